@@ -1,0 +1,15 @@
+#include "pybind.h"
+
+void bind_raster(py::module_& m);
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "facegeom's native core; use facegeom.geometry, which checks its input.";
+  py::register_exception_translator([](std::exception_ptr p) {
+    try {
+      if (p) std::rethrow_exception(p);
+    } catch (const facegeom::SolverError& error) {
+      py::set_error(py::module_::import("facegeom.errors").attr("SolverError"), error.what());
+    }
+  });
+  bind_raster(m);
+}

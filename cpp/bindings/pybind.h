@@ -1,0 +1,11 @@
+#pragma once
+
+// The one header that every binding includes first.
+#include <pybind11/eigen.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <facegeom/types.h>
+
+namespace py = pybind11;
+using ReleaseGil = py::call_guard<py::gil_scoped_release>;

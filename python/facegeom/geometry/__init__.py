@@ -1,0 +1,5 @@
+"""Operators on triangle meshes: arrays in, arrays out, computed by the native core."""
+
+from facegeom.geometry.raster import Raster, rasterize
+
+__all__ = ["Raster", "rasterize"]
