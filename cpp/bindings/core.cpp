@@ -1,5 +1,6 @@
 #include "pybind.h"
 
+void bind_delaunay(py::module_& m);
 void bind_raster(py::module_& m);
 
 PYBIND11_MODULE(_core, m) {
@@ -11,5 +12,6 @@ PYBIND11_MODULE(_core, m) {
       py::set_error(py::module_::import("facegeom.errors").attr("SolverError"), error.what());
     }
   });
+  bind_delaunay(m);
   bind_raster(m);
 }
