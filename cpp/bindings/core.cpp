@@ -1,6 +1,8 @@
 #include "pybind.h"
 
+void bind_cleanup(py::module_& m);
 void bind_delaunay(py::module_& m);
+void bind_depth_mesh(py::module_& m);
 void bind_raster(py::module_& m);
 
 PYBIND11_MODULE(_core, m) {
@@ -12,6 +14,8 @@ PYBIND11_MODULE(_core, m) {
       py::set_error(py::module_::import("facegeom.errors").attr("SolverError"), error.what());
     }
   });
+  bind_cleanup(m);
   bind_delaunay(m);
+  bind_depth_mesh(m);
   bind_raster(m);
 }
