@@ -1,5 +1,8 @@
 #include "pybind.h"
 
+void bind_cleanup(py::module_& m);
+void bind_delaunay(py::module_& m);
+void bind_depth_mesh(py::module_& m);
 void bind_displacement(py::module_& m);
 void bind_laplacian(py::module_& m);
 void bind_nearest(py::module_& m);
@@ -16,6 +19,9 @@ PYBIND11_MODULE(_core, m) {
       py::set_error(py::module_::import("facegeom.errors").attr("SolverError"), error.what());
     }
   });
+  bind_cleanup(m);
+  bind_delaunay(m);
+  bind_depth_mesh(m);
   bind_displacement(m);
   bind_laplacian(m);
   bind_nearest(m);

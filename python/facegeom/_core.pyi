@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['MeshSolver', 'PointTree', 'cotangent_laplacian', 'displace_along_normals', 'face_normals', 'heat_smooth', 'laplacian_smooth', 'mass_matrix', 'mean_curvature_normals', 'multiply', 'rasterize', 'uniform_laplacian', 'vertex_normals']
+__all__: list[str] = ['MeshSolver', 'PointTree', 'connected_components', 'cotangent_laplacian', 'delaunay', 'depth_to_mesh', 'displace_along_normals', 'face_normals', 'heat_smooth', 'laplacian_smooth', 'mass_matrix', 'mean_curvature_normals', 'multiply', 'rasterize', 'remove_spikes', 'uniform_laplacian', 'vertex_normals']
 class PointTree:
     """
     k-d tree for exact nearest neighbours.
@@ -26,9 +26,21 @@ class MeshSolver:
         """
         Diffuse values (n, k).
         """
+def connected_components(F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], vertex_count: typing.SupportsInt | typing.SupportsIndex) -> typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 1]"]:
+    """
+    Component label of each triangle, (m,).
+    """
 def cotangent_laplacian(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"]) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.int32], "[m, 1]"], typing.Annotated[numpy.typing.NDArray[numpy.int32], "[m, 1]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"]]:
     """
     Cotangent Laplacian; returns indptr, indices, data.
+    """
+def delaunay(points: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 2]", "flags.c_contiguous"]) -> typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]"]:
+    """
+    Planar Delaunay triangulation; returns triangles (m, 3).
+    """
+def depth_to_mesh(depth: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]", "flags.c_contiguous"], mask: typing.Annotated[numpy.typing.NDArray[numpy.bool], "[m, n]", "flags.c_contiguous"], scale: typing.SupportsFloat | typing.SupportsIndex, origin_x: typing.SupportsFloat | typing.SupportsIndex, origin_y: typing.SupportsFloat | typing.SupportsIndex, vertex_count: typing.SupportsInt | typing.SupportsIndex, background: bool) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 2]"]]:
+    """
+    Evenly sampled mesh of a depth map's foreground; returns V, F and pixel (n, 2).
     """
 def displace_along_normals(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], signal: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], weight: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], gain: typing.SupportsFloat | typing.SupportsIndex, max_step: typing.SupportsFloat | typing.SupportsIndex) -> typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"]:
     """
@@ -61,6 +73,10 @@ def multiply(indptr: typing.Annotated[numpy.typing.NDArray[numpy.int32], "[m, 1]
 def rasterize(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], attributes: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]", "flags.c_contiguous"], height: typing.SupportsInt | typing.SupportsIndex, width: typing.SupportsInt | typing.SupportsIndex) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 1]"]]:
     """
     Z-buffer rasterisation; returns attributes (h*w, k), depth (h*w,) and triangle (h*w,).
+    """
+def remove_spikes(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], area_factor: typing.SupportsFloat | typing.SupportsIndex, edge_factor: typing.SupportsFloat | typing.SupportsIndex, min_component: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 1]"]]:
+    """
+    Removes outlying triangles and small components; returns V, F and the kept vertices.
     """
 def uniform_laplacian(F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], n: typing.SupportsInt | typing.SupportsIndex) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.int32], "[m, 1]"], typing.Annotated[numpy.typing.NDArray[numpy.int32], "[m, 1]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"]]:
     """
