@@ -44,7 +44,8 @@ def index_array(value: Any, name: str, shape: tuple[int | None, ...], upper: int
         raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
     _check_shape(array, name, shape)
     result = np.ascontiguousarray(array, dtype=np.int64)
-    if result.size and (result.min() < 0 or result.max() >= upper):
+    # One pass: read as unsigned, a negative index is a huge one.
+    if result.size and int(result.view(np.uint64).max()) >= upper:
         bad = int(result.min()) if result.min() < 0 else int(result.max())
         raise ValueError(f"{name} must lie in [0, {upper}), got {bad}")
     return result
@@ -112,6 +113,13 @@ def count(value: Any, name: str, least: int = 0) -> int:
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
     return int(value)
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return `value` when it is a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
+    return bool(value)
 
 
 def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:

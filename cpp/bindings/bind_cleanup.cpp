@@ -1,0 +1,16 @@
+#include "pybind.h"
+
+#include <facegeom/cleanup.h>
+
+void bind_cleanup(py::module_& m) {
+  m.def("connected_components", &facegeom::connected_components, py::arg("F"), py::arg("vertex_count"),
+        ReleaseGil(), "Component label of each triangle, (m,).");
+  m.def(
+      "remove_spikes",
+      [](facegeom::PointsIn V, facegeom::FacesIn F, double area_factor, double edge_factor, double min_component) {
+        facegeom::Submesh kept = facegeom::remove_spikes(V, F, {area_factor, edge_factor, min_component});
+        return std::make_tuple(std::move(kept.V), std::move(kept.F), std::move(kept.vertices));
+      },
+      py::arg("V"), py::arg("F"), py::arg("area_factor"), py::arg("edge_factor"), py::arg("min_component"),
+      ReleaseGil(), "Removes outlying triangles and small components; returns V, F and the kept vertices.");
+}

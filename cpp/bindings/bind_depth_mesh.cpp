@@ -1,0 +1,17 @@
+#include "pybind.h"
+
+#include <facegeom/depth_mesh.h>
+
+void bind_depth_mesh(py::module_& m) {
+  m.def(
+      "depth_to_mesh",
+      [](facegeom::RowsIn depth, facegeom::MaskIn mask, double scale, double origin_x, double origin_y,
+         facegeom::Index vertex_count, bool background) {
+        facegeom::DepthMesh mesh =
+            facegeom::depth_to_mesh(depth, mask, {scale, origin_x, origin_y, vertex_count, background});
+        return std::make_tuple(std::move(mesh.V), std::move(mesh.F), std::move(mesh.pixel));
+      },
+      py::arg("depth"), py::arg("mask"), py::arg("scale"), py::arg("origin_x"), py::arg("origin_y"),
+      py::arg("vertex_count"), py::arg("background"), ReleaseGil(),
+      "Evenly sampled mesh of a depth map's foreground; returns V, F and pixel (n, 2).");
+}
