@@ -14,6 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 BUILD_TOOLS := "scikit-build-core>=0.11" "pybind11>=2.13" cmeel-eigen==3.4.1 "cmake>=3.18" ninja
 WHEELS := build/wheels
+DIST ?= dist
 EIGEN := cpp/third_party/eigen
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE NOTICE \
   $(shell find python cpp -type f ! -name '*.so' ! -name '*.pyc' ! -path '$(EIGEN)/*')
@@ -53,7 +54,7 @@ sdist: $(VENV)/.tools
 	rm -rf $(EIGEN) && mkdir -p $(EIGEN)
 	cp -r "$$($(BIN)/python cpp/find_eigen.py)/Eigen" $(EIGEN)/
 	$(PIP) install $(PIP_ARGS) -c constraints.txt build
-	$(BIN)/python -m build --sdist --no-isolation --outdir dist
+	$(BIN)/python -m build --sdist --no-isolation --outdir $(DIST)
 
 clean:
 	rm -rf build dist out $(EIGEN) $(VENV)

@@ -19,9 +19,9 @@ def iou(first: FloatArray, second: FloatArray, *, of_smaller: bool = False) -> F
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
     common: FloatArray = np.prod(np.clip(high - low, 0.0, None), axis=2)
     area, other = np.prod(first[:, 2:] - first[:, :2], axis=1), np.prod(second[:, 2:] - second[:, :2], axis=1)
-    if of_smaller:
-        return common / np.maximum(np.minimum(area[:, None], other), 1e-9)
-    return common / np.maximum(area[:, None] + other - common, 1e-9)
+    whole = np.minimum(area[:, None], other) if of_smaller else area[:, None] + other - common
+    ratio: FloatArray = common / np.maximum(whole, 1e-9)
+    return ratio
 
 
 def suppress(boxes: FloatArray, scores: FloatArray, overlap: float, *, of_smaller: bool = False) -> IntArray:

@@ -32,6 +32,7 @@ MODULES = {
     "prepare": {
         "landmarks": ("facegeom.training.landmarks", "FaceMesh landmarks of photos (needs MediaPipe)"),
         "labels": ("facegeom.training.labels", "fits of the face model to photos, from their landmarks"),
+        "calibrate": ("facegeom.training.face_model_landmarks468", "the face model's 468 points, from landmarks"),
         "synthetic": ("facegeom.training.synthetic", "renders of random heads with exact labels"),
         "texture-model": ("facegeom.training.texture_model", "a model of face colours, from fitted photos"),
     },

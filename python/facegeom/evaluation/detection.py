@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import skimage.data
 from tqdm import tqdm
 
@@ -25,7 +26,8 @@ from facegeom.evaluation.report import show, table, write_json
 from facegeom.io import load_image
 from facegeom.stopwatch import stopwatch
 
-Detector = Callable[[ByteArray], list[Detection]]
+Picture: TypeAlias = npt.NDArray[Any]
+Detector: TypeAlias = Callable[[ByteArray], list[Detection]]
 
 FACELESS_SAMPLES = (
     "brick", "cell", "chelsea", "clock", "colorwheel", "grass", "horse", "immunohistochemistry", "logo",
@@ -162,7 +164,7 @@ def _found(folder: str | Path, detector: Detector) -> dict[str, Any]:
     return {"found": rows, "milliseconds": float(np.median(list(times.values())))}
 
 
-def _rgb(picture: np.ndarray) -> ByteArray:
+def _rgb(picture: Picture) -> ByteArray:
     if picture.dtype != np.uint8:
         levels = picture.astype(np.float64)
         picture = (255 * (levels - levels.min()) / max(np.ptp(levels), 1e-9)).astype(np.uint8)
@@ -178,30 +180,30 @@ def _at_most(picture: ByteArray, side: int) -> ByteArray:
     return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _white_noise(rng: np.random.Generator, size: int) -> np.ndarray:
+def _white_noise(rng: np.random.Generator, size: int) -> Picture:
     return rng.normal(rng.uniform(60, 200), rng.uniform(5, 80), (size, size, 3))
 
 
-def _power_law_noise(rng: np.random.Generator, size: int) -> np.ndarray:
+def _power_law_noise(rng: np.random.Generator, size: int) -> Picture:
     """Noise whose spectrum falls as natural images' does."""
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
     frequency[0, 0] = 1
     phases = rng.normal(size=(3, *frequency.shape)) + 1j * rng.normal(size=(3, *frequency.shape))
     image = np.fft.irfft2(phases / frequency ** rng.uniform(0.8, 2.0), s=(size, size)).transpose(1, 2, 0)
-    return 128 + image / image.std() * rng.uniform(20, 60)
+    return np.asarray(128 + image / image.std() * rng.uniform(20, 60))
 
 
-def _cells(rng: np.random.Generator, size: int) -> np.ndarray:
+def _cells(rng: np.random.Generator, size: int) -> Picture:
     """Cells around random points, some shaded toward their borders."""
     count = int(rng.integers(5, 60))
     points, colours = rng.uniform(0, size, (count, 2)), rng.uniform(0, 255, (count, 3))
     y, x = np.mgrid[:size, :size]
     distance = np.hypot(x[..., None] - points[:, 0], y[..., None] - points[:, 1])
     shade = 1 - rng.uniform(0, 0.8) * distance.min(axis=2) / distance.min(axis=2).max()
-    return colours[distance.argmin(axis=2)] * shade[..., None]
+    return np.asarray(colours[distance.argmin(axis=2)] * shade[..., None])
 
 
-def _waves(rng: np.random.Generator, size: int) -> np.ndarray:
+def _waves(rng: np.random.Generator, size: int) -> Picture:
     """Interfering circular waves."""
     y, x = np.mgrid[:size, :size]
     total = np.zeros((size, size))
@@ -209,30 +211,30 @@ def _waves(rng: np.random.Generator, size: int) -> np.ndarray:
         cx, cy = rng.uniform(-0.2 * size, 1.2 * size, 2)
         total += np.sin(np.hypot(x - cx, y - cy) / rng.uniform(2, 18))
     low, high = rng.uniform(0, 255, (2, 3))
-    return low + (high - low) * (0.5 + total[..., None] / (2 * np.abs(total).max()))
+    return np.asarray(low + (high - low) * (0.5 + total[..., None] / (2 * np.abs(total).max())))
 
 
-def _weave(rng: np.random.Generator, size: int) -> np.ndarray:
+def _weave(rng: np.random.Generator, size: int) -> Picture:
     """Crossing coloured bands, as on a cloth or a facade."""
     bands = rng.uniform(0, 255, (2, size, 3))
     for axis in range(2):
         edges = np.sort(rng.integers(0, size, int(rng.integers(4, 25))))
         bands[axis] = rng.uniform(0, 255, (len(edges) + 1, 3))[np.searchsorted(edges, np.arange(size))]
     share = rng.uniform(0.2, 0.8)
-    return share * bands[0][None] + (1 - share) * bands[1][:, None]
+    return np.asarray(share * bands[0][None] + (1 - share) * bands[1][:, None])
 
 
-def _hills(rng: np.random.Generator, size: int) -> np.ndarray:
+def _hills(rng: np.random.Generator, size: int) -> Picture:
     """Layers of a landscape under a sky."""
     y = np.arange(size)[:, None, None]
     image = np.broadcast_to(rng.uniform(100, 255, 3) * (1 - 0.5 * y / size), (size, size, 3)).copy()
     for layer in range(int(rng.integers(2, 6))):
         steps = np.cumsum(rng.normal(0, 1.5, size)) + size * (0.3 + 0.12 * layer)
         image = np.where(y > steps[None, :, None], rng.uniform(0, 200, 3), image)
-    return image + rng.normal(0, 6, (size, size, 1))
+    return np.asarray(image + rng.normal(0, 6, (size, size, 1)))
 
 
-def _discs(rng: np.random.Generator, size: int) -> np.ndarray:
+def _discs(rng: np.random.Generator, size: int) -> Picture:
     """Shaded balls on a plain ground: as round and as lit as heads."""
     image = np.broadcast_to(rng.uniform(0, 255, 3), (size, size, 3)).copy()
     y, x = np.mgrid[:size, :size]
@@ -247,10 +249,10 @@ def _discs(rng: np.random.Generator, size: int) -> np.ndarray:
     return image
 
 
-def _gradients(rng: np.random.Generator, size: int) -> np.ndarray:
+def _gradients(rng: np.random.Generator, size: int) -> Picture:
     """Smooth colours between random corners, with grain."""
     grid = rng.uniform(0, 255, (int(rng.integers(2, 6)), int(rng.integers(2, 6)), 3)).astype(np.float32)
-    return cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC) + rng.normal(0, 4, (size, size, 1))
+    return np.asarray(cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC) + rng.normal(0, 4, (size, size, 1)))
 
 
 _DRAWINGS = (_white_noise, _power_law_noise, _cells, _waves, _weave, _hills, _discs, _gradients)

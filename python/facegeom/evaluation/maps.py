@@ -1,4 +1,8 @@
-"""`facegeom evaluate maps`: depth, correspondence and mask on test photos, turned renders and ICT heads."""
+"""`facegeom evaluate maps`: depth, correspondence and mask on test photos, turned renders and ICT heads.
+
+One look at the crop around the true face, averaged with its mirror image as in `facegeom.prediction`. The truth of the
+photos and of their turned renders is the face model fitted to the photo; that of the ICT heads is exact.
+"""
 
 from __future__ import annotations
 

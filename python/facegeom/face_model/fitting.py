@@ -224,8 +224,8 @@ def fit_maps(
     """
     mask = _check.bool_array(mask, "mask", (None, None))
     h, w = mask.shape
-    depth = _check.float_array(np.where(mask, depth, 0.0), "depth", (h, w))
-    correspondence = _check.float_array(np.where(mask[..., None], correspondence, 0.0), "correspondence", (h, w, 3))
+    depth = _masked(depth, mask, "depth", (h, w))
+    correspondence = _masked(correspondence, mask, "correspondence", (h, w, 3))
     inner = mask.copy()
     inner[1:] &= mask[:-1]
     inner[:-1] &= mask[1:]
@@ -292,3 +292,10 @@ def _bounded_step(normal: FloatArray, gradient: FloatArray, low: FloatArray, hig
         fixed |= outside
     step[7:] = np.clip(step[7:], low, high)
     return step
+
+
+def _masked(values: FloatArray, mask: BoolArray, name: str, shape: tuple[int, ...]) -> FloatArray:
+    """Return the checked map with zero outside the mask, where anything may stand."""
+    values = _check.float_array(values, name, shape, allow_nan=True)
+    inside = mask.reshape(mask.shape + (1,) * (values.ndim - 2))
+    return _check.float_array(np.where(inside, values, 0.0), name, shape)

@@ -158,7 +158,7 @@ def read_face_model(path: str | Path) -> FaceModel:
     if not path.is_file():
         raise WeightsError(f"there is no face model at {path}")
     with np.load(path) as data:
-        model = FaceModel(
+        return FaceModel(
             mean=_frozen(data["mean"], np.float64),
             identity=_expanded(data["identity"], float(data["identity_step"])),
             expression=_expanded(data["expression"], float(data["expression_step"])),
@@ -178,7 +178,6 @@ def read_face_model(path: str | Path) -> FaceModel:
             face_vertex_count=int(data["face_vertex_count"]),
             face_triangle_count=int(data["face_triangle_count"]),
         )
-    return model
 
 
 def _frozen(array: NDArray[np.generic], dtype: type[_Scalar]) -> NDArray[_Scalar]:

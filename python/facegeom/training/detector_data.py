@@ -163,7 +163,8 @@ class SceneMaker:
         size = int(rng.integers(96, 257))
         canvas = self.background(rng, size)
         wanted = int(rng.choice(3, p=(0.15, 0.65, 0.2))) if faces is None else faces
-        boxes, used = np.empty((0, 4)), []
+        boxes = np.empty((0, 4))
+        used: list[int] = []
         for _ in range(wanted):
             tile = int(rng.integers(len(self.tiles)))
             side = float(np.exp(rng.uniform(np.log(14.0), np.log(0.8 * size))))
@@ -173,7 +174,8 @@ class SceneMaker:
             if len(boxes) and iou(squares(box, 1.6), boxes, of_smaller=True).max() > 0.05:
                 continue  # it would cover a face that is there
             canvas = self._set_in(canvas, tile, affine, rng)
-            boxes, used = np.concatenate([boxes, box]), [*used, tile]
+            boxes = np.concatenate([boxes, box])
+            used.append(tile)
         other = self.tiles.images[int(rng.integers(len(self.tiles))), ..., :3]
         image = augment(canvas, np.zeros((2, 2)), rng, other, SCENE_CHANGES)
         if rng.random() < 0.5:
@@ -209,12 +211,12 @@ class SceneMaker:
             points = self.tiles.points[tile].astype(np.float32)
             hole = np.zeros((TILE_SIDE, TILE_SIDE), dtype=np.uint8)
             cv2.fillConvexPoly(hole, cv2.convexHull(points).astype(np.int32), 255)
-            hole = cv2.dilate(hole, np.ones((9, 9), dtype=np.uint8))
+            wide = cv2.dilate(hole, np.ones((9, 9), dtype=np.uint8))
             if rng.random() < 0.5:
                 fill = texture(rng, TILE_SIDE)
             else:
                 fill = np.roll(picture, TILE_SIDE // 2, axis=int(rng.integers(2)))
-            alpha = cv2.GaussianBlur(hole, (0, 0), 3.0)[..., None] / 255.0
+            alpha = cv2.GaussianBlur(wide, (0, 0), 3.0)[..., None] / 255.0
             piece = (fill * alpha + picture * (1 - alpha)).astype(np.uint8)
         return np.asarray(cv2.resize(np.ascontiguousarray(piece), (size, size)), dtype=np.uint8)
 

@@ -8,16 +8,21 @@ identity space is sampled and analysed on that topology, its expressions are car
 
 from __future__ import annotations
 
+import argparse
 import logging
+import sys
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facegeom.errors import FacegeomError
+from facegeom.files import write_atomically
 from facegeom.training.face_model_atlas import build_atlas
 from facegeom.training.face_model_skin import SkinOptions
 from facegeom.training.face_model_source import load_ict
 from facegeom.training.face_model_statistics import (
+    expression_components,
     identity_components,
     quantise,
     vertex_importance,
@@ -70,7 +75,7 @@ def build_face_model(
     importance = vertex_importance(mean, mesh, topology.face_vertex_count)
     identity = identity_components(head, mesh, importance, count=identity_count, samples=samples)
     log.info("%d components keep %.4f of the variance", identity_count, identity.kept)
-    expression = np.asarray(mesh.carry(head.expression), dtype=np.float64)
+    expression = expression_components(head, mesh, mean, topology.regions)
     uv, uv_faces = build_atlas(topology, mean)
     arrays: dict[str, NDArray[np.generic]] = {
         "mean": mean,
@@ -95,6 +100,34 @@ def build_face_model(
         "uv_faces": uv_faces.astype(np.int32),
     }
     output = Path(output)
-    np.savez_compressed(output, allow_pickle=False, **arrays)
+    write_atomically(output, lambda path: np.savez_compressed(path, allow_pickle=False, **arrays))
     log.info("wrote %s, %.1f MB", output.name, output.stat().st_size / 1e6)
     return output
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `facegeom train face-model`."""
+    parser.add_argument("--ict", type=Path, required=True, help="ict_face_model.npz, ICT FaceKit Light as arrays")
+    parser.add_argument("--canonical", type=Path, help="canonical_on_ict.npz, the FaceMesh points on the ICT head")
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, help="the model: a new .npz, or with --check one to read"
+    )
+    parser.add_argument("--components", type=int, default=100, help="identity components (default: %(default)s)")
+    parser.add_argument("--samples", type=int, default=8000, help="neutral heads drawn (default: %(default)s)")
+    parser.add_argument("--check", action="store_true", help="only measure the model that is there")
+    parser.add_argument("--held-out", type=int, default=200, help="heads of the check (default: %(default)s)")
+    parser.add_argument("--figures", type=Path, help="folder for pictures of the model")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the face model, unless it is only to be checked, measure it and print what was measured."""
+    from facegeom.training.face_model_check import check_face_model
+
+    if not args.check:
+        if args.canonical is None:
+            raise FacegeomError("--canonical is needed to make a model: the file canonical_on_ict.npz")
+        build_face_model(args.ict, args.canonical, args.out, identity_count=args.components, samples=args.samples)
+    report = check_face_model(args.ict, args.out, samples=args.held_out, figures=args.figures)
+    width = max(map(len, report))
+    sys.stdout.writelines(f"{name:<{width}}  {value:.5g}\n" for name, value in report.items())
+    return 0

@@ -218,7 +218,7 @@ def _ball_chart(V: FloatArray, F: IntArray) -> FloatArray:
     G = inverse.reshape(-1, 3)
     P = V[used] - 0.5 * (V[used].min(axis=0) + V[used].max(axis=0))
     back = int(P[:, 2].argmin())
-    fan = (G == back).any(axis=1)
+    fan = np.isin(G, back).any(axis=1)
     kept, compact = np.unique(G[~fan], return_inverse=True)
     inner = compact.reshape(-1, 3)
     outline = boundary_loops(inner)[0]

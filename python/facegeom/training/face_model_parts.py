@@ -34,9 +34,10 @@ def geodesic_sphere(frequency: int) -> tuple[FloatArray, IntArray]:
     for i in range(5):
         j = (i + 1) % 5
         sides += [(0, 1 + i, 1 + j), (1 + i, 6 + i, 1 + j), (1 + j, 6 + i, 6 + j), (11, 6 + j, 6 + i)]
-    points, faces = [], []
+    points: list[FloatArray] = []
+    faces: list[tuple[int, int, int]] = []
     for a, b, c in corners[np.array(sides)]:
-        index = {}
+        index: dict[tuple[int, int], int] = {}
         for i in range(frequency + 1):
             for j in range(frequency + 1 - i):
                 index[i, j] = len(points)

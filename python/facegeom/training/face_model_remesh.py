@@ -318,7 +318,10 @@ class Remesher:
         return count
 
     def _chord(self, a: IntArray | np.int64, b: IntArray) -> BoolArray:
-        """Return where a and b are on one curve: an edge between them would cut across it."""
+        """Return where a and b are on one curve: an edge between them would cut across it.
+
+        Held also against merging neighbours on a curve, it keeps curves at least as dense as the source's.
+        """
         return np.asarray((self.tags[a] > 0) & (self.tags[a] == self.tags[b]))
 
     def _who_stays(self, a: int, b: int, feature: bool) -> tuple[int, int, bool] | None:

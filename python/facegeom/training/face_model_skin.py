@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +39,10 @@ class Carried:
     labels: IntArray  # (m,)
     mirror: IntArray  # (n,) left-right permutation
 
-    def carry(self, field: NDArray[np.floating]) -> NDArray[np.floating]:
+    def carry(self, field: NDArray[np.floating]) -> FloatArray:
         """Return an ICT vertex field, (..., ICT vertices, d), at this mesh's vertices."""
-        weight = self.weight.astype(field.dtype)
-        result = weight[:, 0, None] * field[..., self.carrier[:, 0], :]
+        weight = self.weight
+        result: FloatArray = weight[:, 0, None] * field[..., self.carrier[:, 0], :]
         for corner in (1, 2):
             result += weight[:, corner, None] * field[..., self.carrier[:, corner], :]
         return result
@@ -81,7 +82,6 @@ def remesh_skin(head: IctHead, options: SkinOptions | None = None) -> Carried:
     strips = _lid_strips(F, labels)
     source = SourceSurface(V, F, strips, _corners(V, F, strips))
     factor = {FACE: 1.0, HEAD: 1.0}
-    half = None
     log = logging.getLogger("facegeom")
     for attempt in range(4):
         target = _target_length(V, F, labels, options, factor)
@@ -93,7 +93,6 @@ def remesh_skin(head: IctHead, options: SkinOptions | None = None) -> Carried:
         if all(abs(counts[p] - wanted[p]) < 0.012 * wanted[p] for p in wanted):
             break
         factor = {p: factor[p] * (counts[p] / wanted[p]) ** 0.5 for p in wanted}
-    assert half is not None  # noqa: S101  (for mypy: the loop runs at least once)
     carrier, weight = _on_ict(half, F, parent, corner)
     return mirror_and_weld(head, carrier, weight, half.faces, half.labels)
 
@@ -188,7 +187,7 @@ def _corners(V: FloatArray, F: IntArray, strips: IntArray) -> IntArray:
     mouth = _rim(F, strips, MOUTH_SOCKET)
     kept = [mouth[V[mouth, 0].argmax()]]
     chain = [EYE_SOCKET, *range(_LID, _LID + _LID_STRIPS), FACE]
-    for inner, outer in zip(chain[:-1], chain[1:], strict=True):
+    for inner, outer in pairwise(chain):
         loop = np.intersect1d(F[strips == inner], F[strips == outer])
         kept += [loop[V[loop, 0].argmin()], loop[V[loop, 0].argmax()]]
     return np.concatenate([kept, midline_ends(V, F)])
@@ -213,7 +212,7 @@ def _target_length(
 ) -> FloatArray:
     """Return the wanted edge length at each source vertex, mm."""
     tip = V[np.argmax(V[:, 2])]
-    wings = V[np.linalg.norm(V - (tip + [12.0, -6.0, -12.0]), axis=1) < 9.0]
+    wings = V[np.linalg.norm(V - (tip + np.array([12.0, -6.0, -12.0])), axis=1) < 9.0]
     ratio = np.full(len(V), options.coarsest)
     for finest, points in (
         (options.finest_eyes, V[_rim(F, labels, EYE_SOCKET)]),

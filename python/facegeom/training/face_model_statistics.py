@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facegeom.training.face_model_skin import Carried
+from facegeom.training.face_model_lids import close_lids
+from facegeom.training.face_model_skin import FACE, Carried
 from facegeom.training.face_model_source import IctHead
+from facegeom.training.face_model_topology import geodesic_distance
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def identity_components(
     neutral head come exactly from a QR factorisation of the modes and a singular value
     decomposition of (samples, modes); the (samples, 3n) matrix is never formed.
     """
-    modes = mesh.carry(head.identity.astype(np.float64))
+    modes = mesh.carry(head.identity)
     number = len(modes)
     root = np.sqrt(importance / importance.mean())[:, None]
     basis, triangle = np.linalg.qr((modes * root).reshape(number, -1).T)
@@ -70,6 +73,35 @@ def identity_components(
     largest = flat[np.arange(len(flat)), np.abs(flat).argmax(axis=1)]
     components *= np.sign(largest)[:, None, None]  # a singular vector's sign is arbitrary
     return IdentityModel(components, float((sigma[:count] ** 2).sum() / (sigma**2).sum()))
+
+
+def expression_components(head: IctHead, mesh: Carried, mean: FloatArray, regions: dict[str, BoolArray]) -> FloatArray:
+    """Return ICT's expressions on the face model's vertices, (e, n, 3) mm, the blink's slit closed.
+
+    Parameters
+    ----------
+    head : IctHead
+    mesh : Carried
+        The face model's vertices on the source.
+    mean : (n, 3) float array, mm
+    regions : dict of (n,) bool arrays
+        With `eyeball_left`, `eye_rims` and `face`.
+    """
+    expression = mesh.carry(head.expression)
+    names = head.expression_names
+    left = names.index("eyeBlink_L")
+    closed = close_lids(
+        mean,
+        mesh.faces,
+        expression[left],
+        regions["eyeball_left"],
+        geodesic_distance(mean, mesh.faces[mesh.labels == FACE], regions["eye_rims"]),
+        regions["eye_rims"] & (mean[:, 0] > 0.0),
+    )
+    change = closed - expression[left]
+    expression[left] = closed
+    expression[names.index("eyeBlink_R")] += change[mesh.mirror] * np.array([-1.0, 1.0, 1.0])
+    return expression
 
 
 def vertex_importance(V: FloatArray, mesh: Carried, face_vertices: int) -> FloatArray:

@@ -171,13 +171,14 @@ def _regions(V: FloatArray, mesh: Carried, patch: IntArray, landmarks: IntArray)
     rim = np.zeros((2, len(V)), dtype=bool)  # eyes', mouth's
     rim[0, np.intersect1d(mesh.faces[mesh.labels == FACE], mesh.faces[mesh.labels == EYE_SOCKET])] = 1
     rim[1, np.intersect1d(mesh.faces[mesh.labels == FACE], mesh.faces[mesh.labels == MOUTH_SOCKET])] = 1
+    skin = mesh.faces[mesh.labels == FACE]
     left = V[:, 0] > 0
     height, depth = V[:, 1], V[:, 2]
     ear = rest & _inside_ear(V)
     neck = rest & ~ear & (height < -68.0 - 0.25 * (depth + 80.0))
-    lids = face & (_geodesic(V, mesh, rim[0]) < 7.0)
+    lids = face & (geodesic_distance(V, skin, rim[0]) < 7.0)
     lips = _in_outline(V, point[48:60], 1.04) & (depth > point[[48, 54], 2].min() - 8.0)
-    lips = face & (lips | (_geodesic(V, mesh, rim[1]) < 3.0))
+    lips = face & (lips | (geodesic_distance(V, skin, rim[1]) < 3.0))
     regions = {
         "face": face,
         "head": face | rest,
@@ -255,9 +256,9 @@ def _in_outline(V: FloatArray, outline: FloatArray, grow: float) -> BoolArray:
     return np.asarray(Outline(polygon[:, :2]).contains_points(V[:, :2]))
 
 
-def _geodesic(V: FloatArray, mesh: Carried, seeds: BoolArray) -> FloatArray:
-    """Return the distance along the face's edges from the seeds, (n,) mm, infinity elsewhere."""
-    edges = edge_table(mesh.faces[mesh.labels == FACE])[0]
+def geodesic_distance(V: FloatArray, F: IntArray, seeds: BoolArray) -> FloatArray:
+    """Return the distance along edges from the seeds, (n,) mm, infinity where no edge leads."""
+    edges = edge_table(F)[0]
     length = np.linalg.norm(V[edges[:, 0]] - V[edges[:, 1]], axis=1)
     graph = sparse.csr_matrix((length, (edges[:, 0], edges[:, 1])), shape=(len(V), len(V)))
     return np.asarray(dijkstra(graph, directed=False, indices=np.flatnonzero(seeds), min_only=True), dtype=float)

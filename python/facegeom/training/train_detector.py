@@ -53,7 +53,7 @@ STAGES = ("p", "r", "o")
 MINING = SearchOptions(proposal_score=0.3, refine_score=0.2, most_proposals=60, most_refined=30)
 """Looser than in use, so that the next network also learns from what is nearly accepted."""
 
-SMALLEST_FACE = 12.0
+SMALLEST_FACE = 16.0
 """Side in pixels of the smallest face in the scenes."""
 
 
@@ -66,9 +66,9 @@ class DetectorOptions:
     out: str = "runs/detector"  # checkpoints, tiles, metrics and weights
     device: str = "cpu"
     minutes: float = math.inf  # a call stops after these, to be continued by the same call
-    steps: tuple[int, int, int] = (5_000, 2_500, 3_000)  # of the proposal, refinement and output network
-    batch: tuple[int, int, int] = (512, 512, 256)  # windows in each of these steps
-    scenes: tuple[int, int, int] = (10_000, 8_000, 10_000)  # that each network's windows come from
+    steps: tuple[int, int, int] = (5_000, 1_000, 1_500)  # of the proposal, refinement and output network
+    batch: tuple[int, int, int] = (512, 384, 192)  # windows in each of these steps
+    scenes: tuple[int, int, int] = (10_000, 8_000, 4_000)  # that each network's windows come from
     most_photos: int = 8_000  # of the training set
     turned: int = 1  # renders of each photo at larger yaw
     learning_rate: float = 2e-3  # falls to zero along a cosine
@@ -190,7 +190,7 @@ class Trainer:
                 self._save(optimizer.state_dict())
             if over:
                 return False
-        network.eval().to("cpu", memory_format=torch.contiguous_format)
+        network.eval().to("cpu").to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return True
 
     def finish_stage(self) -> None:
@@ -256,7 +256,7 @@ def training_backgrounds() -> list[Image]:
     return [np.repeat(p[..., None], 3, axis=2) if p.ndim == 2 else np.ascontiguousarray(p[..., :3]) for p in pictures]
 
 
-def found_rates(network: Mtcnn, maker: SceneMaker, seed: int, count: int = 600) -> dict[str, float]:
+def found_rates(network: Mtcnn, maker: SceneMaker, seed: int, count: int = 300) -> dict[str, float]:
     """Return the share of faces found (IoU 0.5) in `count` scenes by steps of yaw, and false alarms an image."""
     hits: dict[str, list[bool]] = {}
     alarms = 0
@@ -305,8 +305,7 @@ def _windows(network: Mtcnn, maker: SceneMaker, name: str, options: DetectorOpti
             boxes = np.concatenate([random_windows(scene, rng), mine(scene)])
             parts.append(_thinned(label_windows(scene, boxes, WINDOWS[name]), rng))
         windows = Windows.joined(parts)
-        arrays = {"crops": windows.crops, "kind": windows.kind, "offsets": windows.offsets}
-        write_atomically(file, lambda path: _write_arrays(path, arrays))
+        write_atomically(file, lambda path: _write_windows(path, windows))
         return windows
     with np.load(file) as data:
         return Windows(data["crops"], data["kind"], data["offsets"])
@@ -343,6 +342,6 @@ def _write_text(path: str | os.PathLike[str], text: str) -> None:
     Path(path).write_text(text + "\n", encoding="utf-8")
 
 
-def _write_arrays(path: str | os.PathLike[str], arrays: dict[str, np.ndarray]) -> None:
+def _write_windows(path: str | os.PathLike[str], windows: Windows) -> None:
     with open(path, "wb") as stream:
-        np.savez(stream, **arrays)
+        np.savez(stream, crops=windows.crops, kind=windows.kind, offsets=windows.offsets)

@@ -39,6 +39,8 @@ from facegeom.training.split import split_names
 
 log = logging.getLogger("facegeom")
 
+VALIDATION_FACES = 200  # photos measured after every epoch
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -212,8 +214,8 @@ class Trainer:
 class Validation:
     """Fixed samples: every validation photo as it is and turned to a fixed yaw."""
 
-    def __init__(self, samples: FaceSamples, size: int, limit: int = 200) -> None:
-        count = min(limit, len(samples.rows))
+    def __init__(self, samples: FaceSamples, size: int) -> None:
+        count = min(VALIDATION_FACES, len(samples.rows))
         yaws = np.random.default_rng(0).uniform(30, 85, count)
         self.sets = {
             "photo": [as_tensors(samples.evaluation(i, size)) for i in range(count)],
@@ -304,6 +306,8 @@ def train(
     parts = {}
     for name, rows in (("training", split.training), ("validation", split.validation)):
         rows = np.intersect1d(rows, labels.kept)
+        if not len(rows):
+            raise FacegeomError(f"the {len(labels)} labels leave no {name} photos: the split needs more than 843")
         parts[name] = rows, PhotoStore(found, labels.names[rows])
     synthetic = None
     if options.synthetic:

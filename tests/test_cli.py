@@ -1,0 +1,192 @@
+"""The command line: what it prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import facegeom
+from facegeom import FaceMesh, batch, cli, pipeline
+from facegeom.cli import main
+
+
+@pytest.fixture
+def photo(tmp_path: Path, coded_face: Any, coded_network: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A photo whose face is found."""
+    coded_network(coded_face)
+    monkeypatch.setattr("facegeom.detection.detect", lambda image: [(*coded_face.box, 0.9)])
+    path = tmp_path / "photo.png"
+    Image.fromarray(coded_face.photo).save(path)
+    return path
+
+
+def test_one_photo(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reconstruct", str(photo), "-o", str(tmp_path / "new" / "face.glb")]) == 0
+    out, err = capsys.readouterr()
+    assert "vertices" in out
+    assert err == ""
+    assert len(FaceMesh.load(tmp_path / "new" / "face.glb").vertices) > 5000
+
+
+def test_json(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reconstruct", str(photo), "-o", str(tmp_path / "face.ply"), "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["photos"]
+    assert entry["photo"] == str(photo)
+    assert entry["output"] == str(tmp_path / "face.ply")
+    assert entry["error"] is None
+    assert len(entry["landmarks"]) == 68
+    assert len(entry["camera"]["rotation"]) == 3
+    assert {"raw", "detailed", "network"} <= set(entry["milliseconds"])
+
+
+def test_one_failure_is_reported_and_the_rest_go_on(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "text.jpg"
+    text.write_text("hello")
+    out = tmp_path / "out"
+    code = main(["reconstruct", str(text), str(tmp_path / "none.jpg"), str(photo), "-o", str(out), "--format", "stl"])
+    assert code == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert "text.jpg is not an image" in lines[0]
+    assert "none.jpg" in lines[1]
+    assert [path.name for path in out.iterdir()] == ["photo.stl"]
+
+
+def test_preview_and_texture(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main(["reconstruct", str(photo), "-o", str(out), "--preview", "--texture", "64"]) == 0
+    assert {path.name for path in out.iterdir()} == {"photo.glb", "photo.png"}
+    assert FaceMesh.load(out / "photo.glb").texture.shape == (64, 64, 3)
+    with Image.open(out / "photo.png") as sheet:
+        assert sheet.size[0] > 1000
+
+
+def test_no_face_is_one_line(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setattr("facegeom.detection.detect", lambda image: [])
+    assert main(["reconstruct", str(photo), "-o", str(tmp_path / "face.glb")]) == 1
+    assert capsys.readouterr().err == f"facegeom: {photo}: no face was found in the photo; box= says where it is\n"
+    assert not (tmp_path / "face.glb").exists()
+
+
+@pytest.mark.parametrize("option", ["--neutral", "--head"])
+def test_what_is_not_in_fails_with_its_reason(
+    option: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reconstruct", str(photo), "-o", str(tmp_path / "face.glb"), option]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert option.strip("-") in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["reconstruct"],
+        ["reconstruct", "a.jpg"],
+        ["reconstruct", "a.jpg", "-o", "a.glb", "--pipeline", "magic"],
+        ["reconstruct", "a.jpg", "-o", "a.glb", "--texture", "big"],
+        ["reconstruct", "a.jpg", "-o", "a.html"],
+        ["reconstruct", "a.jpg", "b.jpg", "-o", "a.glb"],
+        ["reconstruct", "x/a.jpg", "y/a.jpg", "-o", "out"],
+        ["evaluate"],
+        ["train", "nothing"],
+    ],
+    ids=lambda arguments: " ".join(arguments) or "nothing",
+)
+def test_usage_errors_leave_with_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: facegeom" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_weights_end_the_batch(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(device: str) -> None:
+        raise facegeom.WeightsError("the weights of facevision are missing")
+
+    monkeypatch.setattr("facegeom.prediction.load_network", fail)
+    assert main(["reconstruct", str(photo), str(photo.with_name("other.png")), "-o", str(tmp_path / "out")]) == 1
+    assert "weights of facevision are missing" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_demo(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("facegeom.pipeline.demo_photo", lambda: photo)
+    assert main(["demo", "-o", str(tmp_path / "out")]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"face.glb", "face.obj", "preview.png"}
+    out = capsys.readouterr().out
+    for step in ("detection", "network", "fit", "raw", "detailed", "total"):
+        assert f"{step} " in out
+
+
+def test_info(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info"]) == 0
+    assert "facevision" in capsys.readouterr().out
+    assert main(["info", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["facegeom"] == facegeom.__version__
+    assert "cpu" in facts["devices"]
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--version"], ["--help"], ["reconstruct", "-h"], ["evaluate", "-h"], ["train", "--help"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 0
+    assert "facegeom" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [(group, name) for group, members in cli.MODULES.items() for name in members]
+)
+def test_every_command_has_its_module(group: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module, _ = cli.MODULES[group][name]
+    try:
+        command = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("facegeom"):
+            raise
+        pytest.skip(f"{error.name} of facegeom[train] is not installed")
+    assert callable(command.run)
+    with pytest.raises(SystemExit) as caught:
+        main([group, name, "--help"])
+    assert caught.value.code == 0
+    assert f"facegeom {group} {name}" in capsys.readouterr().out
+
+
+def test_pipelines_of_the_command_line_are_those_of_the_library() -> None:
+    assert cli.PIPELINE_NAMES == pipeline.PIPELINES
+
+
+def test_output_paths(tmp_path: Path) -> None:
+    photos = [Path("x/a.jpg"), Path("y/b.png")]
+    assert batch.output_paths(photos, tmp_path, ".glb") == [tmp_path / "a.glb", tmp_path / "b.glb"]
+    assert batch.output_paths(photos[:1], tmp_path / "face.obj", ".glb") == [tmp_path / "face.obj"]
+    (tmp_path / "dir.v2").mkdir()
+    assert batch.output_paths(photos[:1], tmp_path / "dir.v2", ".glb") == [tmp_path / "dir.v2" / "a.glb"]
+
+
+def test_help_loads_neither_torch_nor_opencv() -> None:
+    code = (
+        "import sys; from facegeom.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(bool({'torch', 'cv2'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,292 @@
+"""Detection: boxes, the networks' geometry, and faces of the portrait that comes with facegeom."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from facegeom.boxes import iou, merge, squares, suppress
+from facegeom.detection import FRONTAL, PROFILE, cascade_windows, detect
+from facegeom.io import load_image
+from facegeom.network_search import PADDING_GRAY, cut, offsets_of, place, shipped
+from facegeom.networks.mtcnn import PROPOSAL_STRIDE, WINDOWS, Mtcnn, MtcnnConfig, normalise
+
+
+@pytest.fixture(scope="module")
+def portrait() -> np.ndarray:
+    return load_image(Path(str(files("facegeom") / "data" / "portrait.jpg")))
+
+
+@pytest.fixture(scope="module")
+def portrait_box(portrait: np.ndarray) -> np.ndarray:
+    """Where the portrait's face is, by eye, as shares of its sides: brows to chin, jaw to jaw."""
+    height, width = portrait.shape[:2]
+    return PORTRAIT_FACE * np.array([width, height, width, height])
+
+
+PORTRAIT_FACE = np.array([0.36, 0.175, 0.53, 0.355])
+
+
+def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
+    corner = rng.uniform(0, 50, (count, 2))
+    return np.concatenate([corner, corner + rng.uniform(5, 30, (count, 2))], axis=1)
+
+
+class TestBoxes:
+    def test_overlap_is_symmetric_and_one_with_itself(self) -> None:
+        boxes = random_boxes(np.random.default_rng(0), 20)
+        table = iou(boxes, boxes)
+        np.testing.assert_allclose(table, table.T)
+        np.testing.assert_allclose(np.diag(table), 1)
+
+    def test_a_box_inside_another_is_covered_whole(self) -> None:
+        inner, outer = np.array([[2.0, 2, 4, 4]]), np.array([[0.0, 0, 8, 8]])
+        assert iou(inner, outer)[0, 0] == 4 / 64
+        assert iou(inner, outer, of_smaller=True)[0, 0] == 1
+
+    def test_suppression_keeps_the_best_and_what_is_apart(self) -> None:
+        boxes = np.array([[0.0, 0, 10, 10], [1, 0, 11, 10], [30, 30, 40, 40]])
+        np.testing.assert_array_equal(suppress(boxes, np.array([0.5, 0.9, 0.1]), 0.5), [1, 2])
+
+    def test_what_suppression_keeps_does_not_overlap(self) -> None:
+        rng = np.random.default_rng(1)
+        boxes, scores = random_boxes(rng, 60), rng.random(60)
+        keep = suppress(boxes, scores, 0.3)
+        table = iou(boxes[keep], boxes[keep])
+        assert (table - np.eye(len(keep))).max() <= 0.3
+        assert np.all(np.diff(scores[keep]) <= 0)
+
+    def test_merging_keeps_the_weight_and_does_not_depend_on_the_order(self) -> None:
+        rng = np.random.default_rng(2)
+        boxes = np.concatenate([random_boxes(rng, 1) + rng.normal(0, 0.5, (7, 4)) for _ in range(5)])
+        weights = rng.uniform(0.5, 2, len(boxes))
+        merged, total = merge(boxes, weights, 0.4)
+        order = rng.permutation(len(boxes))
+        again, total_again = merge(boxes[order], weights[order], 0.4)
+        np.testing.assert_allclose(total.sum(), weights.sum())
+        np.testing.assert_allclose(again, merged)
+        np.testing.assert_allclose(total_again, total)
+
+    @pytest.mark.parametrize("count", [0, 1])
+    def test_none_and_one(self, count: int) -> None:
+        boxes = random_boxes(np.random.default_rng(0), count)
+        merged, total = merge(boxes, np.ones(count), 0.4)
+        assert merged.shape == (count, 4)
+        assert total.shape == suppress(boxes, np.ones(count), 0.4).shape == (count,)
+
+
+class TestWindows:
+    def test_offsets_are_the_inverse_of_placing(self) -> None:
+        rng = np.random.default_rng(0)
+        window, boxes = squares(random_boxes(rng, 30)), random_boxes(rng, 30)
+        np.testing.assert_allclose(place(window, offsets_of(window, boxes)), boxes)
+
+    def test_windows_inside_and_outside_the_image(self) -> None:
+        image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        boxes = np.array([[4.0, 6, 12, 14], [-4, -4, 4, 4], [100, 100, 108, 108]])
+        window, crops = cut(image, boxes, 8)
+        np.testing.assert_array_equal(window, boxes)
+        np.testing.assert_array_equal(crops[0], image[6:14, 4:12])
+        np.testing.assert_array_equal(crops[1, 4:, 4:], image[:4, :4])
+        assert (crops[1, :4] == PADDING_GRAY).all()
+        assert (crops[2] == PADDING_GRAY).all()
+
+    def test_the_proposal_network_sees_every_second_window(self) -> None:
+        """Convolution over the image equals the network on each window cut out of it."""
+        torch.manual_seed(0)
+        network = Mtcnn(MtcnnConfig()).eval()
+        image = torch.randint(0, 256, (1, 24, 31, 3), dtype=torch.uint8)
+        side = WINDOWS["p"]
+        with torch.inference_mode():
+            logits, offsets = network.p(normalise(image))
+            for row, column in ((0, 0), (3, 5), (logits.shape[1] - 1, logits.shape[2] - 1)):
+                y, x = row * PROPOSAL_STRIDE, column * PROPOSAL_STRIDE
+                logit, offset = network.p(normalise(image[:, y : y + side, x : x + side]))
+                assert logit.shape == (1, 1, 1)
+                torch.testing.assert_close(logit[0, 0, 0], logits[0, row, column])
+                torch.testing.assert_close(offset[0, :, 0, 0], offsets[0, :, row, column])
+
+    @pytest.mark.parametrize("name", ["r", "o"])
+    def test_the_later_networks_take_their_window(self, name: str) -> None:
+        network = Mtcnn(MtcnnConfig()).eval()
+        side = WINDOWS[name]
+        logits, offsets = getattr(network, name)(torch.zeros(3, 3, side, side))
+        assert logits.shape == (3,)
+        assert offsets.shape == (3, 4)
+
+    def test_the_weights_are_small_and_finite(self) -> None:
+        path = Path(str(files("facegeom") / "weights" / "detector.safetensors"))
+        assert path.stat().st_size <= 1_000_000
+        assert all(torch.isfinite(value).all() for value in shipped().state_dict().values())
+
+
+class TestPortrait:
+    def test_the_face_is_found_where_it_is(self, portrait: np.ndarray, portrait_box: np.ndarray) -> None:
+        (*box, score), *_ = detect(portrait)
+        assert iou(np.array([box]), portrait_box[None])[0, 0] > 0.6
+        assert 0.9 < score <= 1
+
+    def test_the_same_again(self, portrait: np.ndarray) -> None:
+        assert detect(portrait) == detect(portrait)
+
+    def test_the_input_is_not_changed(self, portrait: np.ndarray) -> None:
+        copy = portrait.copy()
+        detect(copy)
+        np.testing.assert_array_equal(copy, portrait)
+
+    def test_mirrored(self, portrait: np.ndarray, portrait_box: np.ndarray) -> None:
+        (x0, y0, x1, y1, _), *_ = detect(portrait[:, ::-1])
+        back = np.array([[portrait.shape[1] - 1 - x1, y0, portrait.shape[1] - 1 - x0, y1]])
+        assert iou(back, portrait_box[None])[0, 0] > 0.6
+
+    @pytest.mark.parametrize("scale", [0.5, 2.0])
+    def test_boxes_scale_with_the_photo(self, portrait: np.ndarray, scale: float) -> None:
+        scaled = cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        box, again = np.array([detect(portrait)[0][:4]]), np.array([detect(scaled)[0][:4]])
+        assert iou((again + 0.5) / scale - 0.5, box)[0, 0] > 0.8
+
+    def test_two_faces(self, portrait: np.ndarray, portrait_box: np.ndarray) -> None:
+        found = np.array(detect(np.concatenate([portrait, portrait], axis=1)))
+        shift = np.array([portrait.shape[1], 0, portrait.shape[1], 0])
+        overlap = iou(np.stack([portrait_box, portrait_box + shift]), found[:, :4])
+        assert (overlap.max(axis=1) > 0.6).all()
+        assert np.all(np.diff(found[:, 4]) <= 0)
+
+    def test_gray(self, portrait: np.ndarray, portrait_box: np.ndarray) -> None:
+        gray = np.repeat(cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+        assert iou(np.array([detect(gray)[0][:4]]), portrait_box[None])[0, 0] > 0.6
+
+    def test_a_small_face_needs_a_small_min_size(self, portrait: np.ndarray) -> None:
+        wide = np.full((900, 1200, 3), 90, dtype=np.uint8)
+        small = cv2.resize(portrait, (200, 200), interpolation=cv2.INTER_AREA)
+        wide[300:500, 500:700] = small
+        assert detect(wide) == []
+        (*box, _), *_ = detect(wide, min_size=25)
+        truth = PORTRAIT_FACE * 200 + np.array([500, 300, 500, 300])
+        assert iou(np.array([box]), truth[None])[0, 0] > 0.5
+
+    def test_every_cascade_loads_and_mirrored_ones_mirror(self, portrait: np.ndarray) -> None:
+        image = cv2.resize(portrait, (256, 256), interpolation=cv2.INTER_AREA)
+        assert len(cascade_windows(image, FRONTAL)[0])
+        plain, mirrored = (cascade_windows(i, (c,))[0] for i, c in zip((image, image[:, ::-1]), PROFILE, strict=True))
+        flipped = np.stack([256 - mirrored[:, 2], mirrored[:, 1], 256 - mirrored[:, 0], mirrored[:, 3]], axis=1)
+        np.testing.assert_allclose(np.sort(flipped, axis=0), np.sort(plain, axis=0), atol=1e-9)
+
+
+class TestNoFace:
+    @pytest.mark.parametrize("shape", [(1, 1), (10, 300), (64, 64), (300, 400)])
+    def test_nothing_in_a_plain_image(self, shape: tuple[int, int]) -> None:
+        assert detect(np.full((*shape, 3), 127, dtype=np.uint8)) == []
+
+    def test_nothing_in_noise(self) -> None:
+        rng = np.random.default_rng(0)
+        assert all(detect(rng.integers(0, 256, (200, 260, 3), dtype=np.uint8)) == [] for _ in range(3))
+
+    @pytest.mark.slow
+    def test_false_alarms_stay_below_one_in_a_hundred(self) -> None:
+        pytest.importorskip("skimage")
+        from facegeom.evaluation.detection import evaluate
+
+        alarms = evaluate(None)["false_alarms"]
+        assert alarms["pictures"] >= 200
+        assert alarms["share"] <= 0.01, alarms["scores"]
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_found_on_a_tenth_of_aflw2000() -> None:
+    folder = Path(__file__).parents[2] / "shared" / "data" / "aflw2000"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data/aflw2000 beside the repository")
+    from facegeom.evaluation.aflw2000 import load_annotations
+    from facegeom.evaluation.metrics import box_overlap, landmark_box
+
+    annotations = load_annotations(folder)
+    found = []
+    for row in range(0, len(annotations.names), 10):
+        if abs(annotations.yaw[row]) < 60:
+            photo = load_image(folder / "images" / f"{annotations.names[row]}.jpg")
+            truth = landmark_box(annotations.points["original"][row])
+            found.append(any(box_overlap(box[:4], truth) >= 0.4 for box in detect(photo)))
+    assert np.mean(found) > 0.9
+
+
+class TestTraining:
+    """The scenes that the networks learn from, and a run of a few steps, from faces made of three dots."""
+
+    @pytest.fixture
+    def tiles(self) -> object:
+        data = pytest.importorskip("facegeom.training.detector_data")
+        rng = np.random.default_rng(0)
+        images = rng.integers(60, 90, (6, data.TILE_SIDE, data.TILE_SIDE, 4), dtype=np.uint8)
+        images[..., 3] = 255
+        points = np.empty((6, 68, 2), dtype=np.float32)
+        angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+        points[:] = 63.5 + 32 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        for image in images:
+            rgb = np.ascontiguousarray(image[..., :3])
+            cv2.circle(rgb, (63, 63), 32, (250, 250, 250), -1)
+            image[..., :3] = rgb
+        return data.Tiles(images, points, np.zeros(6, dtype=np.float32))
+
+    def test_a_seed_makes_a_scene(self, tiles: object) -> None:
+        from facegeom.training.detector_data import SceneMaker
+
+        maker = SceneMaker(tiles)  # type: ignore[arg-type]
+        first, second = (maker.draw(np.random.default_rng(5)) for _ in range(2))
+        np.testing.assert_array_equal(first.image, second.image)
+        np.testing.assert_array_equal(first.boxes, second.boxes)
+
+    def test_faces_of_scenes_are_where_their_boxes_say(self, tiles: object, monkeypatch: pytest.MonkeyPatch) -> None:
+        """White discs on black: the box of what is white is the box of the face."""
+        from facegeom.training import detector_data
+
+        monkeypatch.setattr(detector_data, "augment", lambda image, *rest: image)
+        monkeypatch.setattr(detector_data, "_feather", lambda rng: np.ones((128, 128, 1), dtype=np.float32))
+        maker = detector_data.SceneMaker(tiles)  # type: ignore[arg-type]
+        monkeypatch.setattr(maker, "background", lambda rng, size: np.zeros((size, size, 3), dtype=np.uint8))
+        checked = 0
+        for seed in range(40):
+            scene = maker.draw(np.random.default_rng(seed), faces=1)
+            (box,) = scene.boxes
+            inside = (box[:2] > 2).all() and (box[2:] < scene.image.shape[0] - 2).all()
+            if inside and (box[2:] - box[:2]).min() > 20:
+                y, x = np.nonzero(scene.image.max(axis=2) > 170)
+                np.testing.assert_allclose([x.min(), y.min(), x.max() + 1, y.max() + 1], box, atol=2.0)
+                checked += 1
+        assert checked > 10
+
+    def test_windows_are_labelled_by_how_well_they_hold_the_face(self) -> None:
+        data = pytest.importorskip("facegeom.training.detector_data")
+        scene = data.Scene(np.zeros((100, 100, 3), np.uint8), np.array([[40.0, 40, 60, 60]]), np.array([0]))
+        boxes = np.array([[40.0, 40, 60, 60], [46, 40, 66, 60], [48, 48, 68, 68], [0, 0, 20, 20], [43, 43, 60, 60]])
+        windows = data.label_windows(scene, boxes, 12)
+        np.testing.assert_array_equal(windows.kind, [1, -1, 0, 0, 1])
+        np.testing.assert_allclose(place(boxes[[1]], windows.offsets[[1]].astype(np.float64)), scene.boxes, atol=1e-5)
+        assert not windows.offsets[windows.kind == 0].any()
+
+    @pytest.mark.slow
+    def test_an_interrupted_run_ends_as_a_whole_one(self, tiles: object, tmp_path: Path) -> None:
+        train = pytest.importorskip("facegeom.training.train_detector")
+        weights = []
+        for name, stops in (("whole", 0), ("stopped", 2)):
+            out = tmp_path / name
+            out.mkdir()
+            for part in ("training", "validation"):
+                tiles.save(out / f"tiles_{part}.npz")  # type: ignore[attr-defined]
+            options = train.DetectorOptions(
+                out=str(out), steps=(3, 2, 2), batch=(16, 16, 16), scenes=(6, 6, 6), bfloat16=False
+            )
+            for _ in range(stops):
+                from dataclasses import replace
+
+                assert train.train_detector(replace(options, minutes=0.0)) is None
+            path = train.train_detector(options)
+            weights.append(Path(path).read_bytes())
+            assert len((out / "validation.json").read_text()) > 10
+        assert weights[0] == weights[1]

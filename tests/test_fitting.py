@@ -1,0 +1,109 @@
+"""Fitting the face model: known faces come back."""
+
+import numpy as np
+import pytest
+
+from facegeom.face_model import load_face_model
+from facegeom.face_model.fitting import Fit, FitOptions, fit_landmarks, fit_maps
+from facegeom.geometry import rasterize
+
+CLEAN = FitOptions(identity_count=40, correlated_points=0.01, noise_mm=0.1)
+
+
+def _rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.ndarray:
+    y, p, r = np.radians([yaw_deg, pitch_deg, roll_deg])
+    about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
+    about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
+    return about_z @ about_x @ about_y
+
+
+def _face(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    model = load_face_model()
+    rng = np.random.default_rng(seed)
+    identity = np.zeros(len(model.identity))
+    identity[:20] = rng.normal(0, 0.8, 20)
+    expression = np.zeros(len(model.expression))
+    for name in ("jawOpen", "mouthSmile_L", "mouthSmile_R", "browInnerUp_L"):
+        expression[model.expression_names.index(name)] = rng.uniform(0.2, 0.8)
+    return identity, expression
+
+
+def _pixels(V: np.ndarray, rotation: np.ndarray, scale: float, translation: np.ndarray) -> np.ndarray:
+    camera = V @ rotation.T
+    return np.column_stack([camera[:, 0] * scale + translation[0], -camera[:, 1] * scale + translation[1], camera[:, 2]])
+
+
+@pytest.mark.parametrize("yaw", [0.0, -40.0, 55.0])
+def test_landmarks_of_a_known_face_give_it_back(yaw: float) -> None:
+    model = load_face_model()
+    identity, expression = _face(3)
+    rotation = _rotation(yaw, 8, -12)
+    V = model.vertices(identity, expression)
+    points = np.einsum("pcd,pc->pd", V[model.landmarks468_triangles], model.landmarks468_barycentric)
+    pixels = _pixels(points, rotation, 0.8, np.array([120.0, 90.0]))
+    pixels[:, 2] *= -0.8  # FaceMesh: away from the camera, in pixels
+    fit = fit_landmarks(model, pixels, options=CLEAN)
+    assert fit.residual_mm < 0.3
+    assert fit.scale == pytest.approx(0.8, rel=0.02)
+    assert np.degrees(np.arccos(np.clip((np.trace(fit.rotation @ rotation.T) - 1) / 2, -1, 1))) < 2.0
+    error = np.linalg.norm(fit.vertices(model) - V, axis=1)[: model.face_vertex_count]
+    assert error.mean() < 1.0
+
+
+def test_expressions_stay_within_their_bounds() -> None:
+    model = load_face_model()
+    rng = np.random.default_rng(0)
+    points = np.einsum("pcd,pc->pd", model.mean[model.landmarks468_triangles], model.landmarks468_barycentric)
+    noisy = points * [1, -1, -1] + rng.normal(0, 6, points.shape)
+    fit = fit_landmarks(model, noisy, options=CLEAN)
+    assert fit.expression.min() >= 0.0
+    assert fit.expression.max() <= 1.2
+    gaze = [name.startswith(("eyeLook", "Pupil")) for name in model.expression_names]
+    assert not fit.expression[gaze].any()
+
+
+def test_outliers_move_a_robust_fit_far_less_than_least_squares() -> None:
+    model = load_face_model()
+    points = np.einsum("pcd,pc->pd", model.mean[model.landmarks468_triangles], model.landmarks468_barycentric)
+    broken = points * [1, -1, -1]
+    broken[100:130] += 60.0
+    moved = [
+        np.linalg.norm(fit_landmarks(model, broken, options=FitOptions(huber_mm=huber)).translation)
+        for huber in (4.0, 1e9)
+    ]
+    assert moved[0] < 0.5 * moved[1]
+
+
+def _maps(yaw: float, size: int = 128) -> tuple[np.ndarray, np.ndarray, np.ndarray, Fit, np.ndarray]:
+    model = load_face_model()
+    identity, expression = _face(5)
+    rotation = _rotation(yaw, 5, 3)
+    V = model.vertices(identity, expression)
+    points = _pixels(V, rotation, 0.5, np.array([64.0, 50.0]))
+    raster = rasterize(points, model.faces, model.mean, (size, size))
+    mask = (raster.triangle >= 0) & model.regions["map"][model.faces].all(1)[raster.triangle]
+    truth = Fit(identity, expression, rotation, 0.5, np.array([64.0, 50.0]), 0.0, 0.0)
+    return raster.depth, raster.attributes, mask, truth, V
+
+
+@pytest.mark.parametrize("yaw", [0.0, 35.0, -75.0])
+def test_maps_of_a_known_face_give_it_back(yaw: float) -> None:
+    model = load_face_model()
+    depth, correspondence, mask, truth, V = _maps(yaw)
+    fit = fit_maps(model, depth + 7.0, correspondence, mask)
+    assert fit.depth_offset == pytest.approx(7.0, abs=2.0)
+    found = _pixels(fit.vertices(model)[model.landmarks68], fit.rotation, fit.scale, fit.translation)[:, :2]
+    wanted = _pixels(V[model.landmarks68], truth.rotation, truth.scale, truth.translation)[:, :2]
+    assert np.linalg.norm(found - wanted, axis=1).mean() < 1.0  # pixel
+
+
+def test_maps_are_checked() -> None:
+    model = load_face_model()
+    depth, correspondence, mask, _, _ = _maps(0.0)
+    with pytest.raises(ValueError, match="at least 50 pixels"):
+        fit_maps(model, depth, correspondence, np.zeros_like(mask))
+    with pytest.raises(ValueError, match="correspondence must have shape"):
+        fit_maps(model, depth, correspondence[:64], mask)
+    with pytest.raises(ValueError, match="landmarks must have shape"):
+        fit_landmarks(model, np.zeros((68, 3)))
