@@ -37,10 +37,10 @@ struct Stars {
   std::vector<Index> begin, triangles;
 
   Stars(FacesIn F, Index vertex_count) : begin(size_t(vertex_count) + 1, 0), triangles(size_t(F.size())) {
-    for (Index i = 0; i < F.size(); ++i) ++begin[size_t(F.data()[i]) + 1];
+    for (Index i = 0; i < F.size(); ++i) ++begin[size_t(F(i / 3, i % 3)) + 1];
     for (size_t v = 0; v < size_t(vertex_count); ++v) begin[v + 1] += begin[v];
     std::vector<Index> fill(begin.begin(), begin.end() - 1);
-    for (Index i = 0; i < F.size(); ++i) triangles[size_t(fill[size_t(F.data()[i])]++)] = i / 3;
+    for (Index i = 0; i < F.size(); ++i) triangles[size_t(fill[size_t(F(i / 3, i % 3))]++)] = i / 3;
   }
 };
 

@@ -47,17 +47,18 @@ Scaled scale_points(Points2In points) {
   std::frexp(points.cwiseAbs().maxCoeff(), &exponent);
   Scaled out;
   out.xy.resize(size_t(2 * n));
-  const double* in = points.data();
-  for (size_t i = 0; i < out.xy.size(); ++i) out.xy[i] = std::ldexp(1.0, -exponent) * in[i];
+  const auto in = [&points](size_t i) { return points(Index(i / 2), Index(i % 2)); };
+  const double factor = std::ldexp(1.0, -exponent);
+  for (size_t i = 0; i < out.xy.size(); ++i) out.xy[i] = factor * in(i);
 
   const double low_x = points.col(0).minCoeff(), low_y = points.col(1).minCoeff();
   const double extent = std::max(points.col(0).maxCoeff() - low_x, points.col(1).maxCoeff() - low_y);
   std::vector<double> shifted(out.xy.size());
   for (size_t i = 0; i < shifted.size(); ++i) {
     const double low = i % 2 ? low_y : low_x;
-    shifted[i] = in[i] - low;
+    shifted[i] = in(i) - low;
     // The shift must be exact.
-    if (shifted[i] + low != in[i] || in[i] - shifted[i] != low) return out;
+    if (shifted[i] + low != in(i) || in(i) - shifted[i] != low) return out;
     if (i == 63 && common_step({shifted.begin(), shifted.begin() + 64}, extent / 4096) == 0) return out;
   }
   const double step = common_step(shifted, extent / 4096);

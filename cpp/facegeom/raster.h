@@ -17,7 +17,8 @@ struct Raster {
 //! \param F (m, 3) triangles; both windings are drawn, zero-area ones cover nothing
 //! \param attributes (n, k) values interpolated linearly; k may be 0
 //! A pixel belongs to the triangle that covers its centre; on a shared edge the top-left rule gives it to exactly one of
-//! them. At equal depth the triangle of lower index wins. Cost: proportional to the triangles' bounding boxes.
+//! them. Coverage is exact (see predicates.h): a closed fan of triangles covers each pixel once, whatever the coordinates.
+//! Depth and attributes are convex combinations of the corners'. At equal depth the triangle of lower index wins. Cost: proportional to the triangles' bounding boxes.
 //! \throw std::invalid_argument if attributes has another number of rows than V or the size is not positive
 Raster rasterize(PointsIn V, FacesIn F, RowsIn attributes, Index height, Index width);
 
