@@ -88,9 +88,9 @@ def uv_sphere(around=24, down=12):
 
 def torus(around=24, across=10):
     turn, tube = np.meshgrid(2 * np.pi * np.arange(around) / around, 2 * np.pi * np.arange(across) / across)
-    V = np.stack(
-        [(2 + np.cos(tube)) * np.cos(turn), (2 + np.cos(tube)) * np.sin(turn), np.sin(tube)], axis=-1
-    ).reshape(-1, 3)
+    V = np.stack([(2 + np.cos(tube)) * np.cos(turn), (2 + np.cos(tube)) * np.sin(turn), np.sin(tube)], axis=-1).reshape(
+        -1, 3
+    )
     i, j = (g.ravel() for g in np.meshgrid(np.arange(around), np.arange(across)))
     a, b = j * around + i, j * around + (i + 1) % around
     c, d = (j + 1) % across * around + i, (j + 1) % across * around + (i + 1) % around

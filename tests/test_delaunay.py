@@ -78,6 +78,14 @@ def edges(F):
 
 RNG = np.random.default_rng(7)
 TURN = RNG.random(60) * 2 * np.pi
+
+
+def bits_around_corners(*rows):
+    """Points (x, y) of a square's corner, each moved by a number of bits: rows (x, y, bits of x, bits of y)."""
+    x, y, dx, dy = np.array(rows).T
+    return np.stack([x * (1 + dx * 2.0**-52), y * (1 + dy * 2.0**-52)], axis=1)
+
+
 CASES = {
     "random": RNG.random((200, 2)),
     "normal": RNG.normal(size=(200, 2)),
@@ -91,7 +99,12 @@ CASES = {
     "circle": np.stack([np.cos(TURN), np.sin(TURN)], axis=1),
     "circle and middle": np.concatenate([np.stack([np.cos(TURN), np.sin(TURN)], axis=1), [[0, 0]]]),
     "exact circle": np.array(
-        [(s * a, t * b) for a, b in ((7, 24), (24, 7), (15, 20), (20, 15), (25, 0), (0, 25)) for s in (1, -1) for t in (1, -1)],
+        [
+            (s * a, t * b)
+            for a, b in ((7, 24), (24, 7), (15, 20), (20, 15), (25, 0), (0, 25))
+            for s in (1, -1)
+            for t in (1, -1)
+        ],
         float,
     ),
     "two clusters": np.concatenate([RNG.normal(size=(80, 2)) * 1e-3 + c for c in ((0, 0), (10, 1))]),
@@ -101,6 +114,16 @@ CASES = {
     "a few bits around one": 12.0 + RNG.integers(0, 9, (60, 2)) * 2.0**-49 + RNG.integers(0, 2, (60, 1)) * 7,
     "far from zero": 1e9 + grid(9, 9) * 1e-3 + RNG.uniform(-1e-4, 1e-4, (81, 2)),
     "wide range": np.exp(RNG.uniform(-30, 5, (120, 2))),
+    # The order of insertion is by rounded distance from the mean: here it puts a point after its hull.
+    "late point on the border": bits_around_corners(
+        (1, -1, 2, 0), (1, 1, -3, -8), (-1, 1, -4, -8), (-1, 1, -5, -8), (1, -1, 8, -8)
+    ),
+    "late points on the border": bits_around_corners(
+        (-1, -1, 0, 0), (-1, 1, -5, 8), (-1, -1, 0, -1), (-1, 1, -7, -4), (1, 1, 6, -3), (-1, 1, 0, 4)
+    ),
+    "late point inside": bits_around_corners(
+        (-1, 1, -1, 3), (1, -1, 3, 5), (-1, 1, 0, 4), (1, 1, -3, 0), (1, -1, -4, -5)
+    ),
     "triangle": np.array([[0, 0], [0, 1.0], [1, 0]]),
     "vertical": np.array([[0, 0], [0, 1.0], [0, 2], [0, 3], [1e-9, 1.5]]),
     "ring of equal distances": np.concatenate(

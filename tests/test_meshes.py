@@ -1,8 +1,9 @@
 """The test meshes are what they claim to be, and the validator refuses what is not a mesh."""
 
-import meshes
 import numpy as np
 import pytest
+
+import meshes
 
 
 @pytest.mark.parametrize("name", meshes.ALL)

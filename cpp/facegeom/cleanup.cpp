@@ -44,10 +44,11 @@ struct Stars {
   }
 };
 
-//! Joins the triangles around v that share an edge at v. seen_by holds, for each vertex, the last triangle of v's star.
+//! Joins the triangles around v that share an edge at v. seen_by holds, for each vertex, the last triangle of
+//! v's star.
 template <typename Join>
-void join_star(FacesIn F, const Stars& stars, Index v, std::vector<Index>& seen_by, std::vector<Index>& seen_at,
-               const Join& join) {
+void join_star(FacesIn F, const Stars& stars, Index v, std::vector<Index>& seen_by,
+               std::vector<Index>& seen_at, const Join& join) {
   for (Index i = stars.begin[size_t(v)]; i < stars.begin[size_t(v) + 1]; ++i) {
     const Index f = stars.triangles[size_t(i)];
     for (int k = 0; k < 3; ++k) {

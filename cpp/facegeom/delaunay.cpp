@@ -13,14 +13,16 @@ namespace {
 using Id = std::int32_t;
 constexpr Id kNone = -1;
 
-//! Points scaled to at most 1 by a power of two, which is exact; or, where they all lie on a lattice of at most 2^12
-//! steps a side (a pixel grid), in whole steps: there plain arithmetic is exact and needs no filter.
+//! Points scaled to at most 1 by a power of two, which is exact; or, where they all lie on a lattice of at
+//! most 2^12 steps a side (a pixel grid), in whole steps: there plain arithmetic is exact and needs no
+//! filter.
 struct Scaled {
   std::vector<double> xy;
   bool lattice = false;
 };
 
-//! Greatest common step of all values, zero when it is finer than `finest` or has more than 40 bits; fmod is exact.
+//! Greatest common step of all values, zero when it is finer than `finest` or has more than 40 bits; fmod is
+//! exact.
 double common_step(const std::vector<double>& values, double finest) {
   double step = 0;
   for (const double value : values) {
@@ -172,7 +174,8 @@ void Sweep::order(const Scaled& scaled) {
     return a.id < b.id;
   };
   for (size_t i = 0; i < n; ++i) {
-    if (begin[i + 1] - begin[i] > 1) std::sort(entries.begin() + begin[i], entries.begin() + begin[i + 1], before);
+    if (begin[i + 1] - begin[i] > 1)
+      std::sort(entries.begin() + begin[i], entries.begin() + begin[i + 1], before);
   }
   xy_.reserve(2 * n);
   original_.reserve(n);
@@ -194,9 +197,8 @@ Id Sweep::start() {
   if (apex >= n) return n;
   std::vector<Id> line;
   for (Id v = 0; v < apex; ++v) line.push_back(v);
-  std::sort(line.begin(), line.end(), [this](Id a, Id b) {
-    return at(a)[0] != at(b)[0] ? at(a)[0] < at(b)[0] : at(a)[1] < at(b)[1];
-  });
+  std::sort(line.begin(), line.end(),
+            [this](Id a, Id b) { return at(a)[0] != at(b)[0] ? at(a)[0] < at(b)[0] : at(a)[1] < at(b)[1]; });
   if (side(line.front(), line.back(), apex) < 0) std::reverse(line.begin(), line.end());
   for (size_t i = 0; i + 1 < line.size(); ++i) {
     const Id e = add_triangle(line[i], line[i + 1], apex);
@@ -308,7 +310,8 @@ bool Sweep::in_circle(Id a, Id b, Id c, Id d) const {
   return incircle(at(a), at(b), at(c), at(d)) > 0;
 }
 
-//! Flips edges opposite the newest point, which is the third corner of e's triangle, until all are locally Delaunay.
+//! Flips edges opposite the newest point, which is the third corner of e's triangle, until all are locally
+//! Delaunay.
 void Sweep::legalise(Id e) {
   stack_.push_back(e);
   while (!stack_.empty()) {
@@ -362,8 +365,8 @@ void Sweep::insert_inside(Id point) {
     legalise(other + 1);
     return;
   }
-  // Three triangles replace one. On an inner edge one of them is flat, and the in-circle test, which is positive for any
-  // point across that edge, flips it away.
+  // Three triangles replace one. On an inner edge one of them is flat, and the in-circle test, which is
+  // positive for any point across that edge, flips it away.
   const Id a = tip_[size_t(t)], b = tip_[size_t(t + 1)], c = tip_[size_t(t + 2)];
   const Id beyond_bc = twin_[size_t(t + 1)], beyond_ca = twin_[size_t(t + 2)];
   const Id second = add_triangle(b, c, point);

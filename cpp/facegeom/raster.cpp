@@ -23,13 +23,14 @@ Index round_down(double value) {
   return truncated - (double(truncated) > value);
 }
 
-//! One side of a triangle: twice the area of (from, to, pixel), positive inside. Where a row of pixels crosses it is
-//! found in plain arithmetic, unless that is within the rounding error of a pixel centre: there the exact predicate
-//! decides, so that neighbours agree on every shared edge.
+//! One side of a triangle: twice the area of (from, to, pixel), positive inside. Where a row of pixels
+//! crosses it is found in plain arithmetic, unless that is within the rounding error of a pixel centre: there
+//! the exact predicate decides, so that neighbours agree on every shared edge.
 class Edge {
  public:
   //! \param turn 1 or -1, so that the inside is positive for either winding
-  //! \param width, height the extent of the triangle, which bounds the distance of its pixels from its corners
+  //! \param width, height the extent of the triangle, which bounds the distance of its pixels from its
+  //! corners
   Edge(const double* from, const double* to, double turn, double width, double height)
       : from_(from), to_(to), dx_(turn * (to[0] - from[0])), dy_(turn * (to[1] - from[1])), turn_(turn) {
     owns_border_ = dy_ < 0 || (dy_ == 0 && dx_ > 0);

@@ -95,6 +95,13 @@ def count(value: Any, name: str, least: int = 0) -> int:
     return int(value)
 
 
+def flag(value: Any, name: str) -> bool:
+    """Return `value` when it is a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
+    return bool(value)
+
+
 def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
     """Return `value` when it is one of `allowed`."""
     if value not in allowed:

@@ -25,9 +25,7 @@ class Raster(NamedTuple):
     triangle: _check.IntArray
 
 
-def rasterize(
-    V: npt.ArrayLike, F: npt.ArrayLike, attributes: npt.ArrayLike | None, shape: tuple[int, int]
-) -> Raster:
+def rasterize(V: npt.ArrayLike, F: npt.ArrayLike, attributes: npt.ArrayLike | None, shape: tuple[int, int]) -> Raster:
     """Rasterise a mesh with a z-buffer, orthographically; the greater depth is the nearer.
 
     Parameters
@@ -60,7 +58,9 @@ def rasterize(
     """
     V = _check.vertices(V)
     F = _check.faces(F, len(V))
-    values = np.zeros((len(V), 0)) if attributes is None else _check.float_array(attributes, "attributes", (len(V), None))
+    values = (
+        np.zeros((len(V), 0)) if attributes is None else _check.float_array(attributes, "attributes", (len(V), None))
+    )
     height, width = _check.image_shape(shape)
 
     flat, depth, triangle = _core.rasterize(V, F, values, height, width)
