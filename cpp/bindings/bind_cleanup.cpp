@@ -1,13 +1,14 @@
-#include "pybind.h"
-
 #include <facegeom/cleanup.h>
+
+#include "pybind.h"
 
 void bind_cleanup(py::module_& m) {
   m.def("connected_components", &facegeom::connected_components, py::arg("F"), py::arg("vertex_count"),
         ReleaseGil(), "Component label of each triangle, (m,).");
   m.def(
       "remove_spikes",
-      [](facegeom::PointsIn V, facegeom::FacesIn F, double area_factor, double edge_factor, double min_component) {
+      [](facegeom::PointsIn V, facegeom::FacesIn F, double area_factor, double edge_factor,
+         double min_component) {
         facegeom::Submesh kept = facegeom::remove_spikes(V, F, {area_factor, edge_factor, min_component});
         return std::make_tuple(std::move(kept.V), std::move(kept.F), std::move(kept.vertices));
       },

@@ -1,6 +1,6 @@
-#include "pybind.h"
-
 #include <facegeom/depth_mesh.h>
+
+#include "pybind.h"
 
 void bind_depth_mesh(py::module_& m) {
   m.def(
