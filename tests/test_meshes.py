@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import meshes
+import operator_meshes
 
 
 @pytest.mark.parametrize("name", meshes.ALL)
@@ -11,6 +12,11 @@ def test_fixture_is_a_mesh(name):
     V, F = meshes.ALL[name]()
     meshes.check_mesh(V, F, closed=name in meshes.CLOSED)
     assert meshes.euler_characteristic(V, F) == meshes.EULER[name]
+
+
+def test_meshes_of_the_operator_tests():
+    meshes.check_mesh(*operator_meshes.OPEN, closed=False, facing=(0, 0, 1))
+    meshes.check_mesh(*operator_meshes.CLOSED, closed=True)
 
 
 BROKEN = {
