@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+import meshes
+
 SCALES = [1e-6, 1.0, 1e6]
 
 
@@ -83,4 +85,4 @@ def mirrored(V, F):
 
 OPEN = grid(12, seed=3, relief=4.0)
 CLOSED = icosphere(2, 3.0)
-MESHES = [("open", OPEN), ("closed", CLOSED)]
+MESHES = [("relief", OPEN), ("icosphere", CLOSED), *((name, make()) for name, make in meshes.ALL.items())]

@@ -21,6 +21,7 @@ LAYERS = {
     "_core": FOUNDATION,
     "geometry": GEOMETRY,
     "pipeline": PIPELINE,
+    "render": PIPELINE,  # draws what the pipeline returns
     "": PIPELINE,  # facegeom/__init__.py
     "training": WORKSHOP,
     "evaluation": WORKSHOP,

@@ -7,7 +7,8 @@ void bind_cleanup(py::module_& m) {
         ReleaseGil(), "Component label of each triangle, (m,).");
   m.def(
       "remove_spikes",
-      [](facegeom::PointsIn V, facegeom::FacesIn F, double area_factor, double edge_factor, double min_component) {
+      [](facegeom::PointsIn V, facegeom::FacesIn F, double area_factor, double edge_factor,
+         double min_component) {
         facegeom::Submesh kept = facegeom::remove_spikes(V, F, {area_factor, edge_factor, min_component});
         return std::make_tuple(std::move(kept.V), std::move(kept.F), std::move(kept.vertices));
       },

@@ -8,7 +8,8 @@ void bind_raster(py::module_& m) {
       [](facegeom::PointsIn V, facegeom::FacesIn F, facegeom::RowsIn attributes, facegeom::Index height,
          facegeom::Index width) {
         facegeom::Raster raster = facegeom::rasterize(V, F, attributes, height, width);
-        return std::make_tuple(std::move(raster.attributes), std::move(raster.depth), std::move(raster.triangle));
+        return std::make_tuple(std::move(raster.attributes), std::move(raster.depth),
+                               std::move(raster.triangle));
       },
       py::arg("V"), py::arg("F"), py::arg("attributes"), py::arg("height"), py::arg("width"), ReleaseGil(),
       "Z-buffer rasterisation; returns attributes (h*w, k), depth (h*w,) and triangle (h*w,).");

@@ -37,17 +37,18 @@ struct Stars {
   std::vector<Index> begin, triangles;
 
   Stars(FacesIn F, Index vertex_count) : begin(size_t(vertex_count) + 1, 0), triangles(size_t(F.size())) {
-    for (Index i = 0; i < F.size(); ++i) ++begin[size_t(F.data()[i]) + 1];
+    for (Index i = 0; i < F.size(); ++i) ++begin[size_t(F(i / 3, i % 3)) + 1];
     for (size_t v = 0; v < size_t(vertex_count); ++v) begin[v + 1] += begin[v];
     std::vector<Index> fill(begin.begin(), begin.end() - 1);
-    for (Index i = 0; i < F.size(); ++i) triangles[size_t(fill[size_t(F.data()[i])]++)] = i / 3;
+    for (Index i = 0; i < F.size(); ++i) triangles[size_t(fill[size_t(F(i / 3, i % 3))]++)] = i / 3;
   }
 };
 
-//! Joins the triangles around v that share an edge at v. seen_by holds, for each vertex, the last triangle of v's star.
+//! Joins the triangles around v that share an edge at v. seen_by holds, for each vertex, the last triangle of
+//! v's star.
 template <typename Join>
-void join_star(FacesIn F, const Stars& stars, Index v, std::vector<Index>& seen_by, std::vector<Index>& seen_at,
-               const Join& join) {
+void join_star(FacesIn F, const Stars& stars, Index v, std::vector<Index>& seen_by,
+               std::vector<Index>& seen_at, const Join& join) {
   for (Index i = stars.begin[size_t(v)]; i < stars.begin[size_t(v) + 1]; ++i) {
     const Index f = stars.triangles[size_t(i)];
     for (int k = 0; k < 3; ++k) {

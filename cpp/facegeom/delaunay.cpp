@@ -13,14 +13,16 @@ namespace {
 using Id = std::int32_t;
 constexpr Id kNone = -1;
 
-//! Points scaled to at most 1 by a power of two, which is exact; or, where they all lie on a lattice of at most 2^12
-//! steps a side (a pixel grid), in whole steps: there plain arithmetic is exact and needs no filter.
+//! Points scaled to at most 1 by a power of two, which is exact; or, where they all lie on a lattice of at
+//! most 2^12 steps a side (a pixel grid), in whole steps: there plain arithmetic is exact and needs no
+//! filter.
 struct Scaled {
   std::vector<double> xy;
   bool lattice = false;
 };
 
-//! Greatest common step of all values, zero when it is finer than `finest` or has more than 40 bits; fmod is exact.
+//! Greatest common step of all values, zero when it is finer than `finest` or has more than 40 bits; fmod is
+//! exact.
 double common_step(const std::vector<double>& values, double finest) {
   double step = 0;
   for (const double value : values) {
@@ -47,17 +49,18 @@ Scaled scale_points(Points2In points) {
   std::frexp(points.cwiseAbs().maxCoeff(), &exponent);
   Scaled out;
   out.xy.resize(size_t(2 * n));
-  const double* in = points.data();
-  for (size_t i = 0; i < out.xy.size(); ++i) out.xy[i] = std::ldexp(1.0, -exponent) * in[i];
+  const auto in = [&points](size_t i) { return points(Index(i / 2), Index(i % 2)); };
+  const double factor = std::ldexp(1.0, -exponent);
+  for (size_t i = 0; i < out.xy.size(); ++i) out.xy[i] = factor * in(i);
 
   const double low_x = points.col(0).minCoeff(), low_y = points.col(1).minCoeff();
   const double extent = std::max(points.col(0).maxCoeff() - low_x, points.col(1).maxCoeff() - low_y);
   std::vector<double> shifted(out.xy.size());
   for (size_t i = 0; i < shifted.size(); ++i) {
     const double low = i % 2 ? low_y : low_x;
-    shifted[i] = in[i] - low;
+    shifted[i] = in(i) - low;
     // The shift must be exact.
-    if (shifted[i] + low != in[i] || in[i] - shifted[i] != low) return out;
+    if (shifted[i] + low != in(i) || in(i) - shifted[i] != low) return out;
     if (i == 63 && common_step({shifted.begin(), shifted.begin() + 64}, extent / 4096) == 0) return out;
   }
   const double step = common_step(shifted, extent / 4096);
@@ -171,7 +174,8 @@ void Sweep::order(const Scaled& scaled) {
     return a.id < b.id;
   };
   for (size_t i = 0; i < n; ++i) {
-    if (begin[i + 1] - begin[i] > 1) std::sort(entries.begin() + begin[i], entries.begin() + begin[i + 1], before);
+    if (begin[i + 1] - begin[i] > 1)
+      std::sort(entries.begin() + begin[i], entries.begin() + begin[i + 1], before);
   }
   xy_.reserve(2 * n);
   original_.reserve(n);
@@ -193,9 +197,8 @@ Id Sweep::start() {
   if (apex >= n) return n;
   std::vector<Id> line;
   for (Id v = 0; v < apex; ++v) line.push_back(v);
-  std::sort(line.begin(), line.end(), [this](Id a, Id b) {
-    return at(a)[0] != at(b)[0] ? at(a)[0] < at(b)[0] : at(a)[1] < at(b)[1];
-  });
+  std::sort(line.begin(), line.end(),
+            [this](Id a, Id b) { return at(a)[0] != at(b)[0] ? at(a)[0] < at(b)[0] : at(a)[1] < at(b)[1]; });
   if (side(line.front(), line.back(), apex) < 0) std::reverse(line.begin(), line.end());
   for (size_t i = 0; i + 1 < line.size(); ++i) {
     const Id e = add_triangle(line[i], line[i + 1], apex);
@@ -307,7 +310,8 @@ bool Sweep::in_circle(Id a, Id b, Id c, Id d) const {
   return incircle(at(a), at(b), at(c), at(d)) > 0;
 }
 
-//! Flips edges opposite the newest point, which is the third corner of e's triangle, until all are locally Delaunay.
+//! Flips edges opposite the newest point, which is the third corner of e's triangle, until all are locally
+//! Delaunay.
 void Sweep::legalise(Id e) {
   stack_.push_back(e);
   while (!stack_.empty()) {
@@ -361,8 +365,8 @@ void Sweep::insert_inside(Id point) {
     legalise(other + 1);
     return;
   }
-  // Three triangles replace one. On an inner edge one of them is flat, and the in-circle test, which is positive for any
-  // point across that edge, flips it away.
+  // Three triangles replace one. On an inner edge one of them is flat, and the in-circle test, which is
+  // positive for any point across that edge, flips it away.
   const Id a = tip_[size_t(t)], b = tip_[size_t(t + 1)], c = tip_[size_t(t + 2)];
   const Id beyond_bc = twin_[size_t(t + 1)], beyond_ca = twin_[size_t(t + 2)];
   const Id second = add_triangle(b, c, point);

@@ -13,8 +13,8 @@ namespace facegeom {
 namespace {
 
 constexpr double kRowStep = 0.86602540378443865;  // height of an equilateral triangle of side 1
-constexpr double kClearance = 0.55;               // least distance of lattice points from the outline, in spacings
-constexpr double kSteepest = 1.0;                 // of the extrapolated ring, mm of depth per mm
+constexpr double kClearance = 0.55;  // least distance of lattice points from the outline, in spacings
+constexpr double kSteepest = 1.0;    // of the extrapolated ring, mm of depth per mm
 
 //! Pixels of the mask that belong to a 2x2 block of it: strokes of one pixel have no area to triangulate.
 Mask without_strokes(MaskIn mask) {
@@ -69,7 +69,8 @@ class Surface {
 
  private:
   static double value_at(const Rows& known, Index x, Index y) {
-    if (x < 0 || y < 0 || x >= known.cols() || y >= known.rows()) return std::numeric_limits<double>::quiet_NaN();
+    if (x < 0 || y < 0 || x >= known.cols() || y >= known.rows())
+      return std::numeric_limits<double>::quiet_NaN();
     return known(y, x);
   }
 
@@ -134,7 +135,9 @@ std::vector<Point2> lattice(const std::vector<Loop>& loops, const Region& region
   const double row_step = kRowStep * spacing;
   const Index rows = Index((high.y() - low.y()) / row_step) + 1;
   const Index cols = Index((high.x() - low.x()) / spacing) + 2;
-  const auto x_of = [&](Index row, Index col) { return low.x() + (double(col) - (row % 2 ? 0.5 : 0.0)) * spacing; };
+  const auto x_of = [&](Index row, Index col) {
+    return low.x() + (double(col) - (row % 2 ? 0.5 : 0.0)) * spacing;
+  };
   const auto y_of = [&](Index row) { return low.y() + (double(row) + 0.5) * row_step; };
   const auto first_col = [&](Index row, double x) {
     return Index(std::clamp(std::ceil((x - x_of(row, 0)) / spacing), 0.0, double(cols)));
@@ -271,7 +274,8 @@ DepthMesh depth_to_mesh(RowsIn depth, MaskIn mask, const DepthMeshOptions& optio
   Points V(samples.pixel.rows(), 3);
   for (Index v = 0; v < V.rows(); ++v) {
     const double x = samples.pixel(v, 0), y = samples.pixel(v, 1);
-    V.row(v) << (x - options.origin_x) / options.scale, (options.origin_y - y) / options.scale, surface.at(x, y);
+    V.row(v) << (x - options.origin_x) / options.scale, (options.origin_y - y) / options.scale,
+        surface.at(x, y);
   }
   const Indices all = Indices::LinSpaced(F.rows(), 0, F.rows() - 1);
   Submesh kept = submesh(V, F, options.background ? all : foreground_triangles(samples, region, F));

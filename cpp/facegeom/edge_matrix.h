@@ -4,6 +4,7 @@
 
 #include <array>
 #include <limits>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -57,7 +58,8 @@ EdgeMatrix<Value> assemble_edges(FacesIn F, Index n, bool with_diagonal,
     total += count;
   }
 
-  std::vector<Entry> upper(static_cast<std::size_t>(total));
+  // Not a vector, which would first fill it with zeros.
+  const std::unique_ptr<Entry[]> upper(new Entry[static_cast<std::size_t>(total)]);
   std::vector<std::int32_t> end(begin.begin(), begin.end() - 1);
   const auto push = [&](Index i, Index j, const Value& value) {
     if (i == j) return;
@@ -74,9 +76,9 @@ EdgeMatrix<Value> assemble_edges(FacesIn F, Index n, bool with_diagonal,
   // Sort each row's few entries by insertion, adding those of one edge together.
   std::vector<std::int32_t> lower(rows, 0);
   for (std::size_t i = 0; i < rows; ++i) {
-    Entry* const row = upper.data() + begin[i];
+    Entry* const row = upper.get() + begin[i];
     Entry* last = row;
-    for (Entry* next = row; next != upper.data() + end[i]; ++next) {
+    for (Entry* next = row; next != upper.get() + end[i]; ++next) {
       const Entry entry = *next;
       Entry* place = last;
       while (place != row && (place - 1)->column > entry.column) --place;
@@ -89,7 +91,7 @@ EdgeMatrix<Value> assemble_edges(FacesIn F, Index n, bool with_diagonal,
       ++last;
       ++lower[std::size_t(entry.column)];
     }
-    end[i] = static_cast<std::int32_t>(last - upper.data());
+    end[i] = static_cast<std::int32_t>(last - upper.get());
   }
 
   EdgeMatrix<Value> out;

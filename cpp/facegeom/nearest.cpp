@@ -10,7 +10,7 @@ namespace facegeom {
 
 namespace {
 
-constexpr std::int32_t kLeafSize = 12;
+constexpr std::int32_t kLeafSize = 32;
 
 template <int D>
 double squared_distance(const double* a, const double* b) {

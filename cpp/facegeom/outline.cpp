@@ -46,8 +46,11 @@ std::vector<Loop> contours(Index width, Index height, const std::function<bool(I
   for (Index y = -1; y < height; ++y) {
     for (Index x = 0; x < width; ++x) below[size_t(x + 1)] = y + 1 < height && inside(x, y + 1);
     for (Index x = -1; x < width; ++x) {
-      const auto step = [&](Side from, Side to) { next[size_t(grid.side(x, y, from))] = grid.side(x, y, to); };
-      const int corners = above[size_t(x + 1)] + 2 * above[size_t(x + 2)] + 4 * below[size_t(x + 2)] + 8 * below[size_t(x + 1)];
+      const auto step = [&](Side from, Side to) {
+        next[size_t(grid.side(x, y, from))] = grid.side(x, y, to);
+      };
+      const int corners = above[size_t(x + 1)] + 2 * above[size_t(x + 2)] + 4 * below[size_t(x + 2)] +
+                          8 * below[size_t(x + 1)];
       switch (corners) {  // bits: top-left 1, top-right 2, bottom-right 4, bottom-left 8
         case 1:
           step(kLeft, kTop);
@@ -141,7 +144,8 @@ double signed_area(const Loop& loop) {
 
 double perimeter(const Loop& loop) {
   double length = 0;
-  for (size_t i = 0; i < loop.size(); ++i) length += (loop[i + 1 == loop.size() ? 0 : i + 1] - loop[i]).norm();
+  for (size_t i = 0; i < loop.size(); ++i)
+    length += (loop[i + 1 == loop.size() ? 0 : i + 1] - loop[i]).norm();
   return length;
 }
 

@@ -10,8 +10,9 @@ namespace facegeom {
 using Point2 = Eigen::RowVector2d;
 using Loop = std::vector<Point2>;
 
-//! Closed contours of a binary image half-way between inside and outside pixel centres, x and y in pixels, y down. They
-//! run with the inside on the left on the screen and never touch: inside pixels that meet at a corner only are separate.
+//! Closed contours of a binary image half-way between inside and outside pixel centres, x and y in pixels, y
+//! down. They run with the inside on the left on the screen and never touch: inside pixels that meet at a
+//! corner only are separate.
 //! \param inside (x, y) -> bool for 0 <= x < width, 0 <= y < height; everything else is outside
 std::vector<Loop> contours(Index width, Index height, const std::function<bool(Index, Index)>& inside);
 
@@ -30,7 +31,8 @@ class Region {
  public:
   Region(const std::vector<Loop>& loops, double strip_height);
   bool contains(double x, double y) const;
-  //! Where the border crosses the horizontal line at y, ascending: inside lies between the first and the second, ...
+  //! Where the border crosses the horizontal line at y, ascending: inside lies between the first and the
+  //! second, ...
   void crossings(double y, std::vector<double>& out) const;
 
  private:

@@ -4,8 +4,9 @@
 
 namespace facegeom {
 
-//! Planar predicates whose sign is always right: a floating-point filter decides where rounding cannot matter, and
-//! expansion arithmetic (sums of non-overlapping doubles; \cite shewchuk_1997_adaptive) decides the rest.
+//! Planar predicates whose sign is always right: a floating-point filter decides where rounding cannot
+//! matter, and expansion arithmetic (sums of non-overlapping doubles; \cite shewchuk_1997_adaptive) decides
+//! the rest.
 //! \pre No product of four coordinate differences overflows or falls below the normal range.
 
 namespace detail {
@@ -39,7 +40,8 @@ inline double incircle_plain(const double* a, const double* b, const double* c, 
   return a2 * (bxcy - cxby) + b2 * (cxay - axcy) + c2 * (axby - bxay);
 }
 
-//! Positive when d lies inside the circle of the counter-clockwise triangle (a, b, c), zero on it; exact sign.
+//! Positive when d lies inside the circle of the counter-clockwise triangle (a, b, c), zero on it; exact
+//! sign.
 inline double incircle(const double* a, const double* b, const double* c, const double* d) {
   double permanent;
   const double det = incircle_plain(a, b, c, d, permanent);

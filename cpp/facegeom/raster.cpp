@@ -1,26 +1,98 @@
+#include <facegeom/predicates.h>
 #include <facegeom/raster.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 namespace facegeom {
 
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kHidden = -std::numeric_limits<double>::infinity();
 
-//! Twice the signed area of (a, b, p), positive when the three turn clockwise on a screen with y down.
-struct Edge {
-  double ax, ay, dx, dy;
-  bool owns_border;
+Index round_up(double value) {
+  const Index truncated = Index(value);
+  return truncated + (double(truncated) < value);
+}
 
-  Edge(double ax_, double ay_, double bx, double by) : ax(ax_), ay(ay_), dx(bx - ax_), dy(by - ay_) {
-    owns_border = dy < 0 || (dy == 0 && dx > 0);
+Index round_down(double value) {
+  const Index truncated = Index(value);
+  return truncated - (double(truncated) > value);
+}
+
+//! One side of a triangle: twice the area of (from, to, pixel), positive inside. Where a row of pixels
+//! crosses it is found in plain arithmetic, unless that is within the rounding error of a pixel centre: there
+//! the exact predicate decides, so that neighbours agree on every shared edge.
+class Edge {
+ public:
+  //! \param turn 1 or -1, so that the inside is positive for either winding
+  //! \param width, height the extent of the triangle, which bounds the distance of its pixels from its
+  //! corners
+  Edge(const double* from, const double* to, double turn, double width, double height)
+      : from_(from), to_(to), dx_(turn * (to[0] - from[0])), dy_(turn * (to[1] - from[1])), turn_(turn) {
+    owns_border_ = dy_ < 0 || (dy_ == 0 && dx_ > 0);
+    inverse_ = dy_ == 0 ? 0.0 : 1 / dy_;
+    const double error = 8 * detail::kHalfUlp * (std::abs(dx_) * height + std::abs(dy_) * width);
+    slack_ = std::abs(inverse_) * error + 8 * detail::kHalfUlp * (std::abs(from[0]) + width);
   }
-  double at(double x, double y) const { return dx * (y - ay) - dy * (x - ax); }
-  bool inside(double value) const { return value > 0 || (value == 0 && owns_border); }
+  double row(double y) const { return dx_ * (y - from_[1]); }
+  double at(double row, double x) const { return row - dy_ * (x - from_[0]); }
+
+  //! Narrows the span of pixels low .. high of row y to those inside.
+  void clip(Index y, double row, Index& low, Index& high) const {
+    if (dy_ == 0) {
+      if (row < 0 || (row == 0 && !owns_border_)) high = low - 1;
+      return;
+    }
+    if (!(slack_ < 1)) {  // all but horizontal
+      while (low <= high && !inside(low, y)) ++low;
+      while (low <= high && !inside(high, y)) --high;
+      return;
+    }
+    const double crossing = from_[0] + row * inverse_;
+    if (dy_ < 0) {  // inside is to the right
+      if (crossing + slack_ < double(low)) return;
+      if (crossing - slack_ > double(high)) {
+        high = low - 1;
+        return;
+      }
+      low = std::max(low, round_up(crossing - slack_));
+      while (double(low) < crossing + slack_ && low <= high && !inside(low, y)) ++low;
+    } else {
+      if (crossing - slack_ > double(high)) return;
+      if (crossing + slack_ < double(low)) {
+        high = low - 1;
+        return;
+      }
+      high = std::min(high, round_down(crossing + slack_));
+      while (double(high) > crossing - slack_ && low <= high && !inside(high, y)) --high;
+    }
+  }
+
+ private:
+  bool inside(Index x, Index y) const {
+    const double pixel[2] = {double(x), double(y)};
+    const double sign = turn_ * orient2d(from_, to_, pixel);
+    return sign > 0 || (sign == 0 && owns_border_);
+  }
+
+  const double *from_, *to_;
+  double dx_, dy_, turn_, inverse_, slack_;
+  bool owns_border_;
 };
+
+//! Barycentric coordinates of the visible triangle at a pixel; the third is what is missing to 1.
+struct Weights {
+  double a, b;
+};
+
+template <typename Matrix>
+const double* row(const Matrix& matrix, Index i) {
+  return matrix.data() + i * matrix.outerStride();
+}
 
 }  // namespace
 
@@ -31,51 +103,58 @@ Raster rasterize(PointsIn V, FacesIn F, RowsIn attributes, Index height, Index w
   }
   const Index pixels = height * width;
   const Index k = attributes.cols();
-  Raster out{Rows::Constant(pixels, k, kNaN), Vector::Constant(pixels, kNaN), Indices::Constant(pixels, -1)};
-  Points weights(pixels, 3);
+  Raster out{Rows(pixels, k), Vector::Constant(pixels, kHidden), Indices::Constant(pixels, -1)};
+  std::vector<Weights> weights(size_t(k > 0 ? pixels : 0));
+  double* nearest = out.depth.data();
+  const double last_x = double(width - 1), last_y = double(height - 1);
 
   for (Index f = 0; f < F.rows(); ++f) {
-    Index a = F(f, 0), b = F(f, 1), c = F(f, 2);
-    double area = (V(b, 0) - V(a, 0)) * (V(c, 1) - V(a, 1)) - (V(b, 1) - V(a, 1)) * (V(c, 0) - V(a, 0));
-    if (!(std::abs(area) > 0)) continue;
-    const bool swapped = area < 0;
-    if (swapped) {
-      std::swap(b, c);
-      area = -area;
-    }
-    const double xa = V(a, 0), ya = V(a, 1), xb = V(b, 0), yb = V(b, 1), xc = V(c, 0), yc = V(c, 1);
-    const double low_x = std::max(0.0, std::ceil(std::min({xa, xb, xc})));
-    const double high_x = std::min(double(width - 1), std::floor(std::max({xa, xb, xc})));
-    const double low_y = std::max(0.0, std::ceil(std::min({ya, yb, yc})));
-    const double high_y = std::min(double(height - 1), std::floor(std::max({ya, yb, yc})));
-    if (!(low_x <= high_x && low_y <= high_y)) continue;
-    const Edge ab(xa, ya, xb, yb), bc(xb, yb, xc, yc), ca(xc, yc, xa, ya);
-    for (Index y = Index(low_y); y <= Index(high_y); ++y) {
-      for (Index x = Index(low_x); x <= Index(high_x); ++x) {
-        const double wa = bc.at(double(x), double(y));
-        const double wb = ca.at(double(x), double(y));
-        const double wc = ab.at(double(x), double(y));
-        if (!bc.inside(wa) || !ca.inside(wb) || !ab.inside(wc)) continue;
-        const double z = (wa * V(a, 2) + wb * V(b, 2) + wc * V(c, 2)) / area;
+    const double *a = row(V, F(f, 0)), *b = row(V, F(f, 1)), *c = row(V, F(f, 2));
+    const double left = std::min(std::min(a[0], b[0]), c[0]), right = std::max(std::max(a[0], b[0]), c[0]);
+    const double top = std::min(std::min(a[1], b[1]), c[1]), bottom = std::max(std::max(a[1], b[1]), c[1]);
+    if (left > last_x || right < 0 || top > last_y || bottom < 0) continue;
+    const Index low_x = round_up(std::max(left, 0.0)), high_x = Index(std::min(right, last_x));
+    const Index low_y = round_up(std::max(top, 0.0)), high_y = Index(std::min(bottom, last_y));
+    if (low_x > high_x || low_y > high_y) continue;
+    const double area = orient2d(a, b, c);
+    if (area == 0) continue;
+    const double turn = area > 0 ? 1 : -1;
+    const Edge bc(b, c, turn, right - left, bottom - top);
+    const Edge ca(c, a, turn, right - left, bottom - top);
+    const Edge ab(a, b, turn, right - left, bottom - top);
+    for (Index y = low_y; y <= high_y; ++y) {
+      const double row_a = bc.row(double(y)), row_b = ca.row(double(y)), row_c = ab.row(double(y));
+      Index first = low_x, last = high_x;
+      bc.clip(y, row_a, first, last);
+      ca.clip(y, row_b, first, last);
+      ab.clip(y, row_c, first, last);
+      for (Index x = first; x <= last; ++x) {
+        const double wa = std::max(bc.at(row_a, double(x)), 0.0);
+        const double wb = std::max(ca.at(row_b, double(x)), 0.0);
+        const double wc = std::max(ab.at(row_c, double(x)), 0.0);
+        const double share = 1 / (wa + wb + wc);
+        const double z = (wa * a[2] + wb * b[2] + wc * c[2]) * share;
         const Index p = y * width + x;
-        if (z > out.depth[p] || std::isnan(out.depth[p])) {
-          out.depth[p] = z;
-          out.triangle[p] = f;
-          weights(p, 0) = wa / area;
-          weights(p, swapped ? 2 : 1) = wb / area;
-          weights(p, swapped ? 1 : 2) = wc / area;
-        }
+        if (!(z > nearest[p])) continue;
+        nearest[p] = z;
+        out.triangle[p] = f;
+        if (k > 0) weights[size_t(p)] = {wa * share, wb * share};
       }
     }
   }
 
-  if (k > 0) {
-    for (Index p = 0; p < pixels; ++p) {
-      const Index f = out.triangle[p];
-      if (f < 0) continue;
-      out.attributes.row(p) = weights(p, 0) * attributes.row(F(f, 0)) + weights(p, 1) * attributes.row(F(f, 1)) +
-                              weights(p, 2) * attributes.row(F(f, 2));
+  for (Index p = 0; p < pixels; ++p) {
+    const Index f = out.triangle[p];
+    double* to = out.attributes.data() + p * k;
+    if (f < 0) {
+      out.depth[p] = kNaN;
+      std::fill(to, to + k, kNaN);
+      continue;
     }
+    if (k == 0) continue;
+    const Weights& w = weights[size_t(p)];
+    const double *a = row(attributes, F(f, 0)), *b = row(attributes, F(f, 1)), *c = row(attributes, F(f, 2));
+    for (Index i = 0; i < k; ++i) to[i] = w.a * a[i] + w.b * b[i] + (1 - w.a - w.b) * c[i];
   }
   return out;
 }

@@ -172,6 +172,46 @@ class ConjugateGradients {
   Scalars rz_, rounding_;
 };
 
+//! Calls action(first column, std::integral_constant<int, width>) for blocks of at most four columns.
+template <class Action>
+void by_columns(Index columns, const Action& action) {
+  Index column = 0;
+  for (; column + 4 <= columns; column += 4) action(column, std::integral_constant<int, 4>());
+  switch (columns - column) {
+    case 3:
+      return action(column, std::integral_constant<int, 3>());
+    case 2:
+      return action(column, std::integral_constant<int, 2>());
+    case 1:
+      return action(column, std::integral_constant<int, 1>());
+    default:
+      return;
+  }
+}
+
+//! x = L^-T L^-1 x for a lower triangle L whose columns begin with their diagonal; x has rows of K.
+template <int K>
+void substitute(const Eigen::SparseMatrix<double>& L, double* x) {
+  const int* starts = L.outerIndexPtr();
+  const int* rows = L.innerIndexPtr();
+  const double* values = L.valuePtr();
+  for (Index j = 0; j < L.cols(); ++j) {
+    double own[K];
+    for (int k = 0; k < K; ++k) own[k] = x[K * j + k] /= values[starts[j]];
+    for (int s = starts[j] + 1; s < starts[j + 1]; ++s) {
+      for (int k = 0; k < K; ++k) x[K * Index(rows[s]) + k] -= values[s] * own[k];
+    }
+  }
+  for (Index j = L.cols() - 1; j >= 0; --j) {
+    double own[K];
+    for (int k = 0; k < K; ++k) own[k] = x[K * j + k];
+    for (int s = starts[j] + 1; s < starts[j + 1]; ++s) {
+      for (int k = 0; k < K; ++k) own[k] -= values[s] * x[K * Index(rows[s]) + k];
+    }
+    for (int k = 0; k < K; ++k) x[K * j + k] = own[k] / values[starts[j]];
+  }
+}
+
 }  // namespace
 
 Points laplacian_smooth(PointsIn V, FacesIn F, int iterations, double step, bool fix_boundary) {
@@ -212,36 +252,29 @@ Rows heat_smooth(PointsIn V, FacesIn F, RowsIn values, double time, double toler
   check_values(values, V.rows());
   Vector mass;
   const Csr A = heat_matrix(V, F, time, mass);
-  const Rows b = mass.asDiagonal() * values;
-  Rows x = values;
-  Index column = 0;
-  const auto solve = [&](auto width) {
+  Rows x = mass.asDiagonal() * values;
+  by_columns(values.cols(), [&](Index column, auto width) {
     constexpr int kWidth = decltype(width)::value;
-    for (; column + kWidth <= values.cols(); column += kWidth) {
-      using Block = typename ConjugateGradients<kWidth>::Block;
-      const Block right = b.middleCols(column, kWidth);
-      Block solution = x.middleCols(column, kWidth);
-      ConjugateGradients<kWidth>(A, right, solution).solve(tolerance);
-      x.middleCols(column, kWidth) = solution;
-    }
-  };
-  solve(std::integral_constant<int, 4>());
-  solve(std::integral_constant<int, 3>());
-  solve(std::integral_constant<int, 2>());
-  solve(std::integral_constant<int, 1>());
+    using Block = typename ConjugateGradients<kWidth>::Block;
+    const Block right = x.middleCols(column, kWidth);
+    Block solution = values.middleCols(column, kWidth);
+    ConjugateGradients<kWidth>(A, right, solution).solve(tolerance);
+    x.middleCols(column, kWidth) = solution;
+  });
   return x;
 }
 
 struct MeshSolver::Factor {
+  using Columns = Eigen::SparseMatrix<double>;
   Vector mass;
-  Eigen::SimplicialLLT<Eigen::SparseMatrix<double>> cholesky;
+  Eigen::SimplicialLLT<Columns> cholesky;
 };
 
 MeshSolver::MeshSolver(PointsIn V, FacesIn F, double time) : factor_(std::make_unique<Factor>()) {
   const Csr A = heat_matrix(V, F, time, factor_->mass);
   // The matrix is symmetric: its compressed rows are its compressed columns.
-  const Eigen::Map<const Eigen::SparseMatrix<double>> columns(
-      A.rows(), A.rows(), A.columns.size(), A.starts.data(), A.columns.data(), A.values.data());
+  const Eigen::Map<const Factor::Columns> columns(A.rows(), A.rows(), A.columns.size(), A.starts.data(),
+                                                  A.columns.data(), A.values.data());
   factor_->cholesky.compute(columns);
   if (factor_->cholesky.info() != Eigen::Success) {
     throw SolverError("the Cholesky factorisation failed: the mesh is too distorted for this time");
@@ -251,9 +284,24 @@ MeshSolver::MeshSolver(PointsIn V, FacesIn F, double time) : factor_(std::make_u
 MeshSolver::~MeshSolver() = default;
 
 Rows MeshSolver::smooth(RowsIn values) const {
-  check_values(values, factor_->mass.size());
-  const Eigen::MatrixXd b = factor_->mass.asDiagonal() * values;
-  return factor_->cholesky.solve(b);
+  const Vector& mass = factor_->mass;
+  check_values(values, mass.size());
+  const Factor::Columns& L = factor_->cholesky.matrixL().nestedExpression();
+  const auto& place = factor_->cholesky.permutationP().indices();
+  Rows out(values.rows(), values.cols());
+  // The factor is read once for all columns of a block, which is most of the work.
+  by_columns(values.cols(), [&](Index column, auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    typename ConjugateGradients<kWidth>::Block x(mass.size(), kWidth);
+    for (Index i = 0; i < mass.size(); ++i) {
+      x.row(place.size() > 0 ? place[i] : i) = mass[i] * values.row(i).segment<kWidth>(column);
+    }
+    substitute<kWidth>(L, x.data());
+    for (Index i = 0; i < mass.size(); ++i) {
+      out.row(i).segment<kWidth>(column) = x.row(place.size() > 0 ? place[i] : i);
+    }
+  });
+  return out;
 }
 
 }  // namespace facegeom

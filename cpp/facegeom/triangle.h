@@ -34,8 +34,12 @@ struct Triangle {
 
   double longest_squared() const { return std::max({edge0.squared(), edge1.squared(), edge2.squared()}); }
   bool degenerate() const {
+    const double area = area_normal.squared();
+    // Twice two squared edges are no less than the longest: most triangles pass without it.
+    const double safe = 2 * kDegenerateRatio * (edge1.squared() + edge2.squared());
+    if (area > safe * safe) return false;
     const double limit = kDegenerateRatio * longest_squared();
-    return !(area_normal.squared() > limit * limit);
+    return !(area > limit * limit);
   }
 };
 

@@ -26,12 +26,13 @@ class Submesh(NamedTuple):
     vertices: _check.IntArray
 
 
-def connected_components(F: npt.ArrayLike) -> _check.IntArray:
+def connected_components(F: npt.ArrayLike, n: int) -> _check.IntArray:
     """Label the parts of a mesh that hang together by shared edges.
 
     Parameters
     ----------
     F : (m, 3) int array
+    n : number of vertices
 
     Returns
     -------
@@ -41,7 +42,7 @@ def connected_components(F: npt.ArrayLike) -> _check.IntArray:
     Raises
     ------
     ValueError, TypeError
-        On a wrong shape or dtype, or a negative index.
+        On a wrong shape or dtype, or an index out of range.
 
     Notes
     -----
@@ -49,13 +50,13 @@ def connected_components(F: npt.ArrayLike) -> _check.IntArray:
 
     Examples
     --------
-    >>> connected_components([[0, 1, 2], [2, 1, 3], [3, 4, 5]])
+    >>> connected_components([[0, 1, 2], [2, 1, 3], [3, 4, 5]], 6)
     array([0, 0, 1])
     """
-    F = np.asarray(F)
-    F = _check.faces(F, int(F.max()) + 1 if F.size and F.dtype.kind in "iu" else 0)
+    n = _check.count(n, "n")
+    F = _check.faces(F, n)
 
-    return _core.connected_components(F, int(F.max()) + 1 if F.size else 0)
+    return _core.connected_components(F, n)
 
 
 def remove_spikes(
@@ -91,8 +92,8 @@ def remove_spikes(
     A robust deviation is 1.4826 times the median absolute deviation of the logarithm over all triangles, but at least
     0.3 (35 %; rendered faces measure 0.1 to 0.3), so that an even mesh loses nothing for being slightly uneven. By the
     defaults a triangle of an evenly sampled depth map goes when its longest edge is more than 6 times the median
-    (e^(6 x 0.3)), or its area more than 11 times (e^(8 x 0.3)): with 6,500 vertices on a face that is a jump in depth of
-    12 to 18 mm between neighbours, a surface turned 80 degrees from the camera. The sides of nose and cheeks stay.
+    (e^(6 x 0.3)), or its area more than 11 times (e^(8 x 0.3)): with 6,500 vertices on a face that is a jump in depth
+    of 12 to 18 mm between neighbours, a surface turned 80 degrees from the camera. The sides of nose and cheeks stay.
     Triangles without area go too. Where the removal leaves two fans of triangles that meet at one vertex only, the
     smaller fan goes. Being ratios, the limits do not depend on the unit.
 

@@ -42,8 +42,8 @@ def depth_to_mesh(
     mask : (h, w) bool array, the foreground
     scale : pixels per mm
     origin : pixel x, y that becomes X = Y = 0
-    vertex_count : number of vertices aimed at, met within a few per cent whatever the size of the map; the default gives
-        a face about 12,700 triangles
+    vertex_count : number of vertices aimed at, met within a few per cent whatever the size of the map; the default
+        gives a face about 12,700 triangles
     background : keep the triangles outside the mask that fill up the convex hull (the paper's first mesh)
 
     Returns
@@ -84,5 +84,6 @@ def depth_to_mesh(
     scale = _check.positive(scale, "scale")
     origin_x, origin_y = _check.float_array(origin, "origin", (2,))
     vertex_count = _check.count(vertex_count, "vertex_count", 3)
+    background = _check.flag(background, "background")
 
-    return DepthMesh(*_core.depth_to_mesh(depth, mask, scale, origin_x, origin_y, vertex_count, bool(background)))
+    return DepthMesh(*_core.depth_to_mesh(depth, mask, scale, origin_x, origin_y, vertex_count, background))
