@@ -3,7 +3,12 @@
 void bind_cleanup(py::module_& m);
 void bind_delaunay(py::module_& m);
 void bind_depth_mesh(py::module_& m);
+void bind_displacement(py::module_& m);
+void bind_laplacian(py::module_& m);
+void bind_nearest(py::module_& m);
+void bind_normals(py::module_& m);
 void bind_raster(py::module_& m);
+void bind_smoothing(py::module_& m);
 
 PYBIND11_MODULE(_core, m) {
   m.doc() = "facegeom's native core; use facegeom.geometry, which checks its input.";
@@ -17,5 +22,10 @@ PYBIND11_MODULE(_core, m) {
   bind_cleanup(m);
   bind_delaunay(m);
   bind_depth_mesh(m);
+  bind_displacement(m);
+  bind_laplacian(m);
+  bind_nearest(m);
+  bind_normals(m);
   bind_raster(m);
+  bind_smoothing(m);
 }

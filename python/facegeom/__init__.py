@@ -1,1 +1,75 @@
-"""facegeom: one photograph in, a complete, textured 3-D face out."""
+"""facegeom: one photograph in, a complete, textured 3-D face out.
+
+Axes and units everywhere: right-handed, +x to the subject's left, +y up, +z out of the face toward the camera;
+millimetres (metres in GLB files); pixel centres at integers, origin at the top-left pixel, y down.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from facegeom.errors import FacegeomError, ImageError, NoFaceFound, SolverError, WeightsError
+
+if TYPE_CHECKING:
+    from facegeom import geometry
+    from facegeom.camera import Camera
+    from facegeom.detection import detect
+    from facegeom.face_model import FaceModel, load_face_model
+    from facegeom.io import load_image
+    from facegeom.maps import FaceMaps
+    from facegeom.mesh import FaceMesh
+    from facegeom.pipeline import Reconstruction, predict, reconstruct
+
+try:
+    __version__ = version("facegeom")
+except PackageNotFoundError:  # run from the source tree
+    __version__ = "0.0.0"
+
+__all__ = [
+    "Camera",
+    "FaceMaps",
+    "FaceMesh",
+    "FaceModel",
+    "FacegeomError",
+    "ImageError",
+    "NoFaceFound",
+    "Reconstruction",
+    "SolverError",
+    "WeightsError",
+    "detect",
+    "geometry",
+    "load_face_model",
+    "load_image",
+    "predict",
+    "reconstruct",
+]
+
+# Names are imported when they are first used: torch and OpenCV take a second, and geometry needs neither.
+_HOMES = {
+    "Camera": "facegeom.camera",
+    "FaceMaps": "facegeom.maps",
+    "FaceMesh": "facegeom.mesh",
+    "FaceModel": "facegeom.face_model",
+    "Reconstruction": "facegeom.pipeline",
+    "detect": "facegeom.detection",
+    "load_face_model": "facegeom.face_model",
+    "load_image": "facegeom.io",
+    "predict": "facegeom.pipeline",
+    "reconstruct": "facegeom.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "geometry":
+        return importlib.import_module("facegeom.geometry")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'facegeom' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,6 +10,7 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+ByteArray = npt.NDArray[np.uint8]
 
 
 def float_array(value: Any, name: str, shape: tuple[int | None, ...], *, allow_nan: bool = False) -> FloatArray:
@@ -43,7 +44,8 @@ def index_array(value: Any, name: str, shape: tuple[int | None, ...], upper: int
         raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
     _check_shape(array, name, shape)
     result = np.ascontiguousarray(array, dtype=np.int64)
-    if result.size and (result.min() < 0 or result.max() >= upper):
+    # One pass: read as unsigned, a negative index is a huge one.
+    if result.size and int(result.view(np.uint64).max()) >= upper:
         bad = int(result.min()) if result.min() < 0 else int(result.max())
         raise ValueError(f"{name} must lie in [0, {upper}), got {bad}")
     return result
@@ -68,6 +70,24 @@ def image_shape(value: Any, name: str = "shape") -> tuple[int, int]:
     if height < 1 or width < 1:
         raise ValueError(f"{name} must be at least (1, 1), got {(height, width)}")
     return height, width
+
+
+def rgb_image(value: Any, name: str = "image") -> ByteArray:
+    """Return `value` as a C-contiguous (h, w, 3) uint8 array, red first."""
+    array = np.asarray(value)
+    if array.dtype != np.uint8:
+        raise TypeError(f"{name} must be an (h, w, 3) uint8 RGB array, got dtype {array.dtype}")
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise ValueError(f"{name} must be an (h, w, 3) uint8 RGB array, got shape {array.shape}")
+    return np.ascontiguousarray(array)
+
+
+def box(value: Any, name: str = "box") -> FloatArray:
+    """Return the first four numbers of `value` as x0, y0, x1, y1 with x0 < x1 and y0 < y1; a score may follow."""
+    sides = float_array(value, name, (None,))
+    if len(sides) not in (4, 5) or sides[2] <= sides[0] or sides[3] <= sides[1]:
+        raise ValueError(f"{name} must be (x0, y0, x1, y1) with x0 < x1 and y0 < y1, got {tuple(sides.tolist())}")
+    return sides[:4]
 
 
 def positive(value: Any, name: str, *, zero: bool = False) -> float:

@@ -1,0 +1,72 @@
+# Everything runs in a virtual environment in the repository, on the package as a user would install it: a built wheel.
+#   make demo        out/face.glb, out/face.obj, out/preview.png from the photo that comes with facegeom
+#   make test        the default tests; make test-all adds the slow ones and those that need ../shared/data
+#   make bench       the geometry core beside its peers
+#   make lint        ruff, mypy, clang-format
+#   make wheel-test  the wheel in an empty environment, away from the source tree
+#   make sdist       a source release that builds with no network
+# PIP_ARGS goes to pip, such as PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" for a small torch.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+BUILD_TOOLS := "scikit-build-core>=0.11" "pybind11>=2.13" cmeel-eigen==3.4.1 "cmake>=3.18" ninja
+WHEELS := build/wheels
+EIGEN := cpp/third_party/eigen
+SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE NOTICE \
+  $(shell find python cpp -type f ! -name '*.so' ! -name '*.pyc' ! -path '$(EIGEN)/*')
+
+.PHONY: install demo test test-all bench lint format wheel wheel-test sdist clean
+
+install: $(VENV)/.package
+
+demo: $(VENV)/.package
+	$(BIN)/facegeom demo -o out
+
+test: $(VENV)/.package
+	$(BIN)/python -P -m pytest --import-mode=importlib tests
+
+test-all: $(VENV)/.package
+	$(BIN)/python -P -m pytest --import-mode=importlib -m "not gpu" tests
+
+bench: $(VENV)/.package
+	$(BIN)/python -P -m pytest --import-mode=importlib bench
+
+lint: $(VENV)/.package
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $$(find cpp/facegeom cpp/bindings -name '*.h' -o -name '*.cpp')
+
+format: $(VENV)/.package
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(find cpp/facegeom cpp/bindings -name '*.h' -o -name '*.cpp')
+
+wheel: $(VENV)/.package
+
+wheel-test: $(VENV)/.package
+	$(BIN)/python -P -m pytest --import-mode=importlib -m slow tests/test_wheel.py
+
+sdist: $(VENV)/.tools
+	rm -rf $(EIGEN) && mkdir -p $(EIGEN)
+	cp -r "$$($(BIN)/python cpp/find_eigen.py)/Eigen" $(EIGEN)/
+	$(PIP) install $(PIP_ARGS) -c constraints.txt build
+	$(BIN)/python -m build --sdist --no-isolation --outdir dist
+
+clean:
+	rm -rf build dist out $(EIGEN) $(VENV)
+
+$(VENV)/.tools: constraints.txt Makefile
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install $(PIP_ARGS) -c constraints.txt $(BUILD_TOOLS)
+	@touch $@
+
+# Dependencies first, then the wheel by force: its version does not change when its content does.
+$(VENV)/.package: $(VENV)/.tools $(SOURCES)
+	rm -rf $(WHEELS)
+	$(PIP) wheel --no-build-isolation --no-deps -w $(WHEELS) .
+	$(PIP) install $(PIP_ARGS) -c constraints.txt "$$(ls $(WHEELS)/facegeom-*.whl)[dev]"
+	$(PIP) install --no-deps --force-reinstall $(WHEELS)/facegeom-*.whl
+	@touch $@

@@ -1,0 +1,15 @@
+#include "pybind.h"
+
+#include <facegeom/nearest.h>
+
+void bind_nearest(py::module_& m) {
+  py::class_<facegeom::PointTree>(m, "PointTree", "k-d tree for exact nearest neighbours.")
+      .def(py::init<facegeom::RowsIn>(), py::arg("points"), ReleaseGil())
+      .def(
+          "nearest",
+          [](const facegeom::PointTree& tree, facegeom::RowsIn queries) {
+            facegeom::Nearest found = tree.nearest(queries);
+            return std::make_tuple(std::move(found.index), std::move(found.distance));
+          },
+          py::arg("queries"), ReleaseGil(), "Index (q,) and distance (q,) of the nearest point.");
+}

@@ -1,0 +1,7 @@
+"""`python -m facegeom`."""
+
+import sys
+
+from facegeom.cli import main
+
+sys.exit(main())

@@ -1,0 +1,229 @@
+"""Face meshes as binary glTF 2.0 files, written and read through pygltflib."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pygltflib
+from PIL import Image
+
+from facegeom import _check, geometry
+from facegeom.errors import FacegeomError
+from facegeom.mesh import FaceMesh
+
+METRE = 1000.0  # mm
+COMPONENTS = {pygltflib.FLOAT: np.float32, pygltflib.UNSIGNED_SHORT: np.uint16, pygltflib.UNSIGNED_INT: np.uint32}
+WIDTHS = {pygltflib.SCALAR: 1, pygltflib.VEC2: 2, pygltflib.VEC3: 3, pygltflib.VEC4: 4}
+
+
+def encode(mesh: FaceMesh) -> bytes:
+    """Return the mesh as the bytes of a GLB file: metres, normals, texture or linear vertex colours.
+
+    Notes
+    -----
+    glTF has one texture coordinate a vertex: vertices along the atlas's cuts are doubled, the doubles last. What glTF
+    has no word for (regions, which vertices are doubles) is kept in the mesh's `extras`, and `seen` as the attribute
+    `_SEEN`. glTF's vertex colours are linear light, so the photo's sRGB values are converted.
+    """
+    buffer = _Buffer()
+    doubles: list[int] = []
+    source = np.arange(len(mesh.vertices))
+    faces = mesh.faces
+    uv = None
+    if mesh.uv is not None:
+        source, uv, faces = mesh.unrolled()
+        doubles = source[len(mesh.vertices) :].tolist()
+    attributes = pygltflib.Attributes(
+        POSITION=buffer.add(mesh.vertices[source] / METRE, np.float32, bounds=True),
+        NORMAL=buffer.add(_unit_normals(mesh)[source], np.float32),
+    )
+    if uv is not None:
+        attributes.TEXCOORD_0 = buffer.add(uv * (1.0, -1.0) + (0.0, 1.0), np.float32)
+    if mesh.colors is not None and mesh.texture is None:
+        attributes.COLOR_0 = buffer.add(_linear_rgba(mesh.colors[source]), np.uint16, normalized=True)
+    attributes._SEEN = buffer.add(mesh.seen[source], np.float32)
+    indices = buffer.add(faces.ravel(), np.uint32, target=pygltflib.ELEMENT_ARRAY_BUFFER)
+
+    extras = {
+        "vertices": len(mesh.vertices),
+        "doubles": doubles,
+        "regions": {name: _runs(members) for name, members in mesh.regions.items()},
+    }
+    material = pygltflib.Material(
+        name="face",
+        pbrMetallicRoughness=pygltflib.PbrMetallicRoughness(metallicFactor=0.0, roughnessFactor=0.9),
+        doubleSided=True,
+        alphaCutoff=None,
+    )
+    gltf = pygltflib.GLTF2(
+        asset=pygltflib.Asset(version="2.0", generator="facegeom"),
+        scene=0,
+        scenes=[pygltflib.Scene(name="scene", nodes=[0])],
+        nodes=[pygltflib.Node(name="face", mesh=0)],
+        materials=[material],
+        meshes=[
+            pygltflib.Mesh(
+                name="face",
+                primitives=[pygltflib.Primitive(attributes=attributes, indices=indices, material=0)],
+                extras={"facegeom": extras},
+            )
+        ],
+    )
+    if mesh.texture is not None:
+        picture = io.BytesIO()
+        Image.fromarray(mesh.texture).save(picture, "png", compress_level=6)
+        gltf.images = [
+            pygltflib.Image(name="face", bufferView=buffer.add_bytes(picture.getvalue()), mimeType="image/png")
+        ]
+        gltf.samplers = [
+            pygltflib.Sampler(
+                magFilter=pygltflib.LINEAR,
+                minFilter=pygltflib.LINEAR_MIPMAP_LINEAR,
+                wrapS=pygltflib.CLAMP_TO_EDGE,
+                wrapT=pygltflib.CLAMP_TO_EDGE,
+            )
+        ]
+        gltf.textures = [pygltflib.Texture(source=0, sampler=0)]
+        material.pbrMetallicRoughness.baseColorTexture = pygltflib.TextureInfo(index=0)
+    gltf.accessors = buffer.accessors
+    gltf.bufferViews = buffer.views
+    gltf.buffers = [pygltflib.Buffer(byteLength=len(buffer.content))]
+    gltf.set_binary_blob(bytes(buffer.content))
+    return b"".join(gltf.save_to_bytes())
+
+
+def decode(content: bytes, name: str) -> FaceMesh | None:
+    """Return the mesh in a GLB file that `encode` has made, or None for another program's file.
+
+    Raises
+    ------
+    FacegeomError
+        When the bytes are no GLB file, or damaged.
+    """
+    try:
+        gltf = pygltflib.GLTF2.load_from_bytes(content)
+        own = gltf.meshes[0].extras.get("facegeom") if gltf.meshes and gltf.meshes[0].extras else None
+        return None if own is None else _decode_own(gltf, own)
+    except (AttributeError, IndexError, KeyError, OSError, TypeError, ValueError, struct.error) as error:
+        raise FacegeomError(f"{name} cannot be read as a GLB file: {error}") from error
+
+
+def _decode_own(gltf: Any, own: dict[str, Any]) -> FaceMesh:
+    primitive = gltf.meshes[0].primitives[0]
+    attributes = primitive.attributes
+    n = int(own["vertices"])  # pygltflib drops what is empty, so the rest may be absent
+    unrolled = _read(gltf, primitive.indices).astype(np.int64).reshape(-1, 3)
+    source = np.concatenate([np.arange(n), np.asarray(own.get("doubles", []), dtype=np.int64)])
+    uv = texture = colors = None
+    if attributes.TEXCOORD_0 is not None:
+        uv = _read(gltf, attributes.TEXCOORD_0).astype(np.float64) * (1.0, -1.0) + (0.0, 1.0)
+    if attributes.COLOR_0 is not None:
+        colors = _srgb(_read(gltf, attributes.COLOR_0)[:n, :3] / 65535.0)
+    if gltf.images:
+        view = gltf.bufferViews[gltf.images[0].bufferView]
+        blob = gltf.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]
+        with Image.open(io.BytesIO(blob)) as picture:
+            texture = np.ascontiguousarray(picture.convert("RGB"))
+    return FaceMesh(
+        _read(gltf, attributes.POSITION)[:n].astype(np.float64) * METRE,
+        source[unrolled],
+        uv=uv,
+        uv_faces=None if uv is None else unrolled,
+        texture=texture,
+        colors=colors,
+        regions={name: _members(runs, n) for name, runs in own.get("regions", {}).items()},
+        seen=_read(gltf, attributes._SEEN)[:n, 0].astype(np.float64),
+    )
+
+
+class _Buffer:
+    """The binary chunk under construction: one view and one accessor an array, each on a multiple of 4 bytes."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+        self.views: list[Any] = []
+        self.accessors: list[Any] = []
+
+    def add(
+        self,
+        values: npt.NDArray[Any],
+        dtype: type[np.float32 | np.uint16 | np.uint32],
+        *,
+        target: int = pygltflib.ARRAY_BUFFER,
+        bounds: bool = False,
+        normalized: bool = False,
+    ) -> int:
+        """Append an array of one row an element; return its accessor."""
+        array = np.ascontiguousarray(values, dtype=dtype)
+        rows = array.reshape(len(array), -1)
+        component = next(code for code, kind in COMPONENTS.items() if kind is dtype)
+        accessor = pygltflib.Accessor(
+            bufferView=self.add_bytes(array.tobytes(), target),
+            byteOffset=0,
+            componentType=component,
+            normalized=normalized or None,
+            count=len(rows),
+            type=next(word for word, width in WIDTHS.items() if width == rows.shape[1]),
+        )
+        if bounds:
+            accessor.min, accessor.max = rows.min(axis=0).tolist(), rows.max(axis=0).tolist()
+        self.accessors.append(accessor)
+        return len(self.accessors) - 1
+
+    def add_bytes(self, content: bytes, target: int | None = None) -> int:
+        """Append bytes; return their view."""
+        self.views.append(
+            pygltflib.BufferView(buffer=0, byteOffset=len(self.content), byteLength=len(content), target=target)
+        )
+        self.content += content + bytes(-len(content) % 4)
+        return len(self.views) - 1
+
+
+def _read(gltf: Any, index: int) -> npt.NDArray[Any]:
+    accessor = gltf.accessors[index]
+    view = gltf.bufferViews[accessor.bufferView]
+    width = WIDTHS[accessor.type]
+    values = np.frombuffer(
+        gltf.binary_blob(), COMPONENTS[accessor.componentType], accessor.count * width, view.byteOffset
+    )
+    return values.reshape(accessor.count, width)
+
+
+def _unit_normals(mesh: FaceMesh) -> _check.FloatArray:
+    """Vertex normals; a vertex of no triangle gets +z, since glTF allows unit vectors only."""
+    normals = geometry.vertex_normals(mesh.vertices, mesh.faces)
+    lengths = np.linalg.norm(normals, axis=1)
+    normals = normals / np.where(lengths > 0, lengths, 1.0)[:, None]
+    normals[lengths == 0] = (0.0, 0.0, 1.0)
+    return np.asarray(normals, dtype=np.float64)
+
+
+def _linear_rgba(colors: _check.ByteArray) -> npt.NDArray[np.uint16]:
+    """SRGB bytes (IEC 61966-2-1) as linear light in 16 bits, with full opacity."""
+    value = np.arange(256) / 255.0
+    table = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    linear = np.rint(table * 65535).astype(np.uint16)[colors]
+    return np.hstack([linear, np.full((len(colors), 1), 65535, np.uint16)])
+
+
+def _srgb(linear: npt.NDArray[Any]) -> _check.ByteArray:
+    """Linear light in [0, 1] as sRGB bytes, the inverse of `_linear_rgba`."""
+    value = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.power(linear, 1 / 2.4) - 0.055)
+    return np.asarray(np.rint(value * 255), dtype=np.uint8)
+
+
+def _runs(members: _check.BoolArray) -> list[int]:
+    """The places where membership changes, beginning with the first member: [start, stop, start, stop, ...]."""
+    padded = np.concatenate([[False], members, [False]])
+    return [int(v) for v in np.flatnonzero(padded[1:] != padded[:-1])]
+
+
+def _members(runs: list[int], count: int) -> _check.BoolArray:
+    members = np.zeros(count, bool)
+    for start, stop in zip(runs[::2], runs[1::2], strict=True):
+        members[start:stop] = True
+    return members

@@ -1,0 +1,204 @@
+"""Where the faces are: OpenCV's cascades and a small cascade of networks, merged and scored.
+
+Every box, whatever found it, is brought to one convention: the bounding box of the 68 landmarks (brows to chin, jaw to
+jaw), in pixels of the given photo. What the cascades find is judged by the last of the networks too, so that one score
+ranks everything; where they find nothing, or too little, the networks search the photo themselves.
+
+References
+----------
+P. Viola, M. Jones: Rapid Object Detection using a Boosted Cascade of Simple Features, CVPR 2001; OpenCV's cascades are
+by R. Lienhart (frontal) and D. Bradley (profile). The networks: see `facegeom.networks.mtcnn`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facegeom import _check
+from facegeom._check import FloatArray
+from facegeom.boxes import iou, merge
+from facegeom.crop import Image
+from facegeom.errors import WeightsError
+from facegeom.network_search import Scored, SearchOptions, judge, propose, refine, shipped
+
+Detection: TypeAlias = tuple[float, float, float, float, float]
+
+SEARCH_SIDE = 320
+"""Longer side of the searched image in pixels, unless a smaller `min_size` asks for more."""
+
+SMALLEST_FACE = 20
+"""Side in pixels of the smallest face in the searched image: the window of OpenCV's cascades."""
+
+MIN_SCORE = 0.5
+"""Detections below this are dropped."""
+
+SURE_SCORE = 0.95
+"""A frontal cascade's find that the networks score so high ends the search."""
+
+VOTE_WEIGHT = 0.5
+"""What the logarithm of one more than the cascades' votes adds to the log-odds of the networks' score."""
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """One of OpenCV's cascades and how its square becomes the box of the 68 landmarks.
+
+    `offset` is the landmark box's centre from the square's centre and `size` its width and height, all in units of the
+    square's side: medians over LFW's training photos, by `facegeom.training.calibrate_cascades.calibrate`.
+    """
+
+    file: str
+    mirrored: bool  # searched in the mirrored image, boxes mirrored back
+    offset: tuple[float, float]
+    size: tuple[float, float]
+    weight: float  # of one raw candidate among the votes
+
+
+FRONTAL = (
+    Cascade("haarcascade_frontalface_default.xml", False, (0.0, 0.153), (0.797, 0.785), 1.0),
+    Cascade("haarcascade_frontalface_alt2.xml", False, (0.0, 0.169), (0.845, 0.845), 1.5),
+)
+PROFILE = (
+    Cascade("haarcascade_profileface.xml", False, (-0.01, 0.155), (0.69, 0.705), 2.5),
+    Cascade("haarcascade_profileface.xml", True, (0.01, 0.155), (0.69, 0.705), 2.5),
+)
+MOST_MERGED = 12
+"""Groups of cascade windows that the networks judge, those with most votes."""
+
+
+def detect(image: npt.ArrayLike, *, min_size: float | None = None) -> list[Detection]:
+    """Find the faces of a photo, best first.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8 RGB array
+    min_size : smallest face side sought, pixels of `image`; None: 1/16 of the longer side and at least 20
+
+    Returns
+    -------
+    list of (x0, y0, x1, y1, score)
+        The box of the 68 landmarks in pixels of `image`, not clipped to it, and a score in (0, 1]. Empty: no face.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When `image` is not such an array or `min_size` is not a number above 0.
+    WeightsError
+        When the networks' weights or OpenCV's cascades are missing.
+
+    Notes
+    -----
+    The search runs on the photo scaled so that the smallest face is 20 pixels wide; by default its longer side is then
+    at most 320 pixels, whatever the photo's size. A smaller `min_size` costs time with the inverse of its square.
+
+    Examples
+    --------
+    >>> detect(np.zeros((64, 64, 3), dtype=np.uint8))
+    []
+    """
+    photo = _check.rgb_image(image)
+    least = None if min_size is None else _check.positive(min_size, "min_size")
+    searched, scale = _search_image(photo, least)
+    if min(searched.shape[:2]) < SMALLEST_FACE:
+        return []
+    found = _search(searched)
+    return [
+        (*(box / scale - 0.5).tolist(), float(score))
+        for box, score in zip(found.boxes, found.scores, strict=True)
+        if score >= MIN_SCORE
+    ]
+
+
+def _search(image: Image) -> Scored:
+    """Return everything found in the image to search, best first, boxes in corner coordinates."""
+    try:
+        network, options = shipped(), SearchOptions()
+    except WeightsError:  # until the weights are in
+        windows, weights = cascade_windows(image, FRONTAL + PROFILE)
+        boxes, votes = merge(windows, weights, 0.4)
+        return Scored(boxes, votes / (votes + 8.0))
+    windows, weights = cascade_windows(image, FRONTAL)
+    boxes, votes = merge(windows, weights, 0.4)
+    found = _supported(judge(network, image, boxes[:MOST_MERGED], options), windows, weights)
+    if len(found) and found.scores[0] >= SURE_SCORE:
+        return found
+    more = cascade_windows(image, PROFILE)
+    windows, weights = np.concatenate([windows, more[0]]), np.concatenate([weights, more[1]])
+    boxes, votes = merge(windows, weights, 0.4)
+    own = refine(network, image, propose(network, image, SMALLEST_FACE, options).boxes, options)
+    candidates = np.concatenate([own.boxes, boxes[:MOST_MERGED]])
+    return _supported(judge(network, image, candidates, options), windows, weights)
+
+
+def _supported(found: Scored, windows: FloatArray, weights: FloatArray) -> Scored:
+    """Raise the scores of boxes that the cascades' windows back, and sort by them."""
+    votes = (iou(found.boxes, windows) >= 0.4) @ weights
+    odds = np.log(found.scores + 1e-9) - np.log(1 - found.scores + 1e-9) + VOTE_WEIGHT * np.log1p(votes)
+    scores = 1 / (1 + np.exp(-odds))
+    order = np.argsort(-scores, kind="stable")
+    return Scored(found.boxes[order], scores[order])
+
+
+def cascade_windows(image: Image, cascades: tuple[Cascade, ...]) -> tuple[FloatArray, FloatArray]:
+    """Return every window that a cascade accepts, before any grouping.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8 RGB
+    cascades : the cascades to run
+
+    Returns
+    -------
+    (n, 4) float array, (n,) float array
+        Boxes of the 68 landmarks in corner coordinates, and their weights.
+    """
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    parts: list[FloatArray] = [np.empty((0, 5))]
+    for cascade in cascades:
+        seen = np.ascontiguousarray(gray[:, ::-1]) if cascade.mirrored else gray
+        window = np.asarray(
+            _classifier(cascade.file).detectMultiScale(
+                seen, scaleFactor=1.2, minNeighbors=0, minSize=(SMALLEST_FACE, SMALLEST_FACE)
+            ),
+            dtype=np.float64,
+        ).reshape(-1, 4)
+        side = window[:, 2:3]
+        centre = window[:, :2] + 0.5 * side
+        if cascade.mirrored:
+            centre[:, 0] = gray.shape[1] - centre[:, 0]
+        centre = centre + side * np.array(cascade.offset)
+        half = 0.5 * side * np.array(cascade.size)
+        parts.append(np.column_stack([centre - half, centre + half, np.full(len(side), cascade.weight)]))
+    rows = np.concatenate(parts)
+    rows = rows[np.lexsort(rows.T)]  # OpenCV's threads report in any order
+    return rows[:, :4], rows[:, 4]
+
+
+def _search_image(photo: Image, min_size: float | None) -> tuple[Image, float]:
+    """Return the photo scaled so that the smallest face sought is SMALLEST_FACE pixels wide, and the scale."""
+    height, width = photo.shape[:2]
+    scale = min(1.0, SEARCH_SIDE / max(height, width) if min_size is None else SMALLEST_FACE / min_size)
+    if scale == 1.0:
+        return photo, 1.0
+    size = (max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5)))
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), dtype=np.uint8), scale
+
+
+@lru_cache(maxsize=8)
+def _classifier(file: str) -> cv2.CascadeClassifier:
+    """Load one of OpenCV's cascades, once."""
+    if not hasattr(cv2, "CascadeClassifier"):
+        raise WeightsError(f"OpenCV {cv2.__version__} has no cascades; install opencv-python-headless>=4.10,<5")
+    folder = Path(str(cv2.data.haarcascades))  # type: ignore[attr-defined]
+    classifier = cv2.CascadeClassifier(str(folder / file))
+    if classifier.empty():
+        raise WeightsError(f"OpenCV's {file} is missing or damaged")
+    return classifier

@@ -1,0 +1,342 @@
+"""`facegeom evaluate aflw2000`: 2-D error of the 68 landmarks on AFLW2000-3D, by yaw.
+
+Zhu et al., Face Alignment Across Large Poses: A 3D Solution (CVPR 2016), with the reannotation of Bulat and
+Tzimiropoulos (ICCV 2017).
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from facegeom._check import BoolArray, ByteArray, FloatArray
+from facegeom.crop import Box, crop_box, crop_image
+from facegeom.errors import FacegeomError, NoFaceFound
+from facegeom.evaluation.metrics import (
+    INNER_POINTS,
+    YAW_BINS,
+    box_overlap,
+    landmark_box,
+    landmark_error,
+    yaw_bin_means,
+)
+from facegeom.evaluation.predictor import (
+    Predictor,
+    add_common_arguments,
+    facegeom_predictor,
+    load_network,
+    mean_face_landmarks,
+    projected_landmarks,
+)
+from facegeom.evaluation.report import draw_points, picture_folder, sheet, show, table, write_json
+from facegeom.face_model import FaceModel, load_face_model
+from facegeom.io import load_image, save_image
+
+ANNOTATIONS = ("original", "reannotated")
+
+ORIGIN = {"original": 1.0, "reannotated": 0.0}
+"""Index of the first pixel in each annotation.
+
+The original counts from 1 (MATLAB). The reannotation lies 0.9 pixels to the left of it on average, once photos that
+look left and right are weighted alike so that the two conventions' sideways differences cancel: it counts from 0.
+"""
+
+FOUND_OVERLAP = 0.5
+"""Least overlap of the boxes of the predicted and the annotated 68 points at which a face counts as found."""
+
+SHEET_COUNT, SHEET_SIZE = 10, 256
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The benchmark's photos.
+
+    Attributes
+    ----------
+    names : n photo names, without suffix
+    points : annotation name -> (n, 68, 2) float array, pixels with the origin at the centre of the first pixel
+    yaw : (n,) float array, degrees
+    """
+
+    names: tuple[str, ...]
+    points: dict[str, FloatArray]
+    yaw: FloatArray
+
+
+@dataclass(frozen=True)
+class PhotoResult:
+    """The predicted points of one photo.
+
+    Attributes
+    ----------
+    name : str
+    yaw : float, degrees
+    points : crop ("annotated", "detector", "mean") -> (68, 2) float array, pixels; the mean face where none was found
+    found : crop -> whether the box of the points overlaps the annotated one by at least `FOUND_OVERLAP`
+    """
+
+    name: str
+    yaw: float
+    points: dict[str, FloatArray]
+    found: dict[str, bool]
+
+
+def load_annotations(folder: str | Path) -> Annotations:
+    """Read `annotations.npz` of the benchmark's folder.
+
+    Raises
+    ------
+    FacegeomError
+        When it is not there.
+    """
+    path = Path(folder) / "annotations.npz"
+    if not path.is_file():
+        raise FacegeomError(f"{path} is not there: the folder must hold annotations.npz and images/")
+    with np.load(path) as data:
+        points = {
+            "original": data["points68"][:, :2].transpose(0, 2, 1).astype(np.float64),
+            "reannotated": data["points68_reannotated"].transpose(0, 2, 1).astype(np.float64),
+        }
+        return Annotations(
+            tuple(str(name) for name in data["names"]),
+            {name: values - ORIGIN[name] for name, values in points.items()},
+            data["pitch_yaw_roll_deg"][:, 1].astype(np.float64),
+        )
+
+
+def evaluate_photo(
+    image: ByteArray, points: FloatArray, predictor: Predictor, model: FaceModel, *, detector: bool = True
+) -> tuple[dict[str, FloatArray], dict[str, bool]]:
+    """Predict the 68 points of one photo from the annotated box, with the own detector, and as the mean face.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8 array
+    points : (68, 2) float array, the original annotation
+    predictor : what is evaluated; it gets the box of `points`, which it crops by `facegeom.crop.FIRST_LOOK`, or no box
+    model : of the mean face
+    detector : whether to predict without a box too
+
+    Returns
+    -------
+    points : crop -> (68, 2) float array
+    found : crop -> bool
+    """
+    box = landmark_box(points)
+    mean = mean_face_landmarks(model, box)
+    predicted, found = {"mean": mean}, {"mean": True}
+    looks: dict[str, Box | None] = {"annotated": (box[0], box[1], box[2], box[3])}
+    if detector:
+        looks["detector"] = None
+    for crop, given in looks.items():
+        try:
+            predicted[crop] = projected_landmarks(predictor(image, box=given))
+            found[crop] = box_overlap(landmark_box(predicted[crop]), box) >= FOUND_OVERLAP
+        except NoFaceFound:
+            predicted[crop], found[crop] = mean, False
+        if crop == "detector" and not found[crop]:
+            predicted[crop] = mean
+    return predicted, found
+
+
+def evaluate(
+    folder: str | Path,
+    predictor: Predictor,
+    *,
+    model: FaceModel | None = None,
+    detector: bool = True,
+    rows: slice = slice(None),
+) -> tuple[Annotations, dict[int, PhotoResult]]:
+    """Predict all photos of the benchmark.
+
+    Parameters
+    ----------
+    folder : of annotations.npz and images/
+    predictor : what is evaluated
+    model : of the mean face; the package's own where it is left out
+    detector : whether to predict without the annotated box too
+    rows : of the annotations, for a quick look at a part
+
+    Returns
+    -------
+    annotations, and the results by row
+    """
+    annotations = load_annotations(folder)
+    model = load_face_model() if model is None else model
+    results = {}
+    for row in tqdm(range(len(annotations.names))[rows], desc="aflw2000", unit="photo"):
+        name = annotations.names[row]
+        image = load_image(Path(folder) / "images" / f"{name}.jpg")
+        predicted, found = evaluate_photo(
+            image, annotations.points["original"][row], predictor, model, detector=detector
+        )
+        results[row] = PhotoResult(name, float(annotations.yaw[row]), predicted, found)
+    return annotations, results
+
+
+def summarise(annotations: Annotations, results: dict[int, PhotoResult]) -> dict[str, Any]:
+    """Return all figures: in `error` one row a crop, annotation and subset, percent; in `found` the found rates.
+
+    Notes
+    -----
+    The subset "odd" holds the photos at odd positions of `names`: the face model's definition of the 68 points was
+    chosen on the photos at even positions. `inner` is the mean of the bins over the 51 points off the jaw line.
+    """
+    rows = np.array(sorted(results))
+    yaw = annotations.yaw[rows]
+    subsets: dict[str, BoolArray] = {"odd": rows % 2 == 1, "all": np.ones(len(rows), bool)}
+    crops = [crop for crop in ("annotated", "detector", "mean") if crop in results[rows[0]].points]
+    figures = []
+    for crop in crops:
+        found = np.array([results[row].found[crop] for row in rows])
+        for annotation in ANNOTATIONS:
+            truth = annotations.points[annotation]
+            both = np.array(
+                [
+                    [
+                        landmark_error(results[row].points[crop], truth[row], part)
+                        for part in (slice(None), INNER_POINTS)
+                    ]
+                    for row in rows
+                ]
+            )
+            for subset, inside in subsets.items():
+                kinds = {"": inside}
+                if crop == "detector":
+                    kinds[", found only"] = inside & found
+                for kind, chosen in kinds.items():
+                    means = [100.0 * v for v in yaw_bin_means(both[chosen, 0], yaw[chosen])]
+                    figures.append(
+                        {
+                            "crop": crop + kind,
+                            "annotation": annotation,
+                            "subset": subset,
+                            "photos": int(chosen.sum()),
+                            **dict(zip(_bin_names(), means[:3], strict=True)),
+                            "mean_of_bins": means[3],
+                            "mean_of_images": means[4],
+                            "inner": 100.0 * yaw_bin_means(both[chosen, 1], yaw[chosen])[3],
+                        }
+                    )
+    found_rates = []
+    for crop in crops:
+        found = np.array([results[row].found[crop] for row in rows], dtype=np.float64)
+        for subset, inside in subsets.items():
+            rates = [100.0 * v for v in yaw_bin_means(found[inside], yaw[inside])]
+            below = inside & (np.abs(yaw) < YAW_BINS[1][1])
+            found_rates.append(
+                {
+                    "crop": crop,
+                    "subset": subset,
+                    **dict(zip(_bin_names(), rates[:3], strict=True)),
+                    "below_60": 100.0 * float(found[below].mean()) if below.any() else float("nan"),
+                    "all": rates[4],
+                }
+            )
+    return {"benchmark": "aflw2000", "error": figures, "found": found_rates}
+
+
+def photo_errors(annotations: Annotations, results: dict[int, PhotoResult]) -> list[dict[str, Any]]:
+    """Return the errors of each photo, percent: crop and annotation -> error."""
+    return [
+        {
+            "name": result.name,
+            "yaw": result.yaw,
+            "found": result.found,
+            "error": {
+                f"{crop} {annotation}": 100.0 * landmark_error(points, annotations.points[annotation][row])
+                for crop, points in result.points.items()
+                for annotation in ANNOTATIONS
+            },
+        }
+        for row, result in sorted(results.items())
+    ]
+
+
+def result_sheet(
+    folder: str | Path, annotations: Annotations, results: dict[int, PhotoResult], crop: str = "annotated"
+) -> ByteArray:
+    """Return a sheet of the best and the worst photos: the annotation in green, the prediction in red."""
+    truth = annotations.points["original"]
+    order = sorted(results, key=lambda row: landmark_error(results[row].points[crop], truth[row]))
+    count = min(SHEET_COUNT, len(order) // 2)
+    tiles, captions = [], []
+    for row in order[:count] + order[len(order) - count :]:
+        result = results[row]
+        image = load_image(Path(folder) / "images" / f"{result.name}.jpg")
+        square = crop_box(landmark_box(truth[row]))
+        factor = SHEET_SIZE / (square[2] - square[0])
+        tile = crop_image(image, square, SHEET_SIZE)
+        for points, color in ((truth[row], (60, 230, 60)), (result.points[crop], (255, 70, 50))):
+            tile = draw_points(tile, (points - (square[0], square[1])) * factor - 0.5, color)
+        tiles.append(tile)
+        error = 100.0 * landmark_error(result.points[crop], truth[row])
+        captions.append(f"{result.name} yaw {result.yaw:.0f}: {error:.1f} %")
+    return sheet(tiles, max(1, -(-count // 2)), SHEET_SIZE, captions)
+
+
+def format_summary(summary: dict[str, Any]) -> str:
+    """Return the figures of `summarise` as tables."""
+    bins = _bin_names()
+    errors = table(
+        ["crop", "annotation", "photos", *bins, "mean of bins", "mean of images", "51 points"],
+        [
+            [
+                row["crop"],
+                row["annotation"],
+                f"{row['subset']} {row['photos']}",
+                *(row[name] for name in bins),
+                row["mean_of_bins"],
+                row["mean_of_images"],
+                row["inner"],
+            ]
+            for row in summary["error"]
+        ],
+    )
+    found = table(
+        ["crop", "photos", *bins, "below 60", "all"],
+        [
+            [row["crop"], row["subset"], *(row[name] for name in bins), row["below_60"], row["all"]]
+            for row in summary["found"]
+            if row["crop"] != "mean"
+        ],
+        digits=1,
+    )
+    return f"NME of 68 points, percent, by |yaw|\n{errors}\n\nfound, percent\n{found}"
+
+
+def _bin_names() -> list[str]:
+    return [f"{low:.0f}-{high:.0f}" for low, high in YAW_BINS]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `facegeom evaluate aflw2000`."""
+    parser.add_argument("folder", metavar="DIR", help="folder of annotations.npz and images/")
+    parser.add_argument("--no-detector", action="store_true", help="with the annotated box only")
+    parser.add_argument("--step", type=int, default=1, help="evaluate every n-th photo only (odd n keeps both halves)")
+    add_common_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate facegeom on AFLW2000-3D."""
+    annotations, results = evaluate(
+        args.folder,
+        facegeom_predictor(load_network(args.weights, args.device)),
+        detector=not args.no_detector,
+        rows=slice(None, None, args.step),
+    )
+    summary = summarise(annotations, results)
+    show(format_summary(summary))
+    if args.json:
+        write_json(args.json, {**summary, "photos": photo_errors(annotations, results)})
+    if args.out:
+        folder = picture_folder(args.out)
+        for crop in ("annotated", "detector"):
+            if not (crop == "detector" and args.no_detector):
+                save_image(result_sheet(args.folder, annotations, results, crop), folder / f"aflw2000_{crop}.png")
+    return 0

@@ -1,0 +1,294 @@
+"""Fitting the face model to points: landmarks of a photo, or the maps that a network predicts.
+
+One solver serves all: Gauss-Newton on a weak-perspective camera, identity and expression together, with ridge priors
+(a coefficient of the statistical model has unit variance) and expressions bounded by active sets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from facegeom import _check
+from facegeom._check import BoolArray, FloatArray, IntArray
+from facegeom.face_model.model import FaceModel
+from facegeom.geometry import nearest
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a fit weighs data against the model's priors."""
+
+    identity_count: int = 60  # leading identity components used
+    identity_prior: float = 1.0  # weight of the unit-variance prior, in units of one independent point
+    expression_prior: float = 1.0  # the same for expressions, scaled by their usual strength of 0.3
+    noise_mm: float = 1.5  # standard deviation of a point's error across the image
+    depth_weight: float = 0.3  # weight of depth residuals relative to image residuals
+    correlated_points: float = 12.0  # points per independent observation: neighbouring errors are alike
+    expression_bounds: tuple[float, float] = (0.0, 1.2)
+    huber_mm: float = 4.0  # residuals beyond this lose weight
+    iterations: int = 5
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted face: coefficients and a weak-perspective camera.
+
+    Attributes
+    ----------
+    identity : (k,) float array, in sigma
+    expression : (e,) float array
+    rotation : (3, 3) float array, face frame to camera frame
+    scale : pixels per mm
+    translation : (2,) float array, pixels: where the face's origin projects
+    depth_offset : mm; what was added to the given depths' frame, the face's origin being at depth zero
+    residual_mm : root mean square residual across the image, mm
+    """
+
+    identity: FloatArray
+    expression: FloatArray
+    rotation: FloatArray
+    scale: float
+    translation: FloatArray
+    depth_offset: float
+    residual_mm: float
+
+    def vertices(self, model: FaceModel) -> FloatArray:
+        """Return the fitted (n, 3) vertices in mm, in the face's own frame."""
+        return model.vertices(self.identity, self.expression)
+
+
+class PointBasis:
+    """The model's rows at given points: base (m, 3) and a basis (m, 3, k + e) of identity and expression."""
+
+    def __init__(self, base: FloatArray, identity: FloatArray, expression: FloatArray) -> None:
+        self.base = base
+        self.identity_count = len(identity)
+        self.basis = np.ascontiguousarray(np.concatenate([identity, expression]).transpose(1, 2, 0), dtype=np.float64)
+
+    @classmethod
+    def at_landmarks468(cls, model: FaceModel, options: FitOptions) -> PointBasis:
+        """Return the basis at the 468 FaceMesh points."""
+        ids, weights = model.landmarks468_triangles, model.landmarks468_barycentric
+
+        def carry(values: FloatArray) -> FloatArray:
+            return np.einsum("...pcd,pc->...pd", values[..., ids, :], weights)
+
+        return cls(carry(model.mean), carry(model.identity[: options.identity_count]), carry(model.expression))
+
+    @classmethod
+    def at_vertices(cls, model: FaceModel, vertices: IntArray, base: FloatArray, options: FitOptions) -> PointBasis:
+        """Return the basis of the given vertices around their own `base` positions on the mean."""
+        return cls(base, model.identity[: options.identity_count][:, vertices], model.expression[:, vertices])
+
+
+def fit_points(
+    points: PointBasis, target: FloatArray, expression_free: BoolArray, options: FitOptions = FitOptions()
+) -> Fit:
+    """Fit camera, identity and expression to points given in pixels.
+
+    Parameters
+    ----------
+    points : PointBasis
+        The model's m points.
+    target : (m, 3) float array, pixel x, pixel y (down) and depth in pixels (greater is nearer, any origin)
+    expression_free : (e,) bool array; expressions that may differ from zero
+    options : FitOptions
+
+    Returns
+    -------
+    Fit
+
+    Notes
+    -----
+    The prior counts as `identity_prior` of one independent point. Residuals in millimetres are weighted by Huber's
+    function, so that occluded points do not bend the face.
+    """
+    k = points.identity_count
+    e = points.basis.shape[2] - k
+    free = np.concatenate([np.ones(k, bool), expression_free])
+    low = np.concatenate([np.full(k, -3.0), np.full(e, options.expression_bounds[0])])
+    high = np.concatenate([np.full(k, 3.0), np.full(e, options.expression_bounds[1])])
+    prior = np.concatenate([np.full(k, options.identity_prior), np.full(e, options.expression_prior / 0.3**2)])
+    prior *= options.noise_mm**2 * options.correlated_points
+
+    observed = target * np.array([1.0, -1.0, 1.0])  # y up, so that the camera is a rotation
+    rotation, scale, shift = _similarity(points.base, observed)
+    coefficients = np.zeros(k + e)
+    axis_weight = np.array([1.0, 1.0, options.depth_weight])
+    robust = np.ones(len(target))
+    residual = np.zeros_like(observed)
+    for _ in range(options.iterations):
+        shape = points.base + points.basis @ coefficients
+        turned = shape @ rotation.T
+        residual = (observed - shift) / scale - turned  # mm
+        distance = np.sqrt(((residual * axis_weight) ** 2).sum(1))
+        robust = np.minimum(1.0, options.huber_mm / np.maximum(distance, 1e-9))
+        weight = np.sqrt(robust)[:, None] * axis_weight
+
+        # Unknowns: rotation vector (3), log scale (1), shift in mm (3), coefficients.
+        camera = np.zeros((len(target), 3, 7))
+        camera[:, 0, 1], camera[:, 0, 2] = turned[:, 2], -turned[:, 1]
+        camera[:, 1, 0], camera[:, 1, 2] = -turned[:, 2], turned[:, 0]
+        camera[:, 2, 0], camera[:, 2, 1] = turned[:, 1], -turned[:, 0]
+        camera[:, :, 3] = turned + residual
+        camera[:, [0, 1, 2], [4, 5, 6]] = 1.0
+        basis = np.einsum("ij,mjk->mik", rotation, points.basis[:, :, free], optimize=True)
+        jacobian = (np.concatenate([camera, basis], axis=2) * weight[:, :, None]).reshape(-1, 7 + basis.shape[2])
+        right = (residual * weight).reshape(-1)
+        normal = jacobian.T @ jacobian
+        gradient = jacobian.T @ right
+        normal[np.arange(7, len(normal)), np.arange(7, len(normal))] += prior[free]
+        gradient[7:] -= prior[free] * coefficients[free]
+        normal[np.arange(3), np.arange(3)] += 1e-6
+        step = _bounded_step(normal, gradient, low[free] - coefficients[free], high[free] - coefficients[free])
+
+        rotation = _rotation(step[:3]) @ rotation
+        scale *= float(np.exp(np.clip(step[3], -0.5, 0.5)))
+        shift = shift + step[4:7] * scale
+        coefficients[free] += step[7:]
+
+    image = residual[:, :2]
+    rms = float(np.sqrt((robust[:, None] * image**2).sum() / robust.sum()))
+    return Fit(
+        coefficients[:k],
+        coefficients[k:],
+        rotation,
+        scale,
+        shift[:2] * np.array([1.0, -1.0]),
+        float(shift[2] / scale),
+        rms,
+    )
+
+
+def fit_landmarks(
+    model: FaceModel, landmarks: FloatArray, points: PointBasis | None = None, options: FitOptions = FitOptions()
+) -> Fit:
+    """Fit the face model to the 468 FaceMesh landmarks of a photo.
+
+    Parameters
+    ----------
+    model : FaceModel
+    landmarks : (468, 3) float array, pixels; x right, y down, z away from the camera, as FaceMesh gives them
+    points : the basis of `PointBasis.at_landmarks468`, when many photos are fitted
+    options : FitOptions
+
+    Returns
+    -------
+    Fit
+        In the photo's pixels.
+    """
+    landmarks = _check.float_array(landmarks, "landmarks", (468, 3))
+    points = points or PointBasis.at_landmarks468(model, options)
+    return fit_points(points, landmarks * np.array([1.0, 1.0, -1.0]), free_expressions(model), options)
+
+
+MAP_OPTIONS = FitOptions(depth_weight=0.5, correlated_points=30.0, noise_mm=2.0)
+MAP_POINTS = 1500
+
+
+def fit_maps(
+    model: FaceModel,
+    depth: FloatArray,
+    correspondence: FloatArray,
+    mask: BoolArray,
+    options: FitOptions = MAP_OPTIONS,
+    point_count: int = MAP_POINTS,
+) -> Fit:
+    """Fit the face model to predicted maps; every pixel says which point of the mean face it shows.
+
+    Parameters
+    ----------
+    model : FaceModel
+    depth : (h, w) float array, mm in the camera frame, greater is nearer
+    correspondence : (h, w, 3) float array, mm on the mean face
+    mask : (h, w) bool array
+    options : FitOptions
+    point_count : pixels used, spread evenly over the mask
+
+    Returns
+    -------
+    Fit
+        In the maps' pixels; `depth_offset` is the depth of the face's origin in the maps.
+
+    Raises
+    ------
+    ValueError
+        When the shapes disagree or the mask has fewer than 50 pixels.
+
+    Notes
+    -----
+    The mask's outermost pixels are left out, since the maps blur across the silhouette. A pixel's basis is that of the
+    model vertex nearest to its correspondence, its base the correspondence itself, so that nothing is quantised.
+    """
+    mask = _check.bool_array(mask, "mask", (None, None))
+    h, w = mask.shape
+    depth = _check.float_array(np.where(mask, depth, 0.0), "depth", (h, w))
+    correspondence = _check.float_array(np.where(mask[..., None], correspondence, 0.0), "correspondence", (h, w, 3))
+    inner = mask.copy()
+    inner[1:] &= mask[:-1]
+    inner[:-1] &= mask[1:]
+    inner[:, 1:] &= mask[:, :-1]
+    inner[:, :-1] &= mask[:, 1:]
+    pixels = np.flatnonzero(inner)
+    if len(pixels) < 50:
+        raise ValueError(f"mask must have at least 50 pixels inside its outline, got {len(pixels)}")
+    pixels = pixels[np.linspace(0, len(pixels) - 1, min(point_count, len(pixels))).astype(np.int64)]
+    y, x = np.divmod(pixels, w)
+    base = correspondence.reshape(-1, 3)[pixels]
+
+    # The scale that turns depth into pixels: of the affine camera from correspondence to pixels.
+    design = np.column_stack([base, np.ones(len(base))])
+    affine = np.linalg.lstsq(design, np.column_stack([x, -y]).astype(np.float64), rcond=None)[0]
+    scale = float(np.linalg.svd(affine[:3])[1].mean())
+    target = np.column_stack([x, y, depth.reshape(-1)[pixels] * scale])
+
+    ids = np.flatnonzero(model.regions["map"])
+    vertices = ids[nearest(model.mean[ids], base)[0]]
+    fit = fit_points(PointBasis.at_vertices(model, vertices, base, options), target, free_expressions(model), options)
+    return replace(fit, depth_offset=fit.depth_offset * fit.scale / scale)
+
+
+def free_expressions(model: FaceModel) -> BoolArray:
+    """Return which expressions a fit may use: all but the gaze and the pupils, which the points do not show."""
+    return np.array([not name.startswith(("eyeLook", "Pupil")) for name in model.expression_names])
+
+
+def _similarity(source: FloatArray, target: FloatArray) -> tuple[FloatArray, float, FloatArray]:
+    """Rotation, scale and shift of the least-squares similarity source -> target (Umeyama 1991)."""
+    ms, mt = source.mean(0), target.mean(0)
+    a, b = source - ms, target - mt
+    u, d, vt = np.linalg.svd(b.T @ a)
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    rotation = (u * sign) @ vt
+    scale = float((d * sign).sum() / (a**2).sum())
+    return rotation, scale, mt - scale * rotation @ ms
+
+
+def _rotation(vector: FloatArray) -> FloatArray:
+    """Rotation matrix of a rotation vector (Rodrigues)."""
+    angle = float(np.linalg.norm(vector))
+    x, y, z = vector
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    if angle < 1e-12:
+        return np.eye(3) + cross
+    return np.eye(3) + np.sin(angle) / angle * cross + (1 - np.cos(angle)) / angle**2 * cross @ cross
+
+
+def _bounded_step(normal: FloatArray, gradient: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Solve normal @ step = gradient with the entries from the eighth on kept in [low, high], by active sets."""
+    step = np.zeros(len(gradient))
+    fixed = np.zeros(len(gradient), bool)
+    for _ in range(4):
+        rest = ~fixed
+        right = gradient[rest] - normal[np.ix_(rest, fixed)] @ step[fixed]
+        step[rest] = np.linalg.solve(normal[np.ix_(rest, rest)], right)
+        outside = np.zeros(len(gradient), bool)
+        outside[7:] = ((step[7:] < low - 1e-9) | (step[7:] > high + 1e-9)) & ~fixed[7:]
+        if not outside.any():
+            break
+        step[7:] = np.clip(step[7:], low, high)
+        fixed |= outside
+    step[7:] = np.clip(step[7:], low, high)
+    return step

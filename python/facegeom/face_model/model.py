@@ -1,0 +1,195 @@
+"""The statistical face model: one topology, a mean, identity and expression components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegeom.errors import WeightsError
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+_FILE = Path(__file__).with_name("face_model.npz")
+
+
+@dataclass(frozen=True)
+class FaceModel:
+    """A linear model of the head, in millimetres in the face frame.
+
+    Right-handed, +x to the subject's left, +y up, +z out of the face; the origin is midway
+    between the eye centres of the mean, which are 63 mm apart.  Vertices come in the order
+    face part, rest of the head, left eyeball, right eyeball, mouth interior (socket, teeth, gums
+    and tongue), eye sockets; triangles in the same order.  The skin has openings at the eyes and
+    the mouth, which the sockets close from behind.
+
+    Attributes
+    ----------
+    mean : (n, 3) float array, mm
+    identity : (k, n, 3) float32 array, mm per standard deviation
+    expression : (e, n, 3) float32 array, mm at weight 1
+    faces : (m, 3) int array, counter-clockwise from outside
+    uv : (p, 2) float array in [0, 1], v up
+    uv_faces : (m, 3) int array, rows of `uv`
+    landmarks68 : (68,) int array
+        Vertices of the 68 points as AFLW2000-3D annotates them.
+    landmarks68_multipie : (68,) int array
+        Vertices of the 68 points by their Multi-PIE definition.
+    landmarks468_triangles, landmarks468_barycentric : (468, 3) arrays
+        Vertex ids and barycentric coordinates of the FaceMesh points.
+    regions : dict of (n,) bool arrays
+        Masks; `map` is what a depth map shows: all but scalp, ears and neck.
+    expression_names : tuple of str
+    mirror : (n,) int array
+        The vertex at the mirrored place: `mean[mirror] * (-1, 1, 1) == mean`.
+    face_vertex_count, face_triangle_count : int
+        The face part is this long a prefix of vertices and of triangles.
+    """
+
+    mean: FloatArray
+    identity: NDArray[np.float32]
+    expression: NDArray[np.float32]
+    faces: IntArray
+    uv: FloatArray
+    uv_faces: IntArray
+    landmarks68: IntArray
+    landmarks68_multipie: IntArray
+    landmarks468_triangles: IntArray
+    landmarks468_barycentric: FloatArray
+    regions: dict[str, BoolArray] = field(repr=False)
+    expression_names: tuple[str, ...]
+    mirror: IntArray
+    face_vertex_count: int
+    face_triangle_count: int
+
+    def vertices(
+        self,
+        identity: NDArray[np.floating] | None = None,
+        expression: NDArray[np.floating] | None = None,
+    ) -> FloatArray:
+        """Return the head of these coefficients, mm in the face frame.
+
+        Parameters
+        ----------
+        identity : (j,) float array, optional
+            In standard deviations; the first j <= k components are used.
+        expression : (j,) float array, optional
+            Weights of the first j <= e expressions, usually in [0, 1].
+
+        Returns
+        -------
+        (n, 3) float array
+
+        Raises
+        ------
+        ValueError
+            If there are more coefficients than components.
+
+        Examples
+        --------
+        >>> model = load_face_model()
+        >>> weights = [name == "jawOpen" for name in model.expression_names]
+        >>> model.vertices(expression=np.array(weights, dtype=float)).shape == model.mean.shape
+        True
+        """
+        result = self.mean.copy()
+        for name, coefficients, components in (
+            ("identity", identity, self.identity),
+            ("expression", expression, self.expression),
+        ):
+            if coefficients is not None:
+                result += _combine(name, coefficients, components)
+        return result
+
+
+def _combine(name: str, coefficients: NDArray[np.floating], components: NDArray[np.float32]) -> NDArray[np.float32]:
+    weights = np.asarray(coefficients, dtype=np.float32)
+    if weights.ndim != 1 or len(weights) > len(components):
+        raise ValueError(
+            f"{name} must be one-dimensional with at most {len(components)} coefficients, got shape {weights.shape}"
+        )
+    flat = components.reshape(len(components), -1)
+    return np.asarray((weights @ flat[: len(weights)]).reshape(components.shape[1:]))
+
+
+@lru_cache(maxsize=1)
+def load_face_model() -> FaceModel:
+    """Return the face model that comes with the package; it is read once, its arrays read-only.
+
+    Returns
+    -------
+    FaceModel
+        The same object at every call.
+
+    Raises
+    ------
+    WeightsError
+        If the file is not in the package.
+    """
+    return read_face_model(_FILE)
+
+
+def read_face_model(path: str | Path) -> FaceModel:
+    """Read a face model written by `facegeom.training.face_model.build_face_model`.
+
+    Parameters
+    ----------
+    path : str or Path
+        The `.npz` file.
+
+    Returns
+    -------
+    FaceModel
+        With read-only arrays.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"there is no face model at {path}")
+    with np.load(path) as data:
+        model = FaceModel(
+            mean=_frozen(data["mean"], np.float64),
+            identity=_expanded(data["identity"], float(data["identity_step"])),
+            expression=_expanded(data["expression"], float(data["expression_step"])),
+            faces=_frozen(data["faces"], np.int64),
+            uv=_frozen(data["uv"], np.float64),
+            uv_faces=_frozen(data["uv_faces"], np.int64),
+            landmarks68=_frozen(data["landmarks68"], np.int64),
+            landmarks68_multipie=_frozen(data["landmarks68_multipie"], np.int64),
+            landmarks468_triangles=_frozen(data["landmarks468_triangles"], np.int64),
+            landmarks468_barycentric=_frozen(data["landmarks468_barycentric"], np.float64),
+            regions={
+                str(name): _frozen(mask, np.bool_)
+                for name, mask in zip(data["region_names"], data["regions"], strict=True)
+            },
+            expression_names=tuple(str(name) for name in data["expression_names"]),
+            mirror=_frozen(data["mirror"], np.int64),
+            face_vertex_count=int(data["face_vertex_count"]),
+            face_triangle_count=int(data["face_triangle_count"]),
+        )
+    return model
+
+
+def _frozen(array: NDArray[np.generic], dtype: type[_Scalar]) -> NDArray[_Scalar]:
+    result = np.ascontiguousarray(array, dtype=dtype)
+    result.flags.writeable = False
+    return result
+
+
+def _expanded(levels: NDArray[np.int16], step: float) -> NDArray[np.float32]:
+    """Return components (k, n, 3) from their stored multiples of `step`, (k, 3, n)."""
+    values = np.empty((levels.shape[0], levels.shape[2], 3), dtype=np.float32)
+    np.multiply(levels.transpose(0, 2, 1), np.float32(step), out=values)
+    values.flags.writeable = False
+    return values

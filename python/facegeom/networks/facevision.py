@@ -1,0 +1,187 @@
+"""FaceVision-GAN's generator: one encoder, two decoders, from a photo to a depth and a correspondence map.
+
+Avola et al., FaceVision-GAN: A 3D Model Face Reconstruction Method from a Single Image Using GANs, section 3.1.
+The paper gives no layer table; the encoder here is residual and halves its resolution in the first convolution, since
+the maps are smooth and full-resolution layers cost most of the time. The foreground is a mask channel of the depth
+decoder rather than the paper's z = 0 (both are trained and compared: see the model card).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from facegeom import _check
+from facegeom.networks.weights import load_weights
+
+MAP_UNIT_MM = 100.0  # the maps inside the network are in units of this
+ZERO_DEPTH_OFFSET = 2.0  # with foreground="zero": added to depths, so that zero means background and nothing else
+
+
+@dataclass(frozen=True)
+class FaceVisionConfig:
+    """Sizes of the generator; the network is fully convolutional, `size` is what it was trained at."""
+
+    size: int = 128  # side of the input in pixels, a multiple of 32
+    encoder_widths: tuple[int, ...] = (32, 96, 160, 192, 256)  # channels at 1/2, 1/4, ... 1/32 of the size
+    encoder_blocks: tuple[int, ...] = (1, 2, 3, 2, 1)  # residual blocks there
+    decoder_widths: tuple[int, ...] = (32, 64, 96, 128)  # channels at 1/2, 1/4, ... 1/16
+    foreground: str = "mask"  # "mask": a mask channel; "zero": zero in the depth map, as the paper has it
+
+
+class NetworkMaps(NamedTuple):
+    """What the network sees in crops: depth (b,S,S) mm, correspondence (b,S,S,3) mm, mask_probability (b,S,S)."""
+
+    depth: npt.NDArray[np.float32]
+    correspondence: npt.NDArray[np.float32]
+    mask_probability: npt.NDArray[np.float32]
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution, batch normalisation, leaky ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.LeakyReLU(0.1, inplace=True),
+        )
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions and the identity (He et al. 2016)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = ConvBlock(width, width)
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.leaky_relu(x + self.second(self.first(x)), 0.1, inplace=True)
+
+
+class Decoder(nn.Module):
+    """From the code back to full size: upsample, join the encoder's level, convolve."""
+
+    def __init__(self, config: FaceVisionConfig, outputs: int) -> None:
+        super().__init__()
+        encoder, widths = config.encoder_widths, config.decoder_widths
+        self.levels = nn.ModuleList()
+        below = encoder[-1]
+        for level in range(len(widths) - 1, -1, -1):
+            self.levels.append(
+                nn.ModuleList(
+                    [
+                        ConvBlock(below, widths[level], 1),
+                        ConvBlock(encoder[level], widths[level], 1),
+                        ConvBlock(widths[level], widths[level]),
+                    ]
+                )
+            )
+            below = widths[level]
+        self.head = nn.Sequential(nn.Conv2d(below, 4 * outputs, 3, 1, 1), nn.PixelShuffle(2))
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        x = levels[-1]
+        for modules, skip in zip(self.levels, levels[-2::-1], strict=True):
+            reduce, side, join = modules  # type: ignore[misc]
+            x = functional.interpolate(reduce(x), scale_factor=2, mode="nearest") + side(skip)  # (b, c, 2h, 2w)
+            x = join(x)
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+class FaceVisionGenerator(nn.Module):
+    """The generator: (b, 3, S, S) in [-1, 1] -> (b, 5, S, S): depth, correspondence x, y, z (in 100 mm), mask logit."""
+
+    def __init__(self, config: FaceVisionConfig = FaceVisionConfig()) -> None:
+        super().__init__()
+        self.config = config
+        widths = config.encoder_widths
+        self.encoder = nn.ModuleList()
+        below = 3
+        for width, blocks in zip(widths, config.encoder_blocks, strict=True):
+            self.encoder.append(
+                nn.Sequential(ConvBlock(below, width, 4, 2), *(ResidualBlock(width) for _ in range(blocks)))
+            )
+            below = width
+        self.depth_decoder = Decoder(config, 2)
+        self.correspondence_decoder = Decoder(config, 3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        levels = []
+        x = image  # (b, 3, S, S)
+        for level in self.encoder:
+            x = level(x)
+            levels.append(x)
+        depth = self.depth_decoder(levels)  # (b, 2, S, S): depth, mask logit
+        correspondence = self.correspondence_decoder(levels)  # (b, 3, S, S)
+        return torch.cat([depth[:, :1], correspondence, depth[:, 1:]], 1)
+
+
+class FaceVision:
+    """A trained generator, ready to look at crops."""
+
+    def __init__(self, generator: FaceVisionGenerator, device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.generator = generator.eval().to(self.device, memory_format=torch.channels_last)
+        self.size = generator.config.size
+
+    def predict(self, crops: npt.NDArray[np.uint8], *, mirror: bool = True) -> NetworkMaps:
+        """Return the maps of crops.
+
+        Parameters
+        ----------
+        crops : (b, S, S, 3) uint8 array
+        mirror : average with the maps of the mirrored crop, turned back
+
+        Returns
+        -------
+        NetworkMaps
+            Depth in mm in the camera frame, correspondence in mm on the mean face, probability of the face.
+        """
+        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (self.size, self.size, 3):
+            raise ValueError(f"crops must be uint8 of shape (any, {self.size}, {self.size}, 3), got {crops.shape}")
+        image = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device)
+        batch = image.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            out = self.generator(torch.cat([batch, batch.flip(3)]) if mirror else batch)
+            if mirror:
+                direct, other = out.chunk(2)
+                other = other.flip(3)
+                other[:, 1] *= -1
+                out = (direct + other) / 2
+        out = out.float().cpu()
+        depth, probability = depth_and_probability(out, self.generator.config)
+        return NetworkMaps(
+            (depth * MAP_UNIT_MM).numpy(),
+            (out[:, 1:4] * MAP_UNIT_MM).permute(0, 2, 3, 1).contiguous().numpy(),
+            probability.numpy(),
+        )
+
+
+def depth_and_probability(out: Tensor, config: FaceVisionConfig) -> tuple[Tensor, Tensor]:
+    """Return depth (b, S, S) in 100 mm and the face's probability (b, S, S) of the generator's output."""
+    if config.foreground == "mask":
+        return out[:, 0], out[:, 4].sigmoid()
+    return out[:, 0] - ZERO_DEPTH_OFFSET, (out[:, 0] / ZERO_DEPTH_OFFSET).clamp(0, 1)
+
+
+def load_facevision(device: str = "cpu") -> FaceVision:
+    """Return the trained network that the package ships.
+
+    Raises
+    ------
+    WeightsError
+        When the weight file is missing, damaged or of another configuration.
+    """
+    _check.choice(device.split(":")[0], "device", ("cpu", "cuda", "mps"))
+    config, state = load_weights("facevision", FaceVisionConfig)
+    generator = FaceVisionGenerator(config)
+    generator.load_state_dict(state)
+    return FaceVision(generator, device)

@@ -1,0 +1,54 @@
+"""Weight files: float16 safetensors whose header carries the network's configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from facegeom.errors import WeightsError
+from facegeom.files import write_atomically
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+Config = TypeVar("Config")
+
+
+def save_weights(path: str | os.PathLike[str], config: Any, state: dict[str, Tensor]) -> None:
+    """Write a network's state as float16 with its configuration (a dataclass) in the header."""
+    half = {
+        name: tensor.detach().to("cpu", torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
+        for name, tensor in state.items()
+    }
+    metadata = {"config": json.dumps(dataclasses.asdict(config))}
+    write_atomically(path, lambda temporary: save_file(half, temporary, metadata))
+
+
+def load_weights(
+    name: str, config_type: type[Config], path: str | os.PathLike[str] | None = None
+) -> tuple[Config, dict[str, Tensor]]:
+    """Return configuration and float32 state of a shipped network, or of the file at `path`.
+
+    Raises
+    ------
+    WeightsError
+        When the file is missing, damaged, or its configuration does not fit `config_type`.
+    """
+    file = Path(path) if path is not None else WEIGHTS / f"{name}.safetensors"
+    if not file.is_file():
+        raise WeightsError(f"the weights of {name} are missing: {file.name} is not in {file.parent.name}")
+    try:
+        with safetensors.safe_open(file, "pt") as stream:
+            metadata = stream.metadata() or {}
+            state = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
+        values = json.loads(metadata["config"])
+        config = config_type(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"the weights of {name} in {file.name} cannot be read: {error}") from error
+    return config, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}

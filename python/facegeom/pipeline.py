@@ -1,0 +1,154 @@
+"""One photo in, one face out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy.typing as npt
+
+from facegeom import _check
+from facegeom.camera import Camera
+from facegeom.errors import FacegeomError
+from facegeom.io import ImageSource, load_image, save_mesh
+from facegeom.maps import FaceMaps
+from facegeom.mesh import FaceMesh
+from facegeom.meshing import mesh_from_maps
+from facegeom.prediction import Detection, Prediction, detect, predict
+from facegeom.stopwatch import stopwatch
+
+__all__ = ["PIPELINES", "Prediction", "Reconstruction", "detect", "predict", "reconstruct"]
+
+PIPELINES = ("facevision",)
+"""The pipelines that are in; the first is the default."""
+
+PLANNED_PIPELINES = ("pix2vertex", "pixel2mesh", "gcn_igan")
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A face made from a photo.
+
+    Attributes
+    ----------
+    mesh : FaceMesh
+        Millimetres, in the face's own frame (frontal), origin midway between the eye centres of the fitted face model.
+    maps : FaceMaps
+    stages : dict from name to FaceMesh
+        The mesh after each step, in order; the last is `mesh`.
+    timings : dict from step to milliseconds
+    landmarks : (68, 3) float array
+        Millimetres, in the frame of `mesh`: on it where the photo shows them, else from the fitted face model.
+    camera : Camera
+        Face frame -> pixels of the photo.
+    score : float in [0, 1]
+        How plausible the network's view of the face is.
+    detections : tuple of (x0, y0, x1, y1, score)
+        What the detector found, best first; empty when the box was given.
+    """
+
+    mesh: FaceMesh
+    maps: FaceMaps
+    stages: dict[str, FaceMesh]
+    timings: dict[str, float]
+    landmarks: _check.FloatArray
+    camera: Camera
+    score: float = 1.0
+    detections: tuple[Detection, ...] = field(default=(), repr=False)
+
+    def save(self, path: str | os.PathLike[str], neutral: bool = False) -> None:
+        """Write the mesh to a file whose suffix is .glb, .obj, .ply or .stl; see `facegeom.io.save_mesh`.
+
+        Parameters
+        ----------
+        path : where to
+        neutral : the neutral face instead of the one in the photo
+
+        Raises
+        ------
+        FacegeomError
+            When the suffix is another, or `neutral` is asked of a pipeline whose mesh has the photo's own topology and
+            therefore no expression that could be taken out of it (facevision).
+        """
+        if neutral:
+            raise FacegeomError(
+                "neutral=True needs a mesh of the face model's topology; pipeline 'facevision' makes one of the photo's"
+            )
+        save_mesh(self.mesh, path)
+
+
+def reconstruct(
+    image: ImageSource,
+    *,
+    pipeline: str = PIPELINES[0],
+    box: npt.ArrayLike | None = None,
+    device: str = "cpu",
+    face_index: int = 0,
+    head: bool = False,
+    texture: int | None = None,
+) -> Reconstruction:
+    """Reconstruct the face in a photo.
+
+    Parameters
+    ----------
+    image : path, bytes, PIL image or (h, w, 3) uint8 RGB array
+    pipeline : "facevision"
+    box : (4,) or (5,) array, x0, y0, x1, y1 of the face in pixels of the photo, as `detect` gives them or as the box of
+        the 68 landmarks; None: detect
+    device : where the networks run: "cpu", "cuda", "cuda:1", "mps"
+    face_index : which face when there are several, 0 being the best
+    head : complete the face to a whole head
+    texture : side of the texture in pixels, at least 16; None: vertex colours only
+
+    Returns
+    -------
+    Reconstruction
+
+    Raises
+    ------
+    NoFaceFound
+        When the photo has no face `face_index`, or the network sees nothing in the given box.
+    ImageError, FileNotFoundError
+        When the image cannot be read.
+    FacegeomError
+        When the pipeline, or what is asked of it, is not in.
+    WeightsError
+        When the networks' weights cannot be loaded.
+
+    Notes
+    -----
+    The same photo gives the same result to the bit on the same machine, for any number of threads of the core.
+
+    Examples
+    --------
+    >>> rec = facegeom.reconstruct("photo.jpg")  # doctest: +SKIP
+    >>> rec.save("face.glb")  # doctest: +SKIP
+    """
+    if pipeline not in PIPELINES:
+        known = "is not in yet" if pipeline in PLANNED_PIPELINES else "does not exist"
+        raise FacegeomError(f"pipeline {pipeline!r} {known}; those that are in: {', '.join(PIPELINES)}")
+    if head:
+        raise FacegeomError(f"head=True is not in yet for pipeline {pipeline!r}: it makes the face only")
+    if texture is not None:
+        texture = _check.count(texture, "texture", 16)
+    timings: dict[str, float] = {}
+    with stopwatch(timings, "loading"):
+        photo = load_image(image)
+    seen = predict(photo, box, device, face_index)
+    stages = mesh_from_maps(photo, seen.maps, seen.camera, texture=texture)
+    return Reconstruction(
+        mesh=stages.final,
+        maps=seen.maps,
+        stages=stages.meshes,
+        timings={**timings, **seen.timings, **stages.timings},
+        landmarks=seen.landmarks,
+        camera=seen.camera,
+        score=seen.score,
+        detections=seen.detections,
+    )
+
+
+def demo_photo() -> Path:
+    """Return the path of the photo that comes with the package: NASA's portrait of Eileen Collins, public domain."""
+    return Path(__file__).with_name("data") / "portrait.jpg"

@@ -1,0 +1,1 @@
+"""Data preparation, losses and training loops; needs the extra `facegeom[train]`."""

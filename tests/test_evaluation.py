@@ -1,0 +1,520 @@
+"""The benchmarks, measured on answers that are known: the truth, the mean face, and nothing at all."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from facegeom import load_face_model
+from facegeom.camera import Camera
+from facegeom.crop import crop_affine, crop_box, crop_image, invert_affine
+from facegeom.errors import FacegeomError, NoFaceFound
+from facegeom.evaluation import aflw2000, contact_sheet, depth, maps, metrics, predictor, report, scan
+from facegeom.geometry import rasterize
+from facegeom.maps import FaceMaps
+from facegeom.mesh import FaceMesh
+from facegeom.networks.facevision import NetworkMaps
+from facegeom.training.renderer import Sample
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+AFLW = SHARED / "aflw2000"
+SCAN = SHARED / "scans" / "lee_perry_smith"
+LFW = SHARED / "lfw"
+ICT = SHARED / "ict" / "ict_face_model.npz"
+
+
+def needs(path: Path) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(not path.exists(), reason=f"{path.name} of the shared data folder is not there")
+
+
+@dataclass(frozen=True)
+class KnownFace:
+    """A predicted face whose answer is given."""
+
+    camera: Camera
+    landmarks: np.ndarray
+    maps: FaceMaps = None  # type: ignore[assignment]
+
+
+def turned(yaw: float) -> np.ndarray:
+    y = np.radians(yaw)
+    return np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+
+
+# AFLW2000-3D, on a made-up copy of four photos
+
+
+YAWS = (5.0, -40.0, 75.0, 12.0)
+
+
+def posed_faces() -> list[KnownFace]:
+    model = load_face_model()
+    return [KnownFace(Camera(turned(yaw), 1.2, (150, 120)), model.mean[model.landmarks68]) for yaw in YAWS]
+
+
+@pytest.fixture
+def benchmark_folder(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    points = np.array([face.camera.project(face.landmarks).T for face in posed_faces()])
+    names = [f"image{i}" for i in range(len(YAWS))]
+    for i, name in enumerate(names):
+        cv2.imwrite(str(tmp_path / "images" / f"{name}.jpg"), np.full((300, 300, 3), 40 * i, np.uint8))
+    np.savez(
+        tmp_path / "annotations.npz",
+        names=np.array(names),
+        points68=np.concatenate([points + 1.0, np.zeros((len(YAWS), 1, 68))], axis=1),
+        points68_reannotated=points,
+        pitch_yaw_roll_deg=np.array([[0.0, yaw, 0.0] for yaw in YAWS]),
+    )
+    return tmp_path
+
+
+def photo_number(image: np.ndarray) -> int:
+    return round(float(image.mean()) / 40)
+
+
+def perfect(image: np.ndarray, *, box: tuple[float, ...] | None = None) -> KnownFace:
+    return posed_faces()[photo_number(image)]
+
+
+def test_aflw_error_of_the_truth_is_zero_for_both_annotations(benchmark_folder: Path):
+    annotations, results = aflw2000.evaluate(benchmark_folder, perfect)
+    summary = aflw2000.summarise(annotations, results)
+    for row in summary["error"]:
+        if row["crop"] == "mean":
+            assert row["30-60"] > 10
+        elif row["subset"] == "all":
+            assert row["mean_of_bins"] == pytest.approx(0.0, abs=1e-4)
+            assert row["inner"] == pytest.approx(0.0, abs=1e-4)
+    assert all(row["all"] == 100.0 for row in summary["found"])
+    assert "annotated" in aflw2000.format_summary(summary)
+
+
+def test_aflw_accepts_on_the_photos_at_odd_positions(benchmark_folder: Path):
+    annotations, results = aflw2000.evaluate(benchmark_folder, perfect, detector=False)
+    rows = aflw2000.summarise(annotations, results)["error"]
+    odd = next(row for row in rows if row["crop"] == "mean" and row["subset"] == "odd")
+    mean_face = predictor.mean_face_landmarks(
+        load_face_model(), metrics.landmark_box(annotations.points["original"][1])
+    )
+    assert odd["photos"] == 2
+    assert odd["30-60"] == pytest.approx(100 * metrics.landmark_error(mean_face, annotations.points["original"][1]))
+    assert np.isnan(odd["60-90"])
+
+
+def test_aflw_gives_the_annotated_box_to_the_predictor_and_then_none(benchmark_folder: Path):
+    boxes = []
+
+    def watching(image: np.ndarray, *, box: tuple[float, ...] | None = None) -> KnownFace:
+        boxes.append(box)
+        return perfect(image, box=box)
+
+    annotations, _ = aflw2000.evaluate(benchmark_folder, watching, rows=slice(0, 1))
+    assert boxes[0] == pytest.approx(metrics.landmark_box(annotations.points["original"][0]))
+    assert boxes[1] is None
+
+
+def test_aflw_counts_a_missed_photo_as_the_mean_face(benchmark_folder: Path):
+    def half_blind(image: np.ndarray, *, box: tuple[float, ...] | None = None) -> KnownFace:
+        face = perfect(image, box=box)
+        if box is not None or photo_number(image) == 0:
+            return face
+        if photo_number(image) == 1:
+            raise NoFaceFound("nothing here")
+        return replace(face, camera=Camera(face.camera.rotation, face.camera.scale, (20, 20)))  # another face
+
+    annotations, results = aflw2000.evaluate(benchmark_folder, half_blind)
+    assert [results[row].found["detector"] for row in range(4)] == [True, False, False, False]
+    for row in (1, 2, 3):
+        assert np.array_equal(results[row].points["detector"], results[row].points["mean"])
+    found = aflw2000.summarise(annotations, results)["found"]
+    rates = next(row for row in found if row["crop"] == "detector" and row["subset"] == "all")
+    assert (rates["all"], rates["0-30"], rates["60-90"]) == (25.0, 50.0, 0.0)
+    assert rates["below_60"] == pytest.approx(100 / 3)
+
+
+def test_aflw_writes_strict_json_and_a_sheet(benchmark_folder: Path, tmp_path: Path):
+    annotations, results = aflw2000.evaluate(benchmark_folder, perfect)
+    summary = aflw2000.summarise(annotations, results)
+    report.write_json(tmp_path / "out.json", {**summary, "photos": aflw2000.photo_errors(annotations, results)})
+    read = json.loads((tmp_path / "out.json").read_text())
+    assert read["error"][0]["60-90"] is None  # no odd photo there
+    assert len(read["photos"]) == 4
+    sheet = aflw2000.result_sheet(benchmark_folder, annotations, results)
+    assert sheet.dtype == np.uint8
+    assert sheet.std() > 5
+
+
+def test_aflw_says_which_file_is_missing(tmp_path: Path):
+    with pytest.raises(FacegeomError, match=r"annotations\.npz is not there"):
+        aflw2000.load_annotations(tmp_path)
+
+
+def test_the_mean_face_fills_the_box_it_is_put_into():
+    points = predictor.mean_face_landmarks(load_face_model(), (100, 50, 220, 190))
+    box = metrics.landmark_box(points)
+    assert (box[:2] + box[2:]) / 2 == pytest.approx([160, 120])
+    assert (box[2:] - box[:2]).mean() == pytest.approx(130)
+
+
+@pytest.mark.data
+@needs(AFLW)
+def test_the_two_annotations_agree_and_count_from_where_it_is_stated():
+    annotations = aflw2000.load_annotations(AFLW)
+    assert len(annotations.names) == 500
+    difference = annotations.points["original"] - annotations.points["reannotated"]
+    sideways = [
+        np.median(difference[(low < side * annotations.yaw) & (side * annotations.yaw <= high), 17:, 0])
+        for low, high in ((0, 10), (10, 30), (30, 60))
+        for side in (-1, 1)
+    ]
+    assert abs(np.mean(sideways)) < 0.5
+
+
+# Depth on the scan
+
+
+@pytest.fixture(scope="module")
+def head() -> scan.Scan:
+    if not SCAN.exists():
+        pytest.skip("the scan of the shared data folder is not there")
+    return scan.load_scan(SCAN)
+
+
+def true_face(view: scan.View, camera: Camera, size: int = 192) -> KnownFace:
+    """The view's own depth as a predicted face, in a crop around the scored pixels."""
+    rows, columns = np.nonzero(view.scored)
+    square = crop_box((columns.min(), rows.min(), columns.max(), rows.max()), 1.4)
+    inverse = invert_affine(crop_affine(square, size))
+    y, x = np.indices((size, size))
+    places = np.stack([x, y], axis=-1) @ inverse[:, :2].T + inverse[:, 2]
+    values = metrics.sample_bilinear(view.depth, places)
+    mask = np.isfinite(values)
+    face_maps = FaceMaps(
+        crop_image(view.image, square, size), values, np.where(mask[..., None], np.zeros(3), np.nan), mask, square
+    )
+    model = load_face_model()
+    return KnownFace(camera, model.mean[model.landmarks68], face_maps)
+
+
+@pytest.mark.data
+@needs(SCAN)
+@pytest.mark.parametrize("yaw", [0.0, 45.0, -30.0])
+def test_depth_of_the_truth_is_right_and_the_mean_face_is_not(head: scan.Scan, yaw: float):
+    model = load_face_model()
+    oracle = depth.place_mean_face(model, head)
+    view = scan.render_view(head, yaw, 320, "clutter")
+    result = depth.evaluate_view(view, lambda image, box=None: true_face(view, view.camera), model, oracle)
+    truth, found, posed = (result.errors[method] for method in depth.METHODS)
+    assert result.detected
+    assert truth.mean < 0.4
+    assert truth.scale == pytest.approx(1.0, abs=0.01)
+    assert truth.coverage > 0.98
+    assert 2.0 < posed.mean < 6.0
+    assert posed.coverage > 0.95
+    assert 2.0 < found.mean < 8.0
+
+
+@pytest.mark.data
+@needs(SCAN)
+def test_depth_gives_a_box_where_nothing_was_found(head: scan.Scan):
+    model = load_face_model()
+    oracle = depth.place_mean_face(model, head)
+    view = scan.render_view(head, 15.0, 256, "plain")
+    boxes = []
+
+    def blind(image: np.ndarray, *, box: tuple[float, ...] | None = None) -> KnownFace:
+        boxes.append(box)
+        if box is None:
+            raise NoFaceFound("nothing here")
+        return true_face(view, oracle.camera(view.camera))
+
+    result = depth.evaluate_view(view, blind, model, oracle)
+    assert not result.detected
+    rows, columns = np.nonzero(view.scored)
+    scored = (columns.min(), rows.min(), columns.max(), rows.max())
+    assert metrics.box_overlap(boxes[1], scored) > 0.6
+    assert result.errors[depth.METHODS[1]].mean == pytest.approx(result.errors[depth.METHODS[2]].mean)
+
+
+@pytest.mark.data
+@needs(SCAN)
+@pytest.mark.parametrize("background", list(scan.BACKGROUNDS))
+def test_scored_pixels_keep_to_the_face(head: scan.Scan, background: str):
+    view = scan.render_view(head, 0.0, 256, background)
+    scale = 256 / scan.FIELD_MM
+    nose = view.camera.project(head.nose_tip[None])[0]
+    rows, columns = np.nonzero(view.scored)
+    assert np.hypot(columns - nose[0], rows - nose[1]).max() <= scan.SCORED_RADIUS_MM * scale + 1
+    assert np.ptp(columns) * 1.0 / scale < 130  # the ears begin 138 mm apart
+    chin = view.camera.project(np.array([[0.0, (scan.CHIN_Y + 0.405) * 10, 0.0]]))[0, 1]
+    assert rows.max() <= chin + scan.BELOW_CHIN_MM * scale + 1
+    assert np.isfinite(view.depth[view.scored]).all()
+
+
+@pytest.mark.data
+@needs(SCAN)
+def test_the_scan_turns_to_the_side_that_its_yaw_says(head: scan.Scan):
+    right, left = (scan.render_view(head, yaw, 256, "plain") for yaw in (30.0, -30.0))
+    nose = [view.camera.project(head.nose_tip[None])[0, 0] for view in (left, right)]
+    eyes = [view.camera.project(np.zeros((1, 3)))[0, 0] for view in (left, right)]
+    assert nose[0] < eyes[0]
+    assert nose[1] > eyes[1]
+
+
+@pytest.mark.data
+@needs(SCAN)
+def test_the_scan_stands_in_the_face_s_frame(head: scan.Scan):
+    model = load_face_model()
+    placed = depth.place_mean_face(model, head)
+    assert placed.scale == pytest.approx(1.0, abs=0.08)
+    assert np.degrees(np.arccos((np.trace(placed.rotation) - 1) / 2)) < 5
+    assert np.linalg.norm(placed.translation) < 15
+
+
+def test_a_folder_without_a_scan_is_refused(tmp_path: Path):
+    with pytest.raises(FacegeomError, match=r"head\.obj is not there"):
+        scan.load_scan(tmp_path)
+
+
+def test_model_depth_is_the_depth_of_the_camera_frame():
+    model = load_face_model()
+    camera = Camera(turned(20.0), 1.0, (80, 70))
+    seen = predictor.model_depth(model, model.mean, camera, (200, 160))
+    nose = model.mean[model.landmarks68[30]]
+    x, y = np.rint(camera.project(nose[None])[0]).astype(int)
+    assert seen[y, x] == pytest.approx(camera.view(nose[None])[0, 2], abs=2.0)
+    assert np.isnan(seen[0, 0])
+
+
+# Maps
+
+
+class KnownNetwork:
+    """Answers with the samples' own maps, changed by `offset` mm."""
+
+    size = 64
+
+    def __init__(self, offset: float = 0.0) -> None:
+        self.offset = offset
+        self.samples: dict[bytes, Sample] = {}
+
+    def watch(self, cases: Iterator[maps.Case]) -> Iterator[maps.Case]:
+        for case in cases:
+            self.samples[case.sample.image.tobytes()] = case.sample
+            yield case
+
+    def predict(self, crops: np.ndarray) -> NetworkMaps:
+        answers = [self.samples[crop.tobytes()] for crop in crops]
+        return NetworkMaps(
+            np.stack([a.depth for a in answers]) + np.float32(9.0),
+            np.stack([a.correspondence for a in answers]) + np.float32(self.offset),
+            np.stack([a.mask for a in answers]).astype(np.float32),
+        )
+
+
+def mean_face_case(yaw: float) -> maps.Case:
+    model = load_face_model()
+    camera = Camera(turned(yaw), 0.28, (32, 28))
+    points = np.column_stack([camera.project(model.mean), camera.view(model.mean)[:, 2]])
+    raster = rasterize(points, model.faces, model.mean, (64, 64))
+    mask = (raster.triangle >= 0) & model.regions["map"][model.faces].all(axis=1)[raster.triangle]
+    image = np.full((64, 64, 3), round(yaw), np.uint8)
+    return maps.Case(
+        "mean",
+        f"yaw {yaw}",
+        yaw,
+        Sample(
+            image,
+            np.where(mask, raster.depth, 0).astype(np.float32),
+            np.where(mask[..., None], raster.attributes, 0).astype(np.float32),
+            mask,
+        ),
+    )
+
+
+def test_maps_of_the_truth_have_no_error_and_are_sorted_by_yaw():
+    network = KnownNetwork(offset=2.0)
+    results, pictures = maps.evaluate(network.watch(mean_face_case(yaw) for yaw in (3.0, 8.0, 50.0)), network)
+    rows = maps.summarise(results)["rows"]
+    assert [(row["yaw"], row["crops"]) for row in rows] == [("all", 3), ("0-15", 2), ("45-60", 1)]
+    for row in rows:
+        assert row["depth_percent"] == pytest.approx(0.0, abs=1e-4)
+        assert row["correspondence_mm"] == pytest.approx(np.sqrt(12.0), rel=1e-5)
+        assert row["mask_iou"] == 1.0
+    assert len(pictures["mean"]) == 3 * 7
+    assert "45-60" in maps.format_summary({"rows": rows})
+
+
+def test_maps_without_overlap_count_in_the_mask_only():
+    case = mean_face_case(10.0)
+
+    class Blind(KnownNetwork):
+        def predict(self, crops: np.ndarray) -> NetworkMaps:
+            answer = super().predict(crops)
+            return answer._replace(mask_probability=np.zeros_like(answer.mask_probability))
+
+    network = Blind()
+    results, _ = maps.evaluate(network.watch(iter([case])), network)
+    row = maps.summarise(results)["rows"][0]
+    assert row["without_overlap"] == 1
+    assert row["mask_iou"] == 0.0
+    assert np.isnan(row["depth_percent"])
+
+
+def test_photos_need_a_truth(tmp_path: Path):
+    cv2.imwrite(str(tmp_path / "A_0001.jpg"), np.zeros((20, 20, 3), np.uint8))
+    with pytest.raises(FacegeomError, match="--fits or --landmarks"):
+        maps.load_test_photos(str(tmp_path))
+
+
+@pytest.mark.data
+@needs(ICT)
+def test_ict_heads_are_exact_and_repeatable():
+    from facegeom.evaluation.ict_heads import draw_heads
+
+    first = list(draw_heads(ICT, 3, 96, seed=4))
+    again = list(draw_heads(ICT, 2, 96, seed=4))
+    for (_, yaw, sample), (_, same_yaw, same) in zip(first, again, strict=False):
+        assert yaw == same_yaw
+        assert np.array_equal(sample.image, same.image)
+        assert np.array_equal(sample.depth, same.depth)
+    model = load_face_model()
+    low, high = model.mean.min(axis=0) - 3, model.mean.max(axis=0) + 3
+    for _, yaw, sample in first:
+        assert abs(yaw) <= 85
+        seen = sample.correspondence[sample.mask]
+        assert 0.15 < sample.mask.mean() < 0.8
+        assert ((seen >= low) & (seen <= high)).all()
+        assert sample.image[sample.mask].std() > 3
+
+
+@pytest.mark.data
+@needs(ICT)
+def test_an_unchanged_ict_head_looks_like_the_mean_face():
+    """The face model's mean is ICT's: rendered alike, their maps agree but for the remeshing and the border."""
+    from facegeom.evaluation.ict_heads import HeadRenderer
+    from facegeom.training.renderer import Pose
+
+    renderer = HeadRenderer(ICT)
+    pose = Pose(renderer.head.vertices, turned(20.0), 1.0, np.zeros(2))
+    sample = renderer.render(pose, np.random.default_rng(0), 128)
+    rows, columns = np.nonzero(sample.mask)
+    # the sample's own camera, from what its pixels see
+    seen = (sample.correspondence[sample.mask] @ turned(20.0).T)[:, :2]
+    scale, x0 = np.polyfit(seen[:, 0], columns, 1)
+    y0 = np.mean(rows + scale * seen[:, 1])
+    model = load_face_model()
+    other = predictor.model_depth(model, model.mean, Camera(turned(20.0), scale, (x0, y0)), (128, 128))
+    mask = np.isfinite(other)
+    assert (mask & sample.mask).sum() / (mask | sample.mask).sum() > 0.97
+    difference = (other - sample.depth)[mask & sample.mask]
+    assert np.median(np.abs(difference)) < 0.3
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@needs(LFW)
+def test_photo_cases_come_as_they_are_and_turned(tmp_path: Path):
+    with np.load(LFW / "landmarks.npz") as data:
+        np.savez(tmp_path / "few.npz", names=data["names"][:4], landmarks=data["landmarks"][:4])
+    samples, names, yaws = maps.load_test_photos(str(LFW / "photos"), landmarks=str(tmp_path / "few.npz"))
+    cases = list(maps.photo_cases(samples, names, yaws, 64))
+    assert [case.source for case in cases] == ["photo", "turned"] * len(names)
+    for photo, turn in zip(cases[::2], cases[1::2], strict=True):
+        assert turn.yaw >= max(30.0, abs(photo.yaw))
+        assert turn.sample.mask.any()
+
+
+# The contact sheet
+
+
+@pytest.fixture
+def sheet_photos(tmp_path: Path) -> Path:
+    for name in contact_sheet.PHOTOS.values():
+        cv2.imwrite(str(tmp_path / name), np.full((40, 40, 3), 90, np.uint8))
+    return tmp_path
+
+
+@dataclass(frozen=True)
+class Model:
+    """A reconstruction that is the mean face."""
+
+    mesh: FaceMesh
+    maps: None = None
+
+
+def test_the_contact_sheet_shows_every_photo_and_reports_failures(sheet_photos: Path):
+    model = load_face_model()
+    mesh = FaceMesh(model.mean, model.faces, colors=np.full((len(model.mean), 3), 128, np.uint8))
+    calls = []
+
+    def reconstruct(photo: np.ndarray) -> Model:
+        calls.append(photo.shape)
+        if len(calls) > 1:
+            raise NoFaceFound("nothing here")
+        return Model(mesh)
+
+    page, failures = contact_sheet.contact_sheet(sheet_photos, reconstruct, size=32)
+    assert len(calls) == len(contact_sheet.PHOTOS) == 24
+    assert len(failures) == 23
+    assert "nothing here" in failures[0]
+    assert page.shape[1] == 2 + 18 * 34
+
+
+def test_the_contact_sheet_names_a_missing_photo(sheet_photos: Path):
+    gone = next(iter(contact_sheet.PHOTOS.values()))
+    (sheet_photos / gone).unlink()
+    with pytest.raises(FacegeomError, match=gone):
+        contact_sheet.contact_sheet(sheet_photos, lambda photo: None)  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.data
+@needs(LFW)
+def test_the_contact_sheet_s_photos_are_of_test_identities():
+    from facegeom.training.split import split_names
+
+    with np.load(LFW / "landmarks.npz") as data:
+        names = [str(name) for name in data["names"]]
+    test = {names[row] for row in split_names(names).test}
+    assert set(contact_sheet.PHOTOS.values()) <= test
+
+
+# What all benchmarks share
+
+
+@pytest.mark.parametrize("module", [aflw2000, depth, maps, contact_sheet])
+def test_every_benchmark_declares_its_arguments(module: object):
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)  # type: ignore[attr-defined]
+    args = parser.parse_args(["folder", "--device", "cuda", "--out", "pictures"])
+    assert (args.device, args.out) == ("cuda", "pictures")
+
+
+def test_tables_align_and_mark_what_is_unknown():
+    text = report.table(["a", "error"], [["long name", 1.0], ["b", float("nan")], ["c", 3]])
+    lines = text.splitlines()
+    assert lines[2].endswith("1.00")
+    assert lines[3].endswith("-")
+    assert lines[4].endswith("    3")
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_pictures_show_what_is_known():
+    values = np.array([[0.0, 5.0], [10.0, np.nan]])
+    heat = report.heat_picture(values, 10.0, np.full((2, 2, 3), 90, np.uint8))
+    assert heat[1, 1].tolist() == [30, 30, 30]
+    assert len({tuple(pixel) for pixel in heat.reshape(-1, 3).tolist()}) == 4
+    gray = report.depth_picture(values)
+    assert gray[1, 0, 0] == 255
+    assert gray[1, 1, 0] == 0
+    correspondence = report.correspondence_picture(np.where(np.isnan(values)[..., None], np.nan, np.zeros(3)))
+    assert correspondence[1, 1].tolist() == [0, 0, 0]
+    assert correspondence[0, 0].min() > 100

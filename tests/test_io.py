@@ -1,0 +1,295 @@
+"""Photos in, meshes in and out."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from facegeom import FacegeomError, FaceMesh, ImageError, load_image
+from facegeom.files import write_atomically
+from facegeom.pipeline import demo_photo
+
+
+def wavy_mesh(n: int = 9, *, texture: bool = False, cut: bool = False) -> FaceMesh:
+    """A bumpy square of n x n vertices, coloured or textured, the atlas cut down the middle if asked."""
+    rng = np.random.default_rng(0)
+    y, x = (v.ravel() for v in np.mgrid[:n, :n])
+    V = np.column_stack([x * 10.0, y * 10.0, 5 * np.sin(x) * np.cos(y)]) - 40.0
+    corner = (np.arange(n - 1)[:, None] * n + np.arange(n - 1)).ravel()
+    F = np.concatenate(
+        [np.stack([corner, corner + 1, corner + n + 1], 1), np.stack([corner, corner + n + 1, corner + n], 1)]
+    )
+    fields = {
+        "colors": rng.integers(0, 256, (n * n, 3), dtype=np.uint8),
+        "regions": {"left": x > n // 2, "some": rng.random(n * n) > 0.5},
+        "seen": rng.random(n * n).astype(np.float32).astype(float),
+    }
+    if texture:
+        uv = np.column_stack([x, y]) / (2.0 * n)
+        uv_faces = F.copy()
+        if cut:
+            beyond = x[F].min(axis=1) >= n // 2
+            uv_faces[beyond] += len(uv)
+            uv = np.vstack([uv, uv + np.array([0.5, 0])])
+        fields |= {"uv": uv, "uv_faces": uv_faces, "texture": rng.integers(0, 256, (16, 32, 3), dtype=np.uint8)}
+    return FaceMesh(V, F, **fields)
+
+
+# Photos
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def gradient(width: int = 40, height: int = 30) -> np.ndarray:
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:, :, 0] = np.linspace(0, 255, width).astype(np.uint8)
+    image[:, :, 1] = np.linspace(0, 255, height).astype(np.uint8)[:, None]
+    return image
+
+
+def test_every_kind_of_source_gives_the_same_photo(tmp_path: Path) -> None:
+    image = gradient()
+    content = encoded(Image.fromarray(image), "png")
+    path = tmp_path / "photo.png"
+    path.write_bytes(content)
+    for source in (path, str(path), content, bytearray(content), Image.fromarray(image), image):
+        np.testing.assert_array_equal(load_image(source), image)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation: int) -> None:
+    upright = gradient()
+    undo = {
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, -1),
+    }[orientation]
+    stored = Image.fromarray(np.ascontiguousarray(undo(upright)))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    np.testing.assert_array_equal(load_image(encoded(stored, "png", exif=exif)), upright)
+
+
+def test_gray_alpha_palette_cmyk_and_16_bit() -> None:
+    gray = np.tile(np.arange(32, dtype=np.uint8) * 8, (32, 1))
+    three = np.repeat(gray[:, :, None], 3, axis=2)
+    np.testing.assert_array_equal(load_image(encoded(Image.fromarray(gray), "png")), three)
+    deep = Image.fromarray(gray.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(load_image(encoded(deep, "png")), three)
+    np.testing.assert_array_equal(load_image(gray), three)
+    np.testing.assert_array_equal(load_image(gray.astype(np.uint16) * 257), three)
+
+    clear = np.zeros((20, 20, 4), np.uint8)
+    clear[:10] = (10, 20, 30, 255)
+    for source in (clear, encoded(Image.fromarray(clear), "png")):
+        loaded = load_image(source)
+        assert (loaded[:10] == (10, 20, 30)).all()
+        assert (loaded[10:] == 255).all()  # transparent pixels lie on white
+
+    palette = Image.fromarray(three).convert("P")
+    assert load_image(encoded(palette, "gif")).shape == (32, 32, 3)
+    ink = Image.new("CMYK", (32, 32), (0, 255, 255, 0))
+    red = load_image(encoded(ink, "jpeg", quality=95))[16, 16].astype(int)
+    assert red[0] > 200
+    assert red[1:].max() < 60
+    assert load_image(encoded(Image.fromarray(gray > 100), "png")).max() == 255
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no such image: .*nobody\.jpg"):
+        load_image(tmp_path / "nobody.jpg")
+
+
+def test_what_is_no_image(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="is a folder"):
+        load_image(tmp_path)
+    text = tmp_path / "text.jpg"
+    text.write_text("hello")
+    with pytest.raises(ImageError, match=r"text\.jpg is not an image"):
+        load_image(text)
+    with pytest.raises(ImageError, match="is not an image"):
+        load_image(b"")
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "bmp", "tiff", "webp"])
+def test_image_cut_short(kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    content = encoded(Image.fromarray(noise), kind)
+    with pytest.raises(ImageError):
+        load_image(content[: len(content) // 3])
+
+
+def test_too_small() -> None:
+    with pytest.raises(ImageError, match="at least 16 pixels on each side, got 40 x 15"):
+        load_image(gradient(40, 15))
+    with pytest.raises(ImageError, match="1 x 1"):
+        load_image(encoded(Image.new("RGB", (1, 1)), "png"))
+    with pytest.raises(ImageError, match="empty"):
+        load_image(np.zeros((0, 10, 3), np.uint8))
+
+
+def test_bad_arrays() -> None:
+    with pytest.raises(TypeError, match="got dtype float64"):
+        load_image(gradient().astype(float))
+    with pytest.raises(ValueError, match=r"got shape \(30, 40, 2\)"):
+        load_image(gradient()[:, :, :2])
+    with pytest.raises(TypeError, match="got int"):
+        load_image(5)  # type: ignore[arg-type]
+
+
+def test_the_demo_photo_is_small() -> None:
+    assert demo_photo().stat().st_size < 150_000
+    assert load_image(demo_photo()).shape == (512, 512, 3)
+
+
+# Meshes
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply", ".stl"])
+@pytest.mark.parametrize("texture", [False, True], ids=["colours", "texture"])
+def test_the_same_mesh_gives_the_same_bytes(tmp_path: Path, suffix: str, texture: bool) -> None:
+    first, second = tmp_path / f"first{suffix}", tmp_path / f"second{suffix}"
+    wavy_mesh(texture=texture).save(first)
+    wavy_mesh(texture=texture).save(second)
+    assert first.read_bytes().replace(b"first", b"second") == second.read_bytes()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_glb_round_trip_with_colours(tmp_path: Path) -> None:
+    mesh = wavy_mesh()
+    mesh.save(tmp_path / "face.glb")
+    again = FaceMesh.load(tmp_path / "face.glb")
+    np.testing.assert_allclose(again.vertices, mesh.vertices, atol=1e-5)
+    np.testing.assert_array_equal(again.faces, mesh.faces)
+    np.testing.assert_array_equal(again.colors, mesh.colors)
+    np.testing.assert_allclose(again.seen, mesh.seen)
+    assert set(again.regions) == {"left", "some"}
+    for name, members in mesh.regions.items():
+        np.testing.assert_array_equal(again.regions[name], members)
+
+
+def test_glb_round_trip_with_texture_and_cut(tmp_path: Path) -> None:
+    mesh = wavy_mesh(texture=True, cut=True)
+    mesh.save(tmp_path / "face.glb")
+    again = FaceMesh.load(tmp_path / "face.glb")
+    np.testing.assert_array_equal(again.faces, mesh.faces)
+    np.testing.assert_array_equal(again.texture, mesh.texture)
+    np.testing.assert_allclose(again.uv[again.uv_faces], mesh.uv[mesh.uv_faces], atol=1e-6)
+
+
+def test_glb_is_in_metres_with_normals_and_linear_colours(tmp_path: Path) -> None:
+    mesh = wavy_mesh()
+    mesh.save(tmp_path / "face.glb")
+    loaded = trimesh.load_mesh(tmp_path / "face.glb", process=False)
+    loaded = loaded.to_mesh() if isinstance(loaded, trimesh.Scene) else loaded
+    np.testing.assert_allclose(loaded.vertices, mesh.vertices / 1000, atol=1e-7)
+    content = (tmp_path / "face.glb").read_bytes()
+    length = int.from_bytes(content[12:16], "little")
+    tree = json.loads(content[20 : 20 + length])
+    attributes = tree["meshes"][0]["primitives"][0]["attributes"]
+    assert {"POSITION", "NORMAL", "COLOR_0"} <= set(attributes)
+    accessor = tree["accessors"][attributes["COLOR_0"]]
+    start = 20 + length + 8 + tree["bufferViews"][accessor["bufferView"]]["byteOffset"]
+    linear = np.frombuffer(content, "<u2", 4 * accessor["count"], start).reshape(-1, 4)[:, :3] / 65535
+    middle = np.abs(mesh.colors.astype(int) - 188) <= 1  # sRGB 188 is half the light of 255
+    assert middle.any()
+    np.testing.assert_allclose(linear[middle], 0.5, atol=0.01)
+
+
+def test_obj_with_texture_names_its_material_and_picture(tmp_path: Path) -> None:
+    mesh = wavy_mesh(texture=True, cut=True)
+    mesh.save(tmp_path / "face.obj")
+    assert "mtllib face.mtl" in (tmp_path / "face.obj").read_text()
+    assert "map_Kd face.png" in (tmp_path / "face.mtl").read_text()
+    with Image.open(tmp_path / "face.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), mesh.texture)
+    again = FaceMesh.load(tmp_path / "face.obj")
+    np.testing.assert_allclose(again.vertices[: len(mesh.vertices)], mesh.vertices, atol=1e-5)
+    np.testing.assert_allclose(again.uv[again.uv_faces], mesh.uv[mesh.uv_faces], atol=1e-5)
+    np.testing.assert_array_equal(again.texture, mesh.texture)
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".ply"])
+def test_colours_survive(tmp_path: Path, suffix: str) -> None:
+    mesh = wavy_mesh()
+    mesh.save(tmp_path / f"face{suffix}")
+    again = FaceMesh.load(tmp_path / f"face{suffix}")
+    np.testing.assert_allclose(again.vertices, mesh.vertices, atol=1e-5)
+    np.testing.assert_array_equal(again.faces, mesh.faces)
+    np.testing.assert_allclose(again.colors.astype(int), mesh.colors.astype(int), atol=1)
+
+
+def test_stl_keeps_the_shape(tmp_path: Path) -> None:
+    mesh = wavy_mesh()
+    mesh.save(tmp_path / "face.stl")
+    again = FaceMesh.load(tmp_path / "face.stl")
+    assert len(again.vertices) == len(mesh.vertices)
+    np.testing.assert_allclose(again.vertices[again.faces], mesh.vertices[mesh.faces], atol=1e-5)
+
+
+def test_ply_takes_missing_colours_from_the_texture(tmp_path: Path) -> None:
+    full = wavy_mesh(texture=True)
+    mesh = FaceMesh(full.vertices, full.faces, uv=full.uv, texture=np.full((4, 4, 3), 77, np.uint8))
+    mesh.save(tmp_path / "face.ply")
+    assert (FaceMesh.load(tmp_path / "face.ply").colors == 77).all()
+
+
+def test_glb_of_another_program(tmp_path: Path) -> None:
+    box = trimesh.creation.box((0.1, 0.2, 0.3))
+    (tmp_path / "box.glb").write_bytes(trimesh.Scene(box).export(file_type="glb"))
+    mesh = FaceMesh.load(tmp_path / "box.glb")
+    np.testing.assert_allclose(np.ptp(mesh.vertices, axis=0), [100, 200, 300], atol=1e-3)
+
+
+def test_unknown_suffixes_say_what_there_is(tmp_path: Path) -> None:
+    mesh = wavy_mesh()
+    with pytest.raises(FacegeomError, match=r"must be one of \.glb, \.obj, \.ply, \.stl"):
+        mesh.save(tmp_path / "face.html")
+    with pytest.raises(FacegeomError, match="must be one of"):
+        FaceMesh.load(tmp_path / "face.fbx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_places(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such mesh"):
+        FaceMesh.load(tmp_path / "none.glb")
+    with pytest.raises(FileNotFoundError, match="folder"):
+        wavy_mesh().save(tmp_path / "nowhere" / "face.glb")
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply", ".stl"])
+def test_damaged_meshes(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"bad{suffix}"
+    for content in (b"", b"hello", b"glTF\x02\x00\x00\x00\x10\x00\x00\x00"):
+        path.write_bytes(content)
+        with pytest.raises(FacegeomError):
+            FaceMesh.load(path)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "face.ply"
+    path.write_bytes(b"old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_bytes(b"half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, fail)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["face.ply"]

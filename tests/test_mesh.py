@@ -1,0 +1,137 @@
+"""FaceMesh: what it accepts, what it keeps, and how it becomes other libraries' meshes."""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facegeom import FacegeomError, FaceMesh
+
+V = np.array([[0, 0, 0], [10, 0, 0], [10, 10, 0], [0, 10, 5.0]])
+F = np.array([[0, 1, 2], [0, 2, 3]])
+
+
+def split_square() -> FaceMesh:
+    """Two triangles whose shared edge is a cut of the atlas."""
+    uv = np.array([[0, 0], [0.4, 0], [0.4, 1], [0.6, 0], [1, 1], [0.6, 1]], float)
+    texture = np.zeros((4, 8, 3), np.uint8)
+    texture[:, :4, 0] = 255
+    return FaceMesh(V, F, uv=uv, uv_faces=[[0, 1, 2], [3, 4, 5]], texture=texture)
+
+
+def test_defaults() -> None:
+    mesh = FaceMesh(V.astype(np.float32), F.astype(np.int32))
+    assert mesh.vertices.dtype == np.float64
+    assert mesh.faces.dtype == np.int64
+    np.testing.assert_array_equal(mesh.seen, np.ones(4))
+    assert dict(mesh.regions) == {}
+    assert mesh.uv is None
+    assert "4 vertices" in repr(mesh)
+
+
+def test_is_frozen_and_owns_its_arrays() -> None:
+    vertices = V.copy()
+    mesh = FaceMesh(vertices, F, regions={"face": np.ones(4, bool)})
+    vertices[0] = 99
+    assert mesh.vertices[0, 0] == 0
+    with pytest.raises(ValueError, match="read-only"):
+        mesh.vertices[0, 0] = 1
+    with pytest.raises(AttributeError):
+        mesh.vertices = V  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        mesh.regions["face"] = np.zeros(4, bool)  # type: ignore[index]
+
+
+def test_uv_faces_default_to_faces() -> None:
+    mesh = FaceMesh(V, F, uv=V[:, :2] / 10)
+    np.testing.assert_array_equal(mesh.uv_faces, F)
+
+
+def test_empty_mesh() -> None:
+    mesh = FaceMesh(np.zeros((0, 3)), np.zeros((0, 3), int))
+    assert len(mesh.vertices) == len(mesh.faces) == 0
+
+
+def test_survives_pickling() -> None:
+    mesh = FaceMesh(V, F, regions={"face": np.array([True, False, True, True])})
+    again = pickle.loads(pickle.dumps(mesh))
+    np.testing.assert_array_equal(again.vertices, V)
+    np.testing.assert_array_equal(again.regions["face"], mesh.regions["face"])
+
+
+def test_unrolled_keeps_the_vertices_first_and_doubles_those_of_the_cut() -> None:
+    mesh = split_square()
+    source, uv, faces = mesh.unrolled()
+    np.testing.assert_array_equal(source, [0, 1, 2, 3, 0, 2])
+    np.testing.assert_array_equal(source[faces], F)
+    np.testing.assert_allclose(uv[faces], mesh.uv[mesh.uv_faces])
+
+
+def test_unrolled_gives_unused_vertices_a_place() -> None:
+    mesh = FaceMesh(np.vstack([V, [[5, 5, 5.0]]]), F, uv=V[:, :2] / 10, uv_faces=F)
+    source, uv, faces = mesh.unrolled()
+    np.testing.assert_array_equal(source, np.arange(5))
+    np.testing.assert_array_equal(uv[4], [0, 0])
+    np.testing.assert_array_equal(faces, F)
+
+
+def test_to_trimesh_keeps_order_and_colours() -> None:
+    colors = np.arange(12, dtype=np.uint8).reshape(4, 3)
+    mesh = FaceMesh(V, F, colors=colors).to_trimesh()
+    np.testing.assert_array_equal(mesh.vertices, V)
+    np.testing.assert_array_equal(mesh.faces, F)
+    np.testing.assert_array_equal(mesh.visual.vertex_colors[:, :3], colors)
+
+
+def test_to_trimesh_with_texture() -> None:
+    mesh = split_square().to_trimesh()
+    np.testing.assert_array_equal(mesh.vertices[:4], V)
+    assert len(mesh.vertices) == 6
+    assert mesh.visual.material.image.size == (8, 4)
+    assert mesh.visual.uv.shape == (6, 2)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("open3d") is not None, reason="open3d is installed")
+def test_to_open3d_says_what_is_missing() -> None:
+    with pytest.raises(FacegeomError, match=r"facegeom\[open3d\]"):
+        FaceMesh(V, F).to_open3d()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("open3d") is None, reason="open3d is not installed")
+def test_to_open3d() -> None:
+    mesh = FaceMesh(V, F, colors=np.full((4, 3), 51, np.uint8)).to_open3d()
+    np.testing.assert_allclose(np.asarray(mesh.vertices), V)
+    np.testing.assert_allclose(np.asarray(mesh.vertex_colors), 0.2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        ({"vertices": V[:, :2]}, ValueError, r"vertices must have shape \(any, 3\)"),
+        ({"vertices": np.full((4, 3), np.nan)}, ValueError, "vertices must be finite"),
+        ({"vertices": [["a", "b", "c"]] * 4}, TypeError, "vertices must hold numbers"),
+        ({"faces": [[0, 1, 4]]}, ValueError, r"faces must lie in \[0, 4\), got 4"),
+        ({"faces": [[0, 1, -1]]}, ValueError, r"faces must lie in \[0, 4\), got -1"),
+        ({"faces": F.astype(float)}, TypeError, "faces must hold integers"),
+        ({"uv": np.zeros((3, 2))}, ValueError, "uv must have one row for each of the 4 vertices"),
+        ({"uv": np.zeros((4, 2)), "uv_faces": [[0, 1, 2]]}, ValueError, "uv_faces must have one row for each"),
+        ({"uv": np.zeros((4, 2)), "uv_faces": [[0, 1, 4]] * 2}, ValueError, r"uv_faces must lie in \[0, 4\)"),
+        ({"uv_faces": F}, ValueError, "need uv"),
+        ({"texture": np.zeros((4, 4, 3), np.uint8)}, ValueError, "need uv"),
+        ({"uv": np.zeros((4, 2)), "texture": np.zeros((4, 4), np.uint8)}, ValueError, "texture must be an"),
+        ({"colors": np.zeros((4, 3))}, ValueError, r"colors must be a \(4, 3\) uint8 array"),
+        ({"colors": np.zeros((3, 3), np.uint8)}, ValueError, r"colors must be a \(4, 3\) uint8 array"),
+        ({"seen": np.full(4, 1.5)}, ValueError, r"seen must lie in \[0, 1\]"),
+        ({"seen": np.ones(3)}, ValueError, r"seen must have shape \(4,\)"),
+        ({"regions": {"face": np.ones(4)}}, TypeError, r"regions\['face'\] must be a bool array"),
+        ({"regions": {"face": np.ones(3, bool)}}, ValueError, r"regions\['face'\] must have shape \(4,\)"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_bad_mesh(fields: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        FaceMesh(**{"vertices": V, "faces": F, **fields})

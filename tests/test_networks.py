@@ -1,0 +1,106 @@
+"""The networks: shapes, receptive fields, symmetry, weight files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from facegeom.errors import WeightsError
+from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator, load_facevision
+from facegeom.networks.patchgan import RECEPTIVE_FIELD, PatchDiscriminator
+from facegeom.networks.weights import load_weights, save_weights
+
+SMALL = FaceVisionConfig(size=64, encoder_widths=(8, 8, 8, 8, 8), encoder_blocks=(0, 0, 1, 0, 0), decoder_widths=(8,) * 4)
+
+
+@pytest.mark.parametrize("size", [64, 128, 192])
+def test_generator_keeps_the_size(size: int) -> None:
+    with torch.inference_mode():
+        out = FaceVisionGenerator(SMALL).eval()(torch.zeros(2, 3, size, size))
+    assert out.shape == (2, 5, size, size)
+
+
+def test_generator_has_one_encoder_and_two_separate_decoders() -> None:
+    generator = FaceVisionGenerator(SMALL)
+    image = torch.randn(2, 3, 64, 64)
+    generator(image)[:, :1].sum().backward()
+
+    def moved(module: torch.nn.Module) -> list[bool]:
+        return [p.grad is not None and bool(p.grad.abs().sum() > 0) for p in module.parameters()]
+
+    assert not any(moved(generator.correspondence_decoder))
+    assert any(moved(generator.encoder))
+    assert any(moved(generator.depth_decoder))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_discriminators_receptive_field_is_70_pixels(channels: int) -> None:
+    torch.manual_seed(0)
+    discriminator = PatchDiscriminator(channels, 4)
+    for i, layer in enumerate(discriminator):  # normalisation looks at the whole map: measured without it
+        if isinstance(layer, torch.nn.InstanceNorm2d):
+            discriminator[i] = torch.nn.Identity()
+    photo = torch.randn(1, 3, 128, 128, requires_grad=True)
+    maps = torch.randn(1, channels, 128, 128, requires_grad=True)
+    logits = discriminator.judge(photo, maps)
+    assert logits.shape == (1, 1, 14, 14)
+    logits[0, 0, 7, 7].backward()
+    for gradient in (photo.grad, maps.grad):
+        assert gradient is not None
+        seen = gradient[0].abs().sum(0) > 0
+        rows, columns = torch.nonzero(seen.any(1)).ravel(), torch.nonzero(seen.any(0)).ravel()
+        assert rows[-1] - rows[0] + 1 == RECEPTIVE_FIELD
+        assert columns[-1] - columns[0] + 1 == RECEPTIVE_FIELD
+
+
+def test_mirror_averaging_makes_the_maps_equivariant() -> None:
+    torch.manual_seed(0)
+    network = FaceVision(FaceVisionGenerator(SMALL))
+    crop = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    maps = network.predict(crop)
+    other = network.predict(np.ascontiguousarray(crop[:, :, ::-1]))
+    np.testing.assert_allclose(other.depth[:, :, ::-1], maps.depth, atol=1e-3)
+    np.testing.assert_allclose(other.correspondence[:, :, ::-1] * [-1, 1, 1], maps.correspondence, atol=1e-3)
+    np.testing.assert_allclose(other.mask_probability[:, :, ::-1], maps.mask_probability, atol=1e-4)
+
+
+def test_predict_refuses_other_crops() -> None:
+    network = FaceVision(FaceVisionGenerator(SMALL))
+    with pytest.raises(ValueError, match="crops must be uint8"):
+        network.predict(np.zeros((1, 32, 32, 3), np.uint8))
+
+
+def test_weights_round_trip_as_float16(tmp_path: Path) -> None:
+    generator = FaceVisionGenerator(SMALL)
+    file = tmp_path / "small.safetensors"
+    save_weights(file, SMALL, generator.state_dict())
+    config, state = load_weights("facevision", FaceVisionConfig, file)
+    assert config == SMALL
+    for name, tensor in generator.state_dict().items():
+        assert torch.equal(state[name], tensor.half().float() if tensor.is_floating_point() else tensor)
+
+
+def test_damaged_weights_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "bad.safetensors"
+    with pytest.raises(WeightsError, match=r"bad\.safetensors"):
+        load_weights("facevision", FaceVisionConfig, file)
+    file.write_bytes(b"no tensors here")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_weights("facevision", FaceVisionConfig, file)
+    save_file({"x": torch.zeros(1)}, file, {"config": '{"unknown": 1}'})
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_weights("facevision", FaceVisionConfig, file)
+
+
+def test_the_shipped_network_loads_and_fits_its_budget() -> None:
+    network = load_facevision()
+    assert network.size >= 128
+    parameters = sum(p.numel() for p in network.generator.parameters())
+    assert parameters * 2 < 14e6
+
+
+def test_unknown_device_is_refused() -> None:
+    with pytest.raises(ValueError, match="device"):
+        load_facevision("abacus")
