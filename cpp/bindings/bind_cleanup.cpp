@@ -1,6 +1,6 @@
-#include <facegeom/cleanup.h>
-
 #include "pybind.h"
+
+#include <facegeom/cleanup.h>
 
 void bind_cleanup(py::module_& m) {
   m.def("connected_components", &facegeom::connected_components, py::arg("F"), py::arg("vertex_count"),

@@ -1,6 +1,6 @@
-#include <facegeom/delaunay.h>
-
 #include "pybind.h"
+
+#include <facegeom/delaunay.h>
 
 void bind_delaunay(py::module_& m) {
   m.def("delaunay", &facegeom::delaunay, py::arg("points"), ReleaseGil(),

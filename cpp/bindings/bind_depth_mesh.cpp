@@ -1,6 +1,6 @@
-#include <facegeom/depth_mesh.h>
-
 #include "pybind.h"
+
+#include <facegeom/depth_mesh.h>
 
 void bind_depth_mesh(py::module_& m) {
   m.def(

@@ -1,6 +1,6 @@
-#include <facegeom/raster.h>
-
 #include "pybind.h"
+
+#include <facegeom/raster.h>
 
 void bind_raster(py::module_& m) {
   m.def(
