@@ -5,7 +5,7 @@
 #   make lint        ruff, mypy, clang-format
 #   make wheel-test  the wheel in an empty environment, away from the source tree
 #   make sdist       a source release that builds with no network
-# PIP_ARGS goes to pip, such as PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" for a small torch.
+# PIP_ARGS goes to pip, such as PIP_ARGS="--find-links FOLDER" where a small (CPU) build of torch lies in a folder.
 
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -27,13 +27,13 @@ demo: $(VENV)/.package
 	$(BIN)/facegeom demo -o out
 
 test: $(VENV)/.package
-	$(BIN)/python -P -m pytest --import-mode=importlib tests
+	$(BIN)/python -P -m pytest tests
 
 test-all: $(VENV)/.package
-	$(BIN)/python -P -m pytest --import-mode=importlib -m "not gpu" tests
+	$(BIN)/python -P -m pytest -m "not gpu" tests
 
 bench: $(VENV)/.package
-	$(BIN)/python -P -m pytest --import-mode=importlib bench
+	$(BIN)/python -P -m pytest bench
 
 lint: $(VENV)/.package
 	$(BIN)/ruff check .
@@ -48,7 +48,7 @@ format: $(VENV)/.package
 wheel: $(VENV)/.package
 
 wheel-test: $(VENV)/.package
-	$(BIN)/python -P -m pytest --import-mode=importlib -m slow tests/test_wheel.py
+	$(BIN)/python -P -m pytest -m slow tests/test_wheel.py
 
 sdist: $(VENV)/.tools
 	rm -rf $(EIGEN) && mkdir -p $(EIGEN)

@@ -72,6 +72,7 @@ def test_preview_and_texture(photo: Path, tmp_path: Path) -> None:
 
 def test_no_face_is_one_line(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     monkeypatch.setattr("facegeom.detection.detect", lambda image: [])
+    Image.new("RGB", (200, 200)).save(photo)
     assert main(["reconstruct", str(photo), "-o", str(tmp_path / "face.glb")]) == 1
     assert capsys.readouterr().err == f"facegeom: {photo}: no face was found in the photo; box= says where it is\n"
     assert not (tmp_path / "face.glb").exists()

@@ -31,7 +31,9 @@ def _face(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _pixels(V: np.ndarray, rotation: np.ndarray, scale: float, translation: np.ndarray) -> np.ndarray:
     camera = V @ rotation.T
-    return np.column_stack([camera[:, 0] * scale + translation[0], -camera[:, 1] * scale + translation[1], camera[:, 2]])
+    return np.column_stack(
+        [camera[:, 0] * scale + translation[0], -camera[:, 1] * scale + translation[1], camera[:, 2]]
+    )
 
 
 @pytest.mark.parametrize("yaw", [0.0, -40.0, 55.0])

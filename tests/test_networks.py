@@ -12,7 +12,9 @@ from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisio
 from facegeom.networks.patchgan import RECEPTIVE_FIELD, PatchDiscriminator
 from facegeom.networks.weights import load_weights, save_weights
 
-SMALL = FaceVisionConfig(size=64, encoder_widths=(8, 8, 8, 8, 8), encoder_blocks=(0, 0, 1, 0, 0), decoder_widths=(8,) * 4)
+SMALL = FaceVisionConfig(
+    size=64, encoder_widths=(8, 8, 8, 8, 8), encoder_blocks=(0, 0, 1, 0, 0), decoder_widths=(8,) * 4
+)
 
 
 @pytest.mark.parametrize("size", [64, 128, 192])
@@ -44,7 +46,7 @@ def test_discriminators_receptive_field_is_70_pixels(channels: int) -> None:
             discriminator[i] = torch.nn.Identity()
     photo = torch.randn(1, 3, 128, 128, requires_grad=True)
     maps = torch.randn(1, channels, 128, 128, requires_grad=True)
-    logits = discriminator.judge(photo, maps)
+    logits = discriminator(torch.cat([photo, maps], 1))
     assert logits.shape == (1, 1, 14, 14)
     logits[0, 0, 7, 7].backward()
     for gradient in (photo.grad, maps.grad):

@@ -120,6 +120,16 @@ def test_the_second_look_no_longer_depends_on_the_box(coded_face: Any, coded_net
         np.testing.assert_allclose(crop, crops[0], atol=4)
 
 
+def test_a_box_far_off_gets_one_more_look(coded_face: Any, coded_network: Any) -> None:
+    network = coded_network(coded_face)
+    x0, y0 = coded_face.box[:2]
+    corner = (x0 - 30, y0 - 30, x0 + 25, y0 + 25)
+    found = predict(coded_face.photo, corner)
+    assert network.calls == [(1, False), (1, True), (1, True)]
+    asked = predict(coded_face.photo, coded_face.box)
+    assert abs(found.camera.scale / asked.camera.scale - 1) < 0.05
+
+
 def test_looks_and_mirroring(coded_face: Any, coded_network: Any) -> None:
     network = coded_network(coded_face)
     predict(coded_face.photo, coded_face.box)
@@ -162,11 +172,21 @@ def test_several_faces(draw_face: Any, coded_network: Any, no_detector: Any) -> 
 
 def test_no_face(coded_face: Any, coded_network: Any, no_detector: Any) -> None:
     coded_network(coded_face)
-    no_detector([])
+    no_detector([(5.0, 5.0, 60.0, 60.0, 0.9)])
     with pytest.raises(NoFaceFound, match="no face was found"):
-        facegeom.reconstruct(coded_face.photo)
+        facegeom.reconstruct(np.zeros_like(coded_face.photo))
     with pytest.raises(NoFaceFound, match="no face in the given box"):
         facegeom.reconstruct(coded_face.photo, box=(2, 2, 20, 20))
+
+
+def test_a_clear_face_in_the_middle_needs_no_detection(coded_face: Any, coded_network: Any, no_detector: Any) -> None:
+    coded_network(coded_face)
+    no_detector([])
+    found = facegeom.reconstruct(coded_face.photo)
+    asked = facegeom.reconstruct(coded_face.photo, box=coded_face.box)
+    np.testing.assert_allclose(found.maps.box, asked.maps.box, atol=8)
+    with pytest.raises(NoFaceFound):
+        facegeom.reconstruct(coded_face.photo, face_index=1)
 
 
 def test_what_is_not_in_says_so(coded_face: Any, tmp_path: Path, coded_network: Any) -> None:

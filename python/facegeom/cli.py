@@ -33,6 +33,7 @@ MODULES = {
         "landmarks": ("facegeom.training.landmarks", "FaceMesh landmarks of photos (needs MediaPipe)"),
         "labels": ("facegeom.training.labels", "fits of the face model to photos, from their landmarks"),
         "calibrate": ("facegeom.training.face_model_landmarks468", "the face model's 468 points, from landmarks"),
+        "landmarks68": ("facegeom.training.face_model_landmarks68", "the face model's 68 points, from a benchmark"),
         "synthetic": ("facegeom.training.synthetic", "renders of random heads with exact labels"),
         "texture-model": ("facegeom.training.texture_model", "a model of face colours, from fitted photos"),
     },

@@ -37,10 +37,10 @@ SEARCH_SIDE = 320
 SMALLEST_FACE = 20
 """Side in pixels of the smallest face in the searched image: the window of OpenCV's cascades."""
 
-MIN_SCORE = 0.5
+MIN_SCORE = 0.9
 """Detections below this are dropped."""
 
-SURE_SCORE = 0.95
+SURE_SCORE = 0.98
 """A frontal cascade's find that the networks score so high ends the search."""
 
 VOTE_WEIGHT = 0.5
@@ -119,12 +119,7 @@ def detect(image: npt.ArrayLike, *, min_size: float | None = None) -> list[Detec
 
 def _search(image: Image) -> Scored:
     """Return everything found in the image to search, best first, boxes in corner coordinates."""
-    try:
-        network, options = shipped(), SearchOptions()
-    except WeightsError:  # until the weights are in
-        windows, weights = cascade_windows(image, FRONTAL + PROFILE)
-        boxes, votes = merge(windows, weights, 0.4)
-        return Scored(boxes, votes / (votes + 8.0))
+    network, options = shipped(), SearchOptions()
     windows, weights = cascade_windows(image, FRONTAL)
     boxes, votes = merge(windows, weights, 0.4)
     found = _supported(judge(network, image, boxes[:MOST_MERGED], options), windows, weights)

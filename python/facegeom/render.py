@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facegeom.pipeline import Reconstruction
 
 VIEWS = {"front": 0.0, "three-quarter": 40.0, "side": 80.0}
-"""Degrees by which the head of a preview turns to its left."""
+"""Degrees by which the head of a preview turns, to the side that the photo shows."""
 
 SUPERSAMPLING = 2
 """Samples a pixel in each direction."""
@@ -171,8 +171,9 @@ def preview_sheet(rec: Reconstruction, photo: _check.ByteArray, *, size: int = 3
         ("as photographed", render_mesh(rec.mesh, rec.camera.rotation, size=size)),
     ]
     rows = [top]
+    side = 1.0 if rec.camera.rotation[0, 2] >= 0 else -1.0
     for view, yaw in VIEWS.items():
-        rotation = turn(yaw)
+        rotation = turn(side * yaw)
         row = [
             (f"{name}, {view}", render_mesh(mesh, rotation, size=size, frame=whole)) for name, mesh in stages.items()
         ]

@@ -18,6 +18,7 @@ from facegeom import geometry
 from facegeom._check import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom.crop import crop_affine
 from facegeom.training.face_model_source import IctHead, load_ict
+from facegeom.training.face_model_topology import under_jaw
 from facegeom.training.renderer import Pose, Sample, crop_square
 
 EYE_PARTS = ("eyeball_left", "eyeball_right", "lacrimal_left", "lacrimal_right", "eye_socket_left", "eye_socket_right")
@@ -54,7 +55,7 @@ class HeadRenderer:
 
     def __init__(self, path: str | Path, options: HeadOptions = HeadOptions()) -> None:
         head = load_ict(path)
-        inside = _members(head, MAP_PARTS)
+        inside = _members(head, MAP_PARTS) & ~(_members(head, ("face_narrow",)) & under_jaw(head.vertices))
         drawn = inside | _members(head, HIDING_PARTS)
         self.head, self.options = head, options
         self.faces: IntArray = head.triangles[drawn[head.triangles].all(axis=1)]

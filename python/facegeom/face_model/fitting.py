@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from facegeom import _check
 from facegeom._check import BoolArray, FloatArray, IntArray
@@ -25,7 +26,7 @@ class FitOptions:
     expression_prior: float = 1.0  # the same for expressions, scaled by their usual strength of 0.3
     noise_mm: float = 1.5  # standard deviation of a point's error across the image
     depth_weight: float = 0.3  # weight of depth residuals relative to image residuals
-    correlated_points: float = 12.0  # points per independent observation: neighbouring errors are alike
+    correlated_points: float = 30.0  # points per independent observation: neighbouring errors are alike
     expression_bounds: tuple[float, float] = (0.0, 1.2)
     huber_mm: float = 4.0  # residuals beyond this lose weight
     iterations: int = 5
@@ -62,7 +63,9 @@ class Fit:
 class PointBasis:
     """The model's rows at given points: base (m, 3) and a basis (m, 3, k + e) of identity and expression."""
 
-    def __init__(self, base: FloatArray, identity: FloatArray, expression: FloatArray) -> None:
+    def __init__(
+        self, base: FloatArray, identity: npt.NDArray[np.floating], expression: npt.NDArray[np.floating]
+    ) -> None:
         self.base = base
         self.identity_count = len(identity)
         self.basis = np.ascontiguousarray(np.concatenate([identity, expression]).transpose(1, 2, 0), dtype=np.float64)
@@ -72,8 +75,8 @@ class PointBasis:
         """Return the basis at the 468 FaceMesh points."""
         ids, weights = model.landmarks468_triangles, model.landmarks468_barycentric
 
-        def carry(values: FloatArray) -> FloatArray:
-            return np.einsum("...pcd,pc->...pd", values[..., ids, :], weights)
+        def carry(values: npt.NDArray[np.floating]) -> FloatArray:
+            return np.asarray(np.einsum("...pcd,pc->...pd", values[..., ids, :], weights), dtype=np.float64)
 
         return cls(carry(model.mean), carry(model.identity[: options.identity_count]), carry(model.expression))
 
@@ -190,9 +193,9 @@ MAP_POINTS = 1500
 
 def fit_maps(
     model: FaceModel,
-    depth: FloatArray,
-    correspondence: FloatArray,
-    mask: BoolArray,
+    depth: npt.ArrayLike,
+    correspondence: npt.ArrayLike,
+    mask: npt.ArrayLike,
     options: FitOptions = MAP_OPTIONS,
     point_count: int = MAP_POINTS,
 ) -> Fit:
@@ -224,8 +227,8 @@ def fit_maps(
     """
     mask = _check.bool_array(mask, "mask", (None, None))
     h, w = mask.shape
-    depth = _masked(depth, mask, "depth", (h, w))
-    correspondence = _masked(correspondence, mask, "correspondence", (h, w, 3))
+    heights = _masked(depth, mask, "depth", (h, w))
+    places = _masked(correspondence, mask, "correspondence", (h, w, 3))
     inner = mask.copy()
     inner[1:] &= mask[:-1]
     inner[:-1] &= mask[1:]
@@ -236,13 +239,13 @@ def fit_maps(
         raise ValueError(f"mask must have at least 50 pixels inside its outline, got {len(pixels)}")
     pixels = pixels[np.linspace(0, len(pixels) - 1, min(point_count, len(pixels))).astype(np.int64)]
     y, x = np.divmod(pixels, w)
-    base = correspondence.reshape(-1, 3)[pixels]
+    base = places.reshape(-1, 3)[pixels]
 
     # The scale that turns depth into pixels: of the affine camera from correspondence to pixels.
     design = np.column_stack([base, np.ones(len(base))])
     affine = np.linalg.lstsq(design, np.column_stack([x, -y]).astype(np.float64), rcond=None)[0]
     scale = float(np.linalg.svd(affine[:3])[1].mean())
-    target = np.column_stack([x, y, depth.reshape(-1)[pixels] * scale])
+    target = np.column_stack([x, y, heights.reshape(-1)[pixels] * scale])
 
     ids = np.flatnonzero(model.regions["map"])
     vertices = ids[nearest(model.mean[ids], base)[0]]
@@ -272,8 +275,8 @@ def _rotation(vector: FloatArray) -> FloatArray:
     x, y, z = vector
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     if angle < 1e-12:
-        return np.eye(3) + cross
-    return np.eye(3) + np.sin(angle) / angle * cross + (1 - np.cos(angle)) / angle**2 * cross @ cross
+        return np.asarray(np.eye(3) + cross)
+    return np.asarray(np.eye(3) + np.sin(angle) / angle * cross + (1 - np.cos(angle)) / angle**2 * cross @ cross)
 
 
 def _bounded_step(normal: FloatArray, gradient: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
@@ -294,8 +297,8 @@ def _bounded_step(normal: FloatArray, gradient: FloatArray, low: FloatArray, hig
     return step
 
 
-def _masked(values: FloatArray, mask: BoolArray, name: str, shape: tuple[int, ...]) -> FloatArray:
+def _masked(values: npt.ArrayLike, mask: BoolArray, name: str, shape: tuple[int, ...]) -> FloatArray:
     """Return the checked map with zero outside the mask, where anything may stand."""
-    values = _check.float_array(values, name, shape, allow_nan=True)
-    inside = mask.reshape(mask.shape + (1,) * (values.ndim - 2))
-    return _check.float_array(np.where(inside, values, 0.0), name, shape)
+    array = _check.float_array(values, name, shape, allow_nan=True)
+    inside = mask.reshape(mask.shape + (1,) * (array.ndim - 2))
+    return _check.float_array(np.where(inside, array, 0.0), name, shape)

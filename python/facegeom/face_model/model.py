@@ -20,7 +20,7 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 _FILE = Path(__file__).with_name("face_model.npz")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaceModel:
     """A linear model of the head, in millimetres in the face frame.
 
@@ -45,7 +45,7 @@ class FaceModel:
     landmarks468_triangles, landmarks468_barycentric : (468, 3) arrays
         Vertex ids and barycentric coordinates of the FaceMesh points.
     regions : dict of (n,) bool arrays
-        Masks; `map` is what a depth map shows: all but scalp, ears and neck.
+        Masks; `map` is what a depth map shows: all but scalp, ears, neck and the underside of the jaw.
     expression_names : tuple of str
     mirror : (n,) int array
         The vertex at the mirrored place: `mean[mirror] * (-1, 1, 1) == mean`.

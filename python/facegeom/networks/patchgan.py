@@ -5,14 +5,16 @@ Isola et al. 2017, as FaceVision-GAN's section 3.2 uses it: one discriminator pe
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 RECEPTIVE_FIELD = 70  # pixels; a test measures it
 
 
 class PatchDiscriminator(nn.Sequential):
-    """C64-C128-C256-C512-1 with 4x4 kernels, the first three of stride 2; `width` scales the channels."""
+    """Photo and map (b, 3 + c, S, S) -> patch logits (b, 1, S/8 - 2, S/8 - 2).
+
+    C64-C128-C256-C512-1 with 4x4 kernels, the first three of stride 2; `width` scales the channels.
+    """
 
     def __init__(self, map_channels: int, width: int = 32) -> None:
         layers: list[nn.Module] = [nn.Conv2d(3 + map_channels, width, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
@@ -24,7 +26,3 @@ class PatchDiscriminator(nn.Sequential):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         super().__init__(*layers, nn.Conv2d(width * 8, 1, 4, 1, 1))
-
-    def judge(self, photo: Tensor, maps: Tensor) -> Tensor:
-        """Return patch logits (b, 1, S/8 - 2, S/8 - 2) for photo (b, 3, S, S) and maps (b, c, S, S)."""
-        return self(torch.cat([photo, maps], 1))  # type: ignore[no-any-return]

@@ -27,7 +27,12 @@ def save_weights(path: str | os.PathLike[str], config: Any, state: dict[str, Ten
         for name, tensor in state.items()
     }
     metadata = {"config": json.dumps(dataclasses.asdict(config))}
-    write_atomically(path, lambda temporary: save_file(half, temporary, metadata))
+
+    def write(temporary: Path) -> None:
+        save_file(half, temporary, metadata)
+        temporary.chmod(0o644)  # safetensors writes for the owner alone
+
+    write_atomically(path, write)
 
 
 def load_weights(

@@ -74,7 +74,8 @@ def augment(
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if chance(options.jpeg):
         quality = int(rng.integers(12, 75))
-        image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        image = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
     return image
 
 
@@ -82,7 +83,8 @@ def _colour(image: Image, rng: np.random.Generator) -> Image:
     ramp = np.linspace(0, 1, 256, dtype=np.float32)
     gamma = np.exp(rng.normal(0, 0.28))
     gain = np.exp(rng.normal(0, 0.16)) * np.exp(rng.normal(0, 0.08, 3))
-    table = np.clip((ramp[:, None] ** gamma - 0.5) * gain * np.exp(rng.normal(0, 0.15)) + 0.5 + rng.normal(0, 0.06), 0, 1)
+    contrast, brightness = np.exp(rng.normal(0, 0.15)), rng.normal(0, 0.06)
+    table = np.clip((ramp[:, None] ** gamma - 0.5) * gain * contrast + 0.5 + brightness, 0, 1)
     image = cv2.LUT(image, (table * 255).astype(np.uint8)[None])
     saturation = float(np.clip(rng.normal(1, 0.3), 0, 1.8))
     gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)

@@ -8,22 +8,20 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import igl
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from facegeom.face_model.model import FaceModel, read_face_model
 from facegeom.geometry import rasterize
 from facegeom.training.face_model_atlas import atlas_stretch, coverage
 from facegeom.training.face_model_figures import draw_face_model
-from facegeom.training.face_model_remesh import closest_on_triangles
 from facegeom.training.face_model_source import IctHead, load_ict
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _EXPRESSIONS = 4  # expressions that take part in a random face
-_NEIGHBOURS = 24  # triangles tried for each nearest place; too few can only overstate a distance
 
 
 def check_face_model(
@@ -76,11 +74,9 @@ def random_expression(names: tuple[str, ...], generator: np.random.Generator) ->
 
 
 def surface_distance(P: FloatArray, V: FloatArray, F: IntArray) -> FloatArray:
-    """Return the distance, (k,), of points to a surface, from its triangles with nearest centres."""
-    _, near = cKDTree(V[F].mean(axis=1)).query(P, k=min(_NEIGHBOURS, len(F)))
-    tried = near.reshape(len(P), -1)
-    square, _ = closest_on_triangles(np.repeat(P, tried.shape[1], axis=0), V[F[tried.ravel()]])
-    return np.asarray(np.sqrt(square.reshape(tried.shape).min(axis=1)))
+    """Return the distance, (k,), of points to a surface."""
+    square = igl.point_mesh_squared_distance(P, V, F)[0]
+    return np.asarray(np.sqrt(square), dtype=np.float64)
 
 
 def _held_out(

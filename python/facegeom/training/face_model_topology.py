@@ -182,7 +182,7 @@ def _regions(V: FloatArray, mesh: Carried, patch: IntArray, landmarks: IntArray)
     regions = {
         "face": face,
         "head": face | rest,
-        "map": ~rest,
+        "map": ~rest & ~(face & under_jaw(V)),
         "scalp": rest & ~ear & ~neck,
         "neck": neck,
         "ear_left": ear & left,
@@ -213,11 +213,20 @@ def _symmetric(name: str, mask: BoolArray, regions: dict[str, BoolArray], mirror
     return np.asarray(mask | regions[twin][mirror])
 
 
+def under_jaw(V: FloatArray) -> BoolArray:
+    """Return which places of the mean lie under the jaw, where a depth map would tear: (n,).
+
+    A plane that falls from the angles of the jaw to 4 mm below the chin; below it a face seen from the front drops from
+    chin to throat within a pixel.
+    """
+    return np.asarray(V[:, 1] < -121.0 + 0.61 * (19.0 - V[:, 2]))
+
+
 def _inside_ear(V: FloatArray) -> BoolArray:
-    """Return the vertices in an upright ellipse around the ear, seen from the side."""
-    return np.asarray(
-        (np.abs(V[:, 0]) > 60.0) & (((V[:, 2] + 80.0) / 22.0) ** 2 + ((V[:, 1] + 21.0) / 41.0) ** 2 < 1.0)
-    )
+    """Return the vertices in an ellipse around the ear, seen from the side, its lower end forward."""
+    depth, height = V[:, 2] + 80.0, V[:, 1] + 25.0
+    along, across = np.cos(0.25) * height - np.sin(0.25) * depth, np.cos(0.25) * depth + np.sin(0.25) * height
+    return np.asarray((np.abs(V[:, 0]) > 60.0) & ((across / 22.0) ** 2 + (along / 38.0) ** 2 < 1.0))
 
 
 def _nose_outline(point: FloatArray) -> FloatArray:

@@ -22,6 +22,7 @@ from facegeom.files import write_atomically
 log = logging.getLogger("facegeom")
 
 LANDMARK_UNIT = 1 / 16  # pixels
+LANDMARK_ORIGIN = np.array([0.5, 0.5, 0.0])  # landmark files count from the image's corner, facegeom from pixel centres
 REJECTIONS = ("kept", "residual", "identity", "yaw", "landmarks")
 
 
@@ -116,7 +117,10 @@ def _fit_chunk(landmarks: np.ndarray) -> list[Fit]:
         model, options = load_face_model(), FitOptions()
         _worker = model, PointBasis.at_landmarks468(model, options), options
     model, points, options = _worker
-    return [fit_landmarks(model, rows.astype(np.float64) * LANDMARK_UNIT, points, options) for rows in landmarks]
+    return [
+        fit_landmarks(model, rows.astype(np.float64) * LANDMARK_UNIT - LANDMARK_ORIGIN, points, options)
+        for rows in landmarks
+    ]
 
 
 def fit_photos(landmarks: np.ndarray, *, processes: int) -> Iterator[Fit]:

@@ -4,10 +4,10 @@ MediaPipe 0.10.21 needs numpy below 2, so it lives in an environment of its own 
 
     python -m venv mediapipe-env
     mediapipe-env/bin/pip install mediapipe==0.10.21 'numpy<2' tqdm
-    PYTHONPATH=<folder that holds facegeom> mediapipe-env/bin/python -m facegeom.training.landmarks PHOTOS -o landmarks.npz
+    PYTHONPATH=python mediapipe-env/bin/python -m facegeom.training.landmarks PHOTOS -o landmarks.npz
 
-or, where facegeom is installed into that environment too, `facegeom prepare landmarks PHOTOS -o landmarks.npz`. This file
-imports nothing but numpy, Pillow, tqdm and MediaPipe, so that it runs without the rest of facegeom's dependencies.
+or, where facegeom is installed into that environment too, `facegeom prepare landmarks PHOTOS -o landmarks.npz`. This
+file imports nothing but numpy, Pillow, tqdm and MediaPipe, so that it runs without facegeom's other dependencies.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ def detect_landmarks(face_mesh: Any, image: np.ndarray) -> np.ndarray | None:
     Returns
     -------
     (478, 3) float array or None
-        x right, y down, z away from the camera, all in pixels (MediaPipe scales z like x).
+        x right, y down, from the image's top-left corner (not from the centre of its first pixel), and z away from the
+        camera, all in pixels (MediaPipe scales z like x).
     """
     faces = face_mesh.process(image).multi_face_landmarks
     if not faces:
         return None
     size = np.array([image.shape[1], image.shape[0], image.shape[1]], np.float64)
     found = [np.array([[p.x, p.y, p.z] for p in face.landmark]) * size for face in faces]
-    # MediaPipe counts from the image's border; here pixel centres are at integers.
-    return max(found, key=lambda p: float(np.prod(np.ptp(p[:, :2], axis=0)))) - np.array([0.5, 0.5, 0.0])
+    return max(found, key=lambda p: float(np.prod(np.ptp(p[:, :2], axis=0))))
 
 
 def read_photo(path: Path) -> np.ndarray:

@@ -79,15 +79,15 @@ class Renderer:
     def __init__(self, model: FaceModel) -> None:
         self.model = model
         self.faces = model.faces
-        self.in_map = model.regions["map"][model.faces].all(1)
-        self.face_vertices = np.arange(model.face_vertex_count)
+        self.in_map: BoolArray = np.asarray(model.regions["map"][model.faces].all(1))
+        self.face_vertices = np.flatnonzero(model.regions["map"][: model.face_vertex_count])
 
     def pose(self, fit: Fit) -> Pose:
         """Return the fitted vertices with the fitted camera."""
         return Pose(fit.vertices(self.model), fit.rotation, fit.scale, fit.translation)
 
     def face_box(self, pose: Pose) -> tuple[float, float, float, float]:
-        """Return the box x0, y0, x1, y1 of the face part in pixels."""
+        """Return the box x0, y0, x1, y1 of what maps show of the face part, in pixels."""
         points = pose.pixels()[self.face_vertices, :2]
         (x0, y0), (x1, y1) = points.min(0), points.max(0)
         return float(x0), float(y0), float(x1), float(y1)
@@ -129,7 +129,7 @@ class Renderer:
         )
 
     def _sample(self, image: Image, triangle: np.ndarray, depth: FloatArray, correspondence: FloatArray) -> Sample:
-        mask = self.in_map[triangle] & (triangle >= 0)
+        mask: BoolArray = np.asarray(self.in_map[triangle] & (triangle >= 0))
         return Sample(
             image,
             np.where(mask, depth, 0).astype(np.float32),

@@ -1,4 +1,4 @@
-"""Training samples on the fly: photos, photos turned to larger poses, and synthetic faces, each drawn by its own seed."""
+"""Training samples on the fly: photos, photos turned to larger poses, and synthetic faces, each by its own seed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ class PhotoStore:
         return len(self.data)
 
     def __getitem__(self, row: int) -> Image:
-        return cv2.cvtColor(cv2.imdecode(self.data[row], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        photo: Image = cv2.cvtColor(np.asarray(cv2.imdecode(self.data[row], cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
+        return photo
 
 
 class FaceSamples:
@@ -97,9 +98,7 @@ class FaceSamples:
             return self.renderer.render_photo(photo, source, affine, size)
         return self.renderer.render_turned(photo, source, target, affine, size)
 
-    def _photo_sample(
-        self, item: int, turned: bool, rng: np.random.Generator, size: int
-    ) -> tuple[Sample, np.ndarray]:
+    def _photo_sample(self, item: int, turned: bool, rng: np.random.Generator, size: int) -> tuple[Sample, np.ndarray]:
         mix = self.mix
         source = self._pose(item)
         photo = self.store[item]
@@ -183,5 +182,3 @@ def as_tensors(sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
     image = torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1)))
     maps = np.concatenate([sample.depth[None], sample.correspondence.transpose(2, 0, 1)]) / np.float32(100)
     return image, torch.from_numpy(maps), torch.from_numpy(sample.mask[None].astype(np.float32))
-
-

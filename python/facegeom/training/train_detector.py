@@ -32,7 +32,7 @@ from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
 from facegeom.files import write_atomically
 from facegeom.network_search import SearchOptions, propose, refine, search
-from facegeom.networks.mtcnn import WINDOWS, Mtcnn, MtcnnConfig, normalise
+from facegeom.networks.mtcnn import WINDOWS, Mtcnn, MtcnnConfig, OutputNet, normalise
 from facegeom.networks.weights import save_weights
 from facegeom.training.detector_data import (
     TRAINING_SAMPLES,
@@ -49,7 +49,9 @@ from facegeom.training.split import split_names
 
 log = logging.getLogger("facegeom")
 
-STAGES = ("p", "r", "o")
+STAGES = ("p", "r", "o", "o")
+"""The networks in the order of training. The output network is trained twice: the second time on what it got wrong."""
+
 MINING = SearchOptions(proposal_score=0.3, refine_score=0.2, most_proposals=60, most_refined=30)
 """Looser than in use, so that the next network also learns from what is nearly accepted."""
 
@@ -66,9 +68,9 @@ class DetectorOptions:
     out: str = "runs/detector"  # checkpoints, tiles, metrics and weights
     device: str = "cpu"
     minutes: float = math.inf  # a call stops after these, to be continued by the same call
-    steps: tuple[int, int, int] = (5_000, 1_000, 1_500)  # of the proposal, refinement and output network
-    batch: tuple[int, int, int] = (512, 384, 192)  # windows in each of these steps
-    scenes: tuple[int, int, int] = (10_000, 8_000, 4_000)  # that each network's windows come from
+    steps: tuple[int, ...] = (5_000, 2_500, 3_000, 3_000)  # of each stage: proposal, refinement, output network twice
+    batch: tuple[int, ...] = (512, 384, 192, 192)  # windows in each of these steps
+    scenes: tuple[int, ...] = (10_000, 8_000, 10_000, 10_000)  # that each stage's windows come from
     most_photos: int = 8_000  # of the training set
     turned: int = 1  # renders of each photo at larger yaw
     learning_rate: float = 2e-3  # falls to zero along a cosine
@@ -107,12 +109,12 @@ def train_detector(options: DetectorOptions) -> Path | None:
     for stage, name in enumerate(STAGES):
         if trainer.stage > stage:
             continue
-        windows = _windows(trainer.network, maker, name, options, out)
-        if not trainer.train(name, windows):
+        windows = _windows(trainer.network, maker, stage, options, out)
+        if not trainer.train(windows):
             log.info("stopped at step %d of the %s-net; the same call continues", trainer.step, name)
             return None
         trainer.finish_stage()
-        (out / f"windows_{name}.npz").unlink(missing_ok=True)
+        _window_file(out, stage).unlink(missing_ok=True)
         log.info("%s-net trained", name)
     weights = out / "detector.safetensors"
     save_weights(weights, options.network, trainer.network.state_dict())
@@ -130,6 +132,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", "-o", default=default.out, help="folder to write and to resume from (%(default)s)")
     parser.add_argument("--device", default=default.device, help="default: %(default)s")
     parser.add_argument("--minutes", type=float, default=default.minutes, help="stop after these, to be continued")
+    of_each: dict[str, Any] = {"type": int, "nargs": len(STAGES), "metavar": ("P", "R", "O", "O2")}
+    parser.add_argument("--steps", default=default.steps, help="of each stage (%(default)s)", **of_each)
+    parser.add_argument("--batch", default=default.batch, help="windows a step (%(default)s)", **of_each)
+    parser.add_argument("--scenes", default=default.scenes, help="that windows come from (%(default)s)", **of_each)
     parser.add_argument("--most-photos", type=int, default=default.most_photos, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=default.seed)
 
@@ -143,6 +149,9 @@ def run(args: argparse.Namespace) -> int:
             out=args.out,
             device=args.device,
             minutes=args.minutes,
+            steps=tuple(args.steps),
+            batch=tuple(args.batch),
+            scenes=tuple(args.scenes),
             most_photos=args.most_photos,
             seed=args.seed,
         )
@@ -165,9 +174,10 @@ class Trainer:
         if self.checkpoint.is_file():
             self._load()
 
-    def train(self, name: str, windows: Windows) -> bool:
-        """Train one network; return whether it is finished, or the minutes are over."""
-        options, stage = self.options, STAGES.index(name)
+    def train(self, windows: Windows) -> bool:
+        """Train the network of this stage; return whether it is finished, or the minutes are over."""
+        options, stage = self.options, self.stage
+        name = STAGES[stage]
         network: nn.Module = getattr(self.network, name).to(self.device, memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(network.parameters(), options.learning_rate, weight_decay=1e-4)
         if self.optimizer_state is not None:
@@ -292,18 +302,19 @@ def _tiles(options: DetectorOptions, out: Path) -> tuple[Tiles, Tiles]:
     return Tiles.load(files[0]), Tiles.load(files[1])
 
 
-def _windows(network: Mtcnn, maker: SceneMaker, name: str, options: DetectorOptions, out: Path) -> Windows:
-    """Return the windows that one network learns from, from `out` where they are there."""
-    file = out / f"windows_{name}.npz"
+def _windows(network: Mtcnn, maker: SceneMaker, stage: int, options: DetectorOptions, out: Path) -> Windows:
+    """Return the windows that one stage learns from, from `out` where they are there."""
+    file, name = _window_file(out, stage), STAGES[stage]
+    again = name in STAGES[:stage]
     if not file.is_file():
         parts = []
         mine = _miner(network, name)
-        stage = STAGES.index(name)
         for index in tqdm(range(options.scenes[stage]), unit="scene", desc=f"windows of the {name}-net"):
             rng = np.random.default_rng((options.seed, 1 + stage, index))
-            scene = maker.draw(rng)
+            scene = maker.draw(rng, faces=0 if again and index % 2 else None)
             boxes = np.concatenate([random_windows(scene, rng), mine(scene)])
-            parts.append(_thinned(label_windows(scene, boxes, WINDOWS[name]), rng))
+            windows = label_windows(scene, boxes, WINDOWS[name])
+            parts.append(_mistaken(network.o, windows, rng) if again else _thinned(windows, rng))
         windows = Windows.joined(parts)
         write_atomically(file, lambda path: _write_windows(path, windows))
         return windows
@@ -328,6 +339,19 @@ def _thinned(windows: Windows, rng: np.random.Generator, most: int = 30) -> Wind
     none = np.flatnonzero(windows.kind == 0)
     rows = np.concatenate([np.flatnonzero(windows.kind != 0), rng.permutation(none)[:most]])
     return Windows(windows.crops[rows], windows.kind[rows], windows.offsets[rows])
+
+
+@torch.inference_mode()
+def _mistaken(network: OutputNet, windows: Windows, rng: np.random.Generator) -> Windows:
+    """Return the windows with a face, those that the network takes wrongly for one, and a few others."""
+    none = np.flatnonzero(windows.kind == 0)
+    score = torch.sigmoid(network(normalise(torch.from_numpy(windows.crops[none])))[0]).numpy()
+    rows = np.concatenate([np.flatnonzero(windows.kind != 0), none[score > 0.1], rng.permutation(none)[:3]])
+    return Windows(windows.crops[rows], windows.kind[rows], windows.offsets[rows])
+
+
+def _window_file(out: Path, stage: int) -> Path:
+    return out / f"windows_{stage}{STAGES[stage]}.npz"
 
 
 def _changed(images: Tensor, rng: np.random.Generator) -> Tensor:

@@ -28,6 +28,7 @@ from facegeom.networks.facevision import (
     ZERO_DEPTH_OFFSET,
     FaceVisionConfig,
     FaceVisionGenerator,
+    channels_last,
     depth_and_probability,
 )
 from facegeom.networks.patchgan import PatchDiscriminator
@@ -74,15 +75,16 @@ class Trainer:
         torch.manual_seed(options.seed)
         self.options, self.device, self.step = options, device, 0
         config = FaceVisionConfig(size=options.size, foreground=options.foreground)
-        self.generator = FaceVisionGenerator(config).to(device, memory_format=torch.channels_last)
-        self.averaged = FaceVisionGenerator(config).to(device, memory_format=torch.channels_last).eval()
+        self.generator = channels_last(FaceVisionGenerator(config).to(device))
+        self.averaged = channels_last(FaceVisionGenerator(config).to(device)).eval()
         self.averaged.load_state_dict(self.generator.state_dict())
         self.discriminators = nn.ModuleDict(
             {
                 "depth": PatchDiscriminator(1, options.discriminator_width),
                 "correspondence": PatchDiscriminator(3, options.discriminator_width),
             }
-        ).to(device, memory_format=torch.channels_last)
+        ).to(device)
+        channels_last(self.discriminators)
         self.generator_optimizer = torch.optim.AdamW(
             self.generator.parameters(), options.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True
         )
@@ -168,7 +170,7 @@ class Trainer:
     def _fool(self, photo: Tensor, fake: dict[str, Tensor]) -> Tensor:
         self.discriminators.requires_grad_(False)
         with torch.autocast(self.device.type, torch.bfloat16):
-            logits = [self.discriminators[task].judge(photo, maps) for task, maps in fake.items()]  # type: ignore[operator]
+            logits = [self.discriminators[task](torch.cat([photo, maps], 1)) for task, maps in fake.items()]
         self.discriminators.requires_grad_(True)
         return sum((adversarial(logit.float(), True) for logit in logits), torch.zeros((), device=self.device))
 
@@ -178,7 +180,7 @@ class Trainer:
         scores = {}
         for task, discriminator in self.discriminators.items():
             with torch.autocast(self.device.type, torch.bfloat16):
-                both = discriminator.judge(torch.cat([photo, photo]), torch.cat([real[task], fake[task]]))  # type: ignore[operator]
+                both = discriminator(torch.cat([torch.cat([photo, real[task]], 1), torch.cat([photo, fake[task]], 1)]))
             on_real, on_fake = both.float().chunk(2)
             loss = loss + (adversarial(on_real, True) + adversarial(on_fake, False)) / 2
             scores[f"{task}_real"] = float((on_real > 0).float().mean())
@@ -225,7 +227,7 @@ class Validation:
     @torch.no_grad()
     def measure(self, generator: FaceVisionGenerator, device: torch.device) -> dict[str, float]:
         """Mean over faces: depth error in percent of the face's range (mean shift removed), mm, IoU."""
-        result = {}
+        result: dict[str, float] = {}
         for name, items in self.sets.items():
             rows = []
             for start in range(0, len(items), 25):
@@ -308,7 +310,7 @@ def train(
         rows = np.intersect1d(rows, labels.kept)
         if not len(rows):
             raise FacegeomError(f"the {len(labels)} labels leave no {name} photos: the split needs more than 843")
-        parts[name] = rows, PhotoStore(found, labels.names[rows])
+        parts[name] = rows, PhotoStore(found, [str(n) for n in labels.names[rows]])
     synthetic = None
     if options.synthetic:
         from facegeom.training.synthetic import SyntheticFaces
