@@ -1,8 +1,8 @@
 """Where the faces are: OpenCV's cascades and a small cascade of networks, merged and scored.
 
 Every box, whatever found it, is brought to one convention: the bounding box of the 68 landmarks (brows to chin, jaw to
-jaw), in pixels of the given photo. What the cascades find is judged by the last of the networks too, so that one score
-ranks everything; where they find nothing, or too little, the networks search the photo themselves.
+jaw), in pixels of the given photo. The last of the networks judges what the cascades find as well as what the networks
+themselves find, so that one score ranks everything, and what the cascades saw too scores higher.
 
 References
 ----------
@@ -28,6 +28,7 @@ from facegeom.boxes import iou, merge
 from facegeom.crop import Image
 from facegeom.errors import WeightsError
 from facegeom.network_search import Scored, SearchOptions, judge, propose, refine, shipped
+from facegeom.networks.mtcnn import Mtcnn
 
 Detection: TypeAlias = tuple[float, float, float, float, float]
 
@@ -38,10 +39,10 @@ SMALLEST_FACE = 20
 """Side in pixels of the smallest face in the searched image: the window of OpenCV's cascades."""
 
 MIN_SCORE = 0.9
-"""Detections below this are dropped."""
+"""Detections below this are dropped unless the caller says otherwise."""
 
-SURE_SCORE = 0.98
-"""A frontal cascade's find that the networks score so high ends the search."""
+SURE_SCORE = 0.9
+"""With a find that scores as high the profile cascades, the slowest part of the search, are left out."""
 
 VOTE_WEIGHT = 0.5
 """What the logarithm of one more than the cascades' votes adds to the log-odds of the networks' score."""
@@ -70,17 +71,22 @@ PROFILE = (
     Cascade("haarcascade_profileface.xml", False, (-0.01, 0.155), (0.69, 0.705), 2.5),
     Cascade("haarcascade_profileface.xml", True, (0.01, 0.155), (0.69, 0.705), 2.5),
 )
+GROUP_OVERLAP = 0.4
+"""Least overlap (IoU) of cascade windows about one face, and of a window and a box that it backs."""
+
 MOST_MERGED = 12
 """Groups of cascade windows that the networks judge, those with most votes."""
 
 
-def detect(image: npt.ArrayLike, *, min_size: float | None = None) -> list[Detection]:
+def detect(image: npt.ArrayLike, *, min_size: float | None = None, min_score: float = MIN_SCORE) -> list[Detection]:
     """Find the faces of a photo, best first.
 
     Parameters
     ----------
     image : (h, w, 3) uint8 RGB array
     min_size : smallest face side sought, pixels of `image`; None: 1/16 of the longer side and at least 20
+
+    min_score : detections below this are dropped; lower it where each of them is verified afterwards
 
     Returns
     -------
@@ -90,7 +96,7 @@ def detect(image: npt.ArrayLike, *, min_size: float | None = None) -> list[Detec
     Raises
     ------
     TypeError, ValueError
-        When `image` is not such an array or `min_size` is not a number above 0.
+        When `image` is not such an array, `min_size` not a number above 0 or `min_score` not one in [0, 1].
     WeightsError
         When the networks' weights or OpenCV's cascades are missing.
 
@@ -106,6 +112,7 @@ def detect(image: npt.ArrayLike, *, min_size: float | None = None) -> list[Detec
     """
     photo = _check.rgb_image(image)
     least = None if min_size is None else _check.positive(min_size, "min_size")
+    min_score = _check.in_range(min_score, "min_score", 0.0, 1.0)
     searched, scale = _search_image(photo, least)
     if min(searched.shape[:2]) < SMALLEST_FACE:
         return []
@@ -113,29 +120,33 @@ def detect(image: npt.ArrayLike, *, min_size: float | None = None) -> list[Detec
     return [
         (*(box / scale - 0.5).tolist(), float(score))
         for box, score in zip(found.boxes, found.scores, strict=True)
-        if score >= MIN_SCORE
+        if score >= min_score
     ]
 
 
 def _search(image: Image) -> Scored:
     """Return everything found in the image to search, best first, boxes in corner coordinates."""
     network, options = shipped(), SearchOptions()
+    own = refine(network, image, propose(network, image, SMALLEST_FACE, options).boxes, options)
     windows, weights = cascade_windows(image, FRONTAL)
-    boxes, votes = merge(windows, weights, 0.4)
-    found = _supported(judge(network, image, boxes[:MOST_MERGED], options), windows, weights)
+    found = _judged(network, image, own.boxes, windows, weights)
     if len(found) and found.scores[0] >= SURE_SCORE:
         return found
-    more = cascade_windows(image, PROFILE)
-    windows, weights = np.concatenate([windows, more[0]]), np.concatenate([weights, more[1]])
-    boxes, votes = merge(windows, weights, 0.4)
-    own = refine(network, image, propose(network, image, SMALLEST_FACE, options).boxes, options)
-    candidates = np.concatenate([own.boxes, boxes[:MOST_MERGED]])
-    return _supported(judge(network, image, candidates, options), windows, weights)
+    profile, profile_weights = cascade_windows(image, PROFILE)
+    windows, weights = np.concatenate([windows, profile]), np.concatenate([weights, profile_weights])
+    return _judged(network, image, own.boxes, windows, weights)
+
+
+def _judged(network: Mtcnn, image: Image, own: FloatArray, windows: FloatArray, weights: FloatArray) -> Scored:
+    """Let the output network judge its predecessors' boxes and the cascades' windows together."""
+    merged, _ = merge(windows, weights, GROUP_OVERLAP)
+    candidates = np.concatenate([own, merged[:MOST_MERGED]])
+    return _supported(judge(network, image, candidates, SearchOptions()), windows, weights)
 
 
 def _supported(found: Scored, windows: FloatArray, weights: FloatArray) -> Scored:
     """Raise the scores of boxes that the cascades' windows back, and sort by them."""
-    votes = (iou(found.boxes, windows) >= 0.4) @ weights
+    votes = (iou(found.boxes, windows) >= GROUP_OVERLAP) @ weights
     odds = np.log(found.scores + 1e-9) - np.log(1 - found.scores + 1e-9) + VOTE_WEIGHT * np.log1p(votes)
     scores = 1 / (1 + np.exp(-odds))
     order = np.argsort(-scores, kind="stable")

@@ -29,7 +29,7 @@ class SearchOptions:
 
     pyramid_step: float = 0.7071  # ratio of neighbouring scales
     proposal_score: float = 0.5
-    refine_score: float = 0.5
+    refine_score: float = 0.3
     level_overlap: float = 0.5  # suppression among the proposals of one scale
     overlap: float = 0.7  # suppression after the proposal and refinement networks
     final_overlap: float = 0.4  # suppression of the smaller-area kind after the output network
