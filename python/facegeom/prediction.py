@@ -42,19 +42,17 @@ class LookOptions:
     first_look: float = FIRST_LOOK  # side of the first crop over the mean side of the detector's box
     later_look: float = 1.15  # side of later crops over the longer side of the mask's box; training sees 0.95 to 1.5
     looks: int = 2  # crops in all; the last one is averaged with its mirror image
-    steady: float = (
-        0.75  # overlap (IoU) of the last crop and the one its own mask asks for, below which one more is made
-    )
+    steady: float = 0.75  # overlap (IoU) of the last crop with the one its mask asks for; below it, one more is made
     threshold: float = 0.5  # probability above which a pixel is face
     least_part: float = 0.1  # a separate part of the mask smaller than this share of the largest is dropped
     least_share: float = 0.01  # of the crop that the mask must cover for there to be anything to look at
-    unsure: float = 0.7  # mean probability in the mask at which a view counts nothing: most faceless crops stay below
-    sure: float = 0.92  # and at which it counts fully: 99 % of clear faces are above, 1 in 500 faceless crops
+    unsure: float = 0.76  # mean probability in the mask at which a view counts nothing, as of most faceless crops
+    sure: float = 0.94  # and at which it counts fully: all turned faces are above, no faceless crop
     full_share: float = 0.15  # of the crop; a smaller mask counts less: after a later look even profiles cover 0.27
-    misfit_mm: float = 16.0  # misfit at which a view counts half: 3 to 9 on photos of faces, up to 14 on turned ones
-    least_score: float = 0.35  # of the last look, below which there is no face
+    misfit_mm: float = 10.0  # misfit at which a view counts half: 2 to 6 on faces, up to 8 beyond 60 degrees of yaw
+    least_score: float = 0.48  # of the last look, below which there is no face: 1 of 244 faceless pictures is above
     clear_score: float = 0.6  # detections that look at least like this come before the others, whatever their order
-    unasked_score: float = 0.8  # asked of a face in the middle of the photo that the detector did not find
+    unasked_score: float = 0.7  # asked of a face in the middle of the photo that the detector did not find
     unasked_sides: tuple[float, ...] = (0.5, 0.3)  # boxes tried there, side over the photo's shorter side
     same_face: float = 0.4  # overlap (IoU) of mask boxes above which two detections are one face
 
@@ -245,8 +243,8 @@ def plausibility(
     -----
     A network trained on faces alone answers every picture with something like a face. What gives other pictures away is
     that it is less sure of it, and that pixel grid, correspondence and depth do not agree on one weak-perspective
-    camera. The figures behind the options' defaults are of 120 validation photos of LFW with blur and darkness, 240
-    turned and occluded renders, and 426 crops without a face.
+    camera. The figures behind the options' defaults are of 70 validation photos of LFW with blur and darkness, 240
+    turned and occluded renders, and 340 crops without a face.
     """
     share = float(mask.mean())
     if share < options.least_share:

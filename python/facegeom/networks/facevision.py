@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facegeom import _check
+from facegeom.errors import WeightsError
 from facegeom.networks.weights import load_weights
 
 ModuleType = TypeVar("ModuleType", bound=nn.Module)
@@ -193,5 +194,8 @@ def load_facevision(device: str = "cpu") -> FaceVision:
     _check.choice(device.split(":")[0], "device", ("cpu", "cuda", "mps"))
     config, state = load_weights("facevision", FaceVisionConfig)
     generator = FaceVisionGenerator(config)
-    generator.load_state_dict(state)
+    try:
+        generator.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError("the weights of facevision are of another version of the network") from error
     return FaceVision(generator, device)
