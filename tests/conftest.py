@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -105,3 +106,58 @@ def coded_network(monkeypatch: pytest.MonkeyPatch) -> Any:
         return network
 
     return install
+
+
+PHOTO = 160  # side of the photos that trainings are tested on, pixels
+
+
+@pytest.fixture(scope="session")
+def labels() -> Any:
+    """Fits of random frontal faces: 543 in the test, 300 in the validation and 17 in the training set."""
+    from facegeom.training.labels import Labels
+
+    count, model = 860, load_face_model()
+    rng = np.random.default_rng(0)
+    return Labels(
+        np.array([f"Person_{i:03d}_0001.jpg" for i in range(count)]),
+        rng.normal(0, 0.5, (count, 60)).astype(np.float16),
+        np.zeros((count, len(model.expression)), np.float16),
+        np.tile(np.eye(3, dtype=np.float32), (count, 1, 1)),
+        np.full(count, 0.55, np.float32),
+        np.tile(np.array([80.0, 70.0], np.float32), (count, 1)),
+        np.zeros(count, np.int8),
+    )
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory, labels: Any) -> Path:
+    """A folder of the photos that `labels` names, all of them one texture."""
+    folder = tmp_path_factory.mktemp("photos")
+    noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)
+    encoded = cv2.imencode(".jpg", cv2.resize(noise, (PHOTO, PHOTO), interpolation=cv2.INTER_CUBIC))[1].tobytes()
+    for name in labels.names:
+        (folder / str(name)).write_bytes(encoded)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def samples(labels: Any, folder: Path) -> Any:
+    """Samples of four of them."""
+    from facegeom.training.samples import FaceSamples, PhotoStore
+
+    rows = np.arange(4)
+    store = PhotoStore({str(n): folder / str(n) for n in labels.names[rows]}, labels.names[rows])
+    return FaceSamples(load_face_model(), store, labels, rows)
+
+
+@pytest.fixture(scope="session")
+def texture() -> Any:
+    """A texture model of random colours."""
+    from facegeom.training.texture_model import TextureModel
+
+    model, rng = load_face_model(), np.random.default_rng(0)
+    mean = np.clip(150 + model.mean * [0.5, 0.3, 0.2], 20, 235).astype(np.float32)
+    components = np.repeat(rng.normal(0, 8, (5, len(mean), 1)), 3, axis=2).astype(np.float32)
+    deviations = np.sqrt((components**2).mean((1, 2)))
+    backgrounds = rng.integers(0, 255, (6, 48, 48, 3), dtype=np.uint8)
+    return TextureModel(mean, components, deviations, backgrounds)

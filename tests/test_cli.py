@@ -21,7 +21,7 @@ from facegeom.cli import main
 def photo(tmp_path: Path, coded_face: Any, coded_network: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A photo whose face is found."""
     coded_network(coded_face)
-    monkeypatch.setattr("facegeom.detection.detect", lambda image: [(*coded_face.box, 0.9)])
+    monkeypatch.setattr("facegeom.detection.detect", lambda image, **options: [(*coded_face.box, 0.9)])
     path = tmp_path / "photo.png"
     Image.fromarray(coded_face.photo).save(path)
     return path
@@ -71,7 +71,7 @@ def test_preview_and_texture(photo: Path, tmp_path: Path) -> None:
 
 
 def test_no_face_is_one_line(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
-    monkeypatch.setattr("facegeom.detection.detect", lambda image: [])
+    monkeypatch.setattr("facegeom.detection.detect", lambda image, **options: [])
     Image.new("RGB", (200, 200)).save(photo)
     assert main(["reconstruct", str(photo), "-o", str(tmp_path / "face.glb")]) == 1
     assert capsys.readouterr().err == f"facegeom: {photo}: no face was found in the photo; box= says where it is\n"

@@ -24,7 +24,7 @@ def no_detector(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Any]], None]:
     """Install boxes in the place of the detector's."""
 
     def install(boxes: list[Any]) -> None:
-        monkeypatch.setattr("facegeom.detection.detect", lambda image: boxes)
+        monkeypatch.setattr("facegeom.detection.detect", lambda image, **options: boxes)
 
     return install
 
@@ -128,6 +128,33 @@ def test_a_box_far_off_gets_one_more_look(coded_face: Any, coded_network: Any) -
     assert network.calls == [(1, False), (1, True), (1, True)]
     asked = predict(coded_face.photo, coded_face.box)
     assert abs(found.camera.scale / asked.camera.scale - 1) < 0.05
+
+
+@pytest.mark.parametrize("quarters", [1, -1, 2])
+def test_a_lying_face_is_looked_at_upright(coded_face: Any, coded_network: Any, quarters: int) -> None:
+    network = coded_network(coded_face)
+    upright = predict(coded_face.photo, coded_face.box)
+    seen: list[np.ndarray] = []
+    read = network.predict
+
+    def recording(crops: np.ndarray, *, mirror: bool = True) -> Any:
+        seen.append(crops[0])
+        return read(crops, mirror=mirror)
+
+    network.predict = recording
+    size = len(coded_face.photo)
+    photo = np.ascontiguousarray(np.rot90(coded_face.photo, quarters))
+    corners = np.array(coded_face.box).reshape(2, 2)
+    turn = np.linalg.matrix_power(np.array([[0, 1], [-1, 0]]), quarters % 4)  # of pixels, y down
+    middle = (size - 1) / 2
+    box = np.sort((corners - middle) @ turn.T + middle, axis=0).ravel()
+    found = predict(photo, box)
+
+    assert np.abs(seen[1].astype(int) - upright.maps.image).mean() < 12  # the second look sees the face upright
+    np.testing.assert_array_equal(found.maps.image, np.rot90(seen[1], quarters))  # and the maps lie as the photo does
+    expected = (upright.camera.project(upright.landmarks) - middle) @ turn.T + middle
+    assert np.linalg.norm(found.camera.project(found.landmarks) - expected, axis=1).max() < 3
+    assert np.linalg.norm(found.landmarks - upright.landmarks, axis=1).mean() < 1
 
 
 def test_looks_and_mirroring(coded_face: Any, coded_network: Any) -> None:

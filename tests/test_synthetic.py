@@ -32,16 +32,6 @@ def faces(model: FaceModel) -> SyntheticFaces:
     return SyntheticFaces(model)
 
 
-@pytest.fixture(scope="module")
-def texture(model: FaceModel) -> TextureModel:
-    rng = np.random.default_rng(0)
-    mean = np.clip(150 + model.mean * [0.5, 0.3, 0.2], 20, 235).astype(np.float32)
-    components = np.repeat(rng.normal(0, 8, (5, len(mean), 1)), 3, axis=2).astype(np.float32)
-    deviations = np.sqrt((components**2).mean((1, 2)))
-    backgrounds = rng.integers(0, 255, (6, 48, 48, 3), dtype=np.uint8)
-    return TextureModel(mean, components, deviations, backgrounds)
-
-
 def test_the_same_seed_gives_the_same_sample(faces: SyntheticFaces) -> None:
     faces.draw(np.random.default_rng(1), SIZE)  # what came before must not matter
     a, eyes_a = faces.draw(np.random.default_rng(7), SIZE)

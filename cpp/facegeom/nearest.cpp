@@ -1,3 +1,4 @@
+#include <facegeom/dimensions.h>
 #include <facegeom/nearest.h>
 
 #include <algorithm>
@@ -17,42 +18,6 @@ double squared_distance(const double* a, const double* b) {
   double sum = 0;
   for (int k = 0; k < D; ++k) sum += (a[k] - b[k]) * (a[k] - b[k]);
   return sum;
-}
-
-//! Never above squared_distance to any point of the box: the same sums of differences that are no greater.
-template <int D>
-double squared_distance_to_box(const double* q, const double* box) {
-  double sum = 0;
-  for (int k = 0; k < D; ++k) {
-    const double outside = std::max({box[k] - q[k], q[k] - box[D + k], 0.0});
-    sum += outside * outside;
-  }
-  return sum;
-}
-
-//! Calls action(std::integral_constant<int, dimension>).
-template <class Action>
-void with_dimension(Index dimension, const Action& action) {
-  switch (dimension) {
-    case 1:
-      return action(std::integral_constant<int, 1>());
-    case 2:
-      return action(std::integral_constant<int, 2>());
-    case 3:
-      return action(std::integral_constant<int, 3>());
-    case 4:
-      return action(std::integral_constant<int, 4>());
-    case 5:
-      return action(std::integral_constant<int, 5>());
-    case 6:
-      return action(std::integral_constant<int, 6>());
-    case 7:
-      return action(std::integral_constant<int, 7>());
-    case 8:
-      return action(std::integral_constant<int, 8>());
-    default:
-      throw std::invalid_argument("points must have 1 to 8 coordinates");
-  }
 }
 
 }  // namespace

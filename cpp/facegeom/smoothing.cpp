@@ -1,5 +1,6 @@
 #include <facegeom/laplacian.h>
 #include <facegeom/smoothing.h>
+#include <facegeom/substitution.h>
 #include <facegeom/triangle.h>
 
 #include <Eigen/SparseCholesky>
@@ -186,29 +187,6 @@ void by_columns(Index columns, const Action& action) {
       return action(column, std::integral_constant<int, 1>());
     default:
       return;
-  }
-}
-
-//! x = L^-T L^-1 x for a lower triangle L whose columns begin with their diagonal; x has rows of K.
-template <int K>
-void substitute(const Eigen::SparseMatrix<double>& L, double* x) {
-  const int* starts = L.outerIndexPtr();
-  const int* rows = L.innerIndexPtr();
-  const double* values = L.valuePtr();
-  for (Index j = 0; j < L.cols(); ++j) {
-    double own[K];
-    for (int k = 0; k < K; ++k) own[k] = x[K * j + k] /= values[starts[j]];
-    for (int s = starts[j] + 1; s < starts[j + 1]; ++s) {
-      for (int k = 0; k < K; ++k) x[K * Index(rows[s]) + k] -= values[s] * own[k];
-    }
-  }
-  for (Index j = L.cols() - 1; j >= 0; --j) {
-    double own[K];
-    for (int k = 0; k < K; ++k) own[k] = x[K * j + k];
-    for (int s = starts[j] + 1; s < starts[j + 1]; ++s) {
-      for (int k = 0; k < K; ++k) own[k] -= values[s] * x[K * Index(rows[s]) + k];
-    }
-    for (int k = 0; k < K; ++k) x[K * j + k] = own[k] / values[starts[j]];
   }
 }
 

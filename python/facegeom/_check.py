@@ -61,6 +61,19 @@ def faces(value: Any, vertex_count: int, name: str = "F") -> IntArray:
     return index_array(value, name, (None, 3), vertex_count)
 
 
+def mesh(V: Any, F: Any) -> tuple[FloatArray, IntArray]:
+    """Return `V` and `F` as vertex positions and as triangles of them."""
+    V = vertices(V)
+    return V, faces(F, len(V))
+
+
+def columns(value: Any, name: str, count: int) -> tuple[FloatArray, tuple[int, ...]]:
+    """Return `value`, of shape (count,) or (count, k), as (count, k) and its own shape."""
+    array = np.asarray(value)
+    checked = float_array(array, name, (count, None)[: max(1, array.ndim)])
+    return checked[:, None] if checked.ndim == 1 else checked, checked.shape
+
+
 def image_shape(value: Any, name: str = "shape") -> tuple[int, int]:
     """Return `value` as (height, width), both at least 1."""
     try:
@@ -90,8 +103,10 @@ def box(value: Any, name: str = "box") -> FloatArray:
     return sides[:4]
 
 
-def positive(value: Any, name: str, *, zero: bool = False) -> float:
-    """Return `value` as a finite float above zero (or not below it)."""
+def positive(value: Any, name: str, *, zero: bool = False, infinite: bool = False) -> float:
+    """Return `value` as a finite float above zero (zero: or not below it; infinite: or infinity)."""
+    if infinite and value == np.inf:
+        return float("inf")
     number = _number(value, name)
     if number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name} must be {'at least 0' if zero else 'above 0'}, got {value!r}")

@@ -27,6 +27,7 @@ MODULES = {
         "depth": ("facegeom.evaluation.depth", "depth error on renders of a scanned head"),
         "maps": ("facegeom.evaluation.maps", "depth, correspondence and mask error on test identities"),
         "detection": ("facegeom.evaluation.detection", "faces found, and false alarms on faceless pictures"),
+        "pipeline": ("facegeom.evaluation.pipeline", "the whole chain: faces found, mesh sizes, time, false alarms"),
         "contact-sheet": ("facegeom.evaluation.contact_sheet", "one picture of many reconstructions"),
     },
     "prepare": {
@@ -39,6 +40,8 @@ MODULES = {
     },
     "train": {
         "facevision": ("facegeom.training.train_facevision", "FaceVision-GAN"),
+        "pix2vertex": ("facegeom.training.train_pix2vertex", "pix2vertex's geometry and correspondence networks"),
+        "translate": ("facegeom.training.train_translate", "a translator of renders into photos that keeps the face"),
         "face-model": ("facegeom.training.face_model", "the statistical face model"),
         "detector": ("facegeom.training.train_detector", "the cascade of small detection networks"),
     },

@@ -15,7 +15,6 @@ from facegeom import _check, geometry
 from facegeom.camera import Camera
 from facegeom.crop import apply_affine, bilinear, crop_image
 from facegeom.errors import NoFaceFound
-from facegeom.face_model import load_face_model
 from facegeom.maps import FaceMaps
 from facegeom.mesh import FaceMesh
 from facegeom.stopwatch import stopwatch
@@ -25,7 +24,6 @@ from facegeom.stopwatch import stopwatch
 class MeshingOptions:
     """How maps become a mesh. The paper gives the range of sizes and none of the other figures."""
 
-    jaw_margin_mm: float = 6.0  # surface farther below the jaw line than this is throat and left out; inf keeps it
     vertices: int = 6500  # of the face; the paper's range is 5,000 to 8,000
     smoothing_iterations: int = 6  # passes of uniform Laplacian smoothing: enough to remove the grid's steps
     smoothing_step: float = 0.5  # lambda, the part of the way to the neighbours' mean in each pass
@@ -85,12 +83,11 @@ def mesh_from_maps(
         camera.rotation, maps.size, crop, None if texture is None else crop_image(photo, maps.box, texture)
     )
 
-    mask = _above_throat(maps, options.jaw_margin_mm)
     for name in ("raw", "foreground"):
         with stopwatch(timings, name):
             V, F, pixel = geometry.depth_to_mesh(
                 maps.depth,
-                mask,
+                maps.mask,
                 scale=1.0 / pixel_mm,
                 origin=(float(origin[0]), float(origin[1])),
                 vertex_count=options.vertices,
@@ -110,7 +107,7 @@ def mesh_from_maps(
         meshes["smoothed"] = surface.mesh(V, F, pixel)
 
     with stopwatch(timings, "detailed"):
-        intensity, weight = _detail(crop, mask, pixel, pixel_mm, options)
+        intensity, weight = _detail(crop, maps.mask, pixel, pixel_mm, options)
         V = geometry.detail_displacement(
             V, F, intensity, gain=options.detail_gain, max_step=options.detail_limit, weight=weight
         )
@@ -141,19 +138,6 @@ class _Surface:
             colors=np.rint(colors).astype(np.uint8),
             regions={"face": np.ones(len(V), bool)},
         )
-
-
-def _above_throat(maps: FaceMaps, margin_mm: float) -> _check.BoolArray:
-    """Return the mask without what lies under the jaw: seen at a grazing angle, it hangs from the chin by spikes.
-
-    The limit is a plane of the mean face through the chin and both sides of the jaw, moved down by the margin.
-    """
-    model = load_face_model()
-    jaw = model.mean[model.landmarks68_multipie[[8, 5, 11]]]
-    chin, side = jaw[0], jaw[1:].mean(axis=0)
-    slope = (side[1] - chin[1]) / (chin[2] - side[2])
-    limit = chin[1] - margin_mm + slope * (chin[2] - maps.correspondence[:, :, 2])
-    return np.asarray(maps.mask & (np.nan_to_num(maps.correspondence[:, :, 1] - limit) > 0))
 
 
 def _detail(

@@ -1,15 +1,16 @@
 """`facegeom evaluate detection`: faces of AFLW2000-3D that the detector finds, and what it finds where there is none.
 
 This is the detector alone, before the reconstruction network verifies and re-crops its boxes; `facegeom evaluate
-aflw2000` has the found rate after that second look.
+aflw2000` has the found rate after that second look, `facegeom evaluate pipeline` the false alarms.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -18,13 +19,16 @@ import skimage.data
 from tqdm import tqdm
 
 from facegeom import detection
-from facegeom._check import ByteArray
+from facegeom._check import ByteArray, FloatArray
 from facegeom.detection import Detection
+from facegeom.errors import FacegeomError
 from facegeom.evaluation.aflw2000 import load_annotations
 from facegeom.evaluation.metrics import YAW_BINS, box_overlap, landmark_box
 from facegeom.evaluation.report import show, table, write_json
 from facegeom.io import load_image
 from facegeom.stopwatch import stopwatch
+from facegeom.training.labels import LANDMARK_ORIGIN, LANDMARK_UNIT
+from facegeom.training.split import split_names
 
 Picture: TypeAlias = npt.NDArray[Any]
 Detector: TypeAlias = Callable[[ByteArray], list[Detection]]
@@ -41,27 +45,79 @@ CROPS = 5
 DRAWN = 160
 """Procedural pictures, as many of each kind."""
 
+FRESH_SCENES, FRESH_PATCHES, FRESH_DRAWN = 20, 60, 120
+"""Pictures of the second set: a garage and crops of it, patches of backgrounds, procedural pictures of another seed."""
+
+CORNERS, LEAST_CORNER = 100, 32
+"""Corners of photos in the second set, and the least side of one in pixels of its photo."""
+
+CROP_SIZE = 320
+"""Side to which crops are scaled, pixels: the longer side of what the detector searches."""
+
 LOOSE_OVERLAP, OVERLAP = 0.4, 0.5
 
 
-def faceless_pictures(seed: int = 0) -> Iterator[tuple[str, ByteArray]]:
-    """Yield 244 pictures without a face, each with a name: scikit-image's samples, crops of them, drawn textures.
+class FacelessPicture(NamedTuple):
+    """A picture without a face."""
 
-    Training draws other textures: none of the kinds here is made by its code.
+    kind: str
+    name: str
+    image: ByteArray
+
+
+def faceless_pictures(seed: int = 0) -> Iterator[FacelessPicture]:
+    """Yield 244 pictures without a face: scikit-image's samples, crops of them, drawn textures.
+
+    Training draws other textures: none of the kinds here is made by its code. With seed 0 these are the pictures that
+    the limits of detector and verification were chosen on; `fresh_faceless_pictures` has none of them.
     """
     rng = np.random.default_rng(seed)
     for name in FACELESS_SAMPLES:
-        picture = _rgb(np.asarray(getattr(skimage.data, name)()))
-        yield name, _at_most(picture, 512)
-        for number in range(CROPS):
-            side = int(rng.uniform(0.35, 0.9) * min(picture.shape[:2]))
-            y, x = (int(rng.integers(extent - side + 1)) for extent in picture.shape[:2])
-            crop = np.ascontiguousarray(picture[y : y + side, x : x + side])
-            yield f"{name} crop {number}", np.asarray(cv2.resize(crop, (320, 320)), dtype=np.uint8)
-    for number in range(DRAWN):
-        draw = _DRAWINGS[number % len(_DRAWINGS)]
-        image = np.clip(draw(rng, 360), 0, 255).astype(np.uint8)
-        yield f"{draw.__name__.strip('_')} {number // len(_DRAWINGS)}", image
+        yield from _with_crops("sample", name, getattr(skimage.data, name)(), rng, CROPS)
+    yield from _drawings(rng, DRAWN)
+
+
+def fresh_faceless_pictures(
+    photos: Mapping[str, Path] | None = None, boxes: Mapping[str, FloatArray] | None = None, seed: int = 1
+) -> Iterator[FacelessPicture]:
+    """Yield 200 pictures without a face that no limit was chosen on, and 100 corners of photos where these are given.
+
+    Parameters
+    ----------
+    photos : file name -> path, as `facegeom.training.labels.find_photos` returns them
+    boxes : file name -> (4,) float array, where the face is, as `photo_boxes` returns them
+    seed : of crops and drawings
+
+    Notes
+    -----
+    The samples of scikit-image are others than those of `faceless_pictures`; its `lfw_subset` has 25 x 25 pixel patches
+    of the backgrounds of photos. Corners come from the split's validation photos, on which no network was trained: the
+    largest square in a corner that does not overlap the face's box. Someone else may stand there: look at the alarms.
+    """
+    rng = np.random.default_rng(seed)
+    yield from _with_crops("scene", "motorcycle", skimage.data.stereo_motorcycle()[0], rng, FRESH_SCENES - 1)
+    for number, patch in enumerate(skimage.data.lfw_subset()[-FRESH_PATCHES:]):
+        yield FacelessPicture("patch", f"patch {number}", _scaled(_rgb(patch)))
+    yield from _drawings(rng, FRESH_DRAWN)
+    if photos is not None and boxes is not None:
+        yield from _photo_corners(photos, boxes)
+
+
+def photo_boxes(landmarks: str | Path) -> dict[str, FloatArray]:
+    """Return file name -> (4,) box of the FaceMesh points of each photo, from the file of `facegeom prepare landmarks`.
+
+    Raises
+    ------
+    FacegeomError
+        When the file is not there or not such a file.
+    """
+    try:
+        with np.load(landmarks) as data:
+            names, points = data["names"], data["landmarks"][..., :2]
+    except (OSError, KeyError, ValueError) as error:
+        raise FacegeomError(f"{landmarks} is not a file of `facegeom prepare landmarks`: {error}") from error
+    low, high = (extreme * LANDMARK_UNIT - LANDMARK_ORIGIN[:2] for extreme in (points.min(axis=1), points.max(axis=1)))
+    return dict(zip(map(str, names), np.hstack([low, high]), strict=True))
 
 
 def evaluate(folder: str | Path | None, detector: Detector = detection.detect, seed: int = 0) -> dict[str, Any]:
@@ -84,7 +140,7 @@ def evaluate(folder: str | Path | None, detector: Detector = detection.detect, s
         result |= _found(folder, detector)
     alarms = {}
     pictures = list(faceless_pictures(seed))
-    for name, picture in tqdm(pictures, unit="picture", desc="faceless pictures"):
+    for _, name, picture in tqdm(pictures, unit="picture", desc="faceless pictures"):
         boxes = detector(picture)
         if boxes:
             alarms[name] = round(boxes[0][4], 3)
@@ -164,6 +220,72 @@ def _found(folder: str | Path, detector: Detector) -> dict[str, Any]:
     return {"found": rows, "milliseconds": float(np.median(list(times.values())))}
 
 
+def _with_crops(
+    kind: str, name: str, picture: Picture, rng: np.random.Generator, crops: int
+) -> Iterator[FacelessPicture]:
+    """Yield a picture and square crops of it."""
+    picture = _rgb(np.asarray(picture))
+    yield FacelessPicture(kind, name, _at_most(picture, 512))
+    for number in range(crops):
+        side = int(rng.uniform(0.35, 0.9) * min(picture.shape[:2]))
+        y, x = (int(rng.integers(extent - side + 1)) for extent in picture.shape[:2])
+        yield FacelessPicture(f"{kind} crop", f"{name} crop {number}", _scaled(picture[y : y + side, x : x + side]))
+
+
+def _drawings(rng: np.random.Generator, count: int) -> Iterator[FacelessPicture]:
+    """Yield procedural pictures, each kind in turn."""
+    for number in range(count):
+        draw = _DRAWINGS[number % len(_DRAWINGS)]
+        image = np.clip(draw(rng, 360), 0, 255).astype(np.uint8)
+        yield FacelessPicture("drawn", f"{draw.__name__.strip('_')} {number // len(_DRAWINGS)}", image)
+
+
+def _photo_corners(photos: Mapping[str, Path], boxes: Mapping[str, FloatArray]) -> Iterator[FacelessPicture]:
+    """Yield corners of validation photos, evenly spread over those that are large enough."""
+    names, crops = list(photos), {}
+    for row in split_names(names).validation:
+        name = names[row]
+        if name in boxes:
+            photo = load_image(photos[name])
+            x, y, side = free_corner(boxes[name], photo.shape[1], photo.shape[0])
+            if side >= LEAST_CORNER:
+                crops[name] = photo[y : y + side, x : x + side]
+    large = list(crops)
+    for row in evenly_spread(len(large), CORNERS):
+        yield FacelessPicture("corner", large[row], _scaled(crops[large[row]]))
+
+
+def evenly_spread(total: int, count: int) -> list[int]:
+    """Return `count` of the rows 0 to `total` - 1, evenly spread; all of them where there are no more.
+
+    Examples
+    --------
+    >>> evenly_spread(10, 3)
+    [1, 5, 8]
+    """
+    count = min(total, count)
+    return [(2 * number + 1) * total // (2 * count) for number in range(count)]
+
+
+def free_corner(box: FloatArray, width: int, height: int) -> tuple[int, int, int]:
+    """Return x, y and side of the largest square in a corner of a photo that shares no pixel with a box.
+
+    Examples
+    --------
+    >>> free_corner(np.array([30.0, 20.0, 80.0, 70.0]), 100, 90)
+    (0, 60, 30)
+    """
+    left, above = (math.floor(low + 0.5) for low in box[:2])
+    right, below = (extent - math.ceil(high + 0.5) for extent, high in zip((width, height), box[2:], strict=True))
+    squares = []
+    for gap_x, last_column in ((left, False), (right, True)):
+        for gap_y, last_row in ((above, False), (below, True)):
+            side = max(0, min(max(gap_x, gap_y), width, height))
+            squares.append((side, last_column * (width - side), last_row * (height - side)))
+    side, x, y = max(squares)
+    return x, y, side
+
+
 def _rgb(picture: Picture) -> ByteArray:
     if picture.dtype != np.uint8:
         levels = picture.astype(np.float64)
@@ -171,6 +293,10 @@ def _rgb(picture: Picture) -> ByteArray:
     if picture.ndim == 2:
         picture = np.repeat(picture[..., None], 3, axis=2)
     return np.ascontiguousarray(picture[..., :3])
+
+
+def _scaled(crop: ByteArray) -> ByteArray:
+    return np.asarray(cv2.resize(np.ascontiguousarray(crop), (CROP_SIZE, CROP_SIZE)), dtype=np.uint8)
 
 
 def _at_most(picture: ByteArray, side: int) -> ByteArray:

@@ -95,6 +95,7 @@ class HeadRenderer:
             np.where(mask, raster.depth, 0).astype(np.float32),
             np.where(mask[..., None], raster.attributes, 0).astype(np.float32),
             mask,
+            *pose.placed(affine),
         )
 
     def _picture(

@@ -15,7 +15,8 @@ from facegeom.face_model import FaceModel
 from facegeom.geometry import rasterize
 from facegeom.maps import FaceMaps
 from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator, load_facevision
-from facegeom.networks.weights import load_weights
+from facegeom.networks.pix2vertex import Pix2Vertex, Pix2VertexConfig, load_pix2vertex
+from facegeom.networks.weights import holds_config, load_weights
 
 
 class PredictedFace(Protocol):
@@ -41,8 +42,8 @@ class Predictor(Protocol):
         """Return the face in (h, w, 3) uint8 RGB `image`, inside `box` where one is given."""
 
 
-def load_network(weights: str | None = None, device: str = "cpu") -> FaceVision:
-    """Return the shipped FaceVision network, or the one in the file `weights`.
+def load_network(weights: str | None = None, device: str = "cpu") -> FaceVision | Pix2Vertex:
+    """Return the shipped FaceVision network, or the network of either kind in the file `weights`.
 
     Raises
     ------
@@ -51,13 +52,15 @@ def load_network(weights: str | None = None, device: str = "cpu") -> FaceVision:
     """
     if weights is None:
         return load_facevision(device)
+    if holds_config(weights, Pix2VertexConfig):
+        return load_pix2vertex(device, weights)
     config, state = load_weights("facevision", FaceVisionConfig, weights)
     generator = FaceVisionGenerator(config)
     generator.load_state_dict(state)
     return FaceVision(generator, device)
 
 
-def facegeom_predictor(network: FaceVision) -> Predictor:
+def facegeom_predictor(network: FaceVision | Pix2Vertex) -> Predictor:
     """Return facegeom's own predictor, the network part of `facegeom.reconstruct`, with the given network."""
     from facegeom.prediction import predict
 
@@ -69,7 +72,7 @@ def facegeom_predictor(network: FaceVision) -> Predictor:
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what every benchmark takes."""
-    parser.add_argument("--weights", metavar="FILE", help="of the FaceVision network (default: those in the package)")
+    parser.add_argument("--weights", metavar="FILE", help="of a network of maps (default: facevision's in the package)")
     parser.add_argument("--device", default="cpu", help="where the network runs (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the results to this file too")
     parser.add_argument("--out", metavar="DIR", help="write pictures to this folder")

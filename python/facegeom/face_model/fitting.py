@@ -26,7 +26,7 @@ class FitOptions:
     expression_prior: float = 1.0  # the same for expressions, scaled by their usual strength of 0.3
     noise_mm: float = 1.5  # standard deviation of a point's error across the image
     depth_weight: float = 0.3  # weight of depth residuals relative to image residuals
-    correlated_points: float = 30.0  # points per independent observation: neighbouring errors are alike
+    correlated_points: float = 45.0  # points per independent observation: neighbouring errors are alike
     expression_bounds: tuple[float, float] = (0.0, 1.2)
     huber_mm: float = 4.0  # residuals beyond this lose weight
     iterations: int = 5

@@ -1,6 +1,8 @@
 """Operators on triangle meshes: arrays in, arrays out, computed by the native core."""
 
+from facegeom.geometry.alignment import AffineRegistration, register_affine
 from facegeom.geometry.cleanup import Submesh, connected_components, remove_spikes
+from facegeom.geometry.closest_point import ClosestPoints, closest_points
 from facegeom.geometry.delaunay import delaunay
 from facegeom.geometry.depth_mesh import DepthMesh, depth_to_mesh
 from facegeom.geometry.displacement import detail_displacement, image_high_pass
@@ -11,18 +13,34 @@ from facegeom.geometry.laplacian import (
     mean_curvature_normals,
     uniform_laplacian,
 )
+from facegeom.geometry.maps_mesh import MapsMesh, maps_to_mesh
 from facegeom.geometry.nearest import NearestFinder, nearest
 from facegeom.geometry.normals import face_normals, vertex_normals
 from facegeom.geometry.raster import Raster, rasterize
+from facegeom.geometry.registration import (
+    Matches,
+    Registration,
+    RegistrationOptions,
+    RegistrationStep,
+    register_nonrigid,
+)
 from facegeom.geometry.smoothing import MeshSolver, heat_smooth, laplacian_smooth
 
 __all__ = [
+    "AffineRegistration",
+    "ClosestPoints",
     "DepthMesh",
+    "MapsMesh",
+    "Matches",
     "MeshSolver",
     "NearestFinder",
     "Raster",
+    "Registration",
+    "RegistrationOptions",
+    "RegistrationStep",
     "SparseMatrix",
     "Submesh",
+    "closest_points",
     "connected_components",
     "cotangent_laplacian",
     "delaunay",
@@ -32,10 +50,13 @@ __all__ = [
     "heat_smooth",
     "image_high_pass",
     "laplacian_smooth",
+    "maps_to_mesh",
     "mass_matrix",
     "mean_curvature_normals",
     "nearest",
     "rasterize",
+    "register_affine",
+    "register_nonrigid",
     "remove_spikes",
     "uniform_laplacian",
     "vertex_normals",

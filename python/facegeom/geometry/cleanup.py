@@ -107,8 +107,7 @@ def remove_spikes(
     >>> remove_spikes(V, [[0, 1, 2], [2, 1, 3], [3, 1, 4]]).vertices
     array([0, 1, 2, 3])
     """
-    V = _check.vertices(V)
-    F = _check.faces(F, len(V))
+    V, F = _check.mesh(V, F)
     area_factor = _factor(area_factor, "area_factor")
     edge_factor = _factor(edge_factor, "edge_factor")
     min_component = _check.in_range(min_component, "min_component", 0.0, 1.0)

@@ -115,8 +115,7 @@ def detail_displacement(
     >>> detail_displacement(V, F, [0.1, 0.1, 0.1], gain=5.0)[0].round(6)
     array([0. , 0. , 0.5])
     """
-    V = _check.vertices(V)
-    F = _check.faces(F, len(V))
+    V, F = _check.mesh(V, F)
     intensity = _check.float_array(intensity, "intensity", (len(V),))
     _check.choice(low_pass, "low_pass", ("image",))
     gain = _check.positive(gain, "gain", zero=True)

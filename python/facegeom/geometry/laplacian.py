@@ -37,11 +37,9 @@ class SparseMatrix(NamedTuple):
 
     def __matmul__(self, x: npt.ArrayLike) -> _check.FloatArray:
         """Product with a vector (n,) or with the columns of (n, k)."""
-        values = np.asarray(x)
-        factor = _check.float_array(values, "x", (self.shape[1], None)[: max(1, values.ndim)])
-        columns = factor[:, None] if factor.ndim == 1 else factor
+        columns, shape = _check.columns(x, "x", self.shape[1])
 
-        return _core.multiply(self.indptr, self.indices, self.data, columns).reshape(factor.shape)
+        return _core.multiply(self.indptr, self.indices, self.data, columns).reshape(shape)
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """Return the matrix as `scipy.sparse.csr_array` that shares its arrays; needs SciPy."""
@@ -121,8 +119,7 @@ def cotangent_laplacian(V: npt.ArrayLike, F: npt.ArrayLike) -> SparseMatrix:
            [-0.5,  0.5,  0. ],
            [-0.5,  0. ,  0.5]])
     """
-    V = _check.vertices(V)
-    F = _check.faces(F, len(V))
+    V, F = _check.mesh(V, F)
 
     return SparseMatrix(*_core.cotangent_laplacian(V, F), (len(V), len(V)))
 
@@ -160,8 +157,7 @@ def mass_matrix(V: npt.ArrayLike, F: npt.ArrayLike) -> _check.FloatArray:
     >>> mass_matrix([[0, 0, 0], [2, 0, 0], [0, 2, 0]], [[0, 1, 2]])
     array([1. , 0.5, 0.5])
     """
-    V = _check.vertices(V)
-    F = _check.faces(F, len(V))
+    V, F = _check.mesh(V, F)
 
     return _core.mass_matrix(V, F)
 
@@ -201,7 +197,6 @@ def mean_curvature_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> _check.FloatAr
     >>> mean_curvature_normals(V, F)[0].round(6)
     array([1., 0., 0.])
     """
-    V = _check.vertices(V)
-    F = _check.faces(F, len(V))
+    V, F = _check.mesh(V, F)
 
     return _core.mean_curvature_normals(V, F)

@@ -30,8 +30,7 @@ def face_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> _check.FloatArray:
     >>> face_normals([[0, 0, 0], [2, 0, 0], [0, 3, 0]], [[0, 1, 2]])
     array([[0., 0., 1.]])
     """
-    V = _check.vertices(V)
-    F = _check.faces(F, len(V))
+    V, F = _check.mesh(V, F)
 
     return _core.face_normals(V, F)
 
@@ -66,7 +65,6 @@ def vertex_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> _check.FloatArray:
            [0., 0., 1.],
            [0., 0., 0.]])
     """
-    V = _check.vertices(V)
-    F = _check.faces(F, len(V))
+    V, F = _check.mesh(V, F)
 
     return _core.vertex_normals(V, F)

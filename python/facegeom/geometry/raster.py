@@ -56,8 +56,7 @@ def rasterize(V: npt.ArrayLike, F: npt.ArrayLike, attributes: npt.ArrayLike | No
     >>> raster.depth[1, 0]
     np.float64(2.0)
     """
-    V = _check.vertices(V)
-    F = _check.faces(F, len(V))
+    V, F = _check.mesh(V, F)
     values = (
         np.zeros((len(V), 0)) if attributes is None else _check.float_array(attributes, "attributes", (len(V), None))
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import numpy.typing as npt
 
 from facegeom import _check, _core
@@ -47,8 +46,7 @@ def laplacian_smooth(
     >>> laplacian_smooth(V, [[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4]], iterations=1, fix_boundary=True)[4]
     array([0.5, 0.5, 0.5])
     """
-    V = _check.vertices(V)
-    F = _check.faces(F, len(V))
+    V, F = _check.mesh(V, F)
     iterations = _check.count(iterations, "iterations")
     step = _check.in_range(step, "step", 0, 1)
     fix_boundary = _check.flag(fix_boundary, "fix_boundary")
@@ -99,9 +97,8 @@ def heat_smooth(
     >>> heat_smooth([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], [4.0, 0.0, 0.0], 1e6).round(3)
     array([2., 2., 2.])
     """
-    V = _check.vertices(V)
-    F = _check.faces(F, len(V))
-    columns, shape = _columns(values, len(V))
+    V, F = _check.mesh(V, F)
+    columns, shape = _check.columns(values, "values", len(V))
     time = _check.positive(time, "time", zero=True)
     tolerance = _check.positive(tolerance, "tolerance")
 
@@ -136,8 +133,7 @@ class MeshSolver:
     """
 
     def __init__(self, V: npt.ArrayLike, F: npt.ArrayLike, time: float) -> None:
-        V = _check.vertices(V)
-        F = _check.faces(F, len(V))
+        V, F = _check.mesh(V, F)
         time = _check.positive(time, "time", zero=True)
 
         self._vertex_count = len(V)
@@ -145,13 +141,6 @@ class MeshSolver:
 
     def smooth(self, values: npt.ArrayLike) -> _check.FloatArray:
         """Diffuse values (n,) or (n, k); returns an array of the same shape."""
-        columns, shape = _columns(values, self._vertex_count)
+        columns, shape = _check.columns(values, "values", self._vertex_count)
 
         return self._solver.smooth(columns).reshape(shape)
-
-
-def _columns(values: npt.ArrayLike, count: int) -> tuple[_check.FloatArray, tuple[int, ...]]:
-    """Return values (n,) or (n, k) as (n, k), and their own shape."""
-    array = np.asarray(values)
-    checked = _check.float_array(array, "values", (count, None)[: max(1, array.ndim)])
-    return checked[:, None] if checked.ndim == 1 else checked, checked.shape

@@ -38,11 +38,63 @@ class FaceVisionConfig:
 
 
 class NetworkMaps(NamedTuple):
-    """What the network sees in crops: depth (b,S,S) mm, correspondence (b,S,S,3) mm, mask_probability (b,S,S)."""
+    """What the network sees in crops.
+
+    Attributes
+    ----------
+    depth : (b, S, S) float32, mm in the camera frame
+    correspondence : (b, S, S, 3) float32, mm on the mean face
+    mask_probability : (b, S, S) float32
+    position : (b, S, S, 2) float32, x to the right and y up in the camera frame, mm from the face's origin; None where
+        the network does not say them
+    """
 
     depth: npt.NDArray[np.float32]
     correspondence: npt.NDArray[np.float32]
     mask_probability: npt.NDArray[np.float32]
+    position: npt.NDArray[np.float32] | None = None
+
+
+class MapTensors(NamedTuple):
+    """Maps as float32 tensors, in 100 mm; None for what a network does not say.
+
+    Attributes
+    ----------
+    depth : (b, S, S)
+    correspondence : (b, 3, S, S)
+    probability : (b, S, S), of the face
+    position : (b, 2, S, S), x to the right and y up in the camera frame
+    """
+
+    depth: Tensor | None
+    correspondence: Tensor | None
+    probability: Tensor
+    position: Tensor | None = None
+
+    def coordinates(self) -> Tensor:
+        """Return all maps but the probability together, (b, c, S, S)."""
+        depth = None if self.depth is None else self.depth[:, None]
+        return torch.cat([maps for maps in (depth, self.correspondence, self.position) if maps is not None], 1)
+
+    def arrays(self) -> NetworkMaps:
+        """Return the maps in mm as arrays.
+
+        Raises
+        ------
+        ValueError
+            When depth or correspondence is missing.
+        """
+        if self.depth is None or self.correspondence is None:
+            raise ValueError("depth and correspondence are needed, got one of them alone")
+        position = None if self.position is None else _channels_behind(self.position)
+        probability = self.probability.cpu().numpy()
+        depth = (self.depth.cpu() * MAP_UNIT_MM).numpy()
+        return NetworkMaps(depth, _channels_behind(self.correspondence), probability, position)
+
+
+def _channels_behind(maps: Tensor) -> npt.NDArray[np.float32]:
+    """Return (b, c, S, S) maps in 100 mm as a (b, S, S, c) array in mm."""
+    return np.asarray((maps.cpu() * MAP_UNIT_MM).permute(0, 2, 3, 1).contiguous().numpy())
 
 
 def channels_last(module: ModuleType) -> ModuleType:
@@ -134,14 +186,29 @@ class FaceVisionGenerator(nn.Module):
         correspondence = self.correspondence_decoder(levels)  # (b, 3, S, S)
         return torch.cat([depth[:, :1], correspondence, depth[:, 1:]], 1)
 
+    def maps(self, image: Tensor) -> MapTensors:
+        """Return the maps of (b, 3, S, S) images in [-1, 1]."""
+        return self.as_maps(self(image).float())
+
+    def as_maps(self, out: Tensor) -> MapTensors:
+        """Return the maps that the output (b, 5, S, S) means."""
+        if self.config.foreground == "mask":
+            return MapTensors(out[:, 0], out[:, 1:4], out[:, 4].sigmoid())
+        probability = (out[:, 0] / ZERO_DEPTH_OFFSET).clamp(0, 1)
+        return MapTensors(out[:, 0] - ZERO_DEPTH_OFFSET, out[:, 1:4], probability)
+
 
 class FaceVision:
     """A trained generator, ready to look at crops."""
 
     def __init__(self, generator: FaceVisionGenerator, device: str = "cpu") -> None:
         self.device = torch.device(device)
-        self.generator = channels_last(generator.eval().to(self.device))
+        self.generator = channels_last(generator.eval().requires_grad_(False).to(self.device))
         self.size = generator.config.size
+
+    def maps(self, image: Tensor) -> MapTensors:
+        """Return the maps of (b, 3, S, S) images in [-1, 1] on the network's device; gradients reach the images."""
+        return self.generator.maps(image)
 
     def predict(self, crops: npt.NDArray[np.uint8], *, mirror: bool = True) -> NetworkMaps:
         """Return the maps of crops.
@@ -156,10 +223,7 @@ class FaceVision:
         NetworkMaps
             Depth in mm in the camera frame, correspondence in mm on the mean face, probability of the face.
         """
-        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (self.size, self.size, 3):
-            raise ValueError(f"crops must be uint8 of shape (any, {self.size}, {self.size}, 3), got {crops.shape}")
-        image = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device)
-        batch = image.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
+        batch = crops_as_batch(crops, self.size, self.device)
         with torch.inference_mode():
             out = self.generator(torch.cat([batch, batch.flip(3)]) if mirror else batch)
             if mirror:
@@ -167,20 +231,21 @@ class FaceVision:
                 other = other.flip(3)
                 other[:, 1] *= -1
                 out = (direct + other) / 2
-        out = out.float().cpu()
-        depth, probability = depth_and_probability(out, self.generator.config)
-        return NetworkMaps(
-            (depth * MAP_UNIT_MM).numpy(),
-            (out[:, 1:4] * MAP_UNIT_MM).permute(0, 2, 3, 1).contiguous().numpy(),
-            probability.numpy(),
-        )
+            return self.generator.as_maps(out.float()).arrays()
 
 
-def depth_and_probability(out: Tensor, config: FaceVisionConfig) -> tuple[Tensor, Tensor]:
-    """Return depth (b, S, S) in 100 mm and the face's probability (b, S, S) of the generator's output."""
-    if config.foreground == "mask":
-        return out[:, 0], out[:, 4].sigmoid()
-    return out[:, 0] - ZERO_DEPTH_OFFSET, (out[:, 0] / ZERO_DEPTH_OFFSET).clamp(0, 1)
+def crops_as_batch(crops: npt.NDArray[np.uint8], size: int, device: torch.device) -> Tensor:
+    """Return (b, S, S, 3) uint8 crops as the (b, 3, S, S) images in [-1, 1] that networks take, channels last.
+
+    Raises
+    ------
+    ValueError
+        When S is not `size`, or the array is of another kind.
+    """
+    if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
+        raise ValueError(f"crops must be uint8 of shape (any, {size}, {size}, 3), got {crops.dtype} {crops.shape}")
+    image = torch.from_numpy(np.ascontiguousarray(crops)).to(device)
+    return image.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
 
 
 def load_facevision(device: str = "cpu") -> FaceVision:

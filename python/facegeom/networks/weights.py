@@ -57,3 +57,13 @@ def load_weights(
     except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"the weights of {name} in {file.name} cannot be read: {error}") from error
     return config, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def holds_config(path: str | os.PathLike[str], config_type: type[Any]) -> bool:
+    """Return whether a weight file's header has the fields of this dataclass; False for a file that is no such file."""
+    try:
+        with safetensors.safe_open(Path(path), "pt") as stream:
+            values = json.loads((stream.metadata() or {})["config"])
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError):
+        return False
+    return set(values) == {field.name for field in dataclasses.fields(config_type)}

@@ -29,6 +29,7 @@ class AugmentOptions:
     blur: float = 0.25
     noise: float = 0.3
     jpeg: float = 0.25
+    cut: float = 0.12
 
 
 def augment(
@@ -76,7 +77,18 @@ def augment(
         quality = int(rng.integers(12, 75))
         encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         image = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+    if chance(options.cut):
+        _cut(image, rng)
     return image
+
+
+def _cut(image: Image, rng: np.random.Generator) -> None:
+    """Blacken what lies beyond a line, as where a crop reaches beyond the photo's edge; half of the lines slope."""
+    size = image.shape[0]
+    angle = np.pi / 2 * rng.integers(4) + (rng.normal(0, 0.5) if rng.random() < 0.5 else 0.0)
+    axis = np.linspace(-1, 1, size, dtype=np.float32)
+    across = np.cos(angle) * axis[None] + np.sin(angle) * axis[:, None]
+    image[across > rng.uniform(0.1, 1.0)] = 0
 
 
 def _colour(image: Image, rng: np.random.Generator) -> Image:

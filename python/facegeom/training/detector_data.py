@@ -24,6 +24,7 @@ from facegeom.face_model import FaceModel
 from facegeom.files import write_atomically
 from facegeom.network_search import cut, offsets_of
 from facegeom.training.augment import AugmentOptions, augment
+from facegeom.training.faceless import texture
 from facegeom.training.labels import Labels, yaw_deg
 from facegeom.training.renderer import Pose, Renderer
 from facegeom.training.samples import PhotoStore
@@ -261,62 +262,6 @@ def _placing(rng: np.random.Generator, size: int, side: float) -> FloatArray:
     inset = min(0.4 * side, 0.45 * size)  # a face may leave the scene a little
     centre = rng.uniform(inset, size - inset, 2)
     return np.column_stack([linear, centre - linear @ np.full(2, 0.5 * (TILE_SIDE - 1))])
-
-
-def texture(rng: np.random.Generator, size: int) -> Image:
-    """Draw a procedural picture of `size` pixels a side: noise of several octaves, stripes, shapes or one colour."""
-    kind = int(rng.integers(5))
-    colours = rng.uniform(0, 255, (2, 3)).astype(np.float32)
-    if kind == 0:
-        field = _octaves(rng, size, float(rng.uniform(0.3, 0.9)), 3)
-        image = colours[0] + (field - 0.5) * rng.uniform(60, 500)
-    elif kind == 1:
-        axis = np.arange(size, dtype=np.float32)
-        angle, period = rng.uniform(0, np.pi), rng.uniform(4, 60)
-        phase = (np.cos(angle) * axis[None] + np.sin(angle) * axis[:, None]) / period
-        wave = 0.5 + 0.5 * np.sin(2 * np.pi * (phase + 0.5 * _octaves(rng, size, 0.5, 1)[..., 0]))
-        wave = (wave > 0.5).astype(np.float32) if rng.random() < 0.5 else wave
-        image = colours[0] + (colours[1] - colours[0]) * wave[..., None]
-    elif kind in (2, 3):
-        image = np.broadcast_to(colours[0], (size, size, 3)).copy()
-        for _ in range(int(rng.integers(3, 30))):
-            _shape(image, rng, size)
-        image += (_octaves(rng, size, 0.7, 1) - 0.5) * rng.uniform(0, 80)
-    else:
-        ramp = np.linspace(0, 1, size, dtype=np.float32)
-        ramp = ramp[None, :, None] if rng.random() < 0.5 else ramp[:, None, None]
-        end = colours[1] if rng.random() < 0.6 else colours[0] * (rng.random() > 0.4)
-        image = end + np.broadcast_to((colours[0] - end) * ramp, (size, size, 3))
-    return np.clip(image, 0, 255).astype(np.uint8)
-
-
-def _octaves(rng: np.random.Generator, size: int, persistence: float, channels: int) -> npt.NDArray[np.float32]:
-    total = np.zeros((size, size, channels), dtype=np.float32)
-    weight, sum_of_weights, cells = 1.0, 0.0, 3
-    while cells < size:
-        grid = rng.random((cells, cells, channels), dtype=np.float32)
-        level = cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC).reshape(size, size, channels)
-        total += weight * level
-        sum_of_weights += weight
-        weight, cells = weight * persistence, cells * 2
-    return total / np.float32(sum_of_weights)
-
-
-def _shape(image: npt.NDArray[np.float32], rng: np.random.Generator, size: int) -> None:
-    colour = tuple(float(c) for c in rng.uniform(0, 255, 3))
-    x, y = (int(v) for v in rng.integers(0, size, 2))
-    a, b = (int(v) for v in rng.integers(2, max(4, size // 3), 2))
-    kind = int(rng.integers(4))
-    if kind == 0:
-        cv2.ellipse(image, (x, y), (a, b), float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
-    elif kind == 1:
-        cv2.rectangle(image, (x, y), (x + a, y + b), colour, -1 if rng.random() < 0.7 else 2)
-    elif kind == 2:
-        corners = rng.integers(-a, a + 1, (int(rng.integers(3, 6)), 2)) + np.array([x, y])
-        cv2.fillPoly(image, [corners.astype(np.int32)], colour, cv2.LINE_AA)
-    else:
-        text = "".join(chr(int(c)) for c in rng.integers(48, 123, int(rng.integers(1, 8))))
-        cv2.putText(image, text, (x // 2, y), int(rng.integers(8)), float(rng.uniform(0.3, 2)), colour, 1 + a // 8)
 
 
 def label_windows(scene: Scene, boxes: FloatArray, side: int) -> Windows:

@@ -2,7 +2,8 @@
 
 ICT FaceKit Light (MIT) is remeshed into a topology of our own (`face_model_topology`), its
 identity space is sampled and analysed on that topology, its expressions are carried over
-(`face_model_statistics`), and everything is unwrapped (`face_model_atlas`) and packed into one
+(`face_model_statistics`), the identities' corners that would turn over are smoothed
+(`face_model_corners`), and everything is unwrapped (`face_model_atlas`) and packed into one
 `.npz` file that `facegeom.load_face_model` reads.
 """
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from facegeom.errors import FacegeomError
 from facegeom.files import write_atomically
 from facegeom.training.face_model_atlas import build_atlas
+from facegeom.training.face_model_corners import smooth_corners, smooth_face_model
 from facegeom.training.face_model_skin import SkinOptions
 from facegeom.training.face_model_source import load_ict
 from facegeom.training.face_model_statistics import (
@@ -75,11 +77,15 @@ def build_face_model(
     importance = vertex_importance(mean, mesh, topology.face_vertex_count)
     identity = identity_components(head, mesh, importance, count=identity_count, samples=samples)
     log.info("%d components keep %.4f of the variance", identity_count, identity.kept)
+    components, face = identity.components, topology.face_vertex_count
+    components[:, :face] = smooth_corners(
+        mean[:face], mesh.faces[: topology.face_triangle_count], mesh.mirror[:face], components[:, :face]
+    )
     expression = expression_components(head, mesh, mean, topology.regions)
     uv, uv_faces = build_atlas(topology, mean)
     arrays: dict[str, NDArray[np.generic]] = {
         "mean": mean,
-        "identity": quantise(identity.components, _IDENTITY_STEP),
+        "identity": quantise(components, _IDENTITY_STEP),
         "identity_step": np.array(_IDENTITY_STEP),
         "expression": quantise(expression, _EXPRESSION_STEP),
         "expression_step": np.array(_EXPRESSION_STEP),
@@ -115,15 +121,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--components", type=int, default=100, help="identity components (default: %(default)s)")
     parser.add_argument("--samples", type=int, default=8000, help="neutral heads drawn (default: %(default)s)")
     parser.add_argument("--check", action="store_true", help="only measure the model that is there")
+    parser.add_argument(
+        "--smooth-corners",
+        type=Path,
+        metavar="MODEL",
+        help="only smooth this model's corners and write it to --out",
+    )
     parser.add_argument("--held-out", type=int, default=200, help="heads of the check (default: %(default)s)")
     parser.add_argument("--figures", type=Path, help="folder for pictures of the model")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the face model, unless it is only to be checked, measure it and print what was measured."""
+    """Make the face model or smooth one, unless it is only to be checked, measure it and print what was measured."""
     from facegeom.training.face_model_check import check_face_model
 
-    if not args.check:
+    if args.smooth_corners is not None:
+        if args.check:
+            raise FacegeomError("--smooth-corners writes a model and --check only reads one: choose one of them")
+        smooth_face_model(args.smooth_corners, args.out)
+    elif not args.check:
         if args.canonical is None:
             raise FacegeomError("--canonical is needed to make a model: the file canonical_on_ict.npz")
         build_face_model(args.ict, args.canonical, args.out, identity_count=args.components, samples=args.samples)

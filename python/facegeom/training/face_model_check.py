@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from facegeom.face_model.model import FaceModel, read_face_model
 from facegeom.geometry import rasterize
 from facegeom.training.face_model_atlas import atlas_stretch, coverage
+from facegeom.training.face_model_corners import turned_over
 from facegeom.training.face_model_figures import draw_face_model
 from facegeom.training.face_model_source import IctHead, load_ict
 
@@ -103,8 +104,8 @@ def _held_out(
         points = np.concatenate([fitted[:count], fitted[triangles].mean(axis=1)])
         there.append(surface_distance(points, target, skin))
         back.append(surface_distance(target[narrow], fitted, triangles))
-        inverted += inverted_triangles(fitted, triangles)
-        source_inverted += inverted_triangles(target, narrow_faces)
+        inverted += int(turned_over(fitted, triangles).sum())
+        source_inverted += int(turned_over(target, narrow_faces).sum())
     gap, reverse = np.concatenate(there), np.concatenate(back)
     return {
         "samples": float(samples),
@@ -116,21 +117,6 @@ def _held_out(
         "inverted triangles a head": inverted / samples,
         "ICT's own inverted triangles a head": source_inverted / samples,
     }
-
-
-def _vertex_normals(V: FloatArray, F: IntArray) -> FloatArray:
-    cross = np.cross(V[F[:, 1]] - V[F[:, 0]], V[F[:, 2]] - V[F[:, 0]])
-    normal = np.zeros_like(V)
-    for corner in range(3):
-        np.add.at(normal, F[:, corner], cross)
-    return np.asarray(normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12))
-
-
-def inverted_triangles(V: FloatArray, F: IntArray) -> int:
-    """Count the triangles that look away from the surface around all three of their corners."""
-    cross = np.cross(V[F[:, 1]] - V[F[:, 0]], V[F[:, 2]] - V[F[:, 0]])
-    around = _vertex_normals(V, F)[F]
-    return int((np.einsum("ij,ikj->ik", cross, around) < 0).all(axis=1).sum())
 
 
 def _triangles(model: FaceModel) -> dict[str, float]:

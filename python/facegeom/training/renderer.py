@@ -11,7 +11,7 @@ from facegeom._check import BoolArray, FloatArray
 from facegeom.crop import warp_image
 from facegeom.face_model import FaceModel
 from facegeom.face_model.fitting import Fit
-from facegeom.geometry import rasterize
+from facegeom.geometry import Raster, rasterize
 
 Image = np.ndarray  # (h, w, 3) uint8 RGB
 BACKGROUND_GRID = 17  # vertices along each side of the turned background plane
@@ -29,12 +29,32 @@ class Sample:
     depth : (S, S) float32, mm in the camera frame, zero at the face's origin; 0 outside the mask
     correspondence : (S, S, 3) float32, mm on the mean face; 0 outside the mask
     mask : (S, S) bool
+    origin : column and row, in pixels of the sample, onto which the face's origin falls
+    scale : pixels per mm
     """
 
     image: Image
     depth: np.ndarray
     correspondence: np.ndarray
     mask: BoolArray
+    origin: tuple[float, float]
+    scale: float
+
+    @classmethod
+    def without_face(cls, image: Image) -> Sample:
+        """Return the sample of an image that shows no face."""
+        size = image.shape[0]
+        nothing = np.zeros((size, size), np.float32)
+        return cls(image, nothing, np.zeros((size, size, 3), np.float32), np.zeros((size, size), bool), (0.0, 0.0), 1.0)
+
+    def position(self) -> np.ndarray:
+        """Return x (right) and y (up) of every pixel, (S, S, 2) float32, mm in the camera frame; 0 outside the mask.
+
+        They are exact: the camera is a weak perspective, and the camera frame turns with the crop.
+        """
+        rows, columns = np.indices(self.mask.shape)
+        x, y = (columns - self.origin[0]) / self.scale, (self.origin[1] - rows) / self.scale
+        return (np.stack([x, y], axis=-1) * self.mask[..., None]).astype(np.float32)
 
     def flipped(self) -> Sample:
         """Return the mirror image: the person's left becomes right."""
@@ -44,6 +64,8 @@ class Sample:
             np.ascontiguousarray(self.depth[:, ::-1]),
             correspondence,
             np.ascontiguousarray(self.mask[:, ::-1]),
+            (self.mask.shape[1] - 1 - self.origin[0], self.origin[1]),
+            self.scale,
         )
 
 
@@ -72,6 +94,11 @@ class Pose:
         pitch = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
         return Pose(self.vertices, pitch @ yaw @ self.rotation, self.scale, self.translation)
 
+    def placed(self, affine: FloatArray) -> tuple[tuple[float, float], float]:
+        """Return column and row of the face's origin, and pixels per mm, in the crop of the similarity `affine`."""
+        column, row = affine[:, :2] @ self.translation + affine[:, 2]
+        return (float(column), float(row)), float(self.scale * np.sqrt(abs(np.linalg.det(affine[:, :2]))))
+
 
 class Renderer:
     """Renders labels and turned heads of one face model."""
@@ -96,7 +123,7 @@ class Renderer:
         """Render the labels of a photo under `affine` (2, 3), photo pixels to sample pixels."""
         points = _transformed(pose.pixels(), affine)
         raster = rasterize(points, self.faces, self.model.mean, (size, size))
-        return self._sample(warp_image(photo, affine, size), raster.triangle, raster.depth, raster.attributes)
+        return self._sample(warp_image(photo, affine, size), raster, raster.attributes, pose.placed(affine))
 
     def render_turned(
         self, photo: Image, source: Pose, target: Pose, affine: FloatArray, size: int, backdrop: Image | None = None
@@ -125,16 +152,19 @@ class Renderer:
         alpha = cv2.GaussianBlur(head.astype(np.float32), (0, 0), 0.6)[..., None] * head[..., None]
         image = texture * alpha + backdrop * (1 - alpha)
         return self._sample(
-            np.clip(image + 0.5, 0, 255).astype(np.uint8), raster.triangle, raster.depth, raster.attributes[..., :3]
+            np.clip(image + 0.5, 0, 255).astype(np.uint8), raster, raster.attributes[..., :3], target.placed(affine)
         )
 
-    def _sample(self, image: Image, triangle: np.ndarray, depth: FloatArray, correspondence: FloatArray) -> Sample:
-        mask: BoolArray = np.asarray(self.in_map[triangle] & (triangle >= 0))
+    def _sample(
+        self, image: Image, raster: Raster, correspondence: FloatArray, placed: tuple[tuple[float, float], float]
+    ) -> Sample:
+        mask: BoolArray = np.asarray(self.in_map[raster.triangle] & (raster.triangle >= 0))
         return Sample(
             image,
-            np.where(mask, depth, 0).astype(np.float32),
+            np.where(mask, raster.depth, 0).astype(np.float32),
             np.where(mask[..., None], correspondence, 0).astype(np.float32),
             mask,
+            *placed,
         )
 
     def _turned_surroundings(

@@ -1,9 +1,9 @@
-"""Training samples on the fly: photos, photos turned to larger poses, and synthetic faces, each by its own seed."""
+"""Training samples on the fly, each by its own seed: photos, photos turned further, synthetic faces, no face."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -15,11 +15,13 @@ from torch.utils.data import Dataset
 from facegeom.crop import crop_affine
 from facegeom.face_model import FaceModel
 from facegeom.training.augment import AugmentOptions, augment
+from facegeom.training.faceless import faceless_crop
 from facegeom.training.labels import Labels, yaw_deg
 from facegeom.training.renderer import Image, Pose, Renderer, Sample, crop_square
 
 EYES_MM = np.array([[-31.5, 0.0, 12.0], [31.5, 0.0, 12.0]])
 VERTEX_STEP_MM = 0.01
+MAX_ROLL_DEG = 100.0  # a second look turns the crop upright, so the first must cope with any
 SyntheticSource = Callable[[np.random.Generator, int], tuple[Sample, np.ndarray]]  # -> sample, eyes in pixels
 
 
@@ -27,15 +29,16 @@ SyntheticSource = Callable[[np.random.Generator, int], tuple[Sample, np.ndarray]
 class MixOptions:
     """What a batch holds and how faces sit in their crops."""
 
-    turned: float = 0.45  # share of photos rendered in a larger pose
-    synthetic: float = 0.15  # share of rendered model faces
+    turned: float = 0.42  # share of photos rendered in a larger pose
+    synthetic: float = 0.22  # share of rendered model faces
+    faceless: float = 0.06  # share of crops without a face, whose mask is empty
     max_yaw_deg: float = 88.0
     crop_factor: tuple[float, float] = (0.95, 1.5)  # crop side over the face part's longer side
     loose_crops: float = 0.15  # share of crops as a poor detector gives them
     loose_factor: tuple[float, float] = (0.8, 2.3)
     shift: float = 0.07  # standard deviation of the crop's shift, in crop sides
     roll_deg: float = 10.0  # standard deviation of the in-plane rotation
-    any_roll: float = 0.2  # share of crops turned uniformly within 45 degrees
+    any_roll: float = 0.2  # share of crops turned uniformly within `MAX_ROLL_DEG`
 
 
 class PhotoStore:
@@ -77,14 +80,26 @@ class FaceSamples:
         kind = rng.random()
         if self.synthetic is not None and kind < self.mix.synthetic:
             sample, eyes = self.synthetic(rng, size)
+        elif self.mix.synthetic <= kind < self.mix.synthetic + self.mix.faceless:
+            sample, eyes = self._faceless_sample(int(rng.integers(len(self.rows))), rng, size), np.zeros((2, 2))
         else:
             item = int(rng.integers(len(self.rows)))
             turned = kind > 1 - self.mix.turned
             sample, eyes = self._photo_sample(item, turned, rng, size)
         other = self.store[int(rng.integers(len(self.store)))] if rng.random() < 0.2 else None
-        sample = Sample(
-            augment(sample.image, eyes, rng, other, options), sample.depth, sample.correspondence, sample.mask
-        )
+        sample = replace(sample, image=augment(sample.image, eyes, rng, other, options))
+        return sample.flipped() if rng.random() < 0.5 else sample
+
+    def photo(self, rng: np.random.Generator, size: int) -> Sample:
+        """Draw a photo as it is, in a random crop, half of them mirrored, without augmentation."""
+        sample, _ = self._photo_sample(int(rng.integers(len(self.rows))), False, rng, size)
+        return sample.flipped() if rng.random() < 0.5 else sample
+
+    def render(self, rng: np.random.Generator, size: int) -> Sample:
+        """Draw a synthetic face likewise."""
+        if self.synthetic is None:
+            raise ValueError("these samples were made without synthetic faces")
+        sample, _ = self.synthetic(rng, size)
         return sample.flipped() if rng.random() < 0.5 else sample
 
     def evaluation(self, item: int, size: int, yaw: float | None = None, factor: float = 1.15) -> Sample:
@@ -110,7 +125,7 @@ class FaceSamples:
         factor = rng.uniform(*(mix.loose_factor if loose else mix.crop_factor))
         shift = rng.normal(0, mix.shift * (2 if loose else 1), 2)
         any_roll = rng.random() < mix.any_roll
-        angle = rng.uniform(-45, 45) if any_roll else rng.normal(0, mix.roll_deg)
+        angle = rng.uniform(-MAX_ROLL_DEG, MAX_ROLL_DEG) if any_roll else rng.normal(0, mix.roll_deg)
         box = crop_square(self.renderer.face_box(target), factor=factor, shift=(shift[0], shift[1]))
         affine = crop_affine(box, size, angle)
         if turned:
@@ -120,6 +135,10 @@ class FaceSamples:
             sample = self.renderer.render_photo(photo, source, affine, size)
         eyes = Pose(EYES_MM, target.rotation, target.scale, target.translation).pixels()[:, :2]
         return sample, eyes @ affine[:, :2].T + affine[:, 2]
+
+    def _faceless_sample(self, item: int, rng: np.random.Generator, size: int) -> Sample:
+        image = faceless_crop(self.store[item], self._pose(item).pixels()[:, :2], rng, size)
+        return Sample.without_face(image)
 
     def _pose(self, item: int) -> Pose:
         row = int(self.rows[item])
@@ -163,22 +182,51 @@ def _all_vertices(model: FaceModel, labels: Labels, rows: np.ndarray) -> np.ndar
     return out
 
 
-class SampleStream(Dataset[tuple[Tensor, Tensor, Tensor]]):
+class NumberedStream(Dataset[tuple[Tensor, ...]]):
     """Samples by their number in the run: number i is drawn with the seed (seed, i), whatever came before."""
 
-    def __init__(self, samples: FaceSamples, size: int, seed: int, start: int, end: int) -> None:
-        self.samples, self.size, self.seed, self.start, self.end = samples, size, seed, start, end
+    def __init__(self, seed: int, start: int, end: int) -> None:
+        self.seed, self.start, self.end = seed, start, end
 
     def __len__(self) -> int:
         return self.end - self.start
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        rng = np.random.default_rng([self.seed, self.start + index])
-        return as_tensors(self.samples.draw(rng, self.size))
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        return self.draw(np.random.default_rng([self.seed, self.start + index]))
+
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        """Draw one sample."""
+        raise NotImplementedError
+
+
+class SampleStream(NumberedStream):
+    """The training samples of a network of maps, as `as_tensors` makes them, or as `as_placed_tensors` where asked."""
+
+    def __init__(
+        self, samples: FaceSamples, size: int, seed: int, start: int, end: int, *, placed: bool = False
+    ) -> None:
+        super().__init__(seed, start, end)
+        self.samples, self.size, self.placed = samples, size, placed
+
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        """Draw one augmented sample."""
+        sample = self.samples.draw(rng, self.size)
+        return as_placed_tensors(sample) if self.placed else as_tensors(sample)
 
 
 def as_tensors(sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
     """Return image (3, S, S) uint8, maps (4, S, S) float32 in 100 mm: depth and correspondence, mask (1, S, S)."""
-    image = torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1)))
     maps = np.concatenate([sample.depth[None], sample.correspondence.transpose(2, 0, 1)]) / np.float32(100)
-    return image, torch.from_numpy(maps), torch.from_numpy(sample.mask[None].astype(np.float32))
+    return image_tensor(sample.image), torch.from_numpy(maps), torch.from_numpy(sample.mask[None].astype(np.float32))
+
+
+def image_tensor(image: Image) -> Tensor:
+    """Return an image (S, S, 3) uint8 as (3, S, S)."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def as_placed_tensors(sample: Sample) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return what `as_tensors` does, then x and y (2, S, S) and the pixels' spacing (), both in 100 mm."""
+    position = np.ascontiguousarray(sample.position().transpose(2, 0, 1)) / np.float32(100)
+    spacing = torch.tensor(0.01 / sample.scale, dtype=torch.float32)
+    return (*as_tensors(sample), torch.from_numpy(position), spacing)

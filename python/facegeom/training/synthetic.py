@@ -30,7 +30,7 @@ from facegeom.face_model import FaceModel, load_face_model
 from facegeom.files import write_atomically
 from facegeom.geometry import rasterize
 from facegeom.training.renderer import Image, Pose, Renderer, Sample, crop_square
-from facegeom.training.samples import EYES_MM, MixOptions
+from facegeom.training.samples import EYES_MM, MAX_ROLL_DEG, MixOptions
 from facegeom.training.texture_model import NormalOperator, TextureModel, plain_colours, skin_vertices
 
 log = logging.getLogger("facegeom")
@@ -141,6 +141,15 @@ class SyntheticFaces:
         (2, 2) float array
             Pixels of the right and the left eye.
         """
+        sample, eyes, _ = self._draw(rng, size)
+        return sample, eyes
+
+    def draw_with_vertices(self, rng: np.random.Generator, size: int) -> tuple[Sample, FloatArray]:
+        """Draw one face as `draw` does, and return with it the (n, 3) pixel x, y and depth in mm of every vertex."""
+        sample, _, points = self._draw(rng, size)
+        return sample, points
+
+    def _draw(self, rng: np.random.Generator, size: int) -> tuple[Sample, np.ndarray, FloatArray]:
         size = _check.count(size, "size", 16)
         vertices = self._vertices(rng)
         pose = Pose(vertices, self._rotation(rng), 1.0, np.zeros(2))
@@ -174,9 +183,10 @@ class SyntheticFaces:
             np.where(mask, raster.depth, 0).astype(np.float32),
             np.where(mask[..., None], raster.attributes[..., :3], 0).astype(np.float32),
             mask,
+            *pose.placed(affine),
         )
         eyes = Pose(EYES_MM, pose.rotation, 1.0, pose.translation).pixels()[:, :2]
-        return sample, apply_affine(affine, eyes)
+        return sample, apply_affine(affine, eyes), points
 
     def _triangle_parts(self) -> np.ndarray:
         """The part of each triangle, with a last entry for pixels that show none."""
@@ -272,7 +282,7 @@ class SyntheticFaces:
         loose = rng.random() < mix.loose_crops
         factor = rng.uniform(*(mix.loose_factor if loose else mix.crop_factor))
         shift = rng.normal(0, mix.shift * (2 if loose else 1), 2)
-        angle = rng.uniform(-45, 45) if rng.random() < mix.any_roll else rng.normal(0, mix.roll_deg)
+        angle = rng.uniform(-MAX_ROLL_DEG, MAX_ROLL_DEG) if rng.random() < mix.any_roll else rng.normal(0, mix.roll_deg)
         x, y = points[: self.model.face_vertex_count, 0], points[: self.model.face_vertex_count, 1]
         box = float(x.min()), float(y.min()), float(x.max()), float(y.max())
         square = crop_square(box, factor=factor, shift=(shift[0], shift[1]))

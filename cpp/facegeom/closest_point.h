@@ -1,0 +1,55 @@
+#pragma once
+
+#include <facegeom/types.h>
+
+#include <vector>
+
+namespace facegeom {
+
+//! Nearest point of a surface to one query.
+struct SurfacePoint {
+  Index face;               //!< triangle that holds the point
+  double weight[3];         //!< barycentric: at least 0, their sum is 1
+  double squared_distance;  //!< to the query
+};
+
+//! Exact closest points on triangles in up to kMaxDimension coordinates, by a hierarchy of boxes.
+//!
+//! A surface may live in space or in an embedding of more coordinates. Triangles without area count as the
+//! segments or points that they are.
+class TriangleTree {
+ public:
+  static constexpr Index kMaxDimension = 8;
+
+  //! \param V (n, d), 1 <= d <= kMaxDimension
+  //! \param F (m, 3) triangles, indices below n, at least one
+  //! \throw std::invalid_argument otherwise
+  TriangleTree(RowsIn V, FacesIn F);
+
+  //! \param query d coordinates
+  //! \param hint a face that is likely to be near, such as the answer to a neighbouring query
+  //! Of several triangles at the same distance the one of the lowest index is found, whatever the hint.
+  SurfacePoint closest(const double* query, Index hint = 0) const;
+
+  Index dimension() const { return dimension_; }
+
+ private:
+  struct Node {
+    std::int32_t begin, end;  //!< triangles of the cell, in tree order
+    std::int32_t right;       //!< second child; the first follows its parent; 0 in a leaf
+  };
+
+  template <int D>
+  void build(RowsIn V, FacesIn F);
+  template <int D>
+  SurfacePoint search(const double* query, Index hint) const;
+
+  Index dimension_;
+  std::vector<Node> nodes_;
+  std::vector<double> boxes_;         //!< lower then upper corner of each node
+  std::vector<double> corners_;       //!< a, b - a, c - a of each triangle, in tree order
+  std::vector<std::int32_t> faces_;   //!< row in F of each triangle, in tree order
+  std::vector<std::int32_t> places_;  //!< the inverse of faces_
+};
+
+}  // namespace facegeom

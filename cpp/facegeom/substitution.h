@@ -1,0 +1,30 @@
+#pragma once
+
+#include <facegeom/types.h>
+
+namespace facegeom {
+
+//! x = L^-T L^-1 x for a lower triangle L whose columns begin with their diagonal; x has rows of K.
+template <int K>
+void substitute(const Eigen::SparseMatrix<double>& L, double* x) {
+  const int* starts = L.outerIndexPtr();
+  const int* rows = L.innerIndexPtr();
+  const double* values = L.valuePtr();
+  for (Index j = 0; j < L.cols(); ++j) {
+    double own[K];
+    for (int k = 0; k < K; ++k) own[k] = x[K * j + k] /= values[starts[j]];
+    for (int s = starts[j] + 1; s < starts[j + 1]; ++s) {
+      for (int k = 0; k < K; ++k) x[K * Index(rows[s]) + k] -= values[s] * own[k];
+    }
+  }
+  for (Index j = L.cols() - 1; j >= 0; --j) {
+    double own[K];
+    for (int k = 0; k < K; ++k) own[k] = x[K * j + k];
+    for (int s = starts[j] + 1; s < starts[j + 1]; ++s) {
+      for (int k = 0; k < K; ++k) own[k] -= values[s] * x[K * Index(rows[s]) + k];
+    }
+    for (int k = 0; k < K; ++k) x[K * j + k] = own[k] / values[starts[j]];
+  }
+}
+
+}  // namespace facegeom

@@ -1,0 +1,133 @@
+#include <facegeom/alignment.h>
+#include <facegeom/normals.h>
+#include <facegeom/unfold.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+namespace facegeom {
+
+namespace {
+
+constexpr int kMostRounds = 4;
+
+//! The two triangles at each inner edge.
+std::vector<std::array<Index, 2>> neighbours(FacesIn F) {
+  std::vector<std::array<Index, 3>> sides;  // lower vertex, higher vertex, face
+  sides.reserve(std::size_t(3 * F.rows()));
+  for (Index f = 0; f < F.rows(); ++f) {
+    for (int k = 0; k < 3; ++k) {
+      const Index a = F(f, k), b = F(f, (k + 1) % 3);
+      sides.push_back({std::min(a, b), std::max(a, b), f});
+    }
+  }
+  std::sort(sides.begin(), sides.end());
+  std::vector<std::array<Index, 2>> out;
+  for (std::size_t s = 0; s + 1 < sides.size(); ++s) {
+    if (sides[s][0] == sides[s + 1][0] && sides[s][1] == sides[s + 1][1]) {
+      out.push_back({sides[s][2], sides[s + 1][2]});
+    }
+  }
+  return out;
+}
+
+void grow(FacesIn F, std::vector<char>& marked, int rings) {
+  for (int ring = 0; ring < rings; ++ring) {
+    const std::vector<char> before = marked;
+    for (Index f = 0; f < F.rows(); ++f) {
+      bool touched = false;
+      for (int k = 0; k < 3; ++k) touched = touched || before[std::size_t(F(f, k))];
+      if (!touched) continue;
+      for (int k = 0; k < 3; ++k) marked[std::size_t(F(f, k))] = 1;
+    }
+  }
+}
+
+//! Vertices of each connected part of the marked ones, ascending.
+std::vector<std::vector<Index>> parts(FacesIn F, const std::vector<char>& marked) {
+  std::vector<Index> parent(marked.size());
+  std::iota(parent.begin(), parent.end(), 0);
+  const auto root = [&](Index i) {
+    while (parent[std::size_t(i)] != i)
+      i = parent[std::size_t(i)] = parent[std::size_t(parent[std::size_t(i)])];
+    return i;
+  };
+  for (Index f = 0; f < F.rows(); ++f) {
+    for (int k = 0; k < 3; ++k) {
+      const Index a = F(f, k), b = F(f, (k + 1) % 3);
+      if (!marked[std::size_t(a)] || !marked[std::size_t(b)]) continue;
+      const Index x = root(a), y = root(b);
+      parent[std::size_t(std::max(x, y))] = std::min(x, y);
+    }
+  }
+  std::vector<std::vector<Index>> out;
+  std::vector<Index> place(marked.size(), -1);
+  for (std::size_t i = 0; i < marked.size(); ++i) {
+    if (!marked[i]) continue;
+    Index& at = place[std::size_t(root(Index(i)))];
+    if (at < 0) {
+      at = Index(out.size());
+      out.emplace_back();
+    }
+    out[std::size_t(at)].push_back(Index(i));
+  }
+  return out;
+}
+
+}  // namespace
+
+Index unfold(PointsIn rest, FacesIn F, double angle, Points& X) {
+  const std::vector<std::array<Index, 2>> edges = neighbours(F);
+  const Points rest_N = face_normals(rest, F);
+  const auto turn = [](const Points& N, const std::array<Index, 2>& edge) {
+    return std::acos(std::clamp(N.row(edge[0]).dot(N.row(edge[1])), -1.0, 1.0));
+  };
+  const auto folds = [&](std::vector<char>& marked) {
+    const Points N = face_normals(X, F);
+    Index count = 0;
+    for (const auto& edge : edges) {
+      // The cheap test first: few edges are bent by half a right angle.
+      if (N.row(edge[0]).dot(N.row(edge[1])) > 0.7 || turn(N, edge) - turn(rest_N, edge) < angle) continue;
+      ++count;
+      for (const Index f : edge) {
+        for (int k = 0; k < 3; ++k) marked[std::size_t(F(f, k))] = 1;
+      }
+    }
+    return count;
+  };
+
+  std::vector<char> marked(std::size_t(X.rows()), 0);
+  Index remaining = folds(marked);
+  for (int round = 0; round < kMostRounds && remaining > 0; ++round) {
+    std::vector<char> core = marked;
+    grow(F, core, 1 + round);
+    std::vector<char> rim = core;
+    grow(F, rim, 2);
+    for (const std::vector<Index>& part : parts(F, rim)) {
+      Points P(Index(part.size()), 3), Q(P.rows(), 3);
+      for (std::size_t k = 0; k < part.size(); ++k) {
+        P.row(Index(k)) = rest.row(part[k]);
+        Q.row(Index(k)) = X.row(part[k]);
+      }
+      AffineMap map;
+      try {
+        map = fit_alignment(P, Q, Vector::Ones(P.rows()), Alignment::kSimilarity);
+      } catch (const std::invalid_argument&) {
+        continue;  // on a line: nothing to lay flat
+      }
+      const Points moved = map.apply(P);
+      for (std::size_t k = 0; k < part.size(); ++k) {
+        const double share = core[std::size_t(part[k])] ? 1 : 0.5;
+        X.row(part[k]) += share * (moved.row(Index(k)) - X.row(part[k]));
+      }
+    }
+    std::fill(marked.begin(), marked.end(), 0);
+    remaining = folds(marked);
+  }
+  return remaining;
+}
+
+}  // namespace facegeom
