@@ -62,12 +62,15 @@ def test_smoothed_components_turn_nothing_over(
     sheet: tuple[np.ndarray, np.ndarray, np.ndarray], components: np.ndarray
 ) -> None:
     V, F, mirror = sheet
-    smooth = smooth_corners(V, F, mirror, components, CornerOptions(heads=300, rounds=40))
+    smooth, moving = smooth_corners(
+        V, F, mirror, components, 0.5 * components[:2], CornerOptions(heads=600, rounds=40, patience=40)
+    )
     z = np.random.default_rng(99).standard_normal((300, 3))
     before, after = (turned_over(V + np.tensordot(z, values, axes=1), F).sum() for values in (components, smooth))
     assert before > 30
-    assert after <= 1
+    assert after < 0.07 * before
     np.testing.assert_allclose(smooth[0][mirror] * MIRROR, smooth[1], atol=1e-12)
+    np.testing.assert_allclose(moving[0][mirror] * MIRROR, moving[1], atol=1e-12)
     far = np.abs(V[:, 1] - 4) > 3
     np.testing.assert_array_equal(smooth[:, far], components[:, far])
     np.testing.assert_allclose(smooth[2], components[2], atol=0.1)
@@ -77,18 +80,20 @@ def test_components_that_turn_nothing_over_stay(
     sheet: tuple[np.ndarray, np.ndarray, np.ndarray], components: np.ndarray
 ) -> None:
     V, F, mirror = sheet
-    smooth = smooth_corners(V, F, mirror, components[2:], CornerOptions(heads=100))
+    smooth, moving = smooth_corners(V, F, mirror, components[2:], components[2:], CornerOptions(heads=100))
     np.testing.assert_array_equal(smooth, components[2:])
+    np.testing.assert_array_equal(moving, components[2:])
 
 
-def test_a_model_keeps_all_but_the_identities_of_its_corners(tmp_path: Path) -> None:
+def test_a_model_keeps_all_but_the_components_of_its_corners(tmp_path: Path) -> None:
     written = smooth_face_model(MODEL, tmp_path / "model.npz", CornerOptions(heads=40, rounds=2))
     with np.load(MODEL) as old, np.load(written) as new:
         assert old.files == new.files
         for name in old.files:
-            if name != "identity":
+            if name not in ("identity", "expression"):
                 np.testing.assert_array_equal(old[name], new[name])
     before, after = read_face_model(MODEL), read_face_model(written)
-    change = np.linalg.norm(after.identity - before.identity, axis=2)
-    assert change.max() < 0.3  # mm per sigma
-    assert (change.max(axis=0) > 0).mean() < 0.1
+    for values, given in ((after.identity, before.identity), (after.expression, before.expression)):
+        change = np.linalg.norm(values - given, axis=2)
+        assert change.max() < 0.6  # mm
+        assert (change.max(axis=0) > 0).mean() < 0.1

@@ -11,6 +11,7 @@ from facegeom.training.losses import (
     depth_normals,
     gradient_l1,
     masked_l1,
+    relief_l1,
     normal_l1,
 )
 
@@ -26,6 +27,18 @@ def test_masked_l1_counts_only_the_mask() -> None:
 
 def test_masked_l1_of_an_empty_mask_is_zero() -> None:
     assert masked_l1(torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)).item() == 0.0
+
+
+def test_relief_l1_forgives_each_face_its_own_distance_and_no_tilt() -> None:
+    slope = torch.arange(4.0).expand(2, 1, 4, 4)
+    mask = torch.ones(2, 1, 4, 4)
+    mask[0, :, :, 2:] = 0
+    far = slope + torch.tensor([5.0, -30.0]).reshape(2, 1, 1, 1)
+    far[0, :, :, 2:] = 1e3  # outside the mask
+    assert relief_l1(far, slope, mask).item() == pytest.approx(0.0, abs=1e-5)
+    errors = [0.5] * 8 + [1.5, 0.5, 0.5, 1.5] * 4  # of 0, 1 about their mean, and of 0 to 3
+    assert relief_l1(2 * slope, slope, mask).item() == pytest.approx(sum(errors) / len(errors))
+    assert relief_l1(far, slope, torch.zeros_like(mask)).item() == 0.0
 
 
 def test_gradient_l1_ignores_a_constant_and_sees_a_slope() -> None:

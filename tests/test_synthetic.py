@@ -139,6 +139,17 @@ def test_eyes_lie_inside_the_mask_of_frontal_faces(model: FaceModel) -> None:
         assert eyes[0, 0] < eyes[1, 0]  # the person's right eye is on the left of the image
 
 
+@pytest.mark.parametrize("even_light", [1.0, 0.0])
+def test_even_light_hides_the_shape(model: FaceModel, even_light: float) -> None:
+    options = SyntheticOptions(even_light=even_light, harmonics=0.0)
+    faces = SyntheticFaces(model, options=options)
+    rng = np.random.default_rng(4)
+    normals = rng.normal(size=(50, 3)).astype(np.float32)
+    skin = np.full(50, synthetic.SKIN, np.int8)
+    shown = faces._lit(np.full((50, 3), 120, np.float32), normals, skin, rng)
+    assert (np.ptp(shown, axis=0).max() < 1e-3) == (even_light == 1.0)
+
+
 def test_expressions_are_possible(faces: SyntheticFaces, model: FaceModel) -> None:
     rng = np.random.default_rng(0)
     weights = np.array([faces._expression(rng) for _ in range(400)])

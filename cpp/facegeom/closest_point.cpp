@@ -2,9 +2,7 @@
 #include <facegeom/dimensions.h>
 
 #include <algorithm>
-#include <array>
 #include <limits>
-#include <numeric>
 
 namespace facegeom {
 
@@ -73,127 +71,51 @@ double squared_distance_at(const double* triangle, const double* q, double v, do
 TriangleTree::TriangleTree(RowsIn V, FacesIn F) : dimension_(V.cols()) {
   if (F.rows() < 1) throw std::invalid_argument("a tree needs at least one triangle");
   if (F.rows() > std::numeric_limits<std::int32_t>::max()) throw std::invalid_argument("too many triangles");
-  faces_.resize(static_cast<std::size_t>(F.rows()));
-  std::iota(faces_.begin(), faces_.end(), 0);
   with_dimension(dimension_, [&](auto d) { build<decltype(d)::value>(V, F); });
 }
 
 template <int D>
 void TriangleTree::build(RowsIn V, FacesIn F) {
-  struct Item {
-    std::array<double, D> middle;
-    std::int32_t face;
-  };
-  const auto m = static_cast<std::int32_t>(faces_.size());
-  std::vector<Item> items(faces_.size());
-  for (std::int32_t f = 0; f < m; ++f) {
-    Item& item = items[std::size_t(f)];
-    item.face = f;
+  std::vector<BoxTree::Item<D>> items(static_cast<std::size_t>(F.rows()));
+  for (std::size_t f = 0; f < items.size(); ++f) {
+    items[f].row = static_cast<std::int32_t>(f);
     for (int k = 0; k < D; ++k) {
-      item.middle[std::size_t(k)] = V(F(f, 0), k) + V(F(f, 1), k) + V(F(f, 2), k);
+      items[f].middle[std::size_t(k)] = V(F(Index(f), 0), k) + V(F(Index(f), 1), k) + V(F(Index(f), 2), k);
     }
   }
-  struct Task {
-    std::int32_t begin, end, parent;
-  };
-  std::vector<Task> tasks{{0, m, -1}};
-  while (!tasks.empty()) {
-    const Task task = tasks.back();
-    tasks.pop_back();
-    const auto id = static_cast<std::int32_t>(nodes_.size());
-    if (task.parent >= 0) nodes_[std::size_t(task.parent)].right = id;
-    nodes_.push_back({task.begin, task.end, 0});
-    if (task.end - task.begin <= kLeafSize) continue;
-    std::array<double, D> low = items[std::size_t(task.begin)].middle, high = low;
-    for (std::int32_t i = task.begin + 1; i < task.end; ++i) {
-      for (std::size_t k = 0; k < D; ++k) {
-        low[k] = std::min(low[k], items[std::size_t(i)].middle[k]);
-        high[k] = std::max(high[k], items[std::size_t(i)].middle[k]);
+  tree_.build<D>(items, kLeafSize, [&](std::int32_t row, double* low, double* high) {
+    for (int corner = 0; corner < 3; ++corner) {
+      for (int k = 0; k < D; ++k) {
+        const double x = V(F(row, corner), k);
+        low[k] = std::min(low[k], x);
+        high[k] = std::max(high[k], x);
       }
     }
-    std::size_t widest = 0;
-    for (std::size_t k = 1; k < D; ++k) {
-      if (high[k] - low[k] > high[widest] - low[widest]) widest = k;
-    }
-    const std::int32_t middle = task.begin + (task.end - task.begin) / 2;
-    std::nth_element(items.begin() + task.begin, items.begin() + middle, items.begin() + task.end,
-                     [widest](const Item& a, const Item& b) {
-                       return a.middle[widest] != b.middle[widest] ? a.middle[widest] < b.middle[widest]
-                                                                   : a.face < b.face;
-                     });
-    tasks.push_back({middle, task.end, id});
-    tasks.push_back({task.begin, middle, -1});
-  }
-
-  places_.resize(faces_.size());
-  corners_.resize(faces_.size() * 3 * D);
-  for (std::int32_t i = 0; i < m; ++i) {
-    const std::int32_t f = items[std::size_t(i)].face;
-    faces_[std::size_t(i)] = f;
-    places_[std::size_t(f)] = i;
-    double* corners = corners_.data() + Index(i) * 3 * D;
+  });
+  faces_.resize(items.size());
+  places_.resize(items.size());
+  corners_.resize(items.size() * 3 * D);
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const std::int32_t f = items[i].row;
+    faces_[i] = f;
+    places_[std::size_t(f)] = static_cast<std::int32_t>(i);
+    double* corners = corners_.data() + i * 3 * D;
     for (int k = 0; k < D; ++k) {
       corners[k] = V(F(f, 0), k);
       corners[D + k] = V(F(f, 1), k) - corners[k];
       corners[2 * D + k] = V(F(f, 2), k) - corners[k];
     }
   }
-  // Children come after their parent: boxes are joined from the back.
-  boxes_.resize(nodes_.size() * 2 * D);
-  for (std::size_t id = nodes_.size(); id-- > 0;) {
-    double* box = boxes_.data() + id * 2 * D;
-    const Node& node = nodes_[id];
-    for (int k = 0; k < D; ++k) {
-      double low = std::numeric_limits<double>::infinity(), high = -low;
-      if (node.right != 0) {
-        const double* first = box + 2 * D;
-        const double* second = boxes_.data() + std::size_t(node.right) * 2 * D;
-        low = std::min(first[k], second[k]);
-        high = std::max(first[D + k], second[D + k]);
-      } else {
-        for (std::int32_t i = node.begin; i < node.end; ++i) {
-          for (int corner = 0; corner < 3; ++corner) {
-            const double x = V(F(faces_[std::size_t(i)], corner), k);
-            low = std::min(low, x);
-            high = std::max(high, x);
-          }
-        }
-      }
-      box[k] = low;
-      box[D + k] = high;
-    }
-  }
 }
 
 template <int D>
 SurfacePoint TriangleTree::search(const double* query, Index hint) const {
-  struct Visit {
-    std::int32_t node;
-    double bound;
-  };
   std::int32_t found = places_[std::size_t(hint)];
   double v, w;
   closest_weights<D>(corners_.data() + Index(found) * 3 * D, query, v, w);
   double best = squared_distance_at<D>(corners_.data() + Index(found) * 3 * D, query, v, w);
-  std::array<Visit, 64> stack;
-  std::size_t depth = 0;
-  stack[depth++] = {0, squared_distance_to_box<D>(query, boxes_.data())};
-  while (depth > 0) {
-    Visit visit = stack[--depth];
-    if (visit.bound > best) continue;
-    const Node* node = &nodes_[std::size_t(visit.node)];
-    while (node->right != 0) {
-      const std::int32_t left = visit.node + 1, right = node->right;
-      const double to_left = squared_distance_to_box<D>(query, boxes_.data() + Index(left) * 2 * D);
-      const double to_right = squared_distance_to_box<D>(query, boxes_.data() + Index(right) * 2 * D);
-      const bool left_first = to_left <= to_right;
-      const Visit far = left_first ? Visit{right, to_right} : Visit{left, to_left};
-      if (far.bound <= best) stack[depth++] = far;
-      visit = left_first ? Visit{left, to_left} : Visit{right, to_right};
-      node = &nodes_[std::size_t(visit.node)];
-    }
-    if (visit.bound > best) continue;
-    for (std::int32_t i = node->begin; i < node->end; ++i) {
+  tree_.search<D>(query, best, [&](std::int32_t begin, std::int32_t end) {
+    for (std::int32_t i = begin; i < end; ++i) {
       const double* triangle = corners_.data() + Index(i) * 3 * D;
       double next_v, next_w;
       closest_weights<D>(triangle, query, next_v, next_w);
@@ -205,7 +127,7 @@ SurfacePoint TriangleTree::search(const double* query, Index hint) const {
         w = next_w;
       }
     }
-  }
+  });
   return {faces_[std::size_t(found)], {std::max(0.0, 1 - v - w), v, w}, best};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <facegeom/box_tree.h>
 #include <facegeom/types.h>
 
 #include <vector>
@@ -34,19 +35,13 @@ class TriangleTree {
   Index dimension() const { return dimension_; }
 
  private:
-  struct Node {
-    std::int32_t begin, end;  //!< triangles of the cell, in tree order
-    std::int32_t right;       //!< second child; the first follows its parent; 0 in a leaf
-  };
-
   template <int D>
   void build(RowsIn V, FacesIn F);
   template <int D>
   SurfacePoint search(const double* query, Index hint) const;
 
   Index dimension_;
-  std::vector<Node> nodes_;
-  std::vector<double> boxes_;         //!< lower then upper corner of each node
+  BoxTree tree_;
   std::vector<double> corners_;       //!< a, b - a, c - a of each triangle, in tree order
   std::vector<std::int32_t> faces_;   //!< row in F of each triangle, in tree order
   std::vector<std::int32_t> places_;  //!< the inverse of faces_

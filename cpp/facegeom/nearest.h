@@ -1,5 +1,6 @@
 #pragma once
 
+#include <facegeom/box_tree.h>
 #include <facegeom/types.h>
 
 #include <vector>
@@ -30,19 +31,13 @@ class PointTree {
   Nearest nearest(RowsIn queries) const;
 
  private:
-  struct Node {
-    std::int32_t begin, end;  //!< points of the cell, in tree order
-    std::int32_t right;       //!< second child; the first follows its parent; 0 in a leaf
-  };
-
   template <int D>
-  void build();
+  void build(RowsIn points);
   template <int D>
   void search(RowsIn queries, Nearest& out) const;
 
   Index dimension_;
-  std::vector<Node> nodes_;
-  std::vector<double> boxes_;         //!< lower then upper corner of each node
+  BoxTree tree_;
   std::vector<double> points_;        //!< in tree order
   std::vector<std::int32_t> places_;  //!< row in the input of each point, in tree order
 };

@@ -78,10 +78,14 @@ def build_face_model(
     identity = identity_components(head, mesh, importance, count=identity_count, samples=samples)
     log.info("%d components keep %.4f of the variance", identity_count, identity.kept)
     components, face = identity.components, topology.face_vertex_count
-    components[:, :face] = smooth_corners(
-        mean[:face], mesh.faces[: topology.face_triangle_count], mesh.mirror[:face], components[:, :face]
-    )
     expression = expression_components(head, mesh, mean, topology.regions)
+    components[:, :face], expression[:, :face] = smooth_corners(
+        mean[:face],
+        mesh.faces[: topology.face_triangle_count],
+        mesh.mirror[:face],
+        components[:, :face],
+        expression[:, :face],
+    )
     uv, uv_faces = build_atlas(topology, mean)
     arrays: dict[str, NDArray[np.generic]] = {
         "mean": mean,

@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 from facegeom.face_model.model import FaceModel, read_face_model
 from facegeom.geometry import rasterize
 from facegeom.training.face_model_atlas import atlas_stretch, coverage
-from facegeom.training.face_model_corners import turned_over
+from facegeom.training.face_model_corners import random_expression, turned_over
 from facegeom.training.face_model_figures import draw_face_model
 from facegeom.training.face_model_source import IctHead, load_ict
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-_EXPRESSIONS = 4  # expressions that take part in a random face
 
 
 def check_face_model(
@@ -67,13 +65,6 @@ def check_face_model(
     return report
 
 
-def random_expression(names: tuple[str, ...], generator: np.random.Generator) -> FloatArray:
-    """Return weights of a random face: four expressions take part, each in [0, 1]."""
-    weights = np.zeros(len(names))
-    weights[generator.choice(len(names), _EXPRESSIONS, replace=False)] = generator.random(_EXPRESSIONS)
-    return weights
-
-
 def surface_distance(P: FloatArray, V: FloatArray, F: IntArray) -> FloatArray:
     """Return the distance, (k,), of points to a surface."""
     square = igl.point_mesh_squared_distance(P, V, F)[0]
@@ -95,7 +86,7 @@ def _held_out(
     there, back, inverted, source_inverted = [], [], 0, 0
     for _ in range(samples):
         identity = generator.standard_normal(len(head.identity))
-        expression = random_expression(head.expression_names, generator)
+        expression = random_expression(len(head.expression_names), generator)
         neutral = head.sample(identity)
         target = head.sample(identity, expression)
         seen = np.einsum("ij,ijk->ik", weight[:count], neutral[carrier[:count]])

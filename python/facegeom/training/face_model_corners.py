@@ -1,8 +1,8 @@
-"""Triangles at the corners of the lids that turn over in random heads, and the least change that stops it.
+"""Triangles at the corners of lids and mouth that turn over in random heads, and the least change that stops it.
 
-There ICT's identity components differ from vertex to vertex by as much as the triangles are wide, and most of what
-turns over in our mesh turns over at the same place in ICT's own. The repair makes the components of the few vertices
-around such triangles vary less from vertex to vertex. Topology, mean, expressions and all other vertices stay.
+There ICT's components differ from vertex to vertex by as much as the triangles are wide, and most of what turns over in
+our mesh turns over at the same place in ICT's own. The repair makes the components, identities and expressions, of the
+few vertices around such triangles vary less from vertex to vertex. Topology, mean and all other vertices stay.
 """
 
 from __future__ import annotations
@@ -26,17 +26,19 @@ BoolArray = NDArray[np.bool_]
 log = logging.getLogger("facegeom")
 
 _CHUNK = 100  # heads at a time
+_EXPRESSIONS = 4  # expressions that take part in a random face
 
 
 @dataclass(frozen=True)
 class CornerOptions:
     """How heads are drawn and how strongly the components are smoothed."""
 
-    heads: int = 2000  # neutral heads drawn to find the triangles, and again in each round
+    heads: int = 4000  # drawn to find the triangles, and again in each round
     rings: int = 2  # of triangles around those that turn over, whose vertices may change
     first_weight: float = 2e-3  # mm^2, of a triangle's squared gradient beside the squared change in mm
     factor: float = 2.0  # by which a triangle's weight grows in each round in which it turns over
     rounds: int = 16  # at most
+    patience: int = 2  # rounds that may pass without a better one: too much smoothing folds what lies around
     seed: int = 7
 
 
@@ -49,6 +51,14 @@ class _Patch:
     context: IntArray  # (c, 3) triangles of places in `vertices`
     judged: IntArray  # (j,) rows of `context`: the triangles with a free corner
     twins: IntArray  # (j,) the mirror image of each judged triangle, its place among them
+
+
+def random_expression(count: int, generator: np.random.Generator) -> FloatArray:
+    """Return the weights (count,) of a random face: four expressions take part, each in [0, 1]."""
+    weights = np.zeros(count)
+    taking_part = min(_EXPRESSIONS, count)
+    weights[generator.choice(count, taking_part, replace=False)] = generator.random(taking_part)
+    return weights
 
 
 def turned_over(V: FloatArray, F: IntArray) -> BoolArray:
@@ -73,9 +83,14 @@ def turned_over(V: FloatArray, F: IntArray) -> BoolArray:
 
 
 def smooth_corners(
-    mean: FloatArray, faces: IntArray, mirror: IntArray, identity: FloatArray, options: CornerOptions = CornerOptions()
-) -> FloatArray:
-    """Return identity components in which no triangle of the heads drawn turns over, or fewer do.
+    mean: FloatArray,
+    faces: IntArray,
+    mirror: IntArray,
+    identity: FloatArray,
+    expression: FloatArray,
+    options: CornerOptions = CornerOptions(),
+) -> tuple[FloatArray, FloatArray]:
+    """Return components with which no triangle of the heads drawn turns over, or fewer do.
 
     Parameters
     ----------
@@ -83,11 +98,12 @@ def smooth_corners(
     faces : (m, 3) int array, the triangles of the face
     mirror : (n,) int array, the vertex at the mirrored place
     identity : (k, n, 3) float array, mm per sigma
+    expression : (e, n, 3) float array, mm at weight 1
     options : CornerOptions
 
     Returns
     -------
-    (k, n, 3) float array
+    (k, n, 3) and (e, n, 3) float arrays
 
     Notes
     -----
@@ -96,33 +112,34 @@ def smooth_corners(
         sum_i |d_i - d0_i|^2 + sum_t w_t |grad_t d|^2
 
     with the gradient over triangle t of the mean. All weights begin at zero. In each round heads are drawn with
-    coefficients from N(0, 1), and the weight of a triangle that turns over in one of them grows, that of its mirror
-    image with it, so that components stay as symmetric as they were.
+    coefficients from N(0, 1) and the expressions of `random_expression`, and the weight of a triangle that turns over
+    in one of them grows, that of its mirror image with it, so that components stay as symmetric as they were.
     """
     generator = np.random.default_rng(options.seed)
-    patch = _find_patch(mean, faces, mirror, identity, generator, options)
-    result = identity.copy()
-    if not len(patch.free):
-        return result
-    place, given = mean[patch.vertices], identity[:, patch.vertices]
-    triangles = patch.context[patch.judged]
-    stiffness = _stiffness(place, triangles)
-    weight = np.zeros(len(triangles))
-    smooth = given
-    for number in range(options.rounds):
-        bad = _count(place, patch.context, smooth, generator, options)[patch.judged]
-        log.info("corners, round %d: %.4f triangles a neutral head turn over", number, bad.sum() / options.heads)
-        if not bad.any():
-            break
-        worse = bad + bad[patch.twins] > 0
-        weight[worse] = np.maximum(options.factor * weight[worse], options.first_weight)
-        smooth = _smoothed(given, triangles, weight[:, None, None] * stiffness, patch.free)
-    result[:, patch.vertices] = smooth
-    return result
+    components, count = np.concatenate([identity, expression]), len(identity)
+    patch = _find_patch(mean, faces, mirror, components, count, generator, options)
+    if len(patch.free):
+        place, given = mean[patch.vertices], components[:, patch.vertices]
+        triangles = patch.context[patch.judged]
+        stiffness = _stiffness(place, triangles)
+        weight = np.zeros(len(triangles))
+        smooth = best = given
+        fewest, since = np.inf, 0
+        for number in range(options.rounds):
+            bad = _count(place, patch.context, smooth, count, generator, options)[patch.judged]
+            log.info("corners, round %d: %.4f triangles a head turn over", number, bad.sum() / options.heads)
+            fewest, best, since = (bad.sum(), smooth, 0) if bad.sum() < fewest else (fewest, best, since + 1)
+            if not bad.any() or since == options.patience:
+                break
+            worse = bad + bad[patch.twins] > 0
+            weight[worse] = np.maximum(options.factor * weight[worse], options.first_weight)
+            smooth = _smoothed(given, triangles, weight[:, None, None] * stiffness, patch.free)
+        components[:, patch.vertices] = best
+    return components[:count], components[count:]
 
 
 def smooth_face_model(path: str | Path, output: str | Path, options: CornerOptions = CornerOptions()) -> Path:
-    """Write a face model whose identity components are smoothed at the corners; all else stays as it is.
+    """Write a face model whose components are smoothed at the corners; all else stays as it is.
 
     Parameters
     ----------
@@ -141,28 +158,38 @@ def smooth_face_model(path: str | Path, output: str | Path, options: CornerOptio
     with np.load(Path(path)) as data:
         arrays = dict(data)
     count = model.face_vertex_count
-    identity = model.identity.astype(np.float64)
-    identity[:, :count] = smooth_corners(
+    identity, expression = model.identity.astype(np.float64), model.expression.astype(np.float64)
+    identity[:, :count], expression[:, :count] = smooth_corners(
         model.mean[:count],
         model.faces[: model.face_triangle_count],
         model.mirror[:count],
         identity[:, :count],
+        expression[:, :count],
         options,
     )
     arrays["identity"] = quantise(identity, float(arrays["identity_step"]))
+    arrays["expression"] = quantise(expression, float(arrays["expression_step"]))
     output = Path(output)
     write_atomically(output, lambda target: np.savez_compressed(target, allow_pickle=False, **arrays))
     return output
 
 
 def _count(
-    mean: FloatArray, faces: IntArray, identity: FloatArray, generator: np.random.Generator, options: CornerOptions
+    mean: FloatArray,
+    faces: IntArray,
+    components: FloatArray,
+    identities: int,
+    generator: np.random.Generator,
+    options: CornerOptions,
 ) -> IntArray:
-    """Return in how many neutral heads each triangle, (m,), turns over."""
+    """Return in how many random heads each triangle, (m,), turns over; the first `identities` components are such."""
     count = np.zeros(len(faces), dtype=np.int64)
+    expressions = len(components) - identities
     for start in range(0, options.heads, _CHUNK):
-        coefficients = generator.standard_normal((min(_CHUNK, options.heads - start), len(identity)))
-        count += turned_over(mean + np.tensordot(coefficients, identity, axes=1), faces).sum(axis=0)
+        number = min(_CHUNK, options.heads - start)
+        faces_drawn = [random_expression(expressions, generator) for _ in range(number)]
+        coefficients = np.column_stack([generator.standard_normal((number, identities)), faces_drawn])
+        count += turned_over(mean + np.tensordot(coefficients, components, axes=1), faces).sum(axis=0)
     return count
 
 
@@ -170,12 +197,13 @@ def _find_patch(
     mean: FloatArray,
     faces: IntArray,
     mirror: IntArray,
-    identity: FloatArray,
+    components: FloatArray,
+    identities: int,
     generator: np.random.Generator,
     options: CornerOptions,
 ) -> _Patch:
     """Return what lies around the triangles that turn over in random heads, the same on both sides."""
-    bad = _count(mean, faces, identity, generator, options) > 0
+    bad = _count(mean, faces, components, identities, generator, options) > 0
     free = np.zeros(len(mean), bool)
     free[faces[bad]] = True
     for _ in range(options.rings):

@@ -12,6 +12,17 @@ def masked_l1(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return ((predicted - target).abs() * mask).sum() / (mask.sum() * predicted.shape[1]).clamp_min(1)
 
 
+def relief_l1(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Return the L1 of depth maps (b, 1, S, S) after removing each face's mean difference over its mask (b, 1, S, S).
+
+    How near the whole face is cannot be told from its picture: that guess must not hide the error of the shape, as it
+    does in a plain L1, whose gradient is the same at every pixel while the face as a whole is too near.
+    """
+    error = (predicted - target) * mask
+    mean = error.sum((2, 3), keepdim=True) / mask.sum((2, 3), keepdim=True).clamp_min(1)
+    return masked_l1(error, mean, mask)
+
+
 def gradient_l1(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Return L1 of the difference of spatial gradients (FaceVision-GAN, equation 1, third term).
 

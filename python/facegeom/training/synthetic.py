@@ -72,7 +72,8 @@ class SyntheticOptions:
     texture_sigma: float = 1.1  # photos of celebrities hold fewer kinds of skin than the world
     pitch_deg: float = 12.0  # standard deviation
     neutral: float = 0.15  # share of faces without expression
-    harmonics: float = 0.4  # share lit by spherical harmonics, the rest by distant lights
+    harmonics: float = 0.4  # share lit by spherical harmonics
+    even_light: float = 0.08  # share lit evenly from everywhere, without shading; the rest by distant lights
     hair: float = 0.75  # share with hair, a cap or a scarf painted on the scalp
     beard: float = 0.25
     hair_volume: float = 0.6  # share whose scalp is raised as hair is
@@ -361,7 +362,12 @@ class SyntheticFaces:
         normals = normals / np.maximum(length, 1e-6)[:, None]
         shiny = rng.uniform(0, 0.25) * GLOSS[part]
         squarings = int(rng.integers(3, 6))  # exponents of 8, 16 and 32
-        if rng.random() < self.options.harmonics:
+        kind = rng.random()
+        if kind < self.options.even_light:
+            shading = np.ones((len(normals), 1), np.float32) * _tints(rng, 1)
+            shiny = 0 * shiny
+            directions, highlight = _directions(rng, 1), np.ones((1, 3), np.float32)
+        elif kind < self.options.even_light + self.options.harmonics:
             shading = _harmonic_light(normals, rng)
             directions = _directions(rng, 1)
             highlight = np.full((1, 3), rng.uniform(0.3, 1.0), np.float32)

@@ -27,7 +27,7 @@ from facegeom.training.loop import (
     sources_of,
     update_average,
 )
-from facegeom.training.losses import adversarial, gradient_l1, masked_l1
+from facegeom.training.losses import adversarial, gradient_l1, masked_l1, relief_l1
 from facegeom.training.samples import MixOptions, SampleStream
 from facegeom.training.validation import Validation
 
@@ -43,7 +43,7 @@ class TrainOptions:
     discriminator_learning_rate: float = 2e-4
     warmup: int = 300  # steps
     l1_weight: float = 1.0  # lambda_1: |error| in 100 mm
-    depth_weight: float = 1.0  # times l1_weight, for the depth alone
+    relief_weight: float = 4.0  # times l1_weight: the depth's L1 again, but for the distance of the whole face
     gradient_weight: float = 2.0  # lambda_g: neighbouring pixels differ little, so the term is small by itself
     mask_weight: float = 0.1
     adversarial_weight: float = 0.002  # pix2pix weighs L1 100 to 1; errors here are a tenth of an image's
@@ -127,10 +127,12 @@ class Trainer(Learner):
             gradient = gradient_l1(maps, truth, everywhere)
             return {"l1": o.l1_weight * 4 * l1, "gradient": o.gradient_weight * 4 * gradient}
         depth = masked_l1(out[:, :1], target[:, :1], mask)
+        relief = relief_l1(out[:, :1], target[:, :1], mask)
         correspondence = masked_l1(out[:, 1:4], target[:, 1:], mask)
         gradient = gradient_l1(out[:, :1], target[:, :1], mask) + gradient_l1(out[:, 1:4], target[:, 1:], mask)
         return {
-            "depth": o.l1_weight * o.depth_weight * depth,
+            "depth": o.l1_weight * depth,
+            "relief": o.l1_weight * o.relief_weight * relief,
             "correspondence": 2 * o.l1_weight * correspondence,
             "gradient": o.gradient_weight * gradient,
             "mask": o.mask_weight * functional.binary_cross_entropy_with_logits(out[:, 4:], mask),
@@ -206,7 +208,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser, defaults, "runs/facevision")
     parser.add_argument("--initial", type=Path, help="weight file to start from")
     parser.add_argument("--l1-weight", type=float, default=defaults.l1_weight)
-    parser.add_argument("--depth-weight", type=float, default=defaults.depth_weight)
+    parser.add_argument("--relief-weight", type=float, default=defaults.relief_weight)
     parser.add_argument("--gradient-weight", type=float, default=defaults.gradient_weight)
     parser.add_argument("--adversarial-weight", type=float, default=defaults.adversarial_weight)
     parser.add_argument("--foreground", choices=("mask", "zero"), default=defaults.foreground)
@@ -223,7 +225,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         learning_rate=args.learning_rate,
         l1_weight=args.l1_weight,
-        depth_weight=args.depth_weight,
+        relief_weight=args.relief_weight,
         gradient_weight=args.gradient_weight,
         adversarial_weight=args.adversarial_weight,
         foreground=args.foreground,

@@ -1,0 +1,124 @@
+#pragma once
+
+#include <facegeom/dimensions.h>
+#include <facegeom/types.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <vector>
+
+namespace facegeom {
+
+//! A k-d tree of boxes around items of any kind: what PointTree and TriangleTree have in common.
+class BoxTree {
+ public:
+  //! What the tree is split by: the middle of an item, up to scale, and its row in the input.
+  template <int D>
+  struct Item {
+    std::array<double, D> middle;
+    std::int32_t row;
+  };
+
+  //! Halve the items at the median of their widest side, down to leaves of up to `leaf_size`.
+  //!
+  //! \param items put into tree order
+  //! \param extend extend(row, low, high) widens the corners of a box so that it holds the item
+  template <int D, class Extend>
+  void build(std::vector<Item<D>>& items, std::int32_t leaf_size, const Extend& extend) {
+    struct Task {
+      std::int32_t begin, end, parent;
+    };
+    nodes_.clear();
+    std::vector<Task> tasks{{0, static_cast<std::int32_t>(items.size()), -1}};
+    while (!tasks.empty()) {
+      const Task task = tasks.back();
+      tasks.pop_back();
+      const auto id = static_cast<std::int32_t>(nodes_.size());
+      if (task.parent >= 0) nodes_[std::size_t(task.parent)].right = id;
+      nodes_.push_back({task.begin, task.end, 0});
+      if (task.end - task.begin <= leaf_size) continue;
+      std::array<double, D> low = items[std::size_t(task.begin)].middle, high = low;
+      for (std::int32_t i = task.begin + 1; i < task.end; ++i) {
+        for (std::size_t k = 0; k < D; ++k) {
+          low[k] = std::min(low[k], items[std::size_t(i)].middle[k]);
+          high[k] = std::max(high[k], items[std::size_t(i)].middle[k]);
+        }
+      }
+      std::size_t widest = 0;
+      for (std::size_t k = 1; k < D; ++k) {
+        if (high[k] - low[k] > high[widest] - low[widest]) widest = k;
+      }
+      if (!(high[widest] > low[widest])) continue;  // all in one place
+      const std::int32_t middle = task.begin + (task.end - task.begin) / 2;
+      std::nth_element(items.begin() + task.begin, items.begin() + middle, items.begin() + task.end,
+                       [widest](const Item<D>& a, const Item<D>& b) {
+                         return a.middle[widest] != b.middle[widest] ? a.middle[widest] < b.middle[widest]
+                                                                     : a.row < b.row;
+                       });
+      tasks.push_back({middle, task.end, id});
+      tasks.push_back({task.begin, middle, -1});
+    }
+    // Children come after their parent: boxes are joined from the back.
+    boxes_.resize(nodes_.size() * 2 * D);
+    for (std::size_t id = nodes_.size(); id-- > 0;) {
+      double* box = boxes_.data() + id * 2 * D;
+      std::fill_n(box, D, std::numeric_limits<double>::infinity());
+      std::fill_n(box + D, D, -std::numeric_limits<double>::infinity());
+      const Node& node = nodes_[id];
+      if (node.right != 0) {
+        for (const std::size_t child : {id + 1, std::size_t(node.right)}) {
+          const double* other = boxes_.data() + child * 2 * D;
+          for (int k = 0; k < D; ++k) box[k] = std::min(box[k], other[k]);
+          for (int k = D; k < 2 * D; ++k) box[k] = std::max(box[k], other[k]);
+        }
+      } else {
+        for (std::int32_t i = node.begin; i < node.end; ++i) extend(items[std::size_t(i)].row, box, box + D);
+      }
+    }
+  }
+
+  //! Visit the leaves near `query`, nearer ones first.
+  //!
+  //! \param best the squared distance beyond which nothing is wanted, read again after each leaf
+  //! \param leaf leaf(begin, end) looks at items in tree order, and may lower `best`
+  //! A cell is left out only when its box is farther than `best` by the arithmetic of
+  //! squared_distance_to_box.
+  template <int D, class Leaf>
+  void search(const double* query, const double& best, const Leaf& leaf) const {
+    struct Visit {
+      std::int32_t node;
+      double bound;
+    };
+    std::array<Visit, 64> stack;
+    std::size_t depth = 0;
+    stack[depth++] = {0, squared_distance_to_box<D>(query, boxes_.data())};
+    while (depth > 0) {
+      Visit visit = stack[--depth];
+      if (visit.bound > best) continue;
+      const Node* node = &nodes_[std::size_t(visit.node)];
+      while (node->right != 0) {
+        const std::int32_t left = visit.node + 1, right = node->right;
+        const double to_left = squared_distance_to_box<D>(query, boxes_.data() + Index(left) * 2 * D);
+        const double to_right = squared_distance_to_box<D>(query, boxes_.data() + Index(right) * 2 * D);
+        const bool left_first = to_left <= to_right;
+        const Visit far = left_first ? Visit{right, to_right} : Visit{left, to_left};
+        if (far.bound <= best) stack[depth++] = far;
+        visit = left_first ? Visit{left, to_left} : Visit{right, to_right};
+        node = &nodes_[std::size_t(visit.node)];
+      }
+      if (visit.bound <= best) leaf(node->begin, node->end);
+    }
+  }
+
+ private:
+  struct Node {
+    std::int32_t begin, end;  //!< items of the cell, in tree order
+    std::int32_t right;       //!< second child; the first follows its parent; 0 in a leaf
+  };
+
+  std::vector<Node> nodes_;
+  std::vector<double> boxes_;  //!< lower then upper corner of each node
+};
+
+}  // namespace facegeom
