@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import trimesh
 
 
 def tube(around, across):
@@ -37,7 +38,8 @@ def bumpy_knot(around=360, across=32):
 
 def two_lobed_blob(level=5):
     """An icosphere drawn out into two lobes of different size, with dents that tell one place from another."""
-    V, F = icosphere(level)
+    sphere = trimesh.creation.icosphere(level)
+    V, F = np.asarray(sphere.vertices), np.asarray(sphere.faces)
     x, y, z = V.T
     radius = (
         1
@@ -48,23 +50,6 @@ def two_lobed_blob(level=5):
     )
     V = 40 * V * radius[:, None] * [1, 0.8, 1]
     return V, outward(V, F)
-
-
-def icosphere(level):
-    t = (1 + 5**0.5) / 2
-    V = np.array([[s * 1, u * t, 0] for u in (1, -1) for s in (-1, 1)])
-    V = np.concatenate([V, np.roll(V, 1, axis=1), np.roll(V, 2, axis=1)])
-    near = np.linalg.norm(V[:, None] - V, axis=2) < 2.1
-    F = [[a, b, c] for a in range(12) for b in range(a) for c in range(b) if near[a, b] and near[b, c] and near[c, a]]
-    F = np.array([f if np.linalg.det(V[f]) > 0 else f[::-1] for f in F])
-    for _ in range(level):
-        edges = np.sort(F[:, [[1, 2], [2, 0], [0, 1]]].reshape(-1, 2), axis=1)
-        unique, inverse = np.unique(edges, axis=0, return_inverse=True)
-        m0, m1, m2 = (inverse.reshape(-1, 3) + len(V)).T
-        V = np.concatenate([V, V[unique].mean(axis=1)])
-        a, b, c = F.T
-        F = np.stack([[a, m2, m1], [b, m0, m2], [c, m1, m0], [m0, m1, m2]]).transpose(2, 0, 1).reshape(-1, 3)
-    return V / np.linalg.norm(V, axis=1, keepdims=True), F
 
 
 def outward(V, F):

@@ -11,8 +11,8 @@ from facegeom.training.losses import (
     depth_normals,
     gradient_l1,
     masked_l1,
-    relief_l1,
     normal_l1,
+    relief_l1,
 )
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -24,7 +24,12 @@ from facegeom.errors import FacegeomError
 from facegeom.files import write_atomically
 from facegeom.training.data import Sources
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 log = logging.getLogger("facegeom")
+
+Options = TypeVar("Options", bound="DataclassInstance")
 
 CHECKPOINT = "checkpoint.pt"
 SAVE_SECONDS = 300.0  # between checkpoints inside an epoch
@@ -246,6 +251,12 @@ def add_run_arguments(parser: argparse.ArgumentParser, defaults: Any, out: str) 
     for name in ("size", "batch", "images", "seed"):
         parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
+
+
+def options_of(args: argparse.Namespace, kind: type[Options], **others: Any) -> Options:
+    """Return a dataclass of options whose fields are the arguments of the same name, and `others`."""
+    named = {field.name: getattr(args, field.name) for field in dataclasses.fields(kind) if hasattr(args, field.name)}
+    return kind(**(named | others))
 
 
 def place_of(args: argparse.Namespace) -> Place:

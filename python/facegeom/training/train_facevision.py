@@ -22,6 +22,7 @@ from facegeom.training.loop import (
     add_run_arguments,
     as_photo,
     learning_factor,
+    options_of,
     place_of,
     run_training,
     sources_of,
@@ -218,19 +219,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train and print the last validation as JSON."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    options = TrainOptions(
-        size=args.size,
-        batch=args.batch,
-        images=args.images,
-        seed=args.seed,
-        learning_rate=args.learning_rate,
-        l1_weight=args.l1_weight,
-        relief_weight=args.relief_weight,
-        gradient_weight=args.gradient_weight,
-        adversarial_weight=args.adversarial_weight,
-        foreground=args.foreground,
-        synthetic=args.synthetic,
-    )
+    options = options_of(args, TrainOptions)
     measured = train(options, sources_of(args), place_of(args), initial=args.initial)
     print(json.dumps(measured))
     return 0

@@ -23,6 +23,7 @@ from facegeom.training.loop import (
     add_run_arguments,
     as_photo,
     learning_factor,
+    options_of,
     place_of,
     run_training,
     sources_of,
@@ -191,17 +192,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train and print the last validation as JSON."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    options = Pix2VertexOptions(
-        network=args.network,
-        size=args.size,
-        width=args.width,
-        batch=args.batch,
-        images=args.images,
-        seed=args.seed,
-        learning_rate=args.learning_rate,
+    options = options_of(
+        args,
+        Pix2VertexOptions,
         normal_weight=Pix2VertexOptions.normal_weight if args.normals else 0.0,
-        synthetic=args.synthetic,
-        translator=args.translator,
         mix=SYNTHETIC_ONLY if args.synthetic_only else MixOptions(),
     )
     measured = train(options, sources_of(args), place_of(args), initial=args.initial)

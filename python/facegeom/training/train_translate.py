@@ -32,6 +32,7 @@ from facegeom.training.loop import (
     add_run_arguments,
     as_photo,
     learning_factor,
+    options_of,
     place_of,
     run_training,
     sources_of,
@@ -260,13 +261,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, measure and print the report as JSON."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    options = TranslateOptions(
-        network=args.network,
-        size=args.size,
-        batch=args.batch,
-        images=args.images,
-        seed=args.seed,
-        learning_rate=args.learning_rate,
+    options = options_of(
+        args,
+        TranslateOptions,
         geometry_weight=args.geometry_weight if args.geometry else 0.0,
         mix=dataclasses.replace(UPRIGHT, max_yaw_deg=args.max_yaw),
     )
