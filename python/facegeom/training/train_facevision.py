@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import logging
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from facegeom.training.loop import (
     update_average,
 )
 from facegeom.training.losses import adversarial, gradient_l1, masked_l1, relief_l1
+from facegeom.training.parallel import in_processes
 from facegeom.training.samples import MixOptions, SampleStream
 from facegeom.training.validation import Validation
 
@@ -100,7 +102,7 @@ class Trainer(Learner):
             out = self.generator(photo)
         out = out.float()
         terms = self._map_terms(out, target, mask)
-        loss = sum(terms.values())
+        loss = torch.stack(list(terms.values())).sum()
         scores: dict[str, float] = {}
         play = o.adversarial_weight > 0 and self.step % o.adversarial_every == 0
         if play:
@@ -108,7 +110,7 @@ class Trainer(Learner):
             terms["adversarial"] = self._fool(photo, fake)
             loss = loss + o.adversarial_weight * o.adversarial_every * terms["adversarial"]
         self.generator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[union-attr]
+        self.backward(loss, self.generator)
         norm = nn.utils.clip_grad_norm_(self.generator.parameters(), 5.0)
         self.generator_optimizer.step()
         if play:
@@ -167,7 +169,7 @@ class Trainer(Learner):
             scores[f"{task}_real"] = float((on_real > 0).float().mean())
             scores[f"{task}_fake"] = float((on_fake < 0).float().mean())
         self.discriminator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self.backward(loss, self.discriminators)
         self.discriminator_optimizer.step()
         return scores | {"discriminator": float(loss.detach())}
 
@@ -220,6 +222,8 @@ def run(args: argparse.Namespace) -> int:
     """Train and print the last validation as JSON."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = options_of(args, TrainOptions)
-    measured = train(options, sources_of(args), place_of(args), initial=args.initial)
+    place = place_of(args)
+    work = functools.partial(train, options, sources_of(args), place, initial=args.initial)
+    measured = in_processes(work, place.processes)
     print(json.dumps(measured))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import logging
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ from facegeom.training.loop import (
     update_average,
 )
 from facegeom.training.losses import masked_l1, normal_l1
+from facegeom.training.parallel import in_processes
 from facegeom.training.samples import MixOptions, SampleStream
 from facegeom.training.validation import Validation
 
@@ -120,7 +122,7 @@ class Trainer(Learner):
         for name, maps in out.items():
             terms |= self._terms(name, maps.float(), target, mask, position, spacing)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
+        self.backward(torch.stack(list(terms.values())).sum(), self.networks)
         norms = {
             f"{name}_gradient_norm": nn.utils.clip_grad_norm_(network.parameters(), o.clip)
             for name, network in self.networks.networks.items()
@@ -198,6 +200,8 @@ def run(args: argparse.Namespace) -> int:
         normal_weight=Pix2VertexOptions.normal_weight if args.normals else 0.0,
         mix=SYNTHETIC_ONLY if args.synthetic_only else MixOptions(),
     )
-    measured = train(options, sources_of(args), place_of(args), initial=args.initial)
+    place = place_of(args)
+    work = functools.partial(train, options, sources_of(args), place, initial=args.initial)
+    measured = in_processes(work, place.processes)
     print(json.dumps(measured))
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import logging
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ from facegeom.training.loop import (
     update_average,
 )
 from facegeom.training.losses import adversarial, masked_l1
+from facegeom.training.parallel import in_processes, rank
 from facegeom.training.samples import FaceSamples, MixOptions, NumberedStream, image_tensor
 from facegeom.training.translation_check import (
     CLASSIFIED,
@@ -134,7 +136,7 @@ class Trainer(Learner):
                     before = self.predict(image)
                 terms["geometry"] = o.geometry_weight * geometric_loss(before, self.predict(fake))
         self.generator_optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
+        self.backward(torch.stack(list(terms.values())).sum(), self.generator)
         norm = nn.utils.clip_grad_norm_(self.generator.parameters(), 5.0)
         self.generator_optimizer.step()
         scores = self._judge(real, fake.detach())
@@ -149,7 +151,7 @@ class Trainer(Learner):
             on_real, on_fake = self.discriminator(torch.cat([real, fake])).float().chunk(2)
         loss = (adversarial(on_real, True) + adversarial(on_fake, False)) / 2
         self.discriminator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self.backward(loss, self.discriminator)
         self.discriminator_optimizer.step()
         return {
             "discriminator": float(loss.detach()),
@@ -198,7 +200,7 @@ def train(
     """Train until `options.images` are seen or the minutes are over, then measure; resume if a checkpoint is there.
 
     Writes to `place.out` what `run_training` does, the averaged generator as translator.safetensors, and in the end
-    report.json and sheet.png. Returns the report.
+    report.json and sheet.png. Returns the report, in all processes but the first nothing.
     """
     measured = _check.count(measured, "--measure", 1)
     place.out.mkdir(parents=True, exist_ok=True)
@@ -213,6 +215,8 @@ def train(
         return PairStream(data.training, options.size, options.seed, start, end)
 
     run_training(trainer, options, stream, Examination(trainer, data.training), place)
+    if rank() > 0:
+        return {}
     return report(trainer, data, place.out, measured, classifier or ClassifierOptions())
 
 
@@ -267,12 +271,9 @@ def run(args: argparse.Namespace) -> int:
         geometry_weight=args.geometry_weight if args.geometry else 0.0,
         mix=dataclasses.replace(UPRIGHT, max_yaw_deg=args.max_yaw),
     )
-    figures = train(
-        options,
-        sources_of(args),
-        place_of(args),
-        measured=args.measure,
-        classifier=ClassifierOptions(samples=args.classify),
-    )
+    place = place_of(args)
+    classifier = ClassifierOptions(samples=args.classify)
+    work = functools.partial(train, options, sources_of(args), place, measured=args.measure, classifier=classifier)
+    figures = in_processes(work, place.processes)
     print(json.dumps(figures))
     return 0
