@@ -23,7 +23,6 @@ from torch.utils.data import DataLoader, Dataset
 from facegeom.errors import FacegeomError
 from facegeom.files import write_atomically
 from facegeom.training.data import Sources
-from facegeom.training.parallel import BatchShare, agreed, average_gradients, rank
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -54,11 +53,6 @@ class Learner:
     def __init__(self, options: Any, device: torch.device) -> None:
         torch.manual_seed(options.seed)
         self.options, self.device, self.step = options, device, 0
-
-    def backward(self, loss: Tensor, network: nn.Module) -> None:
-        """Give the network's parameters the gradients of a loss, averaged over the processes that train together."""
-        loss.backward()
-        average_gradients(network.parameters())
 
     def state(self) -> dict[str, Any]:
         """Return everything needed to go on exactly."""
@@ -126,7 +120,6 @@ class Place:
     device: str = "cpu"
     minutes: float = 110.0  # the call ends after these; the next goes on
     workers: int = 2  # processes that make samples
-    processes: int = 1  # that train together
 
 
 def run_training(
@@ -150,8 +143,7 @@ def run_training(
     Returns
     -------
     dict
-        The last figures of the examination; empty when there was nothing left to do, and in all processes but the
-        first.
+        The last figures of the examination; empty when there was nothing left to do.
 
     Raises
     ------
@@ -162,81 +154,62 @@ def run_training(
     -----
     Writes to `place.out`: checkpoint.pt, the weights, steps.jsonl, TensorBoard's files and a preview sheet an epoch.
     """
+    from torch.utils.tensorboard import SummaryWriter
+
+    out = place.out
+    checkpoint = out / CHECKPOINT
     deadline = time.monotonic() + 60 * place.minutes
-    start, end = learner.step * options.batch, options.images // options.batch * options.batch
-    share = BatchShare(end - start, options.batch)
+    last_save = time.monotonic()
+    total = options.images // options.batch
+    epoch_steps = max(1, options.epoch_images // options.batch)
     loader = DataLoader(
-        stream(start, end),
-        share.size,
-        sampler=share,
+        stream(learner.step * options.batch, total * options.batch),
+        options.batch,
         num_workers=place.workers,
         prefetch_factor=4 if place.workers else None,
         worker_init_fn=_quiet_worker,
     )
-    records = _Records(learner, options, examination, place.out) if rank() == 0 else None
-    for batch in loader:
-        terms = learner.train_step(*batch)
-        if not math.isfinite(sum(terms.values())):
-            raise FacegeomError(f"the loss is not finite at step {learner.step}; resume from {place.out / CHECKPOINT}")
-        if records:
-            records.note(terms)
-        if agreed(time.monotonic() > deadline):
-            break
-    return records.close() if records else {}
+    measured: dict[str, float] = {}
+    board = SummaryWriter(str(out / "tensorboard"))
+    with open(out / "steps.jsonl", "a") as lines:
 
+        def examine() -> None:
+            nonlocal measured
+            measured = examination.measure()
+            images = learner.step * options.batch
+            lines.write(json.dumps({"step": learner.step, "images": images, **measured}) + "\n")
+            lines.flush()
+            for name, value in measured.items():
+                board.add_scalar(f"validation/{name}", value, learner.step)
+            sheet = cv2.cvtColor(examination.sheet(), cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(out / f"preview_{images // 1000:05d}k.png"), sheet)
+            log.info("%d images: %s", images, measured)
+            save()
 
-class _Records:
-    """What the first process writes to the folder of a run."""
+        def save() -> None:
+            write_atomically(checkpoint, lambda path: torch.save(learner.state(), path))
+            learner.save_weights(out)
 
-    def __init__(self, learner: Learner, options: RunOptions, examination: Examination, out: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.learner, self.options, self.examination, self.out = learner, options, examination, out
-        self.epoch_steps = max(1, options.epoch_images // options.batch)
-        self.board = SummaryWriter(str(out / "tensorboard"))
-        self.measured: dict[str, float] = {}
-        self.examined = learner.step
-        self.last_save = time.monotonic()
-
-    def note(self, terms: dict[str, float]) -> None:
-        """Write a step's terms; examine or save when it is time to."""
-        step = self.learner.step
-        self._write({"step": step, "time": round(time.time(), 2), **terms})
-        if step % BOARD_STEPS == 0:
-            for name, value in terms.items():
-                self.board.add_scalar(f"training/{name}", value, step)
-        if step % self.epoch_steps == 0:
-            self._examine()
-        elif time.monotonic() - self.last_save > SAVE_SECONDS:
-            self._save()
-
-    def close(self) -> dict[str, float]:
-        """Examine what has been learned since the last time, and return the last figures."""
-        if self.learner.step > self.examined:
-            self._examine()
-        self.board.close()
-        return self.measured
-
-    def _write(self, row: dict[str, float]) -> None:
-        with open(self.out / "steps.jsonl", "a") as lines:
-            lines.write(json.dumps(row) + "\n")
-
-    def _examine(self) -> None:
-        step = self.learner.step
-        images = step * self.options.batch
-        self.measured, self.examined = self.examination.measure(), step
-        self._write({"step": step, "images": images, **self.measured})
-        for name, value in self.measured.items():
-            self.board.add_scalar(f"validation/{name}", value, step)
-        sheet = cv2.cvtColor(self.examination.sheet(), cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(self.out / f"preview_{images // 1000:05d}k.png"), sheet)
-        log.info("%d images: %s", images, self.measured)
-        self._save()
-
-    def _save(self) -> None:
-        write_atomically(self.out / CHECKPOINT, lambda path: torch.save(self.learner.state(), path))
-        self.learner.save_weights(self.out)
-        self.last_save = time.monotonic()
+        for batch in loader:
+            terms = learner.train_step(*batch)
+            lines.write(json.dumps({"step": learner.step, "time": round(time.time(), 2), **terms}) + "\n")
+            if learner.step % BOARD_STEPS == 0:
+                for name, value in terms.items():
+                    board.add_scalar(f"training/{name}", value, learner.step)
+            if not math.isfinite(sum(terms.values())):
+                raise FacegeomError(f"the loss is not finite at step {learner.step}; resume from {checkpoint}")
+            if learner.step % epoch_steps == 0:
+                examine()
+                last_save = time.monotonic()
+            elif time.monotonic() - last_save > SAVE_SECONDS:
+                save()
+                last_save = time.monotonic()
+            if time.monotonic() > deadline:
+                break
+        if learner.step % epoch_steps:
+            examine()
+    board.close()
+    return measured
 
 
 def learning_factor(step: int, options: RunOptions, warmup: int) -> float:
@@ -274,10 +247,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, defaults: Any, out: str) 
     parser.add_argument("--texture-model", type=Path, help="file of `facegeom prepare texture-model`")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--minutes", type=float, default=110)
-    parser.add_argument("--workers", type=int, default=2, help="of each process, to make samples (%(default)s)")
-    parser.add_argument(
-        "--processes", type=int, default=1, help="that share every batch; on a CPU one a core is fastest (%(default)s)"
-    )
+    parser.add_argument("--workers", type=int, default=2)
     for name in ("size", "batch", "images", "seed"):
         parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
@@ -291,7 +261,7 @@ def options_of(args: argparse.Namespace, kind: type[Options], **others: Any) -> 
 
 def place_of(args: argparse.Namespace) -> Place:
     """Return the place that the arguments of `add_run_arguments` name."""
-    return Place(Path(args.out), args.device, args.minutes, args.workers, args.processes)
+    return Place(Path(args.out), args.device, args.minutes, args.workers)
 
 
 def sources_of(args: argparse.Namespace) -> Sources:

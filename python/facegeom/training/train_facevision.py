@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import logging
 from dataclasses import dataclass, field
@@ -30,7 +29,6 @@ from facegeom.training.loop import (
     update_average,
 )
 from facegeom.training.losses import adversarial, gradient_l1, masked_l1, relief_l1
-from facegeom.training.parallel import in_processes
 from facegeom.training.samples import MixOptions, SampleStream
 from facegeom.training.validation import Validation
 
@@ -102,7 +100,7 @@ class Trainer(Learner):
             out = self.generator(photo)
         out = out.float()
         terms = self._map_terms(out, target, mask)
-        loss = torch.stack(list(terms.values())).sum()
+        loss = sum(terms.values())
         scores: dict[str, float] = {}
         play = o.adversarial_weight > 0 and self.step % o.adversarial_every == 0
         if play:
@@ -110,7 +108,7 @@ class Trainer(Learner):
             terms["adversarial"] = self._fool(photo, fake)
             loss = loss + o.adversarial_weight * o.adversarial_every * terms["adversarial"]
         self.generator_optimizer.zero_grad(set_to_none=True)
-        self.backward(loss, self.generator)
+        loss.backward()  # type: ignore[union-attr]
         norm = nn.utils.clip_grad_norm_(self.generator.parameters(), 5.0)
         self.generator_optimizer.step()
         if play:
@@ -169,7 +167,7 @@ class Trainer(Learner):
             scores[f"{task}_real"] = float((on_real > 0).float().mean())
             scores[f"{task}_fake"] = float((on_fake < 0).float().mean())
         self.discriminator_optimizer.zero_grad(set_to_none=True)
-        self.backward(loss, self.discriminators)
+        loss.backward()
         self.discriminator_optimizer.step()
         return scores | {"discriminator": float(loss.detach())}
 
@@ -222,8 +220,6 @@ def run(args: argparse.Namespace) -> int:
     """Train and print the last validation as JSON."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = options_of(args, TrainOptions)
-    place = place_of(args)
-    work = functools.partial(train, options, sources_of(args), place, initial=args.initial)
-    measured = in_processes(work, place.processes)
+    measured = train(options, sources_of(args), place_of(args), initial=args.initial)
     print(json.dumps(measured))
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import logging
 from dataclasses import dataclass, field, replace
@@ -31,7 +30,6 @@ from facegeom.training.loop import (
     update_average,
 )
 from facegeom.training.losses import masked_l1, normal_l1
-from facegeom.training.parallel import in_processes
 from facegeom.training.samples import MixOptions, SampleStream
 from facegeom.training.validation import Validation
 
@@ -122,7 +120,7 @@ class Trainer(Learner):
         for name, maps in out.items():
             terms |= self._terms(name, maps.float(), target, mask, position, spacing)
         self.optimizer.zero_grad(set_to_none=True)
-        self.backward(torch.stack(list(terms.values())).sum(), self.networks)
+        torch.stack(list(terms.values())).sum().backward()
         norms = {
             f"{name}_gradient_norm": nn.utils.clip_grad_norm_(network.parameters(), o.clip)
             for name, network in self.networks.networks.items()
@@ -200,8 +198,6 @@ def run(args: argparse.Namespace) -> int:
         normal_weight=Pix2VertexOptions.normal_weight if args.normals else 0.0,
         mix=SYNTHETIC_ONLY if args.synthetic_only else MixOptions(),
     )
-    place = place_of(args)
-    work = functools.partial(train, options, sources_of(args), place, initial=args.initial)
-    measured = in_processes(work, place.processes)
+    measured = train(options, sources_of(args), place_of(args), initial=args.initial)
     print(json.dumps(measured))
     return 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import json
 import logging
 from dataclasses import dataclass, field
@@ -40,7 +39,6 @@ from facegeom.training.loop import (
     update_average,
 )
 from facegeom.training.losses import adversarial, masked_l1
-from facegeom.training.parallel import in_processes, rank
 from facegeom.training.samples import FaceSamples, MixOptions, NumberedStream, image_tensor
 from facegeom.training.translation_check import (
     CLASSIFIED,
@@ -136,7 +134,7 @@ class Trainer(Learner):
                     before = self.predict(image)
                 terms["geometry"] = o.geometry_weight * geometric_loss(before, self.predict(fake))
         self.generator_optimizer.zero_grad(set_to_none=True)
-        self.backward(torch.stack(list(terms.values())).sum(), self.generator)
+        torch.stack(list(terms.values())).sum().backward()
         norm = nn.utils.clip_grad_norm_(self.generator.parameters(), 5.0)
         self.generator_optimizer.step()
         scores = self._judge(real, fake.detach())
@@ -151,7 +149,7 @@ class Trainer(Learner):
             on_real, on_fake = self.discriminator(torch.cat([real, fake])).float().chunk(2)
         loss = (adversarial(on_real, True) + adversarial(on_fake, False)) / 2
         self.discriminator_optimizer.zero_grad(set_to_none=True)
-        self.backward(loss, self.discriminator)
+        loss.backward()
         self.discriminator_optimizer.step()
         return {
             "discriminator": float(loss.detach()),
@@ -200,7 +198,7 @@ def train(
     """Train until `options.images` are seen or the minutes are over, then measure; resume if a checkpoint is there.
 
     Writes to `place.out` what `run_training` does, the averaged generator as translator.safetensors, and in the end
-    report.json and sheet.png. Returns the report, in all processes but the first nothing.
+    report.json and sheet.png. Returns the report.
     """
     measured = _check.count(measured, "--measure", 1)
     place.out.mkdir(parents=True, exist_ok=True)
@@ -215,8 +213,6 @@ def train(
         return PairStream(data.training, options.size, options.seed, start, end)
 
     run_training(trainer, options, stream, Examination(trainer, data.training), place)
-    if rank() > 0:
-        return {}
     return report(trainer, data, place.out, measured, classifier or ClassifierOptions())
 
 
@@ -271,9 +267,12 @@ def run(args: argparse.Namespace) -> int:
         geometry_weight=args.geometry_weight if args.geometry else 0.0,
         mix=dataclasses.replace(UPRIGHT, max_yaw_deg=args.max_yaw),
     )
-    place = place_of(args)
-    classifier = ClassifierOptions(samples=args.classify)
-    work = functools.partial(train, options, sources_of(args), place, measured=args.measure, classifier=classifier)
-    figures = in_processes(work, place.processes)
+    figures = train(
+        options,
+        sources_of(args),
+        place_of(args),
+        measured=args.measure,
+        classifier=ClassifierOptions(samples=args.classify),
+    )
     print(json.dumps(figures))
     return 0
