@@ -245,8 +245,9 @@ def plausibility(
     -----
     The network has seen crops without a face, and still finds something like one in some pictures. What gives these
     away is that it is less sure of it, and that pixel grid, correspondence and depth do not agree on one
-    weak-perspective camera. The thresholds among the options were chosen on 150 validation photos of LFW, two thirds of
-    them turned, and 250 pictures without a face that no benchmark uses.
+    weak-perspective camera. The thresholds of the scores were chosen on 150 validation photos of LFW, two thirds of
+    them turned, and 250 pictures without a face that no benchmark uses, with an earlier network than the shipped one;
+    what goes into the score, with one before that.
     """
     return _judged(probability, mask, _rigid_view(depth, correspondence, mask)[1], options)
 

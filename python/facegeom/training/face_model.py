@@ -2,7 +2,7 @@
 
 ICT FaceKit Light (MIT) is remeshed into a topology of our own (`face_model_topology`), its
 identity space is sampled and analysed on that topology, its expressions are carried over
-(`face_model_statistics`), the identities' corners that would turn over are smoothed
+(`face_model_statistics`), corners that would turn over are smoothed in both
 (`face_model_corners`), and everything is unwrapped (`face_model_atlas`) and packed into one
 `.npz` file that `facegeom.load_face_model` reads.
 """

@@ -78,7 +78,7 @@ def _held_out(
     generator = np.random.default_rng(seed)
     count, triangles = model.face_vertex_count, model.faces[: model.face_triangle_count]
     # The identity is fitted to the neutral head and the expression's weights are the sample's own:
-    # the expression components are ICT's, so there is nothing to fit in them.
+    # the expression components are ICT's but at the corners, so there is nothing to fit in them.
     basis = model.identity[:, :count].reshape(len(model.identity), -1).T.astype(np.float64)
     solve = np.linalg.pinv(basis)
     skin = head.part_faces("face", "head_and_neck")

@@ -365,7 +365,7 @@ class SyntheticFaces:
         kind = rng.random()
         if kind < self.options.even_light:
             shading = np.ones((len(normals), 1), np.float32) * _tints(rng, 1)
-            shiny = 0 * shiny
+            shiny = np.zeros_like(shiny)
             directions, highlight = _directions(rng, 1), np.ones((1, 3), np.float32)
         elif kind < self.options.even_light + self.options.harmonics:
             shading = _harmonic_light(normals, rng)

@@ -44,7 +44,7 @@ class TrainOptions:
     discriminator_learning_rate: float = 2e-4
     warmup: int = 300  # steps
     l1_weight: float = 1.0  # lambda_1: |error| in 100 mm
-    relief_weight: float = 4.0  # times l1_weight: the depth's L1 again, but for the distance of the whole face
+    relief_weight: float = 4.0  # times l1_weight: the depth's L1 but for the face's distance; not with "zero"
     gradient_weight: float = 2.0  # lambda_g: neighbouring pixels differ little, so the term is small by itself
     mask_weight: float = 0.1
     adversarial_weight: float = 0.002  # pix2pix weighs L1 100 to 1; errors here are a tenth of an image's
