@@ -19,6 +19,7 @@ MESH_OPERATORS = {
     "heat_smooth": lambda V, F: g.heat_smooth(V, F, np.zeros(3), 1.0),
     "MeshSolver": lambda V, F: g.MeshSolver(V, F, 1.0),
     "detail_displacement": lambda V, F: g.detail_displacement(V, F, np.zeros(3)),
+    "subdivide": lambda V, F: g.subdivide(V, F),
 }
 BAD_MESHES = [
     (V[:, :2], F, ValueError, r"V must have shape \(any, 3\), got \(3, 2\)"),
@@ -106,12 +107,28 @@ ROWS += [
     ("detail_displacement", lambda: g.detail_displacement(V, F, NAN[:, 0]), (), ValueError, "intensity must be finite"),
     (
         "detail_displacement",
-        lambda: g.detail_displacement(V, F, np.zeros(3), low_pass="heat"),
+        lambda: g.detail_displacement(V, F, np.zeros(3), low_pass="gauss"),
         (),
         ValueError,
-        "low_pass must be one of image, got 'heat'",
+        "low_pass must be one of heat, image, got 'gauss'",
     ),
     ("detail_displacement", lambda: g.detail_displacement(V, F, np.zeros(3), gain=-1), (), ValueError, "gain must be"),
+    (
+        "detail_displacement",
+        lambda: g.detail_displacement(V, F, np.zeros(3), time_mm2=-1),
+        (),
+        ValueError,
+        "time_mm2 must be",
+    ),
+    (
+        "detail_displacement",
+        lambda: g.detail_displacement(V, F, np.zeros(3), attenuate=1),
+        (),
+        TypeError,
+        "attenuate must be True",
+    ),
+    ("subdivide", lambda: g.subdivide(V, F, "butterfly"), (), ValueError, "scheme must be"),
+    ("subdivide", lambda: g.subdivide(V, [[0, 1, 1]]), (), ValueError, "triangle 0 names a vertex twice"),
     (
         "detail_displacement",
         lambda: g.detail_displacement(V, F, np.zeros(3), max_step=-1),

@@ -6,4 +6,13 @@ void bind_displacement(py::module_& m) {
   m.def("displace_along_normals", &facegeom::displace_along_normals, py::arg("V"), py::arg("F"),
         py::arg("signal"), py::arg("weight"), py::arg("gain"), py::arg("max_step"), ReleaseGil(),
         "Move vertices along their normals by the one-ring mean of a signal; returns (n, 3).");
+  m.def(
+      "displace_by_shading",
+      [](facegeom::PointsIn V, facegeom::FacesIn F, facegeom::VectorIn intensity, facegeom::VectorIn weight,
+         double time, double gain, double max_step, bool attenuate) {
+        return facegeom::displace_by_shading(V, F, intensity, weight, {time, gain, max_step, attenuate});
+      },
+      py::arg("V"), py::arg("F"), py::arg("intensity"), py::arg("weight"), py::arg("time"), py::arg("gain"),
+      py::arg("max_step"), py::arg("attenuate"), ReleaseGil(),
+      "Move vertices along their normals by the detail of their intensity; returns (n, 3).");
 }

@@ -13,6 +13,7 @@ void bind_normals(py::module_& m);
 void bind_raster(py::module_& m);
 void bind_registration(py::module_& m);
 void bind_smoothing(py::module_& m);
+void bind_subdivision(py::module_& m);
 
 PYBIND11_MODULE(_core, m) {
   m.doc() = "facegeom's native core; use facegeom.geometry, which checks its input.";
@@ -36,4 +37,5 @@ PYBIND11_MODULE(_core, m) {
   bind_raster(m);
   bind_registration(m);
   bind_smoothing(m);
+  bind_subdivision(m);
 }

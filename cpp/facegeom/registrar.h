@@ -1,5 +1,6 @@
 #pragma once
 
+#include <facegeom/border.h>
 #include <facegeom/closest_point.h>
 #include <facegeom/nearest.h>
 #include <facegeom/normals.h>
@@ -15,8 +16,6 @@ constexpr int kMostSolverIterations = 2000;
 //! A fold is an edge that has turned by more than this since rest.
 constexpr double kFold = 1.75;
 
-//! Vertices whose triangles do not close around them.
-std::vector<char> border_vertices(FacesIn F, Index n);
 //! Whether a surface point lies on the border: what lies beyond projects there.
 bool on_border(const SurfacePoint& point, FacesIn F, const std::vector<char>& border);
 //! Of the values, which are put in another order; 0 for none.

@@ -15,6 +15,8 @@ using Points2 = Eigen::Matrix<double, Eigen::Dynamic, 2, Eigen::RowMajor>;
 using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 //! Triangles, counter-clockwise seen from outside: (m, 3).
 using Faces = Eigen::Matrix<Index, Eigen::Dynamic, 3, Eigen::RowMajor>;
+//! Pairs of vertices: (e, 2).
+using Edges = Eigen::Matrix<Index, Eigen::Dynamic, 2, Eigen::RowMajor>;
 using Indices = Eigen::Matrix<Index, Eigen::Dynamic, 1>;
 using Vector = Eigen::VectorXd;
 using Sparse = Eigen::SparseMatrix<double, Eigen::RowMajor, Index>;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Matching', 'MeshSolver', 'PointTree', 'Registration', 'RegistrationOptions', 'RegistrationStep', 'StartAlignment', 'closest_points', 'connected_components', 'cotangent_laplacian', 'delaunay', 'depth_to_mesh', 'displace_along_normals', 'face_normals', 'heat_smooth', 'laplacian_smooth', 'maps_to_mesh', 'mass_matrix', 'mean_curvature_normals', 'multiply', 'rasterize', 'register_affine', 'register_nonrigid', 'remove_spikes', 'uniform_laplacian', 'vertex_normals']
+__all__: list[str] = ['Matching', 'MeshSolver', 'PointTree', 'Registration', 'RegistrationOptions', 'RegistrationStep', 'StartAlignment', 'SubdivisionScheme', 'closest_points', 'connected_components', 'cotangent_laplacian', 'delaunay', 'depth_to_mesh', 'displace_along_normals', 'displace_by_shading', 'face_normals', 'heat_smooth', 'laplacian_smooth', 'maps_to_mesh', 'mass_matrix', 'mean_curvature_normals', 'multiply', 'rasterize', 'register_affine', 'register_nonrigid', 'remove_spikes', 'subdivide', 'uniform_laplacian', 'vertex_normals']
 class PointTree:
     """
     k-d tree for exact nearest neighbours.
@@ -292,6 +292,53 @@ class MeshSolver:
         """
         Diffuse values (n, k).
         """
+class SubdivisionScheme:
+    """
+    How subdivide places vertices.
+    
+    Members:
+    
+      midpoint
+    
+      loop
+    """
+    __members__: typing.ClassVar[dict[str, SubdivisionScheme]]
+    loop: typing.ClassVar[SubdivisionScheme]
+    midpoint: typing.ClassVar[SubdivisionScheme]
+    @typing.overload
+    def __eq__(self, other: SubdivisionScheme) -> bool:
+        ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool:
+        ...
+    def __getstate__(self) -> int:
+        ...
+    def __hash__(self) -> int:
+        ...
+    def __index__(self) -> int:
+        ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __int__(self) -> int:
+        ...
+    @typing.overload
+    def __ne__(self, other: SubdivisionScheme) -> bool:
+        ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool:
+        ...
+    def __repr__(self) -> str:
+        ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __str__(self) -> str:
+        ...
+    @property
+    def name(self) -> str:
+        ...
+    @property
+    def value(self) -> int:
+        ...
 def closest_points(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], queries: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]", "flags.c_contiguous"]) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 1]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"]]:
     """
     Closest points on triangles; returns face (q,), weights (q, 3) and distance (q,).
@@ -315,6 +362,10 @@ def depth_to_mesh(depth: typing.Annotated[numpy.typing.NDArray[numpy.float64], "
 def displace_along_normals(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], signal: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], weight: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], gain: typing.SupportsFloat | typing.SupportsIndex, max_step: typing.SupportsFloat | typing.SupportsIndex) -> typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"]:
     """
     Move vertices along their normals by the one-ring mean of a signal; returns (n, 3).
+    """
+def displace_by_shading(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], intensity: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], weight: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], time: typing.SupportsFloat | typing.SupportsIndex, gain: typing.SupportsFloat | typing.SupportsIndex, max_step: typing.SupportsFloat | typing.SupportsIndex, attenuate: bool) -> typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"]:
+    """
+    Move vertices along their normals by the detail of their intensity; returns (n, 3).
     """
 def face_normals(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"]) -> typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"]:
     """
@@ -359,6 +410,10 @@ def register_nonrigid(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "
 def remove_spikes(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], area_factor: typing.SupportsFloat | typing.SupportsIndex, edge_factor: typing.SupportsFloat | typing.SupportsIndex, min_component: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 1]"]]:
     """
     Removes outlying triangles and small components; returns V, F and the kept vertices.
+    """
+def subdivide(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], scheme: SubdivisionScheme) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 2]"]]:
+    """
+    Divide every triangle into four; returns V, F and the parents of each vertex.
     """
 def uniform_laplacian(F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], n: typing.SupportsInt | typing.SupportsIndex) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.int32], "[m, 1]"], typing.Annotated[numpy.typing.NDArray[numpy.int32], "[m, 1]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"]]:
     """

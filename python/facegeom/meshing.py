@@ -109,7 +109,7 @@ def mesh_from_maps(
     with stopwatch(timings, "detailed"):
         intensity, weight = _detail(crop, maps.mask, pixel, pixel_mm, options)
         V = geometry.detail_displacement(
-            V, F, intensity, gain=options.detail_gain, max_step=options.detail_limit, weight=weight
+            V, F, intensity, low_pass="image", gain=options.detail_gain, max_step=options.detail_limit, weight=weight
         )
         meshes["detailed"] = surface.mesh(V, F, pixel)
     return Stages(meshes, timings)

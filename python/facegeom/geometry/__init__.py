@@ -25,6 +25,7 @@ from facegeom.geometry.registration import (
     register_nonrigid,
 )
 from facegeom.geometry.smoothing import MeshSolver, heat_smooth, laplacian_smooth
+from facegeom.geometry.subdivision import Subdivision, subdivide
 
 __all__ = [
     "AffineRegistration",
@@ -39,6 +40,7 @@ __all__ = [
     "RegistrationOptions",
     "RegistrationStep",
     "SparseMatrix",
+    "Subdivision",
     "Submesh",
     "closest_points",
     "connected_components",
@@ -58,6 +60,7 @@ __all__ = [
     "register_affine",
     "register_nonrigid",
     "remove_spikes",
+    "subdivide",
     "uniform_laplacian",
     "vertex_normals",
 ]
