@@ -1,0 +1,159 @@
+"""The template: the part of the face model that a photo becomes, once as it is and once with finer skin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from facegeom import geometry
+from facegeom._check import BoolArray, FloatArray, IntArray
+from facegeom.face_model import FaceModel, load_face_model
+
+FOLLOW_MM = 4.0
+"""How far from the nearest point of a rim others still have a say in how what lies behind it moves."""
+
+
+@dataclass(frozen=True, eq=False)
+class Topology:
+    """Triangles and texture coordinates of one resolution; the vertices of the skin come first, then what is behind.
+
+    Attributes
+    ----------
+    faces, uv_faces : (m, 3) int arrays
+    uv : (k, 2) float array
+    skin_count, skin_triangles : the skin is this long a prefix of vertices and of triangles
+    mirror : (n,) int array, the vertex at the mirrored place
+    regions : dict of (n,) bool arrays, the face model's
+    """
+
+    faces: IntArray
+    uv: FloatArray
+    uv_faces: IntArray
+    skin_count: int
+    skin_triangles: int
+    mirror: IntArray
+    regions: dict[str, BoolArray]
+
+    @property
+    def skin_faces(self) -> IntArray:
+        """The triangles of the skin."""
+        return self.faces[: self.skin_triangles]
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """The face's skin with its openings, and eyeballs, eye sockets and the inside of the mouth behind them.
+
+    Attributes
+    ----------
+    vertices : (n,) int array, rows of the face model
+    coarse : Topology of these vertices
+    fine : Topology after one subdivision of the skin
+    embedding : (s, 3) float array, the skin's place on the mean face, which correspondence maps name
+    """
+
+    vertices: IntArray
+    coarse: Topology
+    fine: Topology
+    embedding: FloatArray
+    _rims: dict[str, tuple[IntArray, IntArray, FloatArray]]
+
+    def follow(self, before: FloatArray, skin: FloatArray) -> FloatArray:
+        """Return all vertices (n, 3) after the skin (s, 3) has moved, from where they were `before` (n, 3).
+
+        Eyeballs move as a whole by the mean of their lids' rim, so that they stay round; sockets and the mouth's inside
+        follow the nearest part of theirs.
+        """
+        moved = np.concatenate([skin, before[len(skin) :]])
+        shift = skin - before[: len(skin)]
+        for members, rim, weights in self._rims.values():
+            moved[members] += weights @ shift[rim]
+        return moved
+
+    def subdivide(self, vertices: FloatArray) -> FloatArray:
+        """Return the vertices of the fine topology: Loop's scheme on the skin, the rest as it is."""
+        skin = geometry.subdivide(vertices[: self.coarse.skin_count], self.coarse.skin_faces, "loop").V
+        return np.concatenate([skin, vertices[self.coarse.skin_count :]])
+
+    def carry(self, values: FloatArray) -> FloatArray:
+        """Return values at the fine topology's vertices, from (n, ...) values at the coarse one's."""
+        skin = geometry.subdivide(self.embedding, self.coarse.skin_faces, "midpoint").parents
+        return np.concatenate([values[skin].mean(axis=1), values[self.coarse.skin_count :]])
+
+
+@lru_cache(maxsize=1)
+def load_template() -> Template:
+    """Return the template of the package's face model, made once a process.
+
+    Raises
+    ------
+    WeightsError
+        When the face model's file is missing.
+    """
+    model = load_face_model()
+    skin = model.face_vertex_count
+    vertices = np.concatenate([np.arange(skin), np.flatnonzero(~model.regions["head"])])
+    place = np.full(len(model.mean), -1)
+    place[vertices] = np.arange(len(vertices))
+    behind = (place[model.faces] >= 0).all(axis=1) & (place[model.faces] >= skin).any(axis=1)
+    triangles = np.concatenate([np.arange(model.face_triangle_count), np.flatnonzero(behind)])
+    rows, uv_faces = np.unique(model.uv_faces[triangles], return_inverse=True)
+    coarse = Topology(
+        place[model.faces[triangles]],
+        model.uv[rows],
+        uv_faces.reshape(-1, 3),
+        skin,
+        model.face_triangle_count,
+        place[model.mirror[vertices]],
+        {name: mask[vertices] for name, mask in model.regions.items() if mask[vertices].any()},
+    )
+    return Template(vertices, coarse, _refined(coarse, model.mean[vertices]), model.mean[:skin].copy(), _rims(model, place))
+
+
+def _refined(coarse: Topology, mean: FloatArray) -> Topology:
+    """Return the topology with its skin subdivided once."""
+    skin, count = coarse.skin_count, coarse.skin_triangles
+    fine = geometry.subdivide(mean[:skin], coarse.skin_faces, "midpoint")
+    flat = np.column_stack([coarse.uv, np.zeros(len(coarse.uv))])
+    used = int(coarse.uv_faces[:count].max()) + 1
+    uv = geometry.subdivide(flat[:used], coarse.uv_faces[:count], "midpoint")
+    rows, rest = np.unique(coarse.uv_faces[count:], return_inverse=True)
+    both = np.concatenate([fine.V, mean[skin:]])
+    added = len(fine.V) - skin
+    behind = coarse.faces[count:]  # some hang on the skin's rims
+    return Topology(
+        np.concatenate([fine.F, np.where(behind < skin, behind, behind + added)]),
+        np.concatenate([uv.V[:, :2], coarse.uv[rows]]),
+        np.concatenate([uv.F, rest.reshape(-1, 3) + len(uv.V)]),
+        len(fine.V),
+        len(fine.F),
+        geometry.nearest(both, both * (-1, 1, 1))[0],
+        {
+            name: np.concatenate([mask[fine.parents].all(axis=1), mask[skin:]])
+            for name, mask in coarse.regions.items()
+        },
+    )
+
+
+def _rims(model: FaceModel, place: IntArray) -> dict[str, tuple[IntArray, IntArray, FloatArray]]:
+    """Return, for each part behind the skin, its vertices, the rim that it follows and the weights of the rim's."""
+    left = model.mean[:, 0] > 0
+    regions = model.regions
+    rim = regions["eye_rims"] & (np.arange(len(model.mean)) < model.face_vertex_count)
+    lips = regions["lip_rim"] & (np.arange(len(model.mean)) < model.face_vertex_count)
+    parts = {
+        "eyeball_left": (regions["eyeball_left"], rim & left, np.inf),
+        "eyeball_right": (regions["eyeball_right"], rim & ~left, np.inf),
+        "socket_left": (regions["eye_sockets"] & left, rim & left, FOLLOW_MM),
+        "socket_right": (regions["eye_sockets"] & ~left, rim & ~left, FOLLOW_MM),
+        "mouth": (regions["mouth_interior"], lips, FOLLOW_MM),
+    }
+    out = {}
+    for name, (members, around, reach) in parts.items():
+        rows, ends = np.flatnonzero(members), np.flatnonzero(around)
+        squared = ((model.mean[rows, None] - model.mean[None, ends]) ** 2).sum(axis=2)
+        weights = np.exp((squared.min(axis=1, keepdims=True) - squared) / (2 * reach**2))
+        out[name] = place[rows], ends, weights / weights.sum(axis=1, keepdims=True)
+    return out
