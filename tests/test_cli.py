@@ -78,13 +78,13 @@ def test_no_face_is_one_line(photo: Path, tmp_path: Path, capsys: pytest.Capture
     assert not (tmp_path / "face.glb").exists()
 
 
-@pytest.mark.parametrize("option", ["--neutral", "--head"])
+@pytest.mark.parametrize("options", [["--neutral", "--pipeline", "facevision"], ["--head"]])
 def test_what_is_not_in_fails_with_its_reason(
-    option: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str], photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["reconstruct", str(photo), "-o", str(tmp_path / "face.glb"), option]) == 1
+    assert main(["reconstruct", str(photo), "-o", str(tmp_path / "face.glb"), *options]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert option.strip("-") in line
+    assert options[0].strip("-") in line
 
 
 @pytest.mark.parametrize(

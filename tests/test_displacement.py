@@ -157,7 +157,9 @@ class TestShading:
     def test_a_constant_gives_the_fairing_alone(self):
         V, F = icosphere(3, 20.0)
         constant = detail_displacement(V, F, np.full(len(V), 0.37))
-        np.testing.assert_array_equal(constant, detail_displacement(V, F, np.random.default_rng(0).uniform(size=len(V)), gain=0.0))
+        np.testing.assert_array_equal(
+            constant, detail_displacement(V, F, np.random.default_rng(0).uniform(size=len(V)), gain=0.0)
+        )
         radius = np.linalg.norm(constant, axis=1)
         edge = np.linalg.norm(V[F[:, 0]] - V[F[:, 1]], axis=1)
         # On a sphere a neighbour at distance h lies h^2 / 2 r below the tangent plane.

@@ -232,6 +232,7 @@ def test_the_command_prints_tables_and_writes_what_is_asked(
     monkeypatch.setattr(pipeline, "reconstruct", lambda image, *, pipeline, device: meshed(image))
     sheet, figures = tmp_path / "alarms.png", tmp_path / "figures.json"
     command = ["evaluate", "pipeline", str(tmp_path), "--count", "3", "--landmarks", str(landmarks)]
+    command += ["--pipeline", "facevision"]
     assert main([*command, "--json", str(figures), "--faceless-sheet", str(sheet)]) == 0
     out = capsys.readouterr().out
     assert "3 photos, about 100 x 90" in out
@@ -247,10 +248,13 @@ def test_the_command_prints_tables_and_writes_what_is_asked(
 @pytest.mark.slow
 @pytest.mark.data
 @needs(LFW)
-def test_held_out_photos_become_meshes_of_the_right_face():
+@pytest.mark.parametrize("name", ["pix2vertex", "facevision"])
+def test_held_out_photos_become_meshes_of_the_right_face(name: str):
     chosen = pipeline.held_out_photos(find_photos(LFW / "photos"), 5)
-    results = pipeline.evaluate_photos(chosen, facegeom.reconstruct, detection.photo_boxes(LFW / "landmarks.npz"))
-    summary = pipeline.summarise(results, [], [])
+    results = pipeline.evaluate_photos(
+        chosen, lambda photo: facegeom.reconstruct(photo, pipeline=name), detection.photo_boxes(LFW / "landmarks.npz")
+    )
+    summary = pipeline.summarise(results, [], [], pipeline.mesh_limits(name))
     assert (summary["found"]["found"], summary["found"]["right_face"]) == (1.0, 1.0)
     assert summary["mesh"]["both_within"] == 1.0
 

@@ -83,7 +83,7 @@ class View:
     @cached_property
     def gray(self) -> _check.FloatArray:
         """The same as one gray value, (n,) in [0, 1] (ITU-R BT.601)."""
-        return self.colors @ np.array([0.299, 0.587, 0.114]) / 255.0
+        return np.asarray(self.colors @ np.array([0.299, 0.587, 0.114]) / 255.0)
 
 
 def vertex_colors(template: Template, view: View) -> _check.FloatArray:
@@ -95,20 +95,21 @@ def vertex_colors(template: Template, view: View) -> _check.FloatArray:
     coarse, fine = template.coarse, template.fine
     skin = coarse.skin_count
     kept = np.r_[0:skin, fine.skin_count : len(view.vertices)]  # the fine vertices that are the coarse ones
-    own, seen = view.colors[kept][:skin], view.seen[kept][:skin, None]
+    shown, seen = view.colors[kept][:skin], view.seen[kept][:skin, None]
     mirror = coarse.mirror[:skin]
-    other, other_seen = own[mirror], seen[mirror]
+    other, other_seen = shown[mirror], seen[mirror]
     both = seen * other_seen
-    sources = np.hstack([seen * own, seen, both * (own - other), both])
+    sources = np.hstack([seen * shown, seen, both * (shown - other), both])
     V = view.vertices[kept][:skin]
     heat = geometry.heat_smooth(V, coarse.skin_faces, sources, FILL_TIME_MM2, tolerance=1e-3)
     around = heat[:, :3] / np.maximum(heat[:, 3:4], 1e-6)
-    around = np.where(heat[:, 3:4] > 1e-4, around, _mean(own, seen))
+    around = np.where(heat[:, 3:4] > 1e-4, around, _mean(shown, seen))
     change = heat[:, 4:7] / np.maximum(heat[:, 7:8], 1e-2)
     hidden = other_seen * (other + change) + (1 - other_seen) * around
     behind = _behind(template, view)
     filled = template.carry(np.concatenate([hidden, behind]))
-    return np.clip(view.seen[:, None] * view.colors + (1 - view.seen[:, None]) * filled, 0.0, 255.0)
+    own = view.seen[:, None]
+    return np.asarray(np.clip(own * view.colors + (1 - own) * filled, 0.0, 255.0))
 
 
 def _behind(template: Template, view: View) -> _check.FloatArray:
@@ -122,7 +123,7 @@ def _behind(template: Template, view: View) -> _check.FloatArray:
 
 def _mean(values: _check.FloatArray, weights: _check.FloatArray) -> _check.FloatArray:
     total = float(weights.sum())
-    return (values * weights).sum(axis=0) / total if total > 0 else values.mean(axis=0)
+    return np.asarray((values * weights).sum(axis=0) / total if total > 0 else values.mean(axis=0))
 
 
 def bake_texture(topology: Topology, view: View, colors: _check.FloatArray, size: int) -> _check.ByteArray:
@@ -147,4 +148,4 @@ def bake_texture(topology: Topology, view: View, colors: _check.FloatArray, size
     )[1]
     texel_of = np.zeros((int(labels.max()) + 1, 3), np.uint8)
     texel_of[labels[known]] = atlas[known]
-    return texel_of[labels]
+    return np.asarray(texel_of[labels])

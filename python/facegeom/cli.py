@@ -17,7 +17,7 @@ from facegeom.errors import FacegeomError
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130  # argparse leaves with 2 on a usage error
 
-PIPELINE_NAMES = ("facevision",)
+PIPELINE_NAMES = ("pix2vertex", "facevision")
 
 # Commands that live in modules of their own, each with add_arguments(parser) and run(args) -> exit code. They are
 # imported only when they are called, since they need the packages of facegeom[train].

@@ -11,19 +11,21 @@ import numpy.typing as npt
 from facegeom import _check
 from facegeom.camera import Camera
 from facegeom.errors import FacegeomError
+from facegeom.face_model import load_face_model
 from facegeom.io import ImageSource, load_image, save_mesh
 from facegeom.maps import FaceMaps
 from facegeom.mesh import FaceMesh
 from facegeom.meshing import mesh_from_maps
 from facegeom.prediction import Detection, Prediction, detect, predict
 from facegeom.stopwatch import stopwatch
+from facegeom.warping import warp_template, without_expression
 
 __all__ = ["PIPELINES", "Prediction", "Reconstruction", "detect", "predict", "reconstruct"]
 
-PIPELINES = ("facevision",)
+PIPELINES = ("pix2vertex", "facevision")
 """The pipelines that are in; the first is the default."""
 
-PLANNED_PIPELINES = ("pix2vertex", "pixel2mesh", "gcn_igan")
+PLANNED_PIPELINES = ("pixel2mesh", "gcn_igan")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Reconstruction:
         How plausible the network's view of the face is.
     detections : tuple of (x0, y0, x1, y1, score)
         What the detector found, best first; empty when the box was given.
+    neutral : FaceMesh or None
+        `mesh` without the expression in the photo; None where the mesh has the photo's own topology (facevision).
     """
 
     mesh: FaceMesh
@@ -56,6 +60,7 @@ class Reconstruction:
     camera: Camera
     score: float = 1.0
     detections: tuple[Detection, ...] = field(default=(), repr=False)
+    neutral: FaceMesh | None = field(default=None, repr=False)
 
     def save(self, path: str | os.PathLike[str], neutral: bool = False) -> None:
         """Write the mesh to a file whose suffix is .glb, .obj, .ply or .stl; see `facegeom.io.save_mesh`.
@@ -71,11 +76,14 @@ class Reconstruction:
             When the suffix is another, or `neutral` is asked of a pipeline whose mesh has the photo's own topology and
             therefore no expression that could be taken out of it (facevision).
         """
-        if neutral:
+        if not neutral:
+            save_mesh(self.mesh, path)
+        elif self.neutral is not None:
+            save_mesh(self.neutral, path)
+        else:
             raise FacegeomError(
                 "neutral=True needs a mesh of the face model's topology; pipeline 'facevision' makes one of the photo's"
             )
-        save_mesh(self.mesh, path)
 
 
 def reconstruct(
@@ -93,7 +101,8 @@ def reconstruct(
     Parameters
     ----------
     image : path, bytes, PIL image or (h, w, 3) uint8 RGB array
-    pipeline : "facevision"
+    pipeline : "pix2vertex": the face model's template, warped onto the face; "facevision": what the photo shows, in
+        triangles of its own
     box : (4,) or (5,) array, x0, y0, x1, y1 of the face in pixels of the photo, as `detect` gives them or as the box of
         the 68 landmarks; None: detect
     device : where the networks run: "cpu", "cuda", "cuda:1", "mps"
@@ -136,16 +145,25 @@ def reconstruct(
     with stopwatch(timings, "loading"):
         photo = load_image(image)
     seen = predict(photo, box, device, face_index)
-    stages = mesh_from_maps(photo, seen.maps, seen.camera, texture=texture)
+    neutral = None
+    landmarks = seen.landmarks
+    if pipeline == "pix2vertex":
+        model = load_face_model()
+        stages = warp_template(photo, seen.maps, seen.camera, seen.fit.vertices(model), texture=texture)
+        neutral = without_expression(stages.final, seen.fit.expression)
+        landmarks = stages.final.vertices[model.landmarks68]
+    else:
+        stages = mesh_from_maps(photo, seen.maps, seen.camera, texture=texture)
     return Reconstruction(
         mesh=stages.final,
         maps=seen.maps,
         stages=stages.meshes,
         timings={**timings, **seen.timings, **stages.timings},
-        landmarks=seen.landmarks,
+        landmarks=landmarks,
         camera=seen.camera,
         score=seen.score,
         detections=seen.detections,
+        neutral=neutral,
     )
 
 

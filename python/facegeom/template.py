@@ -109,7 +109,9 @@ def load_template() -> Template:
         place[model.mirror[vertices]],
         {name: mask[vertices] for name, mask in model.regions.items() if mask[vertices].any()},
     )
-    return Template(vertices, coarse, _refined(coarse, model.mean[vertices]), model.mean[:skin].copy(), _rims(model, place))
+    return Template(
+        vertices, coarse, _refined(coarse, model.mean[vertices]), model.mean[:skin].copy(), _rims(model, place)
+    )
 
 
 def _refined(coarse: Topology, mean: FloatArray) -> Topology:
@@ -130,10 +132,7 @@ def _refined(coarse: Topology, mean: FloatArray) -> Topology:
         len(fine.V),
         len(fine.F),
         geometry.nearest(both, both * (-1, 1, 1))[0],
-        {
-            name: np.concatenate([mask[fine.parents].all(axis=1), mask[skin:]])
-            for name, mask in coarse.regions.items()
-        },
+        {name: np.concatenate([mask[fine.parents].all(axis=1), mask[skin:]]) for name, mask in coarse.regions.items()},
     )
 
 

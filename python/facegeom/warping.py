@@ -6,7 +6,7 @@ detailed: its skin subdivided, with the fine detail of the photo.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -88,7 +88,6 @@ def warp_template(
     timings: dict[str, float] = {}
     meshes: dict[str, FaceMesh] = {}
     template = load_template()
-    skin = template.coarse.skin_count
 
     with stopwatch(timings, "raw"):
         target = target_mesh(maps, camera, options.max_edge_mm)
@@ -104,7 +103,7 @@ def warp_template(
         meshes["aligned"] = _bare(template.coarse, aligned)
 
     with stopwatch(timings, "registered"):
-        registered = template.follow(aligned, _register(template, aligned[:skin], target, options))
+        registered = register_template(template, aligned, target, options)
         meshes["registered"] = _bare(template.coarse, registered)
 
     with stopwatch(timings, "detailed"):
@@ -135,19 +134,37 @@ def target_mesh(maps: FaceMaps, camera: Camera, max_edge: float) -> geometry.Map
     return mesh._replace(V=mesh.V @ camera.rotation)
 
 
-def _register(
-    template: Template, skin: _check.FloatArray, target: geometry.MapsMesh, options: WarpOptions
+def register_template(
+    template: Template,
+    aligned: _check.FloatArray,
+    target: geometry.MapsMesh,
+    options: WarpOptions = WarpOptions(),
 ) -> _check.FloatArray:
+    """Return the template's vertices (n, 3) warped from where they are `aligned` (n, 3) onto the maps.
+
+    Raises
+    ------
+    NoFaceFound
+        When too little of the face is in the maps.
+    """
+    skin = template.coarse.skin_count
     registration = geometry.RegistrationOptions(
         alignment="none", stiffness=options.stiffness, noise_floor=options.noise_floor
     )
     try:
         found = geometry.register_nonrigid(
-            skin, template.coarse.skin_faces, template.embedding, target.V, target.F, target.E, registration
+            aligned[:skin], template.coarse.skin_faces, template.embedding, target.V, target.F, target.E, registration
         )
     except ValueError as error:  # the maps were checked: it is what they show that does not do
         raise NoFaceFound(f"the maps do not show enough of the face: {error}") from error
-    return found.vertices
+    return template.follow(aligned, found.vertices)
+
+
+def without_expression(mesh: FaceMesh, expression: _check.FloatArray) -> FaceMesh:
+    """Return a detailed mesh with the neutral face, given the (e,) weights of the face model's expressions in it."""
+    model, template = load_face_model(), load_template()
+    shift = model.vertices(expression=expression) - model.mean
+    return replace(mesh, vertices=mesh.vertices - template.carry(shift[template.vertices]))
 
 
 def _detailed(template: Template, V: _check.FloatArray, view: View, options: WarpOptions) -> _check.FloatArray:

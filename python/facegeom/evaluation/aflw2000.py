@@ -326,7 +326,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate facegeom on AFLW2000-3D."""
     annotations, results = evaluate(
         args.folder,
-        facegeom_predictor(load_network(args.weights, args.device)),
+        facegeom_predictor(load_network(args.weights, args.device), args.pipeline),
         detector=not args.no_detector,
         rows=slice(None, None, args.step),
     )

@@ -16,6 +16,7 @@ from facegeom.evaluation.report import picture_folder, sheet, show
 from facegeom.io import load_image, save_image
 from facegeom.maps import FaceMaps
 from facegeom.mesh import FaceMesh
+from facegeom.pipeline import PIPELINES
 from facegeom.render import VIEWS, Frame, correspondence_picture, depth_picture, render_mesh, turn
 
 PHOTOS = {
@@ -116,7 +117,9 @@ def _pictures(rec: Reconstructed, size: int) -> list[ByteArray]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `facegeom evaluate contact-sheet`."""
     parser.add_argument("folder", metavar="PHOTOS", help="folder of the LFW photos")
-    parser.add_argument("--pipeline", default="facevision", help="as in facegeom.reconstruct (default: %(default)s)")
+    parser.add_argument(
+        "--pipeline", choices=PIPELINES, default=PIPELINES[0], help="as in facegeom.reconstruct (default: %(default)s)"
+    )
     parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
     parser.add_argument("--size", type=int, default=160, help="of one picture, pixels (default: %(default)s)")
     parser.add_argument("--out", metavar="DIR", default="out", help="folder to write to (default: %(default)s)")

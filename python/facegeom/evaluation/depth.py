@@ -266,7 +266,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate facegeom's depth on a scan."""
-    views, results = evaluate(args.folder, facegeom_predictor(load_network(args.weights, args.device)), size=args.size)
+    views, results = evaluate(
+        args.folder, facegeom_predictor(load_network(args.weights, args.device), args.pipeline), size=args.size
+    )
     summary = summarise(results)
     show(format_summary(summary))
     if args.json:

@@ -19,6 +19,7 @@ from facegeom._check import ByteArray
 from facegeom.errors import FacegeomError
 from facegeom.evaluation.metrics import MapError, map_error
 from facegeom.evaluation.predictor import add_common_arguments, load_network
+from facegeom.evaluation.registered import RegisteredNetwork
 from facegeom.evaluation.report import (
     correspondence_picture,
     depth_picture,
@@ -260,10 +261,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate the shipped network's maps."""
+    """Evaluate the network's maps, or those of the template registered to them."""
     if not args.photos and not args.ict:
         raise FacegeomError("evaluate maps needs a folder of photos, --ict, or both")
-    network = load_network(args.weights, args.device)
+    trained = load_network(args.weights, args.device)
+    network: MapsNetwork = RegisteredNetwork(trained) if args.pipeline == "pix2vertex" else trained
     results: list[CaseResult] = []
     pictures: dict[str, list[ByteArray]] = {}
     if args.photos:

@@ -30,11 +30,13 @@ from facegeom.evaluation.report import sheet, show, table, write_json
 from facegeom.io import ImageSource, load_image, save_image
 from facegeom.pipeline import PIPELINES, Reconstruction, reconstruct
 from facegeom.stopwatch import stopwatch
+from facegeom.template import load_template
 from facegeom.training.labels import find_photos
 from facegeom.training.split import split_names
 
-VERTICES = (5_000, 8_000)
-TRIANGLES = (10_000, 15_000)
+Limits: TypeAlias = dict[str, tuple[int, int]]
+
+FACEVISION_LIMITS: Limits = {"vertices": (5_000, 8_000), "triangles": (10_000, 15_000)}
 """What a mesh should have, both ends included: the vertices of FaceVision-GAN, and about twice as many triangles."""
 
 WARM_UP = 2
@@ -96,6 +98,15 @@ class FacelessCount:
     alarms: int
 
 
+def mesh_limits(pipeline: str) -> Limits:
+    """Return least and most vertices and triangles of a pipeline's meshes."""
+    if pipeline == "facevision":
+        return FACEVISION_LIMITS
+    fine = load_template().fine  # one topology for all photos
+    count = int(fine.faces.max()) + 1
+    return {"vertices": (count, count), "triangles": (len(fine.faces), len(fine.faces))}
+
+
 def held_out_photos(photos: Mapping[str, Path], count: int) -> dict[str, Path]:
     """Return photos of test identities, at most `count`, evenly spread over all of them."""
     count = _check.count(count, "count", 1)
@@ -141,7 +152,9 @@ def _evaluate_photo(name: str, path: Path, reconstructor: Reconstructor, box: Fl
         pixels,
         detected=bool(rec.detections),
         found=True,
-        overlap=None if box is None else box_overlap(landmark_box(rec.camera.project(rec.mesh.vertices)), box),
+        overlap=None
+        if box is None
+        else box_overlap(landmark_box(rec.camera.project(rec.mesh.vertices[rec.mesh.seen > 0])), box),
         vertices=len(rec.mesh.vertices),
         triangles=len(rec.mesh.faces),
         milliseconds={**spent, **rec.timings},
@@ -182,7 +195,12 @@ def evaluate_faceless(
     return [FacelessCount(name, kind, count, found[kind]) for kind, count in seen.items()], alarms
 
 
-def summarise(results: Sequence[PhotoResult], counts: Sequence[FacelessCount], alarms: list[Alarm]) -> dict[str, Any]:
+def summarise(
+    results: Sequence[PhotoResult],
+    counts: Sequence[FacelessCount],
+    alarms: list[Alarm],
+    limits: Limits = FACEVISION_LIMITS,
+) -> dict[str, Any]:
     """Return all figures: `found`, `mesh`, `milliseconds` and `false_alarms`; shares are fractions.
 
     Notes
@@ -191,10 +209,7 @@ def summarise(results: Sequence[PhotoResult], counts: Sequence[FacelessCount], a
     """
     found = [result for result in results if result.found]
     judged = [result.overlap for result in found if result.overlap is not None]
-    sizes = {
-        name: (np.array([getattr(result, name) for result in found]), limits)
-        for name, limits in (("vertices", VERTICES), ("triangles", TRIANGLES))
-    }
+    sizes = {name: (np.array([getattr(result, name) for result in found]), limit) for name, limit in limits.items()}
     inside = {name: (values >= low) & (values <= high) for name, (values, (low, high)) in sizes.items()}
     stages = dict.fromkeys(stage for result in found for stage in result.milliseconds)
     return {
@@ -211,8 +226,8 @@ def summarise(results: Sequence[PhotoResult], counts: Sequence[FacelessCount], a
         "mesh": {
             "faces": len(found),
             **{
-                name: {"limits": limits, "within": _mean(inside[name]), **_quantiles(values, QUANTILES)}
-                for name, (values, limits) in sizes.items()
+                name: {"limits": limit, "within": _mean(inside[name]), **_quantiles(values, QUANTILES)}
+                for name, (values, limit) in sizes.items()
             },
             "both_within": _mean(inside["vertices"] & inside["triangles"]),
         },
@@ -319,7 +334,7 @@ def run(args: argparse.Namespace) -> int:
         more_counts, more_alarms = evaluate_faceless(name, pictures, reconstructor)
         counts += more_counts
         alarms += more_alarms
-    summary = summarise(results, counts, alarms)
+    summary = summarise(results, counts, alarms, mesh_limits(args.pipeline))
     show(format_summary(summary))
     if args.json:
         write_json(args.json, {**summary, "photos": results})

@@ -17,6 +17,7 @@ from facegeom.maps import FaceMaps
 from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator, load_facevision
 from facegeom.networks.pix2vertex import Pix2Vertex, Pix2VertexConfig, load_pix2vertex
 from facegeom.networks.weights import holds_config, load_weights
+from facegeom.pipeline import PIPELINES
 
 
 class PredictedFace(Protocol):
@@ -60,11 +61,17 @@ def load_network(weights: str | None = None, device: str = "cpu") -> FaceVision 
     return FaceVision(generator, device)
 
 
-def facegeom_predictor(network: FaceVision | Pix2Vertex) -> Predictor:
-    """Return facegeom's own predictor, the network part of `facegeom.reconstruct`, with the given network."""
+def facegeom_predictor(network: FaceVision | Pix2Vertex, pipeline: str) -> Predictor:
+    """Return facegeom's own predictor, what `facegeom.reconstruct` knows of the face, with the given network.
+
+    Pipeline "facevision" means the network's own maps, "pix2vertex" those of the template registered to them.
+    """
+    from facegeom.evaluation.registered import predict_registered
     from facegeom.prediction import predict
 
     def predictor(image: ByteArray, *, box: Box | None = None) -> PredictedFace:
+        if pipeline == "pix2vertex":
+            return predict_registered(image, network, box=box)
         return predict(image, box=box, network=network)
 
     return predictor
@@ -73,6 +80,12 @@ def facegeom_predictor(network: FaceVision | Pix2Vertex) -> Predictor:
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what every benchmark takes."""
     parser.add_argument("--weights", metavar="FILE", help="of a network of maps (default: facevision's in the package)")
+    parser.add_argument(
+        "--pipeline",
+        choices=PIPELINES,
+        default=PIPELINES[0],
+        help="the registered template (pix2vertex), or the network's own maps (facevision); default: %(default)s",
+    )
     parser.add_argument("--device", default="cpu", help="where the network runs (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the results to this file too")
     parser.add_argument("--out", metavar="DIR", help="write pictures to this folder")

@@ -1,0 +1,108 @@
+"""What pipeline pix2vertex says of a photo, as maps: benchmarks of maps and landmarks measure it like a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from facegeom._check import ByteArray, FloatArray
+from facegeom.camera import Camera
+from facegeom.crop import Box, apply_affine
+from facegeom.errors import NoFaceFound
+from facegeom.face_model import load_face_model
+from facegeom.face_model.fitting import fit_maps
+from facegeom.geometry import rasterize
+from facegeom.maps import FaceMaps
+from facegeom.networks.facevision import NetworkMaps
+from facegeom.prediction import LookOptions, MapNetwork, photo_camera, predict
+from facegeom.template import load_template
+from facegeom.warping import WarpOptions, register_template, target_mesh
+
+KNOWN, UNKNOWN = 0.99, 0.01  # probability of the face where the template is, and where it is not
+
+
+@dataclass(frozen=True)
+class RegisteredFace:
+    """A face whose maps and landmarks are those of the registered template."""
+
+    maps: FaceMaps
+    camera: Camera
+    landmarks: FloatArray
+
+
+def registered_face(maps: FaceMaps, camera: Camera, vertices: FloatArray) -> RegisteredFace:
+    """Return the face that the template, registered to maps, shows in the same crop.
+
+    Parameters
+    ----------
+    maps : FaceMaps
+    camera : Camera, face frame -> photo
+    vertices : (n, 3) float array, mm, the face model fitted to the maps
+
+    Raises
+    ------
+    NoFaceFound
+        When the maps do not show enough of the face.
+    """
+    model, template = load_face_model(), load_template()
+    options = WarpOptions()
+    target = target_mesh(maps, camera, options.max_edge_mm)
+    V = register_template(template, vertices[template.vertices], target, options)
+    faces = template.coarse.faces
+    placed = np.column_stack([apply_affine(maps.affine, camera.project(V)), camera.view(V)[:, 2]])
+    raster = rasterize(placed, faces, model.mean[template.vertices], maps.mask.shape)
+    shown = np.asarray(template.coarse.regions["map"][faces].all(axis=1))  # the rest only hides
+    mask = (raster.triangle >= 0) & shown[raster.triangle]
+    return RegisteredFace(
+        FaceMaps(maps.image, raster.depth, raster.attributes, mask, maps.box), camera, V[model.landmarks68]
+    )
+
+
+def predict_registered(image: ByteArray, network: MapNetwork, *, box: Box | None = None) -> RegisteredFace:
+    """Return the registered face of a photo, as pipeline pix2vertex finds it with the given network."""
+    seen = predict(image, box=box, network=network)
+    return registered_face(seen.maps, seen.camera, seen.fit.vertices(load_face_model()))
+
+
+class RegisteredNetwork:
+    """A network of maps with the registration behind it; where that finds no face, the network's own maps."""
+
+    def __init__(self, network: MapNetwork) -> None:
+        self.network = network
+        self.size = network.size
+
+    def predict(self, crops: npt.NDArray[np.uint8]) -> NetworkMaps:
+        """Return the maps of (b, size, size, 3) uint8 crops, depth in the network's own frame."""
+        maps = self.network.predict(crops)
+        depth, correspondence = maps.depth.copy(), maps.correspondence.copy()
+        probability = maps.mask_probability.copy()
+        for item, crop in enumerate(crops):
+            found = self._one(crop, depth[item], correspondence[item], probability[item] > LookOptions().threshold)
+            if found is None:
+                continue
+            face, offset = found
+            mask = face.mask
+            depth[item] = np.where(mask, face.depth + offset, 0)
+            correspondence[item] = np.where(mask[..., None], face.correspondence, 0)
+            probability[item] = np.where(mask, KNOWN, UNKNOWN)
+        return NetworkMaps(depth, correspondence, probability)
+
+    def _one(
+        self,
+        crop: ByteArray,
+        depth: npt.NDArray[np.float32],
+        place: npt.NDArray[np.float32],
+        mask: npt.NDArray[np.bool_],
+    ) -> tuple[FaceMaps, float] | None:
+        model = load_face_model()
+        side = self.size - 0.5
+        try:
+            fit = fit_maps(model, depth, place, mask)
+            height = depth.astype(np.float64) - fit.depth_offset
+            maps = FaceMaps(crop, height, place.astype(np.float64), mask, (-0.5, -0.5, side, side))
+            face = registered_face(maps, photo_camera(fit, maps), fit.vertices(model))
+        except (NoFaceFound, ValueError):
+            return None
+        return face.maps, fit.depth_offset
