@@ -12,6 +12,7 @@ from facegeom import _check
 from facegeom.camera import Camera
 from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
+from facegeom.face_model.fitting import possible_expression
 from facegeom.io import ImageSource, load_image, save_mesh
 from facegeom.maps import FaceMaps
 from facegeom.mesh import FaceMesh
@@ -149,8 +150,10 @@ def reconstruct(
     landmarks = seen.landmarks
     if pipeline == "pix2vertex":
         model = load_face_model()
-        stages = warp_template(photo, seen.maps, seen.camera, seen.fit.vertices(model), texture=texture)
-        neutral = without_expression(stages.final, seen.fit.expression)
+        expression = possible_expression(model, seen.fit.expression)
+        vertices = model.vertices(seen.fit.identity, expression)
+        stages = warp_template(photo, seen.maps, seen.camera, vertices, texture=texture)
+        neutral = without_expression(stages.final, expression)
         landmarks = stages.final.vertices[model.landmarks68]
     else:
         stages = mesh_from_maps(photo, seen.maps, seen.camera, texture=texture)

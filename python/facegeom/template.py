@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,18 @@ from facegeom.face_model import FaceModel, load_face_model
 
 FOLLOW_MM = 4.0
 """How far from the nearest point of a rim others still have a say in how what lies behind it moves."""
+
+TOUCHING_MM = 2.0
+"""Distance up to which vertices of the two lips lie opposite each other on the mean face, whose mouth is closed."""
+
+TOGETHER_MM = (2.0, 6.0)
+"""Distance of these up to which a warp must move them together, and from which it may move them as it likes."""
+
+JOINING_ROUNDS = 4
+"""How often the lips are moved toward each other's motion: each time by a little less than they differ."""
+
+LIP_MM = 5.0
+"""How far around its edge a lip gives way when it is moved off the other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +55,14 @@ class Topology:
         return self.faces[: self.skin_triangles]
 
 
+class Lips(NamedTuple):
+    """Opposite vertices of the lips (p,), and by how much skin (s, p) moves for each mm between their motions."""
+
+    upper: IntArray
+    lower: IntArray
+    pull: FloatArray
+
+
 @dataclass(frozen=True, eq=False)
 class Template:
     """The face's skin with its openings, and eyeballs, eye sockets and the inside of the mouth behind them.
@@ -59,6 +80,7 @@ class Template:
     fine: Topology
     embedding: FloatArray
     _rims: dict[str, tuple[IntArray, IntArray, FloatArray]]
+    _lips: Lips
 
     def follow(self, before: FloatArray, skin: FloatArray) -> FloatArray:
         """Return all vertices (n, 3) after the skin (s, 3) has moved, from where they were `before` (n, 3).
@@ -71,6 +93,22 @@ class Template:
         for members, rim, weights in self._rims.values():
             moved[members] += weights @ shift[rim]
         return moved
+
+    def join_lips(self, before: FloatArray, skin: FloatArray) -> FloatArray:
+        """Return the skin (s, 3) with lips that touched moved together, so that they do not pass through each other.
+
+        Parameters
+        ----------
+        before : (s, 3) float array, the skin before it was warped, with its lips as they can be
+        skin : (s, 3) float array
+        """
+        upper, lower, pull = self._lips
+        near, far = TOGETHER_MM
+        together = np.clip((far - np.linalg.norm(before[upper] - before[lower], axis=1)) / (far - near), 0.0, 1.0)
+        shift = skin - before
+        for _ in range(JOINING_ROUNDS):
+            shift = shift - pull @ ((shift[upper] - shift[lower]) * together[:, None])
+        return before + shift
 
     def subdivide(self, vertices: FloatArray) -> FloatArray:
         """Return the vertices of the fine topology: Loop's scheme on the skin, the rest as it is."""
@@ -110,7 +148,7 @@ def load_template() -> Template:
         {name: mask[vertices] for name, mask in model.regions.items() if mask[vertices].any()},
     )
     return Template(
-        vertices, coarse, _refined(coarse, model.mean[vertices]), model.mean[:skin].copy(), _rims(model, place)
+        vertices, coarse, _refined(coarse, model.mean[vertices]), model.mean[:skin].copy(), _rims(model, place), _lips(model)
     )
 
 
@@ -134,6 +172,26 @@ def _refined(coarse: Topology, mean: FloatArray) -> Topology:
         geometry.nearest(both, both * (-1, 1, 1))[0],
         {name: np.concatenate([mask[fine.parents].all(axis=1), mask[skin:]]) for name, mask in coarse.regions.items()},
     )
+
+
+def _lips(model: FaceModel) -> Lips:
+    """Return the pairs across the mouth of the mean face."""
+    skin = model.mean[: model.face_vertex_count]
+    inner = model.mean[model.landmarks68_multipie[60:68]]  # corner, upper lip, corner, lower lip; from right to left
+    line = np.stack([inner[0], *(inner[[1, 2, 3]] + inner[[7, 6, 5]]) / 2, inner[4]])
+    above = skin[:, 1] > np.interp(skin[:, 0], line[:, 0], line[:, 1])
+    lips = np.flatnonzero(model.regions["lips"][: len(skin)])
+    upper, lower = lips[above[lips]], lips[~above[lips]]
+    match, distance = geometry.nearest(skin[lower], skin[upper])
+    touching = distance < TOUCHING_MM
+    upper, opposite = upper[touching], lower[match[touching]]
+    pull = np.zeros((len(skin), len(upper)))
+    for side, ends, sign in ((above, upper, 0.5), (~above, opposite, -0.5)):
+        squared = ((skin[side, None] - skin[None, ends]) ** 2).sum(axis=2)
+        nearest = squared.min(axis=1, keepdims=True)
+        shares = np.exp((nearest - squared) / (2 * FOLLOW_MM**2))
+        pull[side] = sign * np.exp(-nearest / (2 * LIP_MM**2)) * shares / shares.sum(axis=1, keepdims=True)
+    return Lips(upper, opposite, pull)
 
 
 def _rims(model: FaceModel, place: IntArray) -> dict[str, tuple[IntArray, IntArray, FloatArray]]:

@@ -157,7 +157,7 @@ def register_template(
         )
     except ValueError as error:  # the maps were checked: it is what they show that does not do
         raise NoFaceFound(f"the maps do not show enough of the face: {error}") from error
-    return template.follow(aligned, found.vertices)
+    return template.follow(aligned, template.join_lips(aligned[:skin], found.vertices))
 
 
 def without_expression(mesh: FaceMesh, expression: _check.FloatArray) -> FaceMesh:

@@ -258,6 +258,19 @@ def free_expressions(model: FaceModel) -> BoolArray:
     return np.array([not name.startswith(("eyeLook", "Pupil")) for name in model.expression_names])
 
 
+def possible_expression(model: FaceModel, expression: FloatArray) -> FloatArray:
+    """Return the weights (e,) with those taken back that no face can do: lips closing further than the jaw is open.
+
+    A fit may ask for it where lips are pressed together; they would pass through each other.
+    """
+    names = model.expression_names
+    weights = expression.copy()
+    if {"mouthClose", "jawOpen"} <= set(names):
+        close, jaw = names.index("mouthClose"), names.index("jawOpen")
+        weights[close] = min(weights[close], max(weights[jaw], 0.0))
+    return weights
+
+
 def _similarity(source: FloatArray, target: FloatArray) -> tuple[FloatArray, float, FloatArray]:
     """Rotation, scale and shift of the least-squares similarity source -> target (Umeyama 1991)."""
     ms, mt = source.mean(0), target.mean(0)

@@ -27,6 +27,7 @@ from facegeom import _check
 from facegeom._check import BoolArray, FloatArray
 from facegeom.crop import apply_affine, crop_affine
 from facegeom.face_model import FaceModel, load_face_model
+from facegeom.face_model.fitting import possible_expression
 from facegeom.files import write_atomically
 from facegeom.geometry import rasterize
 from facegeom.training.renderer import Image, Pose, Renderer, Sample, crop_square
@@ -261,8 +262,7 @@ class SyntheticFaces:
     def _keep_possible(self, weights: FloatArray) -> None:
         """Lips cannot close further than the jaw is open, nor an eye blink while it is wide."""
         index = {name: row for row, name in enumerate(self.model.expression_names)}
-        if {"mouthClose", "jawOpen"} <= index.keys():
-            weights[index["mouthClose"]] = min(weights[index["mouthClose"]], weights[index["jawOpen"]])
+        weights[:] = possible_expression(self.model, weights)
         for side in "LR":
             blink, wide, squint = (index.get(f"eye{what}_{side}") for what in ("Blink", "Wide", "Squint"))
             if blink is not None and weights[blink] > 0.3:

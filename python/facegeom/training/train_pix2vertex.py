@@ -1,4 +1,7 @@
-"""`facegeom train pix2vertex`: trains the networks of Sela et al. 2017 by L1 and the normals' L1 (equation 1)."""
+"""`facegeom train pix2vertex`: trains the networks of Sela et al. 2017 by L1 and the normals' L1 (equation 1).
+
+The depth has a third term, see `losses.relief_l1`.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ from facegeom.training.loop import (
     sources_of,
     update_average,
 )
-from facegeom.training.losses import masked_l1, normal_l1
+from facegeom.training.losses import masked_l1, normal_l1, relief_l1
 from facegeom.training.samples import MixOptions, SampleStream
 from facegeom.training.validation import Validation
 
@@ -59,6 +62,9 @@ class Pix2VertexOptions:
     warmup: int = 300  # steps
     l1_weight: float = 100.0  # lambda_L1 of the paper
     normal_weight: float = 10.0  # lambda_N of the paper
+    relief_weight: float = (
+        100.0  # z's L1 but for the face's distance; not in the paper, the most useful of facevision's
+    )
     mask_weight: float = 50.0  # cross-entropy and L1 end near 0.03 both; the paper has no mask. 10 learns it late
     clip: float = 100.0  # norm of one network's gradient, 20 to 80 in the first steps: stops outliers only
     average_decay: float = 0.999  # a step, of the weights that are evaluated and shipped
@@ -140,6 +146,8 @@ class Trainer(Learner):
         if name in ("geometry", "joint"):
             truth = torch.cat([position, target[:, :1]], 1)
             terms["geometry_l1"] = o.l1_weight * masked_l1(out[:, :3], truth, mask)
+            if o.relief_weight > 0:
+                terms["relief"] = o.relief_weight * relief_l1(out[:, 2:3], target[:, :1], mask)
             if o.normal_weight > 0:
                 terms["normals"] = o.normal_weight * normal_l1(out[:, 2:3], target[:, :1], mask, spacing)
         if name in ("correspondence", "joint"):
@@ -182,7 +190,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="separate networks (both, or one of them), or one joint network (default: %(default)s)",
     )
     parser.add_argument("--width", type=int, default=defaults.width, help="channels of the first level; the paper: 64")
-    parser.add_argument("--no-normals", dest="normals", action="store_false", help="L1 alone")
+    parser.add_argument("--no-normals", dest="normals", action="store_false", help="without the normals' L1")
+    parser.add_argument("--relief-weight", type=float, default=defaults.relief_weight, help="0: as in the paper")
     samples = parser.add_mutually_exclusive_group()
     samples.add_argument("--synthetic-only", action="store_true", help="renders of model faces alone, as in the paper")
     samples.add_argument("--no-synthetic", dest="synthetic", action="store_false", help="photos alone, turned or not")
