@@ -28,6 +28,7 @@ MODULES = {
         "maps": ("facegeom.evaluation.maps", "depth, correspondence and mask error on test identities"),
         "detection": ("facegeom.evaluation.detection", "faces found, and false alarms on faceless pictures"),
         "pipeline": ("facegeom.evaluation.pipeline", "the whole chain: faces found, mesh sizes, time, false alarms"),
+        "registration": ("facegeom.evaluation.registration", "what the registered template adds to a network's maps"),
         "contact-sheet": ("facegeom.evaluation.contact_sheet", "one picture of many reconstructions"),
     },
     "prepare": {

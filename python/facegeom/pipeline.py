@@ -12,14 +12,13 @@ from facegeom import _check
 from facegeom.camera import Camera
 from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
-from facegeom.face_model.fitting import possible_expression
 from facegeom.io import ImageSource, load_image, save_mesh
 from facegeom.maps import FaceMaps
 from facegeom.mesh import FaceMesh
 from facegeom.meshing import mesh_from_maps
 from facegeom.prediction import Detection, Prediction, detect, predict
 from facegeom.stopwatch import stopwatch
-from facegeom.warping import warp_template, without_expression
+from facegeom.warping import fitted_vertices, warp_template, without_expression
 
 __all__ = ["PIPELINES", "Prediction", "Reconstruction", "detect", "predict", "reconstruct"]
 
@@ -150,10 +149,8 @@ def reconstruct(
     landmarks = seen.landmarks
     if pipeline == "pix2vertex":
         model = load_face_model()
-        expression = possible_expression(model, seen.fit.expression)
-        vertices = model.vertices(seen.fit.identity, expression)
-        stages = warp_template(photo, seen.maps, seen.camera, vertices, texture=texture)
-        neutral = without_expression(stages.final, expression)
+        stages = warp_template(photo, seen.maps, seen.camera, fitted_vertices(model, seen.fit), texture=texture)
+        neutral = without_expression(stages.final, seen.fit)
         landmarks = stages.final.vertices[model.landmarks68]
     else:
         stages = mesh_from_maps(photo, seen.maps, seen.camera, texture=texture)

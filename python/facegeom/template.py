@@ -148,7 +148,12 @@ def load_template() -> Template:
         {name: mask[vertices] for name, mask in model.regions.items() if mask[vertices].any()},
     )
     return Template(
-        vertices, coarse, _refined(coarse, model.mean[vertices]), model.mean[:skin].copy(), _rims(model, place), _lips(model)
+        vertices,
+        coarse,
+        _refined(coarse, model.mean[vertices]),
+        model.mean[:skin].copy(),
+        _rims(model, place),
+        _lips(model),
     )
 
 

@@ -16,7 +16,8 @@ from facegeom.appearance import View, bake_texture, vertex_colors
 from facegeom.camera import Camera
 from facegeom.crop import apply_affine, invert_affine
 from facegeom.errors import NoFaceFound
-from facegeom.face_model import load_face_model
+from facegeom.face_model import FaceModel, load_face_model
+from facegeom.face_model.fitting import Fit, possible_expression
 from facegeom.maps import FaceMaps
 from facegeom.mesh import FaceMesh
 from facegeom.meshing import Stages
@@ -124,6 +125,11 @@ def warp_template(
     return Stages(meshes, timings)
 
 
+def fitted_vertices(model: FaceModel, fit: Fit) -> _check.FloatArray:
+    """Return the face model (n, 3) that the template starts as: as fitted, but for what no face can do."""
+    return model.vertices(fit.identity, possible_expression(model, fit.expression))
+
+
 def target_mesh(maps: FaceMaps, camera: Camera, max_edge: float) -> geometry.MapsMesh:
     """Return every pixel of the maps as a mesh in the face frame, with its correspondence as embedding."""
     rows, columns = np.indices(maps.mask.shape)
@@ -160,10 +166,10 @@ def register_template(
     return template.follow(aligned, template.join_lips(aligned[:skin], found.vertices))
 
 
-def without_expression(mesh: FaceMesh, expression: _check.FloatArray) -> FaceMesh:
-    """Return a detailed mesh with the neutral face, given the (e,) weights of the face model's expressions in it."""
+def without_expression(mesh: FaceMesh, fit: Fit) -> FaceMesh:
+    """Return the neutral face of a detailed mesh that began as the fitted face model."""
     model, template = load_face_model(), load_template()
-    shift = model.vertices(expression=expression) - model.mean
+    shift = fitted_vertices(model, fit) - model.vertices(fit.identity)
     return replace(mesh, vertices=mesh.vertices - template.carry(shift[template.vertices]))
 
 

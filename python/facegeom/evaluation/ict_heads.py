@@ -71,6 +71,11 @@ class HeadRenderer:
         expression[chosen] = rng.uniform(0, options.expression_weight, len(chosen))
         vertices = self.head.sample(rng.normal(0, options.identity_sigma, len(self.head.identity)), expression)
 
+        return self.posed(vertices, rng, size)
+
+    def posed(self, vertices: FloatArray, rng: np.random.Generator, size: int) -> tuple[Sample, float]:
+        """Render a head of the ICT model (n, 3) in a random pose; returns its sample and its yaw in degrees."""
+        options = self.options
         yaw = float(rng.uniform(-options.max_yaw_deg, options.max_yaw_deg))
         pitch, roll = (float(v) for v in rng.normal(0, (options.pitch_deg, options.roll_deg)))
         z = np.radians(roll)

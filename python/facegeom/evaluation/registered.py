@@ -18,7 +18,7 @@ from facegeom.maps import FaceMaps
 from facegeom.networks.facevision import NetworkMaps
 from facegeom.prediction import LookOptions, MapNetwork, photo_camera, predict
 from facegeom.template import load_template
-from facegeom.warping import WarpOptions, register_template, target_mesh
+from facegeom.warping import WarpOptions, fitted_vertices, register_template, target_mesh
 
 KNOWN, UNKNOWN = 0.99, 0.01  # probability of the face where the template is, and where it is not
 
@@ -63,7 +63,7 @@ def registered_face(maps: FaceMaps, camera: Camera, vertices: FloatArray) -> Reg
 def predict_registered(image: ByteArray, network: MapNetwork, *, box: Box | None = None) -> RegisteredFace:
     """Return the registered face of a photo, as pipeline pix2vertex finds it with the given network."""
     seen = predict(image, box=box, network=network)
-    return registered_face(seen.maps, seen.camera, seen.fit.vertices(load_face_model()))
+    return registered_face(seen.maps, seen.camera, fitted_vertices(load_face_model(), seen.fit))
 
 
 class RegisteredNetwork:
@@ -79,30 +79,35 @@ class RegisteredNetwork:
         depth, correspondence = maps.depth.copy(), maps.correspondence.copy()
         probability = maps.mask_probability.copy()
         for item, crop in enumerate(crops):
-            found = self._one(crop, depth[item], correspondence[item], probability[item] > LookOptions().threshold)
+            mask = probability[item] > LookOptions().threshold
+            found = register_crop(crop, depth[item], correspondence[item], mask)
             if found is None:
                 continue
-            face, offset = found
-            mask = face.mask
-            depth[item] = np.where(mask, face.depth + offset, 0)
-            correspondence[item] = np.where(mask[..., None], face.correspondence, 0)
-            probability[item] = np.where(mask, KNOWN, UNKNOWN)
+            depth[item] = np.where(found.mask, found.depth, 0)
+            correspondence[item] = np.where(found.mask[..., None], found.correspondence, 0)
+            probability[item] = np.where(found.mask, KNOWN, UNKNOWN)
         return NetworkMaps(depth, correspondence, probability)
 
-    def _one(
-        self,
-        crop: ByteArray,
-        depth: npt.NDArray[np.float32],
-        place: npt.NDArray[np.float32],
-        mask: npt.NDArray[np.bool_],
-    ) -> tuple[FaceMaps, float] | None:
-        model = load_face_model()
-        side = self.size - 0.5
-        try:
-            fit = fit_maps(model, depth, place, mask)
-            height = depth.astype(np.float64) - fit.depth_offset
-            maps = FaceMaps(crop, height, place.astype(np.float64), mask, (-0.5, -0.5, side, side))
-            face = registered_face(maps, photo_camera(fit, maps), fit.vertices(model))
-        except (NoFaceFound, ValueError):
-            return None
-        return face.maps, fit.depth_offset
+
+def register_crop(
+    crop: ByteArray, depth: npt.NDArray[np.floating], place: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_]
+) -> FaceMaps | None:
+    """Return the maps of the template registered to those of a crop, depth in their own frame; None without a face.
+
+    Parameters
+    ----------
+    crop : (S, S, 3) uint8 array
+    depth : (S, S) float array, mm
+    place : (S, S, 3) float array, the correspondence, mm
+    mask : (S, S) bool array, where they count
+    """
+    model = load_face_model()
+    side = len(mask) - 0.5
+    try:
+        fit = fit_maps(model, depth, place, mask)
+        height = depth.astype(np.float64) - fit.depth_offset
+        maps = FaceMaps(crop, height, place.astype(np.float64), mask, (-0.5, -0.5, side, side))
+        face = registered_face(maps, photo_camera(fit, maps), fitted_vertices(model, fit)).maps
+    except (NoFaceFound, ValueError):
+        return None
+    return FaceMaps(face.image, face.depth + fit.depth_offset, face.correspondence, face.mask, face.box)

@@ -1,0 +1,106 @@
+"""The benchmark of the registered template, `evaluate registration`, and what other benchmarks measure by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facegeom import load_face_model
+from facegeom.cli import main
+from facegeom.crop import crop_image
+from facegeom.evaluation import registered, registration
+from facegeom.prediction import later_square
+
+ICT = Path(__file__).parents[2] / "shared" / "data" / "ict" / "ict_face_model.npz"
+
+
+def coded_maps(face: Any, network: Any) -> tuple[Any, Any, Any, Any]:
+    """The crop of a coded face, and its depth, correspondence and mask."""
+    crop = crop_image(face.photo, later_square(face.box), 128)
+    maps = network.predict(crop[None])
+    return crop, maps.depth[0], maps.correspondence[0], maps.mask_probability[0] > 0.5
+
+
+@pytest.mark.parametrize("yaw", [0.0, 45.0])
+def test_the_registered_maps_are_those_of_the_face(draw_face: Any, coded_network: Any, yaw: float) -> None:
+    face = draw_face(yaw)
+    crop, depth, place, mask = coded_maps(face, coded_network(face))
+    found = registered.register_crop(crop, depth, place, mask)
+    assert found is not None
+    both = found.mask & mask
+    assert both.sum() > 0.9 * mask.sum()
+    difference = (found.depth - depth)[both]
+    assert np.abs(difference - np.median(difference)).mean() < 1.0
+    assert np.linalg.norm(found.correspondence - place, axis=2)[both].mean() < 2.0
+
+
+def test_maps_without_a_face_stay_what_they_are(coded_face: Any, coded_network: Any) -> None:
+    network = coded_network(coded_face)
+    crop, depth, place, mask = coded_maps(coded_face, network)
+    assert registered.register_crop(crop, depth, place, np.zeros_like(mask)) is None
+    crops = np.stack([crop, np.zeros_like(crop)])
+    plain, behind = network.predict(crops), registered.RegisteredNetwork(network).predict(crops)
+    np.testing.assert_array_equal(behind.depth[1], plain.depth[1])
+    assert not np.array_equal(behind.depth[0], plain.depth[0])
+
+
+def test_a_hole_is_filled_by_the_template(coded_face: Any, coded_network: Any) -> None:
+    crop, depth, place, mask = coded_maps(coded_face, coded_network(coded_face))
+    disc = registration.erased_disc(mask, np.random.default_rng(0))
+    assert disc.sum() == pytest.approx(0.2 * mask.sum(), rel=0.05)
+    assert not (disc & ~mask).any()
+    found = registered.register_crop(crop, depth, place, mask & ~disc)
+    assert found is not None
+    filled = disc & found.mask
+    assert filled.sum() > 0.95 * disc.sum()
+    shift = np.median((found.depth - depth)[mask & ~disc & found.mask])
+    assert np.abs(found.depth - depth - shift)[filled].mean() < 1.5
+
+
+def test_the_registered_predictor_needs_no_more_than_the_network(coded_face: Any, coded_network: Any) -> None:
+    network = coded_network(coded_face)
+    face = registered.predict_registered(coded_face.photo, network, box=coded_face.box)
+    error = np.linalg.norm(face.camera.project(face.landmarks) - coded_face.camera.project(coded_face.landmarks), axis=1)
+    assert error.mean() < 2.0
+
+
+def test_self_intersections_are_counted() -> None:
+    pytest.importorskip("pymeshlab")
+    model = load_face_model()
+    F = model.faces[: model.face_triangle_count]
+    assert registration.self_intersections(model.mean[: model.face_vertex_count], F) == 0
+    crossed = np.array([[0, 0, 0], [2, 0, 0], [0, 2, 0], [0.5, 0.5, -1], [0.6, 0.5, 1], [0.5, 0.6, 1]], float)
+    assert registration.self_intersections(crossed, np.array([[0, 1, 2], [3, 4, 5]])) == 2
+
+
+def test_means_by_expression() -> None:
+    results = [
+        registration.HeadResult("anger", 0, 3.0, 2.0, 1.0, 0.5),
+        registration.HeadResult("anger", 1, 5.0, 4.0, np.nan, 0.5),
+        registration.HeadResult("sad", 0, 1.0, 3.0, 3.0, 0.5),
+    ]
+    summary = registration.summarise(results)
+    anger, sad, everyone = summary["expressions"]
+    assert (anger["expression"], anger["maps"], anger["completed_mm"]) == ("anger", 4.0, 1.0)
+    assert (sad["registered"], everyone["registered"]) == (3.0, 3.0)
+    assert "surprise" not in registration.format_summary(summary)
+    assert "completed" not in registration.format_summary(summary)
+    assert "fifth erased" in registration.format_summary(summary)
+
+
+def test_the_command_asks_for_something_to_measure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "registration"]) == 1
+    assert "needs a folder of photos, --ict, or both" in capsys.readouterr().err
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not ICT.exists(), reason="needs the ICT model")
+def test_the_same_people_wear_every_expression() -> None:
+    heads = list(registration.expression_heads(str(ICT), 32))
+    assert [(name, subject) for name, subject, _, _ in heads] == [
+        (name, subject) for name in registration.EXPRESSIONS for subject in range(registration.SUBJECTS)
+    ]
+    assert all(sample.mask.any() for _, _, sample, _ in heads)
