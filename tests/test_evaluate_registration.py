@@ -63,7 +63,9 @@ def test_a_hole_is_filled_by_the_template(coded_face: Any, coded_network: Any) -
 def test_the_registered_predictor_needs_no_more_than_the_network(coded_face: Any, coded_network: Any) -> None:
     network = coded_network(coded_face)
     face = registered.predict_registered(coded_face.photo, network, box=coded_face.box)
-    error = np.linalg.norm(face.camera.project(face.landmarks) - coded_face.camera.project(coded_face.landmarks), axis=1)
+    error = np.linalg.norm(
+        face.camera.project(face.landmarks) - coded_face.camera.project(coded_face.landmarks), axis=1
+    )
     assert error.mean() < 2.0
 
 

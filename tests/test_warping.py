@@ -14,8 +14,9 @@ from facegeom import FaceMesh, NoFaceFound, load_face_model
 from facegeom.appearance import View
 from facegeom.maps import FaceMaps
 from facegeom.prediction import predict
+from facegeom.relief import relief_weight, skin_weight
 from facegeom.template import load_template
-from facegeom.warping import detail_weight, skin_weight, target_mesh, warp_template, without_expression
+from facegeom.warping import target_mesh, warp_template, without_expression
 from meshes import check_mesh
 
 
@@ -162,7 +163,7 @@ def test_dark_and_rough_skin_has_less_detail(coded_face: Any, coded_network: Any
     plain = np.full_like(coded_face.photo, 150)
     hair = np.clip(plain + rng.normal(0, 60, plain.shape[:2])[..., None], 0, 255).astype(np.uint8)
     weights = [
-        detail_weight(template, View(photo, seen.maps, seen.camera, V, template.fine)) for photo in (plain, hair)
+        relief_weight(template, View(photo, seen.maps, seen.camera, V, template.fine)) for photo in (plain, hair)
     ]
     assert weights[0].max() == pytest.approx(1, abs=1e-3)
     assert weights[1].mean() < 0.3 * weights[0].mean()

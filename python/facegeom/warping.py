@@ -7,7 +7,6 @@ detailed: its skin subdivided, with the fine detail of the photo.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from facegeom.face_model.fitting import Fit, possible_expression
 from facegeom.maps import FaceMaps
 from facegeom.mesh import FaceMesh
 from facegeom.meshing import Stages
+from facegeom.relief import relief_weight
 from facegeom.stopwatch import stopwatch
 from facegeom.template import Template, Topology, load_template
 
@@ -42,18 +42,6 @@ class WarpOptions:
     detail_time_mm2: float = 6.0  # detail is finer than sqrt(2 x 6) = 3.5 mm, two or three pixels of most photos
     detail_gain: float = 80.0  # mm: chosen on old faces; a wrinkle 4 mm wide and darker by 0.05 gets 0.2 mm deep
     detail_limit: float = 0.5  # mm
-
-
-NOT_RELIEF_MM = {"brow": 5.0, "eyelids": 2.0, "lips": 2.0, "border": 4.0}
-"""Where fine contrast is colour (hair, lashes, the red of the lips), and over which length detail comes back."""
-
-
-NEAR_MM2 = 6.0  # time of the diffusion that tells what is fine
-WIDE_MM2 = 400.0  # and of the one that tells the skin's own brightness there
-DARK = (0.65, 0.85)  # brightness over the skin's around it: hair, and none
-ROUGH = (0.08, 0.14)  # root mean square contrast, of wrinkles at most, and of hair
-BEARD = 0.6  # share by which these limits are lower where beards grow
-BEARD_TOP_MM = (-50.0, -62.0)  # height on the mean face from which they do, and fully
 
 
 def warp_template(
@@ -184,63 +172,9 @@ def _detailed(template: Template, V: _check.FloatArray, view: View, options: War
         time_mm2=options.detail_time_mm2,
         gain=options.detail_gain,
         max_step=options.detail_limit,
-        weight=detail_weight(template, view),
+        weight=relief_weight(template, view),
     )
     return np.concatenate([skin, V[fine.skin_count :]])
-
-
-def detail_weight(template: Template, view: View) -> _check.FloatArray:
-    """Return how far the photo's fine contrast is relief, for each vertex of the fine skin, in [0, 1].
-
-    Hair is darker than the skin around it and its contrast is stronger than that of wrinkles.
-    """
-    count = template.fine.skin_count
-    V, F = view.vertices[:count], template.fine.skin_faces
-    seen = view.seen[:count] * skin_weight()
-    known = (view.seen[:count] > 0).astype(np.float64)
-    gray = view.gray[:count]
-    near, wide = (_diffused(V, F, np.column_stack([gray]), known, time)[:, 0] for time in (NEAR_MM2, WIDE_MM2))
-    contrast = np.sqrt(_diffused(V, F, ((gray - near) ** 2)[:, None], known, NEAR_MM2)[:, 0])
-    bright = np.clip((near / np.maximum(wide, 1e-3) - DARK[0]) / (DARK[1] - DARK[0]), 0.0, 1.0)
-    height = template.subdivide(load_face_model().mean[template.vertices])[:count, 1]
-    beard = np.clip((height - BEARD_TOP_MM[0]) / (BEARD_TOP_MM[1] - BEARD_TOP_MM[0]), 0.0, 1.0)
-    rough = contrast / np.maximum(wide, 1e-3) / (1.0 - BEARD * beard)
-    calm = np.clip((ROUGH[1] - rough) / (ROUGH[1] - ROUGH[0]), 0.0, 1.0)
-    return np.asarray(seen * bright * calm)
-
-
-def _diffused(
-    V: _check.FloatArray, F: _check.IntArray, values: _check.FloatArray, known: _check.FloatArray, time: float
-) -> _check.FloatArray:
-    """Return values (n, k) diffused over the surface, as if those that are not known were not there."""
-    heat = geometry.heat_smooth(V, F, np.column_stack([values * known[:, None], known]), time, tolerance=1e-3)
-    share = heat[:, -1:]
-    return np.asarray(np.maximum(heat[:, :-1], 0.0) / np.maximum(share, 1e-3) * (share > 1e-3))
-
-
-@lru_cache(maxsize=1)
-def skin_weight() -> _check.FloatArray:
-    """Return the part of `detail_weight` that is the same for all: none at lids, lips, brows and borders."""
-    template = load_template()
-    fine = template.fine
-    count = fine.skin_count
-    V = template.subdivide(load_face_model().mean[template.vertices])[:count]
-    edges = np.sort(fine.skin_faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    unique, uses = np.unique(edges, axis=0, return_counts=True)
-    border = np.zeros(count, bool)
-    border[unique[uses == 1]] = True
-    weight = np.ones(count)
-    for name, length in NOT_RELIEF_MM.items():
-        members = border if name == "border" else _region(fine, name)
-        near = geometry.heat_smooth(V, fine.skin_faces, members.astype(np.float64), length**2)
-        weight *= np.clip(1.0 - 4.0 * near, 0.0, 1.0) * ~members
-    return weight
-
-
-def _region(topology: Topology, start: str) -> _check.BoolArray:
-    """Return which vertices of the skin are in a region whose name starts so."""
-    members = [mask for name, mask in topology.regions.items() if name.startswith(start)]
-    return np.asarray(np.any(members, axis=0)[: topology.skin_count])
 
 
 def _bare(topology: Topology, V: _check.FloatArray) -> FaceMesh:

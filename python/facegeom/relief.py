@@ -1,0 +1,84 @@
+"""Where the fine contrast of a photo is relief, and where it is hair or colour that must not become geometry."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from facegeom import geometry
+from facegeom._check import BoolArray, FloatArray, IntArray
+from facegeom.appearance import View
+from facegeom.face_model import load_face_model
+from facegeom.template import Template, Topology, load_template
+
+FADE_MM = {"brow": 5.0, "eyelids": 2.0, "lips": 2.0, "border": 4.0}
+"""Parts whose fine contrast is colour (hair, lashes, the red of the lips), and over which length detail comes back."""
+
+NEAR_MM2 = 6.0  # time of the diffusion that tells what is fine
+WIDE_MM2 = 400.0  # and of the one that tells the skin's own brightness there
+DARK = (0.65, 0.85)  # brightness over that of the skin around: hair, and none
+ROUGH = (0.08, 0.14)  # root mean square contrast over brightness: wrinkles at most, and hair
+BEARD = 0.6  # share by which these limits are lower where beards grow: a wrinkled cheek has 0.06, a beard 0.045 to 0.07
+BEARD_TOP_MM = (-50.0, -62.0)  # height on the mean face below which they begin to, and do
+
+
+def relief_weight(template: Template, view: View) -> FloatArray:
+    """Return how far the photo's fine contrast is relief, for each vertex of the fine skin, in [0, 1].
+
+    Hair is darker than the skin around it, and its contrast is stronger than that of most wrinkles; what is hidden, or
+    lies in a part that is known for its colours, has none.
+    """
+    skin = template.fine.skin_count
+    V, F = view.vertices[:skin], template.fine.skin_faces
+    gray, seen = view.gray[:skin], view.seen[:skin]
+    near, wide = (_diffused(V, F, gray, seen > 0, time) for time in (NEAR_MM2, WIDE_MM2))
+    level = np.maximum(wide, 1e-3)
+    contrast = np.sqrt(_diffused(V, F, (gray - near) ** 2, seen > 0, NEAR_MM2)) / level
+    bright = _ramp(near / level, *DARK)
+    calm = 1.0 - _ramp(contrast / (1.0 - BEARD * _ramp(_mean_skin()[:, 1], *BEARD_TOP_MM)), *ROUGH)
+    return np.asarray(seen * skin_weight() * bright * calm)
+
+
+@lru_cache(maxsize=1)
+def skin_weight() -> FloatArray:
+    """Return the part of `relief_weight` that is the same for all: none at lids, lips, brows and borders."""
+    fine = load_template().fine
+    weight = np.ones(fine.skin_count)
+    for name, length in FADE_MM.items():
+        members = _border(fine) if name == "border" else _members(fine, name)
+        near = geometry.heat_smooth(_mean_skin(), fine.skin_faces, members.astype(np.float64), length**2)
+        weight *= np.clip(1.0 - 4.0 * near, 0.0, 1.0) * ~members  # half of the heat has left at a straight edge
+    return weight
+
+
+@lru_cache(maxsize=1)
+def _mean_skin() -> FloatArray:
+    template = load_template()
+    return template.subdivide(load_face_model().mean[template.vertices])[: template.fine.skin_count]
+
+
+def _ramp(values: FloatArray, zero: float, one: float) -> FloatArray:
+    return np.asarray(np.clip((values - zero) / (one - zero), 0.0, 1.0))
+
+
+def _diffused(V: FloatArray, F: IntArray, values: FloatArray, known: BoolArray, time: float) -> FloatArray:
+    """Return values (n,), at least 0, diffused over the surface as if those that are not known were not there."""
+    heat = geometry.heat_smooth(V, F, np.column_stack([values * known, known]), time, tolerance=1e-3)
+    share = heat[:, 1]
+    return np.asarray(np.maximum(heat[:, 0], 0.0) / np.maximum(share, 1e-3) * (share > 1e-3))
+
+
+def _border(topology: Topology) -> BoolArray:
+    """Return which vertices of the skin lie on an edge of one triangle."""
+    edges = np.sort(topology.skin_faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    unique, uses = np.unique(edges, axis=0, return_counts=True)
+    border = np.zeros(topology.skin_count, bool)
+    border[unique[uses == 1]] = True
+    return border
+
+
+def _members(topology: Topology, start: str) -> BoolArray:
+    """Return which vertices of the skin are in a region whose name starts so."""
+    masks = [mask for name, mask in topology.regions.items() if name.startswith(start)]
+    return np.asarray(np.any(masks, axis=0)[: topology.skin_count])
