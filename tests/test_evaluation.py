@@ -460,6 +460,22 @@ class Model:
 
     mesh: FaceMesh
     maps: None = None
+    camera: Camera = Camera(np.eye(3), 1.0, (20.0, 20.0))
+
+    @property
+    def stages(self) -> dict[str, FaceMesh]:
+        return {name: self.mesh for name in ("raw", "aligned", "registered", "detailed")}
+
+
+def test_the_detail_sheet_shows_stages_and_close_ups(sheet_photos: Path):
+    for name in contact_sheet.DETAIL_PHOTOS.values():
+        cv2.imwrite(str(sheet_photos / name), np.full((40, 40, 3), 90, np.uint8))
+    model = load_face_model()
+    mesh = FaceMesh(model.mean, model.faces)
+    page, failures = contact_sheet.contact_sheet(sheet_photos, lambda photo: Model(mesh), size=32, detail=True)
+    assert len(contact_sheet.DETAIL_PHOTOS) == 12
+    assert not failures
+    assert page.shape[1] == 2 + 12 * 34  # two photos side by side, six pictures each
 
 
 def test_the_contact_sheet_shows_every_photo_and_reports_failures(sheet_photos: Path):

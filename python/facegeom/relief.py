@@ -19,8 +19,9 @@ NEAR_MM2 = 6.0  # time of the diffusion that tells what is fine
 WIDE_MM2 = 400.0  # and of the one that tells the skin's own brightness there
 DARK = (0.65, 0.85)  # brightness over that of the skin around: hair, and none
 ROUGH = (0.08, 0.14)  # root mean square contrast over brightness: wrinkles at most, and hair
-BEARD = 0.6  # share by which these limits are lower where beards grow: a wrinkled cheek has 0.06, a beard 0.045 to 0.07
-BEARD_TOP_MM = (-50.0, -62.0)  # height on the mean face below which they begin to, and do
+HAIRY = 0.6  # share by which these limits are lower where hair grows: a wrinkled cheek has 0.06, a beard 0.045 to 0.07
+BEARD_MM = (-50.0, -62.0)  # height on the mean face below which beards begin to grow, and do
+FRINGE_MM = (42.0, 56.0)  # and above which the hair of the head hangs
 
 
 def relief_weight(template: Template, view: View) -> FloatArray:
@@ -36,7 +37,9 @@ def relief_weight(template: Template, view: View) -> FloatArray:
     level = np.maximum(wide, 1e-3)
     contrast = np.sqrt(_diffused(V, F, (gray - near) ** 2, seen > 0, NEAR_MM2)) / level
     bright = _ramp(near / level, *DARK)
-    calm = 1.0 - _ramp(contrast / (1.0 - BEARD * _ramp(_mean_skin()[:, 1], *BEARD_TOP_MM)), *ROUGH)
+    height = _mean_skin()[:, 1]
+    hairy = np.maximum(_ramp(height, *BEARD_MM), _ramp(height, *FRINGE_MM))
+    calm = 1.0 - _ramp(contrast / (1.0 - HAIRY * hairy), *ROUGH)
     return np.asarray(seen * skin_weight() * bright * calm)
 
 

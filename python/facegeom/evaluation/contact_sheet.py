@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from facegeom._check import ByteArray
+from facegeom.camera import Camera
+from facegeom.crop import crop_image
 from facegeom.errors import FacegeomError
 from facegeom.evaluation.report import picture_folder, sheet, show
 from facegeom.io import load_image, save_image
@@ -47,7 +49,17 @@ PHOTOS = {
 }
 """Photos of the test identities (LFW), picked by eye before any network had seen them, and what each is there for."""
 
+DETAIL_PHOTOS = {
+    kind: PHOTOS[kind]
+    for kind in (
+        "old, hat", "old", "turned, old", "laughing", "gray beard", "beard", "profile, beard, glasses", "glasses",
+        "frontal, dark skin", "frontal, hard light", "frontal, young",
+    )
+} | {"old, frontal": "Arnold_Palmer_0001.jpg"}  # fmt: skip
+"""Photos to look at fine detail on: wrinkles are wanted, brows and beards are not."""
+
 SHEET_COLUMNS = 2  # photos side by side
+CLOSE_UP = 0.55  # of the mesh's extent
 
 
 class Reconstructed(Protocol):
@@ -61,11 +73,21 @@ class Reconstructed(Protocol):
     def maps(self) -> FaceMaps | None:
         """The network's maps."""
 
+    @property
+    def stages(self) -> Mapping[str, FaceMesh]:
+        """The mesh after each step."""
+
+    @property
+    def camera(self) -> Camera:
+        """Face frame -> photo."""
+
 
 Reconstructor = Callable[[ByteArray], Reconstructed]
 
 
-def contact_sheet(photos: str | Path, reconstruct: Reconstructor, *, size: int = 160) -> tuple[ByteArray, list[str]]:
+def contact_sheet(
+    photos: str | Path, reconstruct: Reconstructor, *, size: int = 160, detail: bool = False
+) -> tuple[ByteArray, list[str]]:
     """Draw the sheet: photo, depth, correspondence, and the mesh from three sides as clay and with its colours.
 
     Parameters
@@ -73,6 +95,8 @@ def contact_sheet(photos: str | Path, reconstruct: Reconstructor, *, size: int =
     photos : folder with the photos of `PHOTOS` somewhere below
     reconstruct : from an (h, w, 3) uint8 photo to its reconstruction
     size : of one tile, pixels
+    detail : instead, the photos of `DETAIL_PHOTOS`: the first, the second last and the last stage as photographed, and
+        close-ups of the last and of the photo
 
     Returns
     -------
@@ -84,34 +108,52 @@ def contact_sheet(photos: str | Path, reconstruct: Reconstructor, *, size: int =
     FacegeomError
         When a photo is not there.
     """
+    wanted, draw = (DETAIL_PHOTOS, _stages) if detail else (PHOTOS, _pictures)
     places = {path.name: path for path in sorted(Path(photos).rglob("*.jpg"))}
-    missing = [name for name in PHOTOS.values() if name not in places]
+    missing = [name for name in wanted.values() if name not in places]
     if missing:
-        raise FacegeomError(f"{len(missing)} of the sheet's {len(PHOTOS)} photos are not below {photos}: {missing[0]}")
-    tiles: list[ByteArray] = []
-    captions: list[str] = []
+        raise FacegeomError(f"{len(missing)} of the sheet's {len(wanted)} photos are not below {photos}: {missing[0]}")
+    rows: list[dict[str, ByteArray]] = []
     failures = []
-    views = [f"{view}{kind}" for kind in ("", ", colours") for view in VIEWS]
-    for kind, name in tqdm(PHOTOS.items(), desc="contact sheet", unit="photo"):
+    for kind, name in tqdm(wanted.items(), desc="contact sheet", unit="photo"):
         photo = load_image(places[name])
-        captions += [kind, "depth", "correspondence", *views]
+        rows.append({kind: photo})
         try:
-            tiles += [photo, *_pictures(reconstruct(photo), size)]
+            rows[-1] |= draw(reconstruct(photo), photo, size)
         except FacegeomError as error:
             failures.append(f"{name}: {error}")
-            tiles += [photo, *[np.zeros((size, size, 3), np.uint8)] * (2 + len(views))]
-    return sheet(tiles, (3 + len(views)) * SHEET_COLUMNS, size, captions), failures
+    width = max(map(len, rows))
+    nothing = np.zeros((size, size, 3), np.uint8)
+    tiles = [tile for row in rows for tile in [*row.values(), *[nothing] * (width - len(row))]]
+    captions = [caption for row in rows for caption in [*row, *[""] * (width - len(row))]]
+    return sheet(tiles, width * SHEET_COLUMNS, size, captions), failures
 
 
-def _pictures(rec: Reconstructed, size: int) -> list[ByteArray]:
+def _pictures(rec: Reconstructed, _: ByteArray, size: int) -> dict[str, ByteArray]:
     empty = np.zeros((size, size, 3), np.uint8)
-    maps = [empty, empty] if rec.maps is None else [depth_picture(rec.maps), correspondence_picture(rec.maps)]
+    tiles = {
+        "depth": empty if rec.maps is None else depth_picture(rec.maps),
+        "correspondence": empty if rec.maps is None else correspondence_picture(rec.maps),
+    }
     frame = Frame.around(rec.mesh)
-    return maps + [
-        render_mesh(rec.mesh, turn(yaw), size=size, frame=frame, colors=colors)
-        for colors in (False, True)
-        for yaw in VIEWS.values()
-    ]
+    for kind, colors in (("", False), (", colours", True)):
+        for view, yaw in VIEWS.items():
+            tiles[view + kind] = render_mesh(rec.mesh, turn(yaw), size=size, frame=frame, colors=colors)
+    return tiles
+
+
+def _stages(rec: Reconstructed, photo: ByteArray, size: int) -> dict[str, ByteArray]:
+    names = list(rec.stages)
+    whole, near = Frame.around(rec.mesh), Frame.around(rec.mesh, CLOSE_UP)
+    rotation = rec.camera.rotation
+    tiles = {
+        name: render_mesh(rec.stages[name], rotation, size=size, frame=whole)
+        for name in (names[0], names[-2], names[-1])
+    }
+    tiles["close-up"] = render_mesh(rec.mesh, rotation, size=size, frame=near)
+    middle, half = rec.camera.project([near.center])[0], 0.5 * near.extent * rec.camera.scale
+    tiles["photo"] = crop_image(photo, [*(middle - half), *(middle + half)], size)
+    return tiles
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -120,21 +162,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pipeline", choices=PIPELINES, default=PIPELINES[0], help="as in facegeom.reconstruct (default: %(default)s)"
     )
+    parser.add_argument("--detail", action="store_true", help="stages and close-ups of twelve photos instead")
     parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
     parser.add_argument("--size", type=int, default=160, help="of one picture, pixels (default: %(default)s)")
     parser.add_argument("--out", metavar="DIR", default="out", help="folder to write to (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw contact_sheet.png; 1 when a photo failed."""
+    """Draw contact_sheet.png, or detail_sheet.png; 1 when a photo failed."""
     from facegeom.pipeline import reconstruct
 
     page, failures = contact_sheet(
         args.folder,
         lambda photo: reconstruct(photo, pipeline=args.pipeline, device=args.device),
         size=args.size,
+        detail=args.detail,
     )
-    target = picture_folder(args.out) / "contact_sheet.png"
+    target = picture_folder(args.out) / ("detail_sheet.png" if args.detail else "contact_sheet.png")
     save_image(page, target)
     show("\n".join([*failures, str(target)]))
     return 1 if failures else 0
