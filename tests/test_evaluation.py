@@ -460,11 +460,14 @@ class Model:
 
     mesh: FaceMesh
     maps: None = None
-    camera: Camera = Camera(np.eye(3), 1.0, (20.0, 20.0))
+
+    @property
+    def camera(self) -> Camera:
+        return Camera(np.eye(3), 1.0, (20.0, 20.0))
 
     @property
     def stages(self) -> dict[str, FaceMesh]:
-        return {name: self.mesh for name in ("raw", "aligned", "registered", "detailed")}
+        return dict.fromkeys(("raw", "aligned", "registered", "detailed"), self.mesh)
 
 
 def test_the_detail_sheet_shows_stages_and_close_ups(sheet_photos: Path):
