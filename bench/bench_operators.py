@@ -179,3 +179,39 @@ def test_nearest(mesh, cloud, compare):
         {"scipy cKDTree": lambda: scipy_spatial.cKDTree(points).query(queries)},
     )
     np.testing.assert_allclose(ours[1], peers["scipy cKDTree"][0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("scheme", ["loop", "midpoint"])
+def test_subdivide(mesh, scheme, compare):
+    size, V, F = mesh
+    peer = {"loop": igl.loop, "midpoint": igl.upsample}[scheme]
+    again = {"loop": trimesh.remesh.subdivide_loop, "midpoint": trimesh.remesh.subdivide}[scheme]
+    options = {"iterations": 1} if scheme == "loop" else {}
+    ours, peers = compare(
+        f"subdivide, {scheme} {size}",
+        lambda: geometry.subdivide(V, F, scheme),
+        {"libigl": lambda: peer(V, F, 1), "trimesh": lambda: again(V, F, **options)},
+    )
+    for theirs in peers.values():
+        assert (theirs[0].shape, theirs[1].shape) == (ours.V.shape, ours.F.shape)
+    distance = geometry.nearest(peers["libigl"][0], ours.V)[1]
+    assert np.quantile(distance, 0.9) < 1e-9  # libigl's Loop has other rules on the outline
+
+
+def test_detail_displacement(mesh, compare):
+    size, V, F = mesh
+    tau = np.random.default_rng(2).uniform(size=len(V))
+    time = 1.5
+    M = scipy_sparse.diags_array(igl.massmatrix(V, F, igl.MASSMATRIX_TYPE_VORONOI).diagonal())
+
+    def low_pass_alone():
+        return scipy_linalg.spsolve((M - time * igl.cotmatrix(V, F)).tocsc(), M @ tau)
+
+    ours, peers = compare(
+        f"detail_displacement {size}",
+        lambda: geometry.detail_displacement(V, F, tau, time_mm2=time),
+        {"scipy spsolve, the low-pass alone": low_pass_alone},
+    )
+    low = peers["scipy spsolve, the low-pass alone"]
+    np.testing.assert_allclose(geometry.heat_smooth(V, F, tau, time), low, atol=1e-6)
+    assert np.abs(ours - V).max() <= 0.5 + 1e-12
