@@ -290,13 +290,13 @@ class TestTraining:
     def test_an_interrupted_run_ends_as_a_whole_one(self, tiles: object, tmp_path: Path) -> None:
         train = pytest.importorskip("facegeom.training.train_detector")
         weights = []
-        for name, stops in (("whole", 0), ("stopped", 2)):
+        for name, stops in (("whole", 0), ("stopped", 3)):
             out = tmp_path / name
             out.mkdir()
             for part in ("training", "validation"):
                 tiles.save(out / f"tiles_{part}.npz")  # type: ignore[attr-defined]
             options = train.DetectorOptions(
-                out=str(out), steps=(3, 2, 2), batch=(16, 16, 16), scenes=(6, 6, 6), bfloat16=False
+                out=str(out), steps=(3, 2, 2, 2), batch=(16, 16, 16, 16), scenes=(6, 6, 6, 6), bfloat16=False
             )
             for _ in range(stops):
                 from dataclasses import replace

@@ -312,7 +312,13 @@ def test_streams_give_the_same_samples_with_and_without_position(samples: FaceSa
 @pytest.mark.slow
 def test_full_width_overfits_one_batch() -> None:
     options = Pix2VertexOptions(
-        network="geometry", size=256, width=PAPER_WIDTH, images=10**6, warmup=1, learning_rate=1e-3
+        network="geometry",
+        size=256,
+        width=PAPER_WIDTH,
+        images=10**6,
+        warmup=1,
+        learning_rate=1e-3,
+        relief_weight=0.0,  # as the paper trains
     )
     trainer = Trainer(options, CPU)
     assert parameters(trainer.networks) == 54_546_052
