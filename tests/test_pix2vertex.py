@@ -211,7 +211,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("network", sorted(NETWORKS))
 def test_each_network_has_its_losses(network: str) -> None:
     terms = Trainer(replace(SMALL_RUN, network=network), CPU).train_step(*batch(32))
-    geometry = {"geometry_l1", "normals"} if network != "correspondence" else set()
+    geometry = {"geometry_l1", "relief", "normals"} if network != "correspondence" else set()
     correspondence = {"correspondence_l1"} if network != "geometry" else set()
     own = {f"{name}_{what}" for name in NETWORKS[network] for what in ("mask", "gradient_norm")}
     assert set(terms) == geometry | correspondence | own
@@ -220,6 +220,7 @@ def test_each_network_has_its_losses(network: str) -> None:
 
 def test_the_normals_can_be_left_out_and_have_the_papers_weight() -> None:
     assert "normals" not in Trainer(replace(SMALL_RUN, normal_weight=0.0), CPU).train_step(*batch(32))
+    assert "relief" not in Trainer(replace(SMALL_RUN, relief_weight=0.0), CPU).train_step(*batch(32))
     assert (Pix2VertexOptions.l1_weight, Pix2VertexOptions.normal_weight) == (100.0, 10.0)
 
 

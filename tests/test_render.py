@@ -83,7 +83,7 @@ def test_preview_sheet(coded_face: Any, coded_network: Any) -> None:
     rec = facegeom.reconstruct(coded_face.photo, box=coded_face.box)
     sheet = preview_sheet(rec, coded_face.photo, size=64)
     assert sheet.dtype == np.uint8
-    assert sheet.shape[1] > 6 * 64
+    assert sheet.shape[1] > (len(rec.stages) + 1) * 64
     assert sheet.shape[0] > 4 * 64
     depth = depth_picture(rec.maps)
     assert (depth[~rec.maps.mask] == 255).all()
