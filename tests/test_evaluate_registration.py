@@ -11,8 +11,8 @@ import pytest
 from facegeom import load_face_model
 from facegeom.cli import main
 from facegeom.crop import crop_image
-from facegeom.evaluation import registered, registration
-from facegeom.prediction import later_square
+from facegeom.evaluation import registered, registration, registration_sheet
+from facegeom.prediction import later_square, predict
 
 ICT = Path(__file__).parents[2] / "shared" / "data" / "ict" / "ict_face_model.npz"
 
@@ -106,3 +106,33 @@ def test_the_same_people_wear_every_expression() -> None:
         (name, subject) for name in registration.EXPRESSIONS for subject in range(registration.SUBJECTS)
     ]
     assert all(sample.mask.any() for _, _, sample, _ in heads)
+
+
+def test_the_projection_of_a_face_of_the_model_is_itself() -> None:
+    model = load_face_model()
+    rng = np.random.default_rng(0)
+    weights = np.array([name == "jawOpen" for name in model.expression_names], dtype=float)
+    face = model.vertices(rng.normal(size=40), weights)[: model.face_vertex_count]
+    angle = np.radians(2)
+    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    moved = face @ turn.T + [3, -2, 5]
+    assert registration_sheet.project(moved).residual.mean() < 0.2
+    bumpy = moved + rng.normal(0, 1, moved.shape)
+    assert registration_sheet.project(bumpy).residual.mean() == pytest.approx(1.6, abs=0.3)
+
+
+def test_the_mean_texture_lies_where_the_correspondence_is(coded_face: Any, coded_network: Any) -> None:
+    coded_network(coded_face)
+    seen = predict(coded_face.photo, coded_face.box)
+    model = load_face_model()
+    told = (model.mean / 130.0 + 1.0) / 2.0 * 255.0  # the colours of the coded photo itself
+    picture = registration_sheet.textured_photo(seen.maps, told)
+    np.testing.assert_array_equal(picture[~seen.maps.mask], seen.maps.image[~seen.maps.mask])
+    assert np.abs(picture[seen.maps.mask].astype(int) - seen.maps.image[seen.maps.mask].astype(int)).mean() < 4
+
+
+def test_the_pictures_of_a_projection_say_how_far_it_is() -> None:
+    model = load_face_model()
+    pictures = registration_sheet.projection_pictures(model.mean[: model.face_vertex_count], np.eye(3), 48)
+    assert list(pictures) == ["registered", "projected", "0.00 mm"]
+    assert all(picture.shape == (48, 48, 3) for picture in pictures.values())

@@ -15,21 +15,23 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from facegeom._check import BoolArray, FloatArray, IntArray
+from facegeom._check import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.evaluation.ict_heads import HeadOptions, HeadRenderer
 from facegeom.evaluation.metrics import map_error
 from facegeom.evaluation.pipeline import held_out_photos
 from facegeom.evaluation.predictor import add_common_arguments, load_network
 from facegeom.evaluation.registered import register_crop
-from facegeom.evaluation.report import show, table, write_json
+from facegeom.evaluation.registration_sheet import projection_pictures, textured_photo
+from facegeom.evaluation.report import picture_folder, sheet, show, table, write_json
 from facegeom.face_model import load_face_model
-from facegeom.io import load_image
+from facegeom.io import load_image, save_image
 from facegeom.prediction import LookOptions, MapNetwork, predict
 from facegeom.template import load_template
 from facegeom.training.labels import find_photos
 from facegeom.training.renderer import Sample
-from facegeom.warping import fitted_vertices, warp_template
+from facegeom.training.texture_model import TextureModel
+from facegeom.warping import WarpOptions, fitted_vertices, register_template, target_mesh, warp_template
 
 EXPRESSIONS: dict[str, dict[str, float]] = {
     "anger": {"browDown": 1.0, "noseSneer": 0.5, "eyeSquint": 0.5, "mouthPress": 0.6},
@@ -43,6 +45,7 @@ EXPRESSIONS: dict[str, dict[str, float]] = {
 """Those of the paper's table 2 as weights of ICT's shapes, both sides alike."""
 
 SUBJECTS = 10
+SHEET_PHOTOS, SHEET_SIZE = 8, 200
 ERASED = 0.2  # share of the mask, a disc around one of its pixels
 HEADS = HeadOptions(max_yaw_deg=20.0, pitch_deg=5.0, roll_deg=5.0)  # the faces of the paper's table look ahead
 
@@ -156,6 +159,24 @@ def count_on_photos(photos: str, count: int, network: MapNetwork) -> dict[str, A
     }
 
 
+def photo_sheet(photos: str, texture_model: str, network: MapNetwork) -> ByteArray:
+    """Draw photos of test identities: the mean texture by the correspondence, and the projection onto the model."""
+    model, template = load_face_model(), load_template()
+    mean = TextureModel.load(texture_model).mean.astype(np.float64)
+    captions: list[str] = []
+    pictures: list[ByteArray] = []
+    for path in held_out_photos(find_photos(photos), SHEET_PHOTOS).values():
+        seen = predict(load_image(path), network=network)
+        target = target_mesh(seen.maps, seen.camera, WarpOptions().max_edge_mm)
+        aligned = fitted_vertices(model, seen.fit)[template.vertices]
+        skin = register_template(template, aligned, target)[: template.coarse.skin_count]
+        row = {"photo": seen.maps.image, "mean texture": textured_photo(seen.maps, mean)}
+        row |= projection_pictures(skin, seen.camera.rotation, SHEET_SIZE)
+        captions += list(row)
+        pictures += list(row.values())
+    return sheet(pictures, len(pictures) // SHEET_PHOTOS * 2, SHEET_SIZE, captions)
+
+
 def summarise(results: list[HeadResult]) -> dict[str, Any]:
     """Return means by expression and over all."""
     rows = [*((name, [r for r in results if r.expression == name]) for name in EXPRESSIONS), ("all", results)]
@@ -193,6 +214,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", metavar="PHOTOS", nargs="?", help="folder of the LFW photos: count intersections")
     parser.add_argument("--count", type=int, default=50, help="of photos of test identities (default: %(default)s)")
     parser.add_argument("--ict", metavar="FILE", help="ict_face_model.npz: errors on rendered heads")
+    parser.add_argument(
+        "--texture-model", metavar="FILE", help="with PHOTOS and --out: draw its mean on eight photos, and residuals"
+    )
     add_common_arguments(parser)
 
 
@@ -214,6 +238,9 @@ def run(args: argparse.Namespace) -> int:
     if args.photos:
         summary["photos"] = count_on_photos(args.photos, args.count, network)
     show(format_summary(summary))
+    if args.photos and args.out and args.texture_model:
+        page = photo_sheet(args.photos, args.texture_model, network)
+        save_image(page, picture_folder(args.out) / "registration.png")
     if args.json:
         write_json(args.json, {**summary, "heads": results})
     return 0
