@@ -129,6 +129,21 @@ def test_the_atlas_holds_the_colours(coded_face: Any, coded_network: Any) -> Non
     assert np.median(difference) <= 4
 
 
+def test_a_large_atlas_holds_what_is_finer_than_the_vertices(draw_face: Any, coded_network: Any) -> None:
+    face = draw_face(0.0, size=1200, scale=4.2)
+    coded_network(face)
+    seen = predict(face.photo, face.box)
+    rows, columns = np.indices(face.photo.shape[:2])
+    checks = np.where(((rows // 3 + columns // 3) % 2 == 0)[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)
+    vertices = seen.fit.vertices(load_face_model())
+    fine, coarse = (
+        warp_template(checks, seen.maps, seen.camera, vertices, texture=size).final.texture for size in (1024, 128)
+    )
+    middle = slice(3 * 1024 // 8, 5 * 1024 // 8)
+    assert fine[middle, middle].std() > 50
+    assert coarse[48:80, 48:80].std() < 40
+
+
 def test_hidden_skin_takes_the_colour_of_the_other_side(draw_face: Any, coded_network: Any) -> None:
     face = draw_face(50.0)
     coded_network(face)

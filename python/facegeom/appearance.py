@@ -141,8 +141,11 @@ def bake_texture(topology: Topology, view: View, colors: _check.FloatArray, size
     raster = geometry.rasterize(places, unwrapped.reshape(-1, 3), values, (size, size))
     known = raster.triangle >= 0
     pixel, seen, color = np.split(raster.attributes[known], [2, 3], axis=1)
+    side = round(view.maps.step * view.maps.size)  # pixels of the photo, of which no more than the atlas can hold
+    crop = crop_image(view.photo, view.maps.box, int(np.clip(side, view.maps.size, 2 * size)))
+    pixel = (pixel + 0.5) * (len(crop) / len(view.crop)) - 0.5
     atlas = np.zeros((size, size, 3), np.uint8)
-    atlas[known] = np.rint(np.clip(seen * bilinear(view.crop, pixel) + (1 - seen) * color, 0, 255)).astype(np.uint8)
+    atlas[known] = np.rint(np.clip(seen * bilinear(crop, pixel) + (1 - seen) * color, 0, 255)).astype(np.uint8)
     labels = cv2.distanceTransformWithLabels(
         (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )[1]
