@@ -90,7 +90,7 @@ def vertex_colors(template: Template, view: View) -> _check.FloatArray:
     """Return colours of the fine vertices, (n, 3) in [0, 255]: the photo's where it shows them.
 
     Hidden skin takes the colour of its mirror image, moved by as much as both sides differ near by, or where that is
-    hidden too, what diffuses from around. `facegeom.texture` completes such parts with a network.
+    hidden too, what diffuses from around.
     """
     coarse, fine = template.coarse, template.fine
     skin = coarse.skin_count

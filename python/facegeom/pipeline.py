@@ -41,7 +41,7 @@ class Reconstruction:
         The mesh after each step, in order; the last is `mesh`.
     timings : dict from step to milliseconds
     landmarks : (68, 3) float array
-        Millimetres, in the frame of `mesh`: on it where the photo shows them, else from the fitted face model.
+        Millimetres, in the frame of `mesh`: on it (facevision: where the photo shows them, else of the fitted model).
     camera : Camera
         Face frame -> pixels of the photo.
     score : float in [0, 1]

@@ -81,6 +81,7 @@ class Template:
     embedding: FloatArray
     _rims: dict[str, tuple[IntArray, IntArray, FloatArray]]
     _lips: Lips
+    _parents: IntArray  # (f, 2), of each vertex of the fine skin
 
     def follow(self, before: FloatArray, skin: FloatArray) -> FloatArray:
         """Return all vertices (n, 3) after the skin (s, 3) has moved, from where they were `before` (n, 3).
@@ -117,8 +118,7 @@ class Template:
 
     def carry(self, values: FloatArray) -> FloatArray:
         """Return values at the fine topology's vertices, from (n, ...) values at the coarse one's."""
-        skin = geometry.subdivide(self.embedding, self.coarse.skin_faces, "midpoint").parents
-        return np.concatenate([values[skin].mean(axis=1), values[self.coarse.skin_count :]])
+        return np.concatenate([values[self._parents].mean(axis=1), values[self.coarse.skin_count :]])
 
 
 @lru_cache(maxsize=1)
@@ -154,6 +154,7 @@ def load_template() -> Template:
         model.mean[:skin].copy(),
         _rims(model, place),
         _lips(model),
+        geometry.subdivide(model.mean[:skin], coarse.skin_faces, "midpoint").parents,
     )
 
 
