@@ -132,7 +132,9 @@ class MapUNet(nn.Module):
         x = self.decoder[0](x)
         for up, skip in zip(self.decoder[1:], levels[-2::-1], strict=True):
             x = up(torch.cat([x, skip], 1))
-        return self.head(x)  # (b, outputs, S, S)
+        x = self.head[:-1](x)
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 has steps of 0.4 mm here, which bend the normals
+            return self.head[-1](x.float())  # (b, outputs, S, S)
 
 
 class Pix2VertexNetworks(nn.Module):
