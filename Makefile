@@ -1,8 +1,9 @@
 # Everything runs in a virtual environment in the repository, on the package as a user would install it: a built wheel.
-#   make demo        out/face.glb, out/face.obj, out/preview.png from the photo that comes with facegeom
+#   make demo        out/head.glb, .obj, .html (where npm is) and out/preview.png from the photo in the package
 #   make test        the default tests; make test-all adds the slow ones and those that need ../shared/data
 #   make bench       the geometry core beside its peers
 #   make lint        ruff, mypy, clang-format
+#   make viewer      the program of the HTML page (npm), which wheels and source releases then carry
 #   make wheel-test  the wheel in an empty environment, away from the source tree
 #   make sdist       a source release that builds with no network
 # PIP_ARGS goes to pip, such as PIP_ARGS="--find-links FOLDER" where a small (CPU) build of torch lies in a folder.
@@ -16,14 +17,18 @@ BUILD_TOOLS := "scikit-build-core>=0.11" "pybind11>=2.13" cmeel-eigen==3.4.1 "cm
 WHEELS := build/wheels
 DIST ?= dist
 EIGEN := cpp/third_party/eigen
+VIEWER := python/facegeom/viewer
+NODE_MODULES := build/viewer/node_modules
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE NOTICE \
   $(shell find python cpp -type f ! -name '*.so' ! -name '*.pyc' ! -path '$(EIGEN)/*')
 
-.PHONY: install demo test test-all bench lint format wheel wheel-test sdist clean
+.PHONY: install demo test test-all bench lint format wheel wheel-test viewer try-viewer sdist clean
 
 install: $(VENV)/.package
 
-demo: $(VENV)/.package
+# The package is made in a second run of make, which sees the bundle among its sources.
+demo: try-viewer
+	$(MAKE) install
 	$(BIN)/facegeom demo -o out
 
 test: $(VENV)/.package
@@ -50,14 +55,30 @@ wheel: $(VENV)/.package
 wheel-test: $(VENV)/.package
 	$(BIN)/python -P -m pytest -m slow tests/test_wheel.py
 
-sdist: $(VENV)/.tools
+viewer: $(VIEWER)/bundle.js
+
+# Everything but the HTML page works without it.
+try-viewer:
+	@if command -v npm > /dev/null; then $(MAKE) viewer || echo "make viewer failed: no HTML page"; \
+	else echo "npm is not installed: no HTML page"; fi
+
+# The lock file holds the packages' hashes and names no host; it is renewed in $(VIEWER) with
+#   npm install --package-lock-only --omit-lockfile-registry-resolved
+$(VIEWER)/bundle.js: $(VIEWER)/package.json $(VIEWER)/package-lock.json $(wildcard $(VIEWER)/src/*.js)
+	mkdir -p build/viewer
+	cp $(VIEWER)/package.json $(VIEWER)/package-lock.json build/viewer/
+	npm ci --prefix build/viewer --ignore-scripts --no-audit --no-fund
+	NODE_PATH=$(NODE_MODULES) $(NODE_MODULES)/.bin/esbuild $(VIEWER)/src/main.js --bundle --minify --format=iife \
+	  --target=es2021 --charset=utf8 --legal-comments=eof --outfile=$@
+
+sdist: try-viewer $(VENV)/.tools
 	rm -rf $(EIGEN) && mkdir -p $(EIGEN)
 	cp -r "$$($(BIN)/python cpp/find_eigen.py)/Eigen" $(EIGEN)/
 	$(PIP) install $(PIP_ARGS) -c constraints.txt build
 	$(BIN)/python -m build --sdist --no-isolation --outdir $(DIST)
 
 clean:
-	rm -rf build dist out $(EIGEN) $(VENV)
+	rm -rf build dist out $(EIGEN) $(VIEWER)/bundle.js $(VENV)
 
 $(VENV)/.tools: constraints.txt Makefile
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -146,6 +146,26 @@ def test_heat_smooth(mesh, compare):
     np.testing.assert_allclose(ours, peers["libigl + scipy CG"], atol=1e-3)
 
 
+def test_biharmonic_interpolation(mesh, compare):
+    size, V, F = mesh
+    known = (V[:, 0] < np.median(V[:, 0])).astype(float)
+    length, decay = 2.0, 50.0
+
+    def with_scipy():
+        area = igl.massmatrix(V, F, igl.MASSMATRIX_TYPE_VORONOI).diagonal()
+        L = igl.cotmatrix(V, F)
+        K = L @ scipy_sparse.diags_array(1 / area) @ L
+        A = length**4 * K + scipy_sparse.diags_array(area * (known + (length / decay) ** 4))
+        return scipy_linalg.splu(A.tocsc()).solve((area * known)[:, None] * V)
+
+    ours, peers = compare(
+        f"biharmonic_interpolation, 3 columns {size}",
+        lambda: geometry.biharmonic_interpolation(V, F, V, known, length=length, decay=decay),
+        {"libigl + scipy splu": with_scipy},
+    )
+    np.testing.assert_allclose(ours, peers["libigl + scipy splu"], atol=1e-3)
+
+
 def test_mesh_solver(mesh, compare):
     size, V, F = mesh
     solver = geometry.MeshSolver(V, F, 1.0)

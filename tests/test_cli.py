@@ -15,6 +15,7 @@ from PIL import Image
 import facegeom
 from facegeom import FaceMesh, batch, cli, pipeline
 from facegeom.cli import main
+from facegeom.viewer import is_bundled
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_no_face_is_one_line(photo: Path, tmp_path: Path, capsys: pytest.Capture
     assert not (tmp_path / "face.glb").exists()
 
 
-@pytest.mark.parametrize("options", [["--neutral", "--pipeline", "facevision"], ["--head"]])
+@pytest.mark.parametrize("options", [["--neutral", "--pipeline", "facevision"], ["--head", "--pipeline", "facevision"]])
 def test_what_is_not_in_fails_with_its_reason(
     options: list[str], photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,7 +97,7 @@ def test_what_is_not_in_fails_with_its_reason(
         ["reconstruct", "a.jpg"],
         ["reconstruct", "a.jpg", "-o", "a.glb", "--pipeline", "magic"],
         ["reconstruct", "a.jpg", "-o", "a.glb", "--texture", "big"],
-        ["reconstruct", "a.jpg", "-o", "a.html"],
+        ["reconstruct", "a.jpg", "-o", "a.docx"],
         ["reconstruct", "a.jpg", "b.jpg", "-o", "a.glb"],
         ["reconstruct", "x/a.jpg", "y/a.jpg", "-o", "out"],
         ["evaluate"],
@@ -129,7 +130,9 @@ def test_missing_weights_end_the_batch(
 def test_demo(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("facegeom.pipeline.demo_photo", lambda: photo)
     assert main(["demo", "-o", str(tmp_path / "out")]) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"face.glb", "face.obj", "preview.png"}
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written - {"head.html"} == {"head.glb", "head.obj", "head.mtl", "head.png", "preview.png"}
+    assert ("head.html" in written) == is_bundled()
     out = capsys.readouterr().out
     for step in ("detection", "network", "fit", "raw", "detailed", "total"):
         assert f"{step} " in out

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from facegeom import FacegeomError, FaceMesh, ImageError, load_image
+from facegeom import FacegeomError, FaceMesh, ImageError, load_face_model, load_image
 from facegeom.files import write_atomically
 from facegeom.pipeline import demo_photo
 
@@ -192,6 +194,121 @@ def test_glb_round_trip_with_texture_and_cut(tmp_path: Path) -> None:
     np.testing.assert_allclose(again.uv[again.uv_faces], mesh.uv[mesh.uv_faces], atol=1e-6)
 
 
+def with_blendshapes(mesh: FaceMesh) -> FaceMesh:
+    """Blendshapes that move everything, one corner, and nothing."""
+    everything = np.random.default_rng(1).normal(0, 3, mesh.vertices.shape).astype(np.float32)
+    corner = np.where((mesh.vertices[:, :2] < -20).all(axis=1)[:, None], everything, 0)
+    shapes = {"everything": everything, "corner": corner, "nothing": np.zeros_like(everything)}
+    return replace(mesh, blendshapes=shapes, weights={"corner": 0.25, "nothing": 0.0})
+
+
+def glb_tree(path: Path) -> dict:
+    content = path.read_bytes()
+    return json.loads(content[20 : 20 + int.from_bytes(content[12:16], "little")])
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
+def test_glb_round_trip_with_blendshapes(tmp_path: Path, cut: bool) -> None:
+    mesh = with_blendshapes(wavy_mesh(texture=True, cut=cut))
+    mesh.save(tmp_path / "face.glb")
+    again = FaceMesh.load(tmp_path / "face.glb")
+    assert list(again.blendshapes) == ["everything", "corner", "nothing"]
+    for name, shape in mesh.blendshapes.items():
+        np.testing.assert_allclose(again.blendshapes[name], shape, atol=0.02, err_msg=name)
+    assert dict(again.weights) == {"corner": 0.25}
+    again.save(tmp_path / "again.glb")
+    third = FaceMesh.load(tmp_path / "again.glb")
+    for name, shape in again.blendshapes.items():  # what is left out once is not left out more and more
+        np.testing.assert_allclose(third.blendshapes[name], shape, rtol=1e-6)
+
+
+def test_glb_keeps_only_the_rows_of_a_blendshape_that_move(tmp_path: Path) -> None:
+    mesh = with_blendshapes(wavy_mesh())
+    mesh.save(tmp_path / "face.glb")
+    tree = glb_tree(tmp_path / "face.glb")
+    (made,) = tree["meshes"]
+    assert made["extras"]["targetNames"] == ["everything", "corner", "nothing"]
+    assert made["weights"] == [0.0, 0.25, 0.0]
+    position = [tree["accessors"][target["POSITION"]] for target in made["primitives"][0]["targets"]]
+    assert "sparse" not in position[0]
+    assert position[1]["sparse"]["count"] == np.count_nonzero(mesh.blendshapes["corner"].any(axis=1))
+    assert position[2]["sparse"]["count"] == 1  # some viewers fail on accessors without any data
+    for accessor, shape in zip(position, mesh.blendshapes.values(), strict=True):
+        np.testing.assert_allclose(accessor["min"], shape.min(axis=0) / 1000, atol=2e-5)
+        np.testing.assert_allclose(accessor["max"], shape.max(axis=0) / 1000, atol=2e-5)
+
+
+def test_glb_blendshapes_turn_the_normals(tmp_path: Path) -> None:
+    flat = wavy_mesh()
+    flat = replace(flat, vertices=flat.vertices * (1, 1, 0))
+    tilt = np.zeros_like(flat.vertices)
+    tilt[:, 2] = flat.vertices[:, 0]  # the plane turns by 45 degrees
+    replace(flat, blendshapes={"tilt": tilt}).save(tmp_path / "face.glb")
+    tree = glb_tree(tmp_path / "face.glb")
+    accessor = tree["accessors"][tree["meshes"][0]["primitives"][0]["targets"][0]["NORMAL"]]
+    content = (tmp_path / "face.glb").read_bytes()
+    start = content.index(b"BIN\x00") + 4 + tree["bufferViews"][accessor["bufferView"]].get("byteOffset", 0)
+    change = np.frombuffer(content, "<f4", 3 * accessor["count"], start).reshape(-1, 3)
+    np.testing.assert_allclose(change, np.tile([-np.sqrt(0.5), 0, np.sqrt(0.5) - 1], (len(change), 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize(("region", "name"), [("scalp", "head"), ("left", "face")])
+def test_glb_names_what_it_holds(tmp_path: Path, region: str, name: str) -> None:
+    mesh = wavy_mesh()
+    replace(mesh, regions={region: mesh.regions["left"]}).save(tmp_path / "file.glb")
+    tree = glb_tree(tmp_path / "file.glb")
+    assert [tree[kind][0]["name"] for kind in ("nodes", "meshes", "materials")] == [name] * 3
+
+
+def model_mesh() -> FaceMesh:
+    """The mean head with noise as its texture: a real atlas, with cuts and vertices of many parts."""
+    model = load_face_model()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    return FaceMesh(model.mean, model.faces, uv=model.uv, uv_faces=model.uv_faces, texture=noise)
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".obj"])
+@pytest.mark.parametrize("make", [lambda: wavy_mesh(texture=True, cut=True), model_mesh], ids=["cut", "head"])
+def test_trimesh_reads_order_uv_and_texture(tmp_path: Path, suffix: str, make: Callable[[], FaceMesh]) -> None:
+    mesh = make()
+    source, uv, faces = mesh.unrolled()
+    mesh.save(tmp_path / f"face{suffix}")
+    loaded = trimesh.load_mesh(tmp_path / f"face{suffix}", process=False)
+    loaded = loaded.to_mesh() if isinstance(loaded, trimesh.Scene) else loaded
+    unit = 1000 if suffix == ".glb" else 1
+    np.testing.assert_allclose(loaded.vertices * unit, mesh.vertices[source], atol=1e-4)  # the doubles are last
+    np.testing.assert_array_equal(loaded.faces, faces)
+    np.testing.assert_allclose(loaded.visual.uv, uv, atol=1e-6)
+    material = loaded.visual.material
+    picture = material.baseColorTexture if suffix == ".glb" else material.image
+    np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), mesh.texture)
+
+
+def test_ply_is_binary_with_colours_in_order(tmp_path: Path) -> None:
+    mesh = wavy_mesh()
+    mesh.save(tmp_path / "face.ply")
+    assert b"format binary_little_endian" in (tmp_path / "face.ply").read_bytes()[:100]
+    loaded = trimesh.load_mesh(tmp_path / "face.ply", process=False)
+    np.testing.assert_allclose(loaded.vertices, mesh.vertices, atol=1e-5)
+    np.testing.assert_array_equal(loaded.faces, mesh.faces)
+    np.testing.assert_array_equal(loaded.visual.vertex_colors[:, :3], mesh.colors)
+
+
+def test_stl_keeps_the_order_of_triangles_and_corners(tmp_path: Path) -> None:
+    mesh = wavy_mesh()
+    mesh.save(tmp_path / "face.stl")
+    loaded = trimesh.load_mesh(tmp_path / "face.stl", process=False)
+    np.testing.assert_allclose(loaded.vertices.reshape(-1, 3, 3), mesh.vertices[mesh.faces], atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".ply", ".stl"])
+def test_files_without_blendshapes_hold_the_vertices_as_they_are(tmp_path: Path, suffix: str) -> None:
+    mesh = with_blendshapes(wavy_mesh())
+    mesh.save(tmp_path / f"face{suffix}")
+    replace(mesh, blendshapes={}, weights={}).save(tmp_path / f"bare{suffix}")
+    assert (tmp_path / f"face{suffix}").read_bytes() == (tmp_path / f"bare{suffix}").read_bytes()
+
+
 def test_glb_is_in_metres_with_normals_and_linear_colours(tmp_path: Path) -> None:
     mesh = wavy_mesh()
     mesh.save(tmp_path / "face.glb")
@@ -258,8 +375,8 @@ def test_glb_of_another_program(tmp_path: Path) -> None:
 
 def test_unknown_suffixes_say_what_there_is(tmp_path: Path) -> None:
     mesh = wavy_mesh()
-    with pytest.raises(FacegeomError, match=r"must be one of \.glb, \.obj, \.ply, \.stl"):
-        mesh.save(tmp_path / "face.html")
+    with pytest.raises(FacegeomError, match=r"must be one of \.glb, \.obj, \.ply, \.stl, \.html"):
+        mesh.save(tmp_path / "face.fbx")
     with pytest.raises(FacegeomError, match="must be one of"):
         FaceMesh.load(tmp_path / "face.fbx")
     assert not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,49 @@ def test_is_frozen_and_owns_its_arrays() -> None:
         mesh.vertices = V  # type: ignore[misc]
     with pytest.raises(TypeError):
         mesh.regions["face"] = np.zeros(4, bool)  # type: ignore[index]
+
+
+def posable() -> FaceMesh:
+    """Two triangles with two blendshapes, one of them half applied."""
+    return FaceMesh(
+        V, F, blendshapes={"up": np.tile([0, 0, 1.0], (4, 1)), "stay": np.zeros((4, 3))}, weights={"up": 0.5}
+    )
+
+
+def test_blendshapes_are_frozen_float32_in_order() -> None:
+    mesh = posable()
+    assert list(mesh.blendshapes) == ["up", "stay"]
+    assert mesh.blendshapes["up"].dtype == np.float32
+    assert dict(mesh.weights) == {"up": 0.5}
+    assert "2 blendshapes" in repr(mesh)
+    with pytest.raises(ValueError, match="read-only"):
+        mesh.blendshapes["up"][0] = 1
+    with pytest.raises(TypeError):
+        mesh.blendshapes["down"] = np.zeros((4, 3), np.float32)  # type: ignore[index]
+    with pytest.raises(TypeError):
+        mesh.weights["up"] = 1.0  # type: ignore[index]
+
+
+def test_blendshapes_that_nobody_can_write_to_are_shared() -> None:
+    shape = np.zeros((4, 3), np.float32)
+    mesh = FaceMesh(V, F, blendshapes={"up": shape})
+    assert not np.shares_memory(mesh.blendshapes["up"], shape)
+    window = shape[:]
+    window.flags.writeable = False  # but what it looks at can still be written to
+    assert not np.shares_memory(FaceMesh(V, F, blendshapes={"up": window}).blendshapes["up"], shape)
+    shape.flags.writeable = False
+    mesh = FaceMesh(V, F, blendshapes={"up": shape})
+    assert mesh.blendshapes["up"] is shape
+    assert replace(mesh, vertices=2 * V).blendshapes["up"] is shape
+
+
+def test_blendshapes_survive_pickling_and_replacement() -> None:
+    for again in (pickle.loads(pickle.dumps(posable())), replace(posable(), vertices=2 * V)):
+        np.testing.assert_array_equal(again.blendshapes["up"], posable().blendshapes["up"])
+        assert dict(again.weights) == {"up": 0.5}
+    bare = replace(posable(), blendshapes={}, weights={})
+    assert not bare.blendshapes
+    assert not bare.weights
 
 
 def test_uv_faces_default_to_faces() -> None:
@@ -129,6 +173,12 @@ def test_to_open3d() -> None:
         ({"seen": np.ones(3)}, ValueError, r"seen must have shape \(4,\)"),
         ({"regions": {"face": np.ones(4)}}, TypeError, r"regions\['face'\] must be a bool array"),
         ({"regions": {"face": np.ones(3, bool)}}, ValueError, r"regions\['face'\] must have shape \(4,\)"),
+        ({"blendshapes": {"up": np.zeros((3, 3))}}, ValueError, r"blendshapes\['up'\] must have shape \(4, 3\)"),
+        ({"blendshapes": {"up": np.full((4, 3), np.inf)}}, ValueError, r"blendshapes\['up'\] must be finite"),
+        ({"blendshapes": {"up": ["a"] * 4}}, TypeError, r"blendshapes\['up'\] must hold numbers"),
+        ({"weights": {"up": 1.0}}, ValueError, "weights must name blendshapes of the mesh, got up"),
+        ({"blendshapes": {"up": np.zeros((4, 3))}, "weights": {"up": np.nan}}, ValueError, "must be finite"),
+        ({"blendshapes": {"up": np.zeros((4, 3))}, "weights": {"up": "1"}}, TypeError, r"weights\['up'\] must be a"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )

@@ -226,14 +226,12 @@ def test_what_is_not_in_says_so(coded_face: Any, tmp_path: Path, coded_network: 
         facegeom.reconstruct(coded_face.photo, pipeline="pixel2mesh")
     with pytest.raises(FacegeomError, match="'magic' does not exist; those that are in: pix2vertex, facevision"):
         facegeom.reconstruct(coded_face.photo, pipeline="magic")
-    with pytest.raises(FacegeomError, match="head=True is not in"):
-        facegeom.reconstruct(coded_face.photo, head=True)
     coded_network(coded_face)
     rec = facegeom.reconstruct(coded_face.photo, box=coded_face.box, pipeline="facevision")
     with pytest.raises(FacegeomError, match="neutral=True needs"):
         rec.save(tmp_path / "face.glb", neutral=True)
     with pytest.raises(FacegeomError, match="must be one of"):
-        rec.save(tmp_path / "face.html")
+        rec.save(tmp_path / "face.docx")
 
 
 def test_bad_arguments(coded_face: Any, coded_network: Any) -> None:

@@ -6,6 +6,7 @@ void bind_closest_point(py::module_& m);
 void bind_delaunay(py::module_& m);
 void bind_depth_mesh(py::module_& m);
 void bind_displacement(py::module_& m);
+void bind_interpolation(py::module_& m);
 void bind_laplacian(py::module_& m);
 void bind_maps_mesh(py::module_& m);
 void bind_nearest(py::module_& m);
@@ -30,6 +31,7 @@ PYBIND11_MODULE(_core, m) {
   bind_delaunay(m);
   bind_depth_mesh(m);
   bind_displacement(m);
+  bind_interpolation(m);
   bind_laplacian(m);
   bind_maps_mesh(m);
   bind_nearest(m);

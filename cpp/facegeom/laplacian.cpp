@@ -1,11 +1,16 @@
 #include <facegeom/laplacian.h>
 #include <facegeom/triangle.h>
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace facegeom {
 
 namespace {
+
+//! Least mass of a vertex over the mean: slivers would make the bilaplacian infinitely stiff.
+constexpr double kLeastMass = 1e-3;
 
 //! Make every row sum to zero by its diagonal.
 Csr close_rows(EdgeMatrix<double>&& edges) {
@@ -65,6 +70,43 @@ Vector mass_matrix(PointsIn V, FacesIn F) {
     for (int k = 0; k < 3; ++k) mass[F(f, k)] += share[std::size_t(k)];
   }
   return mass;
+}
+
+Csr bilaplacian(const Csr& L, const Vector& area) {
+  const Index n = L.rows();
+  const double least = kLeastMass * area.mean();
+  const Vector mass = area.cwiseMax(least > 0 ? least : 1);
+  std::vector<std::int32_t> columns;
+  std::vector<double> values;
+  columns.reserve(std::size_t(3 * L.columns.size()));
+  values.reserve(std::size_t(3 * L.columns.size()));
+  Csr K;
+  K.starts.resize(n + 1);
+  K.starts[0] = 0;
+  std::vector<double> sum(std::size_t(n), 0);
+  std::vector<Index> seen(std::size_t(n), -1);
+  for (Index i = 0; i < n; ++i) {
+    const std::size_t first = columns.size();
+    for (std::int32_t s = L.starts[i]; s < L.starts[i + 1]; ++s) {
+      const std::int32_t k = L.columns[s];
+      const double factor = L.values[s] / mass[k];
+      for (std::int32_t t = L.starts[k]; t < L.starts[k + 1]; ++t) {
+        const std::int32_t j = L.columns[t];
+        if (seen[std::size_t(j)] != i) {
+          seen[std::size_t(j)] = i;
+          sum[std::size_t(j)] = 0;
+          columns.push_back(j);
+        }
+        sum[std::size_t(j)] += factor * L.values[t];
+      }
+    }
+    std::sort(columns.begin() + std::ptrdiff_t(first), columns.end());
+    for (std::size_t s = first; s < columns.size(); ++s) values.push_back(sum[std::size_t(columns[s])]);
+    K.starts[i + 1] = static_cast<std::int32_t>(columns.size());
+  }
+  K.columns = Eigen::Map<const Slots>(columns.data(), Index(columns.size()));
+  K.values = Eigen::Map<const Vector>(values.data(), Index(values.size()));
+  return K;
 }
 
 Points mean_curvature_normals(PointsIn V, FacesIn F) {

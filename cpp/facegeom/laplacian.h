@@ -30,6 +30,12 @@ Csr cotangent_laplacian(PointsIn V, FacesIn F);
 //! \return (n,), zero for a vertex without a triangle of positive area
 Vector mass_matrix(PointsIn V, FacesIn F);
 
+//! Bilaplacian L^T M^-1 L: its quadratic form is the integral of the squared Laplacian of a function.
+//! \param L the cotangent Laplacian
+//! \param area (n,) of `mass_matrix`; less than a thousandth of the mean counts as that: slivers would be
+//! infinitely stiff
+Csr bilaplacian(const Csr& L, const Vector& area);
+
 //! Mean curvature normals (1/2) M^-1 L V: 1/r outward on a sphere, whatever the orientation of the triangles.
 //! \return (n, 3), zero where the mass is zero
 Points mean_curvature_normals(PointsIn V, FacesIn F);

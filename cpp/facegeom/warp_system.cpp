@@ -11,8 +11,6 @@ namespace {
 
 //! Share of the mean diagonal that holds each vertex at rest, so that a part without terms has a solution.
 constexpr double kAnchor = 1e-9;
-//! Least mass of a vertex over the mean: slivers would make K infinitely stiff.
-constexpr double kLeastMass = 1e-3;
 
 void accumulate(Symmetric3& sum, double weight, const Symmetric3& W) {
   for (std::size_t k = 0; k < 6; ++k) sum[k] += weight * W[k];
@@ -26,42 +24,6 @@ void multiply_add(const Symmetric3& A, const double* x, double* y) {
 }
 
 double mean_of(const Symmetric3& A) { return (A[0] + A[3] + A[5]) / 3; }
-
-//! L^T M^-1 L of a symmetric L, rows ascending.
-Csr squared(const Csr& L, const Vector& mass) {
-  const Index n = L.rows();
-  std::vector<std::int32_t> columns;
-  std::vector<double> values;
-  columns.reserve(std::size_t(3 * L.columns.size()));
-  values.reserve(std::size_t(3 * L.columns.size()));
-  Csr K;
-  K.starts.resize(n + 1);
-  K.starts[0] = 0;
-  std::vector<double> sum(std::size_t(n), 0);
-  std::vector<Index> seen(std::size_t(n), -1);
-  for (Index i = 0; i < n; ++i) {
-    const std::size_t first = columns.size();
-    for (std::int32_t s = L.starts[i]; s < L.starts[i + 1]; ++s) {
-      const std::int32_t k = L.columns[s];
-      const double factor = L.values[s] / mass[k];
-      for (std::int32_t t = L.starts[k]; t < L.starts[k + 1]; ++t) {
-        const std::int32_t j = L.columns[t];
-        if (seen[std::size_t(j)] != i) {
-          seen[std::size_t(j)] = i;
-          sum[std::size_t(j)] = 0;
-          columns.push_back(j);
-        }
-        sum[std::size_t(j)] += factor * L.values[t];
-      }
-    }
-    std::sort(columns.begin() + std::ptrdiff_t(first), columns.end());
-    for (std::size_t s = first; s < columns.size(); ++s) values.push_back(sum[std::size_t(columns[s])]);
-    K.starts[i + 1] = static_cast<std::int32_t>(columns.size());
-  }
-  K.columns = Eigen::Map<const Slots>(columns.data(), Index(columns.size()));
-  K.values = Eigen::Map<const Vector>(values.data(), Index(values.size()));
-  return K;
-}
 
 std::int32_t slot_of(const Slots& starts, const Slots& columns, Index row, std::int32_t column) {
   const std::int32_t* begin = columns.data() + starts[row];
@@ -80,10 +42,7 @@ double dot(const Points& a, const Points& b) {
 WarpSystem::WarpSystem(PointsIn rest, FacesIn F) : rest_(rest), F_(F) {
   const Index n = rest.rows();
   const Csr L = cotangent_laplacian(rest, F);
-  Vector mass = mass_matrix(rest, F);
-  const double least = kLeastMass * mass.mean();
-  mass = mass.cwiseMax(least > 0 ? least : 1);
-  K_ = squared(L, mass);
+  K_ = bilaplacian(L, mass_matrix(rest, F));
 
   diagonal_slot_.resize(n);
   for (Index i = 0; i < n; ++i) {

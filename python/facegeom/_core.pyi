@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Matching', 'MeshSolver', 'PointTree', 'Registration', 'RegistrationOptions', 'RegistrationStep', 'StartAlignment', 'SubdivisionScheme', 'closest_points', 'connected_components', 'cotangent_laplacian', 'delaunay', 'depth_to_mesh', 'displace_along_normals', 'displace_by_shading', 'face_normals', 'heat_smooth', 'laplacian_smooth', 'maps_to_mesh', 'mass_matrix', 'mean_curvature_normals', 'multiply', 'rasterize', 'register_affine', 'register_nonrigid', 'remove_spikes', 'subdivide', 'uniform_laplacian', 'vertex_normals']
+__all__: list[str] = ['Matching', 'MeshSolver', 'PointTree', 'Registration', 'RegistrationOptions', 'RegistrationStep', 'StartAlignment', 'SubdivisionScheme', 'biharmonic_interpolation', 'closest_points', 'connected_components', 'cotangent_laplacian', 'delaunay', 'depth_to_mesh', 'displace_along_normals', 'displace_by_shading', 'face_normals', 'heat_smooth', 'laplacian_smooth', 'maps_to_mesh', 'mass_matrix', 'mean_curvature_normals', 'multiply', 'rasterize', 'register_affine', 'register_nonrigid', 'remove_spikes', 'subdivide', 'uniform_laplacian', 'vertex_normals']
 class PointTree:
     """
     k-d tree for exact nearest neighbours.
@@ -339,6 +339,10 @@ class SubdivisionScheme:
     @property
     def value(self) -> int:
         ...
+def biharmonic_interpolation(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], values: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]", "flags.c_contiguous"], weight: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], length: typing.SupportsFloat | typing.SupportsIndex, decay: typing.SupportsFloat | typing.SupportsIndex) -> typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]"]:
+    """
+    Continue values (n, k) over the surface without a crease.
+    """
 def closest_points(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], queries: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]", "flags.c_contiguous"]) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 1]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"]]:
     """
     Closest points on triangles; returns face (q,), weights (q, 3) and distance (q,).

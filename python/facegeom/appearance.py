@@ -10,6 +10,7 @@ import numpy as np
 from facegeom import _check, geometry
 from facegeom.camera import Camera
 from facegeom.crop import apply_affine, bilinear, crop_affine, crop_image
+from facegeom.face_model import load_face_model
 from facegeom.maps import FaceMaps
 from facegeom.template import Template, Topology
 
@@ -17,11 +18,25 @@ FINEST_MM = 0.8  # pixels of the photo finer than this are averaged: vertices ar
 LARGEST_CROP = 1024
 HIDDEN_MM = 2.0  # a vertex that lies this far behind what the photo shows there is hidden
 GRAZING = (0.15, 0.45)  # cosine to the line of sight from which a vertex is seen a little, and fully
+OUTLINE_MM = 15.0  # within this of the mask's outline these are higher, by up to
+OUTLINE_GRAZING = 0.2  # where the surface turns away at the outline, the background is near
 SILHOUETTE_MM = 3.0  # within this of the mask's outline a pixel may show hair or background
-FILL_TIME_MM2 = 150.0  # colours of what is not seen are blended over about the root of this
-UNSEEN_COLORS = {"eyeball_left": 225.0, "eyeball_right": 225.0, "teeth": 215.0}
-"""Gray values of what was never seen of the parts behind the skin; the rest there is `INSIDE`."""
-INSIDE = (120.0, 55.0, 50.0)
+CHANGE_TIME_MM2 = 150.0  # the difference between left and right is taken over about the root of this
+SMOOTH_MM = 1.5  # detail of known colours that the continuation keeps
+PRIOR_WEIGHT = 1e-5  # of the person's own hair and skin where no colour is known: over SMOOTH_MM / 1e-5^(1/4) = 27 mm
+HAIR_WEIGHT = 1e-2  # of the scalp's colours in the photo: over 5 mm
+OTHER_COLOR = 60.0  # distance from the scalp's median colour beyond which a pixel shows something else
+HAIRLINE_MM = 40.0  # how far from the face the photo is asked for hair: the background is near where the skull ends
+CLEAR = (0.1, 0.4)  # cosine to the line of sight from which the photo shows hair before the scalp, and fully
+BEHIND_COLORS = {
+    "eye_sockets": (90.0, 50.0, 45.0),
+    "mouth_interior": (50.0, 20.0, 20.0),  # the others lie in it
+    "gums_and_tongue": (150.0, 78.0, 76.0),
+    "teeth": (205.0, 198.0, 185.0),
+}
+"""Colours of what was never seen of the parts behind the skin."""
+SCLERA = (205.0, 200.0, 196.0)  # of an eye of which nothing is seen
+BRIGHTEST = 75.0  # percentile of an eyeball's seen vertices from which they are white
 
 
 class View:
@@ -42,6 +57,7 @@ class View:
         self.topology = topology
         self.maps = maps
         self.photo = photo
+        self.camera = camera
         side = maps.step * maps.size
         finest = side / camera.scale / FINEST_MM
         self.crop = crop_image(photo, maps.box, int(np.clip(round(min(side, finest)), maps.size, LARGEST_CROP)))
@@ -64,7 +80,8 @@ class View:
         inside = ((self.pixel > 0) & (self.pixel < len(self.crop) - 1)).all(axis=1)
         front = self.depth > np.nan_to_num(nearest[y, x], nan=-np.inf) - HIDDEN_MM
         low, high = GRAZING
-        seen = np.clip((self.facing - low) / (high - low), 0.0, 1.0) * (inside & front)
+        stricter = OUTLINE_GRAZING * np.clip(1.0 - self.within / OUTLINE_MM, 0.0, 1.0)
+        seen = np.clip((self.facing - stricter - low) / (high - low), 0.0, 1.0) * (inside & front)
         return np.asarray(seen * np.clip(self.within / SILHOUETTE_MM, 0.0, 1.0))
 
     @cached_property
@@ -74,6 +91,19 @@ class View:
         share = (self.pixel + 0.5) / len(self.crop)
         x, y = np.clip(np.rint(share * self.maps.size - 0.5), -1, self.maps.size).astype(np.int64).T
         return np.asarray(distance[y + 1, x + 1] * (self.pixel_mm * len(self.crop) / self.maps.size), np.float64)
+
+    def beyond(self, kept: _check.IntArray) -> tuple[_check.FloatArray, _check.FloatArray]:
+        """Return what the photo shows at vertices beyond the mask: colours (k, 3), and how well (k,) in [0, 1]."""
+        x0, y0, x1, y1 = self.maps.box
+        margin = (x1 - x0) / 2
+        wide = (x0 - margin, y0 - margin, x1 + margin, y1 + margin)
+        pixel = self.camera.project(self.vertices[kept])
+        height, width = self.photo.shape[:2]
+        inside = ((pixel > 0) & (pixel < (width - 1, height - 1))).all(axis=1)
+        low, high = CLEAR
+        clear = np.clip((self.facing[kept] - low) / (high - low), 0.0, 1.0) * inside
+        size = self.maps.size  # pixels of about 3 mm, so that no single hair counts
+        return bilinear(crop_image(self.photo, wide, size), apply_affine(crop_affine(wide, size), pixel)), clear
 
     @cached_property
     def colors(self) -> _check.FloatArray:
@@ -90,7 +120,7 @@ def vertex_colors(template: Template, view: View) -> _check.FloatArray:
     """Return colours of the fine vertices, (n, 3) in [0, 255]: the photo's where it shows them.
 
     Hidden skin takes the colour of its mirror image, moved by as much as both sides differ near by, or where that is
-    hidden too, what diffuses from around.
+    hidden too, what is known goes on and turns into the person's own hair or skin.
     """
     coarse, fine = template.coarse, template.fine
     skin = coarse.skin_count
@@ -99,56 +129,72 @@ def vertex_colors(template: Template, view: View) -> _check.FloatArray:
     mirror = coarse.mirror[:skin]
     other, other_seen = shown[mirror], seen[mirror]
     both = seen * other_seen
-    sources = np.hstack([seen * shown, seen, both * (shown - other), both])
     V = view.vertices[kept][:skin]
-    heat = geometry.heat_smooth(V, coarse.skin_faces, sources, FILL_TIME_MM2, tolerance=1e-3)
-    around = heat[:, :3] / np.maximum(heat[:, 3:4], 1e-6)
-    around = np.where(heat[:, 3:4] > 1e-4, around, _mean(shown, seen))
-    change = heat[:, 4:7] / np.maximum(heat[:, 7:8], 1e-2)
+    heat = geometry.heat_smooth(
+        V, coarse.skin_faces, np.hstack([both * (shown - other), both]), CHANGE_TIME_MM2, tolerance=1e-3
+    )
+    change = heat[:, :3] / np.maximum(heat[:, 3:4], 1e-2)
+    known = np.maximum(seen, other_seen)
+    values = np.where(seen >= other_seen, shown, other + change)
+    around = continued_colors(template, view, values, known[:, 0])
     hidden = other_seen * (other + change) + (1 - other_seen) * around
-    behind = _behind(template, view)
+    behind = behind_colors(template, view)
     filled = template.carry(np.concatenate([hidden, behind]))
     own = view.seen[:, None]
     return np.asarray(np.clip(own * view.colors + (1 - own) * filled, 0.0, 255.0))
 
 
-def _behind(template: Template, view: View) -> _check.FloatArray:
-    """Return colours for what lies behind the skin, should the photo not show it."""
-    coarse = template.coarse
-    out = np.tile(INSIDE, (len(template.vertices) - coarse.skin_count, 1))
-    for name, gray in UNSEEN_COLORS.items():
-        out[coarse.regions[name][coarse.skin_count :]] = gray
-    return out
+def continued_colors(
+    template: Template, view: View, values: _check.FloatArray, known: _check.FloatArray
+) -> _check.FloatArray:
+    """Return colours (s, 3) of the coarse skin, from those that are known: they go on and become hair or plain skin.
 
+    Of the scalp the photo shows more than the face's mask does: hair (or a hat, or neither) stands before the model's
+    bare skull wherever that faces the camera.
 
-def _mean(values: _check.FloatArray, weights: _check.FloatArray) -> _check.FloatArray:
-    total = float(weights.sum())
-    return np.asarray((values * weights).sum(axis=0) / total if total > 0 else values.mean(axis=0))
-
-
-def bake_texture(topology: Topology, view: View, colors: _check.FloatArray, size: int) -> _check.ByteArray:
-    """Return the atlas, (size, size, 3) uint8: the photo's pixels where it shows the surface, else the colours.
-
-    Beyond the charts' borders the nearest texel goes on, so that filtering and smaller copies do not bleed.
+    Parameters
+    ----------
+    template : Template
+    view : View of its fine vertices
+    values : (s, 3) float array
+    known : (s,) float array in [0, 1], how well the values are known
     """
-    corners, unwrapped = np.unique(
-        topology.faces.ravel() * len(topology.uv) + topology.uv_faces.ravel(), return_inverse=True
-    )
-    vertex, row = np.divmod(corners, len(topology.uv))
-    u, v = topology.uv[row].T
-    places = np.column_stack([u * size - 0.5, (1.0 - v) * size - 0.5, np.zeros(len(row))])
-    values = np.hstack([view.pixel, view.seen[:, None], colors])[vertex]
-    raster = geometry.rasterize(places, unwrapped.reshape(-1, 3), values, (size, size))
-    known = raster.triangle >= 0
-    pixel, seen, color = np.split(raster.attributes[known], [2, 3], axis=1)
-    side = round(view.maps.step * view.maps.size)  # pixels of the photo, of which no more than the atlas can hold
-    crop = crop_image(view.photo, view.maps.box, int(np.clip(side, view.maps.size, 2 * size)))
-    pixel = (pixel + 0.5) * (len(crop) / len(view.crop)) - 0.5
-    atlas = np.zeros((size, size, 3), np.uint8)
-    atlas[known] = np.rint(np.clip(seen * bilinear(crop, pixel) + (1 - seen) * color, 0, 255)).astype(np.uint8)
-    labels = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )[1]
-    texel_of = np.zeros((int(labels.max()) + 1, 3), np.uint8)
-    texel_of[labels[known]] = atlas[known]
-    return np.asarray(texel_of[labels])
+    coarse = template.coarse
+    face = coarse.regions["face"][: len(values)]
+    values, weight = values.copy(), np.maximum(known, PRIOR_WEIGHT)
+    tone = _median(values[face], known[face])
+    values[known == 0] = tone
+    if "scalp" in coarse.regions:
+        scalp = coarse.regions["scalp"][: len(values)]
+        kept = np.flatnonzero(scalp)
+        shown, clear = view.beyond(kept)
+        away = geometry.nearest(load_face_model().mean[: len(values)][face], load_face_model().mean[kept])[1]
+        clear *= np.clip(1.0 - away / HAIRLINE_MM, 0.0, 1.0)
+        hair = _median(shown, clear) if clear.any() else tone
+        clear *= np.linalg.norm(shown - hair, axis=1) < OTHER_COLOR
+        unknown = (known[kept] == 0)[:, None]
+        values[kept] = np.where(unknown, np.where(clear[:, None] > 0, shown, hair), values[kept])
+        weight[kept] = np.maximum(known[kept], np.maximum(PRIOR_WEIGHT, HAIR_WEIGHT * clear))
+    V = view.vertices[: len(values)]
+    return geometry.biharmonic_interpolation(V, coarse.skin_faces, values, weight, length=SMOOTH_MM)
+
+
+def _median(values: _check.FloatArray, weights: _check.FloatArray) -> _check.FloatArray:
+    """Return the median colour of those with at least half of the largest weight."""
+    return np.asarray(np.median(values[weights >= 0.5 * weights.max()], axis=0))
+
+
+def behind_colors(template: Template, view: View) -> _check.FloatArray:
+    """Return colours for what lies behind the skin, should the photo not show it."""
+    regions, skin = template.coarse.regions, template.coarse.skin_count
+    out = np.zeros((len(template.vertices) - skin, 3))
+    for name, color in BEHIND_COLORS.items():
+        out[regions[name][skin:]] = color
+    offset = template.fine.skin_count
+    for name in ("eyeball_left", "eyeball_right"):
+        members = regions[name][skin:]
+        shown = view.colors[offset:][members][view.seen[offset:][members] > 0.5]
+        gray = shown.sum(axis=1)
+        white = shown[gray >= np.percentile(gray, BRIGHTEST)] if len(gray) else np.array([SCLERA])
+        out[members] = white.mean(axis=0)
+    return out

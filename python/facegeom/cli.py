@@ -29,7 +29,9 @@ MODULES = {
         "detection": ("facegeom.evaluation.detection", "faces found, and false alarms on faceless pictures"),
         "pipeline": ("facegeom.evaluation.pipeline", "the whole chain: faces found, mesh sizes, time, false alarms"),
         "registration": ("facegeom.evaluation.registration", "what the registered template adds to a network's maps"),
+        "texture": ("facegeom.evaluation.texture", "texture completion, beside mirroring and OpenCV's inpainting"),
         "contact-sheet": ("facegeom.evaluation.contact_sheet", "one picture of many reconstructions"),
+        "blendshapes": ("facegeom.evaluation.blendshape_sheet", "one picture of all blendshapes on a face"),
     },
     "prepare": {
         "landmarks": ("facegeom.training.landmarks", "FaceMesh landmarks of photos (needs MediaPipe)"),
@@ -38,11 +40,14 @@ MODULES = {
         "landmarks68": ("facegeom.training.face_model_landmarks68", "the face model's 68 points, from a benchmark"),
         "synthetic": ("facegeom.training.synthetic", "renders of random heads with exact labels"),
         "texture-model": ("facegeom.training.texture_model", "a model of face colours, from fitted photos"),
+        "texture-statistics": ("facegeom.training.texture_statistics", "how colours are distributed over faces"),
+        "textures": ("facegeom.training.texture_data", "complete textures and occlusion masks, from fitted photos"),
     },
     "train": {
         "facevision": ("facegeom.training.train_facevision", "FaceVision-GAN"),
         "pix2vertex": ("facegeom.training.train_pix2vertex", "pix2vertex's geometry and correspondence networks"),
         "translate": ("facegeom.training.train_translate", "a translator of renders into photos that keeps the face"),
+        "texture": ("facegeom.training.train_texture", "the network that completes textures"),
         "face-model": ("facegeom.training.face_model", "the statistical face model"),
         "detector": ("facegeom.training.train_detector", "the cascade of small detection networks"),
     },
@@ -99,14 +104,16 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
     one.add_argument(
         "-o", "--out", type=Path, required=True, metavar="OUT",
-        help="the mesh (.glb, .obj, .ply, .stl), or a folder that holds one for each photo",
+        help="the mesh (.glb, .obj, .ply, .stl, .html), or a folder that holds one for each photo",
     )  # fmt: skip
     one.add_argument("--pipeline", choices=PIPELINE_NAMES, default=PIPELINE_NAMES[0], help="default: %(default)s")
     one.add_argument("--device", default="cpu", help="where the networks run: cpu, cuda, cuda:1, mps")
     one.add_argument("--head", action="store_true", help="complete the face to a whole head")
     one.add_argument("--texture", type=int, metavar="N", help="an N x N texture instead of vertex colours")
     one.add_argument("--neutral", action="store_true", help="the neutral face instead of the one in the photo")
-    one.add_argument("--format", choices=("glb", "obj", "ply", "stl"), default="glb", help="of files in a folder")
+    one.add_argument(
+        "--format", choices=("glb", "obj", "ply", "stl", "html"), default="glb", help="of files in a folder"
+    )
     one.add_argument("--preview", action="store_true", help="write a preview sheet (.png) beside each mesh")
     one.add_argument("--json", action="store_true", help="print what was found as one JSON document")
     one.set_defaults(run=_reconstruct, parser=one)
@@ -114,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="reconstruct the photo that comes with facegeom")
     demo.add_argument("-o", "--out", type=Path, default=Path("out"), help="folder (default: %(default)s)")
     demo.add_argument("--device", default="cpu", help="where the networks run")
-    demo.add_argument("--texture", type=int, metavar="N", help="an N x N texture instead of vertex colours")
+    demo.add_argument("--texture", type=int, metavar="N", default=1024, help="side of the texture (%(default)s)")
     demo.set_defaults(run=_demo)
 
     for group, members in MODULES.items():
@@ -134,15 +141,15 @@ def _reconstruct(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from facegeom.batch import output_paths, reconstruct_all
-    from facegeom.io import MESH_SUFFIXES, load_image, save_image
+    from facegeom.io import SAVE_SUFFIXES, load_image, save_image
     from facegeom.render import preview_sheet
 
     try:
         targets = output_paths(args.photos, args.out, "." + args.format)
     except ValueError as error:
         args.parser.error(str(error))
-    if targets[0].suffix.lower() not in MESH_SUFFIXES:
-        args.parser.error(f"cannot write {targets[0].name!r}: the suffix must be one of {', '.join(MESH_SUFFIXES)}")
+    if targets[0].suffix.lower() not in SAVE_SUFFIXES:
+        args.parser.error(f"cannot write {targets[0].name!r}: the suffix must be one of {', '.join(SAVE_SUFFIXES)}")
     for folder in {target.parent for target in targets}:
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -200,14 +207,17 @@ def _demo(args: argparse.Namespace) -> int:
     from facegeom.io import load_image, save_image
     from facegeom.pipeline import demo_photo, reconstruct
     from facegeom.render import preview_sheet
+    from facegeom.viewer import is_bundled
 
     args.out.mkdir(parents=True, exist_ok=True)
-    reconstruct(demo_photo(), device=args.device)  # loads the networks, so that the times below are a second photo's
-    rec = reconstruct(demo_photo(), device=args.device, texture=args.texture)
-    written = [args.out / "face.glb", args.out / "face.obj", args.out / "preview.png"]
-    rec.save(written[0])
-    rec.save(written[1])
-    save_image(preview_sheet(rec, load_image(demo_photo())), written[2])
+    options = {"device": args.device, "head": True, "texture": args.texture}
+    reconstruct(demo_photo(), **options)  # loads the networks, so that the times below are a second photo's
+    rec = reconstruct(demo_photo(), **options)
+    names = ["head.glb", "head.obj", *(["head.html"] if is_bundled() else []), "preview.png"]
+    written = [args.out / name for name in names]
+    for path in written[:-1]:
+        rec.save(path)
+    save_image(preview_sheet(rec, load_image(demo_photo())), written[-1])
 
     width = max(len(name) for name in rec.timings)
     for name, spent in rec.timings.items():

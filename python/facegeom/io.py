@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from facegeom import _check, _glb
+from facegeom import _check, _glb, viewer
 from facegeom.errors import FacegeomError, ImageError
 from facegeom.files import write_atomically
 from facegeom.mesh import FaceMesh
@@ -23,6 +23,7 @@ SMALLEST_SIDE = 16
 """Pixels: a photo with a shorter side holds no face that a network could see."""
 
 MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl")
+SAVE_SUFFIXES = (*MESH_SUFFIXES, ".html")
 
 
 def load_image(source: ImageSource) -> _check.ByteArray:
@@ -81,26 +82,33 @@ def save_mesh(mesh: FaceMesh, path: str | os.PathLike[str]) -> None:
     ----------
     mesh : FaceMesh
     path : ends in
-        .glb - glTF 2.0, metres, with normals and the texture or the colours, regions and `seen`;
+        .glb - glTF 2.0, metres, with normals, the texture or the colours, blendshapes, regions and `seen`;
         .obj - millimetres, with .mtl and .png beside it when there is a texture, else with colours after each vertex;
         .ply - millimetres, binary, with colours;
-        .stl - millimetres, binary, shape only.
+        .stl - millimetres, binary, shape only;
+        .html - a page that shows it in any browser, with no network; see `facegeom.viewer.page`.
 
     Raises
     ------
     FacegeomError
-        When the suffix is none of these.
+        When the suffix is none of these, or this installation has no viewer page (.html).
     FileNotFoundError
         When the folder does not exist.
+
+    Notes
+    -----
+    Files that know no blendshapes (.obj, .ply, .stl) hold the vertices as they are, whatever the weights.
     """
     target = Path(path)
     suffix = target.suffix.lower()
-    if suffix not in MESH_SUFFIXES:
+    if suffix not in SAVE_SUFFIXES:
         raise FacegeomError(
-            f"cannot save a mesh as {target.name!r}: the suffix must be one of {', '.join(MESH_SUFFIXES)}"
+            f"cannot save a mesh as {target.name!r}: the suffix must be one of {', '.join(SAVE_SUFFIXES)}"
         )
     if suffix == ".glb":
         write_bytes(target, _glb.encode(mesh))
+    elif suffix == ".html":
+        write_bytes(target, viewer.page(mesh, target.stem).encode())
     elif suffix == ".obj":
         _save_obj(mesh, target)
     else:
@@ -119,9 +127,9 @@ def load_mesh(path: str | os.PathLike[str]) -> FaceMesh:
 
     Notes
     -----
-    A GLB of facegeom's own comes back with its vertex order, regions and `seen`; positions are rounded to float32. Any
-    other file is read by trimesh: GLB counts as metres, everything else as millimetres, nodes' transforms are applied,
-    parts are joined.
+    A GLB of facegeom's own comes back with its vertex order, regions, `seen`, blendshapes and weights; positions are
+    rounded to float32, and blendshapes leave out what they move by less than 0.02 mm. Any other file is read by
+    trimesh: GLB counts as metres, everything else as millimetres, nodes' transforms are applied, parts are joined.
     """
     source = Path(path)
     suffix = source.suffix.lower()

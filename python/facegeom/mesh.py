@@ -1,4 +1,4 @@
-"""The face mesh that facegeom hands out: geometry, colours, texture, and what of it the photo showed."""
+"""The face mesh that facegeom hands out: geometry, colours, texture, blendshapes, and what of it the photo showed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 from facegeom import _check
 from facegeom.errors import FacegeomError
+
+MAPPINGS = ("regions", "blendshapes", "weights")
+"""Fields that are read-only views of a dict, which pickle cannot take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +40,18 @@ class FaceMesh:
     regions : mapping from name to (n,) bool array
     seen : (n,) float array in [0, 1]
         How far the photo showed a vertex (1) or it was inferred (0). Ones when left out.
+    blendshapes : mapping from name to (n, 3) float32 array
+        Displacements of the vertices at weight 1, mm. Arrays that are read-only already are shared, not copied: those
+        of `facegeom.blendshapes` serve all faces.
+    weights : mapping from name to float
+        How far each of the blendshapes is applied when the mesh is first shown, on top of `vertices`; 0 where one is
+        not named.
 
     Raises
     ------
     ValueError, TypeError
-        When an array has the wrong shape or type, is not finite, or an index is out of range.
+        When an array has the wrong shape or type, is not finite, an index is out of range, or a weight has no
+        blendshape.
 
     Examples
     --------
@@ -58,6 +68,8 @@ class FaceMesh:
     colors: _check.ByteArray | None = None
     regions: Mapping[str, _check.BoolArray] = field(default_factory=dict)
     seen: _check.FloatArray = None  # type: ignore[assignment]  # always an array once constructed
+    blendshapes: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         vertices = _check.vertices(self.vertices, "vertices")
@@ -81,6 +93,7 @@ class FaceMesh:
             region.flags.writeable = False
             regions[str(name)] = region
         object.__setattr__(self, "regions", MappingProxyType(regions))
+        self._check_blendshapes(n)
 
     def _check_uv(self, n: int, faces: _check.IntArray) -> None:
         if self.uv is None:
@@ -98,16 +111,30 @@ class FaceMesh:
         if self.texture is not None:
             self._freeze("texture", _check.rgb_image(self.texture, "texture"))
 
+    def _check_blendshapes(self, n: int) -> None:
+        shapes = {
+            str(name): _displacement(shape, f"blendshapes[{name!r}]", n) for name, shape in self.blendshapes.items()
+        }
+        weights = {
+            str(name): _check.in_range(weight, f"weights[{name!r}]", -np.inf, np.inf)
+            for name, weight in self.weights.items()
+        }
+        stray = sorted(set(weights) - set(shapes))
+        if stray:
+            raise ValueError(f"weights must name blendshapes of the mesh, got {', '.join(stray)}")
+        object.__setattr__(self, "blendshapes", MappingProxyType(shapes))
+        object.__setattr__(self, "weights", MappingProxyType(weights))
+
     def _freeze(self, name: str, array: npt.NDArray[Any]) -> None:
         array = array.copy()
         array.flags.writeable = False
         object.__setattr__(self, name, array)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "regions": dict(self.regions)}
+        return {**self.__dict__, **{name: dict(getattr(self, name)) for name in MAPPINGS}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, regions=MappingProxyType(state["regions"]))
+        self.__dict__.update(state, **{name: MappingProxyType(state[name]) for name in MAPPINGS})
 
     def __repr__(self) -> str:
         """Return a short description: the arrays themselves would fill pages."""
@@ -116,6 +143,8 @@ class FaceMesh:
             parts.append(f"{self.texture.shape[1]} x {self.texture.shape[0]} texture")
         elif self.colors is not None:
             parts.append("colours")
+        if self.blendshapes:
+            parts.append(f"{len(self.blendshapes)} blendshapes")
         return f"FaceMesh({', '.join(parts)})"
 
     def to_trimesh(self) -> Any:
@@ -124,7 +153,7 @@ class FaceMesh:
         Notes
         -----
         trimesh keeps one texture coordinate a vertex, so a textured mesh comes out with the vertices along the atlas's
-        cuts doubled, the doubles after all others.
+        cuts doubled, the doubles after all others. It has no blendshapes: the mesh is as with all weights 0.
         """
         import trimesh
 
@@ -198,7 +227,7 @@ class FaceMesh:
         return source, uv, place[np.searchsorted(keys, corners)].reshape(-1, 3)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the mesh to a .glb, .obj, .ply or .stl file; see `facegeom.io.save_mesh`."""
+        """Write the mesh to a .glb, .obj, .ply, .stl or .html file; see `facegeom.io.save_mesh`."""
         from facegeom.io import save_mesh
 
         save_mesh(self, path)
@@ -209,3 +238,19 @@ class FaceMesh:
         from facegeom.io import load_mesh
 
         return load_mesh(path)
+
+
+def _displacement(value: npt.ArrayLike, name: str, count: int) -> npt.NDArray[np.float32]:
+    """Return `value` as read-only (count, 3) float32: itself where nobody can write to it, else a copy."""
+    checked = _check.float_array(value, name, (count, 3))
+    if (
+        isinstance(value, np.ndarray)
+        and value.dtype == np.float32
+        and value.flags.c_contiguous
+        and value.flags.owndata
+        and not value.flags.writeable
+    ):
+        return value
+    shape = checked.astype(np.float32)
+    shape.flags.writeable = False
+    return shape

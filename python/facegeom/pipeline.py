@@ -18,7 +18,7 @@ from facegeom.mesh import FaceMesh
 from facegeom.meshing import mesh_from_maps
 from facegeom.prediction import Detection, Prediction, detect, predict
 from facegeom.stopwatch import stopwatch
-from facegeom.warping import fitted_vertices, warp_template, without_expression
+from facegeom.warping import warp_template, without_expression
 
 __all__ = ["PIPELINES", "Prediction", "Reconstruction", "detect", "predict", "reconstruct"]
 
@@ -63,12 +63,13 @@ class Reconstruction:
     neutral: FaceMesh | None = field(default=None, repr=False)
 
     def save(self, path: str | os.PathLike[str], neutral: bool = False) -> None:
-        """Write the mesh to a file whose suffix is .glb, .obj, .ply or .stl; see `facegeom.io.save_mesh`.
+        """Write the mesh to a file whose suffix is .glb, .obj, .ply, .stl or .html; see `facegeom.io.save_mesh`.
 
         Parameters
         ----------
         path : where to
-        neutral : the neutral face instead of the one in the photo
+        neutral : the neutral face instead of the one in the photo; of a head, with the expression as weights of its
+            blendshapes
 
         Raises
         ------
@@ -107,7 +108,7 @@ def reconstruct(
         the 68 landmarks; None: detect
     device : where the networks run: "cpu", "cuda", "cuda:1", "mps"
     face_index : which face when there are several, 0 being the best
-    head : complete the face to a whole head
+    head : complete the face to a whole head, with ARKit's blendshapes
     texture : side of the texture in pixels, at least 16; None: vertex colours only
 
     Returns
@@ -137,8 +138,8 @@ def reconstruct(
     if pipeline not in PIPELINES:
         known = "is not in yet" if pipeline in PLANNED_PIPELINES else "does not exist"
         raise FacegeomError(f"pipeline {pipeline!r} {known}; those that are in: {', '.join(PIPELINES)}")
-    if head:
-        raise FacegeomError(f"head=True is not in yet for pipeline {pipeline!r}: it makes the face only")
+    if head and pipeline == "facevision":
+        raise FacegeomError("head=True needs the template, which pipeline 'facevision' does not have: use 'pix2vertex'")
     if texture is not None:
         texture = _check.count(texture, "texture", 16)
     timings: dict[str, float] = {}
@@ -149,7 +150,7 @@ def reconstruct(
     landmarks = seen.landmarks
     if pipeline == "pix2vertex":
         model = load_face_model()
-        stages = warp_template(photo, seen.maps, seen.camera, fitted_vertices(model, seen.fit), texture=texture)
+        stages = warp_template(photo, seen.maps, seen.camera, seen.fit, head=head, texture=texture)
         neutral = without_expression(stages.final, seen.fit)
         landmarks = stages.final.vertices[model.landmarks68]
     else:

@@ -10,7 +10,7 @@ from facegeom import geometry
 from facegeom._check import BoolArray, FloatArray, IntArray
 from facegeom.appearance import View
 from facegeom.face_model import load_face_model
-from facegeom.template import Template, Topology, load_template
+from facegeom.template import Template, Topology
 
 FADE_MM = {"brow": 5.0, "eyelids": 2.0, "lips": 2.0, "border": 4.0}
 """Parts whose fine contrast is colour (hair, lashes, the red of the lips), and over which length detail comes back."""
@@ -37,27 +37,26 @@ def relief_weight(template: Template, view: View) -> FloatArray:
     level = np.maximum(wide, 1e-3)
     contrast = np.sqrt(_diffused(V, F, (gray - near) ** 2, seen > 0, NEAR_MM2)) / level
     bright = _ramp(near / level, *DARK)
-    height = _mean_skin()[:, 1]
+    height = _mean_skin(template)[:, 1]
     hairy = np.maximum(_ramp(height, *BEARD_MM), _ramp(height, *FRINGE_MM))
     calm = 1.0 - _ramp(contrast / (1.0 - HAIRY * hairy), *ROUGH)
-    return np.asarray(seen * skin_weight() * bright * calm)
+    return np.asarray(seen * skin_weight(template) * bright * calm)
 
 
-@lru_cache(maxsize=1)
-def skin_weight() -> FloatArray:
-    """Return the part of `relief_weight` that is the same for all: none at lids, lips, brows and borders."""
-    fine = load_template().fine
+@lru_cache(maxsize=2)
+def skin_weight(template: Template) -> FloatArray:
+    """Return the part of `relief_weight` that is the same for all: none at lids, lips, brows and beyond the face."""
+    fine = template.fine
     weight = np.ones(fine.skin_count)
     for name, length in FADE_MM.items():
-        members = _border(fine) if name == "border" else _members(fine, name)
-        near = geometry.heat_smooth(_mean_skin(), fine.skin_faces, members.astype(np.float64), length**2)
+        members = _beyond(fine) if name == "border" else _members(fine, name)
+        near = geometry.heat_smooth(_mean_skin(template), fine.skin_faces, members.astype(np.float64), length**2)
         weight *= np.clip(1.0 - 4.0 * near, 0.0, 1.0) * ~members  # half of the heat has left at a straight edge
     return weight
 
 
-@lru_cache(maxsize=1)
-def _mean_skin() -> FloatArray:
-    template = load_template()
+@lru_cache(maxsize=2)
+def _mean_skin(template: Template) -> FloatArray:
     return template.subdivide(load_face_model().mean[template.vertices])[: template.fine.skin_count]
 
 
@@ -72,13 +71,13 @@ def _diffused(V: FloatArray, F: IntArray, values: FloatArray, known: BoolArray, 
     return np.asarray(np.maximum(heat[:, 0], 0.0) / np.maximum(share, 1e-3) * (share > 1e-3))
 
 
-def _border(topology: Topology) -> BoolArray:
-    """Return which vertices of the skin lie on an edge of one triangle."""
+def _beyond(topology: Topology) -> BoolArray:
+    """Return which vertices of the skin lie on an edge of one triangle, or are not the face's."""
     edges = np.sort(topology.skin_faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
     unique, uses = np.unique(edges, axis=0, return_counts=True)
-    border = np.zeros(topology.skin_count, bool)
-    border[unique[uses == 1]] = True
-    return border
+    beyond = ~topology.regions["face"][: topology.skin_count]
+    beyond[unique[uses == 1]] = True
+    return beyond
 
 
 def _members(topology: Topology, start: str) -> BoolArray:

@@ -1,4 +1,4 @@
-"""The template: the part of the face model that a photo becomes, once as it is and once with finer skin."""
+"""The template: the face, or the whole head, that a photo becomes, once as it is and once with finer skin."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Lips(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Template:
-    """The face's skin with its openings, and eyeballs, eye sockets and the inside of the mouth behind them.
+    """The skin of face or head with its openings, and eyeballs, eye sockets and the inside of the mouth behind them.
 
     Attributes
     ----------
@@ -121,9 +121,13 @@ class Template:
         return np.concatenate([values[self._parents].mean(axis=1), values[self.coarse.skin_count :]])
 
 
-@lru_cache(maxsize=1)
-def load_template() -> Template:
+@lru_cache(maxsize=2)
+def load_template(head: bool = False) -> Template:
     """Return the template of the package's face model, made once a process.
+
+    Parameters
+    ----------
+    head : the whole head, whose skin begins with the face's, instead of the face
 
     Raises
     ------
@@ -131,19 +135,20 @@ def load_template() -> Template:
         When the face model's file is missing.
     """
     model = load_face_model()
-    skin = model.face_vertex_count
+    skin = int(model.regions["head"].sum()) if head else model.face_vertex_count
+    count = int((model.faces < skin).all(axis=1).sum())  # the skin is a prefix of vertices and of triangles
     vertices = np.concatenate([np.arange(skin), np.flatnonzero(~model.regions["head"])])
     place = np.full(len(model.mean), -1)
     place[vertices] = np.arange(len(vertices))
     behind = (place[model.faces] >= 0).all(axis=1) & (place[model.faces] >= skin).any(axis=1)
-    triangles = np.concatenate([np.arange(model.face_triangle_count), np.flatnonzero(behind)])
+    triangles = np.concatenate([np.arange(count), np.flatnonzero(behind)])
     rows, uv_faces = np.unique(model.uv_faces[triangles], return_inverse=True)
     coarse = Topology(
         place[model.faces[triangles]],
         model.uv[rows],
         uv_faces.reshape(-1, 3),
         skin,
-        model.face_triangle_count,
+        count,
         place[model.mirror[vertices]],
         {name: mask[vertices] for name, mask in model.regions.items() if mask[vertices].any()},
     )
@@ -153,7 +158,7 @@ def load_template() -> Template:
         _refined(coarse, model.mean[vertices]),
         model.mean[:skin].copy(),
         _rims(model, place),
-        _lips(model),
+        _lips(model, skin),
         geometry.subdivide(model.mean[:skin], coarse.skin_faces, "midpoint").parents,
     )
 
@@ -180,9 +185,9 @@ def _refined(coarse: Topology, mean: FloatArray) -> Topology:
     )
 
 
-def _lips(model: FaceModel) -> Lips:
+def _lips(model: FaceModel, skin_count: int) -> Lips:
     """Return the pairs across the mouth of the mean face."""
-    skin = model.mean[: model.face_vertex_count]
+    skin = model.mean[:skin_count]
     inner = model.mean[model.landmarks68_multipie[60:68]]  # corner, upper lip, corner, lower lip; from right to left
     line = np.stack([inner[0], *(inner[[1, 2, 3]] + inner[[7, 6, 5]]) / 2, inner[4]])
     above = skin[:, 1] > np.interp(skin[:, 0], line[:, 0], line[:, 1])

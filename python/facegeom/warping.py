@@ -1,7 +1,8 @@
 """From maps to the template: pix2vertex's section 4, each step a mesh of its own.
 
 raw: every pixel of the maps. aligned: the template where the face is. registered: the template warped onto the maps.
-detailed: its skin subdivided, with the fine detail of the photo.
+completed: the whole head behind it, where that is asked for. detailed: its skin subdivided, with the fine detail of the
+photo.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from facegeom import _check, geometry
-from facegeom.appearance import View, bake_texture, vertex_colors
+from facegeom.appearance import View, vertex_colors
+from facegeom.blendshapes import arkit_weights, template_blendshapes
 from facegeom.camera import Camera
 from facegeom.crop import apply_affine, invert_affine
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.fitting import Fit, possible_expression
+from facegeom.head import complete_head
 from facegeom.maps import FaceMaps
 from facegeom.mesh import FaceMesh
 from facegeom.meshing import Stages
 from facegeom.relief import relief_weight
 from facegeom.stopwatch import stopwatch
 from facegeom.template import Template, Topology, load_template
+from facegeom.texture.painting import paint
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,9 @@ def warp_template(
     photo: _check.ByteArray,
     maps: FaceMaps,
     camera: Camera,
-    vertices: _check.FloatArray,
+    fit: Fit,
     *,
+    head: bool = False,
     texture: int | None = None,
     options: WarpOptions = WarpOptions(),
 ) -> Stages:
@@ -60,14 +65,15 @@ def warp_template(
     photo : (h, w, 3) uint8 array
     maps : FaceMaps
     camera : Camera, face frame -> photo
-    vertices : (n, 3) float array, mm in the face frame, the face model fitted to the maps
+    fit : Fit, the face model fitted to the maps
+    head : complete the whole head
     texture : side of the atlas in pixels, or None for colours only
     options : WarpOptions
 
     Returns
     -------
     Stages
-        raw, aligned, registered, detailed; all in the face frame.
+        raw, aligned, registered, completed (with `head`), detailed; all in the face frame.
 
     Raises
     ------
@@ -77,6 +83,8 @@ def warp_template(
     timings: dict[str, float] = {}
     meshes: dict[str, FaceMesh] = {}
     template = load_template()
+    model = load_face_model()
+    vertices = fitted_vertices(model, fit)
 
     with stopwatch(timings, "raw"):
         target = target_mesh(maps, camera, options.max_edge_mm)
@@ -95,20 +103,29 @@ def warp_template(
         registered = register_template(template, aligned, target, options)
         meshes["registered"] = _bare(template.coarse, registered)
 
+    if head:
+        with stopwatch(timings, "completed"):
+            seen = View(photo, maps, camera, registered, template.coarse).seen
+            skin = template.coarse.skin_count
+            template = load_template(head=True)
+            registered = complete_head(model, template, vertices, registered[:skin], seen[:skin])
+            meshes["completed"] = _bare(template.coarse, registered)
+
     with stopwatch(timings, "detailed"):
         V = template.subdivide(registered)
         view = View(photo, maps, camera, V, template.fine)
         V = _detailed(template, V, view, options)
-        colors = vertex_colors(template, view)
+        painted = None if texture is None else paint(template, view, texture)
         meshes["detailed"] = FaceMesh(
             V,
             template.fine.faces,
             uv=template.fine.uv,
             uv_faces=template.fine.uv_faces,
-            texture=None if texture is None else bake_texture(template.fine, view, colors, texture),
-            colors=np.rint(colors).astype(np.uint8),
+            texture=None if painted is None else painted.texture,
+            colors=np.rint(vertex_colors(template, view)).astype(np.uint8) if painted is None else painted.colors,
             regions=template.fine.regions,
             seen=view.seen,
+            blendshapes=template_blendshapes(template) if head else {},
         )
     return Stages(meshes, timings)
 
@@ -155,10 +172,15 @@ def register_template(
 
 
 def without_expression(mesh: FaceMesh, fit: Fit) -> FaceMesh:
-    """Return the neutral face of a detailed mesh that began as the fitted face model."""
-    model, template = load_face_model(), load_template()
+    """Return the neutral face of a detailed mesh that began as the fitted face model.
+
+    Where the mesh has blendshapes, the expression is in their weights.
+    """
+    model = load_face_model()
+    template = load_template(head="scalp" in mesh.regions)
     shift = fitted_vertices(model, fit) - model.vertices(fit.identity)
-    return replace(mesh, vertices=mesh.vertices - template.carry(shift[template.vertices]))
+    weights = arkit_weights(possible_expression(model, fit.expression)) if mesh.blendshapes else {}
+    return replace(mesh, vertices=mesh.vertices - template.carry(shift[template.vertices]), weights=weights)
 
 
 def _detailed(template: Template, V: _check.FloatArray, view: View, options: WarpOptions) -> _check.FloatArray:

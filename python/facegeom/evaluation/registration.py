@@ -135,7 +135,7 @@ def self_intersections(V: FloatArray, F: IntArray) -> int:
 
 def count_on_photos(photos: str, count: int, network: MapNetwork) -> dict[str, Any]:
     """Return self-intersections of the skin on photos of test identities: of the fit, of the result, by photo."""
-    model, template = load_face_model(), load_template()
+    template = load_template()
     coarse, fine = template.coarse, template.fine
     rows = {}
     for name, path in tqdm(held_out_photos(find_photos(photos), count).items(), unit="photo"):
@@ -144,7 +144,7 @@ def count_on_photos(photos: str, count: int, network: MapNetwork) -> dict[str, A
             seen = predict(photo, network=network)
         except NoFaceFound:
             continue
-        stages = warp_template(photo, seen.maps, seen.camera, fitted_vertices(model, seen.fit)).meshes
+        stages = warp_template(photo, seen.maps, seen.camera, seen.fit).meshes
         rows[name] = {
             "aligned": self_intersections(stages["aligned"].vertices[: coarse.skin_count], coarse.skin_faces),
             "registered": self_intersections(stages["registered"].vertices[: coarse.skin_count], coarse.skin_faces),

@@ -6,6 +6,7 @@ from facegeom.geometry.closest_point import ClosestPoints, closest_points
 from facegeom.geometry.delaunay import delaunay
 from facegeom.geometry.depth_mesh import DepthMesh, depth_to_mesh
 from facegeom.geometry.displacement import detail_displacement, image_high_pass
+from facegeom.geometry.interpolation import biharmonic_interpolation
 from facegeom.geometry.laplacian import (
     SparseMatrix,
     cotangent_laplacian,
@@ -42,6 +43,7 @@ __all__ = [
     "SparseMatrix",
     "Subdivision",
     "Submesh",
+    "biharmonic_interpolation",
     "closest_points",
     "connected_components",
     "cotangent_laplacian",

@@ -1,0 +1,120 @@
+"""`facegeom evaluate blendshapes`: every blendshape on the mean face and on one from a photo, to be looked at."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from facegeom._check import ByteArray, FloatArray
+from facegeom.blendshapes import template_blendshapes
+from facegeom.errors import FacegeomError
+from facegeom.evaluation.report import sheet, show
+from facegeom.face_model import load_face_model
+from facegeom.io import save_image
+from facegeom.mesh import FaceMesh
+from facegeom.render import Frame, render_mesh, turn
+from facegeom.template import load_template
+
+POSES = 3
+"""Blendshapes in a row of the sheet."""
+
+TURNED = (-35.0, 0.0)  # degrees: yaw and pitch of the second picture of each
+EYES = Frame((0.0, 0.0, 0.0), 110.0)
+
+TOGETHER = {"mouthClose": "jawOpen"}
+"""What means nothing without another."""
+
+SKIN, INSIDE, TEETH, GUMS = (205, 172, 152), (60, 22, 22), (238, 232, 215), (125, 55, 55)
+SCLERA, IRIS, PUPIL = (240, 240, 240), (70, 100, 140), (15, 15, 15)
+IRIS_DEGREES, PUPIL_DEGREES = 22.0, 9.0
+
+
+def blendshape_sheet(*meshes: FaceMesh, size: int = 150) -> ByteArray:
+    """Draw the first mesh's blendshapes on all the meshes, one at a time at weight 1, each from the front and turned.
+
+    Parameters
+    ----------
+    meshes : FaceMesh with the same blendshapes, their weights not counted
+    size : of one picture, pixels
+
+    Returns
+    -------
+    (h, w, 3) uint8 array
+        The meshes as they are, then each blendshape under its name, the meshes side by side. Gazes and lids are shown
+        near, and `mouthClose` on the open jaw that it closes.
+
+    Raises
+    ------
+    ValueError
+        When there is no mesh, or one lacks a blendshape.
+    """
+    if not meshes:
+        raise ValueError("meshes must be at least one, got none")
+    names = list(meshes[0].blendshapes)
+    for number, mesh in enumerate(meshes):
+        missing = [name for name in names if name not in mesh.blendshapes]
+        if missing:
+            raise ValueError(f"meshes[{number}] must have the blendshapes of the first, got none called {missing[0]}")
+    tiles, captions = [], []
+    for name in ["", *names]:
+        applied = [shape for shape in (name, TOGETHER.get(name, "")) if shape]
+        for mesh in meshes:
+            frame = EYES if name.startswith("eye") else Frame.around(mesh)
+            posed = replace(mesh, vertices=mesh.vertices + sum(mesh.blendshapes[shape] for shape in applied))
+            for yaw, pitch in ((0.0, 0.0), TURNED):
+                tiles.append(render_mesh(posed, turn(yaw, pitch), size=size, frame=frame, colors=True))
+        captions += [" + ".join(applied) or "as it is", *[""] * (2 * len(meshes) - 1)]
+    return sheet(tiles, POSES * 2 * len(meshes), size, captions)
+
+
+def mean_face() -> FaceMesh:
+    """Return the template's mean face with its blendshapes, its parts painted so that they are told apart."""
+    model, template = load_face_model(), load_template()
+    V = template.subdivide(model.mean[template.vertices])
+    colors = np.tile(np.array(SKIN, np.uint8), (len(V), 1))
+    regions = template.fine.regions
+    for name, color in (
+        ("mouth_interior", INSIDE),
+        ("eye_sockets", INSIDE),
+        ("teeth", TEETH),
+        ("gums_and_tongue", GUMS),
+    ):
+        colors[regions[name]] = color
+    for side in ("eyeball_left", "eyeball_right"):
+        ring = np.searchsorted([PUPIL_DEGREES, IRIS_DEGREES], _off_axis(V[regions[side]]))
+        colors[regions[side]] = np.array([PUPIL, IRIS, SCLERA], np.uint8)[ring]
+    shapes = template_blendshapes(template)
+    return FaceMesh(V, template.fine.faces, colors=colors, regions=regions, blendshapes=shapes)
+
+
+def _off_axis(ball: FloatArray) -> FloatArray:
+    """Return how many degrees off straight ahead an eyeball's vertices (k, 3) lie, (k,), seen from its middle."""
+    arm = ball - (ball.min(axis=0) + ball.max(axis=0)) / 2
+    return np.asarray(np.degrees(np.arccos(arm[:, 2] / np.linalg.norm(arm, axis=1))))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `facegeom evaluate blendshapes`."""
+    parser.add_argument("photo", metavar="PHOTO", type=Path, help="photo of a face")
+    parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=150, help="of one picture, pixels (default: %(default)s)")
+    parser.add_argument(
+        "--out", metavar="FILE", type=Path, default=Path("out/blendshapes.png"), help="(default: %(default)s)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw the sheet of the mean face and of the neutral face from the photo."""
+    from facegeom.pipeline import reconstruct
+
+    neutral = reconstruct(args.photo, device=args.device, texture=1024).neutral
+    if neutral is None:
+        raise FacegeomError("the pipeline made no neutral face")
+    face = replace(neutral, blendshapes=template_blendshapes(load_template()), weights={})
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    save_image(blendshape_sheet(mean_face(), face, size=args.size), args.out)
+    show(str(args.out))
+    return 0

@@ -1,0 +1,347 @@
+"""Baking: what a photo shows of a mesh, in the mesh's texture atlas, and which texels it really shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facegeom import _check, geometry
+from facegeom.camera import Camera
+from facegeom.crop import Box, apply_affine, crop_affine
+
+SIZES = (16, 2048)
+"""Smallest and largest side of an atlas, texels."""
+
+
+@dataclass(frozen=True)
+class BakeOptions:
+    """When a texel counts as shown by the photo."""
+
+    least_facing: float = 0.25  # cosine to the line of sight; at less the photo's pixels are stretched fourfold
+    full_facing: float = 0.6  # cosine from which a texel is seen fully
+    hidden_mm: float = 0.8  # a point this far behind what the mesh shows in its pixel is hidden (lids are 1 mm thick)
+    contour_mm: float = 8.0  # a point is unsure where something this much nearer passes within `contour_reach_mm`
+    contour_reach_mm: float = 1.4  # the fitted contour (of a nose before a cheek) is off by about this much
+    depth_step_mm: float = 0.7  # pixels of the depth map that finds out what is hidden
+    silhouette_pixels: float = 2.0  # pixels along the mask's outline that do not count: they show background, too
+    sure_pixels: float = 5.0  # pixels from the outline from which a texel is seen fully
+
+
+class Baked(NamedTuple):
+    """A baked texture.
+
+    Attributes
+    ----------
+    texture : (S, S, 3) uint8 array
+        The photo where it shows the surface, black where it does not; beyond the charts' borders the nearest texel.
+    known : (S, S) bool array
+        Texels of a chart that the photo shows.
+    seen : (S, S) float32 array in [0, 1]
+        How well: 0 where not known, 1 in full view.
+    """
+
+    texture: _check.ByteArray
+    known: _check.BoolArray
+    seen: npt.NDArray[np.float32]
+
+
+class Atlas:
+    """The texels of a mesh's texture atlas: which point of which triangle each of them shows.
+
+    Parameters
+    ----------
+    faces : (m, 3) int array, triangles of n vertices
+    uv : (k, 2) float array, u to the right and v up
+    uv_faces : (m, 3) int array, rows of `uv`
+    size : side in texels, 16 to 2048
+
+    Raises
+    ------
+    ValueError, TypeError
+        On a wrong shape or type, an index out of range, a size out of range, or charts that cover no texel.
+
+    Attributes
+    ----------
+    covered : (S, S) bool array, texels whose centre lies in a chart
+    triangle : (t,) int array, row of `faces` at each covered texel, in the order of `covered.nonzero()`
+    barycentric : (t, 3) float32 array, of the texel's centre in its triangle
+
+    Notes
+    -----
+    Texel (row i, column j) is centred on u = (j + 0.5) / S, v = 1 - (i + 0.5) / S.
+
+    Examples
+    --------
+    >>> atlas = Atlas([[0, 1, 2]], [[0, 0], [1, 0], [0, 1.0]], [[0, 1, 2]], 16)
+    >>> atlas.carry(np.array([[0.0], [1.0], [0.0]]))[0]  # u of the first covered texel, in the corner above
+    array([0.03125], dtype=float32)
+    """
+
+    def __init__(self, faces: npt.ArrayLike, uv: npt.ArrayLike, uv_faces: npt.ArrayLike, size: int) -> None:
+        self.uv = _check.float_array(uv, "uv", (None, 2))
+        self.uv_faces = _check.index_array(uv_faces, "uv_faces", (None, 3), len(self.uv))
+        self.faces = _check.index_array(faces, "faces", (len(self.uv_faces), 3), np.iinfo(np.int64).max)
+        self.size = _check.count(size, "size", SIZES[0])
+        if size > SIZES[1]:
+            raise ValueError(f"size must be at most {SIZES[1]}, got {size}")
+        corners = self.uv[self.uv_faces.ravel()] * (size, -size) + (-0.5, size - 0.5)
+        places = np.column_stack([corners, np.zeros(len(corners))])
+        ones = np.tile(np.eye(3)[:, :2], (len(self.faces), 1))
+        raster = geometry.rasterize(places, np.arange(len(corners)).reshape(-1, 3), ones, (size, size))
+        self.covered: _check.BoolArray = np.asarray(raster.triangle >= 0)
+        if not self.covered.any():
+            raise ValueError(f"the charts cover no texel of an atlas of size {size}")
+        self.triangle = raster.triangle[self.covered]
+        first = raster.attributes[self.covered].astype(np.float32)
+        self.barycentric = np.column_stack([first, 1 - first.sum(axis=1)])
+        self._corners = corners.reshape(-1, 3, 2)
+        self._source = _nearest_covered(self.covered)
+
+    def carry(
+        self, values: npt.NDArray[np.floating], rows: npt.NDArray[np.integer] | slice = slice(None)
+    ) -> npt.NDArray[np.float32]:
+        """Return values at the covered texels (or some rows of them), (t, k), from (n, k) values at the vertices."""
+        values = np.asarray(values, np.float32)
+        triangle, barycentric = self.triangle[rows], self.barycentric[rows]
+        out = np.zeros((len(triangle), values.shape[1]), np.float32)
+        for corner in range(3):
+            out += barycentric[:, corner, None] * values[self.faces[:, corner]][triangle]
+        return out
+
+    def image(self, values: npt.NDArray[np.generic], missing: float = 0) -> npt.NDArray[np.generic]:
+        """Return (S, S, ...) with (t, ...) values at the covered texels and `missing` elsewhere."""
+        out = np.full((self.size, self.size, *values.shape[1:]), missing, values.dtype)
+        out[self.covered] = values
+        return out
+
+    def fill_gutter(self, texture: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Return (S, S, ...) with what is beyond the charts taken from the nearest texel of a chart.
+
+        Filtering and smaller copies of the texture then do not bleed.
+        """
+        return np.asarray(texture.reshape(self.size**2, *texture.shape[2:])[self._source])
+
+    def region(self, members: _check.BoolArray) -> _check.BoolArray:
+        """Return the (S, S) mask of the texels of triangles whose vertices all belong to `members` (n,)."""
+        inside: _check.BoolArray = np.asarray(members[self.faces].all(axis=1), np.bool_)
+        return np.asarray(self.image(inside[self.triangle]), np.bool_)
+
+    def footprint(self, pixel: _check.FloatArray) -> npt.NDArray[np.float32]:
+        """Return how many pixels a step of one texel crosses, (t,), the longer of the two steps, for vertices' pixels.
+
+        Parameters
+        ----------
+        pixel : (n, 2) float array, where the vertices fall in the photo
+        """
+        spans = [self._corners[:, i] - self._corners[:, 0] for i in (1, 2)]
+        moves = [pixel[self.faces[:, i]] - pixel[self.faces[:, 0]] for i in (1, 2)]
+        area = spans[0][:, 0] * spans[1][:, 1] - spans[0][:, 1] * spans[1][:, 0]
+        area = np.where(np.abs(area) > 1e-9, area, np.inf)[:, None]
+        along_x = (moves[0] * spans[1][:, 1:] - moves[1] * spans[0][:, 1:]) / area
+        along_y = (moves[1] * spans[0][:, :1] - moves[0] * spans[1][:, :1]) / area
+        longer = np.maximum(np.linalg.norm(along_x, axis=1), np.linalg.norm(along_y, axis=1))
+        return np.asarray(longer[self.triangle], np.float32)
+
+
+def bake(
+    atlas: Atlas,
+    photo: npt.ArrayLike,
+    camera: Camera,
+    V: npt.ArrayLike,
+    mask: npt.ArrayLike,
+    box: npt.ArrayLike,
+    options: BakeOptions = BakeOptions(),
+) -> Baked:
+    """Bake what a photo shows of a mesh into its atlas.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    photo : (h, w, 3) uint8 array
+    camera : Camera, face frame -> photo
+    V : (n, 3) float array, mm in the face frame
+    mask : (s, s) bool array, pixels of the crop of `box` that show the face (`FaceMaps.mask`)
+    box : (4,) float array, x0, y0, x1, y1 of that crop in pixels of the photo (`FaceMaps.box`)
+    options : BakeOptions
+
+    Returns
+    -------
+    Baked
+
+    Raises
+    ------
+    ValueError, TypeError
+        On a wrong shape or type, or when the atlas names vertices that V lacks.
+
+    Notes
+    -----
+    Pixels are interpolated bilinearly. Where the atlas is coarser than the photo they come from averages of 2^k x 2^k
+    pixels, two levels blended by the longer side of the texel's footprint, so that nothing is skipped; where it is
+    finer nothing is averaged. A texel is unknown when its point is hidden, at a grazing angle, outside the photo, or
+    its pixel is not face or lies on the last pixels of the mask's outline.
+
+    References
+    ----------
+    "Full textured heads" (the fourth of facegeom's papers), section 3.4: it masks what is not face in the same way.
+    """
+    photo = _check.rgb_image(photo)
+    V = _check.vertices(V)
+    face_mask = _check.bool_array(mask, "mask", (None, None))
+    if face_mask.shape[0] != face_mask.shape[1]:
+        raise ValueError(f"mask must be square, got shape {face_mask.shape}")
+    x0, y0, x1, y1 = (float(v) for v in _check.box(box))
+    if int(atlas.faces.max()) >= len(V):
+        raise ValueError(f"V must have the {int(atlas.faces.max()) + 1} vertices of the atlas, got {len(V)}")
+
+    pixel, depth = camera.project(V), camera.view(V)[:, 2]
+    facing = geometry.vertex_normals(V, atlas.faces) @ camera.rotation[2]
+    inside: _check.BoolArray = np.asarray(((pixel >= (x0, y0)) & (pixel <= (x1, y1))).all(axis=1), np.bool_)
+    toward = (facing[atlas.faces] > options.least_facing).any(axis=1)
+    worth: _check.BoolArray = np.asarray(toward & inside[atlas.faces].any(axis=1), np.bool_)
+    rows = np.flatnonzero(worth[atlas.triangle])  # the others cannot be known: most of a head's
+    texel = atlas.carry(np.column_stack([pixel, depth, facing]), rows)
+    shown, seen = _shown(atlas, texel, pixel, depth, camera.scale, face_mask, (x0, y0, x1, y1), options)
+    x, y = texel[:, 0], texel[:, 1]
+    shown &= (x >= 0) & (x <= photo.shape[1] - 1) & (y >= 0) & (y <= photo.shape[0] - 1)
+    rows, texel = rows[shown], texel[shown]
+
+    count = len(atlas.triangle)
+    known, quality = np.zeros(count, np.bool_), np.zeros(count, np.float32)
+    colors = np.zeros((count, 3), np.uint8)
+    known[rows], quality[rows] = True, seen[shown]
+    if len(rows):
+        shades = sample(photo, texel[:, :2], atlas.footprint(pixel)[rows])
+        colors[rows] = np.rint(np.clip(shades, 0, 255)).astype(np.uint8)
+    return Baked(
+        np.asarray(atlas.fill_gutter(atlas.image(colors)), np.uint8),
+        np.asarray(atlas.image(known), np.bool_),
+        np.asarray(atlas.image(quality), np.float32),
+    )
+
+
+def sample(
+    photo: _check.ByteArray, points: npt.NDArray[np.float32], footprint: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Return (t, 3) float32 colours of (t, 2) pixels x, y, each averaged over about `footprint` (t,) pixels."""
+    level = np.log2(np.maximum(footprint, 1.0))
+    levels = int(np.ceil(float(level.max())))
+    block = 2**levels
+    low = np.maximum((np.floor(points.min(axis=0)).astype(int) - block) // block, 0) * block
+    high = np.ceil(points.max(axis=0)).astype(int) + 2 * block + 1
+    image: npt.NDArray[Any] = photo[low[1] : high[1], low[0] : high[0]].astype(np.float32)
+    if levels:  # so that every level has whole pixels
+        down, right = (-image.shape[0]) % block, (-image.shape[1]) % block
+        image = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REPLICATE)
+    out = np.zeros((len(points), 3), np.float32)
+    for i in range(levels + 1):
+        share = np.clip(1.0 - np.abs(level - i), 0.0, 1.0)
+        rows = np.flatnonzero(share > 0)
+        if len(rows):
+            place = (points[rows] - low + 0.5) / 2**i - 0.5
+            out[rows] += share[rows, None] * _interpolate(image, place)
+        if i < levels:
+            image = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return out
+
+
+def fill_smoothly(texture: npt.NDArray[np.generic], known: _check.BoolArray) -> npt.NDArray[np.float32]:
+    """Return (S, S, k) float32 with unknown texels continued smoothly from the known ones (a pull-push pyramid).
+
+    Parameters
+    ----------
+    texture : (S, S, k) array
+    known : (S, S) bool array
+
+    Raises
+    ------
+    ValueError
+        When nothing is known.
+
+    References
+    ----------
+    Gortler et al., The Lumigraph, 1996, section 3.4.3 (pull and push).
+    """
+    if not known.any():
+        raise ValueError("known must have a known texel, got none")
+    return _filled(np.where(known[..., None], texture, 0).astype(np.float32), known.astype(np.float32))
+
+
+def _filled(values: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return values (h, w, k) where the weight (h, w) is 1, elsewhere blended with what the level above says."""
+    height, width = weight.shape
+    if (weight >= 1).all() or max(height, width) == 1:
+        return values
+    wide = cv2.copyMakeBorder(weight, 0, height % 2, 0, width % 2, cv2.BORDER_CONSTANT)
+    sums = cv2.copyMakeBorder(values * weight[..., None], 0, height % 2, 0, width % 2, cv2.BORDER_CONSTANT)
+    half = (wide.shape[1] // 2, wide.shape[0] // 2)
+    weight_above = cv2.resize(wide, half, interpolation=cv2.INTER_AREA)
+    above = cv2.resize(sums, half, interpolation=cv2.INTER_AREA).reshape(half[1], half[0], -1)
+    above = above / np.maximum(weight_above, 1e-12)[..., None]
+    coarse = _filled(above.astype(np.float32), np.minimum(4 * weight_above, 1).astype(np.float32))
+    fine = cv2.resize(coarse, (wide.shape[1], wide.shape[0]), interpolation=cv2.INTER_LINEAR)
+    fine = fine.reshape(*wide.shape, -1)[:height, :width]
+    return np.asarray(weight[..., None] * values + (1 - weight[..., None]) * fine, np.float32)
+
+
+def _shown(
+    atlas: Atlas,
+    texel: npt.NDArray[np.float32],
+    pixel: _check.FloatArray,
+    depth: _check.FloatArray,
+    scale: float,
+    mask: _check.BoolArray,
+    box: Box,
+    options: BakeOptions,
+) -> tuple[_check.BoolArray, npt.NDArray[np.float32]]:
+    """Return whether (t,) and how well (t,) the crop shows each covered texel."""
+    side_mm = (box[2] - box[0]) / scale
+    size = int(np.clip(round(side_mm / options.depth_step_mm), 64, 1024))
+    affine = crop_affine(box, size)
+    nearest = geometry.rasterize(
+        np.column_stack([apply_affine(affine, pixel), depth]), atlas.faces, None, (size, size)
+    ).depth
+    nearest = np.nan_to_num(nearest, nan=-1e4).astype(np.float32)
+    reach = 2 * round(options.contour_reach_mm * size / side_mm) + 1
+    around = cv2.dilate(nearest, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    place = apply_affine(affine, texel[:, :2])
+    column, row = np.clip(np.rint(place), 0, size - 1).astype(np.int64).T
+    facing = np.clip(texel[:, 3], options.least_facing, 1)
+    slope = np.sqrt(1 - facing**2) / facing * (side_mm / size)  # between the centres of the depth map's pixels
+    known = texel[:, 2] > nearest[row, column] - options.hidden_mm - slope
+    known &= texel[:, 2] > around[row, column] - options.contour_mm
+    known &= texel[:, 3] > options.least_facing
+
+    inside = np.asarray(
+        cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32
+    )
+    within = _interpolate(inside[..., None], (apply_affine(crop_affine(box, len(mask)), texel[:, :2]) + 1))[:, 0]
+    known &= within > options.silhouette_pixels
+    seen = np.clip((texel[:, 3] - options.least_facing) / (options.full_facing - options.least_facing), 0, 1)
+    sure = (within - options.silhouette_pixels) / (options.sure_pixels - options.silhouette_pixels)
+    return known, np.asarray(seen * np.clip(sure, 0, 1), np.float32)
+
+
+def _interpolate(image: npt.NDArray[np.float32], points: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Return (t, k) values of an (h, w, k) image at (t, 2) pixels, bilinearly; the border goes on outside."""
+    limit = np.array([image.shape[1] - 1, image.shape[0] - 1])
+    points = np.clip(points, 0, limit)
+    x, y = np.minimum(points.astype(np.int64), np.maximum(limit - 1, 0)).T
+    right, below = np.minimum(x + 1, limit[0]), np.minimum(y + 1, limit[1])
+    u, v = ((points[:, axis] - start).astype(np.float32)[:, None] for axis, start in enumerate((x, y)))
+    top = image[y, x] * (1 - u) + image[y, right] * u
+    bottom = image[below, x] * (1 - u) + image[below, right] * u
+    return np.asarray(top * (1 - v) + bottom * v, np.float32)
+
+
+def _nearest_covered(covered: _check.BoolArray) -> npt.NDArray[np.int64]:
+    """Return (S, S) flat indices of the covered texel nearest to each."""
+    labels = cv2.distanceTransformWithLabels(
+        (~covered).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )[1]
+    of_label = np.zeros(int(labels.max()) + 1, np.int64)
+    of_label[labels[covered]] = np.flatnonzero(covered)
+    return np.asarray(of_label[labels])

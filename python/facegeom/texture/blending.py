@@ -1,0 +1,175 @@
+"""Several partial textures of one person into a complete one: layers over each other, and three views as one.
+
+What is joined has been brought to the same colours first (`match_colors`) and has no unknown texels left when Poisson's
+equation is solved (`overlay`), so that black does not bleed into the face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facegeom import _check
+from facegeom.texture.baking import fill_smoothly
+
+Floats = npt.NDArray[np.float32]
+
+OFFSET = 8.0
+"""Added to colours before logarithms: noise in dark texels must not look like a large ratio."""
+
+SMOOTHING = 2.5
+"""Texels at an atlas of 192 over which two layers' difference is averaged before it is continued beyond the border."""
+
+
+class Layer(NamedTuple):
+    """A partial texture: (S, S, 3) uint8 and the (S, S) bool mask of its known texels."""
+
+    texture: _check.ByteArray
+    known: _check.BoolArray
+
+    def mirrored(self) -> Layer:
+        """Return the layer with left and right exchanged; the face model's atlas is symmetric."""
+        return Layer(np.ascontiguousarray(self.texture[:, ::-1]), np.ascontiguousarray(self.known[:, ::-1]))
+
+
+class Matched(NamedTuple):
+    """A layer in another's colours, and how much they still differ: root mean square of log ratios, robust."""
+
+    layer: Layer
+    misfit: float
+
+
+def match_colors(layer: Layer, reference: Layer) -> Matched:
+    """Return a layer with each channel scaled to the reference's colours where both are known.
+
+    The scale is the median ratio, so that a shadow or a beard that only one of them has does not count. Layers that
+    have nothing in common come back as they are, with an infinite misfit.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When shapes or types differ from a layer's, or from each other.
+    """
+    layer, reference = _checked([layer, reference])
+    both = layer.known & reference.known
+    if both.sum() < 16:
+        return Matched(layer, float("inf"))
+    ratio = np.log(reference.texture[both] + OFFSET) - np.log(layer.texture[both] + OFFSET)
+    gain = np.median(ratio, axis=0)
+    misfit = 1.4826 * float(np.median(np.abs(ratio - gain)))
+    scaled = (layer.texture + OFFSET) * np.exp(gain) - OFFSET
+    return Matched(Layer(np.rint(np.clip(scaled, 0, 255)).astype(np.uint8), layer.known), misfit)
+
+
+def overlay(layers: Sequence[Layer]) -> _check.ByteArray:
+    """Return a complete texture: the first layer where it is known, then the second, ...; at last a smooth fill.
+
+    A layer below is moved by its difference from what lies above, continued smoothly from the texels that both know, so
+    that no border shows.
+
+    Parameters
+    ----------
+    layers : first the one that stays as it is
+
+    Returns
+    -------
+    (S, S, 3) uint8 array
+
+    Raises
+    ------
+    ValueError, TypeError
+        When shapes or types are not layers', or no texel is known in any.
+    """
+    layers = _checked(layers)
+    color = layers[0].texture.astype(np.float32)
+    known = layers[0].known
+    for below in layers[1:]:
+        new = below.known & ~known
+        both = below.known & known
+        if new.any():
+            values = below.texture.astype(np.float32)
+            if both.any():
+                values += fill_smoothly(_smoothed(color - values, both), both)
+            color = np.where(new[..., None], values, color)
+            known = known | new
+    return np.rint(np.clip(fill_smoothly(color, known), 0, 255)).astype(np.uint8)
+
+
+def three_views(left: npt.ArrayLike, center: npt.ArrayLike, right: npt.ArrayLike) -> _check.ByteArray:
+    """Return one texture of three complete ones, each the best third.
+
+    Parameters
+    ----------
+    left, center, right : (S, S, 3) uint8 arrays, S at least 16, complete and of matching colours
+        By the part of the atlas they show well: the left of the atlas is the subject's right.
+
+    Returns
+    -------
+    (S, S, 3) uint8 array
+
+    Raises
+    ------
+    ValueError, TypeError
+        When the textures are no such arrays or differ in shape.
+
+    Notes
+    -----
+    The middle third of `center` is cloned into `left` and into `right` (Poisson), the left half of the one and the
+    right half of the other are joined, and the middle third is cloned once more over the seam.
+
+    References
+    ----------
+    "Full textured heads" (the fourth of facegeom's papers), section 3.3 and appendix A; Perez et al., Poisson image
+    editing, 2003.
+    """
+    textures = [_check.rgb_image(t) for t in (left, center, right)]
+    size = textures[0].shape[0]
+    if size < 16 or any(t.shape != (size, size, 3) for t in textures):
+        raise ValueError(f"left, center and right must be square of one size, got {[t.shape for t in textures]}")
+    first, middle, last = textures
+    half = size // 2
+    joined = np.concatenate([_clone_middle(middle, first)[:, :half], _clone_middle(middle, last)[:, half:]], axis=1)
+    return _clone_middle(middle, joined)
+
+
+def middle_third(size: int) -> slice:
+    """Return the columns of the middle third of a texture, as the paper splits it (`numpy.array_split`)."""
+    columns = np.array_split(np.arange(size), 3)[1]
+    return slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _clone_middle(source: _check.ByteArray, target: _check.ByteArray) -> _check.ByteArray:
+    """Return the target with the source's middle third cloned into the same place."""
+    columns = middle_third(len(source))
+    mask = np.zeros(source.shape[:2], np.uint8)
+    # OpenCV sets the mask's outermost pixels to zero and then puts the centre of what is left, rounded down, at the
+    # point it is given. That they are zero already and the point is computed from the same box keeps it in its place.
+    mask[1:-1, columns] = 255
+    x, y, width, height = cv2.boundingRect(mask)
+    place = (x + width // 2, y + height // 2)
+    return np.asarray(cv2.seamlessClone(source, target, mask, place, cv2.NORMAL_CLONE))
+
+
+def _smoothed(values: Floats, known: _check.BoolArray) -> Floats:
+    """Return (S, S, 3) values averaged over the known texels around each."""
+    sigma = SMOOTHING * len(values) / 192
+    weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)
+    total = cv2.GaussianBlur(np.where(known[..., None], values, 0).astype(np.float32), (0, 0), sigma)
+    return np.asarray(total / np.maximum(weight, 1e-6)[..., None], np.float32)
+
+
+def _checked(layers: Sequence[Layer]) -> list[Layer]:
+    if not layers:
+        raise ValueError("layers must hold at least one, got none")
+    shape = np.shape(layers[0].texture)[:2]
+    checked = []
+    for i, (texture, known) in enumerate(layers):
+        image = _check.rgb_image(texture)
+        if image.shape[:2] != shape:
+            raise ValueError(f"layers[{i}].texture must have shape {(*shape, 3)}, got {image.shape}")
+        checked.append(Layer(image, _check.bool_array(known, f"layers[{i}].known", image.shape[:2])))
+    return checked

@@ -1,0 +1,231 @@
+"""Occluders: texels that show a hand, hair, glasses or a microphone instead of the face.
+
+What covers a face rarely covers both sides alike, so that a texel and its mirror image disagree there; which of the two
+shows the face is said by how colours are distributed over faces. Both comparisons are made after a smooth light has
+been taken out, since light from one side makes whole halves disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facegeom import _check
+from facegeom.errors import WeightsError
+from facegeom.files import write_atomically
+
+Floats = npt.NDArray[np.float32]
+
+WORK_SIZE = 96
+"""Side at which texels are judged, pixels: what covers a face is larger than a texel, noise is not."""
+
+_FILE = Path(__file__).with_name("statistics.npz")
+
+
+@dataclass(frozen=True)
+class OccluderOptions:
+    """When a texel counts as covered; deviations are those of faces at that place, root mean square of the channels.
+
+    The thresholds were chosen by eye on training photos of LFW.
+    """
+
+    sure: float = 3.6  # a spot is covered when somewhere in it the colour is this far off
+    unsure: float = 2.1  # and reaches as far as the colour is this far off
+    lead: float = 1.3  # by how much more than its mirror image a texel must be off, where that is known
+    alone: float = 3.7  # colours off by this much need no lead: caps and fringes cover both sides
+    least_area: float = 0.0006  # of the atlas: smaller spots are moles, glints and catchlights
+    grow: int = 2  # work pixels that a spot is widened by: its soft edge and its shadow
+    darkest: float = 3.0  # deviations of brightness below which it counts no further: shadows are no occluders
+    brightest: float = 4.0  # the same above: glints and flash are not, either
+    usual: float = 1.0  # median over a face; one that is more off as a whole (hard light) is measured by its own
+    tolerance: float = 2.0  # deviations beyond which a texel loses its say in what the light is
+
+
+@dataclass(frozen=True)
+class TextureStatistics:
+    """How colours are distributed over faces, place by place, in the face model's atlas.
+
+    Attributes
+    ----------
+    mean : (W, W, 3) float32, `features` of the mean face, symmetric
+    deviation : (W, W, 3) float32, their robust standard deviation after the light has been taken out
+    support : (W, W) bool, where they were measured
+    color : (S, S, 3) uint8, the mean texture, symmetric; black where `shown` is not
+    shown : (S, S) bool, texels that enough photos showed for a mean
+    """
+
+    mean: Floats
+    deviation: Floats
+    support: _check.BoolArray
+    color: _check.ByteArray
+    shown: _check.BoolArray
+
+    def save(self, path: str | Path) -> None:
+        """Write them to one .npz, whole or not at all."""
+
+        def write(temporary: Path) -> None:
+            with open(temporary, "wb") as stream:
+                np.savez_compressed(
+                    stream,
+                    mean=self.mean.astype(np.float16),
+                    deviation=self.deviation.astype(np.float16),
+                    support=self.support,
+                    color=self.color,
+                    shown=self.shown,
+                )
+
+        write_atomically(path, write)
+
+
+@lru_cache(maxsize=1)
+def load_statistics() -> TextureStatistics:
+    """Return the statistics that come with the package.
+
+    `facegeom prepare texture-statistics` made them of 700 photos of as many people in the training part of LFW, which
+    is for research use; they hold medians, deviations and a mean over all of them, and nobody's photo.
+
+    Raises
+    ------
+    WeightsError
+        When the file is missing.
+    """
+    return read_statistics(_FILE)
+
+
+def read_statistics(path: str | Path) -> TextureStatistics:
+    """Read statistics that `TextureStatistics.save` wrote.
+
+    Raises
+    ------
+    WeightsError
+        When there is no such file.
+    """
+    if not Path(path).is_file():
+        raise WeightsError(f"there are no texture statistics at {path}")
+    with np.load(path) as data:
+        return TextureStatistics(
+            data["mean"].astype(np.float32),
+            data["deviation"].astype(np.float32),
+            data["support"],
+            data["color"],
+            data["shown"],
+        )
+
+
+def occluders(
+    texture: npt.ArrayLike,
+    known: npt.ArrayLike,
+    statistics: TextureStatistics | None = None,
+    options: OccluderOptions = OccluderOptions(),
+) -> _check.BoolArray:
+    """Return the known texels that show something in front of the face.
+
+    Parameters
+    ----------
+    texture : (S, S, 3) uint8 array in the face model's atlas
+    known : (S, S) bool array
+    statistics : those that come with the package when left out
+    options : OccluderOptions
+
+    Returns
+    -------
+    (S, S) bool array
+
+    Raises
+    ------
+    ValueError, TypeError
+        When shapes or types are others.
+    WeightsError
+        When the statistics are missing from the package.
+
+    Notes
+    -----
+    The measure of a texel is how far log brightness and the two log colour ratios lie from the mean face's in units of
+    the deviation that faces have at that place, once a light that is quadratic across the atlas has been fitted and
+    taken out, robustly. Beards, brows and mouths differ from person to person, so that deviations
+    are large there and they stay. A texel is covered when it is far off and its mirror image is not, or when it is very
+    far off. A hand of the face's own colour is found by its edges only; a shadow with a hard edge may be lost, too.
+    """
+    image = _check.rgb_image(texture)
+    seen = _check.bool_array(known, "known", image.shape[:2])
+    if image.shape[0] != image.shape[1]:
+        raise ValueError(f"texture must be square, got shape {image.shape}")
+    statistics = load_statistics() if statistics is None else statistics
+    small, weight = reduced(image, seen)
+    judged = (weight > 0.5) & statistics.support
+    if not judged.any():
+        return np.zeros_like(seen)
+    off = strangeness(features(small), judged, statistics, options)
+    spots = _spots(off, judged, options)
+    size = (image.shape[1], image.shape[0])
+    return np.asarray(cv2.resize(spots.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5) & seen
+
+
+def reduced(texture: _check.ByteArray, known: _check.BoolArray) -> tuple[Floats, Floats]:
+    """Return the known texels averaged to work size, (W, W, 3) float32, and the share of known ones, (W, W)."""
+    work = (WORK_SIZE, WORK_SIZE)
+    weight = cv2.resize(known.astype(np.float32), work, interpolation=cv2.INTER_AREA)
+    total = cv2.resize(np.where(known[..., None], texture, 0).astype(np.float32), work, interpolation=cv2.INTER_AREA)
+    return (total / np.maximum(weight, 1e-6)[..., None]).astype(np.float32), weight.astype(np.float32)
+
+
+def features(color: Floats) -> Floats:
+    """Return log brightness and the log ratios red / green and blue / green of (..., 3) colours in [0, 255]."""
+    logs = np.log(color + 12.0)  # 12: noise of dark pixels must not look like colour
+    green = logs[..., 1]
+    return np.stack([logs.mean(axis=-1), logs[..., 0] - green, logs[..., 2] - green], axis=-1)
+
+
+def light(values: Floats, mean: Floats, deviation: Floats, judged: _check.BoolArray, tolerance: float) -> Floats:
+    """Return the smooth light (W, W, 3) by which `values` differ from the mean face where they are judged."""
+    y, x = np.mgrid[-1 : 1 : WORK_SIZE * 1j, -1 : 1 : WORK_SIZE * 1j].astype(np.float32)
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    out = np.empty_like(values)
+    basis = terms[judged]
+    shrink = np.diag([0.0, 1.0, 1.0, 1.0, 1.0, 1.0]) * 1e-3 * len(basis)
+    for channel in range(values.shape[2]):
+        scale = deviation[judged][:, channel]
+        target = (values - mean)[judged][:, channel]
+        say = np.ones(len(scale))
+        coefficients = np.zeros(len(shrink))
+        for _ in range(6):
+            weighted = basis * (say / scale**2)[:, None]
+            ridge = shrink / float(np.median(scale)) ** 2
+            coefficients = np.linalg.solve(weighted.T @ basis + ridge, weighted.T @ target)
+            say = 1 / (1 + ((target - basis @ coefficients) / (tolerance * scale)) ** 2) ** 2
+        out[..., channel] = terms @ coefficients
+    return out
+
+
+def strangeness(
+    values: Floats, judged: _check.BoolArray, statistics: TextureStatistics, options: OccluderOptions
+) -> Floats:
+    """Return how far each pixel's features are off, (W, W), in deviations; 0 where not judged."""
+    deviation = statistics.deviation
+    residual = values - statistics.mean - light(values, statistics.mean, deviation, judged, options.tolerance)
+    relative: Floats = (residual / deviation).astype(np.float32)
+    np.clip(relative[..., 0], -options.darkest, options.brightest, out=relative[..., 0])
+    squared = np.where(judged, (relative**2).mean(axis=-1), 0).astype(np.float32)
+    total = cv2.GaussianBlur(judged.astype(np.float32), (0, 0), 0.8)
+    off = np.sqrt(cv2.GaussianBlur(squared, (0, 0), 0.8) / np.maximum(total, 1e-3))
+    off = off / max(1.0, float(np.median(off[judged])) / options.usual)
+    return np.where(judged, off, 0).astype(np.float32)
+
+
+def _spots(off: Floats, judged: _check.BoolArray, options: OccluderOptions) -> _check.BoolArray:
+    """Return the (W, W) mask of covered pixels: connected ones that are off, some of them surely."""
+    mirrored = judged[:, ::-1]
+    leads = np.where(mirrored, off > options.lead * off[:, ::-1], True)
+    candidate = judged & (((off > options.unsure) & leads) | (off > options.alone))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(candidate.astype(np.uint8), connectivity=8)
+    strongest = np.zeros(count, np.float32)
+    np.maximum.at(strongest, labels.ravel().astype(np.int64), off.ravel())
+    keep = (strongest > options.sure) & (stats[:, cv2.CC_STAT_AREA] >= options.least_area * off.size)
+    keep[0] = False
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * options.grow + 1, 2 * options.grow + 1))
+    return np.asarray(cv2.dilate(keep[labels].astype(np.uint8), kernel) > 0)

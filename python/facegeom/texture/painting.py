@@ -1,0 +1,119 @@
+"""The whole atlas of a person: the photo where it shows the face, completed by the network, hair and skin beyond."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import cv2
+import numpy as np
+
+from facegeom import _check
+from facegeom.appearance import View, behind_colors, continued_colors
+from facegeom.crop import bilinear
+from facegeom.template import Template
+from facegeom.texture.baking import Atlas, bake
+from facegeom.texture.completion import complete
+from facegeom.texture.occluders import occluders
+
+if TYPE_CHECKING:
+    from facegeom.networks.gated_inpainting import Inpainter
+
+FEATHER = 0.02  # of the atlas: over this the completed face turns into what goes on beyond it
+
+
+RIM = 0.02  # of the atlas: a spot this near to the face's border comes from beyond it
+TEMPLES = 0.45  # of the atlas from above: there the border is the scalp's
+LEAST_SEEN = 0.4  # less is left to the network: the mask's outline is off by a pixel or two, and the background spreads
+
+
+class Painted(NamedTuple):
+    """A texture, and what of it is the photo's.
+
+    Attributes
+    ----------
+    texture : (S, S, 3) uint8 array
+    known : (S, S) bool array, texels that the photo shows
+    colors : (n, 3) uint8 array, the texture at the template's fine vertices
+    """
+
+    texture: _check.ByteArray
+    known: _check.BoolArray
+    colors: _check.ByteArray
+
+
+def paint(template: Template, view: View, size: int, *, network: Inpainter | None = None) -> Painted:
+    """Paint the atlas of the template's fine topology.
+
+    The photo is baked where it shows the face and nothing covers it; the inpainting network completes the face. What no
+    photo shows of it (scalp, ears, neck, what lies behind the skin) takes the colours of `continued_colors`: those at
+    the face's border go on over the surface and become the person's own hair or skin. No network has a say there.
+
+    Parameters
+    ----------
+    template : Template
+    view : View of its fine vertices
+    size : side of the atlas in texels, 16 to 2048
+    network : the shipped one by default
+
+    Raises
+    ------
+    ValueError
+        When the size is out of range.
+    WeightsError
+        When the network's weights are missing.
+    """
+    coarse, fine = template.coarse, template.fine
+    atlas = _atlas(template, size)
+    baked = bake(atlas, view.photo, view.camera, view.vertices, view.maps.mask, view.maps.box)
+    face_texels = atlas.region(fine.regions["map"] & fine.regions["face"])
+    covered = without_hairline(occluders(baked.texture, baked.known), face_texels)
+    known = baked.known & (baked.seen > LEAST_SEEN) & ~covered
+    completed = complete(baked.texture, known, network=network)
+
+    skin = coarse.skin_count
+    place = _places(template, size)
+    values = bilinear(completed, place[:skin])
+    face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
+    going_on = continued_colors(template, view, values, face.astype(np.float64))
+    colors = template.carry(np.concatenate([going_on, behind_colors(template, view)]))
+    beyond = atlas.image(np.clip(atlas.carry(colors), 0, 255))
+
+    inside = face_texels | known
+    reach = max(1.0, FEATHER * size)
+    depth = cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1, mode="edge"), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    share = np.maximum(np.clip(depth / reach, 0, 1), known)[..., None]
+    painted = share * completed + (1 - share) * beyond
+    texture = np.asarray(atlas.fill_gutter(np.rint(painted).astype(np.uint8)), np.uint8)
+    at_vertices = np.rint(bilinear(texture, place)).astype(np.uint8)
+    return Painted(texture, known, at_vertices)
+
+
+def without_hairline(covered: _check.BoolArray, face: _check.BoolArray) -> _check.BoolArray:
+    """Return what covers the face but for hair (or a hat) that comes from the scalp, which goes on beyond the border.
+
+    Parameters
+    ----------
+    covered : (S, S) bool array, as `occluders` finds it
+    face : (S, S) bool array, texels of the face
+    """
+    size = len(face)
+    width = 2 * max(1, round(RIM * size)) + 1
+    rim = ~cv2.erode(face.astype(np.uint8), np.ones((width, width), np.uint8)).astype(bool)
+    rim[round(TEMPLES * size) :] = False
+    labels = cv2.connectedComponents(covered.astype(np.uint8), connectivity=8)[1]
+    hair = np.unique(labels[rim & covered])
+    return covered & ~np.isin(labels, hair)
+
+
+@lru_cache(maxsize=2)
+def _atlas(template: Template, size: int) -> Atlas:
+    return Atlas(template.fine.faces, template.fine.uv, template.fine.uv_faces, size)
+
+
+def _places(template: Template, size: int) -> _check.FloatArray:
+    """Return the texel (x, y) of each fine vertex, (n, 2); of one on a cut, one of its texels."""
+    fine = template.fine
+    row = np.zeros(len(fine.mirror), np.int64)
+    row[fine.faces.ravel()] = fine.uv_faces.ravel()
+    return np.asarray(fine.uv[row] * (size, -size) + (-0.5, size - 0.5))

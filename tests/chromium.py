@@ -1,0 +1,206 @@
+"""Headless Chromium, driven through the DevTools protocol over a pipe: no driver program, no web socket."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+# The browser reads commands from descriptor 3 and writes answers to 4; the wrapper that puts the pipes there replaces
+# itself by the browser, so that killing it kills the browser.
+WRAPPER = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
+)
+SWITCHES = (
+    "--headless=new",
+    "--remote-debugging-pipe",
+    "--no-sandbox",
+    "--no-first-run",
+    "--disable-extensions",
+    "--disable-background-networking",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+)
+
+
+def find_chromium() -> str | None:
+    """Return the path of a Chromium on this machine, or None."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    return next((path for path in map(shutil.which, names) if path), None)
+
+
+class Chromium:
+    """A browser with one page; a context manager.
+
+    Attributes
+    ----------
+    complaints : list of str
+        Warnings and errors of the console, uncaught exceptions, refused requests.
+    requests : list of str
+        The addresses of everything that the page has loaded.
+    """
+
+    def __init__(self, executable: str, width: int = 1000, height: int = 700) -> None:
+        self.size = (width, height)
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self._numbers = itertools.count(1)
+        self._events: list[dict[str, Any]] = []
+        self._inbox = b""
+        self._profile = tempfile.TemporaryDirectory(prefix="facegeom_chromium_", ignore_cleanup_errors=True)
+        to_read, self._to = os.pipe()
+        self._from, to_write = os.pipe()
+        # Above 4, so that the wrapper's first dup2 cannot close what its second one needs.
+        passed = [os.dup(to_read), os.dup(to_write)]
+        while min(passed) <= 4:
+            passed.append(os.dup(passed.pop(0)))
+        command = [
+            sys.executable, "-c", WRAPPER, *map(str, passed), executable, *SWITCHES,
+            f"--user-data-dir={self._profile.name}", f"--window-size={width},{height}", "about:blank",
+        ]  # fmt: skip
+        self._process = subprocess.Popen(
+            command, pass_fds=passed, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        for descriptor in (to_read, to_write, *passed):
+            os.close(descriptor)
+        self._session: str | None = None
+        try:
+            target = self.call("Target.createTarget", url="about:blank")["targetId"]
+            self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            for domain in ("Page", "Runtime", "Log", "Network"):
+                self.call(f"{domain}.enable")
+            self.call(
+                "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            )
+            self.media()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Chromium:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the browser and remove its profile."""
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for descriptor in (self._to, self._from):
+            os.close(descriptor)
+        self._profile.cleanup()
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command; return its result."""
+        number = next(self._numbers)
+        message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        content = json.dumps(message).encode() + b"\0"
+        while content:
+            content = content[os.write(self._to, content) :]
+        while True:
+            answer = self._receive()
+            if answer.get("id") == number:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']['message']}")
+                result: dict[str, Any] = answer["result"]
+                return result
+
+    def media(self, *, scheme: str = "light", motion: str = "reduce") -> None:
+        """Set what the user prefers: a "light" or "dark" page, "reduce" or "no-preference" of motion."""
+        features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
+        self.call("Emulation.setEmulatedMedia", features=[{"name": k, "value": v} for k, v in features.items()])
+
+    def open(self, path: Path) -> None:
+        """Load a page from a file and wait until its `data-state` is no longer "loading"."""
+        self.call("Page.navigate", url=path.resolve().as_uri())
+        end = time.monotonic() + 60
+        while self.run("document.documentElement?.dataset.state ?? 'loading'") == "loading":
+            if time.monotonic() > end:
+                raise TimeoutError(f"{path.name} is still loading; {self.complaints}")
+            time.sleep(0.05)
+
+    def run(self, script: str) -> Any:
+        """Return the value of a JavaScript expression, awaited."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(answer["exceptionDetails"]["exception"].get("description", script))
+        return answer["result"].get("value")
+
+    def picture(self, selector: str = "body") -> npt.NDArray[np.uint8]:
+        """Return what an element of the page looks like, (h, w, 3) uint8, after two more frames."""
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))")
+        rectangle = self.run(f"(({{x, y, width, height}}) => ({{x, y, width, height}}))"
+                             f"(document.querySelector({selector!r}).getBoundingClientRect())")  # fmt: skip
+        answer = self.call("Page.captureScreenshot", format="png", clip={**rectangle, "scale": 1})
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["data"]))).convert("RGB"))
+
+    def drag(self, selector: str, dx: float, dy: float, *, finger: bool = False) -> None:
+        """Press the mouse, or a finger, in the middle of an element, move it, and let go."""
+        x, y = self.run(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])"
+                        f"(document.querySelector({selector!r}).getBoundingClientRect())")  # fmt: skip
+        path = [(x + dx * i / 5, y + dy * i / 5) for i in range(6)]
+        if finger:
+            for i, (left, top) in enumerate(path):
+                kind = "touchMove" if i else "touchStart"
+                self.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": left, "y": top}])
+            self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+            return
+        kinds = ["mousePressed", *["mouseMoved"] * 5, "mouseReleased"]
+        for kind, (left, top) in zip(kinds, [*path, path[-1]], strict=True):
+            self.call("Input.dispatchMouseEvent", type=kind, x=left, y=top, button="left", buttons=1, clickCount=1)
+
+    def press(self, key: str) -> None:
+        """Press a key that has a name, such as "ArrowLeft"."""
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+
+    def _receive(self, seconds: float = 60) -> dict[str, Any]:
+        while b"\0" not in self._inbox:
+            if not select.select([self._from], [], [], seconds)[0]:
+                raise TimeoutError(f"Chromium has said nothing for {seconds} s")
+            content = os.read(self._from, 1 << 20)
+            if not content:
+                raise RuntimeError("Chromium has ended")
+            self._inbox += content
+        line, _, self._inbox = self._inbox.partition(b"\0")
+        message: dict[str, Any] = json.loads(line)
+        self._note(message)
+        return message
+
+    def _note(self, message: dict[str, Any]) -> None:
+        given = message.get("params", {})
+        match message.get("method"):
+            case "Runtime.consoleAPICalled" if given["type"] in ("error", "warning", "assert"):
+                words = [str(part.get("value", part.get("description", ""))) for part in given["args"]]
+                self.complaints.append(" ".join(words))
+            case "Runtime.exceptionThrown":
+                details = given["exceptionDetails"]
+                self.complaints.append(details.get("exception", {}).get("description", details["text"]))
+            case "Log.entryAdded" if given["entry"]["level"] in ("error", "warning"):
+                self.complaints.append(given["entry"]["text"])
+            case "Network.requestWillBeSent":
+                self.requests.append(given["request"]["url"])

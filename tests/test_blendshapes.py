@@ -1,0 +1,198 @@
+"""ARKit's blendshapes: their names, sides and sums, and what they do to eyes and mouth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from facegeom import load_face_model
+from facegeom.blendshapes import ARKIT_NAMES, GAZE_DEGREES, arkit_blendshapes, arkit_weights, template_blendshapes
+from facegeom.evaluation.blendshape_sheet import blendshape_sheet, mean_face
+from facegeom.evaluation.report import CAPTION, GAP
+from facegeom.geometry import rasterize
+from facegeom.template import load_template
+
+MODEL = load_face_model()
+SHAPES = arkit_blendshapes(MODEL)
+SIDES = [name.removesuffix("Left") for name in ARKIT_NAMES if name.endswith("Left")]
+PIXELS_PER_MM = 4.0
+
+
+def expression(name: str) -> np.ndarray:
+    return MODEL.expression[MODEL.expression_names.index(name)]
+
+
+def visible_mm2(vertices: np.ndarray, region: str) -> float:
+    """Area of a region that shows from straight ahead, as far as its triangles lie in the region whole."""
+    points = (vertices + np.array([100.0, -100.0, 0.0])) * (PIXELS_PER_MM, -PIXELS_PER_MM, 1.0)
+    seen = rasterize(points, MODEL.faces, None, (1000, 800)).triangle
+    inside = MODEL.regions[region][MODEL.faces].all(axis=1)
+    return float(np.count_nonzero(inside[seen[seen >= 0]])) / PIXELS_PER_MM**2
+
+
+def test_there_are_arkits_names_but_for_the_tongue() -> None:
+    assert list(SHAPES) == list(ARKIT_NAMES)
+    assert len(set(ARKIT_NAMES)) == 51
+    assert len(SIDES) == 18 + 2  # sides, and the directions of jaw and mouth
+    assert {f"{name}Right" for name in SIDES} <= set(ARKIT_NAMES)
+
+
+@pytest.mark.parametrize("name", ARKIT_NAMES)
+def test_no_blendshape_is_empty_or_torn(name: str) -> None:
+    shape = SHAPES[name]
+    assert shape.dtype == np.float32
+    assert not shape.flags.writeable
+    moved = np.linalg.norm(shape, axis=1)
+    assert 1.0 < moved.max() < 60.0
+    edges = np.concatenate([MODEL.faces[:, [0, 1]], MODEL.faces[:, [1, 2]]])
+    assert np.linalg.norm(shape[edges[:, 0]] - shape[edges[:, 1]], axis=1).max() < 20.0
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_right_mirrors_left(name: str) -> None:
+    mirrored = SHAPES[f"{name}Left"][MODEL.mirror] * np.float32([-1, 1, 1])
+    skin = slice(MODEL.face_vertex_count)  # behind it ICT's own shapes differ by up to 1.5 mm
+    np.testing.assert_allclose(SHAPES[f"{name}Right"][skin], mirrored[skin], atol=0.5)
+
+
+@pytest.mark.parametrize("name", [name for name in SIDES if name not in ("jaw", "mouth")])
+def test_left_is_the_subjects(name: str) -> None:
+    moved = np.linalg.norm(SHAPES[f"{name}Left"], axis=1)
+    assert (moved * MODEL.mean[:, 0]).sum() > 0.5 * (moved * np.abs(MODEL.mean[:, 0])).sum()
+
+
+@pytest.mark.parametrize("name", ["jaw", "mouth"])
+def test_jaw_and_mouth_go_to_their_side(name: str) -> None:
+    lips = MODEL.regions["lips"]
+    assert SHAPES[f"{name}Left"][lips, 0].mean() > 2.0
+    assert SHAPES[f"{name}Right"][lips, 0].mean() < -2.0
+
+
+@pytest.mark.parametrize("name", ["browInnerUp", "cheekPuff"])
+def test_halves_are_summed(name: str) -> None:
+    np.testing.assert_allclose(SHAPES[name], expression(f"{name}_L") + expression(f"{name}_R"), atol=1e-5)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("name", GAZE_DEGREES)
+def test_a_gaze_turns_its_eyeball_and_no_other(name: str, side: str) -> None:
+    shape = SHAPES[name + side.capitalize()].astype(np.float64)
+    other = {"left": "right", "right": "left"}[side]
+    assert not shape[MODEL.regions[f"eyeball_{other}"]].any()
+    ball = MODEL.regions[f"eyeball_{side}"]
+    before = MODEL.mean[ball]
+    after = before + shape[ball]
+    # A turn about a centre near the middle: the motion of the ball is rigid, and has that angle.
+    a, b = before - before.mean(axis=0), after - after.mean(axis=0)
+    u, _, v = np.linalg.svd(b.T @ a)
+    turn = u @ v
+    np.testing.assert_allclose(a @ turn.T, b, atol=1e-3)
+    assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) == pytest.approx(GAZE_DEGREES[name], abs=0.01)
+    out = 1.0 if side == "left" else -1.0
+    toward = {"eyeLookUp": (0, 1), "eyeLookDown": (0, -1), "eyeLookIn": (-out, 0), "eyeLookOut": (out, 0)}[name]
+    assert shape[ball][before[:, 2].argmax(), :2] @ toward > 4.0  # of the cornea
+
+
+def test_a_turning_eyeball_stays_where_it_is() -> None:
+    ball = MODEL.regions["eyeball_left"]
+    for name in GAZE_DEGREES:
+        drift = SHAPES[f"{name}Left"][ball].astype(np.float64)
+        assert np.linalg.norm(drift.mean(axis=0)) < 0.5
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_blink_closes_on_the_eyeball(side: str) -> None:
+    open_mm2 = visible_mm2(MODEL.mean, f"eyeball_{side}")
+    assert open_mm2 > 100.0
+    closed = MODEL.mean + SHAPES[f"eyeBlink{side.capitalize()}"]
+    assert visible_mm2(closed, f"eyeball_{side}") < 0.02 * open_mm2
+
+
+def test_an_open_jaw_shows_the_mouth_inside_with_teeth() -> None:
+    closed, opened = MODEL.mean, MODEL.mean + SHAPES["jawOpen"]
+    assert visible_mm2(opened, "mouth_interior") > 400.0 > 100.0 > visible_mm2(closed, "mouth_interior")
+    incisors = MODEL.regions["teeth"] & (np.abs(closed[:, 0]) < 6.0)
+    lower = incisors & (SHAPES["jawOpen"][:, 1] < -5.0)
+    upper = incisors & ~lower
+    assert opened[upper, 1].min() - opened[lower, 1].max() > 15.0
+
+
+def test_mouth_close_undoes_the_jaw_at_the_lips() -> None:
+    together = MODEL.mean + SHAPES["jawOpen"] + SHAPES["mouthClose"]
+    assert visible_mm2(together, "mouth_interior") < 10.0
+
+
+@pytest.mark.parametrize("name", ["jawOpen", "eyeBlinkLeft", "eyeLookInRight", "cheekPuff"])
+def test_template_blendshapes_are_the_subdivided_displacements(name: str) -> None:
+    template = load_template()
+    shapes = template_blendshapes(template)
+    assert template_blendshapes(template) is shapes
+    base = MODEL.mean[template.vertices]
+    moved = base + SHAPES[name][template.vertices]
+    np.testing.assert_allclose(shapes[name], template.subdivide(moved) - template.subdivide(base), atol=1e-4)
+    assert len(shapes[name]) == len(template.fine.mirror)
+
+
+def test_weights_give_the_expression_back_where_arkit_can() -> None:
+    coefficients = np.random.default_rng(0).uniform(0, 1, len(MODEL.expression_names))
+    for i, name in enumerate(MODEL.expression_names):
+        if name.startswith(("cheekRaiser", "PupilDilate", "eyeLook")):  # gone, or with an eyeball that turns
+            coefficients[i] = 0.0
+        elif name.startswith(("browInnerUp", "cheekPuff")):
+            coefficients[i] = 0.4
+    weights = arkit_weights(coefficients)
+    assert list(weights) == list(ARKIT_NAMES)
+    posed = MODEL.mean + sum(weight * SHAPES[name] for name, weight in weights.items())
+    np.testing.assert_allclose(posed, MODEL.vertices(expression=coefficients), atol=1e-3)
+
+
+def test_weights_of_halves_are_their_mean() -> None:
+    weights = arkit_weights([1.0 * (name == "browInnerUp_L") for name in MODEL.expression_names])
+    assert {name: weight for name, weight in weights.items() if weight} == {"browInnerUp": 0.5}
+    lost = [1.0 * name.startswith(("cheekRaiser", "PupilDilate")) for name in MODEL.expression_names]
+    assert not any(arkit_weights(lost).values())
+
+
+def test_the_sheet_shows_what_each_does() -> None:
+    face = mean_face()
+    assert list(face.blendshapes) == list(ARKIT_NAMES)
+    some = replace(
+        face, blendshapes={name: face.blendshapes[name] for name in ("jawOpen", "mouthClose", "browInnerUp")}
+    )
+    still = replace(some, blendshapes={name: 0 * shape for name, shape in some.blendshapes.items()})
+    page = blendshape_sheet(some, still, size=48)
+    down, across = 48 + CAPTION + GAP, 48 + GAP
+    assert page.shape == (2 * down + GAP, 12 * across + GAP, 3)
+    tiles = [
+        page[GAP + CAPTION + row * down :][:48, GAP + column * across :][:, :48]
+        for row in (0, 1)
+        for column in range(12)
+    ]
+    for number, changes in ((4, True), (8, True), (12, True), (6, False), (10, False), (14, False)):
+        as_it_is = tiles[number % 4]
+        assert (np.abs(tiles[number].astype(int) - as_it_is).max() > 20) == changes, number
+        assert len(np.unique(tiles[number])) > 20
+
+
+def test_bad_sheet() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        blendshape_sheet()
+    bare = replace(mean_face(), blendshapes={})
+    with pytest.raises(
+        ValueError, match=r"meshes\[1\] must have the blendshapes of the first, got none called eyeBlink"
+    ):
+        blendshape_sheet(mean_face(), bare)
+
+
+def test_bad_input() -> None:
+    with pytest.raises(ValueError, match=r"expression must have shape \(57,\), got \(56,\)"):
+        arkit_weights(np.zeros(56))
+    with pytest.raises(ValueError, match="expression must be finite"):
+        arkit_weights(np.full(57, np.nan))
+    with pytest.raises(TypeError, match="expression must hold numbers"):
+        arkit_weights(["a"] * 57)
+    poor = replace(MODEL, expression=MODEL.expression[:3], expression_names=MODEL.expression_names[:3])
+    with pytest.raises(ValueError, match="must have the expression eyeBlink_L for eyeBlinkLeft"):
+        arkit_blendshapes(poor)

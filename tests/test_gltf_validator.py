@@ -1,0 +1,122 @@
+"""Our GLB files before the Khronos glTF validator: no error, no warning.
+
+It is a package of npm's, and needs node; it is put into a folder that git ignores by
+
+    npm install --prefix build/gltf-validator gltf-validator@2.0.0-dev.3.10
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facegeom import FaceMesh, load_face_model
+from facegeom.blendshapes import ARKIT_NAMES, arkit_blendshapes, arkit_weights, template_blendshapes
+from facegeom.template import load_template
+
+PACKAGE = Path(__file__).resolve().parents[1] / "build" / "gltf-validator" / "node_modules" / "gltf-validator"
+SCRIPT = """
+const fs = require("fs");
+const [, validator, file] = process.argv;
+require(validator).validateBytes(new Uint8Array(fs.readFileSync(file))).then((report) => {
+  process.stdout.write(JSON.stringify(report));
+});
+"""
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed"),
+    pytest.mark.skipif(
+        not PACKAGE.is_dir(),
+        reason="no gltf-validator: npm install --prefix build/gltf-validator gltf-validator@2.0.0-dev.3.10",
+    ),
+]
+
+
+def validate(path: Path) -> dict[str, Any]:
+    command = ["node", "-e", SCRIPT, "--", str(PACKAGE), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    report = json.loads(done.stdout)
+    assert isinstance(report, dict)
+    return report
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+
+def bare_face() -> FaceMesh:
+    """The template's face, shape only."""
+    template = load_template()
+    vertices = template.subdivide(load_face_model().mean[template.vertices])
+    return FaceMesh(vertices, template.fine.faces)
+
+
+def face() -> FaceMesh:
+    """The template's face as a reconstruction has it: textured, with regions and seen."""
+    topology = load_template().fine
+    fields = {"uv": topology.uv, "uv_faces": topology.uv_faces, "texture": noise(64, 64), "regions": topology.regions}
+    seen = np.linspace(0, 1, len(bare_face().vertices))
+    return replace(bare_face(), seen=seen, colors=noise(len(seen)), **fields)
+
+
+def neutral_face() -> FaceMesh:
+    """The same with the photo's expression as weights."""
+    rng = np.random.default_rng(0)
+    expression = rng.uniform(0, 1, len(load_face_model().expression_names))
+    return replace(face(), blendshapes=template_blendshapes(load_template()), weights=arkit_weights(expression))
+
+
+def head() -> FaceMesh:
+    """The whole head of the face model, textured, with blendshapes."""
+    model = load_face_model()
+    atlas = {"uv": model.uv, "uv_faces": model.uv_faces, "texture": noise(64, 64)}
+    return FaceMesh(model.mean, model.faces, regions=model.regions, blendshapes=arkit_blendshapes(model), **atlas)
+
+
+def colours_only() -> FaceMesh:
+    """Vertex colours and no atlas, as a mesh of the photo's own topology."""
+    mesh = bare_face()
+    return replace(mesh, colors=noise(len(mesh.vertices)))
+
+
+def awkward() -> FaceMesh:
+    """A vertex of no triangle, one of no texture coordinate, and blendshapes that move nothing or everything."""
+    vertices = np.array([[0, 0, 0], [10, 0, 0], [0, 10, 0], [50, 50, 50.0]])
+    shapes = {"nothing": np.zeros((4, 3)), "everything": np.ones((4, 3))}
+    uv = np.array([[0, 0], [1, 0], [0, 1.0]])
+    return FaceMesh(vertices, [[0, 1, 2]], uv=uv, uv_faces=[[0, 1, 2]], texture=noise(16, 16), blendshapes=shapes)
+
+
+@pytest.mark.parametrize("make", [bare_face, face, neutral_face, head, colours_only, awkward])
+def test_the_validator_finds_nothing(tmp_path: Path, make: Callable[[], FaceMesh]) -> None:
+    mesh = make()
+    mesh.save(tmp_path / "mesh.glb")
+    report = validate(tmp_path / "mesh.glb")
+    assert report["issues"]["messages"] == []
+    assert report["info"]["hasMorphTargets"] == bool(mesh.blendshapes)
+
+
+def test_the_validator_sees_all_blendshapes(tmp_path: Path) -> None:
+    mesh = neutral_face()
+    mesh.save(tmp_path / "mesh.glb")
+    assert len(mesh.blendshapes) == len(ARKIT_NAMES)
+    info = validate(tmp_path / "mesh.glb")["info"]
+    assert info["totalTriangleCount"] == len(mesh.faces)
+    assert info["totalVertexCount"] == len(mesh.unrolled()[0])
+    assert info["maxAttributes"] == 4
+
+
+def test_the_validator_is_really_asked(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.glb"
+    awkward().save(path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"count":4', b'"count":9', 1))
+    assert validate(path)["issues"]["numErrors"] > 0

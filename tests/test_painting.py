@@ -1,0 +1,96 @@
+"""The whole atlas of a person, with a network that answers one colour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from facegeom.appearance import View
+from facegeom.crop import bilinear
+from facegeom.prediction import predict
+from facegeom.template import load_template
+from facegeom.texture.painting import paint, without_hairline
+from facegeom.warping import warp_template
+
+SKIN, HAIR, SAID = (200, 150, 120), (40, 30, 20), (90, 160, 90)
+
+
+class OneColor:
+    """Answers `SAID` wherever it is asked."""
+
+    size = 64
+    region = np.ones((64, 64), bool)
+    mean = np.full((64, 64, 3), 128, np.uint8)
+
+    def predict(self, textures: Any, known: Any) -> Any:
+        return np.broadcast_to(np.uint8(SAID), textures.shape)
+
+
+@pytest.fixture
+def scene(draw_face: Any, coded_network: Any) -> Any:
+    """A person of plain skin and hair, turned by 50 degrees: photo, prediction, the head's vertices."""
+    face = draw_face(50.0)
+    coded_network(face)
+    seen = predict(face.photo, face.box)
+    photo = np.where(face.photo.max(axis=2, keepdims=True) > 60, np.uint8(SKIN), np.uint8(HAIR))
+    V = warp_template(photo, seen.maps, seen.camera, seen.fit, head=True).final.vertices
+    return photo, seen, V
+
+
+@pytest.mark.parametrize("size", [64, 256])
+def test_photo_network_and_hair_each_have_their_place(scene: Any, size: int) -> None:
+    photo, seen, V = scene
+    template = load_template(head=True)
+    view = View(photo, seen.maps, seen.camera, V, template.fine)
+    painted = paint(template, view, size, network=OneColor())
+    assert painted.texture.shape == (size, size, 3)
+    assert 0.1 < painted.known.mean() < 0.4
+    assert np.abs(painted.texture[painted.known].astype(int) - SKIN).mean() < 4
+    colors, regions = painted.colors.astype(int), template.fine.regions
+    far = -np.sign(seen.camera.rotation[0, 2]) * V[:, 0] > 35
+    cheek = regions["face"] & regions["map"] & far & (np.abs(V[:, 1]) < 30)
+    assert cheek.sum() > 50
+    between = np.abs(colors[cheek] - SAID) <= np.abs(np.subtract(SKIN, SAID)) + 15
+    assert between.mean() > 0.95  # near what is known the skin's own colour goes on
+    crown = regions["scalp"] & (V[:, 1] > 80)
+    assert np.abs(colors[crown] - HAIR).mean() < 30
+    assert np.median(colors[regions["teeth"]]) > 170
+
+
+def test_colours_are_those_of_the_texture(scene: Any) -> None:
+    photo, seen, V = scene
+    template = load_template(head=True)
+    painted = paint(template, View(photo, seen.maps, seen.camera, V, template.fine), 256, network=OneColor())
+    fine = template.fine
+    corner_of = np.zeros(len(V), np.int64)
+    corner_of[fine.faces.ravel()] = fine.uv_faces.ravel()
+    places = fine.uv[corner_of] * (256, -256) + (-0.5, 255.5)
+    np.testing.assert_allclose(painted.colors, bilinear(painted.texture, places), atol=0.51)
+
+
+def test_no_texel_is_left_black_and_no_border_shows(scene: Any) -> None:
+    photo, seen, V = scene
+    template = load_template(head=True)
+    network = OneColor()
+    network.predict = lambda textures, known: np.broadcast_to(np.uint8(SKIN), textures.shape)  # type: ignore[method-assign]
+    bright = np.maximum(photo, np.uint8(SKIN))
+    painted = paint(template, View(bright, seen.maps, seen.camera, V, template.fine), 128, network=network)
+    skin = np.zeros((128, 128), bool)
+    uv = template.fine.uv[template.fine.uv_faces[: template.fine.skin_triangles]].mean(axis=1) * (128, -128) + (0, 128)
+    column, row = np.clip(uv.astype(int), 0, 127).T
+    skin[row, column] = True
+    inner = cv2.erode(skin.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    assert np.abs(painted.texture[inner].astype(int) - SKIN).max() < 40
+
+
+def test_hair_from_the_scalp_is_no_occluder() -> None:
+    face = np.zeros((100, 100), bool)
+    face[10:90, 15:85] = True
+    hair, glasses, hand = (np.zeros_like(face) for _ in range(3))
+    hair[10:30, 20:50] = True
+    glasses[35:40, 30:70] = True
+    hand[60:90, 15:30] = True
+    np.testing.assert_array_equal(without_hairline(hair | glasses | hand, face), glasses | hand)

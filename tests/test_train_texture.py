@@ -1,0 +1,298 @@
+"""Training of texture completion: masks, losses in closed form, a run that learns, resumes and is evaluated."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from facegeom.errors import FacegeomError
+from facegeom.evaluation import texture as evaluation
+from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator
+from facegeom.networks.gated_inpainting import load_gated_inpainting
+from facegeom.training import train_texture
+from facegeom.training.loop import CHECKPOINT, Place
+from facegeom.training.texture_data import TextureSet
+from facegeom.training.texture_losses import PerceptualLoss, critic_loss, gradient_penalty, weighted_l1
+from facegeom.training.texture_samples import (
+    TextureStream,
+    draw_known,
+    draw_strokes,
+    held_out_masks,
+    mean_texture,
+    scaled,
+    training_masks,
+)
+from facegeom.training.train_texture import TextureOptions, Trainer, train
+
+CPU = torch.device("cpu")
+SIZE = 48
+SMALL = TextureOptions(
+    size=SIZE, width=4, batch=4, images=32, epoch_images=16, warmup=1, critic_width=2, average_decay=0.0
+)
+GENERATOR = FaceVisionConfig(size=64, encoder_widths=(4,) * 5, encoder_blocks=(0, 0, 1, 0, 0), decoder_widths=(4,) * 4)
+
+
+@pytest.fixture(scope="module")
+def textures() -> TextureSet:
+    """Symmetric waves of random colours: what one side shows tells the other."""
+    rng, count = np.random.default_rng(0), 24
+    y, x = np.indices((SIZE, SIZE)) / (SIZE - 1)
+    waves = np.sin(12 * np.abs(x - 0.5)[..., None] * rng.uniform(0.5, 2, (count, 1, 1, 3)) + 5 * y[..., None])
+    drawn = 128 + 50 * waves + rng.uniform(-40, 40, (count, 1, 1, 3))
+    region = (x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.2
+    seen = np.ones((count, SIZE, SIZE), bool)
+    seen[:, :10] = False
+    return TextureSet(
+        np.clip(np.rint(drawn), 0, 255).astype(np.uint8),
+        seen,
+        np.full(count, "frontal"),
+        np.array([f"Person_{i:02d}" for i in range(count)]),
+        np.array(["training"] * 16 + ["validation"] * 4 + ["test"] * 4),
+        np.stack([x < edge for edge in np.linspace(0.3, 0.8, 10)]),
+        region,
+    )
+
+
+@pytest.fixture
+def untrained_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small random encoder in the place of the shipped one."""
+    torch.manual_seed(0)
+    network = FaceVision(FaceVisionGenerator(GENERATOR))
+    for module in (train_texture, evaluation):
+        monkeypatch.setattr(module, "load_facevision", lambda: network)
+
+
+def test_masks_hide_some_and_leave_some_of_the_region_only(textures: TextureSet) -> None:
+    rng = np.random.default_rng(0)
+    sides = 0
+    for _ in range(60):
+        known = draw_known(rng, textures.masks, textures.region)
+        assert not known[~textures.region].any()
+        assert 0.05 <= known.sum() / textures.region.sum() <= 0.98
+        sides += int(known[:, : SIZE // 2].sum() > known[:, SIZE // 2 :].sum())
+    assert 10 < sides < 50  # mirrored as often as not
+    with pytest.raises(FacegeomError, match="mask after mask"):
+        draw_known(rng, textures.masks, np.zeros_like(textures.region))
+
+
+def test_occlusion_masks_are_four_fifths_of_all(textures: TextureSet) -> None:
+    """Occlusion masks hide nothing of the middle row here, strokes nearly always some of it."""
+    masks = np.ones((1, SIZE, SIZE), bool)
+    masks[:, : SIZE // 3] = False
+    rng = np.random.default_rng(1)
+    expected = masks[0] & textures.region
+    same = [np.array_equal(draw_known(rng, masks, textures.region), expected) for _ in range(400)]
+    assert np.mean(same) == pytest.approx(0.8, abs=0.05)
+
+
+def test_strokes_are_connected_to_the_region(textures: TextureSet) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        strokes = draw_strokes(rng, textures.region)
+        assert (strokes & textures.region).any()
+        assert 0 < strokes.mean() < 0.9
+
+
+def test_masks_that_are_measured_with_are_not_trained_with(textures: TextureSet) -> None:
+    trained, held = training_masks(textures), held_out_masks(textures)
+    assert len(trained) + len(held) == len(textures.masks)
+    assert not any(np.array_equal(a, b) for a in trained for b in held)
+
+
+def test_samples_are_numbered_weighted_and_of_the_training_identities(textures: TextureSet) -> None:
+    stream = TextureStream(textures, 0.3, 0, 0, 40)
+    texture, known, weight = stream[7]
+    assert texture.shape == (3, SIZE, SIZE)
+    assert texture.dtype == torch.uint8
+    assert all(torch.equal(a, b) for a, b in zip(stream[7], (texture, known, weight), strict=True))
+    region = torch.from_numpy(textures.region)
+    assert weight[0][~region].eq(0).all()
+    assert weight[0, :10][region[:10]].eq(0.3).all()
+    assert weight[0, 10:][region[10:]].eq(1).all()
+    assert set(stream.rows) == set(range(16))
+
+
+def test_scaling_keeps_shares(textures: TextureSet) -> None:
+    half = scaled(textures, SIZE // 2)
+    assert half.textures.shape == (24, SIZE // 2, SIZE // 2, 3)
+    assert half.region.mean() == pytest.approx(textures.region.mean(), abs=0.03)
+    assert half.masks.dtype == half.seen.dtype == np.bool_
+    assert scaled(textures, SIZE) is textures
+
+
+def test_the_mean_texture_is_symmetric_and_of_the_training_identities(textures: TextureSet) -> None:
+    mean = mean_texture(textures)
+    assert np.array_equal(mean, mean[:, ::-1])
+    expected = textures.textures[:16].astype(float).mean(0)[textures.region]
+    assert np.abs(mean[textures.region] - expected).max() <= 1
+
+
+def test_weighted_l1_in_closed_form() -> None:
+    error, weight = torch.zeros(1, 3, 2, 2), torch.tensor([[[[1.0, 1.0], [0.5, 0.0]]]])
+    error[..., 0, 0], error[..., 1, 1] = 0.5, 9.0
+    assert weighted_l1(error, torch.zeros_like(error), weight).item() == pytest.approx(0.5 / 2.5)
+    assert weighted_l1(error, torch.zeros_like(error), 0 * weight).item() == 0
+
+
+class Linear(torch.nn.Module):
+    """A critic whose gradient is known: the sum of all texels times a slope."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope = torch.nn.Parameter(torch.tensor(slope))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :3].sum((1, 2, 3), keepdim=True) * self.slope
+
+
+def test_gradient_penalty_in_closed_form() -> None:
+    real, fake, known = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4), torch.zeros(2, 1, 4, 4)
+    known[:, :, :2] = 1
+    hidden = 3 * 8
+    critic = Linear(2 / math.sqrt(hidden))
+    penalty = gradient_penalty(critic, real, fake, known, torch.rand(2, 1, 1, 1))
+    assert penalty.item() == pytest.approx(1.0, abs=1e-4)  # (2 - 1)^2
+    penalty.backward()
+    assert critic.slope.grad is not None
+    assert critic.slope.grad.item() > 0
+
+
+def test_critic_losses_in_closed_form() -> None:
+    real, fake, known = torch.full((1, 3, 2, 2), 0.5), torch.full((1, 3, 2, 2), 0.25), torch.ones(1, 1, 2, 2)
+    assert critic_loss(Linear(1.0), real, fake, known, "wgan").item() == pytest.approx(3.0 - 6.0)
+    assert critic_loss(Linear(1.0), real, fake, known, "sn-patchgan").item() == pytest.approx(0.0 + 4.0)
+
+
+def test_perceptual_loss_is_zero_of_the_same_and_of_no_scale() -> None:
+    torch.manual_seed(0)
+    loss = PerceptualLoss(FaceVisionGenerator(GENERATOR)).train()
+    assert not any(module.training for module in loss.levels.modules())
+    image = torch.rand(2, 3, 48, 48) * 2 - 1
+    assert loss(image, image).item() == 0
+    near, far = (loss(image + step * torch.randn_like(image), image).item() for step in (0.05, 0.5))
+    assert 0 < near < far
+
+
+def test_training_learns_and_resumes_exactly(textures: TextureSet, tmp_path: Path) -> None:
+    options = replace(SMALL, width=8, images=1000, epoch_images=1000, learning_rate=2e-3)
+    whole = train(options, textures, Place(tmp_path / "whole", workers=0))
+    untrained = Trainer(options, mean_texture(textures), textures.region, CPU)
+    start = train_texture.Examination(untrained, textures).measure()
+    assert whole["coarse_percent"] < 0.9 * start["coarse_percent"]
+
+    def steps(folder: str) -> list[float]:
+        lines = [json.loads(line) for line in (tmp_path / folder / "steps.jsonl").read_text().splitlines()]
+        return [line["coarse_l1"] for line in lines if "coarse_l1" in line]
+
+    short = replace(options, images=40, epoch_images=20)
+    train(short, textures, Place(tmp_path / "one", workers=0))
+    place = Place(tmp_path / "two", minutes=0, workers=0)  # ends after one step
+    train(short, textures, place)
+    assert len(steps("two")) == 1
+    train(short, textures, replace(place, minutes=10))
+    assert steps("two") == steps("one")
+    with pytest.raises(FacegeomError, match="other options"):
+        train(replace(short, seed=1), textures, place)
+
+
+@pytest.mark.usefixtures("untrained_features")
+@pytest.mark.parametrize("adversary", ["wgan", "sn-patchgan"])
+def test_both_stages_train_against_the_critic(textures: TextureSet, tmp_path: Path, adversary: str) -> None:
+    coarse = train(SMALL, textures, Place(tmp_path / "coarse", workers=0))
+    options = replace(SMALL, stage="both", adversary=adversary)
+    trainer = Trainer(options, mean_texture(textures), textures.region, CPU)
+    trainer.start_from(tmp_path / "coarse" / "gated_inpainting.safetensors")
+    examined = train_texture.Examination(trainer, textures).measure()
+    assert examined["coarse_percent"] == pytest.approx(coarse["coarse_percent"], abs=0.05)  # float16
+    assert examined["refined_percent"] == examined["coarse_percent"]  # the refinement begins as nothing
+
+    before = {name: value.clone() for name, value in trainer.critic.state_dict().items()}
+    batch = [torch.stack(t) for t in zip(*(TextureStream(textures, 0.3, 0, 0, 4)[i] for i in range(4)), strict=True)]
+    terms = trainer.train_step(*batch)
+    assert {"coarse_l1", "refined_l1", "perceptual", "gan", "critic"} <= set(terms)
+    assert ("penalty" in terms) == (adversary == "wgan")
+    assert all(math.isfinite(value) for value in terms.values())
+    assert any(not torch.equal(before[name], value) for name, value in trainer.critic.state_dict().items())
+
+    done = train(options, textures, Place(tmp_path / "both", workers=0))
+    assert set(done) == {"coarse_percent", "refined_percent"}
+    assert (tmp_path / "both" / CHECKPOINT).exists()
+    assert load_gated_inpainting(path=tmp_path / "both" / "gated_inpainting.safetensors").network.refinement is not None
+
+
+def test_a_file_of_another_network_is_refused(textures: TextureSet, tmp_path: Path) -> None:
+    train(SMALL, textures, Place(tmp_path, workers=0))
+    other = Trainer(replace(SMALL, width=8), mean_texture(textures), textures.region, CPU)
+    with pytest.raises(FacegeomError, match="holds a network of"):
+        other.start_from(tmp_path / "gated_inpainting.safetensors")
+
+
+def test_textures_without_an_identity_to_measure_are_refused(textures: TextureSet, tmp_path: Path) -> None:
+    lacking = replace(textures, split=np.full(24, "training"))
+    with pytest.raises(FacegeomError, match="none of the validation identities"):
+        train(SMALL, lacking, Place(tmp_path, workers=0))
+
+
+def test_the_rates_are_halved_after_half_of_the_images(textures: TextureSet) -> None:
+    trainer = Trainer(SMALL, mean_texture(textures), textures.region, CPU)
+    rates = []
+    for step in range(8):
+        trainer.step = step
+        trainer._set_learning_rates()
+        rates.append(trainer.optimizer.param_groups[0]["lr"] / SMALL.learning_rate)
+    assert rates == [1.0] * 4 + [0.5] * 4
+
+
+def test_the_mirror_baseline_fills_what_the_other_side_shows(textures: TextureSet) -> None:
+    truth, mean = textures.textures[20], mean_texture(textures)
+    known = np.zeros((SIZE, SIZE), bool)
+    known[:30, : SIZE // 2] = True
+    out = evaluation.complete_by_mirror(truth, known, mean)
+    assert np.array_equal(out[:30, SIZE // 2 :], truth[:30, : SIZE // 2][:, ::-1])
+    shift = (truth[known].astype(float) - mean[known]).mean(0)
+    assert np.abs(out[30:] - np.clip(mean[30:] + shift, 0, 255)).max() <= 1
+
+
+def test_telea_continues_from_the_known_texels_alone(textures: TextureSet) -> None:
+    texture = np.full((SIZE, SIZE, 3), 90, np.uint8)
+    known = textures.masks[4] & textures.region
+    texture[~known] = 255
+    out = evaluation.complete_by_telea(texture, known, textures.region)
+    assert np.abs(out[textures.region].astype(int) - 90).max() <= 4  # it adds up its own rounding
+
+
+@pytest.mark.usefixtures("untrained_features")
+def test_evaluation_counts_seen_masked_texels_of_the_test_identities(textures: TextureSet, tmp_path: Path) -> None:
+    train(replace(SMALL, stage="both"), textures, Place(tmp_path, workers=0))
+    network = load_gated_inpainting(path=tmp_path / "gated_inpainting.safetensors")
+    checkpoint = tmp_path / CHECKPOINT
+    errors, tiles, captions = evaluation.evaluate(network, textures, rows=[1], checkpoint=checkpoint)
+    assert {error.method for error in errors} == {"coarse", "refined", "mirror", "telea"}
+    assert {error.identity for error in errors} == {f"Person_{i}" for i in range(20, 24)}
+    assert len(tiles) == len(captions) == 6
+    assert all(math.isfinite(value) for error in errors for value in (error.perceptual, error.critic, error.gan))
+    assert evaluation.evaluate(network, textures, checkpoint=checkpoint)[0] == errors
+    assert all(math.isnan(error.gan) for error in evaluation.evaluate(network, textures, limit=1)[0])
+    with pytest.raises(FacegeomError, match="no checkpoint of a training of both stages"):
+        evaluation.load_critic(tmp_path / "steps.jsonl")
+
+    case = evaluation.masked_cases(textures)[0]
+    assert not case.counted[:10].any()  # not seen in any photo
+    assert not (case.counted & case.known).any()
+    wrong = np.where(case.counted[..., None], 255 - case.truth, case.truth)
+    judges = evaluation.Judges(PerceptualLoss(FaceVisionGenerator(GENERATOR)), textures.region)
+    error = evaluation.measure("wrong", wrong, case, judges)
+    expected = np.abs(255.0 - 2 * case.truth[case.counted].astype(float)).mean() / 2.55
+    assert error.masked == pytest.approx(expected, rel=1e-4)
+    assert error.whole == pytest.approx(expected * case.counted.mean(), rel=1e-4)
+
+    summary = evaluation.summarise(errors)
+    overall = {row["method"]: row for row in summary["rows"] if row["masks"] == "all"}
+    better = min(overall["mirror"]["masked_percent"], overall["telea"]["masked_percent"])
+    gain = summary["lower_than_better_baseline_percent"]["coarse"]
+    assert gain == pytest.approx(100 * (1 - overall["coarse"]["masked_percent"] / better))
+    assert "L1 masked %" in evaluation.format_summary(summary)
