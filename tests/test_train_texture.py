@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from facegeom.training.texture_samples import (
 from facegeom.training.train_texture import TextureOptions, Trainer, train
 
 CPU = torch.device("cpu")
+trains = pytest.mark.skipif(find_spec("tensorboard") is None, reason="training needs facegeom[train]")
 SIZE = 48
 SMALL = TextureOptions(
     size=SIZE, width=4, batch=4, images=32, epoch_images=16, warmup=1, critic_width=2, average_decay=0.0
@@ -177,6 +179,7 @@ def test_perceptual_loss_is_zero_of_the_same_and_of_no_scale() -> None:
     assert 0 < near < far
 
 
+@trains
 def test_training_learns_and_resumes_exactly(textures: TextureSet, tmp_path: Path) -> None:
     options = replace(SMALL, width=8, images=1000, epoch_images=1000, learning_rate=2e-3)
     whole = train(options, textures, Place(tmp_path / "whole", workers=0))
@@ -199,6 +202,7 @@ def test_training_learns_and_resumes_exactly(textures: TextureSet, tmp_path: Pat
         train(replace(short, seed=1), textures, place)
 
 
+@trains
 @pytest.mark.usefixtures("untrained_features")
 @pytest.mark.parametrize("adversary", ["wgan", "sn-patchgan"])
 def test_both_stages_train_against_the_critic(textures: TextureSet, tmp_path: Path, adversary: str) -> None:
@@ -224,6 +228,7 @@ def test_both_stages_train_against_the_critic(textures: TextureSet, tmp_path: Pa
     assert load_gated_inpainting(path=tmp_path / "both" / "gated_inpainting.safetensors").network.refinement is not None
 
 
+@trains
 def test_a_file_of_another_network_is_refused(textures: TextureSet, tmp_path: Path) -> None:
     train(SMALL, textures, Place(tmp_path, workers=0))
     other = Trainer(replace(SMALL, width=8), mean_texture(textures), textures.region, CPU)
@@ -265,6 +270,7 @@ def test_telea_continues_from_the_known_texels_alone(textures: TextureSet) -> No
     assert np.abs(out[textures.region].astype(int) - 90).max() <= 4  # it adds up its own rounding
 
 
+@trains
 @pytest.mark.usefixtures("untrained_features")
 def test_evaluation_counts_seen_masked_texels_of_the_test_identities(textures: TextureSet, tmp_path: Path) -> None:
     train(replace(SMALL, stage="both"), textures, Place(tmp_path, workers=0))
