@@ -148,6 +148,8 @@ def test_heat_smooth(mesh, compare):
 
 def test_biharmonic_interpolation(mesh, compare):
     size, V, F = mesh
+    if size != "29k":
+        pytest.skip("a factor of the bilaplacian takes half a minute at 117k vertices")
     known = (V[:, 0] < np.median(V[:, 0])).astype(float)
     length, decay = 2.0, 50.0
 
