@@ -244,6 +244,8 @@ def test_bad_arguments(coded_face: Any, coded_network: Any) -> None:
         facegeom.reconstruct(photo, face_index=-1)
     with pytest.raises(ValueError, match="texture must be at least 16"):
         facegeom.reconstruct(photo, texture=4)
+    with pytest.raises(ValueError, match="texture must be at most 2048, got 2049"):
+        facegeom.reconstruct(photo, texture=2049)
     with pytest.raises(TypeError, match="texture must be an integer"):
         facegeom.reconstruct(photo, texture=64.0)  # type: ignore[arg-type]
     with pytest.raises(ImageError):

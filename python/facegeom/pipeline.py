@@ -18,6 +18,7 @@ from facegeom.mesh import FaceMesh
 from facegeom.meshing import mesh_from_maps
 from facegeom.prediction import Detection, Prediction, detect, predict
 from facegeom.stopwatch import stopwatch
+from facegeom.texture.baking import SIZES
 from facegeom.warping import warp_template, without_expression
 
 __all__ = ["PIPELINES", "Prediction", "Reconstruction", "detect", "predict", "reconstruct"]
@@ -109,7 +110,7 @@ def reconstruct(
     device : where the networks run: "cpu", "cuda", "cuda:1", "mps"
     face_index : which face when there are several, 0 being the best
     head : complete the face to a whole head, with ARKit's blendshapes
-    texture : side of the texture in pixels, at least 16; None: vertex colours only
+    texture : side of the texture in pixels, at least 16 (pix2vertex: at most 2048); None: vertex colours only
 
     Returns
     -------
@@ -141,7 +142,9 @@ def reconstruct(
     if head and pipeline == "facevision":
         raise FacegeomError("head=True needs the template, which pipeline 'facevision' does not have: use 'pix2vertex'")
     if texture is not None:
-        texture = _check.count(texture, "texture", 16)
+        texture = _check.count(texture, "texture", SIZES[0])
+        if pipeline == "pix2vertex" and texture > SIZES[1]:  # said before the work is done
+            raise ValueError(f"texture must be at most {SIZES[1]}, got {texture}")
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
         photo = load_image(image)

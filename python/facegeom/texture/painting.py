@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from facegeom.networks.gated_inpainting import Inpainter
 
 FEATHER = 0.02  # of the atlas: over this the completed face turns into what goes on beyond it
-
-
 RIM = 0.02  # of the atlas: a spot this near to the face's border comes from beyond it
 TEMPLES = 0.45  # of the atlas from above: there the border is the scalp's
 LEAST_SEEN = 0.4  # less is left to the network: the mask's outline is off by a pixel or two, and the background spreads
