@@ -229,7 +229,7 @@ def test_the_command_prints_tables_and_writes_what_is_asked(
     few = [detection.FacelessPicture("drawn", f"{i}", np.full((20, 20, 3), i, np.uint8)) for i in range(3)]
     monkeypatch.setattr(pipeline, "faceless_pictures", lambda: iter(few))
     monkeypatch.setattr(pipeline, "fresh_faceless_pictures", lambda photos, boxes: iter(few[:1]))
-    monkeypatch.setattr(pipeline, "reconstruct", lambda image, *, pipeline, device: meshed(image))
+    monkeypatch.setattr(pipeline, "reconstruct", lambda image, **_: meshed(image))
     sheet, figures = tmp_path / "alarms.png", tmp_path / "figures.json"
     command = ["evaluate", "pipeline", str(tmp_path), "--count", "3", "--landmarks", str(landmarks)]
     command += ["--pipeline", "facevision"]
@@ -243,6 +243,8 @@ def test_the_command_prints_tables_and_writes_what_is_asked(
     }  # fmt: skip
     assert len(json.loads(figures.read_text())["photos"]) == 3
     assert cv2.imread(str(sheet)).shape[0] > 160
+    assert main([*command, "--head", "--texture", "64"]) == 0
+    assert "without a face" not in capsys.readouterr().out
 
 
 @pytest.mark.slow

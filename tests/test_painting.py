@@ -12,7 +12,7 @@ from facegeom.appearance import View
 from facegeom.crop import bilinear
 from facegeom.prediction import predict
 from facegeom.template import load_template
-from facegeom.texture.painting import paint, without_hairline
+from facegeom.texture.painting import paint, without_hairline, without_slivers
 from facegeom.warping import warp_template
 
 SKIN, HAIR, SAID = (200, 150, 120), (40, 30, 20), (90, 160, 90)
@@ -57,7 +57,8 @@ def test_photo_network_and_hair_each_have_their_place(scene: Any, size: int) -> 
     assert between.mean() > 0.95  # near what is known the skin's own colour goes on
     crown = regions["scalp"] & (V[:, 1] > 80)
     assert np.abs(colors[crown] - HAIR).mean() < 30
-    assert np.median(colors[regions["teeth"]]) > 170
+    front = regions["teeth"] & (V[:, 2] > V[regions["teeth"], 2].max() - 8)
+    assert colors[front].mean() > 1.4 * colors[regions["teeth"] & (V[:, 2] < 0)].mean()  # light comes in from the front
 
 
 def test_colours_are_those_of_the_texture(scene: Any) -> None:
@@ -94,3 +95,14 @@ def test_hair_from_the_scalp_is_no_occluder() -> None:
     glasses[35:40, 30:70] = True
     hand[60:90, 15:30] = True
     np.testing.assert_array_equal(without_hairline(hair | glasses | hand, face), glasses | hand)
+
+
+def test_slivers_are_not_what_the_photo_shows() -> None:
+    known = np.zeros((64, 64), bool)
+    known[10:50, 10:40] = True
+    known[5:55, 50:52] = True  # along the outline
+    assert known[without_slivers(known)].sum() == 40 * 30
+    assert not without_slivers(known)[5:55, 50:52].any()
+    known[5:55, 50:62] = True
+    np.testing.assert_array_equal(without_slivers(known), known)
+    assert not without_slivers(np.zeros((8, 8), bool)).any()

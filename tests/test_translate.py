@@ -27,6 +27,7 @@ from facegeom.training.translation_check import (
     classifier_accuracy,
     draw_photos,
     draw_renders,
+    faces_alone,
     geometry_change,
     translation_sheet,
 )
@@ -168,6 +169,17 @@ def test_change_of_geometry_in_closed_form() -> None:
     assert doubled["mm"] == pytest.approx(25.0, rel=0.05)
 
 
+def test_faces_alone_are_grey_where_the_network_sees_no_face() -> None:
+    def predict(image: torch.Tensor) -> MapTensors:
+        return MapTensors(None, None, (image[:, 0] > 0).float())
+
+    seen = images(30, 1)
+    shown = faces_alone(images(30, 2), seen, predict, CPU)
+    face = (seen[:, :1] > 127).expand_as(shown)
+    assert torch.equal(shown[face], images(30, 2)[face])
+    assert (shown[~face] == 128).all()
+
+
 def test_the_classifier_tells_apart_what_differs_and_guesses_otherwise() -> None:
     options = ClassifierOptions(width=4, epochs=4, batch=16)
     dark, bright, more = images(64, 0) // 3, 255 - images(64, 1) // 3, images(64, 2) // 3
@@ -233,7 +245,8 @@ def test_the_command_trains_measures_and_feeds_pix2vertex(
     assert main([*command, "--measure", "4", "--classify", "6"]) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert figures["renders"] == 4
-    assert {"depth_percent", "mm", "iou", "classifier_before", "classifier_after"} <= set(figures)
+    judged = {f"{of}classifier_{when}" for of in ("", "face_") for when in ("before", "after")}
+    assert {"depth_percent", "mm", "iou", *judged} <= set(figures)
     assert json.loads((out / "report.json").read_text()) == pytest.approx(figures, nan_ok=True)
     assert (out / "sheet.png").is_file()
     assert main([*command, "--no-geometry"]) == 1

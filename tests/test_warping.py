@@ -12,6 +12,7 @@ import pytest
 import facegeom
 from facegeom import FaceMesh, NoFaceFound, load_face_model
 from facegeom.appearance import View
+from facegeom.boundary import boundary_loops
 from facegeom.maps import FaceMaps
 from facegeom.prediction import predict
 from facegeom.relief import relief_weight, skin_weight
@@ -74,6 +75,40 @@ class TestTemplate:
         eye = template.coarse.regions["eyeball_left"]
         np.testing.assert_allclose(np.ptp((moved - V)[eye], axis=0), 0, atol=1e-9)  # as a whole: it stays round
         np.testing.assert_array_equal(moved[:skin], bent)
+
+
+@pytest.mark.parametrize("level", ["coarse", "fine"])
+def test_the_neck_of_a_head_is_closed(level: str) -> None:
+    template = load_template(head=True)
+    V = load_face_model().mean[template.vertices]
+    V = V if level == "coarse" else template.subdivide(V)
+    topology = getattr(template, level)
+    assert not any(V[loop, 1].min() < -100 for loop in boundary_loops(topology.faces))
+    (end,) = (loop for loop in boundary_loops(topology.skin_faces) if V[loop, 1].min() < -100)
+    cap = topology.faces[-len(end) + 2 :]
+    assert set(cap.ravel()) == set(end)
+    across = np.cross(V[cap[:, 1]] - V[cap[:, 0]], V[cap[:, 2]] - V[cap[:, 0]])
+    assert across[:, 1].sum() < 0  # seen from below
+    flat = topology.uv[topology.uv_faces[-len(end) + 2 :]]
+    assert (np.ptp(flat, axis=1) == 0).all()
+
+
+def test_lips_that_are_nearly_shut_are_shut() -> None:
+    model, template = load_face_model(), load_template()
+    skin = template.coarse.skin_count
+    mean = model.mean[template.vertices][:skin]
+    upper, lower = model.landmarks68_multipie[61:64], model.landmarks68_multipie[[67, 66, 65]]
+    jaw = model.expression[model.expression_names.index("jawOpen"), :skin]
+
+    def gap(V: Any) -> Any:
+        return np.linalg.norm(V[upper] - V[lower], axis=1)
+
+    ajar, wide = mean + 0.06 * jaw, mean + 0.6 * jaw
+    assert (gap(ajar) > gap(mean) + 0.8).all()
+    assert (gap(template.shut_lips(ajar)) < gap(mean) + 0.3).all()
+    np.testing.assert_allclose(template.shut_lips(wide)[upper], wide[upper], atol=0.1)
+    far = np.abs(mean - mean[upper[1]]).max(axis=1) > 40
+    np.testing.assert_allclose(template.shut_lips(ajar)[far], ajar[far], atol=0.02)
 
 
 @pytest.mark.parametrize("yaw", [0.0, 40.0, -75.0])

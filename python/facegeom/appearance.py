@@ -31,10 +31,12 @@ CLEAR = (0.1, 0.4)  # cosine to the line of sight from which the photo shows hai
 BEHIND_COLORS = {
     "eye_sockets": (90.0, 50.0, 45.0),
     "mouth_interior": (50.0, 20.0, 20.0),  # the others lie in it
-    "gums_and_tongue": (150.0, 78.0, 76.0),
+    "gums_and_tongue": (125.0, 62.0, 60.0),
     "teeth": (205.0, 198.0, 185.0),
 }
-"""Colours of what was never seen of the parts behind the skin."""
+"""Colours of the parts behind the skin, in the light in which the white of an eye is `SCLERA`."""
+MOUTH_DEPTH_MM = 30.0  # over this the light that comes in between the lips falls to 1/e
+LIGHT = (0.4, 1.15)  # what the whites of the eyes can say of it; they may lie in shadow, or behind glasses
 SCLERA = (205.0, 200.0, 196.0)  # of an eye of which nothing is seen
 BRIGHTEST = 75.0  # percentile of an eyeball's seen vertices from which they are white
 
@@ -188,13 +190,19 @@ def behind_colors(template: Template, view: View) -> _check.FloatArray:
     """Return colours for what lies behind the skin, should the photo not show it."""
     regions, skin = template.coarse.regions, template.coarse.skin_count
     out = np.zeros((len(template.vertices) - skin, 3))
-    for name, color in BEHIND_COLORS.items():
-        out[regions[name][skin:]] = color
     offset = template.fine.skin_count
+    whites = []
     for name in ("eyeball_left", "eyeball_right"):
         members = regions[name][skin:]
         shown = view.colors[offset:][members][view.seen[offset:][members] > 0.5]
         gray = shown.sum(axis=1)
         white = shown[gray >= np.percentile(gray, BRIGHTEST)] if len(gray) else np.array([SCLERA])
         out[members] = white.mean(axis=0)
+        whites.append(out[members][0])
+    light = np.clip(np.mean(whites, axis=0) / SCLERA, *LIGHT)  # how bright white is in this photo
+    for name, color in BEHIND_COLORS.items():
+        out[regions[name][skin:]] = color * light
+    mouth = regions["mouth_interior"][skin:]
+    height = load_face_model().mean[template.vertices[skin:][mouth], 2]
+    out[mouth] *= np.exp((height - height.max()) / MOUTH_DEPTH_MM)[:, None]
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from facegeom import geometry
 from facegeom._check import BoolArray, FloatArray, IntArray
+from facegeom.boundary import boundary_loops
 from facegeom.face_model import FaceModel, load_face_model
 
 FOLLOW_MM = 4.0
@@ -27,10 +28,20 @@ JOINING_ROUNDS = 4
 LIP_MM = 5.0
 """How far around its edge a lip gives way when it is moved off the other."""
 
+SHUT_MM = (1.0, 3.0)
+"""By how much more than in a shut mouth the lips may be apart for the mouth to be shut all the same, and from where on
+it is as open as it looks: fits to photos of shut mouths leave 1 to 2 mm, about a pixel of the maps."""
+
+SLIT_MM = 0.5
+"""How far the lips of the mean face stand apart at least: 0.6 mm, through which its teeth would show."""
+
 
 @dataclass(frozen=True, eq=False)
 class Topology:
     """Triangles and texture coordinates of one resolution; the vertices of the skin come first, then what is behind.
+
+    The last triangles of a head close its neck. All their corners share a point of the texture, so that they have no
+    place in the atlas.
 
     Attributes
     ----------
@@ -61,6 +72,7 @@ class Lips(NamedTuple):
     upper: IntArray
     lower: IntArray
     pull: FloatArray
+    shut: FloatArray  # (p, 3), from the lower to the upper in a shut mouth
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +115,23 @@ class Template:
         before : (s, 3) float array, the skin before it was warped, with its lips as they can be
         skin : (s, 3) float array
         """
-        upper, lower, pull = self._lips
+        upper, lower, pull, _ = self._lips
         near, far = TOGETHER_MM
         together = np.clip((far - np.linalg.norm(before[upper] - before[lower], axis=1)) / (far - near), 0.0, 1.0)
         shift = skin - before
         for _ in range(JOINING_ROUNDS):
             shift = shift - pull @ ((shift[upper] - shift[lower]) * together[:, None])
         return before + shift
+
+    def shut_lips(self, skin: FloatArray) -> FloatArray:
+        """Return the skin (s, 3) with lips closed that are open by so little that they are not."""
+        upper, lower, pull, shut = self._lips
+        near, far = SHUT_MM
+        for _ in range(JOINING_ROUNDS):
+            gap = skin[upper] - skin[lower] - shut
+            closing = np.clip((far - np.linalg.norm(gap, axis=1)) / (far - near), 0.0, 1.0)
+            skin = skin - pull @ (gap * closing[:, None])
+        return skin
 
     def subdivide(self, vertices: FloatArray) -> FloatArray:
         """Return the vertices of the fine topology: Loop's scheme on the skin, the rest as it is."""
@@ -152,26 +174,31 @@ def load_template(head: bool = False) -> Template:
         place[model.mirror[vertices]],
         {name: mask[vertices] for name, mask in model.regions.items() if mask[vertices].any()},
     )
+    divided = geometry.subdivide(model.mean[:skin], coarse.skin_faces, "midpoint")
+    behind_skin = model.mean[vertices[skin:]]
+    fine = _refined(coarse, divided, behind_skin)
+    if head:
+        coarse = _with_neck_closed(coarse, model.mean[vertices])
+        fine = _with_neck_closed(fine, np.concatenate([divided.V, behind_skin]))
     return Template(
         vertices,
         coarse,
-        _refined(coarse, model.mean[vertices]),
+        fine,
         model.mean[:skin].copy(),
         _rims(model, place),
         _lips(model, skin),
-        geometry.subdivide(model.mean[:skin], coarse.skin_faces, "midpoint").parents,
+        divided.parents,
     )
 
 
-def _refined(coarse: Topology, mean: FloatArray) -> Topology:
-    """Return the topology with its skin subdivided once."""
+def _refined(coarse: Topology, fine: geometry.Subdivision, behind_skin: FloatArray) -> Topology:
+    """Return the topology with its skin subdivided once, given its mean subdivided and the rest of the mean."""
     skin, count = coarse.skin_count, coarse.skin_triangles
-    fine = geometry.subdivide(mean[:skin], coarse.skin_faces, "midpoint")
     flat = np.column_stack([coarse.uv, np.zeros(len(coarse.uv))])
     used = int(coarse.uv_faces[:count].max()) + 1
     uv = geometry.subdivide(flat[:used], coarse.uv_faces[:count], "midpoint")
     rows, rest = np.unique(coarse.uv_faces[count:], return_inverse=True)
-    both = np.concatenate([fine.V, mean[skin:]])
+    both = np.concatenate([fine.V, behind_skin])
     added = len(fine.V) - skin
     behind = coarse.faces[count:]  # some hang on the skin's rims
     return Topology(
@@ -182,6 +209,26 @@ def _refined(coarse: Topology, mean: FloatArray) -> Topology:
         len(fine.F),
         geometry.nearest(both, both * (-1, 1, 1))[0],
         {name: np.concatenate([mask[fine.parents].all(axis=1), mask[skin:]]) for name, mask in coarse.regions.items()},
+    )
+
+
+def _with_neck_closed(topology: Topology, V: FloatArray) -> Topology:
+    """Return the topology of a head, whose mean is V (n, 3), with triangles across the end of its neck."""
+    skin = topology.skin_faces
+    loop = min(boundary_loops(skin), key=lambda loop: V[loop, 1].min())[::-1]
+    loop = np.roll(loop, -int(V[loop, 2].argmax()))  # from the front
+    half = len(loop) // 2
+    strips = []  # from side to side
+    for i in range(half):
+        left, right = loop[i : i + 2], loop[[-i, -i - 1]]
+        strips += [(left[0], left[1], right[0]), (left[1], right[1], right[0])]
+    cap = np.array([triangle for triangle in strips if len(set(triangle)) == 3])
+    place = np.zeros(topology.skin_count, np.int64)
+    place[skin.ravel()] = topology.uv_faces[: len(skin)].ravel()
+    return replace(
+        topology,
+        faces=np.concatenate([topology.faces, cap]),
+        uv_faces=np.concatenate([topology.uv_faces, np.repeat(place[cap[:, :1]], 3, axis=1)]),
     )
 
 
@@ -202,7 +249,8 @@ def _lips(model: FaceModel, skin_count: int) -> Lips:
         nearest = squared.min(axis=1, keepdims=True)
         shares = np.exp((nearest - squared) / (2 * FOLLOW_MM**2))
         pull[side] = sign * np.exp(-nearest / (2 * LIP_MM**2)) * shares / shares.sum(axis=1, keepdims=True)
-    return Lips(upper, opposite, pull)
+    apart = skin[upper] - skin[opposite]
+    return Lips(upper, opposite, pull, apart * (1 - SLIT_MM / np.linalg.norm(apart, axis=1, keepdims=True)))
 
 
 def _rims(model: FaceModel, place: IntArray) -> dict[str, tuple[IntArray, IntArray, FloatArray]]:

@@ -131,8 +131,11 @@ def warp_template(
 
 
 def fitted_vertices(model: FaceModel, fit: Fit) -> _check.FloatArray:
-    """Return the face model (n, 3) that the template starts as: as fitted, but for what no face can do."""
-    return model.vertices(fit.identity, possible_expression(model, fit.expression))
+    """Return the face model (n, 3) that the template starts as: as fitted, but for what no face can do, lips shut."""
+    V = model.vertices(fit.identity, possible_expression(model, fit.expression))
+    face = load_template()
+    V[face.vertices] = face.follow(V[face.vertices], face.shut_lips(V[: face.coarse.skin_count]))
+    return V
 
 
 def target_mesh(maps: FaceMaps, camera: Camera, max_edge: float) -> geometry.MapsMesh:

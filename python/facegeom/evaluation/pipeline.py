@@ -98,11 +98,11 @@ class FacelessCount:
     alarms: int
 
 
-def mesh_limits(pipeline: str) -> Limits:
+def mesh_limits(pipeline: str, *, head: bool = False) -> Limits:
     """Return least and most vertices and triangles of a pipeline's meshes."""
     if pipeline == "facevision":
         return FACEVISION_LIMITS
-    fine = load_template().fine  # one topology for all photos
+    fine = load_template(head=head).fine  # one topology for all photos
     count = int(fine.faces.max()) + 1
     return {"vertices": (count, count), "triangles": (len(fine.faces), len(fine.faces))}
 
@@ -286,16 +286,12 @@ def format_summary(summary: dict[str, Any]) -> str:
         "\n".join([table([f"{found['photos']} photos, about {width:.0f} x {height:.0f}", "%"], faces, 1), *listed]),
         table([f"mesh of {mesh['faces']} faces", *QUANTILES, "within %"], sizes, 1),
         table([f"milliseconds, after {WARM_UP} photos", *TIME_QUANTILES], times, 1),
-        "\n".join(
-            [
-                table(["pictures without a face", "pictures", "alarms", "%"], counts),
-                *(
-                    f"  {alarm['set']}: {alarm['kind']}, {alarm['name']}: {alarm['score']:.2f}"
-                    for alarm in alarms["alarms"]
-                ),
-            ]
-        ),
     ]
+    if counts:
+        listed = [
+            f"  {alarm['set']}: {alarm['kind']}, {alarm['name']}: {alarm['score']:.2f}" for alarm in alarms["alarms"]
+        ]
+        parts.append("\n".join([table(["pictures without a face", "pictures", "alarms", "%"], counts), *listed]))
     return "\n\n".join(parts)
 
 
@@ -314,6 +310,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="file of `facegeom prepare landmarks`, to see if it is the right face, and to cut corners without a face",
     )  # fmt: skip
     parser.add_argument("--pipeline", choices=PIPELINES, default=PIPELINES[0], help="default: %(default)s")
+    parser.add_argument("--head", action="store_true", help="the whole head; measured on photos alone")
+    parser.add_argument("--texture", metavar="N", type=int, help="with an atlas of N x N texels")
     parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the results to this file too")
     parser.add_argument("--faceless-sheet", metavar="FILE", help="write a picture of the false alarms to this file")
@@ -323,18 +321,19 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate the whole chain."""
 
     def reconstructor(image: ImageSource) -> Reconstruction:
-        return reconstruct(image, pipeline=args.pipeline, device=args.device)
+        return reconstruct(image, pipeline=args.pipeline, device=args.device, head=args.head, texture=args.texture)
 
     photos = find_photos(args.photos)
     chosen = held_out_photos(photos, args.count)
     boxes = None if args.landmarks is None else photo_boxes(args.landmarks)
     results = evaluate_photos(chosen, reconstructor, boxes)
     counts, alarms = [], []
-    for name, pictures in (("first", faceless_pictures()), ("fresh", fresh_faceless_pictures(photos, boxes))):
+    sets = {} if args.head else {"first": faceless_pictures(), "fresh": fresh_faceless_pictures(photos, boxes)}
+    for name, pictures in sets.items():
         more_counts, more_alarms = evaluate_faceless(name, pictures, reconstructor)
         counts += more_counts
         alarms += more_alarms
-    summary = summarise(results, counts, alarms, mesh_limits(args.pipeline))
+    summary = summarise(results, counts, alarms, mesh_limits(args.pipeline, head=args.head))
     show(format_summary(summary))
     if args.json:
         write_json(args.json, {**summary, "photos": results})

@@ -19,10 +19,11 @@ from facegeom.texture.occluders import occluders
 if TYPE_CHECKING:
     from facegeom.networks.gated_inpainting import Inpainter
 
-FEATHER = 0.02  # of the atlas: over this the completed face turns into what goes on beyond it
+FEATHER = 0.06  # of the atlas: over this the completed face turns into what goes on beyond it
+LEAST_PART = 0.1  # of the largest part of what is known; the rest are slivers along outlines, in a wrong light
 RIM = 0.02  # of the atlas: a spot this near to the face's border comes from beyond it
 TEMPLES = 0.45  # of the atlas from above: there the border is the scalp's
-LEAST_SEEN = 0.4  # less is left to the network: the mask's outline is off by a pixel or two, and the background spreads
+LEAST_SEEN = 0.5  # less is left to the network: the mask's outline is off by a pixel or two, and the background spreads
 
 
 class Painted(NamedTuple):
@@ -67,24 +68,34 @@ def paint(template: Template, view: View, size: int, *, network: Inpainter | Non
     face_texels = atlas.region(fine.regions["map"] & fine.regions["face"])
     covered = without_hairline(occluders(baked.texture, baked.known), face_texels)
     known = baked.known & (baked.seen > LEAST_SEEN) & ~covered
+    known &= ~face_texels | without_slivers(known & face_texels)
     completed = complete(baked.texture, known, network=network)
 
+    inside = face_texels | known
+    depth = cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1, mode="edge"), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    share = np.maximum(np.clip(depth / max(1.0, FEATHER * size), 0, 1), known)[..., None]
     skin = coarse.skin_count
     place = _places(template, size)
-    values = bilinear(completed, place[:skin])
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
-    going_on = continued_colors(template, view, values, face.astype(np.float64))
+    column, row = np.clip(np.rint(place[:skin]), 0, size - 1).astype(np.int64).T
+    known_here = face * share[row, column, 0]
+    going_on = continued_colors(template, view, bilinear(completed, place[:skin]), known_here)
     colors = template.carry(np.concatenate([going_on, behind_colors(template, view)]))
     beyond = atlas.image(np.clip(atlas.carry(colors), 0, 255))
-
-    inside = face_texels | known
-    reach = max(1.0, FEATHER * size)
-    depth = cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1, mode="edge"), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    share = np.maximum(np.clip(depth / reach, 0, 1), known)[..., None]
     painted = share * completed + (1 - share) * beyond
     texture = np.asarray(atlas.fill_gutter(np.rint(painted).astype(np.uint8)), np.uint8)
     at_vertices = np.rint(bilinear(texture, place)).astype(np.uint8)
     return Painted(texture, known, at_vertices)
+
+
+def without_slivers(known: _check.BoolArray) -> _check.BoolArray:
+    """Return what is known, (S, S), but for parts smaller than `LEAST_PART` of the largest."""
+    labels, stats = cv2.connectedComponentsWithStats(known.astype(np.uint8), connectivity=8)[1:3]
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    if len(areas) < 2:
+        return known
+    kept = np.concatenate([[False], areas >= LEAST_PART * areas.max()])
+    return np.asarray(known & kept[labels], np.bool_)
 
 
 def without_hairline(covered: _check.BoolArray, face: _check.BoolArray) -> _check.BoolArray:

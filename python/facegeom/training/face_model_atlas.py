@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from facegeom.boundary import boundary_loops
 from facegeom.training.face_model_flatten import (
-    boundary_loops,
     flat_triangles,
     jacobians,
     relax,

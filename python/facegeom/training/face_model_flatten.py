@@ -21,22 +21,6 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 
-def boundary_loops(F: IntArray) -> list[IntArray]:
-    """Return the boundary loops as vertex ids, each in the direction of its triangles' edges."""
-    edges, faces, _ = edge_table(F)
-    follow = dict(edges[faces[:, 1] < 0].tolist())
-    loops = []
-    while follow:
-        start = min(follow)
-        loop = [start]
-        vertex = follow.pop(start)
-        while vertex != start:
-            loop.append(vertex)
-            vertex = follow.pop(vertex)
-        loops.append(np.array(loop))
-    return sorted(loops, key=len, reverse=True)
-
-
 def tutte(F: IntArray, fixed: IntArray, places: FloatArray) -> FloatArray:
     """Return (n, 2) positions with the `fixed` vertices at `places`, others at neighbours' means."""
     edges = edge_table(F)[0]

@@ -47,6 +47,7 @@ from facegeom.training.translation_check import (
     classifier_accuracy,
     draw_photos,
     draw_renders,
+    faces_alone,
     geometry_change,
     translation_sheet,
 )
@@ -221,22 +222,30 @@ def report(
 ) -> dict[str, float]:
     """Measure the translation on unseen renders and write report.json and sheet.png to `out`.
 
-    Beside the change of geometry: the accuracy of a classifier of photos and renders before and after the translation,
-    each trained afresh on training photos and tested on validation photos and the unseen renders.
+    Beside the change of geometry: the accuracy of classifiers of photos and renders before and after the translation,
+    trained afresh on training photos and tested on validation photos and the unseen renders; of whole crops, and of
+    faces alone, because what is behind a rendered head is no photo's and stays so.
     """
     size, seed, device = trainer.options.size, trainer.options.seed, trainer.device
     renders = draw_renders(data.training, size, seed, count)
     figures: dict[str, float] = {"images": trainer.step * trainer.options.batch, "renders": count}
     figures |= geometry_change(trainer.averaged, trainer.predict, renders, device)
-    learn = tuple(
-        draw(data.training, size, seed, classifier.samples, CLASSIFIED) for draw in (draw_photos, draw_renders)
+    photos = (
+        draw_photos(data.training, size, seed, classifier.samples, CLASSIFIED),
+        draw_photos(data.validation, size, seed, count),
     )
-    photos = draw_photos(data.validation, size, seed, count)
-    for name, translate in (("before", None), ("after", trainer.averaged)):
-        shown = [r if translate is None else all_translated(translate, r, device) for r in (learn[1], renders)]
-        figures[f"classifier_{name}"] = classifier_accuracy(
-            (learn[0], shown[0]), (photos, shown[1]), device, classifier
-        )
+    drawn = draw_renders(data.training, size, seed, classifier.samples, CLASSIFIED), renders
+    for name, shown in (
+        ("before", drawn),
+        ("after", [all_translated(trainer.averaged, part, device) for part in drawn]),
+    ):
+        pairs = list(zip(photos, shown, strict=True))
+        figures[f"classifier_{name}"] = classifier_accuracy(pairs[0], pairs[1], device, classifier)
+        faces = [
+            (faces_alone(real, real, trainer.predict, device), faces_alone(other, look, trainer.predict, device))
+            for (real, other), look in zip(pairs, drawn, strict=True)
+        ]
+        figures[f"face_classifier_{name}"] = classifier_accuracy(faces[0], faces[1], device, classifier)
     figures = {name: round(value, 4) for name, value in figures.items()}
     write_json(out / "report.json", figures)
     save_image(translation_sheet(trainer.averaged, trainer.predict, renders[:SHEET], device), out / "sheet.png")

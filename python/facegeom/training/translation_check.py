@@ -19,6 +19,7 @@ from facegeom.training.validation import Predict, Truth, as_picture, in_rows, kn
 
 BATCH = 25
 FLIPS = 0.5
+GREY = torch.tensor(128, dtype=torch.uint8)
 UNSEEN, CLASSIFIED = 1, 2  # last part of the seeds of what is measured and what the classifier learns from
 
 Translate = Callable[[Tensor], Tensor]  # (b, 3, S, S) in [-1, 1] -> the same
@@ -33,7 +34,7 @@ class ClassifierOptions:
     epochs: int = 6
     batch: int = 50
     learning_rate: float = 1e-3
-    seed: int = 0
+    runs: int = 3  # trained so often, from other beginnings: one run differs from the next by two points and more
 
 
 class Classifier(nn.Sequential):
@@ -90,7 +91,7 @@ def as_truth(maps: MapTensors) -> Truth:
 def classifier_accuracy(
     learn: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], device: torch.device, options: ClassifierOptions
 ) -> float:
-    """Return the accuracy of a freshly trained classifier, the mean of those on photos and on the others.
+    """Return the accuracy of freshly trained classifiers, the mean over photos and the others and over the runs.
 
     Parameters
     ----------
@@ -98,8 +99,18 @@ def classifier_accuracy(
     device : where it is trained
     options : ClassifierOptions
     """
-    torch.manual_seed(options.seed)
-    rng = np.random.default_rng(options.seed)
+    return float(np.mean([_accuracy(learn, test, device, options, seed) for seed in range(options.runs)]))
+
+
+def _accuracy(
+    learn: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    device: torch.device,
+    options: ClassifierOptions,
+    seed: int,
+) -> float:
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
     network = channels_last(Classifier(options.width).to(device))
     optimizer = torch.optim.Adam(network.parameters(), options.learning_rate)
     images = torch.cat(learn)
@@ -124,6 +135,18 @@ def classifier_accuracy(
 def all_translated(translate: Translate, renders: Tensor, device: torch.device) -> Tensor:
     """Return (n, 3, S, S) uint8 renders translated, uint8 as well: what a file would hold."""
     return torch.cat([translated(translate, images.to(device)).cpu() for images in renders.split(BATCH)])
+
+
+@torch.no_grad()
+def faces_alone(images: Tensor, seen: Tensor, predict: Predict, device: torch.device) -> Tensor:
+    """Return (n, 3, S, S) uint8 images grey beyond the face that the network sees in the images `seen`."""
+    parts = zip(images.split(BATCH), seen.split(BATCH), strict=True)
+    return torch.cat(
+        [
+            torch.where(predict(as_photo(look, device)).probability[:, None].cpu() > 0.5, part, GREY)
+            for part, look in parts
+        ]
+    )
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from facegeom.networks.facevision import MAP_UNIT_MM, MapTensors
 from facegeom.networks.pix2vertex import position_step
@@ -75,13 +76,18 @@ class Validation:
 
     @torch.no_grad()
     def sheet(self, count: int = 8) -> np.ndarray:
-        """Return a picture: photo, depth and correspondence, predicted and true, of the first faces of both sets."""
+        """Return a picture: photo, depth and correspondence, predicted and true, of the first faces of both sets.
+
+        With `surface` the lit surface comes after each of the two, as in Sela et al. 2017, figure 5.
+        """
         lines = []
         for items in self.sets.values():
-            image, maps, mask = (torch.stack(t).to(self.device) for t in list(zip(*items[:count], strict=True))[:3])
+            image, maps, mask, _, spacing = (torch.stack(t).to(self.device) for t in zip(*items[:count], strict=True))
             cells = [image.float() / 255]
-            cells += map_cells(self.predict(as_photo(image, self.device)))
-            cells += map_cells(MapTensors(maps[:, 0], maps[:, 1:], mask[:, 0]))
+            for shown in (self.predict(as_photo(image, self.device)), MapTensors(maps[:, 0], maps[:, 1:], mask[:, 0])):
+                cells += map_cells(shown)
+                if self.surface and shown.depth is not None:
+                    cells.append(lit_surface(shown.depth[:, None], (shown.probability > 0.5)[:, None].float(), spacing))
             lines.append(in_rows(cells))
         return as_picture(torch.cat(lines, 1))
 
@@ -134,6 +140,16 @@ def map_cells(maps: MapTensors) -> list[Tensor]:
     depth = nothing if maps.depth is None else ((maps.depth + 1) / 2 * seen)[:, None].repeat(1, 3, 1, 1)
     correspondence = nothing if maps.correspondence is None else (maps.correspondence / 2 + 0.5) * seen[:, None]
     return [depth, correspondence]
+
+
+def lit_surface(depth: Tensor, mask: Tensor, spacing: Tensor) -> Tensor:
+    """Return the surface of depth maps (b, 1, S, S) as pictures (b, 3, S, S), lit from the upper left, black outside.
+
+    Shapes as in `depth_normals`.
+    """
+    light = functional.normalize(torch.tensor([-0.4, 0.4, 1.0], device=depth.device), dim=0)
+    shading = (depth_normals(depth, spacing) * light[:, None, None]).sum(1, keepdim=True).clamp_min(0)
+    return functional.pad(shading * cells_within(mask), (0, 1, 0, 1)).repeat(1, 3, 1, 1)
 
 
 def in_rows(cells: list[Tensor]) -> Tensor:
