@@ -14,6 +14,7 @@ import pytest
 
 from facegeom import load_face_model
 from facegeom.camera import Camera
+from facegeom.cli import main
 from facegeom.crop import crop_affine, crop_box, crop_image, invert_affine
 from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.evaluation import (
@@ -116,6 +117,27 @@ def test_aflw_accepts_on_the_photos_at_odd_positions(benchmark_folder: Path):
     assert odd["photos"] == 2
     assert odd["30-60"] == pytest.approx(100 * metrics.landmark_error(mean_face, annotations.points["original"][1]))
     assert np.isnan(odd["60-90"])
+
+
+def test_a_mesh_network_is_evaluated_with_the_weights_that_are_named(
+    benchmark_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    calls = []
+
+    def load(name: str, device: str, weights: str | None) -> str:
+        calls.append((name, device, weights))
+        return "the network"
+
+    def predict(image: np.ndarray, network: str, box: object, device: str) -> KnownFace:
+        assert (network, device) == ("the network", "cpu")
+        return perfect(image)
+
+    monkeypatch.setattr(predictor, "load_mesh_network", load)
+    monkeypatch.setattr(predictor, "predict_mesh", predict)
+    command = ["evaluate", "aflw2000", str(benchmark_folder), "--pipeline", "gcn_igan", "--weights", "w.safetensors"]
+    assert main(command) == 0
+    assert calls == [("gcn_igan", "cpu", "w.safetensors")]
+    assert "annotated" in capsys.readouterr().out
 
 
 def test_aflw_gives_the_annotated_box_to_the_predictor_and_then_none(benchmark_folder: Path):
@@ -497,6 +519,47 @@ def test_the_contact_sheet_shows_every_photo_and_reports_failures(sheet_photos: 
     assert len(failures) == 23
     assert "nothing here" in failures[0]
     assert page.shape[1] == 2 + 18 * 34
+
+
+def test_the_detail_sheet_of_a_mesh_network_shows_its_four_deformations(sheet_photos: Path):
+    for name in contact_sheet.DETAIL_PHOTOS.values():
+        cv2.imwrite(str(sheet_photos / name), np.full((40, 40, 3), 90, np.uint8))
+    model = load_face_model()
+
+    @dataclass(frozen=True)
+    class Deformed(Model):
+        @property
+        def stages(self) -> dict[str, FaceMesh]:
+            return {f"deformed{number}": self.mesh for number in range(1, 5)}
+
+    mesh = FaceMesh(model.mean, model.faces)
+    page, failures = contact_sheet.contact_sheet(sheet_photos, lambda photo: Deformed(mesh), size=32, detail=True)
+    assert not failures
+    assert page.shape[1] == 2 + 14 * 34  # the photo, four stages and two close-ups
+
+
+def test_pipelines_are_drawn_side_by_side_and_one_that_fails_leaves_its_place_empty(sheet_photos: Path):
+    model = load_face_model()
+    mesh = FaceMesh(model.mean, model.faces, colors=np.full((len(model.mean), 3), 128, np.uint8))
+    calls = []
+
+    def seldom(photo: np.ndarray) -> Model:
+        calls.append(photo)
+        if len(calls) > 1:
+            raise NoFaceFound("nothing here")
+        return Model(mesh)
+
+    page, failures = contact_sheet.side_by_side(
+        sheet_photos, {"seldom": seldom, "always": lambda photo: Model(mesh)}, size=32
+    )
+    assert len(failures) == 23
+    assert page.shape[1] == 2 + 2 * 5 * 34
+    rows = page[2:].reshape(-1, 32 + 15 + 2, *page.shape[1:])[:, 15:-2]
+    # Columns of the first photo of each row: the photo, two of the first pipeline, two of the second.
+    always = rows[:, :, 2 + 3 * 34 : 2 + 3 * 34 + 32]
+    assert (always.mean(axis=(1, 2, 3)) > 100).all()
+    failed = rows[1:, :, 2 + 34 : 2 + 34 + 32]
+    assert failed.max() == 0
 
 
 def test_the_contact_sheet_names_a_missing_photo(sheet_photos: Path):

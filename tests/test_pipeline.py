@@ -222,8 +222,6 @@ def test_a_clear_face_in_the_middle_needs_no_detection(coded_face: Any, coded_ne
 
 
 def test_what_is_not_in_says_so(coded_face: Any, tmp_path: Path, coded_network: Any) -> None:
-    with pytest.raises(FacegeomError, match="'pixel2mesh' is not in yet; those that are in: pix2vertex, facevision"):
-        facegeom.reconstruct(coded_face.photo, pipeline="pixel2mesh")
     with pytest.raises(FacegeomError, match="'magic' does not exist; those that are in: pix2vertex, facevision"):
         facegeom.reconstruct(coded_face.photo, pipeline="magic")
     coded_network(coded_face)

@@ -51,9 +51,9 @@ def test_yaw_is_positive_to_image_right() -> None:
 def test_rendered_labels_agree_with_the_camera(samples: FaceSamples) -> None:
     sample = samples.evaluation(0, 128)
     y, x = np.nonzero(sample.mask)
-    box = crop_square(samples.renderer.face_box(samples._pose(0)), factor=1.15, shift=(0, 0))
+    box = crop_square(samples.renderer.face_box(samples.pose(0)), factor=1.15, shift=(0, 0))
     affine = crop_affine(box, 128)
-    pose = samples._pose(0)
+    pose = samples.pose(0)
     # The correspondence is the mean's place of what the pixel sees: carried to this face it must project there.
     nearest = ((samples.renderer.model.mean[None] - sample.correspondence[y, x][::97, None]) ** 2).sum(2).argmin(1)
     pixels = pose.pixels()[nearest, :2] @ affine[:, :2].T + affine[:, 2]
@@ -63,7 +63,7 @@ def test_rendered_labels_agree_with_the_camera(samples: FaceSamples) -> None:
 
 @pytest.mark.parametrize("roll", [0.0, 35.0])
 def test_position_is_that_of_the_camera_frame_turned_with_the_crop(samples: FaceSamples, roll: float) -> None:
-    source = samples._pose(0)
+    source = samples.pose(0)
     pose = source.turned(25.0)
     box = crop_square(samples.renderer.face_box(pose), factor=1.2, shift=(0.03, -0.05))
     affine = crop_affine(box, 128, roll)

@@ -73,3 +73,14 @@ class Camera:
         depth = _check.float_array(depth, "depth", (len(pixels),))
         across = (pixels - self.translation) / (self.scale, -self.scale)
         return np.column_stack([across, depth]) @ self.rotation
+
+
+def roll_deg(rotation: _check.FloatArray) -> float:
+    """Return how far a face is rolled, anticlockwise as seen, of the (3, 3) rotation of its camera.
+
+    Examples
+    --------
+    >>> roll_deg(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]))
+    90.0
+    """
+    return float(np.degrees(np.arctan2(-rotation[0, 1], rotation[1, 1])))

@@ -17,7 +17,7 @@ from facegeom.errors import FacegeomError
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130  # argparse leaves with 2 on a usage error
 
-PIPELINE_NAMES = ("pix2vertex", "facevision")
+PIPELINE_NAMES = ("pix2vertex", "facevision", "pixel2mesh", "gcn_igan")
 
 # Commands that live in modules of their own, each with add_arguments(parser) and run(args) -> exit code. They are
 # imported only when they are called, since they need the packages of facegeom[train].
@@ -29,6 +29,7 @@ MODULES = {
         "detection": ("facegeom.evaluation.detection", "faces found, and false alarms on faceless pictures"),
         "pipeline": ("facegeom.evaluation.pipeline", "the whole chain: faces found, mesh sizes, time, false alarms"),
         "registration": ("facegeom.evaluation.registration", "what the registered template adds to a network's maps"),
+        "meshes": ("facegeom.evaluation.meshes", "distance of every pipeline's mesh from the true surface"),
         "texture": ("facegeom.evaluation.texture", "texture completion, beside mirroring and OpenCV's inpainting"),
         "heads": ("facegeom.evaluation.heads", "pictures of whole heads and of their textures"),
         "contact-sheet": ("facegeom.evaluation.contact_sheet", "one picture of many reconstructions"),
@@ -43,11 +44,14 @@ MODULES = {
         "texture-model": ("facegeom.training.texture_model", "a model of face colours, from fitted photos"),
         "texture-statistics": ("facegeom.training.texture_statistics", "how colours are distributed over faces"),
         "textures": ("facegeom.training.texture_data", "complete textures and occlusion masks, from fitted photos"),
+        "semi-sphere": ("facegeom.training.semi_sphere_layout", "the mesh that graph networks deform"),
     },
     "train": {
         "facevision": ("facegeom.training.train_facevision", "FaceVision-GAN"),
         "pix2vertex": ("facegeom.training.train_pix2vertex", "pix2vertex's geometry and correspondence networks"),
         "translate": ("facegeom.training.train_translate", "a translator of renders into photos that keeps the face"),
+        "pixel2mesh": ("facegeom.training.train_pixel2mesh", "Pixel2Mesh: a photo's features deform a semi-sphere"),
+        "gcn_igan": ("facegeom.training.train_gcn_igan", "GCN-IGAN: the same from landmarks too, with a discriminator"),
         "texture": ("facegeom.training.train_texture", "the network that completes textures"),
         "face-model": ("facegeom.training.face_model", "the statistical face model"),
         "detector": ("facegeom.training.train_detector", "the cascade of small detection networks"),

@@ -10,12 +10,15 @@ import numpy.typing as npt
 
 from facegeom import _check
 from facegeom.camera import Camera
+from facegeom.deformation import deform_semi_sphere
 from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
 from facegeom.io import ImageSource, load_image, save_mesh
 from facegeom.maps import FaceMaps
 from facegeom.mesh import FaceMesh
+from facegeom.mesh_prediction import MeshPrediction, mesh_network, predict_mesh
 from facegeom.meshing import mesh_from_maps
+from facegeom.networks.mesh_network import MESH_PIPELINES
 from facegeom.prediction import Detection, Prediction, detect, predict
 from facegeom.stopwatch import stopwatch
 from facegeom.texture.baking import SIZES
@@ -23,10 +26,8 @@ from facegeom.warping import warp_template, without_expression
 
 __all__ = ["PIPELINES", "Prediction", "Reconstruction", "detect", "predict", "reconstruct"]
 
-PIPELINES = ("pix2vertex", "facevision")
+PIPELINES = ("pix2vertex", "facevision", *MESH_PIPELINES)
 """The pipelines that are in; the first is the default."""
-
-PLANNED_PIPELINES = ("pixel2mesh", "gcn_igan")
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,12 @@ class Reconstruction:
     camera : Camera
         Face frame -> pixels of the photo.
     score : float in [0, 1]
-        How plausible the network's view of the face is.
+        How plausible the network's view of the face is (pixel2mesh: how sure the detector is; 0: it found none).
     detections : tuple of (x0, y0, x1, y1, score)
         What the detector found, best first; empty when the box was given.
     neutral : FaceMesh or None
-        `mesh` without the expression in the photo; None where the mesh has the photo's own topology (facevision).
+        `mesh` without the expression in the photo; None where the mesh is not of the face model's topology (facevision,
+        and without a head pixel2mesh and gcn_igan).
     """
 
     mesh: FaceMesh
@@ -75,8 +77,8 @@ class Reconstruction:
         Raises
         ------
         FacegeomError
-            When the suffix is another, or `neutral` is asked of a pipeline whose mesh has the photo's own topology and
-            therefore no expression that could be taken out of it (facevision).
+            When the suffix is another, or `neutral` is asked of a mesh that is not of the face model's topology and has
+            therefore no expression that could be taken out of it.
         """
         if not neutral:
             save_mesh(self.mesh, path)
@@ -84,7 +86,7 @@ class Reconstruction:
             save_mesh(self.neutral, path)
         else:
             raise FacegeomError(
-                "neutral=True needs a mesh of the face model's topology; pipeline 'facevision' makes one of the photo's"
+                "neutral=True needs a mesh of the face model's topology: that of pipeline 'pix2vertex', or a head"
             )
 
 
@@ -104,13 +106,13 @@ def reconstruct(
     ----------
     image : path, bytes, PIL image or (h, w, 3) uint8 RGB array
     pipeline : "pix2vertex": the face model's template, warped onto the face; "facevision": what the photo shows, in
-        triangles of its own
+        triangles of its own; "pixel2mesh" and "gcn_igan": a semi-sphere that a graph network deforms
     box : (4,) or (5,) array, x0, y0, x1, y1 of the face in pixels of the photo, as `detect` gives them or as the box of
         the 68 landmarks; None: detect
     device : where the networks run: "cpu", "cuda", "cuda:1", "mps"
     face_index : which face when there are several, 0 being the best
     head : complete the face to a whole head, with ARKit's blendshapes
-    texture : side of the texture in pixels, at least 16 (pix2vertex: at most 2048); None: vertex colours only
+    texture : side of the texture in pixels, at least 16 (pix2vertex and heads: at most 2048); None: vertex colours only
 
     Returns
     -------
@@ -119,7 +121,8 @@ def reconstruct(
     Raises
     ------
     NoFaceFound
-        When the photo has no face `face_index`, or the network sees nothing in the given box.
+        When the photo has no face `face_index`, or the network sees nothing in the given box. Pixel2mesh takes what is
+        in the middle of a photo for a face where none is detected, as its paper has it.
     ImageError, FileNotFoundError
         When the image cannot be read.
     FacegeomError
@@ -137,37 +140,37 @@ def reconstruct(
     >>> rec.save("face.glb")  # doctest: +SKIP
     """
     if pipeline not in PIPELINES:
-        known = "is not in yet" if pipeline in PLANNED_PIPELINES else "does not exist"
-        raise FacegeomError(f"pipeline {pipeline!r} {known}; those that are in: {', '.join(PIPELINES)}")
+        raise FacegeomError(f"pipeline {pipeline!r} does not exist; those that are in: {', '.join(PIPELINES)}")
     if head and pipeline == "facevision":
         raise FacegeomError("head=True needs the template, which pipeline 'facevision' does not have: use 'pix2vertex'")
+    template = head or pipeline == "pix2vertex"
     if texture is not None:
         texture = _check.count(texture, "texture", SIZES[0])
-        if pipeline == "pix2vertex" and texture > SIZES[1]:  # said before the work is done
+        if template and texture > SIZES[1]:  # said before the work is done
             raise ValueError(f"texture must be at most {SIZES[1]}, got {texture}")
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
         photo = load_image(image)
-    seen = predict(photo, box, device, face_index)
-    neutral = None
-    landmarks = seen.landmarks
-    if pipeline == "pix2vertex":
-        model = load_face_model()
-        stages = warp_template(photo, seen.maps, seen.camera, seen.fit, head=head, texture=texture)
-        neutral = without_expression(stages.final, seen.fit)
-        landmarks = stages.final.vertices[model.landmarks68]
+    seen: Prediction | MeshPrediction
+    if pipeline in MESH_PIPELINES:
+        found = predict_mesh(photo, mesh_network(pipeline, device), box, device, face_index)
+        seen, stages = found, deform_semi_sphere(photo, found, head=head, texture=texture)
     else:
-        stages = mesh_from_maps(photo, seen.maps, seen.camera, texture=texture)
+        seen = predict(photo, box, device, face_index)
+        if pipeline == "pix2vertex":
+            stages = warp_template(photo, seen.maps, seen.camera, seen.fit, head=head, texture=texture)
+        else:
+            stages = mesh_from_maps(photo, seen.maps, seen.camera, texture=texture)
     return Reconstruction(
         mesh=stages.final,
         maps=seen.maps,
         stages=stages.meshes,
         timings={**timings, **seen.timings, **stages.timings},
-        landmarks=landmarks,
+        landmarks=stages.final.vertices[load_face_model().landmarks68] if template else seen.landmarks,
         camera=seen.camera,
         score=seen.score,
         detections=seen.detections,
-        neutral=neutral,
+        neutral=without_expression(stages.final, seen.fit) if template else None,
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facegeom import _check, detection
-from facegeom.camera import Camera
+from facegeom.camera import Camera, roll_deg
 from facegeom.crop import FIRST_LOOK, Box, crop_affine, crop_box, crop_image
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import load_face_model
@@ -296,7 +296,7 @@ def _rigid_view(
     rotation = np.vstack([across, np.cross(across[0], across[1])])
     seen = np.column_stack([pixels / scale, height])
     misfit = float(np.sqrt(((canonical @ rotation.T - seen) ** 2).sum(axis=1).mean()))
-    return float(np.degrees(np.arctan2(-rotation[0, 1], rotation[1, 1]))), misfit
+    return roll_deg(rotation), misfit
 
 
 def _look(
@@ -331,7 +331,7 @@ def _settle(network: MapNetwork, photo: _check.ByteArray, square: Box, options: 
         look = _look(network, photo, square, options, mirror=remaining == 0, roll_deg=look.roll_deg)
     if options.looks > 1 and look.plausibility.share >= options.least_share:
         square = later_square(look.face_box, options)
-        if _overlap(square, look.square) < options.steady:  # the first look was so far off that the second was, too
+        if overlap(square, look.square) < options.steady:  # the first look was so far off that the second was, too
             look = _look(network, photo, square, options, mirror=True, roll_deg=look.roll_deg)
     return look
 
@@ -354,7 +354,7 @@ def _verified(
         look = _settle(network, photo, crop_box(found[:4], options.first_look), options)
         score = look.plausibility.score
         log.debug("detection %s: %s", found, look.plausibility)
-        if score < options.least_score or any(_overlap(look.face_box, face) > options.same_face for face in faces):
+        if score < options.least_score or any(overlap(look.face_box, face) > options.same_face for face in faces):
             continue
         if score < options.clear_score:
             doubtful.append(look)
@@ -362,7 +362,7 @@ def _verified(
         faces.append(look.face_box)
         yield look
     for look in sorted(doubtful, key=lambda look: -look.plausibility.score):
-        if all(_overlap(look.face_box, face) <= options.same_face for face in faces):
+        if all(overlap(look.face_box, face) <= options.same_face for face in faces):
             faces.append(look.face_box)
             yield look
     if not faces:
@@ -405,8 +405,8 @@ def _main_parts(mask: _check.BoolArray, least_part: float) -> _check.BoolArray:
     return np.asarray(keep[labels], dtype=np.bool_)
 
 
-def _overlap(first: Box, second: Box) -> float:
-    """Intersection over union of two boxes."""
+def overlap(first: Box, second: Box) -> float:
+    """Return the intersection over union of two boxes."""
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
     common = max(0.0, width) * max(0.0, height)

@@ -97,19 +97,55 @@ def warp_template(
 
     with stopwatch(timings, "aligned"):
         aligned = vertices[template.vertices]
-        meshes["aligned"] = _bare(template.coarse, aligned)
+        meshes["aligned"] = bare(template.coarse, aligned)
 
     with stopwatch(timings, "registered"):
         registered = register_template(template, aligned, target, options)
-        meshes["registered"] = _bare(template.coarse, registered)
+        meshes["registered"] = bare(template.coarse, registered)
 
+    later = complete_template(photo, maps, camera, vertices, registered, head=head, texture=texture, options=options)
+    return Stages({**meshes, **later.meshes}, {**timings, **later.timings})
+
+
+def complete_template(
+    photo: _check.ByteArray,
+    maps: FaceMaps,
+    camera: Camera,
+    vertices: _check.FloatArray,
+    registered: _check.FloatArray,
+    *,
+    head: bool = False,
+    texture: int | None = None,
+    options: WarpOptions = WarpOptions(),
+) -> Stages:
+    """Complete a registered template, step by step.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8 array
+    maps : FaceMaps
+    camera : Camera, face frame -> photo
+    vertices : (n, 3) float array, mm, the face model fitted to the photo, as `fitted_vertices` returns it
+    registered : (t, 3) float array, mm, the vertices of `load_template()`
+    head : complete the whole head
+    texture : side of the atlas in pixels, or None for colours only
+    options : WarpOptions
+
+    Returns
+    -------
+    Stages
+        completed (with `head`), detailed; all in the face frame.
+    """
+    timings: dict[str, float] = {}
+    meshes: dict[str, FaceMesh] = {}
+    template = load_template()
     if head:
         with stopwatch(timings, "completed"):
             seen = View(photo, maps, camera, registered, template.coarse).seen
             skin = template.coarse.skin_count
             template = load_template(head=True)
-            registered = complete_head(model, template, vertices, registered[:skin], seen[:skin])
-            meshes["completed"] = _bare(template.coarse, registered)
+            registered = complete_head(load_face_model(), template, vertices, registered[:skin], seen[:skin])
+            meshes["completed"] = bare(template.coarse, registered)
 
     with stopwatch(timings, "detailed"):
         V = template.subdivide(registered)
@@ -202,5 +238,6 @@ def _detailed(template: Template, V: _check.FloatArray, view: View, options: War
     return np.concatenate([skin, V[fine.skin_count :]])
 
 
-def _bare(topology: Topology, V: _check.FloatArray) -> FaceMesh:
+def bare(topology: Topology, V: _check.FloatArray) -> FaceMesh:
+    """Return the mesh of a topology with nothing but its geometry, (n, 3) float array, mm."""
     return FaceMesh(V, topology.faces, uv=topology.uv, uv_faces=topology.uv_faces, regions=topology.regions)

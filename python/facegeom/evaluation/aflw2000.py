@@ -28,8 +28,7 @@ from facegeom.evaluation.metrics import (
 from facegeom.evaluation.predictor import (
     Predictor,
     add_common_arguments,
-    facegeom_predictor,
-    load_network,
+    chosen_predictor,
     mean_face_landmarks,
     projected_landmarks,
 )
@@ -326,7 +325,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate facegeom on AFLW2000-3D."""
     annotations, results = evaluate(
         args.folder,
-        facegeom_predictor(load_network(args.weights, args.device), args.pipeline),
+        chosen_predictor(args),
         detector=not args.no_detector,
         rows=slice(None, None, args.step),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -60,6 +60,7 @@ DETAIL_PHOTOS = {
 
 SHEET_COLUMNS = 2  # photos side by side
 CLOSE_UP = 0.55  # of the mesh's extent
+FACE = Frame((0.0, -28.0, 0.0), 230.0)  # shows any face, so that those of several pipelines are of one scale
 
 
 class Reconstructed(Protocol):
@@ -83,6 +84,7 @@ class Reconstructed(Protocol):
 
 
 Reconstructor = Callable[[ByteArray], Reconstructed]
+Draw = Callable[[ByteArray, int], dict[str, ByteArray]]
 
 
 def contact_sheet(
@@ -95,8 +97,8 @@ def contact_sheet(
     photos : folder with the photos of `PHOTOS` somewhere below
     reconstruct : from an (h, w, 3) uint8 photo to its reconstruction
     size : of one tile, pixels
-    detail : instead, the photos of `DETAIL_PHOTOS`: the first, the second last and the last stage as photographed, and
-        close-ups of the last and of the photo
+    detail : instead, the photos of `DETAIL_PHOTOS`: the first, the second last and the last stage as photographed (of a
+        mesh network all four deformations), and close-ups of the last and of the photo
 
     Returns
     -------
@@ -108,25 +110,77 @@ def contact_sheet(
     FacegeomError
         When a photo is not there.
     """
-    wanted, draw = (DETAIL_PHOTOS, _stages) if detail else (PHOTOS, _pictures)
+    wanted, pictures = (DETAIL_PHOTOS, _stages) if detail else (PHOTOS, _pictures)
+
+    def draw(photo: ByteArray, size: int) -> dict[str, ByteArray]:
+        return pictures(reconstruct(photo), photo, size)
+
+    return _sheet(photos, wanted, [draw], size)
+
+
+def side_by_side(
+    photos: str | Path, reconstructors: Mapping[str, Reconstructor], *, size: int = 160
+) -> tuple[ByteArray, list[str]]:
+    """Draw what several pipelines make of `PHOTOS`: each mesh as photographed, and from the side with its colours.
+
+    Parameters
+    ----------
+    photos : folder with the photos somewhere below
+    reconstructors : name of a pipeline -> from an (h, w, 3) uint8 photo to its reconstruction
+    size : of one tile, pixels
+
+    Returns
+    -------
+    sheet, failures : as `contact_sheet` does; where one pipeline fails its tiles stay empty
+
+    Raises
+    ------
+    FacegeomError
+        When a photo is not there.
+    """
+
+    def drawer(name: str, reconstruct: Reconstructor) -> Draw:
+        def draw(photo: ByteArray, size: int) -> dict[str, ByteArray]:
+            rec = reconstruct(photo)
+            side = turn(VIEWS["three-quarter"] if rec.camera.rotation[0, 2] >= 0 else -VIEWS["three-quarter"])
+            return {
+                name: render_mesh(rec.mesh, rec.camera.rotation, size=size, frame=FACE),
+                f"{name}, colours": render_mesh(rec.mesh, side, size=size, frame=FACE, colors=True),
+            }
+
+        return draw
+
+    return _sheet(photos, PHOTOS, [drawer(name, reconstruct) for name, reconstruct in reconstructors.items()], size)
+
+
+def _sheet(
+    photos: str | Path, wanted: Mapping[str, str], draws: Sequence[Draw], size: int
+) -> tuple[ByteArray, list[str]]:
+    """Draw rows of tiles: the photo, then what each of `draws` makes of it."""
     places = {path.name: path for path in sorted(Path(photos).rglob("*.jpg"))}
     missing = [name for name in wanted.values() if name not in places]
     if missing:
         raise FacegeomError(f"{len(missing)} of the sheet's {len(wanted)} photos are not below {photos}: {missing[0]}")
-    rows: list[dict[str, ByteArray]] = []
+    cells: list[list[dict[str, ByteArray]]] = []  # by photo, then by draw
     failures = []
     for kind, name in tqdm(wanted.items(), desc="contact sheet", unit="photo"):
         photo = load_image(places[name])
-        rows.append({kind: photo})
-        try:
-            rows[-1] |= draw(reconstruct(photo), photo, size)
-        except FacegeomError as error:
-            failures.append(f"{name}: {error}")
-    width = max(map(len, rows))
+        row = [{kind: photo}]
+        for draw in draws:
+            try:
+                row.append(draw(photo, size))
+            except FacegeomError as error:
+                failures.append(f"{name}: {error}")
+                row.append({})
+        cells.append(row)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     nothing = np.zeros((size, size, 3), np.uint8)
-    tiles = [tile for row in rows for tile in [*row.values(), *[nothing] * (width - len(row))]]
-    captions = [caption for row in rows for caption in [*row, *[""] * (width - len(row))]]
-    return sheet(tiles, width * SHEET_COLUMNS, size, captions), failures
+    tiles, captions = [], []
+    for row in cells:
+        for cell, width in zip(row, widths, strict=True):
+            tiles += [*cell.values(), *[nothing] * (width - len(cell))]
+            captions += [*cell, *[""] * (width - len(cell))]
+    return sheet(tiles, sum(widths) * SHEET_COLUMNS, size, captions), failures
 
 
 def _pictures(rec: Reconstructed, _: ByteArray, size: int) -> dict[str, ByteArray]:
@@ -144,12 +198,10 @@ def _pictures(rec: Reconstructed, _: ByteArray, size: int) -> dict[str, ByteArra
 
 def _stages(rec: Reconstructed, photo: ByteArray, size: int) -> dict[str, ByteArray]:
     names = list(rec.stages)
+    shown = names if names[0] == "deformed1" else [names[0], names[-2], names[-1]]
     whole, near = Frame.around(rec.mesh), Frame.around(rec.mesh, CLOSE_UP)
     rotation = rec.camera.rotation
-    tiles = {
-        name: render_mesh(rec.stages[name], rotation, size=size, frame=whole)
-        for name in (names[0], names[-2], names[-1])
-    }
+    tiles = {name: render_mesh(rec.stages[name], rotation, size=size, frame=whole) for name in shown}
     tiles["close-up"] = render_mesh(rec.mesh, rotation, size=size, frame=near)
     middle, half = rec.camera.project([near.center])[0], 0.5 * near.extent * rec.camera.scale
     tiles["photo"] = crop_image(photo, [*(middle - half), *(middle + half)], size)
@@ -162,23 +214,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pipeline", choices=PIPELINES, default=PIPELINES[0], help="as in facegeom.reconstruct (default: %(default)s)"
     )
-    parser.add_argument("--detail", action="store_true", help="stages and close-ups of twelve photos instead")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--detail", action="store_true", help="stages and close-ups of twelve photos instead")
+    kind.add_argument("--side-by-side", action="store_true", help="every pipeline's mesh beside the others' instead")
     parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
     parser.add_argument("--size", type=int, default=160, help="of one picture, pixels (default: %(default)s)")
     parser.add_argument("--out", metavar="DIR", default="out", help="folder to write to (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw contact_sheet.png, or detail_sheet.png; 1 when a photo failed."""
+    """Draw contact_sheet.png, detail_sheet.png or pipelines_sheet.png; 1 when a photo failed."""
     from facegeom.pipeline import reconstruct
 
-    page, failures = contact_sheet(
-        args.folder,
-        lambda photo: reconstruct(photo, pipeline=args.pipeline, device=args.device),
-        size=args.size,
-        detail=args.detail,
-    )
-    target = picture_folder(args.out) / ("detail_sheet.png" if args.detail else "contact_sheet.png")
+    def reconstructor(pipeline: str) -> Reconstructor:
+        return lambda photo: reconstruct(photo, pipeline=pipeline, device=args.device)
+
+    if args.side_by_side:
+        name = "pipelines_sheet.png"
+        everyone = {pipeline: reconstructor(pipeline) for pipeline in PIPELINES}
+        page, failures = side_by_side(args.folder, everyone, size=args.size)
+    else:
+        name = "detail_sheet.png" if args.detail else "contact_sheet.png"
+        page, failures = contact_sheet(args.folder, reconstructor(args.pipeline), size=args.size, detail=args.detail)
+    target = picture_folder(args.out) / name
     save_image(page, target)
     show("\n".join([*failures, str(target)]))
     return 1 if failures else 0

@@ -25,8 +25,7 @@ from facegeom.evaluation.predictor import (
     PredictedFace,
     Predictor,
     add_common_arguments,
-    facegeom_predictor,
-    load_network,
+    chosen_predictor,
     model_depth,
 )
 from facegeom.evaluation.report import (
@@ -266,9 +265,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate facegeom's depth on a scan."""
-    views, results = evaluate(
-        args.folder, facegeom_predictor(load_network(args.weights, args.device), args.pipeline), size=args.size
-    )
+    views, results = evaluate(args.folder, chosen_predictor(args), size=args.size)
     summary = summarise(results)
     show(format_summary(summary))
     if args.json:

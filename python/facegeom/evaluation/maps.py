@@ -18,7 +18,7 @@ from tqdm import tqdm
 from facegeom._check import ByteArray
 from facegeom.errors import FacegeomError
 from facegeom.evaluation.metrics import MapError, map_error
-from facegeom.evaluation.predictor import add_common_arguments, load_network
+from facegeom.evaluation.predictor import MAP_PIPELINES, add_common_arguments, load_network
 from facegeom.evaluation.registered import RegisteredNetwork
 from facegeom.evaluation.report import (
     correspondence_picture,
@@ -257,7 +257,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--heads", type=int, default=300, help="how many of them (default: %(default)s)")
     parser.add_argument("--limit", type=int, help="at most so many photos")
     parser.add_argument("--seed", type=int, default=0, help="of the turned yaws and the heads (default: %(default)s)")
-    add_common_arguments(parser)
+    add_common_arguments(parser, MAP_PIPELINES)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -28,6 +28,8 @@ from facegeom.evaluation.detection import (
 from facegeom.evaluation.metrics import box_overlap, landmark_box
 from facegeom.evaluation.report import sheet, show, table, write_json
 from facegeom.io import ImageSource, load_image, save_image
+from facegeom.networks.mesh_network import MESH_PIPELINES
+from facegeom.networks.semi_sphere import semi_sphere
 from facegeom.pipeline import PIPELINES, Reconstruction, reconstruct
 from facegeom.stopwatch import stopwatch
 from facegeom.template import load_template
@@ -102,6 +104,9 @@ def mesh_limits(pipeline: str, *, head: bool = False) -> Limits:
     """Return least and most vertices and triangles of a pipeline's meshes."""
     if pipeline == "facevision":
         return FACEVISION_LIMITS
+    if pipeline in MESH_PIPELINES and not head:
+        level = semi_sphere().levels[-1]
+        return {"vertices": (level.count, level.count), "triangles": (len(level.faces), len(level.faces))}
     fine = load_template(head=head).fine  # one topology for all photos
     count = int(fine.faces.max()) + 1
     return {"vertices": (count, count), "triangles": (len(fine.faces), len(fine.faces))}

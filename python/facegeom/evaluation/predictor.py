@@ -14,7 +14,9 @@ from facegeom.crop import Box
 from facegeom.face_model import FaceModel
 from facegeom.geometry import rasterize
 from facegeom.maps import FaceMaps
+from facegeom.mesh_prediction import predict_mesh
 from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator, load_facevision
+from facegeom.networks.mesh_network import MESH_PIPELINES, load_mesh_network
 from facegeom.networks.pix2vertex import Pix2Vertex, Pix2VertexConfig, load_pix2vertex
 from facegeom.networks.weights import holds_config, load_weights
 from facegeom.pipeline import PIPELINES
@@ -77,14 +79,41 @@ def facegeom_predictor(network: FaceVision | Pix2Vertex, pipeline: str) -> Predi
     return predictor
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what every benchmark takes."""
-    parser.add_argument("--weights", metavar="FILE", help="of a network of maps (default: facevision's in the package)")
+def chosen_predictor(args: argparse.Namespace) -> Predictor:
+    """Return the predictor of `--pipeline`, with the network of `--weights` on `--device`.
+
+    Raises
+    ------
+    WeightsError
+        When the weights cannot be loaded.
+    """
+    if args.pipeline not in MESH_PIPELINES:
+        return facegeom_predictor(load_network(args.weights, args.device), args.pipeline)
+    network = load_mesh_network(args.pipeline, args.device, args.weights)
+
+    def predictor(image: ByteArray, *, box: Box | None = None) -> PredictedFace:
+        return predict_mesh(image, network, box, args.device)
+
+    return predictor
+
+
+MAP_PIPELINES = tuple(name for name in PIPELINES if name not in MESH_PIPELINES)
+"""The pipelines whose network sees maps."""
+
+
+def add_common_arguments(parser: argparse.ArgumentParser, pipelines: tuple[str, ...] = PIPELINES) -> None:
+    """Declare what every benchmark takes, with the pipelines that it can measure."""
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="of the pipeline's mesh network, else of a network of maps (default: the package's, facevision's maps)",
+    )
     parser.add_argument(
         "--pipeline",
-        choices=PIPELINES,
-        default=PIPELINES[0],
-        help="the registered template (pix2vertex), or the network's own maps (facevision); default: %(default)s",
+        choices=pipelines,
+        default=pipelines[0],
+        help="as in facegeom.reconstruct: pix2vertex is measured by the template registered to a network's maps, "
+        "facevision by the maps themselves (default: %(default)s)",
     )
     parser.add_argument("--device", default="cpu", help="where the network runs (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the results to this file too")

@@ -20,7 +20,7 @@ from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.evaluation.ict_heads import HeadOptions, HeadRenderer
 from facegeom.evaluation.metrics import map_error
 from facegeom.evaluation.pipeline import held_out_photos
-from facegeom.evaluation.predictor import add_common_arguments, load_network
+from facegeom.evaluation.predictor import MAP_PIPELINES, add_common_arguments, load_network
 from facegeom.evaluation.registered import register_crop
 from facegeom.evaluation.registration_sheet import projection_pictures, textured_photo
 from facegeom.evaluation.report import picture_folder, sheet, show, table, write_json
@@ -217,7 +217,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--texture-model", metavar="FILE", help="with PHOTOS and --out: draw its mean on eight photos, and residuals"
     )
-    add_common_arguments(parser)
+    add_common_arguments(parser, MAP_PIPELINES)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ class FitOptions:
     expression_bounds: tuple[float, float] = (0.0, 1.2)
     huber_mm: float = 4.0  # residuals beyond this lose weight
     iterations: int = 5
+    slide: float = 0.1  # weight of residuals along the surface relative to those across it, where normals are given
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,11 @@ class PointBasis:
     @classmethod
     def at_landmarks468(cls, model: FaceModel, options: FitOptions) -> PointBasis:
         """Return the basis at the 468 FaceMesh points."""
-        ids, weights = model.landmarks468_triangles, model.landmarks468_barycentric
+        return cls.at_surface(model, model.landmarks468_triangles, model.landmarks468_barycentric, options)
+
+    @classmethod
+    def at_surface(cls, model: FaceModel, ids: IntArray, weights: FloatArray, options: FitOptions) -> PointBasis:
+        """Return the basis at points within triangles: vertices `ids` (m, 3), barycentric `weights` (m, 3)."""
 
         def carry(values: npt.NDArray[np.floating]) -> FloatArray:
             return np.asarray(np.einsum("...pcd,pc->...pd", values[..., ids, :], weights), dtype=np.float64)
@@ -87,7 +92,12 @@ class PointBasis:
 
 
 def fit_points(
-    points: PointBasis, target: FloatArray, expression_free: BoolArray, options: FitOptions = FitOptions()
+    points: PointBasis,
+    target: FloatArray,
+    expression_free: BoolArray,
+    options: FitOptions = FitOptions(),
+    *,
+    normals: FloatArray | None = None,
 ) -> Fit:
     """Fit camera, identity and expression to points given in pixels.
 
@@ -98,6 +108,8 @@ def fit_points(
     target : (m, 3) float array, pixel x, pixel y (down) and depth in pixels (greater is nearer, any origin)
     expression_free : (e,) bool array; expressions that may differ from zero
     options : FitOptions
+    normals : (m, 3) float array, unit, camera frame with y up, where only the surface is known on which a point lies,
+        and not well where on it, as with closest points; None: the points belong together
 
     Returns
     -------
@@ -117,7 +129,7 @@ def fit_points(
     prior *= options.noise_mm**2 * options.correlated_points
 
     observed = target * np.array([1.0, -1.0, 1.0])  # y up, so that the camera is a rotation
-    rotation, scale, shift = _similarity(points.base, observed)
+    rotation, scale, shift = similarity(points.base, observed)
     coefficients = np.zeros(k + e)
     axis_weight = np.array([1.0, 1.0, options.depth_weight])
     robust = np.ones(len(target))
@@ -126,7 +138,8 @@ def fit_points(
         shape = points.base + points.basis @ coefficients
         turned = shape @ rotation.T
         residual = (observed - shift) / scale - turned  # mm
-        distance = np.sqrt(((residual * axis_weight) ** 2).sum(1))
+        counted = residual if normals is None else _across(residual[:, :, None], normals, options.slide)[:, :, 0]
+        distance = np.sqrt(((counted * axis_weight) ** 2).sum(1))
         robust = np.minimum(1.0, options.huber_mm / np.maximum(distance, 1e-9))
         weight = np.sqrt(robust)[:, None] * axis_weight
 
@@ -138,8 +151,11 @@ def fit_points(
         camera[:, :, 3] = turned + residual
         camera[:, [0, 1, 2], [4, 5, 6]] = 1.0
         basis = np.einsum("ij,mjk->mik", rotation, points.basis[:, :, free], optimize=True)
-        jacobian = (np.concatenate([camera, basis], axis=2) * weight[:, :, None]).reshape(-1, 7 + basis.shape[2])
-        right = (residual * weight).reshape(-1)
+        moves = np.concatenate([camera, basis], axis=2)
+        if normals is not None:
+            moves = _across(moves, normals, options.slide)
+        jacobian = (moves * weight[:, :, None]).reshape(-1, moves.shape[2])
+        right = (counted * weight).reshape(-1)
         normal = jacobian.T @ jacobian
         gradient = jacobian.T @ right
         normal[np.arange(7, len(normal)), np.arange(7, len(normal))] += prior[free]
@@ -185,6 +201,29 @@ def fit_landmarks(
     landmarks = _check.float_array(landmarks, "landmarks", (468, 3))
     points = points or PointBasis.at_landmarks468(model, options)
     return fit_points(points, landmarks * np.array([1.0, 1.0, -1.0]), free_expressions(model), options)
+
+
+LANDMARK_OPTIONS = FitOptions(depth_weight=0.5, correlated_points=2.0)
+
+
+def fit_landmarks68(model: FaceModel, landmarks: npt.ArrayLike, options: FitOptions = LANDMARK_OPTIONS) -> Fit:
+    """Fit the face model to the 68 landmarks by their calibrated definition (`FaceModel.landmarks68`).
+
+    Parameters
+    ----------
+    model : FaceModel
+    landmarks : (68, 3) float array, pixel x, pixel y (down) and depth in pixels (greater is nearer, any origin)
+    options : FitOptions
+
+    Returns
+    -------
+    Fit
+        In the photo's pixels; `depth_offset` is the depth of the face's origin, mm.
+    """
+    landmarks = _check.float_array(landmarks, "landmarks", (68, 3))
+    ids = model.landmarks68
+    points = PointBasis.at_vertices(model, ids, model.mean[ids], options)
+    return fit_points(points, landmarks, free_expressions(model), options)
 
 
 MAP_OPTIONS = FitOptions(depth_weight=0.5, correlated_points=30.0, noise_mm=2.0)
@@ -271,7 +310,7 @@ def possible_expression(model: FaceModel, expression: FloatArray) -> FloatArray:
     return weights
 
 
-def _similarity(source: FloatArray, target: FloatArray) -> tuple[FloatArray, float, FloatArray]:
+def similarity(source: FloatArray, target: FloatArray) -> tuple[FloatArray, float, FloatArray]:
     """Rotation, scale and shift of the least-squares similarity source -> target (Umeyama 1991)."""
     ms, mt = source.mean(0), target.mean(0)
     a, b = source - ms, target - mt
@@ -280,6 +319,12 @@ def _similarity(source: FloatArray, target: FloatArray) -> tuple[FloatArray, flo
     rotation = (u * sign) @ vt
     scale = float((d * sign).sum() / (a**2).sum())
     return rotation, scale, mt - scale * rotation @ ms
+
+
+def _across(vectors: FloatArray, normals: FloatArray, slide: float) -> FloatArray:
+    """Return vectors (m, 3, k) with their part along the surface of `normals` (m, 3) times `slide`."""
+    part = normals[:, None, :] @ vectors
+    return slide * vectors + (1.0 - slide) * normals[:, :, None] * part
 
 
 def _rotation(vector: FloatArray) -> FloatArray:

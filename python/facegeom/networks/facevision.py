@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facegeom import _check
-from facegeom.errors import WeightsError
-from facegeom.networks.weights import load_weights
+from facegeom.networks.weights import fill, load_weights
 
 ModuleType = TypeVar("ModuleType", bound=nn.Module)
 MAP_UNIT_MM = 100.0  # the maps inside the network are in units of this
@@ -125,6 +124,25 @@ class ResidualBlock(nn.Module):
         return functional.leaky_relu(x + self.second(self.first(x)), 0.1, inplace=True)
 
 
+class Encoder(nn.ModuleList):
+    """Residual levels, each at half the size of the one before: (b, 3, S, S) -> levels at S/2, S/4, ..."""
+
+    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+        super().__init__()
+        below = 3
+        for width, count in zip(widths, blocks, strict=True):
+            self.append(nn.Sequential(ConvBlock(below, width, 4, 2), *(ResidualBlock(width) for _ in range(count))))
+            below = width
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        levels = []
+        x = image
+        for level in self:
+            x = level(x)
+            levels.append(x)
+        return levels
+
+
 class UpBlock(nn.Module):
     """Twice the size: what comes from below, upsampled, plus the encoder's level, then a convolution."""
 
@@ -165,23 +183,12 @@ class FaceVisionGenerator(nn.Module):
     def __init__(self, config: FaceVisionConfig = FaceVisionConfig()) -> None:
         super().__init__()
         self.config = config
-        widths = config.encoder_widths
-        self.encoder = nn.ModuleList()
-        below = 3
-        for width, blocks in zip(widths, config.encoder_blocks, strict=True):
-            self.encoder.append(
-                nn.Sequential(ConvBlock(below, width, 4, 2), *(ResidualBlock(width) for _ in range(blocks)))
-            )
-            below = width
+        self.encoder = Encoder(config.encoder_widths, config.encoder_blocks)
         self.depth_decoder = Decoder(config, 2)
         self.correspondence_decoder = Decoder(config, 3)
 
     def forward(self, image: Tensor) -> Tensor:
-        levels = []
-        x = image  # (b, 3, S, S)
-        for level in self.encoder:
-            x = level(x)
-            levels.append(x)
+        levels = self.encoder(image)
         depth = self.depth_decoder(levels)  # (b, 2, S, S): depth, mask logit
         correspondence = self.correspondence_decoder(levels)  # (b, 3, S, S)
         return torch.cat([depth[:, :1], correspondence, depth[:, 1:]], 1)
@@ -259,8 +266,5 @@ def load_facevision(device: str = "cpu") -> FaceVision:
     _check.choice(device.split(":")[0], "device", ("cpu", "cuda", "mps"))
     config, state = load_weights("facevision", FaceVisionConfig)
     generator = FaceVisionGenerator(config)
-    try:
-        generator.load_state_dict(state)
-    except RuntimeError as error:
-        raise WeightsError("the weights of facevision are of another version of the network") from error
+    fill(generator, "facevision", state)
     return FaceVision(generator, device)

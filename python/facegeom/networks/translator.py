@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facegeom.errors import WeightsError
 from facegeom.networks.facevision import channels_last
-from facegeom.networks.weights import load_weights
+from facegeom.networks.weights import fill, load_weights
 
 GROUP = 8  # channels that are normalised together
 
@@ -91,10 +90,7 @@ def load_translator(path: str | os.PathLike[str]) -> Translator:
     """
     config, state = load_weights("the translator", TranslatorConfig, path)
     translator = Translator(config)
-    try:
-        translator.load_state_dict(state)
-    except RuntimeError as error:
-        raise WeightsError("the weights of the translator are of another version of the network") from error
+    fill(translator, "the translator", state)
     return channels_last(translator.eval().requires_grad_(False))
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import safetensors
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from facegeom.errors import WeightsError
 from facegeom.files import write_atomically
@@ -57,6 +57,20 @@ def load_weights(
     except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"the weights of {name} in {file.name} cannot be read: {error}") from error
     return config, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def fill(network: nn.Module, name: str, state: dict[str, Tensor]) -> None:
+    """Give a network the weights that `load_weights` returned.
+
+    Raises
+    ------
+    WeightsError
+        When they are those of another network.
+    """
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"the weights of {name} are of another version of the network") from error
 
 
 def holds_config(path: str | os.PathLike[str], config_type: type[Any]) -> bool:

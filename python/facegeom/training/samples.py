@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from facegeom._check import FloatArray
 from facegeom.crop import crop_affine
 from facegeom.face_model import FaceModel
 from facegeom.training.augment import AugmentOptions, augment
@@ -53,6 +55,15 @@ class PhotoStore:
     def __getitem__(self, row: int) -> Image:
         photo: Image = cv2.cvtColor(np.asarray(cv2.imdecode(self.data[row], cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
         return photo
+
+
+class Placed(NamedTuple):
+    """A photo's face put into a crop: the photo, its pose there, the pose to show, photo pixels to crop pixels."""
+
+    photo: Image
+    source: Pose
+    target: Pose
+    affine: FloatArray
 
 
 class FaceSamples:
@@ -104,18 +115,19 @@ class FaceSamples:
 
     def evaluation(self, item: int, size: int, yaw: float | None = None, factor: float = 1.15) -> Sample:
         """Return a photo's sample without augmentation, as it is or turned to `yaw` degrees (to either side)."""
-        source = self._pose(item)
-        photo = self.store[item]
+        return self.rendered(self.placed(item, size, yaw, factor), size)
+
+    def placed(self, item: int, size: int, yaw: float | None = None, factor: float = 1.15) -> Placed:
+        """Return where `evaluation` puts the photo's face."""
+        source = self.pose(item)
         target = source if yaw is None else self._turn(source, yaw, 0.0, np.random.default_rng(item))
         box = crop_square(self.renderer.face_box(target), factor=factor, shift=(0, 0))
-        affine = crop_affine(box, size)
-        if yaw is None:
-            return self.renderer.render_photo(photo, source, affine, size)
-        return self.renderer.render_turned(photo, source, target, affine, size)
+        return Placed(self.store[item], source, target, crop_affine(box, size))
 
-    def _photo_sample(self, item: int, turned: bool, rng: np.random.Generator, size: int) -> tuple[Sample, np.ndarray]:
+    def draw_placed(self, item: int, turned: bool, rng: np.random.Generator, size: int) -> Placed:
+        """Draw where a photo's face is put."""
         mix = self.mix
-        source = self._pose(item)
+        source = self.pose(item)
         photo = self.store[item]
         target = source
         if turned:
@@ -127,20 +139,29 @@ class FaceSamples:
         any_roll = rng.random() < mix.any_roll
         angle = rng.uniform(-MAX_ROLL_DEG, MAX_ROLL_DEG) if any_roll else rng.normal(0, mix.roll_deg)
         box = crop_square(self.renderer.face_box(target), factor=factor, shift=(shift[0], shift[1]))
-        affine = crop_affine(box, size, angle)
-        if turned:
-            backdrop = self._backdrop(rng, size) if rng.random() < 0.35 else None
-            sample = self.renderer.render_turned(photo, source, target, affine, size, backdrop)
-        else:
-            sample = self.renderer.render_photo(photo, source, affine, size)
+        return Placed(photo, source, target, crop_affine(box, size, angle))
+
+    def rendered(self, placed: Placed, size: int, rng: np.random.Generator | None = None) -> Sample:
+        """Render a placed face, with `rng` now and then before a background other than its own where it is turned."""
+        photo, source, target, affine = placed
+        if target is source:
+            return self.renderer.render_photo(photo, source, affine, size)
+        backdrop = self._backdrop(rng, size) if rng is not None and rng.random() < 0.35 else None
+        return self.renderer.render_turned(photo, source, target, affine, size, backdrop)
+
+    def _photo_sample(self, item: int, turned: bool, rng: np.random.Generator, size: int) -> tuple[Sample, np.ndarray]:
+        placed = self.draw_placed(item, turned, rng, size)
+        sample = self.rendered(placed, size, rng)
+        _, _, target, affine = placed
         eyes = Pose(EYES_MM, target.rotation, target.scale, target.translation).pixels()[:, :2]
         return sample, eyes @ affine[:, :2].T + affine[:, 2]
 
     def _faceless_sample(self, item: int, rng: np.random.Generator, size: int) -> Sample:
-        image = faceless_crop(self.store[item], self._pose(item).pixels()[:, :2], rng, size)
+        image = faceless_crop(self.store[item], self.pose(item).pixels()[:, :2], rng, size)
         return Sample.without_face(image)
 
-    def _pose(self, item: int) -> Pose:
+    def pose(self, item: int) -> Pose:
+        """Return the fitted face of photo number `item`, in the photo."""
         row = int(self.rows[item])
         labels = self.labels
         return Pose(

@@ -1,0 +1,138 @@
+"""What Pixel2Mesh and GCN-IGAN have in common: four blocks deform the semi-sphere by what vertices read of a photo.
+
+A block is given the features under each vertex, its position, the hidden features of the block before and, but for the
+finest level, learned features of the vertex's own; it gives displacements and hidden features. Between blocks the mesh
+is refined, positions and hidden features alike.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from facegeom import _check
+from facegeom.networks.facevision import channels_last, crops_as_batch
+from facegeom.networks.graph import Deformation, Graph, VertexCodes, pool_features, unpoolings
+from facegeom.networks.semi_sphere import semi_sphere
+
+LANDMARKS = 68
+
+
+class SemiSphereNetwork(nn.Module):
+    """Deforms the semi-sphere to meshes of 141, 492, 1,824 and 7,008 vertices.
+
+    Parameters
+    ----------
+    pooled : channels that vertices read
+    widths : of the hidden features of each block
+    codes : learned features of each vertex of all levels but the finest
+    adaptive : whether places of new vertices are learned
+    """
+
+    start: Tensor  # (141, 1, 3)
+    encoder: nn.Module
+    blocks: nn.ModuleList
+    size: int  # side of the crops, pixels
+    needs_landmarks: bool
+
+    def __init__(self, pooled: int, widths: Sequence[int], codes: int, *, adaptive: bool) -> None:
+        super().__init__()
+        sphere = semi_sphere()
+        self.register_buffer("start", torch.from_numpy(sphere.vertices[:, None].astype(np.float32)), persistent=False)
+        self.graphs = nn.ModuleList(Graph(level.edges, level.count) for level in sphere.levels)
+        self.unpoolings = unpoolings(sphere.levels, adaptive)
+        self.codes = nn.ModuleList(VertexCodes(level.count, codes) for level in sphere.levels[:-1])
+        before = (0, *widths[:-1])
+        named = (*[codes] * len(self.codes), 0)
+        self.inputs = [pooled + 3 + hidden + own for hidden, own in zip(before, named, strict=True)]
+
+    def read_map(self, image: Tensor) -> Tensor:
+        """Return the map (b, pooled, h, w) that vertices read from."""
+        raise NotImplementedError
+
+    def read(self, features: Tensor, position: Tensor) -> Tensor:
+        """Return what vertices at positions (n, b, 3) read of the map, (n, b, pooled)."""
+        return pool_features([features], position)
+
+    def displace(self, level: int, inputs: Tensor, landmarks: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return what a block makes of its inputs (n, b, c): displacements (n, b, 3) and hidden features."""
+        raise NotImplementedError
+
+    def forward(self, image: Tensor, landmarks: Tensor | None = None) -> list[Deformation]:
+        """Return the four deformations.
+
+        Parameters
+        ----------
+        image : (b, 3, S, S), in [-1, 1]
+        landmarks : (b, 68, 3) in the crop frame; a network that needs none does not look at them
+        """
+        features = self.read_map(image)
+        deformations: list[Deformation] = []
+        position, hidden = self.start.expand(-1, len(image), -1), None
+        for level in range(len(self.blocks)):
+            if level:
+                position, hidden = self.unpool(level, position, hidden)
+            after, hidden = self.deform(level, features, position, hidden, landmarks)
+            deformations.append(Deformation(position, after))
+            position = after
+        return deformations
+
+    def unpool(self, level: int, position: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return positions and hidden features of a level, from those of the one before."""
+        unpooling = self.unpoolings[level - 1]
+        return unpooling(position), None if hidden is None else unpooling(hidden)
+
+    def deform(
+        self, level: int, features: Tensor, position: Tensor, hidden: Tensor | None, landmarks: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the positions (n, b, 3) after a block, and its hidden features (n, b, width)."""
+        read = self.read(features, position)
+        inputs = [read, position.to(read.dtype)] + ([] if hidden is None else [hidden])
+        if level < len(self.codes):
+            inputs.append(self.codes[level](read))
+        displacement, hidden = self.displace(level, torch.cat(inputs, -1), landmarks)
+        return position + displacement, hidden
+
+
+def fold_batch_norms(module: nn.Module) -> None:
+    """Fold each batch normalisation into the convolution before it, of a module that is no longer trained."""
+    for child in module.modules():
+        if isinstance(child, nn.Sequential):
+            for place, (layer, after) in enumerate(itertools.pairwise(list(child))):
+                if isinstance(layer, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
+                    child[place], child[place + 1] = fuse_conv_bn_eval(layer, after), nn.Identity()
+
+
+class SemiSpherePredictor:
+    """A trained network, ready to look at crops; see `MeshNetwork`."""
+
+    def __init__(self, name: str, network: SemiSphereNetwork, device: str = "cpu") -> None:
+        self.name = name
+        self.device = torch.device(device)
+        self.network = network.eval().requires_grad_(False).to(self.device)
+        fold_batch_norms(self.network.encoder)
+        channels_last(self.network.encoder)
+        self.size, self.needs_landmarks = network.size, network.needs_landmarks
+
+    def predict(
+        self, crops: npt.NDArray[np.uint8], landmarks: npt.NDArray[np.floating] | None = None
+    ) -> list[npt.NDArray[np.float32]]:
+        """Return the mesh after each deformation, four of (b, n, 3), in the crop frame; see `MeshNetwork.predict`."""
+        image = crops_as_batch(crops, self.size, self.device)
+        given = None
+        if self.needs_landmarks:
+            if landmarks is None:
+                raise ValueError(f"{self.name} needs landmarks")
+            checked = _check.float_array(landmarks, "landmarks", (len(crops), LANDMARKS, 3))
+            given = torch.from_numpy(checked.astype(np.float32)).to(self.device)
+        elif landmarks is not None:
+            raise ValueError(f"{self.name} takes no landmarks")
+        with torch.inference_mode():
+            deformations = self.network(image, given)
+        return [deformation.after.transpose(0, 1).contiguous().cpu().numpy() for deformation in deformations]

@@ -1,0 +1,319 @@
+"""Pixel2Mesh for faces: shapes, budget, the start, weight files, loss terms, validation and training."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from facegeom.cli import main
+from facegeom.errors import FacegeomError, WeightsError
+from facegeom.face_model import load_face_model
+from facegeom.networks.facevision import FaceVisionConfig
+from facegeom.networks.graph import Deformation
+from facegeom.networks.mesh_network import MESH_PIPELINES, load_mesh_network
+from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
+from facegeom.networks.semi_sphere import semi_sphere
+from facegeom.networks.semi_sphere_network import SemiSpherePredictor
+from facegeom.networks.weights import load_weights, save_weights
+from facegeom.training import mesh_training
+from facegeom.training.mesh_samples import MESH_MIX, Drawing, MeshSamples, MeshStream, MeshTensors
+from facegeom.training.mesh_training import (
+    MeshValidation,
+    MeshWeights,
+    draw_mesh,
+    guidance,
+    mesh_terms,
+    stepped_factor,
+    term_shares,
+)
+from facegeom.training.samples import FaceSamples
+from facegeom.training.train_pixel2mesh import TERMS, Pixel2MeshOptions, Trainer, draw_places, start_encoder
+
+CPU = torch.device("cpu")
+SMALL = Pixel2MeshConfig(
+    size=32, encoder_widths=(4, 4, 8, 8), encoder_blocks=(0, 0, 1, 0), pooled=8, widths=(8, 8, 8, 4), residuals=1
+)
+SMALL_RUN = Pixel2MeshOptions(size=32, batch=2, images=16, epoch_images=8, share=0.02, synthetic=False)
+COUNTS = [141, 492, 1824, 7008]
+FIGURES = ("chamfer_mm", "f_percent", "near_chamfer_mm", "near_f_percent", "emd_mm")
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Make the trainer's networks small."""
+
+    def config(**sizes):
+        return replace(SMALL, **sizes)
+
+    monkeypatch.setattr("facegeom.training.train_pixel2mesh.Pixel2MeshConfig", config)
+
+
+@pytest.fixture(scope="module")
+def meshes(samples, labels):
+    return MeshSamples(FaceSamples(load_face_model(), samples.store, labels, np.arange(4), MESH_MIX))
+
+
+@pytest.fixture(scope="module")
+def batch(meshes):
+    stream = MeshStream(meshes, Drawing(32, share=0.02), 0, 0, 2)
+    return MeshTensors(*(torch.stack(tensors) for tensors in zip(stream[0], stream[1], strict=True)))
+
+
+def crops(count=2, size=32):
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def test_what_ships_fits_its_budget():
+    network = Pixel2MeshNetwork()
+    assert network.config.size == 128
+    assert sum(t.numel() * 2 for t in network.state_dict().values()) < 10e6
+
+
+def test_an_untrained_network_returns_the_refined_semi_sphere():
+    stages = SemiSpherePredictor("pixel2mesh", Pixel2MeshNetwork(SMALL)).predict(crops())
+    assert [stage.shape for stage in stages] == [(2, count, 3) for count in COUNTS]
+    sphere = semi_sphere()
+    V = sphere.vertices
+    for stage, level in zip(stages, sphere.levels, strict=True):
+        V = V[level.parents].mean(axis=1)
+        assert stage.dtype == np.float32
+        np.testing.assert_allclose(stage[1], V, atol=1e-6)
+
+
+def test_the_photo_decides_once_it_is_trained_and_crops_do_not_mix():
+    torch.manual_seed(0)
+    network = Pixel2MeshNetwork(SMALL)
+    for block in network.blocks:
+        torch.nn.init.normal_(block.last.own.weight, 0, 0.02)
+    wrapped = SemiSpherePredictor("pixel2mesh", network)
+    both = wrapped.predict(crops())
+    for stage, alone in zip(both, wrapped.predict(crops()[1:]), strict=True):
+        np.testing.assert_allclose(stage[1:], alone, atol=1e-5)
+        assert np.abs(stage[0] - stage[1]).max() > 1e-4
+
+
+@pytest.mark.parametrize("given", [crops(size=48), crops().astype(np.float32), crops()[0]])
+def test_other_crops_are_refused(given):
+    with pytest.raises(ValueError, match="crops must be uint8"):
+        SemiSpherePredictor("pixel2mesh", Pixel2MeshNetwork(SMALL)).predict(given)
+
+
+def test_landmarks_are_refused():
+    with pytest.raises(ValueError, match="no landmarks"):
+        SemiSpherePredictor("pixel2mesh", Pixel2MeshNetwork(SMALL)).predict(crops(), np.zeros((2, 68, 3), np.float32))
+
+
+def test_weights_round_trip_by_name(tmp_path):
+    network = Pixel2MeshNetwork(SMALL)
+    for unpooling in network.unpoolings:
+        torch.nn.init.normal_(unpooling.logit)
+    file = tmp_path / "some.safetensors"
+    save_weights(file, SMALL, network.state_dict())
+    loaded = load_mesh_network("pixel2mesh", weights=file)
+    assert (loaded.name, loaded.size, loaded.needs_landmarks) == ("pixel2mesh", 32, False)
+    for mine, theirs in zip(
+        loaded.predict(crops()), SemiSpherePredictor("pixel2mesh", network).predict(crops()), strict=True
+    ):
+        np.testing.assert_allclose(mine, theirs, atol=2e-3)
+
+
+def test_what_cannot_be_loaded_is_named(tmp_path):
+    assert "pixel2mesh" in MESH_PIPELINES
+    with pytest.raises(ValueError, match="name must be one of"):
+        load_mesh_network("pixel3mesh")
+    with pytest.raises(WeightsError, match="missing"):
+        load_mesh_network("pixel2mesh", weights=tmp_path / "none.safetensors")
+    file = tmp_path / "other.safetensors"
+    save_weights(file, SMALL, {})
+    with pytest.raises(WeightsError, match="another version"):
+        load_mesh_network("pixel2mesh", weights=file)
+    with pytest.raises(ValueError, match="device"):
+        load_mesh_network("pixel2mesh", "abacus")
+
+
+def test_the_encoder_starts_as_facevisions():
+    network = Pixel2MeshNetwork()
+    start_encoder(network)
+    _, weights = load_weights("facevision", FaceVisionConfig)
+    state = network.encoder.state_dict()
+    assert len(state) > 20
+    for name, tensor in state.items():
+        assert torch.equal(tensor, weights[f"encoder.{name}"])
+    with pytest.raises(FacegeomError, match="widths and blocks"):
+        start_encoder(Pixel2MeshNetwork(SMALL))
+
+
+def start_positions():
+    """Return deformations that leave the semi-sphere as it is, two of each."""
+    stages = [d.after for d in Pixel2MeshNetwork(SMALL)(torch.zeros(2, 3, 32, 32))]
+    return [Deformation(stage.detach(), stage.detach()) for stage in stages]
+
+
+def test_terms_are_weighted_and_the_first_block_may_move(batch):
+    network = Pixel2MeshNetwork(SMALL)
+    still = start_positions()
+    terms = mesh_terms(still, batch, network.graphs, MeshWeights())
+    assert set(terms) == set(TERMS) - {"correspondence"}
+    assert terms["laplacian"] == 0
+    assert terms["movement"] == 0
+    assert terms["chamfer"] > 0
+    first = [Deformation(still[0].before - 0.1, still[0].after), *still[1:]]
+    assert mesh_terms(first, batch, network.graphs, MeshWeights())["movement"] == 0
+    second = [still[0], Deformation(still[1].before - 0.1, still[1].after), *still[2:]]
+    moved = mesh_terms(second, batch, network.graphs, MeshWeights(movement=2.0))["movement"]
+    unit = 0.01 / batch.units_per_mm
+    assert moved.item() == pytest.approx(2 * (3 * (0.1 * unit) ** 2).mean().item(), rel=1e-4)
+    assert mesh_terms(still, batch, network.graphs, MeshWeights(edges=0.0))["edges"] == 0
+
+
+def test_guidance_is_the_distance_to_each_vertexs_own_place(batch):
+    graphs, still = Pixel2MeshNetwork(SMALL).graphs, start_positions()
+    own = batch.vertices.transpose(0, 1)
+    there = [Deformation(d.before, own[: len(d.after)]) for d in still]
+    assert mesh_terms(there, batch, graphs, MeshWeights(), 1.0)["correspondence"] == 0
+    beside = [Deformation(d.before, own[: len(d.after)] + torch.tensor([0.0, 0.0, 0.1])) for d in still]
+    found = mesh_terms(beside, batch, graphs, MeshWeights(correspondence=3.0), 0.5)["correspondence"]
+    assert found.item() == pytest.approx(4 * 1.5 * (0.001 / batch.units_per_mm).mean().item(), rel=1e-4)
+
+
+def test_guidance_fades_and_can_be_left_out():
+    options = replace(SMALL_RUN, images=200)  # 100 steps
+    assert [round(guidance(step, options, 0.5), 6) for step in (0, 25, 50, 99)] == [1.0, 0.5, 0.0, 0.0]
+    assert guidance(0, options, 0.0) == 0.0
+
+
+def test_terms_do_not_depend_on_the_crops_scale(batch):
+    """Lengths are in mm / 100, whatever a millimetre is in the crop."""
+    graphs, still = Pixel2MeshNetwork(SMALL).graphs, start_positions()
+    twice = [Deformation(2 * d.before, 2 * d.after) for d in still]
+    other = batch._replace(points=2 * batch.points, units_per_mm=2 * batch.units_per_mm)
+    terms, same = mesh_terms(still, batch, graphs, MeshWeights()), mesh_terms(twice, other, graphs, MeshWeights())
+    for name, term in terms.items():
+        assert same[name].item() == pytest.approx(term.item(), rel=1e-4)
+
+
+def test_bad_options_are_named():
+    with pytest.raises(ValueError, match="size must be a multiple of 16, got 100"):
+        Pixel2MeshOptions(size=100)
+    with pytest.raises(ValueError, match="share must be above 0"):
+        Pixel2MeshOptions(share=1.5)
+
+
+def test_learning_rate_drops_where_the_paper_has_it():
+    options = replace(SMALL_RUN, images=160)  # 80 steps, as many as the paper's epochs
+    factors = [stepped_factor(step, options, options.drops, options.drop_factor) for step in range(80)]
+    np.testing.assert_allclose(factors, [1.0] * 25 + [0.3] * 15 + [0.09] * 20 + [0.027] * 20)
+
+
+def test_shares_are_those_of_the_first_and_last_steps(tmp_path):
+    rows = [{"step": i, "a": 1.0, "b": 3.0} for i in range(5)] + [{"step": 5, "photo_mm": 1.0}]
+    rows += [{"step": i, "a": 1.0, "b": 0.0} for i in range(5)]
+    (tmp_path / "steps.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert term_shares(tmp_path, ("a", "b"), steps=5) == {
+        "start": {"a": 25.0, "b": 75.0}, "end": {"a": 100.0, "b": 0.0},
+    }  # fmt: skip
+
+
+def test_a_step_teaches_all_that_is_to_learn(small, batch):
+    torch.manual_seed(0)
+    trainer = Trainer(replace(SMALL_RUN, encoder="scratch", learning_rate=2e-3), CPU)
+    before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
+    losses = [sum(trainer.train_step(*batch).values()) for _ in range(8)]
+    assert losses[-1] < 0.9 * losses[0]
+    after = trainer.network.state_dict()
+    assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == {
+        "encoder", "readers", "unpoolings", "blocks", "codes",
+    }  # fmt: skip
+    assert all(torch.isfinite(tensor).all() for tensor in after.values())
+
+
+def test_midpoints_and_a_frozen_encoder_stay(small, batch, monkeypatch):
+    monkeypatch.setattr("facegeom.training.train_pixel2mesh.start_encoder", lambda network: None)
+    trainer = Trainer(replace(SMALL_RUN, encoder="frozen", unpooling="midpoint"), CPU)
+    before = {name: tensor.clone() for name, tensor in trainer.network.encoder.state_dict().items()}
+    trainer.train_step(*batch)
+    for name, tensor in trainer.network.encoder.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert all((unpooling.places() == 0.5).all() for unpooling in trainer.network.unpoolings)
+
+
+@pytest.mark.parametrize("wrong", [{"encoder": "vgg"}, {"unpooling": "random"}])
+def test_unknown_choices_are_refused(wrong):
+    with pytest.raises(ValueError, match="must be one of"):
+        Trainer(replace(SMALL_RUN, **wrong), CPU)
+
+
+def test_validation_measures_in_mm_and_forgives_the_mean_depth(meshes):
+    sphere = semi_sphere()
+    V = torch.from_numpy(sphere.vertices.copy()).float()
+    stages = []
+    for level in sphere.levels:
+        V = V[torch.from_numpy(level.parents.copy())].mean(1)
+        stages.append(V[:, None])
+
+    def validation(shift):
+        def predict(image, landmarks):
+            assert landmarks.shape == (len(image), 68, 3)
+            return [stage.expand(-1, len(image), -1) + torch.tensor(shift) for stage in stages]
+
+        return MeshValidation(meshes, 32, predict, CPU, faces=2)
+
+    measured = validation([0.0, 0, 0]).measure()
+    assert set(measured) == {f"photo_{what}" for what in FIGURES}
+    assert 5 < measured["photo_chamfer_mm"] < 40
+    nearer = validation([0.0, 0, 0.3]).measure()
+    assert nearer["photo_chamfer_mm"] == pytest.approx(measured["photo_chamfer_mm"], abs=0.02)
+    aside = validation([1.0, 0, 0]).measure()
+    assert aside["photo_chamfer_mm"] > 2 * measured["photo_chamfer_mm"]
+    assert aside["photo_f_percent"] < measured["photo_f_percent"]
+    assert validation([0.0, 0, 0]).sheet().shape == (2 * mesh_training.CELL, 7 * mesh_training.CELL, 3)
+
+
+def test_a_mesh_is_drawn_where_it_lies():
+    sphere = semi_sphere()
+    drawn = draw_mesh(sphere.vertices, sphere.levels[0].faces, np.zeros((64, 64, 3), np.uint8))
+    assert drawn[32, 32].max() > 100
+    assert not drawn[2, 2].any()
+    mouth = round((0.43 + 1) * 32 - 0.5)
+    assert not drawn[mouth, 32].any()
+
+
+def test_learned_places_are_drawn():
+    network = Pixel2MeshNetwork(SMALL)
+    plain = draw_places(network, 200)
+    assert plain.shape == (200, 600, 3)
+    torch.nn.init.normal_(network.unpoolings[1].logit)
+    assert (draw_places(network, 200) != plain).any()
+
+
+@pytest.mark.slow
+def test_command_trains_resumes_exactly_and_refuses_other_options(tmp_path, labels, folder, monkeypatch, capsys):
+    monkeypatch.setattr(mesh_training, "VALIDATION_FACES", 2)
+    labels.save(tmp_path / "labels.npz")
+    arguments = [
+        "train", "pixel2mesh", str(folder), "--labels", str(tmp_path / "labels.npz"), "--no-synthetic",
+        "--size", "32", "--batch", "2", "--images", "16", "--share", "0.02", "--workers", "0",
+    ]  # fmt: skip
+    assert main([*arguments, "-o", str(tmp_path / "whole")]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(figures) == {f"{kind}_{what}" for kind in ("photo", "turned") for what in FIGURES}
+    assert (tmp_path / "whole" / "places.png").is_file()
+    ticks = iter(range(10**6))
+    with monkeypatch.context() as patch:
+        patch.setattr("facegeom.training.loop.time.monotonic", lambda: next(ticks) * 20.0)
+        assert main([*arguments, "-o", str(tmp_path / "parts"), "--minutes", "1"]) == 0
+    half = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
+    assert 0 < half["step"] < 8
+    assert main([*arguments, "-o", str(tmp_path / "parts")]) == 0
+    whole, parts = (torch.load(tmp_path / run / "checkpoint.pt", weights_only=True) for run in ("whole", "parts"))
+    for name, tensor in whole["network"].items():
+        assert torch.equal(tensor, parts["network"][name]), name
+    assert load_mesh_network("pixel2mesh", weights=tmp_path / "parts" / "pixel2mesh.safetensors").size == 32
+    capsys.readouterr()
+    assert main([*arguments, "-o", str(tmp_path / "parts"), "--unpooling", "midpoint"]) == 1
+    assert "other options" in capsys.readouterr().err
+    initial = ["--initial", str(tmp_path / "parts" / "pixel2mesh.safetensors")]
+    assert main([*arguments, *initial, "-o", str(tmp_path / "more"), "--overfit", "3"]) == 0
+    assert set(json.loads(capsys.readouterr().out.splitlines()[-1])) == {f"photo_{what}" for what in FIGURES}

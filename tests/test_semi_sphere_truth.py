@@ -1,0 +1,89 @@
+"""The semi-sphere on the face model: boundaries, cover, symmetry, no triangle turned over."""
+
+import numpy as np
+import pytest
+
+from facegeom.face_model import load_face_model
+from facegeom.face_model.face_region import face_region
+from facegeom.geometry import closest_points, face_normals, nearest
+from facegeom.networks.semi_sphere import semi_sphere
+from facegeom.training.semi_sphere_truth import TURN, boundary_loops, corners_unrolled, semi_sphere_on, unrolled
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_face_model()
+
+
+@pytest.fixture(scope="module")
+def mean(model):
+    return semi_sphere_on(model)(model.mean)
+
+
+def fine_semi_sphere():
+    V = semi_sphere().vertices
+    for level in semi_sphere().levels:
+        V = V[level.parents].mean(axis=1)
+    return V
+
+
+def test_boundaries_of_a_square_with_a_hole():
+    squares = [(0, 1, 5, 4), (1, 2, 6, 5), (2, 3, 7, 6), (4, 5, 9, 8), (6, 7, 11, 10), (8, 9, 13, 12), (9, 10, 14, 13),
+               (10, 11, 15, 14)]  # fmt: skip
+    F = np.array([t for a, b, c, d in squares for t in ((a, b, c), (a, c, d))])
+    loops = {tuple(np.roll(loop, -int(np.argmin(loop)))) for loop in boundary_loops(F)}
+    assert loops == {(0, 1, 2, 3, 7, 11, 15, 14, 13, 12, 8, 4), (5, 9, 10, 6)}
+
+
+def test_nothing_turns_over_when_the_semi_sphere_is_unrolled():
+    faces = semi_sphere().levels[-1].faces
+    places = unrolled(fine_semi_sphere(), faces)
+    corners = corners_unrolled(places, faces)
+    u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+    assert (area > 0).all() or (area < 0).all()
+    assert np.abs(area).sum() / 2 == pytest.approx(TURN)  # the cylinder, once
+    assert places[:, 1].min() == 0.0
+    assert places[:, 1].max() == 1.0
+
+
+def test_places_are_on_the_face_and_follow_it(model, mean):
+    place = semi_sphere_on(model)
+    assert place.ids.shape == place.weights.shape == (7008, 3)
+    np.testing.assert_allclose(place.weights.sum(axis=1), 1.0, atol=1e-9)
+    assert place.weights.min() > -1e-9
+    region = {tuple(sorted(face)) for face in face_region(model).tolist()}
+    assert all(tuple(sorted(ids)) in region for ids in place.ids.tolist())
+    shift = np.array([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(place(model.mean + shift), mean + shift, atol=1e-9)
+
+
+def test_the_face_is_covered_with_its_features(model, mean):
+    """0.42 mm on average, most of it along the jagged jaw; coarser levels are the first rows."""
+    region = face_region(model)
+    points = model.mean[np.unique(region)]
+    for level, most in zip(semi_sphere().levels, (2.5, 1.2, 0.8, 0.5), strict=True):
+        V = mean[: level.count]
+        found = closest_points(V, level.faces, points)
+        on = np.einsum("pcd,pc->pd", V[level.faces[found.face]], found.weights)
+        assert np.linalg.norm(on - points, axis=1).mean() < most
+    tip = model.mean[model.landmarks68[30]]
+    assert nearest(mean, tip[None])[1][0] < 3.0
+    for eye in ("eyeball_left", "eyeball_right"):
+        assert model.regions[eye][semi_sphere_on(model).ids].all(axis=1).sum() > 5
+
+
+def test_the_mouths_hole_is_between_the_lips(model, mean):
+    faces = semi_sphere().levels[-1].faces
+    loops = sorted(boundary_loops(faces), key=len)
+    mouth = mean[loops[0]]
+    corners = model.mean[model.landmarks68[[48, 54]]]
+    assert mouth[:, 0].min() == pytest.approx(corners[0, 0], abs=4.0)
+    assert mouth[:, 0].max() == pytest.approx(corners[1, 0], abs=4.0)
+    assert np.ptp(mouth[:, 1]) < 13.0
+
+
+def test_triangles_face_outward_and_mirror(mean):
+    normals = face_normals(mean, semi_sphere().levels[-1].faces)
+    assert (normals[:, 2] > 0).mean() > 0.8  # but for the sides, the wings of the nose and the lips' inside
+    assert nearest(mean, mean * (-1, 1, 1))[1].mean() < 0.5
