@@ -333,6 +333,7 @@ def test_other_networks_are_no_start(small, tmp_path):
         trainer.start_from(file)
 
 
+@pytest.mark.slow
 def test_the_command_trains_resumes_and_measures(small, tmp_path, labels, folder, monkeypatch, capsys):
     monkeypatch.setattr(mesh_training, "VALIDATION_FACES", 2)
     monkeypatch.setattr("facegeom.training.train_gcn_igan.kept_errors", lambda faces, out: np.ones((2, 68, 3), "f4"))
