@@ -142,9 +142,9 @@ class GraphResNet(nn.Module):
 class VertexCodes(nn.Module):
     """Learned features of the vertices of a level, the same for all photos: (n, 1, c), given as (n, b, c).
 
-    Not in the papers, whose vertices know themselves by their coordinates alone. Without these, more than a third of the
-    first block's squared error (validation photos, the face's frame) was the same on every face after 7,000 images of
-    GCN-IGAN and 27,000 of Pixel2Mesh.
+    Not in the papers, whose vertices know themselves by their coordinates alone. Without these, more than a third of
+    the first block's squared error (validation photos, the face's frame) was the same on every face after 7,000 images
+    of GCN-IGAN and 27,000 of Pixel2Mesh.
     """
 
     def __init__(self, count: int, channels: int) -> None:

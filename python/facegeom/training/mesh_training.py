@@ -85,8 +85,8 @@ def guidance(step: int, options: RunOptions, end: float) -> float:
 
     A chamfer loss does not say which vertex belongs where, and a network that begins at random takes long to find out.
     Liu et al. begin with a decoder that had been trained on other objects; here each vertex's own place on the face
-    guides the first part of the run, and the paper's loss alone ends it. The places are those of midpoint refinement, so
-    that learned places of new vertices stay near the middle while it lasts: compare unpoolings without it.
+    guides the first part of the run, and the paper's loss alone ends it. The places are those of midpoint refinement,
+    so that learned places of new vertices stay near the middle while it lasts: compare unpoolings without it.
     """
     total = max(1, options.images // options.batch)
     return max(0.0, 1 - step / (end * total)) if end > 0 else 0.0

@@ -156,7 +156,7 @@ class Trainer(MeshLearner):
         return logits
 
     def _criticise(self, true: Tensor, made: Tensor, graph: Graph) -> dict[str, float]:
-        """Train the discriminator on true and made meshes (n, b, 3) by equation 2; returns its loss and the share it told right."""
+        """Train the discriminator on true and made meshes (n, b, 3) by equation 2; returns its loss and share right."""
         loss = torch.zeros((), device=self.device)
         logits = []
         for meshes, target in zip((true, made.detach()), self.targets, strict=True):
