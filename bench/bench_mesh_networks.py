@@ -23,13 +23,14 @@ def test_mesh_network_by_part(compare, name, network):
 
     torch.set_num_threads(1)
     with torch.inference_mode():
-        features = made.read_map(image)
-        position, hidden = made.start, None
-        parts = {"of it encoder": lambda: made.read_map(image)}
+        features, placement = made.look(image, given)
+        own = None if given is None else placement.to_own(given.transpose(0, 1)).transpose(0, 1)
+        position, hidden = placement.to_crop(made.start), None
+        parts = {"of it encoder": lambda: made.look(image, given)}
         for level in range(4):
             if level:
                 position, hidden = made.unpool(level, position, hidden)
-            inputs = level, features, position, hidden, given
+            inputs = level, features, placement, position, hidden, own
             parts[f"of it block {level + 1}"] = lambda inputs=inputs: made.deform(*inputs)
             position, hidden = made.deform(*inputs)
         found, others = compare(f"{name}, crop to mesh", lambda: whole.predict(crop, landmarks), parts)

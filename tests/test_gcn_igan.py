@@ -7,16 +7,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from facegeom.camera import Camera
 from facegeom.cli import main
 from facegeom.errors import FacegeomError, NoFaceFound, WeightsError
 from facegeom.face_model import load_face_model
-from facegeom.networks.gcn_igan import STEM, GcnIganConfig, GcnIganGenerator, MobileEncoder
+from facegeom.face_model.face_region import face_region, mean_depth
+from facegeom.face_model.fitting import similarity
+from facegeom.networks.gcn_igan import STEM, GcnIganConfig, GcnIganGenerator, MobileEncoder, place_by_landmarks
 from facegeom.networks.graph import Graph, pool_features
 from facegeom.networks.mesh_discriminator import MeshDiscriminator, MinibatchDiscrimination
 from facegeom.networks.mesh_network import MESH_PIPELINES, load_mesh_network
-from facegeom.networks.semi_sphere import semi_sphere
+from facegeom.networks.semi_sphere import CROP_FACTOR, mean_landmarks, semi_sphere
 from facegeom.networks.semi_sphere_network import SemiSpherePredictor
 from facegeom.networks.weights import save_weights
 from facegeom.training import mesh_training
@@ -92,13 +95,42 @@ def test_what_ships_fits_its_budget():
     assert sum(t.numel() * 2 for t in network.state_dict().values()) < 10e6
 
 
-def test_an_untrained_network_returns_the_refined_semi_sphere():
-    stages = SemiSpherePredictor("gcn_igan", GcnIganGenerator(SMALL)).predict(crops(), marks())
+def test_an_untrained_network_returns_the_refined_semi_sphere_where_the_landmarks_are():
+    turns = Rotation.from_euler("xyz", [[10, -50, 5], [-20, 30, -60]], degrees=True).as_matrix()
+    given = 0.7 * mean_landmarks() @ turns.transpose(0, 2, 1) + (0.1, -0.2, 0.3)
+    stages = SemiSpherePredictor("gcn_igan", GcnIganGenerator(SMALL)).predict(crops(), given)
     assert [stage.shape for stage in stages] == [(2, count, 3) for count in COUNTS]
-    V = semi_sphere().vertices
-    for stage, level in zip(stages, semi_sphere().levels, strict=True):
-        V = V[level.parents].mean(axis=1)
-        np.testing.assert_allclose(stage[1], V, atol=1e-6)
+    for turn, meshes in zip(turns, zip(*stages, strict=True), strict=True):
+        V = 0.7 * semi_sphere().vertices @ turn.T + (0.1, -0.2, 0.3)
+        for mesh, level in zip(meshes, semi_sphere().levels, strict=True):
+            V = V[level.parents].mean(axis=1)
+            np.testing.assert_allclose(mesh, V, atol=1e-5)
+
+
+def test_landmarks_place_by_least_squares_and_never_by_a_mirror_image():
+    mean = torch.from_numpy(mean_landmarks().astype(np.float32))
+    noisy = mean + 0.05 * torch.randn(3, 68, 3, generator=torch.Generator().manual_seed(0))
+    found = place_by_landmarks(mean, torch.cat([noisy, mean[None] * torch.tensor([-1.0, 1, 1])]))
+    torch.testing.assert_close(torch.linalg.det(found.rotation), torch.ones(4))
+    for row, points in enumerate(noisy.double().numpy()):
+        rotation, scale, shift = similarity(mean.double().numpy(), points)
+        np.testing.assert_allclose(found.rotation[row], rotation, atol=1e-5)
+        np.testing.assert_allclose(found.scale[row], scale, rtol=1e-5)
+        np.testing.assert_allclose(found.shift[row], shift, atol=1e-5)
+    np.testing.assert_allclose(found.view, found.rotation.transpose(1, 2) @ torch.tensor([0.0, 0, 1]), atol=1e-6)
+    points = torch.randn(7, 4, 3)
+    torch.testing.assert_close(found.to_own(found.to_crop(points)), points, atol=1e-5, rtol=0)
+
+
+def test_mean_landmarks_lie_where_a_frontal_mean_face_has_them():
+    model = load_face_model()
+    rotation, scale, shift = similarity(model.mean[model.landmarks68], mean_landmarks())
+    np.testing.assert_allclose(rotation, np.eye(3), atol=1e-9)
+    face = scale * model.mean + shift
+    points = face[np.unique(face_region(model))][:, :2]
+    assert np.ptp(points, axis=0).max() == pytest.approx(2 / CROP_FACTOR)
+    np.testing.assert_allclose(points.min(axis=0) + points.max(axis=0), 0, atol=1e-6)
+    assert mean_depth(model, face) == pytest.approx(0, abs=1e-6)
 
 
 def test_photo_and_landmarks_decide_and_crops_do_not_mix():
@@ -118,7 +150,7 @@ def test_appended_landmarks_are_columns_of_the_first_convolution():
     level = semi_sphere().levels[0]
     graph = Graph(level.edges, level.count)
     block = GcnIganGenerator(SMALL).blocks[0]
-    features, landmarks = torch.randn(141, 2, SMALL.pooled + 3 + SMALL.codes), torch.randn(2, 204)
+    features, landmarks = torch.randn(141, 2, SMALL.pooled + 3 + SMALL.codes[0] + 3), torch.randn(2, 204)
     whole = torch.cat([features, torch.nn.functional.leaky_relu(landmarks, 0.2).expand(141, -1, -1)], -1)
     own = torch.cat([block.first.own.weight, block.landmarks[0].weight], 1)
     beside = torch.cat([block.first.neighbours.weight, block.landmarks[1].weight], 1)
@@ -154,7 +186,7 @@ def test_without_its_graph_every_vertex_is_by_itself():
     for graph, alone in ((False, True), (True, False)):
         block = awake(replace(SMALL, graph=graph)).blocks[0]
         level = semi_sphere().levels[0]
-        features = torch.zeros(141, 1, SMALL.pooled + 3 + SMALL.codes)
+        features = torch.zeros(141, 1, SMALL.pooled + 3 + SMALL.codes[0] + 3)
         changed = features.clone()
         changed[0] = 1.0
         mesh = Graph(level.edges, level.count) if graph else None

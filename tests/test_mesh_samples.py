@@ -9,9 +9,9 @@ from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region
 from facegeom.geometry import closest_points, nearest
+from facegeom.networks.semi_sphere import CROP_FACTOR
 from facegeom.training.data import Sources
 from facegeom.training.mesh_samples import (
-    CROP_FACTOR,
     MESH_MIX,
     SAMPLINGS,
     ZONES_MM,

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from facegeom.cli import main
 from facegeom.errors import FacegeomError, WeightsError
@@ -13,9 +14,9 @@ from facegeom.face_model import load_face_model
 from facegeom.networks.facevision import FaceVisionConfig
 from facegeom.networks.graph import Deformation
 from facegeom.networks.mesh_network import MESH_PIPELINES, load_mesh_network
-from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
+from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork, PlacementHead
 from facegeom.networks.semi_sphere import semi_sphere
-from facegeom.networks.semi_sphere_network import SemiSpherePredictor
+from facegeom.networks.semi_sphere_network import Placement, SemiSpherePredictor
 from facegeom.networks.weights import load_weights, save_weights
 from facegeom.training import mesh_training
 from facegeom.training.mesh_samples import MESH_MIX, Drawing, MeshSamples, MeshStream, MeshTensors
@@ -94,6 +95,39 @@ def test_the_photo_decides_once_it_is_trained_and_crops_do_not_mix():
         assert np.abs(stage[0] - stage[1]).max() > 1e-4
 
 
+def test_the_start_is_placed_by_the_photo_once_it_has_learned_to():
+    torch.manual_seed(0)
+    head = PlacementHead(4, 3, 16)
+    level = torch.randn(6, 4, 8, 8)
+    still = head(level)
+    torch.testing.assert_close(still.rotation, torch.eye(3).expand(6, 3, 3))
+    assert (still.scale == 1).all()
+    assert not still.shift.any()
+    turns = torch.from_numpy(Rotation.random(6, random_state=0).as_matrix()).float()
+    points = torch.randn(20, 6, 3)
+    wanted = Placement(turns, torch.linspace(0.5, 2, 6)[:, None], torch.randn(6, 3)).to_crop(points)
+    optimizer = torch.optim.Adam(head.parameters(), 3e-3)
+    for _ in range(600):
+        loss = (head(level).to_crop(points) - wanted).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.02
+    found = head(level)
+    torch.testing.assert_close(found.rotation @ found.rotation.transpose(1, 2), torch.eye(3).expand(6, 3, 3))
+    assert (torch.linalg.det(found.rotation) > 0).all()
+
+
+def test_a_network_that_places_its_start_is_told_how_well(batch):
+    graphs, still = Pixel2MeshNetwork(SMALL).graphs, start_positions()
+    assert "placement" not in mesh_terms(still, batch, graphs, MeshWeights())
+    own = batch.vertices[:, :141].transpose(0, 1)
+    beside = (own + torch.tensor([0.0, 0.1, 0.0])).requires_grad_()
+    placed = [Deformation(beside, still[0].after), *still[1:]]
+    found = mesh_terms(placed, batch, graphs, MeshWeights(placement=2.0))["placement"]
+    assert found.item() == pytest.approx(2 * (0.001 / batch.units_per_mm).square().mean().item(), rel=1e-3)
+
+
 @pytest.mark.parametrize("given", [crops(size=48), crops().astype(np.float32), crops()[0]])
 def test_other_crops_are_refused(given):
     with pytest.raises(ValueError, match="crops must be uint8"):
@@ -155,7 +189,7 @@ def test_terms_are_weighted_and_the_first_block_may_move(batch):
     network = Pixel2MeshNetwork(SMALL)
     still = start_positions()
     terms = mesh_terms(still, batch, network.graphs, MeshWeights())
-    assert set(terms) == set(TERMS) - {"correspondence"}
+    assert set(terms) == set(TERMS) - {"correspondence", "placement"}
     assert terms["laplacian"] == 0
     assert terms["movement"] == 0
     assert terms["chamfer"] > 0
@@ -224,7 +258,7 @@ def test_a_step_teaches_all_that_is_to_learn(small, batch):
     assert losses[-1] < 0.9 * losses[0]
     after = trainer.network.state_dict()
     assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == {
-        "encoder", "readers", "unpoolings", "blocks", "codes",
+        "encoder", "readers", "placement", "unpoolings", "blocks", "codes",
     }  # fmt: skip
     assert all(torch.isfinite(tensor).all() for tensor in after.values())
 

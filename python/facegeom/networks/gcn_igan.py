@@ -11,6 +11,8 @@ Decisions where the paper is silent, contradicts itself, or needs more than fits
   B0's larger ones cost ten times as much to train on a CPU. For the same reason channels are not weighed and rectified
   units are plain, as in EfficientNet-Lite.
 - Vertices read the last block's 320 channels through a 1x1 convolution.
+- The semi-sphere begins where the landmarks are, placed by the similarity that brings those of the mean face nearest to
+  them (least squares), and the landmarks are given in the frame of the semi-sphere so placed.
 - The landmarks, the same for every vertex, are appended to every vertex's features; what a graph convolution makes of
   them is computed once a mesh and added, which is the same. The leaky ReLU that the paper has on the joined features is
   on those of the image and the landmarks; positions keep both signs alike.
@@ -23,12 +25,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from facegeom.networks.graph import Graph, GraphConv, GraphResidual, pool_features
-from facegeom.networks.semi_sphere_network import LANDMARKS, SemiSphereNetwork
+from facegeom.networks.semi_sphere import mean_landmarks
+from facegeom.networks.semi_sphere_network import LANDMARKS, Placement, SemiSphereNetwork, unplaced
 
 SLOPE = 0.2
 """Of the leaky ReLUs on vertices."""
@@ -41,7 +45,7 @@ class GcnIganConfig:
     size: int = 113  # side of the input in pixels
     pooled: int = 96  # channels that vertices read
     widths: tuple[int, ...] = (128, 128, 64, 32)  # of the hidden features of each block
-    codes: int = 8  # learned features of each vertex of all levels but the finest
+    codes: tuple[int, ...] = (8, 8, 8, 4)  # learned features of each vertex of each level
     identity_blocks: int = 2  # in each reconstruction block
     graph: bool = True  # vertices see their neighbours; else each is by itself
     landmarks: bool = True  # vertices see the landmarks
@@ -165,22 +169,41 @@ class ReconstructionBlock(nn.Module):
         return self.last(hidden).float(), hidden
 
 
+def place_by_landmarks(mean: Tensor, landmarks: Tensor) -> Placement:
+    """Return the similarities that bring points (68, 3) nearest to landmarks (b, 68, 3), squared (Umeyama 1991)."""
+    with torch.autocast(landmarks.device.type, enabled=False):
+        own = mean - mean.mean(0)
+        centre = landmarks.float().mean(1)
+        left, size, right = torch.linalg.svd((landmarks.float() - centre[:, None]).transpose(1, 2) @ own)
+        sign = torch.ones_like(size)
+        sign[:, 2] = torch.linalg.det(left @ right).sign()
+        rotation = (left * sign[:, None]) @ right
+        scale = (size * sign).sum(1, keepdim=True) / own.square().sum()
+        return Placement(rotation, scale, centre - scale * (rotation @ mean.mean(0)))
+
+
 class GcnIganGenerator(SemiSphereNetwork):
     """The generator: (b, 3, S, S) in [-1, 1] and landmarks -> four deformations."""
+
+    mean_landmarks: Tensor
 
     def __init__(self, config: GcnIganConfig = GcnIganConfig()) -> None:
         super().__init__(config.pooled, config.widths, config.codes, adaptive=False)
         self.config, self.size, self.needs_landmarks = config, config.size, config.landmarks
+        mean = torch.from_numpy(mean_landmarks().astype(np.float32))
+        self.register_buffer("mean_landmarks", mean, persistent=False)
         self.encoder = MobileEncoder()
         self.reader = nn.Conv2d(STAGES[-1].channels, config.pooled, 1)
         self.blocks = nn.ModuleList(
             ReconstructionBlock(inputs, width, config) for inputs, width in zip(self.inputs, config.widths, strict=True)
         )
 
-    def read_map(self, image: Tensor) -> Tensor:
-        """Return the map that vertices read from, (b, pooled, 29, 29)."""
+    def look(self, image: Tensor, landmarks: Tensor | None) -> tuple[Tensor, Placement]:
+        """Return the map that vertices read from, (b, pooled, 29, 29), and the placement by the landmarks."""
         read: Tensor = self.reader(self.encoder(image))
-        return read
+        if landmarks is None or not self.needs_landmarks:
+            return read, unplaced(image)
+        return read, place_by_landmarks(self.mean_landmarks, landmarks)
 
     def read(self, features: Tensor, position: Tensor) -> Tensor:
         """Return what vertices read: cell j lies on pixel 4 j, the outermost ones on the crop's outermost pixels."""

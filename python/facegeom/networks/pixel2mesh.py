@@ -10,6 +10,8 @@ Decisions where the papers are silent, or need more than fits here:
   this stands for the first graph convolution's matrix over the joined levels, in two factors.
 - Blocks give displacements, zero at the start, not coordinates. From the second block on a vertex's features are what
   it reads, its position, and the hidden features of the block before, unpooled.
+- The network says itself where the face is, see `PlacementHead`: the paper's semi-sphere begins at the same place in
+  every photo.
 - Parallel projection: a vertex lies over the pixel of its own x and y, since positions are in the crop's frame.
 - Blocks are the narrower, the more vertices they have: at one width, the finest would cost more than all else together.
 """
@@ -18,12 +20,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from facegeom.networks.facevision import Encoder
 from facegeom.networks.graph import GraphResNet
-from facegeom.networks.semi_sphere_network import SemiSphereNetwork
+from facegeom.networks.semi_sphere_network import Placement, SemiSphereNetwork
+
+GAIN = 10.0
+"""By which the placement is learned faster than the rest, under an optimiser that takes steps of one size."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +41,39 @@ class Pixel2MeshConfig:
     encoder_blocks: tuple[int, ...] = (1, 2, 3, 2)  # residual blocks there
     pooled: int = 64  # channels that vertices read
     widths: tuple[int, ...] = (128, 128, 64, 32)  # of the hidden features of each block; Wang et al.: 192
-    codes: int = 8  # learned features of each vertex of all levels but the finest
+    codes: tuple[int, ...] = (8, 8, 8, 3)  # learned features of each vertex of each level
+    spots: int = 32  # of an image, by which the semi-sphere is placed
     residuals: int = 6  # residual blocks in each: 14 graph convolutions
     adaptive: bool = True  # unpooling at learned places; else at the middles of the edges
+
+
+class PlacementHead(nn.Module):
+    """Where the face is, from the encoder's last level (b, c, h, w).
+
+    Maps of weights say where the network looks; the means of place and of a value there, so weighted, go through two
+    linear layers. Rotations are two vectors made orthonormal (Zhou et al. 2019). At the start nothing is moved.
+    """
+
+    def __init__(self, channels: int, spots: int, width: int = 64) -> None:
+        super().__init__()
+        self.spots = nn.Conv2d(channels, 2 * spots, 1)  # their weights and their values
+        self.inner, self.last = nn.Linear(3 * spots, width), nn.Linear(width, 10)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, level: Tensor) -> Placement:
+        """Return the placement of each crop."""
+        with torch.autocast(level.device.type, enabled=False):
+            weight, value = self.spots(level.float()).flatten(2).chunk(2, 1)
+            share = weight.softmax(-1).unflatten(-1, level.shape[2:])  # (b, spots, h, w)
+            down, right = (torch.linspace(-1, 1, side, device=level.device) for side in level.shape[2:])
+            means = [share.sum(2) @ right, share.sum(3) @ down, (share.flatten(2) * value).sum(-1)]
+            made = GAIN * self.last(functional.relu(self.inner(torch.cat(means, 1))))
+            across, up, scale, shift = made.split((3, 3, 1, 3), 1)
+            x = functional.normalize(across + made.new_tensor((1.0, 0.0, 0.0)), dim=1)
+            up = up + made.new_tensor((0.0, 1.0, 0.0))
+            y = functional.normalize(up - (x * up).sum(1, keepdim=True) * x, dim=1)
+            return Placement(torch.stack([x, y, torch.linalg.cross(x, y)], 2), scale.exp(), shift)
 
 
 class Pixel2MeshNetwork(SemiSphereNetwork):
@@ -51,19 +87,21 @@ class Pixel2MeshNetwork(SemiSphereNetwork):
         self.config, self.size = config, config.size
         self.encoder = Encoder(config.encoder_widths, config.encoder_blocks)
         self.readers = nn.ModuleList(nn.Conv2d(width, config.pooled, 1) for width in config.encoder_widths)
+        self.placement = PlacementHead(config.encoder_widths[-1], config.spots)
         self.blocks = nn.ModuleList(
             GraphResNet(inputs, width, config.residuals)
             for inputs, width in zip(self.inputs, config.widths, strict=True)
         )
 
-    def read_map(self, image: Tensor) -> Tensor:
-        """Return the map that vertices read from, (b, pooled, S/2, S/2): all levels of the encoder together."""
-        levels = [reader(level) for reader, level in zip(self.readers, self.encoder(image), strict=True)]
+    def look(self, image: Tensor, landmarks: Tensor | None) -> tuple[Tensor, Placement]:
+        """Return the map that vertices read from, (b, pooled, S/2, S/2), all levels together, and the placement."""
+        made = self.encoder(image)
+        levels = [reader(level) for reader, level in zip(self.readers, made, strict=True)]
         total = levels.pop()
         while levels:
             finer = levels.pop()
             total = finer + functional.interpolate(total, scale_factor=2.0, mode="bilinear")
-        return total
+        return total, self.placement(made[-1])
 
     def displace(self, level: int, inputs: Tensor, landmarks: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return what a block makes of its inputs."""

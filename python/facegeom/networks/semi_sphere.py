@@ -19,8 +19,13 @@ import numpy.typing as npt
 
 from facegeom import _check, geometry
 from facegeom._check import FloatArray, IntArray
+from facegeom.face_model import load_face_model
+from facegeom.face_model.face_region import face_region, mean_depth
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
+
+CROP_FACTOR = 1.1
+"""Side of a crop over the longer side of the face (Liu et al.)."""
 
 SUBDIVISIONS = 3
 FILE = Path(__file__).with_name("semi_sphere.npz")
@@ -53,8 +58,8 @@ class SemiSphere:
     Attributes
     ----------
     vertices : (141, 3) float array
-        In the frame of a crop of 1.1 times the face: the crop's side is 2, x to the image's right, y up, z to the
-        camera from the surface's mean depth. An ellipsoidal cap about where a frontal face lies.
+        In the frame of a crop of `CROP_FACTOR` times the face: the crop's side is 2, x to the image's right, y up, z to
+        the camera from the surface's mean depth. An ellipsoidal cap about where a frontal face lies.
     levels : four of `Level`
         141, 492, 1,824 and 7,008 vertices; 210, 840, 3,360 and 13,440 triangles.
     uv : (7008, 2) float array in [0, 1]
@@ -109,6 +114,17 @@ def mirror_images() -> tuple[IntArray, ...]:
         V = V[level.parents].mean(axis=1)
         mirrored.append(_frozen(geometry.nearest(V, V * (-1, 1, 1))[0]))
     return tuple(mirrored)
+
+
+@lru_cache(maxsize=1)
+def mean_landmarks() -> FloatArray:
+    """Return the 68 landmarks (68, 3) of the mean face in the semi-sphere's frame."""
+    model = load_face_model()
+    face = model.mean[np.unique(face_region(model))]
+    low, high = face.min(axis=0), face.max(axis=0)
+    half = 0.5 * CROP_FACTOR * (high - low)[:2].max()
+    centre = [*0.5 * (low + high)[:2], mean_depth(model, model.mean)]
+    return _frozen((model.mean[model.landmarks68] - centre) / half)
 
 
 def triangle_angles(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:

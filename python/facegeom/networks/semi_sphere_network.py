@@ -1,14 +1,19 @@
 """What Pixel2Mesh and GCN-IGAN have in common: four blocks deform the semi-sphere by what vertices read of a photo.
 
-A block is given the features under each vertex, its position, the hidden features of the block before and, but for the
-finest level, learned features of the vertex's own; it gives displacements and hidden features. Between blocks the mesh
-is refined, positions and hidden features alike.
+A block is given the features under each vertex, its position, the hidden features of the block before, learned features
+of the vertex's own, and whence the camera looks; it gives displacements and hidden features. Between blocks the mesh is
+refined, positions and hidden features alike.
+
+The semi-sphere is first placed: turned, scaled and shifted to where the face is. Blocks are given positions in the
+semi-sphere's own frame, and give displacements in it. The papers have all in the camera's frame, where a network of
+sums and rectified units must learn the same face anew at every angle.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +29,45 @@ from facegeom.networks.semi_sphere import semi_sphere
 LANDMARKS = 68
 
 
+class Placement(NamedTuple):
+    """Where the semi-sphere is put, for b crops: a similarity from its own frame to the crop frame.
+
+    Attributes
+    ----------
+    rotation : (b, 3, 3)
+    scale : (b, 1)
+    shift : (b, 3)
+    """
+
+    rotation: Tensor
+    scale: Tensor
+    shift: Tensor
+
+    def turned(self, vectors: Tensor) -> Tensor:
+        """Return vectors (n, b, 3) of the own frame in the crop frame."""
+        return self.scale * (self.rotation * vectors[..., None, :]).sum(-1)
+
+    def to_crop(self, position: Tensor) -> Tensor:
+        """Return positions (n, b, 3) in the crop frame."""
+        return self.turned(position) + self.shift
+
+    def to_own(self, position: Tensor) -> Tensor:
+        """Return positions (n, b, 3) of the crop frame in the own frame."""
+        return (self.rotation * (position - self.shift)[..., :, None]).sum(-2) / self.scale
+
+    @property
+    def view(self) -> Tensor:
+        """Where the camera is, as a unit vector (b, 3) of the own frame."""
+        return self.rotation[:, 2]
+
+
+def unplaced(image: Tensor) -> Placement:
+    """Return the placement that leaves the semi-sphere where it is, for crops (b, 3, S, S)."""
+    count, device = len(image), image.device
+    turn = torch.eye(3, device=device).expand(count, 3, 3)
+    return Placement(turn, torch.ones(count, 1, device=device), torch.zeros(count, 3, device=device))
+
+
 class SemiSphereNetwork(nn.Module):
     """Deforms the semi-sphere to meshes of 141, 492, 1,824 and 7,008 vertices.
 
@@ -31,7 +75,7 @@ class SemiSphereNetwork(nn.Module):
     ----------
     pooled : channels that vertices read
     widths : of the hidden features of each block
-    codes : learned features of each vertex of all levels but the finest
+    codes : learned features of each vertex of each level
     adaptive : whether places of new vertices are learned
     """
 
@@ -41,19 +85,20 @@ class SemiSphereNetwork(nn.Module):
     size: int  # side of the crops, pixels
     needs_landmarks: bool
 
-    def __init__(self, pooled: int, widths: Sequence[int], codes: int, *, adaptive: bool) -> None:
+    def __init__(self, pooled: int, widths: Sequence[int], codes: Sequence[int], *, adaptive: bool) -> None:
         super().__init__()
         sphere = semi_sphere()
         self.register_buffer("start", torch.from_numpy(sphere.vertices[:, None].astype(np.float32)), persistent=False)
         self.graphs = nn.ModuleList(Graph(level.edges, level.count) for level in sphere.levels)
         self.unpoolings = unpoolings(sphere.levels, adaptive)
-        self.codes = nn.ModuleList(VertexCodes(level.count, codes) for level in sphere.levels[:-1])
+        self.codes = nn.ModuleList(
+            VertexCodes(level.count, channels) for level, channels in zip(sphere.levels, codes, strict=True)
+        )
         before = (0, *widths[:-1])
-        named = (*[codes] * len(self.codes), 0)
-        self.inputs = [pooled + 3 + hidden + own for hidden, own in zip(before, named, strict=True)]
+        self.inputs = [pooled + 3 + hidden + own + 3 for hidden, own in zip(before, codes, strict=True)]
 
-    def read_map(self, image: Tensor) -> Tensor:
-        """Return the map (b, pooled, h, w) that vertices read from."""
+    def look(self, image: Tensor, landmarks: Tensor | None) -> tuple[Tensor, Placement]:
+        """Return the map (b, pooled, h, w) that vertices read from, and where the semi-sphere begins."""
         raise NotImplementedError
 
     def read(self, features: Tensor, position: Tensor) -> Tensor:
@@ -61,7 +106,10 @@ class SemiSphereNetwork(nn.Module):
         return pool_features([features], position)
 
     def displace(self, level: int, inputs: Tensor, landmarks: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return what a block makes of its inputs (n, b, c): displacements (n, b, 3) and hidden features."""
+        """Return what a block makes of its inputs (n, b, c): displacements (n, b, 3) and hidden features.
+
+        Displacements and landmarks (b, 68, 3) are in the semi-sphere's own frame.
+        """
         raise NotImplementedError
 
     def forward(self, image: Tensor, landmarks: Tensor | None = None) -> list[Deformation]:
@@ -72,13 +120,14 @@ class SemiSphereNetwork(nn.Module):
         image : (b, 3, S, S), in [-1, 1]
         landmarks : (b, 68, 3) in the crop frame; a network that needs none does not look at them
         """
-        features = self.read_map(image)
+        features, placement = self.look(image, landmarks)
+        own = None if landmarks is None else placement.to_own(landmarks.transpose(0, 1)).transpose(0, 1)
         deformations: list[Deformation] = []
-        position, hidden = self.start.expand(-1, len(image), -1), None
+        position, hidden = placement.to_crop(self.start.expand(-1, len(image), -1)), None
         for level in range(len(self.blocks)):
             if level:
                 position, hidden = self.unpool(level, position, hidden)
-            after, hidden = self.deform(level, features, position, hidden, landmarks)
+            after, hidden = self.deform(level, features, placement, position, hidden, own)
             deformations.append(Deformation(position, after))
             position = after
         return deformations
@@ -89,15 +138,24 @@ class SemiSphereNetwork(nn.Module):
         return unpooling(position), None if hidden is None else unpooling(hidden)
 
     def deform(
-        self, level: int, features: Tensor, position: Tensor, hidden: Tensor | None, landmarks: Tensor | None = None
+        self,
+        level: int,
+        features: Tensor,
+        placement: Placement,
+        position: Tensor,
+        hidden: Tensor | None,
+        landmarks: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return the positions (n, b, 3) after a block, and its hidden features (n, b, width)."""
+        """Return the positions (n, b, 3) after a block, and its hidden features (n, b, width).
+
+        Positions are in the crop frame; landmarks (b, 68, 3) in the semi-sphere's own.
+        """
         read = self.read(features, position)
-        inputs = [read, position.to(read.dtype)] + ([] if hidden is None else [hidden])
-        if level < len(self.codes):
-            inputs.append(self.codes[level](read))
-        displacement, hidden = self.displace(level, torch.cat(inputs, -1), landmarks)
-        return position + displacement, hidden
+        parts = [read, placement.to_own(position)] + ([] if hidden is None else [hidden])
+        parts += [self.codes[level](read), placement.view.expand(len(position), -1, -1)]
+        inputs = torch.cat([part.to(read.dtype) for part in parts], -1)
+        displacement, hidden = self.displace(level, inputs, landmarks)
+        return position + placement.turned(displacement), hidden
 
 
 def fold_batch_norms(module: nn.Module) -> None:

@@ -24,6 +24,7 @@ from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.face_region import face_region, mean_depth
 from facegeom.geometry import nearest
+from facegeom.networks.semi_sphere import CROP_FACTOR
 from facegeom.training.augment import AugmentOptions, augment
 from facegeom.training.data import Sources, load_training_data
 from facegeom.training.renderer import Sample
@@ -35,9 +36,6 @@ POOL = 60_000
 
 ZONES_MM = (10.0, 17.0)
 """Distances from the nearest landmark at which the near and the middle zone end."""
-
-CROP_FACTOR = 1.1
-"""Side of a crop over the longer side of the face (the paper's)."""
 
 MESH_MIX = MixOptions(
     turned=0.42,

@@ -77,6 +77,7 @@ class MeshWeights:
     laplacian: float = 0.5
     movement: float = 0.033  # not of the first block
     edges: float = 0.1
+    placement: float = 1.0  # of a start that the network has placed; not in the paper
     correspondence: float = 1.0  # at the start; see `guidance`
 
 
@@ -117,6 +118,10 @@ def mesh_terms(
     def add(name: str, value: Tensor, weight: float) -> None:
         terms[name] = terms.get(name, torch.zeros((), device=value.device)) + weight * value
 
+    start = deformations[0].before
+    if start.requires_grad:
+        apart = start - truth.vertices[:, : len(start)].transpose(0, 1)
+        add("placement", (apart * unit).square().sum(-1).mean(), weights.placement)
     for block, (deformation, graph) in enumerate(zip(deformations, graphs, strict=True)):
         before, after = deformation.before * unit, deformation.after * unit
         matches = finder.match(after)

@@ -37,7 +37,7 @@ from facegeom.training.samples import MixOptions
 
 ENCODERS = ("facevision", "frozen", "scratch")
 UNPOOLINGS = ("adaptive", "midpoint")
-TERMS = ("chamfer", "normal", "laplacian", "movement", "edges", "correspondence")
+TERMS = ("chamfer", "normal", "laplacian", "movement", "edges", "placement", "correspondence")
 
 
 @dataclass(frozen=True)
