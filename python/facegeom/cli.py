@@ -30,6 +30,7 @@ MODULES = {
         "pipeline": ("facegeom.evaluation.pipeline", "the whole chain: faces found, mesh sizes, time, false alarms"),
         "registration": ("facegeom.evaluation.registration", "what the registered template adds to a network's maps"),
         "meshes": ("facegeom.evaluation.meshes", "distance of every pipeline's mesh from the true surface"),
+        "runs": ("facegeom.evaluation.runs", "trainings of networks that make meshes, side by side"),
         "texture": ("facegeom.evaluation.texture", "texture completion, beside mirroring and OpenCV's inpainting"),
         "heads": ("facegeom.evaluation.heads", "pictures of whole heads and of their textures"),
         "contact-sheet": ("facegeom.evaluation.contact_sheet", "one picture of many reconstructions"),

@@ -1,0 +1,73 @@
+"""`facegeom evaluate runs`: what is read of trainings, and how they are compared."""
+
+import json
+
+import numpy as np
+import pytest
+
+from facegeom.cli import main
+from facegeom.errors import FacegeomError
+from facegeom.evaluation.runs import LOSS, read_run, summarise
+
+CHECK = {"chamfer_mm": 3.0, "f_percent": 70.0, "near_chamfer_mm": 2.0, "near_f_percent": 80.0, "emd_mm": 7.0}
+
+
+def write_run(folder, losses, batch=8, **checks):
+    """Write what a training of so many steps leaves behind, half of each loss chamfer distance, half edges."""
+    folder.mkdir()
+    rows = [
+        {"step": step, "time": 0.0, "chamfer": loss / 2, "edges": loss / 2, "critic": 9.0, "correspondence": 5.0}
+        for step, loss in enumerate(losses, start=1)
+    ]
+    row = {"step": len(losses), "images": len(losses) * batch, **{f"photo_{k}": v for k, v in (CHECK | checks).items()}}
+    (folder / "steps.jsonl").write_text("\n".join(json.dumps(r) for r in [*rows, row, {**row, "turned_f_percent": 1}]))
+    return folder
+
+
+def test_a_run_is_read_and_what_was_done_twice_counts_once(tmp_path):
+    folder = write_run(tmp_path / "a", [3.0, 2.0, 1.0])
+    with open(folder / "steps.jsonl", "a") as lines:  # resumed after step 1
+        lines.write("\n" + json.dumps({"step": 2, "chamfer": 7.0}))
+    found = read_run(folder)
+    np.testing.assert_allclose(found.loss, [3.0, 7.0, 1.0])
+    assert found.images.tolist() == [8, 16, 24]
+    assert found.validation == {24: CHECK}
+    np.testing.assert_allclose(found.smoothed(2), [5.0, 4.0])
+    assert len(found.smoothed(4)) == 0
+    assert {"critic", "correspondence"}.isdisjoint(LOSS)
+
+
+def test_runs_are_compared_by_when_they_reach_the_firsts_best(tmp_path):
+    first = read_run(write_run(tmp_path / "midpoint", [9.0, 6.0, 5.0, 4.0, 6.0, 6.0]))
+    sooner = read_run(write_run(tmp_path / "adaptive", [9.0, 4.0, 4.0, 2.0, 1.0, 3.0], chamfer_mm=2.5))
+    never = read_run(write_run(tmp_path / "never", [9.0] * 6))
+    rows = summarise([first, sooner, never], 2)
+    assert [row["best_smoothed_loss"] for row in rows] == [4.5, 1.5, 9.0]
+    assert [row["reached_after"] for row in rows[:2]] == [32.0, 24.0]
+    assert np.isnan(rows[2]["reached_after"])
+    assert rows[1]["chamfer_mm"] == 2.5
+    assert rows[1]["loss"] == 2.0
+    assert rows[1]["loss_deviation"] == 1.0
+    short = summarise([read_run(write_run(tmp_path / "short", [1.0]))], 2)[0]
+    assert np.isnan([short["best_smoothed_loss"], short["reached_after"]]).all()
+
+
+def test_what_is_no_run_is_named(tmp_path):
+    with pytest.raises(FacegeomError, match=r"steps\.jsonl is not there"):
+        read_run(tmp_path)
+    (tmp_path / "steps.jsonl").write_text(json.dumps({"step": 1, "adversarial": 1.0}))
+    with pytest.raises(FacegeomError, match="holds no validated training"):
+        read_run(tmp_path)
+
+
+def test_the_command_prints_a_table_and_draws_curves(tmp_path, capsys):
+    folders = [str(write_run(tmp_path / name, [4.0, 3.0, 2.0])) for name in ("one", "two")]
+    files = ["--json", str(tmp_path / "runs.json"), "--out", str(tmp_path / "runs.png")]
+    assert main(["evaluate", "runs", *folders, "--window", "2", *files]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith("-")] == ["run", "one", "two"]
+    assert json.loads((tmp_path / "runs.json").read_text())["rows"][1]["chamfer_mm"] == 3.0
+    assert (tmp_path / "runs.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["evaluate", "runs", str(tmp_path / "none")]) == 1
+    assert "steps.jsonl is not there" in capsys.readouterr().err
+    assert main(["evaluate", "runs", *folders, "--window", "0"]) == 1
