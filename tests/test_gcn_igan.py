@@ -150,7 +150,7 @@ def test_appended_landmarks_are_columns_of_the_first_convolution():
     level = semi_sphere().levels[0]
     graph = Graph(level.edges, level.count)
     block = GcnIganGenerator(SMALL).blocks[0]
-    features, landmarks = torch.randn(141, 2, SMALL.pooled + 3 + SMALL.codes[0] + 3), torch.randn(2, 204)
+    features, landmarks = torch.randn(141, 2, SMALL.pooled + 3 + SMALL.codes + 3), torch.randn(2, 204)
     whole = torch.cat([features, torch.nn.functional.leaky_relu(landmarks, 0.2).expand(141, -1, -1)], -1)
     own = torch.cat([block.first.own.weight, block.landmarks[0].weight], 1)
     beside = torch.cat([block.first.neighbours.weight, block.landmarks[1].weight], 1)
@@ -186,7 +186,7 @@ def test_without_its_graph_every_vertex_is_by_itself():
     for graph, alone in ((False, True), (True, False)):
         block = awake(replace(SMALL, graph=graph)).blocks[0]
         level = semi_sphere().levels[0]
-        features = torch.zeros(141, 1, SMALL.pooled + 3 + SMALL.codes[0] + 3)
+        features = torch.zeros(141, 1, SMALL.pooled + 3 + SMALL.codes + 3)
         changed = features.clone()
         changed[0] = 1.0
         mesh = Graph(level.edges, level.count) if graph else None
@@ -317,7 +317,7 @@ def test_a_step_teaches_all_of_both_networks(small, batch):
     assert losses[-1] < 0.9 * losses[0]
     after = trainer.network.state_dict()
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {"encoder", "reader", "blocks", "codes"}
+    assert changed == {"encoder", "reader", "blocks", "codes", "offsets"}
     assert all(torch.isfinite(tensor).all() for tensor in after.values())
     assert any(not torch.equal(critic[name], tensor) for name, tensor in trainer.discriminator.state_dict().items())
 

@@ -258,7 +258,7 @@ def test_a_step_teaches_all_that_is_to_learn(small, batch):
     assert losses[-1] < 0.9 * losses[0]
     after = trainer.network.state_dict()
     assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == {
-        "encoder", "readers", "placement", "unpoolings", "blocks", "codes",
+        "encoder", "readers", "placement", "unpoolings", "blocks", "codes", "offsets",
     }  # fmt: skip
     assert all(torch.isfinite(tensor).all() for tensor in after.values())
 

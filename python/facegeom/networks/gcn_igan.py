@@ -45,7 +45,7 @@ class GcnIganConfig:
     size: int = 113  # side of the input in pixels
     pooled: int = 96  # channels that vertices read
     widths: tuple[int, ...] = (128, 128, 64, 32)  # of the hidden features of each block
-    codes: tuple[int, ...] = (8, 8, 8, 4)  # learned features of each vertex of each level
+    codes: int = 8  # learned features of each vertex of all levels but the finest
     identity_blocks: int = 2  # in each reconstruction block
     graph: bool = True  # vertices see their neighbours; else each is by itself
     landmarks: bool = True  # vertices see the landmarks

@@ -41,7 +41,7 @@ class Pixel2MeshConfig:
     encoder_blocks: tuple[int, ...] = (1, 2, 3, 2)  # residual blocks there
     pooled: int = 64  # channels that vertices read
     widths: tuple[int, ...] = (128, 128, 64, 32)  # of the hidden features of each block; Wang et al.: 192
-    codes: tuple[int, ...] = (8, 8, 8, 3)  # learned features of each vertex of each level
+    codes: int = 8  # learned features of each vertex of all levels but the finest
     spots: int = 32  # of an image, by which the semi-sphere is placed
     residuals: int = 6  # residual blocks in each: 14 graph convolutions
     adaptive: bool = True  # unpooling at learned places; else at the middles of the edges

@@ -1,8 +1,9 @@
 """What Pixel2Mesh and GCN-IGAN have in common: four blocks deform the semi-sphere by what vertices read of a photo.
 
-A block is given the features under each vertex, its position, the hidden features of the block before, learned features
-of the vertex's own, and whence the camera looks; it gives displacements and hidden features. Between blocks the mesh is
-refined, positions and hidden features alike.
+A block is given the features under each vertex, its position, the hidden features of the block before, whence the
+camera looks and, but for the finest level, learned features of the vertex's own; it gives displacements and hidden
+features. Between blocks the mesh is refined, positions and hidden features alike. Vertices of the finest level have a
+learned displacement of their own beside: what the coarser ones get wrong on every face is seen as facets.
 
 The semi-sphere is first placed: turned, scaled and shifted to where the face is. Blocks are given positions in the
 semi-sphere's own frame, and give displacements in it. The papers have all in the camera's frame, where a network of
@@ -75,7 +76,7 @@ class SemiSphereNetwork(nn.Module):
     ----------
     pooled : channels that vertices read
     widths : of the hidden features of each block
-    codes : learned features of each vertex of each level
+    codes : learned features of each vertex of all levels but the finest
     adaptive : whether places of new vertices are learned
     """
 
@@ -85,17 +86,17 @@ class SemiSphereNetwork(nn.Module):
     size: int  # side of the crops, pixels
     needs_landmarks: bool
 
-    def __init__(self, pooled: int, widths: Sequence[int], codes: Sequence[int], *, adaptive: bool) -> None:
+    def __init__(self, pooled: int, widths: Sequence[int], codes: int, *, adaptive: bool) -> None:
         super().__init__()
         sphere = semi_sphere()
         self.register_buffer("start", torch.from_numpy(sphere.vertices[:, None].astype(np.float32)), persistent=False)
         self.graphs = nn.ModuleList(Graph(level.edges, level.count) for level in sphere.levels)
         self.unpoolings = unpoolings(sphere.levels, adaptive)
-        self.codes = nn.ModuleList(
-            VertexCodes(level.count, channels) for level, channels in zip(sphere.levels, codes, strict=True)
-        )
+        self.codes = nn.ModuleList(VertexCodes(level.count, codes) for level in sphere.levels[:-1])
+        self.offsets = nn.Parameter(torch.zeros(sphere.levels[-1].count, 1, 3))  # own frame
         before = (0, *widths[:-1])
-        self.inputs = [pooled + 3 + hidden + own + 3 for hidden, own in zip(before, codes, strict=True)]
+        named = (*[codes] * len(self.codes), 0)
+        self.inputs = [pooled + 3 + hidden + own + 3 for hidden, own in zip(before, named, strict=True)]
 
     def look(self, image: Tensor, landmarks: Tensor | None) -> tuple[Tensor, Placement]:
         """Return the map (b, pooled, h, w) that vertices read from, and where the semi-sphere begins."""
@@ -151,10 +152,14 @@ class SemiSphereNetwork(nn.Module):
         Positions are in the crop frame; landmarks (b, 68, 3) in the semi-sphere's own.
         """
         read = self.read(features, position)
+        finest = level == len(self.codes)
         parts = [read, placement.to_own(position)] + ([] if hidden is None else [hidden])
-        parts += [self.codes[level](read), placement.view.expand(len(position), -1, -1)]
+        parts += [] if finest else [self.codes[level](read)]
+        parts.append(placement.view.expand(len(position), -1, -1))
         inputs = torch.cat([part.to(read.dtype) for part in parts], -1)
         displacement, hidden = self.displace(level, inputs, landmarks)
+        if finest:
+            displacement = displacement + self.offsets
         return position + placement.turned(displacement), hidden
 
 
