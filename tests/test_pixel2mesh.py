@@ -212,9 +212,9 @@ def test_guidance_is_the_distance_to_each_vertexs_own_place(batch):
     assert found.item() == pytest.approx(4 * 1.5 * (0.001 / batch.units_per_mm).mean().item(), rel=1e-4)
 
 
-def test_guidance_fades_and_can_be_left_out():
+def test_guidance_fades_to_a_quarter_and_can_be_left_out():
     options = replace(SMALL_RUN, images=200)  # 100 steps
-    assert [round(guidance(step, options, 0.5), 6) for step in (0, 25, 50, 99)] == [1.0, 0.5, 0.0, 0.0]
+    assert [round(guidance(step, options, 0.5), 6) for step in (0, 25, 50, 99)] == [1.0, 0.5, 0.25, 0.25]
     assert guidance(0, options, 0.0) == 0.0
 
 
