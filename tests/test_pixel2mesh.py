@@ -118,6 +118,24 @@ def test_the_start_is_placed_by_the_photo_once_it_has_learned_to():
     assert (torch.linalg.det(found.rotation) > 0).all()
 
 
+def test_offsets_take_up_what_is_wrong_on_every_face():
+    network = Pixel2MeshNetwork(SMALL)
+    turns = torch.from_numpy(Rotation.random(3, random_state=1).as_matrix()).float()
+    placement = Placement(turns, torch.tensor([[0.5], [1.0], [2.0]]), torch.randn(3, 3))
+    generator = torch.Generator().manual_seed(0)
+    always = 0.1 * torch.randn(COUNTS[-1], 1, 3, generator=generator)
+    true = torch.randn(COUNTS[-1], 3, 3, generator=generator)
+    sometimes = torch.tensor([[0.2, 0, 0], [-0.2, 0, 0], [0, 0, 0]])
+    features = torch.zeros(3, SMALL.pooled, 16, 16)
+    plain = network.deform_placed(features, placement)[-1].after
+    for _ in range(60):
+        after = true - placement.turned(always + sometimes - network.offsets)
+        network.learn_offsets(placement, after, true, 0.2)
+    torch.testing.assert_close(network.offsets, always, atol=1e-4, rtol=0)
+    moved = network.deform_placed(features, placement)[-1].after
+    torch.testing.assert_close(moved - plain, placement.turned(always.expand(-1, 3, -1)), atol=1e-3, rtol=0)
+
+
 def test_a_network_that_places_its_start_is_told_how_well(batch):
     graphs, still = Pixel2MeshNetwork(SMALL).graphs, start_positions()
     assert "placement" not in mesh_terms(still, batch, graphs, MeshWeights())

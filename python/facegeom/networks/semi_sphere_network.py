@@ -2,8 +2,8 @@
 
 A block is given the features under each vertex, its position, the hidden features of the block before, whence the
 camera looks and, but for the finest level, learned features of the vertex's own; it gives displacements and hidden
-features. Between blocks the mesh is refined, positions and hidden features alike. Vertices of the finest level have a
-learned displacement of their own beside: what the coarser ones get wrong on every face is seen as facets.
+features. Between blocks the mesh is refined, positions and hidden features alike. Vertices of the finest level have an
+offset of their own besides, the mean of what is wrong on every face: else the coarse meshes are seen as facets.
 
 The semi-sphere is first placed: turned, scaled and shifted to where the face is. Blocks are given positions in the
 semi-sphere's own frame, and give displacements in it. The papers have all in the camera's frame, where a network of
@@ -81,6 +81,7 @@ class SemiSphereNetwork(nn.Module):
     """
 
     start: Tensor  # (141, 1, 3)
+    offsets: Tensor  # (7008, 1, 3), of the finest vertices in the own frame; see `learn_offsets`
     encoder: nn.Module
     blocks: nn.ModuleList
     size: int  # side of the crops, pixels
@@ -93,7 +94,7 @@ class SemiSphereNetwork(nn.Module):
         self.graphs = nn.ModuleList(Graph(level.edges, level.count) for level in sphere.levels)
         self.unpoolings = unpoolings(sphere.levels, adaptive)
         self.codes = nn.ModuleList(VertexCodes(level.count, codes) for level in sphere.levels[:-1])
-        self.offsets = nn.Parameter(torch.zeros(sphere.levels[-1].count, 1, 3))  # own frame
+        self.register_buffer("offsets", torch.zeros(sphere.levels[-1].count, 1, 3))
         before = (0, *widths[:-1])
         named = (*[codes] * len(self.codes), 0)
         self.inputs = [pooled + 3 + hidden + own + 3 for hidden, own in zip(before, named, strict=True)]
@@ -121,10 +122,15 @@ class SemiSphereNetwork(nn.Module):
         image : (b, 3, S, S), in [-1, 1]
         landmarks : (b, 68, 3) in the crop frame; a network that needs none does not look at them
         """
-        features, placement = self.look(image, landmarks)
+        return self.deform_placed(*self.look(image, landmarks), landmarks)
+
+    def deform_placed(
+        self, features: Tensor, placement: Placement, landmarks: Tensor | None = None
+    ) -> list[Deformation]:
+        """Return the four deformations of semi-spheres that are placed, by what is to be read; see `forward`."""
         own = None if landmarks is None else placement.to_own(landmarks.transpose(0, 1)).transpose(0, 1)
         deformations: list[Deformation] = []
-        position, hidden = placement.to_crop(self.start.expand(-1, len(image), -1)), None
+        position, hidden = placement.to_crop(self.start.expand(-1, len(features), -1)), None
         for level in range(len(self.blocks)):
             if level:
                 position, hidden = self.unpool(level, position, hidden)
@@ -132,6 +138,16 @@ class SemiSphereNetwork(nn.Module):
             deformations.append(Deformation(position, after))
             position = after
         return deformations
+
+    @torch.no_grad()
+    def learn_offsets(self, placement: Placement, after: Tensor, true: Tensor, rate: float) -> None:
+        """Move the offsets by `rate` times the mean of what the finest vertices `after` lack of true ones (n, b, 3).
+
+        Learned so and not by the loss: where it is not sure where a surface lies, the chamfer distance wants it
+        crumpled, since the nearest of many vertices counts. Offsets that could follow it made ridges of 0.9 mm.
+        """
+        lacking = placement.to_own(true) - placement.to_own(after)
+        self.offsets += rate * lacking.mean(1, keepdim=True)
 
     def unpool(self, level: int, position: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return positions and hidden features of a level, from those of the one before."""

@@ -62,6 +62,7 @@ BATCH = 20
 POINTS = 10_000  # by area on either surface; between two samplings of one surface the distance is about 2.1 mm
 TAU_MM = 2.0
 HELD = 0.25  # of the correspondence's weight, to the end of a guided run
+OFFSET_RATE = 0.01  # a step; of the finest vertices' offsets, see `SemiSphereNetwork.learn_offsets`
 CELL = 192  # pixels, side of one picture of the preview
 SIDE_DEG = 60.0  # by which the preview's last meshes are turned
 
@@ -87,10 +88,9 @@ def guidance(step: int, options: RunOptions, end: float) -> float:
 
     A chamfer loss does not say which vertex belongs where, and a network that begins at random takes long to find out.
     Liu et al. begin with a decoder that had been trained on other objects; here each vertex's own place on the face
-    guides the run. From `end` on it keeps the weight `HELD`: by the paper's loss alone, vertices that can move one by
-    one crumple the surface into ridges (0.8 mm high after 12,000 images, and 0.7 mm more chamfer distance). The places
-    are those of midpoint refinement, so that learned places of new vertices stay near the middle: compare unpoolings
-    without guidance, which is what an `end` of 0 asks for.
+    guides the run. From `end` on it keeps the weight `HELD`: where a network is not sure, the paper's loss alone wants
+    a crumpled surface. The places are those of midpoint refinement, so that learned places of new vertices stay near
+    the middle: compare unpoolings without guidance, which is what an `end` of 0 asks for.
     """
     total = max(1, options.images // options.batch)
     return max(HELD, 1 - step / (end * total)) if end > 0 else 0.0
@@ -213,6 +213,15 @@ class MeshLearner(Learner):
     def predict(self, image: Tensor, landmarks: Tensor) -> list[Tensor]:
         """Return the four meshes (n, b, 3) that the averaged weights make of images (b, 3, S, S) and landmarks."""
         raise NotImplementedError
+
+    def deform(self, truth: MeshTensors, landmarks: Tensor | None = None) -> list[Deformation]:
+        """Return what the network makes of a batch, and let its offsets learn from that."""
+        with torch.autocast(self.device.type, torch.bfloat16):
+            features, placement = self.network.look(as_photo(truth.image, self.device), landmarks)
+            deformations = self.network.deform_placed(features, placement, landmarks)
+        true = truth.vertices.transpose(0, 1)
+        self.network.learn_offsets(placement, deformations[-1].after, true, OFFSET_RATE)
+        return deformations
 
     def end_step(self) -> None:
         """Move the averaged weights and count the step."""

@@ -18,7 +18,7 @@ from facegeom.networks.graph import Graph
 from facegeom.networks.mesh_discriminator import MeshDiscriminator
 from facegeom.training.data import Sources
 from facegeom.training.landmark_errors import drawn_errors, kept_errors
-from facegeom.training.loop import Place, add_run_arguments, as_photo, options_of, place_of, sources_of
+from facegeom.training.loop import Place, add_run_arguments, options_of, place_of, sources_of
 from facegeom.training.mesh_samples import MESH_MIX, MeshTensors, load_mesh_data
 from facegeom.training.mesh_training import (
     MeshLearner,
@@ -132,8 +132,7 @@ class Trainer(MeshLearner):
             landmarks = landmarks + drawn_errors(self.errors, len(landmarks)) * truth.units_per_mm[:, None, None]
         self.network.train()
         graphs = self.graphs
-        with torch.autocast(self.device.type, torch.bfloat16):
-            deformations = self.network(as_photo(truth.image, self.device), landmarks)
+        deformations = self.deform(truth, landmarks)
         made = deformations[-1].after
         critic = {}
         if "discriminator" not in o.without:

@@ -21,7 +21,7 @@ from facegeom.networks.graph import Unpooling
 from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
 from facegeom.networks.weights import load_weights
 from facegeom.training.data import Sources
-from facegeom.training.loop import Place, add_run_arguments, as_photo, options_of, place_of, sources_of
+from facegeom.training.loop import Place, add_run_arguments, options_of, place_of, sources_of
 from facegeom.training.mesh_samples import MESH_MIX, MeshTensors, load_mesh_data
 from facegeom.training.mesh_training import (
     MeshLearner,
@@ -109,10 +109,8 @@ class Trainer(MeshLearner):
         self.network.train()
         if o.encoder == "frozen":
             self.network.encoder.eval()
-        with torch.autocast(self.device.type, torch.bfloat16):
-            deformations = self.network(as_photo(truth.image, self.device))
-        guided = guidance(self.step, o, o.guided)
-        terms = mesh_terms(deformations, truth, self.graphs, o.weights, guided)
+        deformations = self.deform(truth)
+        terms = mesh_terms(deformations, truth, self.graphs, o.weights, guidance(self.step, o, o.guided))
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
         self.optimizer.step()
