@@ -36,7 +36,7 @@ CPU = torch.device("cpu")
 SMALL = Pixel2MeshConfig(
     size=32, encoder_widths=(4, 4, 8, 8), encoder_blocks=(0, 0, 1, 0), pooled=8, widths=(8, 8, 8, 4), residuals=1
 )
-SMALL_RUN = Pixel2MeshOptions(size=32, batch=2, images=16, epoch_images=8, share=0.02, synthetic=False)
+SMALL_RUN = Pixel2MeshOptions(size=32, batch=2, images=16, epoch_images=8, share=0.02, synthetic=False, placing=0.0)
 COUNTS = [141, 492, 1824, 7008]
 FIGURES = ("chamfer_mm", "f_percent", "near_chamfer_mm", "near_f_percent", "emd_mm")
 
@@ -249,6 +249,8 @@ def test_terms_do_not_depend_on_the_crops_scale(batch):
 def test_bad_options_are_named():
     with pytest.raises(ValueError, match="size must be a multiple of 16, got 100"):
         Pixel2MeshOptions(size=100)
+    with pytest.raises(ValueError, match="placing must be from 0 to 1"):
+        Pixel2MeshOptions(placing=1.5)
     with pytest.raises(ValueError, match="share must be above 0"):
         Pixel2MeshOptions(share=1.5)
 
@@ -279,6 +281,19 @@ def test_a_step_teaches_all_that_is_to_learn(small, batch):
         "encoder", "readers", "placement", "unpoolings", "blocks", "codes", "offsets",
     }  # fmt: skip
     assert all(torch.isfinite(tensor).all() for tensor in after.values())
+
+
+def test_at_first_only_the_placement_is_taught(small, batch):
+    torch.manual_seed(0)
+    trainer = Trainer(replace(SMALL_RUN, encoder="scratch", placing=0.5, learning_rate=2e-3), CPU)
+    before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
+    steps = [trainer.train_step(*batch) for _ in range(4)]
+    assert [set(terms) for terms in steps] == [{"placement"}] * 4
+    assert steps[-1]["placement"] < steps[0]["placement"]
+    after = trainer.network.state_dict()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"encoder", "placement"}
+    assert "chamfer" in trainer.train_step(*batch)
 
 
 def test_midpoints_and_a_frozen_encoder_stay(small, batch, monkeypatch):
@@ -346,7 +361,7 @@ def test_command_trains_resumes_exactly_and_refuses_other_options(tmp_path, labe
     labels.save(tmp_path / "labels.npz")
     arguments = [
         "train", "pixel2mesh", str(folder), "--labels", str(tmp_path / "labels.npz"), "--no-synthetic",
-        "--size", "32", "--batch", "2", "--images", "16", "--share", "0.02", "--workers", "0",
+        "--size", "32", "--batch", "2", "--images", "16", "--share", "0.02", "--workers", "0", "--placing", "0.25",
     ]  # fmt: skip
     assert main([*arguments, "-o", str(tmp_path / "whole")]) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -103,6 +103,11 @@ class Pixel2MeshNetwork(SemiSphereNetwork):
             total = finer + functional.interpolate(total, scale_factor=2.0, mode="bilinear")
         return total, self.placement(made[-1])
 
+    def placed_start(self, image: Tensor) -> Tensor:
+        """Return the vertices (141, b, 3) of the semi-sphere where the network places it, crop frame."""
+        placement: Placement = self.placement(self.encoder(image)[-1])
+        return placement.to_crop(self.start.expand(-1, len(image), -1))
+
     def displace(self, level: int, inputs: Tensor, landmarks: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return what a block makes of its inputs."""
         made: tuple[Tensor, Tensor] = self.blocks[level](inputs, self.graphs[level])

@@ -96,6 +96,15 @@ def guidance(step: int, options: RunOptions, end: float) -> float:
     return max(HELD, 1 - step / (end * total)) if end > 0 else 0.0
 
 
+def placement_loss(start: Tensor, truth: MeshTensors) -> Tensor:
+    """Return the mean squared distance of the vertices of a start mesh (n, b, 3) from their own places, (mm / 100)^2.
+
+    Not in the papers, whose start is the same for every photo.
+    """
+    apart = start - truth.vertices[:, : len(start)].transpose(0, 1)
+    return (apart * (0.01 / truth.units_per_mm)[None, :, None]).square().sum(-1).mean()
+
+
 def mesh_terms(
     deformations: Sequence[Deformation],
     truth: MeshTensors,
@@ -121,10 +130,8 @@ def mesh_terms(
     def add(name: str, value: Tensor, weight: float) -> None:
         terms[name] = terms.get(name, torch.zeros((), device=value.device)) + weight * value
 
-    start = deformations[0].before
-    if start.requires_grad:
-        apart = start - truth.vertices[:, : len(start)].transpose(0, 1)
-        add("placement", (apart * unit).square().sum(-1).mean(), weights.placement)
+    if deformations[0].before.requires_grad:
+        terms["placement"] = weights.placement * placement_loss(deformations[0].before, truth)
     for block, (deformation, graph) in enumerate(zip(deformations, graphs, strict=True)):
         before, after = deformation.before * unit, deformation.after * unit
         matches = finder.match(after)

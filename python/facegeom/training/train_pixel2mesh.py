@@ -21,7 +21,7 @@ from facegeom.networks.graph import Unpooling
 from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
 from facegeom.networks.weights import load_weights
 from facegeom.training.data import Sources
-from facegeom.training.loop import Place, add_run_arguments, options_of, place_of, sources_of
+from facegeom.training.loop import Place, add_run_arguments, as_photo, options_of, place_of, sources_of
 from facegeom.training.mesh_samples import MESH_MIX, MeshTensors, load_mesh_data
 from facegeom.training.mesh_training import (
     MeshLearner,
@@ -30,6 +30,7 @@ from facegeom.training.mesh_training import (
     check_drawing,
     guidance,
     mesh_terms,
+    placement_loss,
     stepped_factor,
     train_mesh_network,
 )
@@ -55,6 +56,7 @@ class Pixel2MeshOptions:
     sampling: str = "far"  # key of `SAMPLINGS`
     share: float = 0.25  # of the sampling's points seen in a step
     guided: float = 0.6  # share of the run, see `guidance`
+    placing: float = 0.3  # share of the run in which the encoder learns to place the semi-sphere, and nothing else
     weights: MeshWeights = field(default_factory=MeshWeights)
     average_decay: float = 0.999  # a step, of the weights that are evaluated and shipped
     average_every: int = 4  # steps between updates of the average
@@ -67,6 +69,8 @@ class Pixel2MeshOptions:
     def __post_init__(self) -> None:
         if self.size % 16:
             raise ValueError(f"size must be a multiple of 16, got {self.size}")
+        if not 0 <= self.placing <= 1:
+            raise ValueError(f"placing must be from 0 to 1, got {self.placing}")
         check_drawing(self.share, self.overfit)
 
 
@@ -109,8 +113,13 @@ class Trainer(MeshLearner):
         self.network.train()
         if o.encoder == "frozen":
             self.network.encoder.eval()
-        deformations = self.deform(truth)
-        terms = mesh_terms(deformations, truth, self.graphs, o.weights, guidance(self.step, o, o.guided))
+        if self.step < o.placing * (o.images // o.batch):
+            with torch.autocast(self.device.type, torch.bfloat16):
+                start = self.network.placed_start(as_photo(truth.image, self.device))
+            terms = {"placement": o.weights.placement * placement_loss(start, truth)}
+        else:
+            deformations = self.deform(truth)
+            terms = mesh_terms(deformations, truth, self.graphs, o.weights, guidance(self.step, o, o.guided))
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
         self.optimizer.step()
@@ -175,6 +184,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser, defaults, "runs/pixel2mesh")
     add_mesh_arguments(parser, defaults.sampling, defaults.share, defaults.guided)
     parser.add_argument("--unpooling", choices=UNPOOLINGS, default=defaults.unpooling, help="default: %(default)s")
+    parser.add_argument(
+        "--placing",
+        type=float,
+        default=defaults.placing,
+        help="share of the run in which the encoder learns to place the semi-sphere, and nothing else; three times as "
+        "fast (default: %(default)s)",
+    )
     parser.add_argument(
         "--encoder",
         choices=ENCODERS,
