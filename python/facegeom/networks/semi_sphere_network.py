@@ -46,7 +46,7 @@ class Placement(NamedTuple):
 
     def turned(self, vectors: Tensor) -> Tensor:
         """Return vectors (n, b, 3) of the own frame in the crop frame."""
-        return self.scale * (self.rotation * vectors[..., None, :]).sum(-1)
+        return self.scale * _combined(vectors, self.rotation.transpose(1, 2))
 
     def to_crop(self, position: Tensor) -> Tensor:
         """Return positions (n, b, 3) in the crop frame."""
@@ -54,12 +54,18 @@ class Placement(NamedTuple):
 
     def to_own(self, position: Tensor) -> Tensor:
         """Return positions (n, b, 3) of the crop frame in the own frame."""
-        return (self.rotation * (position - self.shift)[..., :, None]).sum(-2) / self.scale
+        return _combined(position - self.shift, self.rotation) / self.scale
 
     @property
     def view(self) -> Tensor:
         """Where the camera is, as a unit vector (b, 3) of the own frame."""
         return self.rotation[:, 2]
+
+
+def _combined(vectors: Tensor, rows: Tensor) -> Tensor:
+    """Return vectors (n, b, 3) times matrices (b, 3, 3), in their own precision also where products are autocast."""
+    x, y, z = vectors.split(1, -1)
+    return x * rows[:, 0] + y * rows[:, 1] + z * rows[:, 2]
 
 
 def unplaced(image: Tensor) -> Placement:
