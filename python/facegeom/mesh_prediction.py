@@ -24,7 +24,7 @@ from facegeom.face_model.mesh_fitting import fit_mesh
 from facegeom.io import ImageSource, load_image
 from facegeom.maps import FaceMaps
 from facegeom.networks.mesh_network import MeshNetwork, load_mesh_network
-from facegeom.networks.semi_sphere import mirror_images, semi_sphere
+from facegeom.networks.semi_sphere import CROP_FACTOR, mirror_images, semi_sphere
 from facegeom.prediction import Detection, overlap, predict
 from facegeom.stopwatch import stopwatch
 from facegeom.threads import one_thread
@@ -39,7 +39,7 @@ class MeshLookOptions:
     (0.013).
     """
 
-    look: float = 1.1  # side of the crop over the longer side of the face's box (the paper's)
+    look: float = CROP_FACTOR
     face_side: float = 1.351
     face_rise: float = 0.136
     steady: float = 0.75  # overlap (IoU) of the crop with the one that its mesh asks for; below it, one more is made

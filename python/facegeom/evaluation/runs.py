@@ -42,7 +42,7 @@ class TrainingRun:
     Attributes
     ----------
     name : of its folder
-    images : (n,) int array, those seen at the end of each step
+    images : (n,) float array, those seen at the end of each step
     loss : (n,) float array, sum of the terms of `LOSS`
     validation : images -> figures, of the photos as they are
     """

@@ -56,7 +56,7 @@ class Pixel2MeshOptions:
     sampling: str = "far"  # key of `SAMPLINGS`
     share: float = 0.25  # of the sampling's points seen in a step
     guided: float = 0.6  # share of the run, see `guidance`
-    placing: float = 0.3  # share of the run in which the encoder learns to place the semi-sphere, and nothing else
+    placing: float = 0.1  # share of the run in which the encoder learns to place the semi-sphere, and nothing else
     weights: MeshWeights = field(default_factory=MeshWeights)
     average_decay: float = 0.999  # a step, of the weights that are evaluated and shipped
     average_every: int = 4  # steps between updates of the average
