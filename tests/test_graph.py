@@ -36,6 +36,17 @@ def test_sums_over_neighbours_and_their_gradients_are_those_of_the_matrix():
     torch.testing.assert_close(gradient, torch.einsum("ji,jbc->ibc", matrix, weight))
 
 
+def test_smoothing_ends_where_all_neighbours_are_alike_and_keeps_what_is_constant():
+    graph = Graph(LEVEL.edges, LEVEL.count)
+    features = torch.randn(LEVEL.count, 2, 3) + 5
+    matrix = adjacency(LEVEL.edges, LEVEL.count)
+    once = 0.5 * features + 0.5 * torch.einsum("ij,jbc->ibc", matrix, features) / graph.degree
+    torch.testing.assert_close(graph.smoothed(features, 1), once)
+    mean = (graph.degree * features).sum(0) / graph.degree.sum()
+    torch.testing.assert_close(graph.smoothed(features, 3000), mean.expand_as(features), atol=1e-3, rtol=0)
+    assert graph.smoothed(features, 0) is features
+
+
 def test_a_vertex_without_neighbours_is_refused():
     with pytest.raises(ValueError, match="vertex 2 has no neighbour"):
         Graph(np.array([[0, 1]]), 3)

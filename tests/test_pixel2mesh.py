@@ -15,8 +15,8 @@ from facegeom.networks.facevision import FaceVisionConfig
 from facegeom.networks.graph import Deformation
 from facegeom.networks.mesh_network import MESH_PIPELINES, load_mesh_network
 from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork, PlacementHead
-from facegeom.networks.semi_sphere import semi_sphere
-from facegeom.networks.semi_sphere_network import Placement, SemiSpherePredictor
+from facegeom.networks.semi_sphere import mean_face, semi_sphere
+from facegeom.networks.semi_sphere_network import SMOOTHING, Placement, SemiSpherePredictor
 from facegeom.networks.weights import load_weights, save_weights
 from facegeom.training import mesh_training
 from facegeom.training.mesh_samples import MESH_MIX, Drawing, MeshSamples, MeshStream, MeshTensors
@@ -66,6 +66,18 @@ def crops(count=2, size=32):
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
+def finished(V):
+    """Give the finest semi-sphere the mean face's detail, and smooth what is not the mean face."""
+    edges, mean = semi_sphere().levels[-1].edges, mean_face()
+    ends = np.concatenate([edges, edges[:, ::-1]])
+    different = V - mean[semi_sphere().levels[-1].parents].mean(axis=1)
+    for _ in range(SMOOTHING):
+        total = np.zeros_like(V)
+        np.add.at(total, ends[:, 0], different[ends[:, 1]])
+        different = (different + total / np.bincount(ends[:, 0])[:, None]) / 2
+    return mean + different
+
+
 def test_what_ships_fits_its_budget():
     network = Pixel2MeshNetwork()
     assert network.config.size == 128
@@ -80,7 +92,7 @@ def test_an_untrained_network_returns_the_refined_semi_sphere():
     for stage, level in zip(stages, sphere.levels, strict=True):
         V = V[level.parents].mean(axis=1)
         assert stage.dtype == np.float32
-        np.testing.assert_allclose(stage[1], V, atol=1e-6)
+        np.testing.assert_allclose(stage[1], V if level.count < COUNTS[-1] else finished(V), atol=1e-6)
 
 
 def test_the_photo_decides_once_it_is_trained_and_crops_do_not_mix():
@@ -118,22 +130,22 @@ def test_the_start_is_placed_by_the_photo_once_it_has_learned_to():
     assert (torch.linalg.det(found.rotation) > 0).all()
 
 
-def test_offsets_take_up_what_is_wrong_on_every_face():
-    network = Pixel2MeshNetwork(SMALL)
-    turns = torch.from_numpy(Rotation.random(3, random_state=1).as_matrix()).float()
-    placement = Placement(turns, torch.tensor([[0.5], [1.0], [2.0]]), torch.randn(3, 3))
-    generator = torch.Generator().manual_seed(0)
-    always = 0.1 * torch.randn(COUNTS[-1], 1, 3, generator=generator)
-    true = torch.randn(COUNTS[-1], 3, 3, generator=generator)
-    sometimes = torch.tensor([[0.2, 0, 0], [-0.2, 0, 0], [0, 0, 0]])
-    features = torch.zeros(3, SMALL.pooled, 16, 16)
-    plain = network.deform_placed(features, placement)[-1].after
-    for _ in range(60):
-        after = true - placement.turned(always + sometimes - network.offsets)
-        network.learn_offsets(placement, after, true, 0.2)
-    torch.testing.assert_close(network.offsets, always, atol=1e-4, rtol=0)
-    moved = network.deform_placed(features, placement)[-1].after
-    torch.testing.assert_close(moved - plain, placement.turned(always.expand(-1, 3, -1)), atol=1e-3, rtol=0)
+def test_the_coarser_mean_face_becomes_the_mean_face_and_what_differs_from_it_is_smooth():
+    network = Pixel2MeshNetwork(SMALL).requires_grad_(False)
+    turns = torch.from_numpy(Rotation.random(2, random_state=1).as_matrix()).float()
+    placement = Placement(turns, torch.tensor([[0.5], [2.0]]), torch.randn(2, 3))
+    mean = torch.from_numpy(mean_face()[:, None].astype(np.float32)).expand(-1, 2, -1)
+    features, hidden = torch.zeros(2, SMALL.pooled, 16, 16), torch.zeros(COUNTS[2], 2, SMALL.widths[2])
+
+    def finest(coarser):
+        made, _ = network.deform(3, features, placement, *network.unpool(3, placement.to_crop(coarser), hidden))
+        return placement.to_own(made)
+
+    torch.testing.assert_close(finest(mean[: COUNTS[2]]), mean, atol=1e-5, rtol=0)
+    rough = 0.02 * torch.randn(COUNTS[2], 2, 3, generator=torch.Generator().manual_seed(0))
+    broad = 0.1 * mean[: COUNTS[2]]  # a larger face
+    assert (finest(mean[: COUNTS[2]] + rough) - mean).std() < 0.35 * 0.02
+    torch.testing.assert_close(finest(mean[: COUNTS[2]] + broad), 1.1 * mean, atol=0.02, rtol=0)
 
 
 def test_a_network_that_places_its_start_is_told_how_well(batch):
@@ -278,7 +290,7 @@ def test_a_step_teaches_all_that_is_to_learn(small, batch):
     assert losses[-1] < 0.9 * losses[0]
     after = trainer.network.state_dict()
     assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == {
-        "encoder", "readers", "placement", "unpoolings", "blocks", "codes", "offsets",
+        "encoder", "readers", "placement", "unpoolings", "blocks", "codes",
     }  # fmt: skip
     assert all(torch.isfinite(tensor).all() for tensor in after.values())
 

@@ -6,7 +6,7 @@ import pytest
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region
 from facegeom.geometry import closest_points, face_normals, nearest
-from facegeom.networks.semi_sphere import semi_sphere
+from facegeom.networks.semi_sphere import in_sphere_frame, mean_face, semi_sphere
 from facegeom.training.semi_sphere_truth import TURN, boundary_loops, corners_unrolled, semi_sphere_on, unrolled
 
 
@@ -18,6 +18,10 @@ def model():
 @pytest.fixture(scope="module")
 def mean(model):
     return semi_sphere_on(model)(model.mean)
+
+
+def test_the_file_holds_the_mean_face(model, mean):
+    np.testing.assert_allclose(mean_face(), in_sphere_frame(model, mean), atol=1e-6)
 
 
 def fine_semi_sphere():

@@ -59,6 +59,12 @@ class Graph(nn.Module):
         result: Tensor = _NeighbourSum.apply(features, self.index, self.offsets)
         return result
 
+    def smoothed(self, features: Tensor, steps: int) -> Tensor:
+        """Return features (n, b, c) after steps that each take them halfway to the mean of their neighbours'."""
+        for _ in range(steps):
+            features = 0.5 * (features + self.sum_neighbours(features) / self.degree)
+        return features
+
 
 class _NeighbourSum(torch.autograd.Function):
     """A sum of rows by a symmetric matrix of ones: backward is forward."""

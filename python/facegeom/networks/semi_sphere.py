@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from facegeom import _check, geometry
 from facegeom._check import FloatArray, IntArray
-from facegeom.face_model import load_face_model
+from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.face_region import face_region, mean_depth
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -120,11 +120,26 @@ def mirror_images() -> tuple[IntArray, ...]:
 def mean_landmarks() -> FloatArray:
     """Return the 68 landmarks (68, 3) of the mean face in the semi-sphere's frame."""
     model = load_face_model()
+    return _frozen(in_sphere_frame(model, model.mean[model.landmarks68]))
+
+
+def in_sphere_frame(model: FaceModel, points: FloatArray) -> FloatArray:
+    """Return points (k, 3) of the mean face, mm, in the semi-sphere's frame."""
     face = model.mean[np.unique(face_region(model))]
     low, high = face.min(axis=0), face.max(axis=0)
     half = 0.5 * CROP_FACTOR * (high - low)[:2].max()
     centre = [*0.5 * (low + high)[:2], mean_depth(model, model.mean)]
-    return _frozen((model.mean[model.landmarks68] - centre) / half)
+    return np.asarray((points - centre) / half)
+
+
+@lru_cache(maxsize=1)
+def mean_face() -> FloatArray:
+    """Return the finest level's vertices (7008, 3) on the mean face, in the semi-sphere's frame.
+
+    Where they lie on a face is said in `facegeom.training.semi_sphere_truth`, from which the file is made.
+    """
+    with np.load(FILE) as data:
+        return _frozen(data["mean"].astype(np.float64))
 
 
 def triangle_angles(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:

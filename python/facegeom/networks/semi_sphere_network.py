@@ -2,8 +2,11 @@
 
 A block is given the features under each vertex, its position, the hidden features of the block before, whence the
 camera looks and, but for the finest level, learned features of the vertex's own; it gives displacements and hidden
-features. Between blocks the mesh is refined, positions and hidden features alike. Vertices of the finest level have an
-offset of their own besides, the mean of what is wrong on every face: else the coarse meshes are seen as facets.
+features. Between blocks the mesh is refined, positions and hidden features alike.
+
+Of the finest mesh, what is not the mean face is smoothed. Faces differ smoothly; a network that is not sure where a
+surface lies is told by the chamfer distance to crumple it, since the nearest of many vertices counts. The mean face's
+own detail, which its coarser meshes lack, is added as an offset of each vertex: else these are seen as facets.
 
 The semi-sphere is first placed: turned, scaled and shifted to where the face is. Blocks are given positions in the
 semi-sphere's own frame, and give displacements in it. The papers have all in the camera's frame, where a network of
@@ -23,11 +26,15 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from facegeom import _check
+from facegeom._check import FloatArray
 from facegeom.networks.facevision import channels_last, crops_as_batch
 from facegeom.networks.graph import Deformation, Graph, VertexCodes, pool_features, unpoolings
-from facegeom.networks.semi_sphere import semi_sphere
+from facegeom.networks.semi_sphere import mean_face, semi_sphere
 
 LANDMARKS = 68
+
+SMOOTHING = 10
+"""Steps, each halfway to the mean of the neighbours, of what is not the mean face."""
 
 
 class Placement(NamedTuple):
@@ -87,7 +94,8 @@ class SemiSphereNetwork(nn.Module):
     """
 
     start: Tensor  # (141, 1, 3)
-    offsets: Tensor  # (7008, 1, 3), of the finest vertices in the own frame; see `learn_offsets`
+    mean: Tensor  # (7008, 1, 3), the mean face in the own frame
+    offsets: Tensor  # (7008, 1, 3), of the finest vertices in the own frame: the mean face's detail
     encoder: nn.Module
     blocks: nn.ModuleList
     size: int  # side of the crops, pixels
@@ -96,11 +104,13 @@ class SemiSphereNetwork(nn.Module):
     def __init__(self, pooled: int, widths: Sequence[int], codes: int, *, adaptive: bool) -> None:
         super().__init__()
         sphere = semi_sphere()
-        self.register_buffer("start", torch.from_numpy(sphere.vertices[:, None].astype(np.float32)), persistent=False)
+        self.register_buffer("start", _as_row(sphere.vertices), persistent=False)
         self.graphs = nn.ModuleList(Graph(level.edges, level.count) for level in sphere.levels)
         self.unpoolings = unpoolings(sphere.levels, adaptive)
         self.codes = nn.ModuleList(VertexCodes(level.count, codes) for level in sphere.levels[:-1])
-        self.register_buffer("offsets", torch.zeros(sphere.levels[-1].count, 1, 3))
+        mean = mean_face()
+        self.register_buffer("mean", _as_row(mean), persistent=False)
+        self.register_buffer("offsets", _as_row(mean - mean[sphere.levels[-1].parents].mean(axis=1)))
         before = (0, *widths[:-1])
         named = (*[codes] * len(self.codes), 0)
         self.inputs = [pooled + 3 + hidden + own + 3 for hidden, own in zip(before, named, strict=True)]
@@ -145,16 +155,6 @@ class SemiSphereNetwork(nn.Module):
             position = after
         return deformations
 
-    @torch.no_grad()
-    def learn_offsets(self, placement: Placement, after: Tensor, true: Tensor, rate: float) -> None:
-        """Move the offsets by `rate` times the mean of what the finest vertices `after` lack of true ones (n, b, 3).
-
-        Learned so and not by the loss: where it is not sure where a surface lies, the chamfer distance wants it
-        crumpled, since the nearest of many vertices counts. Offsets that could follow it made ridges of 0.9 mm.
-        """
-        lacking = placement.to_own(true) - placement.to_own(after)
-        self.offsets += rate * lacking.mean(1, keepdim=True)
-
     def unpool(self, level: int, position: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return positions and hidden features of a level, from those of the one before."""
         unpooling = self.unpoolings[level - 1]
@@ -180,9 +180,15 @@ class SemiSphereNetwork(nn.Module):
         parts.append(placement.view.expand(len(position), -1, -1))
         inputs = torch.cat([part.to(read.dtype) for part in parts], -1)
         displacement, hidden = self.displace(level, inputs, landmarks)
-        if finest:
-            displacement = displacement + self.offsets
-        return position + placement.turned(displacement), hidden
+        if not finest:
+            return position + placement.turned(displacement), hidden
+        different = placement.to_own(position) + displacement + self.offsets - self.mean
+        return placement.to_crop(self.mean + self.graphs[level].smoothed(different, SMOOTHING)), hidden
+
+
+def _as_row(V: FloatArray) -> Tensor:
+    """Return vertices (n, 3) as those of one mesh, (n, 1, 3) float32."""
+    return torch.from_numpy(V[:, None].astype(np.float32))
 
 
 def fold_batch_norms(module: nn.Module) -> None:

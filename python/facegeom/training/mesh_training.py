@@ -62,7 +62,6 @@ BATCH = 20
 POINTS = 10_000  # by area on either surface; between two samplings of one surface the distance is about 2.1 mm
 TAU_MM = 2.0
 HELD = 0.25  # of the correspondence's weight, to the end of a guided run
-OFFSET_RATE = 0.01  # a step; of the finest vertices' offsets, see `SemiSphereNetwork.learn_offsets`
 CELL = 192  # pixels, side of one picture of the preview
 SIDE_DEG = 60.0  # by which the preview's last meshes are turned
 
@@ -222,13 +221,10 @@ class MeshLearner(Learner):
         raise NotImplementedError
 
     def deform(self, truth: MeshTensors, landmarks: Tensor | None = None) -> list[Deformation]:
-        """Return what the network makes of a batch, and let its offsets learn from that."""
+        """Return what the network makes of a batch."""
         with torch.autocast(self.device.type, torch.bfloat16):
-            features, placement = self.network.look(as_photo(truth.image, self.device), landmarks)
-            deformations = self.network.deform_placed(features, placement, landmarks)
-        true = truth.vertices.transpose(0, 1)
-        self.network.learn_offsets(placement, deformations[-1].after, true, OFFSET_RATE)
-        return deformations
+            made: list[Deformation] = self.network(as_photo(truth.image, self.device), landmarks)
+        return made
 
     def end_step(self) -> None:
         """Move the averaged weights and count the step."""

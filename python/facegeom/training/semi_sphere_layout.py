@@ -20,8 +20,10 @@ import numpy as np
 
 from facegeom import geometry
 from facegeom._check import ByteArray, FloatArray, IntArray
+from facegeom.face_model import load_face_model
 from facegeom.files import write_atomically
-from facegeom.networks.semi_sphere import triangle_angles
+from facegeom.networks.semi_sphere import build_semi_sphere, in_sphere_frame, triangle_angles
+from facegeom.training.semi_sphere_truth import semi_sphere_on
 
 VERTICES, BOUNDARY, TRIANGLES = 141, 72, 210
 
@@ -240,7 +242,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"{layout.angle:6.2f} degrees: {candidate}", flush=True)
     best = max((layout for layout, _ in found), key=lambda layout: layout.angle)
     vertices = centred(on_cap(best.plane), best.faces)
-    write_atomically(out, partial(_write, vertices=vertices, faces=best.faces))
+    model = load_face_model()
+    on_mean = semi_sphere_on(model, build_semi_sphere(vertices, best.faces))(model.mean)
+    mean = in_sphere_frame(model, on_mean).astype(np.float32)
+    write_atomically(out, partial(_write, vertices=vertices, faces=best.faces, mean=mean))
     cv2.imwrite(str(out.with_suffix(".png")), cv2.cvtColor(draw(best), cv2.COLOR_RGB2BGR))
     return 0
 

@@ -19,7 +19,7 @@ from facegeom._check import FloatArray, IntArray
 from facegeom.face_model import FaceModel
 from facegeom.face_model.face_region import eye_fronts, face_surface
 from facegeom.geometry import closest_points
-from facegeom.networks.semi_sphere import semi_sphere
+from facegeom.networks.semi_sphere import SemiSphere, semi_sphere
 
 TURN = 4.0
 """Of the cylinder, whose height is 1."""
@@ -39,8 +39,12 @@ class Resampling:
 
 
 @lru_cache(maxsize=1)
-def semi_sphere_on(model: FaceModel) -> Resampling:
-    """Return where on the model the semi-sphere's finest vertices lie; coarser levels' are the first of them."""
+def semi_sphere_on(model: FaceModel, sphere: SemiSphere | None = None) -> Resampling:
+    """Return where on the model the semi-sphere's finest vertices lie; coarser levels' are the first of them.
+
+    `sphere`: another than the package's.
+    """
+    sphere = sphere or semi_sphere()
     faces = face_surface(model)
     loops = sorted(boundary_loops(faces), key=lambda loop: -float(np.ptp(model.mean[loop], axis=0).sum()))
     mouth = max(loops[1:], key=lambda loop: int(model.regions["lips"][loop].sum()))
@@ -53,7 +57,6 @@ def semi_sphere_on(model: FaceModel) -> Resampling:
     ]
     flat = np.concatenate([faces, *fans])
 
-    sphere = semi_sphere()
     fine = sphere.vertices
     for level in sphere.levels:
         fine = fine[level.parents].mean(axis=1)
