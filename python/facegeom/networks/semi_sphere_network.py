@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -183,7 +183,8 @@ class SemiSphereNetwork(nn.Module):
         if not finest:
             return position + placement.turned(displacement), hidden
         different = placement.to_own(position) + displacement + self.offsets - self.mean
-        return placement.to_crop(self.mean + self.graphs[level].smoothed(different, SMOOTHING)), hidden
+        graph = cast("Graph", self.graphs[level])
+        return placement.to_crop(self.mean + graph.smoothed(different, SMOOTHING)), hidden
 
 
 def _as_row(V: FloatArray) -> Tensor:
