@@ -24,6 +24,15 @@ def test_the_file_holds_the_mean_face(model, mean):
     np.testing.assert_allclose(mean_face(), in_sphere_frame(model, mean), atol=1e-6)
 
 
+def test_the_outline_is_no_sawtooth(mean):
+    outline = boundary_loops(semi_sphere().levels[-1].faces)
+    loop = max(outline, key=len)
+    along = np.roll(mean[loop], -1, axis=0) - mean[loop]
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    cosine = (along * np.roll(along, 1, axis=0)).sum(axis=1)
+    assert cosine.min() > np.cos(np.radians(10))
+
+
 def fine_semi_sphere():
     V = semi_sphere().vertices
     for level in semi_sphere().levels:
@@ -57,7 +66,9 @@ def test_places_are_on_the_face_and_follow_it(model, mean):
     np.testing.assert_allclose(place.weights.sum(axis=1), 1.0, atol=1e-9)
     assert place.weights.min() > -1e-9
     region = {tuple(sorted(face)) for face in face_region(model).tolist()}
-    assert all(tuple(sorted(ids)) in region for ids in place.ids.tolist())
+    beyond = np.flatnonzero([tuple(sorted(ids)) not in region for ids in place.ids.tolist()])
+    assert set(beyond) <= set(max(boundary_loops(semi_sphere().levels[-1].faces), key=len))
+    assert 0 < len(beyond) < 250  # between the teeth of the region's outline
     shift = np.array([1.0, 2.0, 3.0])
     np.testing.assert_allclose(place(model.mean + shift), mean + shift, atol=1e-9)
 

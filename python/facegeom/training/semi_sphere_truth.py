@@ -3,7 +3,8 @@
 The face region of the mean face, a disk with a hole at the mouth once its eyes are closed, and the semi-sphere are both
 unrolled onto a cylinder, from the mouth's boundary to the outline: boundaries evenly, every vertex between them at a
 weighted mean of its neighbours (Tutte's embedding, so that no triangle turns over). Where the semi-sphere's vertices
-fall is their place on every face, whatever its shape and expression. Vertices within the eyes lie on the eyeballs.
+fall is their place on every face, whatever its shape and expression. Vertices within the eyes lie on the eyeballs; the
+outline, along which the region's triangles end as a sawtooth, is smoothed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from facegeom.networks.semi_sphere import SemiSphere, semi_sphere
 
 TURN = 4.0
 """Of the cylinder, whose height is 1."""
+
+OUTLINE_SMOOTHING = 20
+"""Steps, each halfway to the mean of the two neighbours; a tooth is about two vertices wide."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +50,7 @@ def semi_sphere_on(model: FaceModel, sphere: SemiSphere | None = None) -> Resamp
     """
     sphere = sphere or semi_sphere()
     faces = face_surface(model)
-    loops = sorted(boundary_loops(faces), key=lambda loop: -float(np.ptp(model.mean[loop], axis=0).sum()))
+    loops = boundaries(faces, model.mean)
     mouth = max(loops[1:], key=lambda loop: int(model.regions["lips"][loop].sum()))
     eyes = [loop for loop in loops[1:] if loop is not mouth]
     middles = [model.mean[loop].mean(axis=0) for loop in eyes]
@@ -72,6 +76,14 @@ def semi_sphere_on(model: FaceModel, sphere: SemiSphere | None = None) -> Resamp
     fronts = eye_fronts(model)
     on_eyes = closest_points(model.mean, fronts, np.einsum("pcd,pc->pd", closed[ids[within]], weights[within]))
     ids[within], weights[within] = fronts[on_eyes.face], on_eyes.weights
+
+    outline, _ = boundaries(sphere.levels[-1].faces, fine)
+    curve = np.einsum("pcd,pc->pd", closed[ids[outline]], weights[outline])
+    for _ in range(OUTLINE_SMOOTHING):
+        curve = 0.5 * curve + 0.25 * (np.roll(curve, 1, axis=0) + np.roll(curve, -1, axis=0))
+    skin = model.faces[: model.face_triangle_count]
+    on_skin = closest_points(model.mean, skin, curve)
+    ids[outline], weights[outline] = skin[on_skin.face], on_skin.weights
     return Resampling(ids, weights)
 
 
@@ -80,8 +92,7 @@ def unrolled(V: FloatArray, F: IntArray) -> FloatArray:
 
     Round from 0 above the mouth over x > 0 to `TURN`; outward from 0 at the mouth to 1 at the outline.
     """
-    loops = sorted(boundary_loops(F), key=lambda loop: -float(np.ptp(V[loop], axis=0).sum()))
-    outline, mouth = loops
+    outline, mouth = boundaries(F, V)
     place = np.full((len(V), 2), np.nan)
     for loop, height in ((outline, 1.0), (mouth, 0.0)):
         place[loop, 0] = _round(V[loop])
@@ -104,6 +115,11 @@ def boundary_loops(F: IntArray) -> list[IntArray]:
             vertex = after.pop(vertex)
         loops.append(np.array(loop))
     return loops
+
+
+def boundaries(F: IntArray, V: FloatArray) -> list[IntArray]:
+    """Return the boundaries, the longest first; see `boundary_loops`."""
+    return sorted(boundary_loops(F), key=lambda loop: -float(np.ptp(V[loop], axis=0).sum()))
 
 
 def corners_unrolled(place: FloatArray, F: IntArray) -> FloatArray:
