@@ -24,7 +24,6 @@ from facegeom.training.mesh_training import (
     MeshValidation,
     MeshWeights,
     draw_mesh,
-    guidance,
     mesh_terms,
     stepped_factor,
     term_shares,
@@ -238,14 +237,8 @@ def test_guidance_is_the_distance_to_each_vertexs_own_place(batch):
     there = [Deformation(d.before, own[: len(d.after)]) for d in still]
     assert mesh_terms(there, batch, graphs, MeshWeights(), 1.0)["correspondence"] == 0
     beside = [Deformation(d.before, own[: len(d.after)] + torch.tensor([0.0, 0.0, 0.1])) for d in still]
-    found = mesh_terms(beside, batch, graphs, MeshWeights(correspondence=3.0), 0.5)["correspondence"]
+    found = mesh_terms(beside, batch, graphs, MeshWeights(), 1.5)["correspondence"]
     assert found.item() == pytest.approx(4 * 1.5 * (0.001 / batch.units_per_mm).mean().item(), rel=1e-4)
-
-
-def test_guidance_fades_to_a_quarter_and_can_be_left_out():
-    options = replace(SMALL_RUN, images=200)  # 100 steps
-    assert [round(guidance(step, options, 0.5), 6) for step in (0, 25, 50, 99)] == [1.0, 0.5, 0.25, 0.25]
-    assert guidance(0, options, 0.0) == 0.0
 
 
 def test_terms_do_not_depend_on_the_crops_scale(batch):

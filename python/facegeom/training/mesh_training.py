@@ -61,7 +61,6 @@ VALIDATION_FACES = 100  # photos measured after every epoch
 BATCH = 20
 POINTS = 10_000  # by area on either surface; between two samplings of one surface the distance is about 2.1 mm
 TAU_MM = 2.0
-HELD = 0.25  # of the correspondence's weight, to the end of a guided run
 CELL = 192  # pixels, side of one picture of the preview
 SIDE_DEG = 60.0  # by which the preview's last meshes are turned
 
@@ -79,20 +78,6 @@ class MeshWeights:
     movement: float = 0.033  # not of the first block
     edges: float = 0.1
     placement: float = 1.0  # of a start that the network has placed; not in the paper
-    correspondence: float = 1.0  # at the start; see `guidance`
-
-
-def guidance(step: int, options: RunOptions, end: float) -> float:
-    """Return how much the correspondence counts at a step: 1 at the start, less and less until `end` of the run.
-
-    A chamfer loss does not say which vertex belongs where, and a network that begins at random takes long to find out.
-    Liu et al. begin with a decoder that had been trained on other objects; here each vertex's own place on the face
-    guides the run. From `end` on it keeps the weight `HELD`: where a network is not sure, the paper's loss alone wants
-    a crumpled surface. The places are those of midpoint refinement, so that learned places of new vertices stay near
-    the middle: compare unpoolings without guidance, which is what an `end` of 0 asks for.
-    """
-    total = max(1, options.images // options.batch)
-    return max(HELD, 1 - step / (end * total)) if end > 0 else 0.0
 
 
 def placement_loss(start: Tensor, truth: MeshTensors) -> Tensor:
@@ -119,7 +104,14 @@ def mesh_terms(
     truth : MeshTensors of the batch
     graphs : connectivity of each block
     weights : MeshWeights
-    guided : factor of the correspondence term, the mean distance of vertices from their own places
+    guided : weight of the correspondence term, the mean distance of vertices from their own places; 0: the paper's loss
+
+    Notes
+    -----
+    A chamfer loss does not say which vertex belongs where, and a network that begins at random takes long to find out;
+    where it is not sure, the loss wants a crumpled surface. Liu et al. begin with a decoder that had been trained on
+    other objects; here each vertex's own place on the face guides it. The places are those of midpoint refinement, so
+    that learned places of new vertices stay near the middle: compare unpoolings without guidance.
     """
     unit = (0.01 / truth.units_per_mm)[None, :, None]  # of the crop frame, in 100 mm
     clouds = truth.points * unit.transpose(0, 1)
@@ -144,7 +136,7 @@ def mesh_terms(
         add("edges", edge_length_loss(vectors), weights.edges)
         if guided:
             own = truth.vertices[:, : len(after)].transpose(0, 1) * unit
-            add("correspondence", (after - own).norm(dim=-1).mean(), weights.correspondence * guided)
+            add("correspondence", (after - own).norm(dim=-1).mean(), guided)
     return terms
 
 
@@ -419,8 +411,9 @@ def add_mesh_arguments(parser: argparse.ArgumentParser, sampling: str, share: fl
         "--guided",
         type=float,
         default=guided,
-        help="share of the run after which each vertex's own place on the face guides it but by a quarter; 0: the "
-        "paper's loss alone (default: %(default)s)",
+        metavar="WEIGHT",
+        help="of the mean distance of vertices from their own places on the face; 0: the paper's loss alone (default: "
+        "%(default)s)",
     )
     parser.add_argument("--no-synthetic", dest="synthetic", action="store_false", help="photos alone, turned or not")
     parser.add_argument(

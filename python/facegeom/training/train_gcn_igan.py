@@ -25,7 +25,6 @@ from facegeom.training.mesh_training import (
     MeshWeights,
     add_mesh_arguments,
     check_drawing,
-    guidance,
     mesh_terms,
     stepped_factor,
     train_mesh_network,
@@ -58,7 +57,7 @@ class GcnIganOptions:
     without: tuple[str, ...] = ()  # of `PARTS`
     sampling: str = "far"  # key of `SAMPLINGS`
     share: float = 0.25  # of the sampling's points seen in a step
-    guided: float = 0.6  # share of the run, see `guidance`
+    guided: float = 1.0  # weight of the correspondence, see `mesh_terms`
     weights: MeshWeights = field(default_factory=MeshWeights)
     adversarial: float = 1e-4  # its gradient on the finest vertices is then a fifth of the chamfer distance's
     average_decay: float = 0.999  # a step, of the weights that are evaluated and shipped
@@ -137,7 +136,7 @@ class Trainer(MeshLearner):
         critic = {}
         if "discriminator" not in o.without:
             critic = self._criticise(truth.vertices.transpose(0, 1), made, graphs[-1])
-        terms = mesh_terms(deformations, truth, graphs, o.weights, guidance(self.step, o, o.guided))
+        terms = mesh_terms(deformations, truth, graphs, o.weights, o.guided)
         if critic:
             self.discriminator.requires_grad_(False)
             terms["adversarial"] = o.adversarial * functional.softplus(-self._judge(made, graphs[-1])).mean()

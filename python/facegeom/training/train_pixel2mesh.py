@@ -28,7 +28,6 @@ from facegeom.training.mesh_training import (
     MeshWeights,
     add_mesh_arguments,
     check_drawing,
-    guidance,
     mesh_terms,
     placement_loss,
     stepped_factor,
@@ -55,7 +54,7 @@ class Pixel2MeshOptions:
     unpooling: str = "adaptive"
     sampling: str = "far"  # key of `SAMPLINGS`
     share: float = 0.25  # of the sampling's points seen in a step
-    guided: float = 0.6  # share of the run, see `guidance`
+    guided: float = 1.0  # weight of the correspondence, see `mesh_terms`
     placing: float = 0.1  # share of the run in which the encoder learns to place the semi-sphere, and nothing else
     weights: MeshWeights = field(default_factory=MeshWeights)
     average_decay: float = 0.999  # a step, of the weights that are evaluated and shipped
@@ -119,7 +118,7 @@ class Trainer(MeshLearner):
             terms = {"placement": o.weights.placement * placement_loss(start, truth)}
         else:
             deformations = self.deform(truth)
-            terms = mesh_terms(deformations, truth, self.graphs, o.weights, guidance(self.step, o, o.guided))
+            terms = mesh_terms(deformations, truth, self.graphs, o.weights, o.guided)
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
         self.optimizer.step()
