@@ -95,7 +95,7 @@ class SemiSphereNetwork(nn.Module):
 
     start: Tensor  # (141, 1, 3)
     mean: Tensor  # (7008, 1, 3), the mean face in the own frame
-    offsets: Tensor  # (7008, 1, 3), of the finest vertices in the own frame: the mean face's detail
+    offsets: Tensor  # (7008, 1, 3), of the finest vertices own frame: the mean face's detail, more in gcn_igan's file
     encoder: nn.Module
     blocks: nn.ModuleList
     size: int  # side of the crops, pixels
@@ -173,16 +173,16 @@ class SemiSphereNetwork(nn.Module):
 
         Positions are in the crop frame; landmarks (b, 68, 3) in the semi-sphere's own.
         """
-        read = self.read(features, position)
+        read, own = self.read(features, position), placement.to_own(position)
         finest = level == len(self.codes)
-        parts = [read, placement.to_own(position)] + ([] if hidden is None else [hidden])
+        parts = [read, own] + ([] if hidden is None else [hidden])
         parts += [] if finest else [self.codes[level](read)]
         parts.append(placement.view.expand(len(position), -1, -1))
         inputs = torch.cat([part.to(read.dtype) for part in parts], -1)
         displacement, hidden = self.displace(level, inputs, landmarks)
         if not finest:
             return position + placement.turned(displacement), hidden
-        different = placement.to_own(position) + displacement + self.offsets - self.mean
+        different = own + displacement + self.offsets - self.mean
         graph = cast("Graph", self.graphs[level])
         return placement.to_crop(self.mean + graph.smoothed(different, SMOOTHING)), hidden
 
