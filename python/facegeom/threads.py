@@ -15,6 +15,20 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
+def stay_on_one_thread() -> None:
+    """Do for good, in a process that is one of several, what `one_thread` does within a block.
+
+    Notes
+    -----
+    Two fits of the face model at a time, each on two BLAS threads of two cores, take up to 40 times as long as on one
+    each.
+    """
+    _blas().limit(limits=1)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Run NumPy's BLAS, and torch where it is loaded, on one thread within the block.

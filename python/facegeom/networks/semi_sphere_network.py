@@ -5,8 +5,10 @@ camera looks and, but for the finest level, learned features of the vertex's own
 features. Between blocks the mesh is refined, positions and hidden features alike.
 
 Of the finest mesh, what is not the mean face is smoothed. Faces differ smoothly; a network that is not sure where a
-surface lies is told by the chamfer distance to crumple it, since the nearest of many vertices counts. The mean face's
-own detail, which its coarser meshes lack, is added as an offset of each vertex: else these are seen as facets.
+surface lies is told by the chamfer distance to crumple it, since the nearest of many vertices counts. At the outline,
+whose neighbours all lie to one side, this takes a little from the difference too; with an outline that is smoothed by
+itself the trained networks are 0.07 and 0.04 mm farther from the truth (60 validation photos). The mean face's own
+detail, which its coarser meshes lack, is added as an offset of each vertex: else these are seen as facets.
 
 The semi-sphere is first placed: turned, scaled and shifted to where the face is. Blocks are given positions in the
 semi-sphere's own frame, and give displacements in it. The papers have all in the camera's frame, where a network of
@@ -33,8 +35,10 @@ from facegeom.networks.semi_sphere import mean_face, semi_sphere
 
 LANDMARKS = 68
 
-SMOOTHING = 10
-"""Steps, each halfway to the mean of the neighbours, of what is not the mean face."""
+SMOOTHING = 45
+"""Steps, each halfway to the mean of the neighbours, of what is not the mean face. From 10 to 60, on 60 validation
+photos, pixel2mesh gains 0.02 mm of chamfer distance and gcn_igan loses 0.02; waves from mouth to jaw, which are plain
+with 10, are gone or faint."""
 
 
 class Placement(NamedTuple):

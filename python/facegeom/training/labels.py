@@ -18,6 +18,7 @@ from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.fitting import Fit, FitOptions, PointBasis, fit_landmarks
 from facegeom.files import write_atomically
+from facegeom.threads import stay_on_one_thread
 
 log = logging.getLogger("facegeom")
 
@@ -126,7 +127,7 @@ def _fit_chunk(landmarks: np.ndarray) -> list[Fit]:
 def fit_photos(landmarks: np.ndarray, *, processes: int) -> Iterator[Fit]:
     """Fit the face model to (n, 478, 3) int16 landmark rows, in order."""
     chunks = np.array_split(landmarks[:, :468], max(1, len(landmarks) // 64))
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes, initializer=stay_on_one_thread) as pool:
         for fits in tqdm(pool.map(_fit_chunk, chunks), total=len(chunks), unit="chunk", desc="labels"):
             yield from fits
 

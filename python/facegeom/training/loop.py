@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from facegeom.errors import FacegeomError
 from facegeom.files import write_atomically
+from facegeom.threads import stay_on_one_thread
 from facegeom.training.data import Sources
 
 if TYPE_CHECKING:
@@ -270,5 +271,5 @@ def sources_of(args: argparse.Namespace) -> Sources:
 
 
 def _quiet_worker(_: int) -> None:
-    torch.set_num_threads(1)
+    stay_on_one_thread()
     os.nice(5)  # the trainer waits for nothing but samples; its threads wait for each other

@@ -28,6 +28,7 @@ from facegeom.errors import FacegeomError
 from facegeom.files import write_atomically
 from facegeom.texture.blending import Layer, match_colors, middle_third, overlay, three_views
 from facegeom.texture.occluders import load_statistics
+from facegeom.threads import stay_on_one_thread
 from facegeom.training.labels import Labels, find_photos, yaw_deg
 from facegeom.training.split import identity as identity_of
 from facegeom.training.split import split_names
@@ -262,6 +263,7 @@ def _start(photos: dict[str, Path], labels: Labels, options: TextureDataOptions,
     from facegeom.networks.facevision import load_facevision
 
     cv2.setNumThreads(0)
+    stay_on_one_thread()
     _worker = PhotoBaker(load_facevision(), photos, labels, load_statistics(), photo_options), options
 
 
