@@ -1,12 +1,14 @@
-"""The limit on threads holds within its block only."""
+"""The limit on threads holds within its block, or in its process, only."""
 
 from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from facegeom.threads import one_thread
+from facegeom.threads import one_thread, stay_on_one_thread
 
 
 def blas_threads() -> list[int]:
@@ -26,3 +28,11 @@ def test_limits_are_restored_after_an_error() -> None:
     with pytest.raises(KeyError), one_thread():
         raise KeyError
     assert (torch.get_num_threads(), blas_threads()) == before
+
+
+def test_a_worker_stays_on_one_thread_and_its_maker_does_not() -> None:
+    before = blas_threads()
+    with ProcessPoolExecutor(1, initializer=stay_on_one_thread) as pool:
+        assert set(pool.submit(blas_threads).result()) <= {1}
+        assert pool.submit(torch.get_num_threads).result() == 1
+    assert blas_threads() == before
