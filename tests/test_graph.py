@@ -100,9 +100,8 @@ def test_resnet_has_14_convolutions_and_starts_without_displacement():
     assert displacement.shape == (141, 2, 3)
     assert not displacement.any()
     assert hidden.shape == (141, 2, 8)
-    displacement.square().sum().backward()
-    loss = (displacement - 1).square().sum()
-    assert loss > 0
+    (displacement - 1).square().sum().backward()
+    assert block.last.own.weight.grad.any()
 
 
 def test_unpooling_starts_at_the_middles():

@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
+from facegeom.cli import main
 from facegeom.errors import WeightsError
+from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator, load_facevision
 from facegeom.networks.patchgan import RECEPTIVE_FIELD, PatchDiscriminator
 from facegeom.networks.weights import load_weights, save_weights
@@ -101,6 +104,20 @@ def test_the_shipped_network_loads_and_fits_its_budget() -> None:
     assert network.size >= 128
     parameters = sum(p.numel() for p in network.generator.parameters())
     assert parameters * 2 < 14e6
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="got 'cuda'"):
+        check_device("cuda")
+    with pytest.raises(ValueError, match="got 'cpu:x'"):
+        check_device("cpu:x")
+    assert check_device("cpu") == torch.device("cpu")
+    file = str(tmp_path / "photo.png")
+    Image.new("RGB", (64, 64)).save(file)
+    assert main(["reconstruct", file, "-o", str(tmp_path / "face.glb"), "--device", "cuda"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "face.glb").exists()
 
 
 def test_unknown_device_is_refused() -> None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facegeom.appearance import View
+from facegeom.appearance import SILHOUETTE_MM, View, vertex_colors
 from facegeom.crop import bilinear
 from facegeom.prediction import predict
 from facegeom.template import load_template
@@ -59,6 +59,22 @@ def test_photo_network_and_hair_each_have_their_place(scene: Any, size: int) -> 
     assert np.abs(colors[crown] - HAIR).mean() < 30
     front = regions["teeth"] & (V[:, 2] > V[regions["teeth"], 2].max() - 8)
     assert colors[front].mean() > 1.4 * colors[regions["teeth"] & (V[:, 2] < 0)].mean()  # light comes in from the front
+
+
+def test_what_lies_beyond_the_photo_is_not_seen_and_not_black(scene: Any) -> None:
+    photo, seen, V = scene
+    template = load_template(head=True)
+    whole = View(photo, seen.maps, seen.camera, V, template.fine)
+    rows = int(seen.camera.project(seen.landmarks)[57, 1])  # the chin is cut off
+    view = View(photo[:rows], seen.maps, seen.camera, V, template.fine)
+    below = seen.camera.project(V)[:, 1] > rows
+    assert whole.seen[below].max() == 1
+    assert view.seen[below].max() == 0
+    inner = view.from_border > SILHOUETTE_MM
+    np.testing.assert_array_equal(view.seen[inner], whole.seen[inner])
+    chin = template.fine.regions["face"] & template.fine.regions["map"] & below
+    assert chin.sum() > 1000
+    assert np.abs(vertex_colors(template, view)[chin] - SKIN).mean() < 10
 
 
 def test_colours_are_those_of_the_texture(scene: Any) -> None:

@@ -20,7 +20,7 @@ HIDDEN_MM = 2.0  # a vertex that lies this far behind what the photo shows there
 GRAZING = (0.15, 0.45)  # cosine to the line of sight from which a vertex is seen a little, and fully
 OUTLINE_MM = 15.0  # within this of the mask's outline these are higher, by up to
 OUTLINE_GRAZING = 0.2  # where the surface turns away at the outline, the background is near
-SILHOUETTE_MM = 3.0  # within this of the mask's outline a pixel may show hair or background
+SILHOUETTE_MM = 3.0  # within this of the mask's outline a pixel may show hair or background; the photo's border fades
 CHANGE_TIME_MM2 = 150.0  # the difference between left and right is taken over about the root of this
 SMOOTH_MM = 1.5  # detail of known colours that the continuation keeps
 PRIOR_WEIGHT = 1e-5  # of the person's own hair and skin where no colour is known: over SMOOTH_MM / 1e-5^(1/4) = 27 mm
@@ -72,7 +72,7 @@ class View:
 
     @cached_property
     def seen(self) -> _check.FloatArray:
-        """How far the photo shows each vertex, (n,) in [0, 1]: 0 hidden, grazing or beyond the mask, 1 in full view."""
+        """How far the photo shows each vertex, (n,) in [0, 1]: 1 in full view; 0 hidden, grazing, off mask or photo."""
         size = self.maps.size
         points = np.column_stack([(self.pixel + 0.5) * (size / len(self.crop)) - 0.5, self.depth])
         fine = 2
@@ -84,7 +84,14 @@ class View:
         low, high = GRAZING
         stricter = OUTLINE_GRAZING * np.clip(1.0 - self.within / OUTLINE_MM, 0.0, 1.0)
         seen = np.clip((self.facing - stricter - low) / (high - low), 0.0, 1.0) * (inside & front)
-        return np.asarray(seen * np.clip(self.within / SILHOUETTE_MM, 0.0, 1.0))
+        return np.asarray(seen * np.clip(np.minimum(self.within, self.from_border) / SILHOUETTE_MM, 0.0, 1.0))
+
+    @cached_property
+    def from_border(self) -> _check.FloatArray:
+        """How far from the photo's outermost pixels each vertex falls, (n,) mm; negative beyond them."""
+        pixel = self.camera.project(self.vertices)
+        height, width = self.photo.shape[:2]
+        return np.asarray(np.minimum(pixel, (width - 1, height - 1) - pixel).min(axis=1) / self.camera.scale)
 
     @cached_property
     def within(self) -> _check.FloatArray:

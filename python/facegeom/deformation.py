@@ -137,22 +137,14 @@ def _colors(view: View) -> _check.FloatArray:
 
     def around(values: _check.FloatArray, weight: _check.FloatArray) -> _check.FloatArray:
         """Return means (n, 3) of values around each vertex on the semi-sphere, whose triangles are never slivers."""
-        heat = geometry.heat_smooth(_start_mm(), F, np.hstack([weight * values, weight]), AROUND_MM2, tolerance=1e-3)
+        weighted = np.hstack([weight * values, weight])
+        heat = geometry.heat_smooth(semi_sphere().fine * START_MM, F, weighted, AROUND_MM2, tolerance=1e-3)
         return np.asarray(heat[:, :3] / np.maximum(heat[:, 3:], 1e-3))
 
     mirrored = other + around(shown - other, both)
     spread = around(np.where(seen >= other_seen, shown, mirrored), known)
     hidden = other_seen * mirrored + (1.0 - other_seen) * spread
     return np.asarray(np.clip(seen * shown + (1.0 - seen) * hidden, 0.0, 255.0))
-
-
-@lru_cache(maxsize=1)
-def _start_mm() -> _check.FloatArray:
-    """Return the finest semi-sphere (7008, 3) as large as a face."""
-    V = semi_sphere().vertices
-    for level in semi_sphere().levels:
-        V = V[level.parents].mean(axis=1)
-    return V * START_MM
 
 
 def _texture(view: View, colors: _check.FloatArray, size: int) -> _check.ByteArray:

@@ -114,7 +114,7 @@ class MeshResult:
     condition: str
     pipeline: str
     found: bool
-    milliseconds: float
+    milliseconds: float  # NaN where nothing was found, and for the mean face
     score: MeshScore
 
 
@@ -237,7 +237,7 @@ def evaluate_case(
             try:
                 if name == MEAN_FACE:
                     camera = camera or predict(photo, box).camera
-                    mesh, taken = truth.place(model.mean, face_region(model), camera), 0.0
+                    mesh, taken = truth.place(model.mean, face_region(model), camera), float("nan")
                 else:
                     made, seen_by, taken = reconstructor(photo, box, name)
                     mesh, taken = truth.place(made.vertices, face_triangles(made), seen_by), taken + spent["detection"]

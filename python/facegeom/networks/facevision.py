@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facegeom import _check
+from facegeom.networks.devices import check_device
 from facegeom.networks.weights import fill, load_weights
 
 ModuleType = TypeVar("ModuleType", bound=nn.Module)
@@ -263,7 +263,7 @@ def load_facevision(device: str = "cpu") -> FaceVision:
     WeightsError
         When the weight file is missing, damaged or of another configuration.
     """
-    _check.choice(device.split(":")[0], "device", ("cpu", "cuda", "mps"))
+    check_device(device)
     config, state = load_weights("facevision", FaceVisionConfig)
     generator = FaceVisionGenerator(config)
     fill(generator, "facevision", state)

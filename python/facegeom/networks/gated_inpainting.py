@@ -39,6 +39,7 @@ from torch.nn import functional
 from facegeom import _check
 from facegeom._check import BoolArray, ByteArray
 from facegeom.errors import WeightsError
+from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import channels_last
 from facegeom.networks.weights import load_weights
 
@@ -385,7 +386,7 @@ def load_gated_inpainting(device: str = "cpu", path: str | os.PathLike[str] | No
     WeightsError
         When the weight file is missing, damaged or of another configuration.
     """
-    _check.choice(device.split(":")[0], "device", ("cpu", "cuda", "mps"))
+    check_device(device)
     config, state = load_weights("gated_inpainting", GatedInpaintingConfig, path)
     try:
         network = GatedInpainting(config)

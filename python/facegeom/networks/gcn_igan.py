@@ -42,7 +42,7 @@ SLOPE = 0.2
 class GcnIganConfig:
     """Sizes of the network."""
 
-    size: int = 113  # side of the input in pixels
+    size: int = 113  # side of the input in pixels, a multiple of 4 and one more: see `GcnIganGenerator.read`
     pooled: int = 96  # channels that vertices read
     widths: tuple[int, ...] = (128, 128, 64, 32)  # of the hidden features of each block
     codes: int = 8  # learned features of each vertex of all levels but the finest

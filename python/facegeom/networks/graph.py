@@ -131,15 +131,15 @@ class GraphResNet(nn.Module):
     displacement from the coordinates that came in, zero at the start.
     """
 
-    def __init__(self, inputs: int, width: int, blocks: int = 6, slope: float = 0.0) -> None:
+    def __init__(self, inputs: int, width: int, blocks: int = 6) -> None:
         super().__init__()
-        self.first, self.last, self.slope = GraphConv(inputs, width), GraphConv(width, 3), slope
-        self.blocks = nn.ModuleList(GraphResidual(width, slope) for _ in range(blocks))
+        self.first, self.last = GraphConv(inputs, width), GraphConv(width, 3)
+        self.blocks = nn.ModuleList(GraphResidual(width) for _ in range(blocks))
         self.last.start_at_zero()
 
     def forward(self, features: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
         """Return displacements (n, b, 3) float32 and hidden features (n, b, width) of features (n, b, inputs)."""
-        hidden = functional.leaky_relu(self.first(features, graph), self.slope, inplace=True)
+        hidden = functional.relu_(self.first(features, graph))
         for block in self.blocks:
             hidden = block(hidden, graph)
         return self.last(hidden, graph).float(), hidden

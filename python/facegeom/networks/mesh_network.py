@@ -70,13 +70,14 @@ def load_mesh_network(name: str, device: str = "cpu", weights: str | os.PathLike
     WeightsError
         When the file is missing, damaged or of another configuration.
     """
+    from facegeom.networks.devices import check_device
     from facegeom.networks.gcn_igan import GcnIganConfig, GcnIganGenerator
     from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
     from facegeom.networks.semi_sphere_network import SemiSphereNetwork, SemiSpherePredictor
     from facegeom.networks.weights import fill, load_weights
 
     _check.choice(name, "name", MESH_PIPELINES)
-    _check.choice(device.split(":")[0], "device", ("cpu", "cuda", "mps"))
+    check_device(device)
     network: SemiSphereNetwork
     if name == "pixel2mesh":
         config, state = load_weights(name, Pixel2MeshConfig, weights)

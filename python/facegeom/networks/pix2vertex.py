@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from facegeom import _check
 from facegeom.errors import WeightsError
+from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import MapTensors, NetworkMaps, channels_last, crops_as_batch
 from facegeom.networks.weights import load_weights
 
@@ -280,7 +281,7 @@ def load_pix2vertex(device: str = "cpu", path: str | os.PathLike[str] | None = N
     WeightsError
         When the weight file is missing, damaged or of another configuration.
     """
-    _check.choice(device.split(":")[0], "device", ("cpu", "cuda", "mps"))
+    check_device(device)
     config, state = load_weights("pix2vertex", Pix2VertexConfig, path)
     try:
         networks = Pix2VertexNetworks(config)

@@ -62,12 +62,14 @@ class SemiSphere:
         the camera from the surface's mean depth. An ellipsoidal cap about where a frontal face lies.
     levels : four of `Level`
         141, 492, 1,824 and 7,008 vertices; 210, 840, 3,360 and 13,440 triangles.
+    fine : (7008, 3) float array, its vertices refined at the edges' middles
     uv : (7008, 2) float array in [0, 1]
-        Texture coordinates of the finest level, v up: its plane seen from the front, refined at the edges' middles.
+        Texture coordinates of the finest level, v up: `fine` seen from the front.
     """
 
     vertices: FloatArray = field(repr=False)
     levels: tuple[Level, ...]
+    fine: FloatArray = field(repr=False)
     uv: FloatArray = field(repr=False)
 
 
@@ -101,19 +103,15 @@ def build_semi_sphere(V: npt.ArrayLike, F: npt.ArrayLike) -> SemiSphere:
         fine, faces, parents = geometry.subdivide(fine, faces, "midpoint")
         levels.append(_level(len(fine), faces, parents))
     plane = fine[:, :2] - fine[:, :2].min(axis=0)
-    return SemiSphere(_frozen(V), tuple(levels), _frozen(plane / plane.max(axis=0)))
+    return SemiSphere(_frozen(V), tuple(levels), _frozen(fine), _frozen(plane / plane.max(axis=0)))
 
 
 @lru_cache(maxsize=1)
 def mirror_images() -> tuple[IntArray, ...]:
     """Return which vertex of each level is the mirror image of each, (n,) int64 arrays."""
     sphere = semi_sphere()
-    mirrored = []
-    V = sphere.vertices
-    for level in sphere.levels:
-        V = V[level.parents].mean(axis=1)
-        mirrored.append(_frozen(geometry.nearest(V, V * (-1, 1, 1))[0]))
-    return tuple(mirrored)
+    levels = (sphere.fine[: level.count] for level in sphere.levels)  # a refinement keeps the vertices and adds to them
+    return tuple(_frozen(geometry.nearest(V, V * (-1, 1, 1))[0]) for V in levels)
 
 
 @lru_cache(maxsize=1)

@@ -152,7 +152,7 @@ def stepped_factor(step: int, options: RunOptions, drops: Sequence[float], facto
 def term_shares(run: Path, names: Sequence[str], steps: int = 20) -> dict[str, dict[str, float]]:
     """Return each term's share of the loss, in percent, over the first and the last steps of a run's steps.jsonl.
 
-    Of a run without a step: nothing.
+    Only steps that hold the first of the names count; of a run without such a step: nothing.
     """
     with open(run / "steps.jsonl") as lines:
         rows = [row for row in map(json.loads, lines) if names[0] in row]

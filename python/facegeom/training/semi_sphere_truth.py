@@ -61,10 +61,7 @@ def semi_sphere_on(model: FaceModel, sphere: SemiSphere | None = None) -> Resamp
     ]
     flat = np.concatenate([faces, *fans])
 
-    fine = sphere.vertices
-    for level in sphere.levels:
-        fine = fine[level.parents].mean(axis=1)
-    places = unrolled(fine, sphere.levels[-1].faces)
+    places = unrolled(sphere.fine, sphere.levels[-1].faces)
     soup = corners_unrolled(unrolled(closed, flat), flat)
     turn = np.array([TURN, 0.0])
     soup = np.concatenate([soup, soup + turn, soup - turn])  # the cylinder three times round
@@ -77,7 +74,7 @@ def semi_sphere_on(model: FaceModel, sphere: SemiSphere | None = None) -> Resamp
     on_eyes = closest_points(model.mean, fronts, np.einsum("pcd,pc->pd", closed[ids[within]], weights[within]))
     ids[within], weights[within] = fronts[on_eyes.face], on_eyes.weights
 
-    outline, _ = boundaries(sphere.levels[-1].faces, fine)
+    outline, _ = boundaries(sphere.levels[-1].faces, sphere.fine)
     curve = np.einsum("pcd,pc->pd", closed[ids[outline]], weights[outline])
     for _ in range(OUTLINE_SMOOTHING):
         curve = 0.5 * curve + 0.25 * (np.roll(curve, 1, axis=0) + np.roll(curve, -1, axis=0))

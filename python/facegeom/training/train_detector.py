@@ -32,6 +32,7 @@ from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
 from facegeom.files import write_atomically
 from facegeom.network_search import SearchOptions, propose, refine, search
+from facegeom.networks.devices import check_device
 from facegeom.networks.mtcnn import WINDOWS, Mtcnn, MtcnnConfig, OutputNet, normalise
 from facegeom.networks.weights import save_weights
 from facegeom.training.detector_data import (
@@ -165,7 +166,7 @@ class Trainer:
     def __init__(self, options: DetectorOptions, out: Path) -> None:
         torch.manual_seed(options.seed)
         self.options, self.out = options, out
-        self.device = torch.device(options.device)
+        self.device = check_device(options.device)
         self.network = Mtcnn(options.network)
         self.stage, self.step = 0, 0
         self.end = time.monotonic() + 60.0 * options.minutes

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import ZERO_DEPTH_OFFSET, FaceVisionConfig, FaceVisionGenerator, channels_last
 from facegeom.networks.patchgan import PatchDiscriminator
 from facegeom.networks.weights import load_weights, save_weights
@@ -190,7 +191,7 @@ def train(options: TrainOptions, sources: Sources, place: Place, *, initial: Pat
     """
     place.out.mkdir(parents=True, exist_ok=True)
     data = load_training_data(sources, options.mix, synthetic=options.synthetic)
-    trainer = Trainer(options, torch.device(place.device))
+    trainer = Trainer(options, check_device(place.device))
     if not trainer.resume(place.out) and initial is not None:
         _, weights = load_weights("facevision", FaceVisionConfig, initial)
         trainer.generator.load_state_dict(weights)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import channels_last
 from facegeom.networks.gcn_igan import GcnIganConfig, GcnIganGenerator
 from facegeom.networks.graph import Graph
@@ -39,6 +40,8 @@ LEAST_BATCH = 8
 
 SMOOTHED, PLAIN = (0.9, 0.01), (1.0, 0.0)
 """The discriminator's targets for true and for made meshes (section 3.2)."""
+
+ERROR_SEED = 1_000_003  # between the landmarks' errors of one seed's run and the next's
 
 TERMS = ("chamfer", "normal", "laplacian", "movement", "edges", "correspondence", "adversarial")
 
@@ -72,6 +75,8 @@ class GcnIganOptions:
         unknown = [part for part in self.without if part not in PARTS]
         if unknown:
             raise ValueError(f"without must name some of {', '.join(PARTS)}, got {unknown[0]!r}")
+        if self.size % 4 != 1:
+            raise ValueError(f"size must be a multiple of 4 and one more, got {self.size}")
         if self.batch < LEAST_BATCH and not {"discriminator", "minibatch"} & set(self.without):
             raise ValueError(f"minibatch discrimination needs a batch of at least {LEAST_BATCH}, got {self.batch}")
         check_drawing(self.share, self.overfit)
@@ -95,7 +100,7 @@ class Trainer(MeshLearner):
 
     def __init__(self, options: GcnIganOptions, device: torch.device, errors: Tensor) -> None:
         super().__init__(options, device)
-        self.errors = errors.to(device)
+        self.errors = errors
         config = GcnIganConfig(
             size=options.size,
             graph="graph" not in options.without,
@@ -128,7 +133,9 @@ class Trainer(MeshLearner):
         truth = MeshTensors(*(tensor.to(self.device) for tensor in batch))
         landmarks = truth.landmarks
         if len(self.errors):
-            landmarks = landmarks + drawn_errors(self.errors, len(landmarks)) * truth.units_per_mm[:, None, None]
+            rng = torch.Generator().manual_seed(o.seed * ERROR_SEED + self.step)
+            errors = drawn_errors(self.errors, len(landmarks), rng)
+            landmarks = landmarks + errors.to(self.device) * truth.units_per_mm[:, None, None]
         self.network.train()
         graphs = self.graphs
         deformations = self.deform(truth, landmarks)
@@ -172,7 +179,7 @@ def train(options: GcnIganOptions, sources: Sources, place: Place, *, initial: P
     place.out.mkdir(parents=True, exist_ok=True)
     data = load_mesh_data(sources, options.mix, synthetic=options.synthetic and not options.overfit)
     errors = kept_errors(data.validation.faces, place.out)
-    trainer = Trainer(options, torch.device(place.device), torch.from_numpy(errors))
+    trainer = Trainer(options, check_device(place.device), torch.from_numpy(errors))
     return train_mesh_network(trainer, data, place, initial=initial, terms=TERMS, errors=errors)
 
 

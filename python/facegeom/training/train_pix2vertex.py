@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facegeom.errors import FacegeomError
+from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import channels_last
 from facegeom.networks.pix2vertex import Pix2VertexConfig, Pix2VertexNetworks
 from facegeom.networks.weights import load_weights, save_weights
@@ -167,7 +168,7 @@ def train(
     if options.translator:
         sources = replace(sources, translator=Path(options.translator))
     data = load_training_data(sources, options.mix, synthetic=options.synthetic)
-    trainer = Trainer(options, torch.device(place.device))
+    trainer = Trainer(options, check_device(place.device))
     if not trainer.resume(place.out) and initial is not None:
         trainer.start_from(initial)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from facegeom import _check
 from facegeom.errors import FacegeomError
+from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import FaceVisionConfig, channels_last
 from facegeom.networks.graph import Unpooling
 from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
@@ -150,7 +151,7 @@ def train(
     """Train as `train_mesh_network` does; writes places.png, the places of unpooled vertices, to `place.out` too."""
     place.out.mkdir(parents=True, exist_ok=True)
     data = load_mesh_data(sources, options.mix, synthetic=options.synthetic and not options.overfit)
-    trainer = Trainer(options, torch.device(place.device))
+    trainer = Trainer(options, check_device(place.device))
     result = train_mesh_network(trainer, data, place, initial=initial, terms=TERMS)
     cv2.imwrite(str(place.out / "places.png"), cv2.cvtColor(draw_places(trainer.averaged), cv2.COLOR_RGB2BGR))
     return result

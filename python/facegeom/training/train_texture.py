@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from facegeom import _check
 from facegeom.errors import FacegeomError
+from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import channels_last, load_facevision
 from facegeom.networks.gated_inpainting import (
     Completed,
@@ -271,7 +272,7 @@ def train(
     """
     place.out.mkdir(parents=True, exist_ok=True)
     textures = scaled(textures, options.size)
-    trainer = Trainer(options, mean_texture(textures), textures.region, torch.device(place.device))
+    trainer = Trainer(options, mean_texture(textures), textures.region, check_device(place.device))
     if not trainer.resume(place.out) and initial is not None:
         trainer.start_from(initial)
 

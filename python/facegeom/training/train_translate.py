@@ -21,6 +21,7 @@ from facegeom import _check
 from facegeom.evaluation.predictor import load_network
 from facegeom.evaluation.report import write_json
 from facegeom.io import save_image
+from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import MapTensors, channels_last
 from facegeom.networks.patchgan import PatchDiscriminator
 from facegeom.networks.translator import Translator, TranslatorConfig
@@ -207,7 +208,7 @@ def train(
     if network.size != options.size:
         raise ValueError(f"size must be that of the frozen network, {network.size}, got {options.size}")
     data = load_training_data(sources, options.mix)
-    trainer = Trainer(options, network.maps, torch.device(place.device))
+    trainer = Trainer(options, network.maps, check_device(place.device))
     trainer.resume(place.out)
 
     def stream(start: int, end: int) -> PairStream:
