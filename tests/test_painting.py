@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facegeom.appearance import SILHOUETTE_MM, View, vertex_colors
+from facegeom.appearance import SILHOUETTE_MM, View, behind_colors, vertex_colors
 from facegeom.crop import bilinear
 from facegeom.prediction import predict
 from facegeom.template import load_template
@@ -75,6 +75,21 @@ def test_what_lies_beyond_the_photo_is_not_seen_and_not_black(scene: Any) -> Non
     chin = template.fine.regions["face"] & template.fine.regions["map"] & below
     assert chin.sum() > 1000
     assert np.abs(vertex_colors(template, view)[chin] - SKIN).mean() < 10
+
+
+def test_a_hidden_eye_is_like_the_other_and_looks_the_same_way(scene: Any) -> None:
+    photo, seen, V = scene
+    template = load_template(head=True)
+    view = View(photo, seen.maps, seen.camera, V, template.fine)
+    left, right = (template.fine.regions[name] for name in ("eyeball_left", "eyeball_right"))
+    across = V[:, 0] - np.where(left, V[left, 0].mean(), V[right, 0].mean())
+    vars(view)["seen"] = right.astype(float)
+    vars(view)["colors"] = np.stack([130 + 8 * across, 0 * across, 0 * across], axis=1)
+    skin = template.fine.skin_count
+    colors, eye = behind_colors(template, view), left[skin:]
+    assert np.corrcoef(colors[eye, 0], across[skin:][eye])[0, 1] > 0.95  # mirrored it would be below 0
+    vars(view)["seen"] = np.zeros(len(V))
+    assert np.ptp(behind_colors(template, view)[eye], axis=0).max() == 0
 
 
 def test_colours_are_those_of_the_texture(scene: Any) -> None:

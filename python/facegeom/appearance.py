@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import cv2
@@ -38,6 +39,7 @@ BEHIND_COLORS = {
 MOUTH_DEPTH_MM = 30.0  # over this the light that comes in between the lips falls to 1/e
 LIGHT = (0.4, 1.15)  # what the whites of the eyes can say of it; they may lie in shadow, or behind glasses
 SCLERA = (205.0, 200.0, 196.0)  # of an eye of which nothing is seen
+SEEN = 0.5  # how far a vertex of an eye is shown whose colour counts
 BRIGHTEST = 75.0  # percentile of an eyeball's seen vertices from which they are white
 
 
@@ -194,22 +196,31 @@ def _median(values: _check.FloatArray, weights: _check.FloatArray) -> _check.Flo
 
 
 def behind_colors(template: Template, view: View) -> _check.FloatArray:
-    """Return colours for what lies behind the skin, should the photo not show it."""
+    """Return colours for what lies behind the skin, should the photo not show it; a hidden eye has the other's."""
     regions, skin = template.coarse.regions, template.coarse.skin_count
-    out = np.zeros((len(template.vertices) - skin, 3))
-    offset = template.fine.skin_count
-    whites = []
-    for name in ("eyeball_left", "eyeball_right"):
-        members = regions[name][skin:]
-        shown = view.colors[offset:][members][view.seen[offset:][members] > 0.5]
-        gray = shown.sum(axis=1)
-        white = shown[gray >= np.percentile(gray, BRIGHTEST)] if len(gray) else np.array([SCLERA])
-        out[members] = white.mean(axis=0)
-        whites.append(out[members][0])
+    places = load_face_model().mean[template.vertices[skin:]]
+    shown, seen = (values[template.fine.skin_count :] for values in (view.colors, view.seen))
+    out = np.zeros((len(places), 3))
+    eyes = [regions[name][skin:] for name in ("eyeball_left", "eyeball_right")]
+    whites = _whites([shown[eye & (seen > SEEN)] for eye in eyes])
+    for eye, other, white in zip(eyes, reversed(eyes), whites, strict=True):
+        from_centre = [places[members] - places[members].mean(axis=0) for members in (other, eye)]
+        alike = geometry.nearest(*from_centre)[0]  # eyes look the same way: moved, not mirrored
+        share = seen[other][alike, None]
+        out[eye] = share * shown[other][alike] + (1 - share) * white
     light = np.clip(np.mean(whites, axis=0) / SCLERA, *LIGHT)  # how bright white is in this photo
     for name, color in BEHIND_COLORS.items():
         out[regions[name][skin:]] = color * light
     mouth = regions["mouth_interior"][skin:]
-    height = load_face_model().mean[template.vertices[skin:][mouth], 2]
+    height = places[mouth, 2]
     out[mouth] *= np.exp((height - height.max()) / MOUTH_DEPTH_MM)[:, None]
     return out
+
+
+def _whites(eyes: Sequence[_check.FloatArray]) -> list[_check.FloatArray]:
+    """Return the white (3,) of each of two eyes of which vertices with these colours (k, 3) are seen."""
+    found = []
+    for shown in eyes:
+        gray = shown.sum(axis=1)
+        found += [shown[gray >= np.percentile(gray, BRIGHTEST)].mean(axis=0)] if len(shown) else []
+    return found if len(found) == len(eyes) else len(eyes) * (found or [np.array(SCLERA)])
