@@ -15,7 +15,7 @@ from facegeom.cli import main
 from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.evaluation import detection, pipeline
 from facegeom.mesh import FaceMesh
-from facegeom.pipeline import Reconstruction
+from facegeom.pipeline import PIPELINES, Reconstruction
 from facegeom.training.labels import find_photos
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -250,7 +250,7 @@ def test_the_command_prints_tables_and_writes_what_is_asked(
 @pytest.mark.slow
 @pytest.mark.data
 @needs(LFW)
-@pytest.mark.parametrize("name", ["pix2vertex", "facevision"])
+@pytest.mark.parametrize("name", PIPELINES)
 def test_held_out_photos_become_meshes_of_the_right_face(name: str):
     chosen = pipeline.held_out_photos(find_photos(LFW / "photos"), 5)
     results = pipeline.evaluate_photos(
