@@ -317,7 +317,7 @@ def _mean_rows(source: str, condition: str, photos: str, results: Sequence[MeshR
     for pipeline in dict.fromkeys(result.pipeline for result in results):
         mine = [result for result in results if result.pipeline == pipeline]
         scores = [result.score for result in mine]
-        spent = [result.milliseconds for result in mine if result.found]
+        spent = [result.milliseconds for result in mine if np.isfinite(result.milliseconds)]
         rows.append(
             {
                 "source": source,
