@@ -67,7 +67,8 @@ class View:
         self.crop = crop_image(photo, maps.box, int(np.clip(round(min(side, finest)), maps.size, LARGEST_CROP)))
         self.step = side / len(self.crop)  # pixels of the photo along one of the crop
         self.pixel_mm = self.step / camera.scale
-        self.pixel = apply_affine(crop_affine(maps.box, len(self.crop)), camera.project(V))
+        self.place = camera.project(V)  # in pixels of the photo
+        self.pixel = apply_affine(crop_affine(maps.box, len(self.crop)), self.place)  # of the crop
         self.depth = camera.view(V)[:, 2]
         self.vertices = V
         self.facing = geometry.vertex_normals(V, topology.faces) @ camera.rotation[2]
@@ -91,9 +92,8 @@ class View:
     @cached_property
     def from_border(self) -> _check.FloatArray:
         """How far from the photo's outermost pixels each vertex falls, (n,) mm; negative beyond them."""
-        pixel = self.camera.project(self.vertices)
         height, width = self.photo.shape[:2]
-        return np.asarray(np.minimum(pixel, (width - 1, height - 1) - pixel).min(axis=1) / self.camera.scale)
+        return np.asarray(np.minimum(self.place, (width - 1, height - 1) - self.place).min(axis=1) / self.camera.scale)
 
     @cached_property
     def within(self) -> _check.FloatArray:
@@ -108,7 +108,7 @@ class View:
         x0, y0, x1, y1 = self.maps.box
         margin = (x1 - x0) / 2
         wide = (x0 - margin, y0 - margin, x1 + margin, y1 + margin)
-        pixel = self.camera.project(self.vertices[kept])
+        pixel = self.place[kept]
         height, width = self.photo.shape[:2]
         inside = ((pixel > 0) & (pixel < (width - 1, height - 1))).all(axis=1)
         low, high = CLEAR

@@ -167,7 +167,7 @@ def sinkhorn_distance(first: Tensor, second: Tensor, *, blur: float, iterations:
 
     Notes
     -----
-    None of the shipped networks was trained with it: their chamfer distance and correspondence say more for less time.
+    No shipped network was trained with it.
 
     The gradient is that of the distances under the final carriage, which by the envelope theorem is all there is of it
     once the iterations have converged.
