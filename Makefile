@@ -17,7 +17,7 @@ BUILD_TOOLS := "scikit-build-core>=0.11" "pybind11>=2.13" cmeel-eigen==3.4.1 "cm
 WHEELS := build/wheels
 DIST ?= dist
 EIGEN := cpp/third_party/eigen
-VIEWER := python/facegeom/viewer
+VIEWER := python/facegeom/mesh/viewer
 NODE_MODULES := build/viewer/node_modules
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE NOTICE \
   $(shell find python cpp -type f ! -name '*.so' ! -name '*.pyc' ! -path '$(EIGEN)/*')

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pytest
 
 from facegeom import load_face_model
-from facegeom.camera import Camera
-from facegeom.crop import Box
 from facegeom.geometry import rasterize
+from facegeom.images.camera import Camera
+from facegeom.images.crop import Box
 from facegeom.networks.facevision import NetworkMaps
 
 REACH_MM = 130.0
@@ -102,7 +102,7 @@ def coded_network(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def install(face: CodedFace) -> CodedNetwork:
         network = CodedNetwork(face.camera)
-        monkeypatch.setattr("facegeom.prediction.load_network", lambda device: network)
+        monkeypatch.setattr("facegeom.pipelines.map_prediction.load_network", lambda device: network)
         return network
 
     return install
@@ -114,7 +114,7 @@ PHOTO = 160  # side of the photos that trainings are tested on, pixels
 @pytest.fixture(scope="session")
 def labels() -> Any:
     """Fits of random frontal faces: 543 in the test, 300 in the validation and 17 in the training set."""
-    from facegeom.training.labels import Labels
+    from facegeom.training.data.labels import Labels
 
     count, model = 860, load_face_model()
     rng = np.random.default_rng(0)
@@ -143,7 +143,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, labels: Any) -> Path:
 @pytest.fixture(scope="session")
 def samples(labels: Any, folder: Path) -> Any:
     """Samples of four of them."""
-    from facegeom.training.samples import FaceSamples, PhotoStore
+    from facegeom.training.data.samples import FaceSamples, PhotoStore
 
     rows = np.arange(4)
     store = PhotoStore({str(n): folder / str(n) for n in labels.names[rows]}, labels.names[rows])
@@ -153,7 +153,7 @@ def samples(labels: Any, folder: Path) -> Any:
 @pytest.fixture(scope="session")
 def texture() -> Any:
     """A texture model of random colours."""
-    from facegeom.training.texture_model import TextureModel
+    from facegeom.training.data.texture_model import TextureModel
 
     model, rng = load_face_model(), np.random.default_rng(0)
     mean = np.clip(150 + model.mean * [0.5, 0.3, 0.2], 20, 235).astype(np.float32)

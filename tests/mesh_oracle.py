@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from conftest import REACH_MM, CodedFace
+from facegeom._internal.arrays import Float32Array
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_surface
 from facegeom.geometry import closest_points
@@ -37,11 +38,9 @@ class OracleMeshNetwork:
         self.size, self.needs_landmarks = size, needs_landmarks
         self.rotation = face.camera.rotation
         self.points = semi_sphere_on(load_face_model().mean) @ self.rotation.T
-        self.landmarks: list[npt.NDArray[np.float32] | None] = []
+        self.landmarks: list[Float32Array | None] = []
 
-    def predict(
-        self, crops: npt.NDArray[np.uint8], landmarks: npt.NDArray[np.float32] | None = None
-    ) -> list[npt.NDArray[np.float32]]:
+    def predict(self, crops: npt.NDArray[np.uint8], landmarks: Float32Array | None = None) -> list[Float32Array]:
         assert crops.shape == (2, self.size, self.size, 3)
         np.testing.assert_array_equal(crops[1], crops[0, :, ::-1])  # the mirror image, and so must the answer be
         self.landmarks.append(landmarks)

@@ -8,11 +8,17 @@ import numpy as np
 import pytest
 
 from facegeom import load_face_model
-from facegeom.blendshapes import ARKIT_NAMES, GAZE_DEGREES, arkit_blendshapes, arkit_weights, template_blendshapes
 from facegeom.evaluation.blendshape_sheet import blendshape_sheet, mean_face
-from facegeom.evaluation.report import CAPTION, GAP
+from facegeom.face_model.blendshapes import (
+    ARKIT_NAMES,
+    GAZE_DEGREES,
+    arkit_blendshapes,
+    arkit_weights,
+    template_blendshapes,
+)
+from facegeom.face_model.template import load_template
 from facegeom.geometry import rasterize
-from facegeom.template import load_template
+from facegeom.measures.report import CAPTION, GAP
 
 MODEL = load_face_model()
 SHAPES = arkit_blendshapes(MODEL)

@@ -13,16 +13,17 @@ import pytest
 from PIL import Image
 
 import facegeom
-from facegeom import FaceMesh, batch, cli, pipeline
+from facegeom import FaceMesh, batch, cli
+from facegeom import reconstruction as pipeline
 from facegeom.cli import main
-from facegeom.viewer import is_bundled
+from facegeom.mesh.viewer import is_bundled
 
 
 @pytest.fixture
 def photo(tmp_path: Path, coded_face: Any, coded_network: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A photo whose face is found."""
     coded_network(coded_face)
-    monkeypatch.setattr("facegeom.detection.detect", lambda image, **options: [(*coded_face.box, 0.9)])
+    monkeypatch.setattr("facegeom.detection.detector.detect", lambda image, **options: [(*coded_face.box, 0.9)])
     path = tmp_path / "photo.png"
     Image.fromarray(coded_face.photo).save(path)
     return path
@@ -72,7 +73,7 @@ def test_preview_and_texture(photo: Path, tmp_path: Path) -> None:
 
 
 def test_no_face_is_one_line(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
-    monkeypatch.setattr("facegeom.detection.detect", lambda image, **options: [])
+    monkeypatch.setattr("facegeom.detection.detector.detect", lambda image, **options: [])
     Image.new("RGB", (200, 200)).save(photo)
     assert main(["reconstruct", str(photo), "-o", str(tmp_path / "face.glb")]) == 1
     assert capsys.readouterr().err == f"facegeom: {photo}: no face was found in the photo; box= says where it is\n"
@@ -122,13 +123,13 @@ def test_missing_weights_end_the_batch(
     def fail(device: str) -> None:
         raise facegeom.WeightsError("the weights of facevision are missing")
 
-    monkeypatch.setattr("facegeom.prediction.load_network", fail)
+    monkeypatch.setattr("facegeom.pipelines.map_prediction.load_network", fail)
     assert main(["reconstruct", str(photo), str(photo.with_name("other.png")), "-o", str(tmp_path / "out")]) == 1
     assert "weights of facevision are missing" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_demo(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("facegeom.pipeline.demo_photo", lambda: photo)
+    monkeypatch.setattr("facegeom.reconstruction.demo_photo", lambda: photo)
     assert main(["demo", "-o", str(tmp_path / "out")]) == 0
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written - {"head.html"} == {"head.glb", "head.obj", "head.mtl", "head.png", "preview.png"}

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from facegeom import load_face_model
-from facegeom.camera import Camera
 from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.evaluation import contact_sheet
-from facegeom.mesh import FaceMesh
+from facegeom.images.camera import Camera
+from facegeom.mesh.face_mesh import FaceMesh
 
 LFW = Path(__file__).parents[2] / "shared" / "data" / "lfw"
 
@@ -125,7 +125,7 @@ def test_the_contact_sheet_names_a_missing_photo(sheet_photos: Path):
 @pytest.mark.data
 @needs(LFW)
 def test_the_contact_sheet_s_photos_are_of_test_identities():
-    from facegeom.training.split import split_names
+    from facegeom.training.data.split import split_names
 
     with np.load(LFW / "landmarks.npz") as data:
         names = [str(name) for name in data["names"]]

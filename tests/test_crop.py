@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facegeom.crop import (
+from facegeom.images.crop import (
     apply_affine,
     bilinear,
     crop_affine,

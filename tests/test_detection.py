@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from facegeom.boxes import iou, merge, squares, suppress
-from facegeom.detection import FRONTAL, PROFILE, cascade_windows, detect
-from facegeom.io import load_image
-from facegeom.network_search import PADDING_GRAY, cut, offsets_of, place, shipped
+from facegeom.detection.detector import FRONTAL, PROFILE, cascade_windows, detect
+from facegeom.detection.mtcnn_search import PADDING_GRAY, cut, offsets_of, place, shipped
+from facegeom.images.boxes import iou, merge, squares, suppress
+from facegeom.images.image_files import load_image
 from facegeom.networks.mtcnn import PROPOSAL_STRIDE, WINDOWS, Mtcnn, MtcnnConfig, normalise
 
 
@@ -220,7 +220,7 @@ def test_found_on_a_tenth_of_aflw2000() -> None:
     if not folder.is_dir():
         pytest.skip("needs ../shared/data/aflw2000 beside the repository")
     from facegeom.evaluation.aflw2000 import load_annotations
-    from facegeom.evaluation.metrics import box_overlap, landmark_box
+    from facegeom.measures.metrics import box_overlap, landmark_box
 
     annotations = load_annotations(folder)
     found = []
@@ -237,7 +237,7 @@ class TestTraining:
 
     @pytest.fixture
     def tiles(self) -> object:
-        data = pytest.importorskip("facegeom.training.detector_data")
+        data = pytest.importorskip("facegeom.training.detector.detector_data")
         rng = np.random.default_rng(0)
         images = rng.integers(60, 90, (6, data.TILE_SIDE, data.TILE_SIDE, 4), dtype=np.uint8)
         images[..., 3] = 255
@@ -251,7 +251,7 @@ class TestTraining:
         return data.Tiles(images, points, np.zeros(6, dtype=np.float32))
 
     def test_a_seed_makes_a_scene(self, tiles: object) -> None:
-        from facegeom.training.detector_data import SceneMaker
+        from facegeom.training.detector.detector_data import SceneMaker
 
         maker = SceneMaker(tiles)  # type: ignore[arg-type]
         first, second = (maker.draw(np.random.default_rng(5)) for _ in range(2))
@@ -260,7 +260,7 @@ class TestTraining:
 
     def test_faces_of_scenes_are_where_their_boxes_say(self, tiles: object, monkeypatch: pytest.MonkeyPatch) -> None:
         """White discs on black: the box of what is white is the box of the face."""
-        from facegeom.training import detector_data
+        from facegeom.training.detector import detector_data
 
         monkeypatch.setattr(detector_data, "augment", lambda image, *rest: image)
         monkeypatch.setattr(detector_data, "_feather", lambda rng: np.ones((128, 128, 1), dtype=np.float32))
@@ -278,7 +278,7 @@ class TestTraining:
         assert checked > 10
 
     def test_windows_are_labelled_by_how_well_they_hold_the_face(self) -> None:
-        data = pytest.importorskip("facegeom.training.detector_data")
+        data = pytest.importorskip("facegeom.training.detector.detector_data")
         scene = data.Scene(np.zeros((100, 100, 3), np.uint8), np.array([[40.0, 40, 60, 60]]), np.array([0]))
         boxes = np.array([[40.0, 40, 60, 60], [46, 40, 66, 60], [48, 48, 68, 68], [0, 0, 20, 20], [43, 43, 60, 60]])
         windows = data.label_windows(scene, boxes, 12)
@@ -288,7 +288,7 @@ class TestTraining:
 
     @pytest.mark.slow
     def test_an_interrupted_run_ends_as_a_whole_one(self, tiles: object, tmp_path: Path) -> None:
-        train = pytest.importorskip("facegeom.training.train_detector")
+        train = pytest.importorskip("facegeom.training.detector.train_detector")
         weights = []
         for name, stops in (("whole", 0), ("stopped", 3)):
             out = tmp_path / name

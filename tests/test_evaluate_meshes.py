@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 
-from facegeom.camera import Camera
 from facegeom.cli import main
 from facegeom.errors import FacegeomError, NoFaceFound, WeightsError
 from facegeom.evaluation import mesh_truth, meshes
@@ -19,7 +18,8 @@ from facegeom.evaluation.mesh_truth import Surface, Truth, face_triangles
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region
 from facegeom.face_model.fitting import Fit
-from facegeom.mesh import FaceMesh
+from facegeom.images.camera import Camera
+from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.render import turn
 
 POINTS, EMD_POINTS = 3000, 150
@@ -193,7 +193,7 @@ def perfect(fits: dict[float, Fit]) -> meshes.Reconstructor:
 
 
 def test_pipelines_are_measured_under_every_condition(aflw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facegeom.detection.detect", lambda image: [])
+    monkeypatch.setattr("facegeom.detection.detector.detect", lambda image: [])
     case = meshes.aflw2000_cases(aflw)[0]
     results, surfaces = meshes.evaluate_case(
         case, ["pix2vertex", "worse", "lost"], meshes.CONDITIONS, perfect({20.0: case.fit})
@@ -230,7 +230,7 @@ def test_the_command_prints_tables_and_writes_what_is_asked(
     def absent(name: str, device: str) -> None:
         raise WeightsError(f"there are no weights of {name}")
 
-    monkeypatch.setattr("facegeom.detection.detect", lambda image: [])
+    monkeypatch.setattr("facegeom.detection.detector.detect", lambda image: [])
     monkeypatch.setattr(meshes, "mesh_network", absent)
     monkeypatch.setattr(meshes, "reconstruct_pipeline", lambda photo, box, name, device: answer(photo, box, name))
     command = ["evaluate", "meshes", "--aflw2000", str(aflw), "--limit", "1", "--spoiled", "0"]
@@ -251,7 +251,7 @@ def test_what_is_asked_for_by_name_must_be_there(
     def absent(name: str, device: str) -> None:
         raise WeightsError(f"there are no weights of {name}")
 
-    monkeypatch.setattr("facegeom.pipeline.mesh_network", absent)
+    monkeypatch.setattr("facegeom.reconstruction.mesh_network", absent)
     assert main(["evaluate", "meshes", "--aflw2000", str(aflw), "--pipelines", "gcn_igan"]) == 1
     assert "there are no weights of gcn_igan" in capsys.readouterr().err
     assert main(["evaluate", "meshes"]) == 1

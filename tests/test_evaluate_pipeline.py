@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import facegeom
-from facegeom.camera import Camera
 from facegeom.cli import main
 from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.evaluation import detection, pipeline
-from facegeom.mesh import FaceMesh
-from facegeom.pipeline import PIPELINES, Reconstruction
-from facegeom.training.labels import find_photos
+from facegeom.images.camera import Camera
+from facegeom.mesh.face_mesh import FaceMesh
+from facegeom.reconstruction import PIPELINES, Reconstruction
+from facegeom.training.data.labels import find_photos
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 LFW = SHARED / "lfw"
@@ -105,7 +105,7 @@ def test_the_two_sets_of_faceless_pictures_are_apart(
 
 
 def test_corners_come_from_validation_photos(annotated_photos: tuple[dict[str, Path], Path], few_drawings: None):
-    from facegeom.training.split import split_names
+    from facegeom.training.data.split import split_names
 
     photos, landmarks = annotated_photos
     fresh = detection.fresh_faceless_pictures(photos, detection.photo_boxes(landmarks))
@@ -136,7 +136,7 @@ def meshed(image: object, *, vertices: int = 6000, shift: float = 0.0) -> Recons
 
 
 def test_held_out_photos_are_evenly_spread_over_the_test_identities(annotated_photos: tuple[dict[str, Path], Path]):
-    from facegeom.training.split import split_names
+    from facegeom.training.data.split import split_names
 
     photos, _ = annotated_photos
     names = list(photos)
@@ -156,7 +156,7 @@ def test_the_chain_is_called_as_a_user_calls_it_and_after_a_warm_up(
     photos, landmarks = annotated_photos
     four = dict(list(photos.items())[:4])
     calls = []
-    monkeypatch.setattr("facegeom.detection.detect", lambda image: [])
+    monkeypatch.setattr("facegeom.detection.detector.detect", lambda image: [])
 
     def reconstruct(image: Path) -> Reconstruction:
         calls.append(image)

@@ -10,9 +10,10 @@ import pytest
 
 from facegeom import load_face_model
 from facegeom.cli import main
-from facegeom.crop import crop_image
-from facegeom.evaluation import registered, registration, registration_sheet
-from facegeom.prediction import later_square, predict
+from facegeom.evaluation import registration, registration_sheet
+from facegeom.images.crop import crop_image
+from facegeom.measures import registered
+from facegeom.pipelines.map_prediction import later_square, predict
 
 ICT = Path(__file__).parents[2] / "shared" / "data" / "ict" / "ict_face_model.npz"
 

@@ -13,24 +13,16 @@ import numpy as np
 import pytest
 
 from facegeom import load_face_model
-from facegeom.camera import Camera
 from facegeom.cli import main
-from facegeom.crop import crop_affine, crop_box, crop_image, invert_affine
 from facegeom.errors import FacegeomError, NoFaceFound
-from facegeom.evaluation import (
-    aflw2000,
-    contact_sheet,
-    depth,
-    maps,
-    metrics,
-    predictor,
-    report,
-    scan,
-)
+from facegeom.evaluation import aflw2000, contact_sheet, depth, maps, scan
 from facegeom.geometry import rasterize
-from facegeom.maps import FaceMaps
+from facegeom.images.camera import Camera
+from facegeom.images.crop import crop_affine, crop_box, crop_image, invert_affine
+from facegeom.images.face_maps import FaceMaps
+from facegeom.measures import metrics, predictor, report
 from facegeom.networks.facevision import NetworkMaps
-from facegeom.training.renderer import Sample
+from facegeom.training.data.renderer import Sample
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 AFLW = SHARED / "aflw2000"
@@ -433,7 +425,7 @@ def test_ict_heads_are_exact_and_repeatable():
 def test_an_unchanged_ict_head_looks_like_the_mean_face():
     """The face model's mean is ICT's: rendered alike, their maps agree but for the remeshing and the border."""
     from facegeom.evaluation.ict_heads import HeadRenderer
-    from facegeom.training.renderer import Pose
+    from facegeom.training.data.renderer import Pose
 
     renderer = HeadRenderer(ICT)
     pose = Pose(renderer.head.vertices, turned(20.0), 1.0, np.zeros(2))

@@ -185,7 +185,7 @@ class TestVertices:
         assert open_gap > 20.0
 
     def test_blink_closes_the_lids(self, model: FaceModel) -> None:
-        from facegeom.training.face_model_check import visible_area
+        from facegeom.training.face_model.check import visible_area
 
         blink = model.vertices(expression=weights(model, eyeBlink_L=1.0, eyeBlink_R=1.0))
         for side in ("left", "right"):
@@ -208,7 +208,7 @@ class TestAtlas:
             assert np.abs(mirrored - model.uv[model.uv_faces[row]]).max() < 1e-12
 
     def test_has_no_flipped_triangle_and_no_overlap(self, model: FaceModel) -> None:
-        from facegeom.training.face_model_atlas import coverage
+        from facegeom.training.face_model.atlas import coverage
 
         a, b, c = model.uv[model.uv_faces].transpose(1, 0, 2)
         area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
@@ -217,7 +217,7 @@ class TestAtlas:
         assert coverage(model.uv, model.uv_faces, 192).max() == 1
 
     def test_gives_the_face_half_of_the_texels(self, model: FaceModel) -> None:
-        from facegeom.training.face_model_atlas import coverage
+        from facegeom.training.face_model.atlas import coverage
 
         face = coverage(model.uv, model.uv_faces[: model.face_triangle_count], 192)
         assert (face > 0).mean() >= 0.5
@@ -264,7 +264,7 @@ class TestLoader:
 
 class TestCalibration:
     def test_finds_the_points_that_annotations_were_made_from(self, model: FaceModel) -> None:
-        from facegeom.training.face_model_landmarks68 import calibrate_landmarks
+        from facegeom.training.face_model.landmarks68 import calibrate_landmarks
 
         generator = np.random.default_rng(3)
         true = model.landmarks68_multipie
@@ -277,7 +277,7 @@ class TestCalibration:
         )
 
     def test_result_is_symmetric_whatever_the_annotation(self, model: FaceModel) -> None:
-        from facegeom.training.face_model_landmarks68 import calibrate_landmarks
+        from facegeom.training.face_model.landmarks68 import calibrate_landmarks
 
         generator = np.random.default_rng(4)
         points = generator.uniform(0, 200, (2, 68, 2))
@@ -303,7 +303,7 @@ class TestRemeshing:
     """The remesher on a shape whose answer is known."""
 
     def test_keeps_the_boundary_and_makes_even_triangles(self, half_sphere: tuple[np.ndarray, np.ndarray]) -> None:
-        from facegeom.training.face_model_remesh import Remesher, SourceSurface
+        from facegeom.training.face_model.remesh import Remesher, SourceSurface
 
         V, F = half_sphere
         source = SourceSurface(V, F, np.zeros(len(F), dtype=np.int64), np.zeros(0, dtype=np.int64))
@@ -318,7 +318,7 @@ class TestRemeshing:
         assert len(P) - len(edges) + len(result.faces) == 1  # still a disc
 
     def test_edge_table_pairs_faces(self) -> None:
-        from facegeom.training.face_model_remesh import edge_table
+        from facegeom.training.face_model.remesh import edge_table
 
         edges, faces, tips = edge_table(np.array([[0, 1, 2], [2, 1, 3]]))
         shared = np.flatnonzero(faces[:, 1] >= 0)
@@ -327,7 +327,7 @@ class TestRemeshing:
         assert len(edges) == 5
 
     def test_closest_place_on_a_triangle(self) -> None:
-        from facegeom.training.face_model_remesh import closest_on_triangles
+        from facegeom.training.face_model.remesh import closest_on_triangles
 
         T = np.array([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]]).repeat(3, axis=0)
         P = np.array([[0.25, 0.25, 2.0], [-1.0, -1.0, 0.0], [1.0, 1.0, 0.0]])
@@ -338,8 +338,8 @@ class TestRemeshing:
 
 class TestFlattening:
     def test_flat_disc_stays_what_it_is(self) -> None:
-        from facegeom.boundary import boundary_loops
-        from facegeom.training.face_model_flatten import flat_triangles, jacobians, relax, tutte
+        from facegeom.geometry.boundary import boundary_loops
+        from facegeom.training.face_model.flatten import flat_triangles, jacobians, relax, tutte
 
         x, y = np.meshgrid(np.arange(7.0), np.arange(7.0))
         V = np.stack([x.ravel(), y.ravel(), 0 * x.ravel()], axis=1)
@@ -362,7 +362,7 @@ def test_held_out_heads_are_reached_and_no_lid_stays_open() -> None:
     if not ICT.is_file():
         pytest.skip("../shared/data/ict is not there")
     import facegeom.face_model.model as module
-    from facegeom.training.face_model_check import check_face_model
+    from facegeom.training.face_model.check import check_face_model
 
     report = check_face_model(ICT, Path(module.__file__).with_name("face_model.npz"), samples=10)
     assert report["surface distance mean (mm)"] < 0.3

@@ -9,7 +9,7 @@ import pytest
 
 from facegeom.face_model import model as face_model
 from facegeom.face_model import read_face_model
-from facegeom.training.face_model_corners import CornerOptions, smooth_corners, smooth_face_model, turned_over
+from facegeom.training.face_model.corners import CornerOptions, smooth_corners, smooth_face_model, turned_over
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 MODEL = Path(face_model.__file__).with_name("face_model.npz")

@@ -9,12 +9,12 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from facegeom.camera import Camera
 from facegeom.cli import main
 from facegeom.errors import FacegeomError, NoFaceFound, WeightsError
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region, mean_depth
 from facegeom.face_model.fitting import similarity
+from facegeom.images.camera import Camera
 from facegeom.networks.gcn_igan import STEM, GcnIganConfig, GcnIganGenerator, MobileEncoder, place_by_landmarks
 from facegeom.networks.graph import Graph
 from facegeom.networks.mesh_discriminator import MeshDiscriminator, MinibatchDiscrimination
@@ -22,11 +22,11 @@ from facegeom.networks.mesh_network import MESH_PIPELINES, load_mesh_network
 from facegeom.networks.semi_sphere import CROP_FACTOR, mean_landmarks, semi_sphere
 from facegeom.networks.semi_sphere_network import SemiSpherePredictor
 from facegeom.networks.weights import save_weights
-from facegeom.training import mesh_training
-from facegeom.training.landmark_errors import drawn_errors, kept_errors, landmark_errors
-from facegeom.training.mesh_samples import MESH_MIX, Drawing, MeshSamples, MeshStream, MeshTensors
-from facegeom.training.samples import FaceSamples
-from facegeom.training.train_gcn_igan import PARTS, TERMS, GcnIganOptions, Trainer
+from facegeom.training.data.landmark_errors import drawn_errors, kept_errors, landmark_errors
+from facegeom.training.data.samples import FaceSamples
+from facegeom.training.meshes import mesh_training
+from facegeom.training.meshes.samples import MESH_MIX, Drawing, MeshSamples, MeshStream, MeshTensors
+from facegeom.training.meshes.train_gcn_igan import PARTS, TERMS, GcnIganOptions, Trainer
 
 CPU = torch.device("cpu")
 SMALL = GcnIganConfig(size=33, pooled=8, widths=(8, 8, 8, 8), identity_blocks=1)
@@ -44,7 +44,7 @@ def small(monkeypatch):
         return replace(SMALL, **sizes)
 
     config.identity_blocks = SMALL.identity_blocks
-    monkeypatch.setattr("facegeom.training.train_gcn_igan.GcnIganConfig", config)
+    monkeypatch.setattr("facegeom.training.meshes.train_gcn_igan.GcnIganConfig", config)
 
 
 @pytest.fixture(scope="module")
@@ -298,8 +298,8 @@ def test_landmark_errors_are_in_mm_of_the_cameras_frame_and_kept(faces, tmp_path
             landmarks=pose.vertices[model.landmarks68] + np.array([1.0, 2.0, 3.0]) @ pose.rotation,
         )
 
-    monkeypatch.setattr("facegeom.training.landmark_errors.predict", seen)
-    monkeypatch.setattr("facegeom.training.landmark_errors.PHOTOS", 3)
+    monkeypatch.setattr("facegeom.training.data.landmark_errors.predict", seen)
+    monkeypatch.setattr("facegeom.training.data.landmark_errors.PHOTOS", 3)
     errors = kept_errors(faces, tmp_path)
     assert errors.shape == (2, 68, 3)  # where nothing is seen there is no error
     np.testing.assert_allclose(errors, np.broadcast_to(np.array([1.0, 2.0, 3.0]), errors.shape), atol=0.02)
@@ -383,7 +383,9 @@ def test_other_networks_are_no_start(small, tmp_path):
 @pytest.mark.slow
 def test_the_command_trains_resumes_and_measures(small, tmp_path, labels, folder, monkeypatch, capsys):
     monkeypatch.setattr(mesh_training, "VALIDATION_FACES", 2)
-    monkeypatch.setattr("facegeom.training.train_gcn_igan.kept_errors", lambda faces, out: np.ones((2, 68, 3), "f4"))
+    monkeypatch.setattr(
+        "facegeom.training.meshes.train_gcn_igan.kept_errors", lambda faces, out: np.ones((2, 68, 3), "f4")
+    )
     labels.save(tmp_path / "labels.npz")
     arguments = [
         "train", "gcn_igan", str(folder), "--labels", str(tmp_path / "labels.npz"), "--no-synthetic",

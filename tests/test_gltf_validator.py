@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from facegeom import FaceMesh, load_face_model
-from facegeom.blendshapes import ARKIT_NAMES, arkit_blendshapes, arkit_weights, template_blendshapes
-from facegeom.template import load_template
+from facegeom.face_model.blendshapes import ARKIT_NAMES, arkit_blendshapes, arkit_weights, template_blendshapes
+from facegeom.face_model.template import load_template
 
 PACKAGE = Path(__file__).resolve().parents[1] / "build" / "gltf-validator" / "node_modules" / "gltf-validator"
 SCRIPT = """

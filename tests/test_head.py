@@ -9,9 +9,9 @@ import pytest
 
 import facegeom
 from facegeom import FacegeomError, load_face_model
+from facegeom.face_model.head_completion import complete_head
+from facegeom.face_model.template import load_template
 from facegeom.geometry import face_normals
-from facegeom.head import complete_head
-from facegeom.template import load_template
 
 
 def person(seed: int) -> tuple[Any, Any]:

@@ -14,8 +14,8 @@ import trimesh
 from PIL import Image
 
 from facegeom import FacegeomError, FaceMesh, ImageError, load_face_model, load_image
-from facegeom.files import write_atomically
-from facegeom.pipeline import demo_photo
+from facegeom._internal.files import write_atomically
+from facegeom.reconstruction import demo_photo
 
 
 def wavy_mesh(n: int = 9, *, texture: bool = False, cut: bool = False) -> FaceMesh:

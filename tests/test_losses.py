@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from facegeom.training.losses import (
+from facegeom.training.maps.losses import (
     adversarial,
     cells_within,
     depth_normals,

@@ -9,8 +9,8 @@ from scipy.spatial.distance import cdist
 
 from facegeom.networks.graph import Graph
 from facegeom.networks.semi_sphere import semi_sphere
-from facegeom.training import mesh_losses
-from facegeom.training.mesh_losses import (
+from facegeom.training.meshes import losses as mesh_losses
+from facegeom.training.meshes.losses import (
     CloudFinder,
     chamfer,
     edge_length_loss,

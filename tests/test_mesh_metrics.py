@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from facegeom.evaluation.mesh_metrics import (
+from facegeom.measures.mesh_metrics import (
     EMD_POINTS,
     cloud_distances,
     earth_movers_distance,

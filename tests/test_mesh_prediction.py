@@ -11,13 +11,13 @@ import pytest
 
 import facegeom
 from facegeom import FacegeomError, NoFaceFound, load_face_model
-from facegeom.camera import roll_deg
-from facegeom.crop import apply_affine, crop_affine, crop_image, warp_image
 from facegeom.face_model.face_region import mean_depth
+from facegeom.face_model.template import load_template
 from facegeom.geometry import face_normals
-from facegeom.mesh_prediction import _mirrored_landmarks, face_square, predict_mesh, square_around
+from facegeom.images.camera import roll_deg
+from facegeom.images.crop import apply_affine, crop_affine, crop_image, warp_image
 from facegeom.networks.semi_sphere import mirror_images, semi_sphere
-from facegeom.template import load_template
+from facegeom.pipelines.mesh_prediction import _mirrored_landmarks, face_square, predict_mesh, square_around
 from mesh_oracle import OracleMeshNetwork, semi_sphere_on
 from test_mesh_fitting import degrees_between
 
@@ -30,7 +30,7 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> Callable[..., OracleMeshNetwork]:
 
     def install(face: Any, **options: Any) -> OracleMeshNetwork:
         network = OracleMeshNetwork(face, **options)
-        monkeypatch.setattr("facegeom.pipeline.mesh_network", lambda name, device: network)
+        monkeypatch.setattr("facegeom.reconstruction.mesh_network", lambda name, device: network)
         return network
 
     return install
@@ -41,7 +41,7 @@ def detections(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Any]], None]:
     """Install boxes in the place of the detector's."""
 
     def install(boxes: list[Any]) -> None:
-        monkeypatch.setattr("facegeom.detection.detect", lambda image, **options: boxes)
+        monkeypatch.setattr("facegeom.detection.detector.detect", lambda image, **options: boxes)
 
     return install
 

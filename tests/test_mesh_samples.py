@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from facegeom.crop import apply_affine, crop_affine
 from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region
 from facegeom.geometry import closest_points, nearest
+from facegeom.images.crop import apply_affine, crop_affine
 from facegeom.networks.semi_sphere import CROP_FACTOR
-from facegeom.training.data import Sources
-from facegeom.training.mesh_samples import (
+from facegeom.training.data.photo_data import Sources
+from facegeom.training.data.renderer import crop_square
+from facegeom.training.data.samples import FaceSamples
+from facegeom.training.data.synthetic import SyntheticFaces
+from facegeom.training.meshes.samples import (
     MESH_MIX,
     SAMPLINGS,
     ZONES_MM,
@@ -21,9 +24,6 @@ from facegeom.training.mesh_samples import (
     MeshStream,
     load_mesh_data,
 )
-from facegeom.training.renderer import crop_square
-from facegeom.training.samples import FaceSamples
-from facegeom.training.synthetic import SyntheticFaces
 
 MODEL = load_face_model()
 

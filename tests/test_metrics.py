@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facegeom.evaluation import metrics
+from facegeom.measures import metrics
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from facegeom.appearance import SILHOUETTE_MM, View, behind_colors, vertex_colors
-from facegeom.crop import bilinear
-from facegeom.prediction import predict
-from facegeom.template import load_template
+from facegeom.face_model.template import load_template
+from facegeom.images.crop import bilinear
+from facegeom.pipelines.map_prediction import predict
+from facegeom.pipelines.pix2vertex import warp_template
+from facegeom.texture.appearance import SILHOUETTE_MM, View, behind_colors, vertex_colors
 from facegeom.texture.painting import paint, without_hairline, without_slivers
-from facegeom.warping import warp_template
 
 SKIN, HAIR, SAID = (200, 150, 120), (40, 30, 20), (90, 160, 90)
 

@@ -14,7 +14,7 @@ from PIL import Image
 import facegeom
 from facegeom import FacegeomError, ImageError, NoFaceFound
 from facegeom.geometry import face_normals
-from facegeom.prediction import LookOptions, later_square, plausibility, predict
+from facegeom.pipelines.map_prediction import LookOptions, later_square, plausibility, predict
 
 STAGES = {
     "pix2vertex": ["raw", "aligned", "registered", "detailed"],
@@ -27,7 +27,7 @@ def no_detector(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Any]], None]:
     """Install boxes in the place of the detector's."""
 
     def install(boxes: list[Any]) -> None:
-        monkeypatch.setattr("facegeom.detection.detect", lambda image, **options: boxes)
+        monkeypatch.setattr("facegeom.detection.detector.detect", lambda image, **options: boxes)
 
     return install
 
@@ -264,7 +264,7 @@ def test_any_kind_of_photo(coded_face: Any, coded_network: Any, tmp_path: Path) 
 def test_what_does_not_hang_together_is_implausible(coded_face: Any, coded_network: Any) -> None:
     network = coded_network(coded_face)
     square = later_square(coded_face.box)
-    crop = facegeom.crop.crop_image(coded_face.photo, square, 128)
+    crop = facegeom.images.crop.crop_image(coded_face.photo, square, 128)
     maps = network.predict(crop[None])
     depth, correspondence, probability = maps.depth[0], maps.correspondence[0], maps.mask_probability[0]
     mask = probability > 0.5

@@ -11,7 +11,7 @@ import torch
 
 from facegeom.cli import main
 from facegeom.errors import FacegeomError, WeightsError
-from facegeom.evaluation.predictor import load_network
+from facegeom.measures.predictor import load_network
 from facegeom.networks import pix2vertex
 from facegeom.networks.facevision import FaceVision, MapTensors, load_facevision
 from facegeom.networks.pix2vertex import (
@@ -26,10 +26,10 @@ from facegeom.networks.pix2vertex import (
     read_placement,
 )
 from facegeom.networks.weights import save_weights
-from facegeom.training import validation
-from facegeom.training.samples import FaceSamples, MixOptions, SampleStream, as_placed_tensors, as_tensors
-from facegeom.training.train_pix2vertex import NETWORKS, Pix2VertexOptions, Trainer
-from facegeom.training.validation import Truth, Validation, map_errors
+from facegeom.training.data.samples import FaceSamples, MixOptions, SampleStream, as_placed_tensors, as_tensors
+from facegeom.training.maps import validation
+from facegeom.training.maps.train_pix2vertex import NETWORKS, Pix2VertexOptions, Trainer
+from facegeom.training.maps.validation import Truth, Validation, map_errors
 
 SMALL = Pix2VertexConfig(size=32, width=4)
 SMALL_RUN = Pix2VertexOptions(
@@ -359,7 +359,7 @@ def test_the_command_trains_resumes_and_saves(
     assert expected <= set(figures)
     ticks = iter(range(10**6))
     with monkeypatch.context() as patch:
-        patch.setattr("facegeom.training.loop.time.monotonic", lambda: next(ticks) * 20.0)
+        patch.setattr("facegeom.training.maps.loop.time.monotonic", lambda: next(ticks) * 20.0)
         assert main([*arguments, "-o", str(tmp_path / "parts"), "--minutes", "1"]) == 0
     half = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
     assert 0 < half["step"] < 8

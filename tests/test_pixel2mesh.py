@@ -18,9 +18,9 @@ from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork, Pl
 from facegeom.networks.semi_sphere import mean_face, semi_sphere
 from facegeom.networks.semi_sphere_network import SMOOTHING, Placement, SemiSpherePredictor
 from facegeom.networks.weights import load_weights, save_weights
-from facegeom.training import mesh_training
-from facegeom.training.mesh_samples import MESH_MIX, Drawing, MeshSamples, MeshStream, MeshTensors
-from facegeom.training.mesh_training import (
+from facegeom.training.data.samples import FaceSamples
+from facegeom.training.meshes import mesh_training
+from facegeom.training.meshes.mesh_training import (
     MeshValidation,
     MeshWeights,
     draw_mesh,
@@ -28,8 +28,8 @@ from facegeom.training.mesh_training import (
     stepped_factor,
     term_shares,
 )
-from facegeom.training.samples import FaceSamples
-from facegeom.training.train_pixel2mesh import TERMS, Pixel2MeshOptions, Trainer, draw_places, start_encoder
+from facegeom.training.meshes.samples import MESH_MIX, Drawing, MeshSamples, MeshStream, MeshTensors
+from facegeom.training.meshes.train_pixel2mesh import TERMS, Pixel2MeshOptions, Trainer, draw_places, start_encoder
 
 CPU = torch.device("cpu")
 SMALL = Pixel2MeshConfig(
@@ -47,7 +47,7 @@ def small(monkeypatch):
     def config(**sizes):
         return replace(SMALL, **sizes)
 
-    monkeypatch.setattr("facegeom.training.train_pixel2mesh.Pixel2MeshConfig", config)
+    monkeypatch.setattr("facegeom.training.meshes.train_pixel2mesh.Pixel2MeshConfig", config)
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +304,7 @@ def test_at_first_only_the_placement_is_taught(small, batch):
 
 
 def test_midpoints_and_a_frozen_encoder_stay(small, batch, monkeypatch):
-    monkeypatch.setattr("facegeom.training.train_pixel2mesh.start_encoder", lambda network: None)
+    monkeypatch.setattr("facegeom.training.meshes.train_pixel2mesh.start_encoder", lambda network: None)
     trainer = Trainer(replace(SMALL_RUN, encoder="frozen", unpooling="midpoint"), CPU)
     before = {name: tensor.clone() for name, tensor in trainer.network.encoder.state_dict().items()}
     trainer.train_step(*batch)
@@ -376,7 +376,7 @@ def test_command_trains_resumes_exactly_and_refuses_other_options(tmp_path, labe
     assert (tmp_path / "whole" / "places.png").is_file()
     ticks = iter(range(10**6))
     with monkeypatch.context() as patch:
-        patch.setattr("facegeom.training.loop.time.monotonic", lambda: next(ticks) * 20.0)
+        patch.setattr("facegeom.training.maps.loop.time.monotonic", lambda: next(ticks) * 20.0)
         assert main([*arguments, "-o", str(tmp_path / "parts"), "--minutes", "1"]) == 0
     half = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
     assert 0 < half["step"] < 8

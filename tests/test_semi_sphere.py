@@ -8,8 +8,8 @@ import pytest
 
 from facegeom.networks import semi_sphere as module
 from facegeom.networks.semi_sphere import FILE, build_semi_sphere, semi_sphere, triangle_angles
-from facegeom.training import semi_sphere_layout
-from facegeom.training.semi_sphere_layout import CANDIDATES, LONGEST_EDGE, TRIANGLES, Layouts, centred, draw
+from facegeom.training.meshes import semi_sphere_layout
+from facegeom.training.meshes.semi_sphere_layout import CANDIDATES, LONGEST_EDGE, TRIANGLES, Layouts, centred, draw
 from meshes import check_mesh, euler_characteristic
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from facegeom.training.split import TEST_PHOTOS, VALIDATION_PHOTOS, identity, split_names
+from facegeom.training.data.split import TEST_PHOTOS, VALIDATION_PHOTOS, identity, split_names
 
 
 def _names() -> list[str]:

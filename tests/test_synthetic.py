@@ -12,12 +12,12 @@ import pytest
 from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.geometry import rasterize
-from facegeom.training import synthetic, texture_model
-from facegeom.training.labels import Labels
-from facegeom.training.renderer import Pose, Renderer
-from facegeom.training.samples import MixOptions
-from facegeom.training.synthetic import SyntheticFaces, SyntheticOptions
-from facegeom.training.texture_model import NormalOperator, TextureModel, TextureOptions
+from facegeom.training.data import synthetic, texture_model
+from facegeom.training.data.labels import Labels
+from facegeom.training.data.renderer import Pose, Renderer
+from facegeom.training.data.samples import MixOptions
+from facegeom.training.data.synthetic import SyntheticFaces, SyntheticOptions
+from facegeom.training.data.texture_model import NormalOperator, TextureModel, TextureOptions
 
 SIZE = 96
 
@@ -311,7 +311,7 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 @pytest.mark.skipif(not (DATA / "lfw").is_dir(), reason="the shared data folder is not beside the repository")
 def test_texture_model_of_photos(model: FaceModel) -> None:
     """From 940 names, some sixty of them in the training part: skin is skin-coloured, lips are redder."""
-    from facegeom.training.labels import LabelOptions, find_photos, make_labels
+    from facegeom.training.data.labels import LabelOptions, find_photos, make_labels
 
     with np.load(DATA / "lfw" / "landmarks.npz") as data:
         labels = make_labels(data["names"][:940], data["landmarks"][:940], LabelOptions(), processes=1)

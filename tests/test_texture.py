@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from facegeom import geometry, load_face_model
-from facegeom.camera import Camera
 from facegeom.errors import WeightsError
+from facegeom.images.camera import Camera
 from facegeom.texture.baking import Atlas, bake, fill_smoothly, sample
 from facegeom.texture.blending import Layer, match_colors, middle_third, overlay, three_views
 from facegeom.texture.occluders import OccluderOptions, TextureStatistics, load_statistics, occluders, read_statistics

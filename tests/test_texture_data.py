@@ -11,9 +11,9 @@ from facegeom import geometry, load_face_model
 from facegeom.networks.facevision import NetworkMaps
 from facegeom.texture.blending import Layer, middle_third
 from facegeom.texture.occluders import features
-from facegeom.training.labels import LabelOptions, Labels, find_photos, make_labels
-from facegeom.training.split import split_names
-from facegeom.training.texture_data import (
+from facegeom.training.data.labels import LabelOptions, Labels, find_photos, make_labels
+from facegeom.training.data.split import split_names
+from facegeom.training.texture.data import (
     TextureDataOptions,
     TextureSet,
     join_views,
@@ -22,9 +22,9 @@ from facegeom.training.texture_data import (
     plan,
     read_textures,
 )
-from facegeom.training.texture_masks import MaskOptions, draw_masks, head_at, visible_texels
-from facegeom.training.texture_photos import REJECTIONS, SIZE, PhotoBaker
-from facegeom.training.texture_statistics import StatisticsOptions, choose_rows, texture_statistics
+from facegeom.training.texture.masks import MaskOptions, draw_masks, head_at, visible_texels
+from facegeom.training.texture.photos import REJECTIONS, SIZE, PhotoBaker
+from facegeom.training.texture.statistics import StatisticsOptions, choose_rows, texture_statistics
 
 LFW = Path(__file__).parents[2] / "shared" / "data" / "lfw"
 SIDE = 260

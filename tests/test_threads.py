@@ -8,7 +8,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from facegeom.threads import one_thread, stay_on_one_thread
+from facegeom._internal.threads import one_thread, stay_on_one_thread
 
 
 def blas_threads() -> list[int]:

@@ -14,11 +14,11 @@ from facegeom.errors import FacegeomError
 from facegeom.evaluation import texture as evaluation
 from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator
 from facegeom.networks.gated_inpainting import load_gated_inpainting
-from facegeom.training import train_texture
-from facegeom.training.loop import CHECKPOINT, Place
-from facegeom.training.texture_data import TextureSet
-from facegeom.training.texture_losses import PerceptualLoss, critic_loss, gradient_penalty, weighted_l1
-from facegeom.training.texture_samples import (
+from facegeom.training.maps.loop import CHECKPOINT, Place
+from facegeom.training.texture import train_texture
+from facegeom.training.texture.data import TextureSet
+from facegeom.training.texture.losses import PerceptualLoss, critic_loss, gradient_penalty, weighted_l1
+from facegeom.training.texture.samples import (
     TextureStream,
     draw_known,
     draw_strokes,
@@ -27,7 +27,7 @@ from facegeom.training.texture_samples import (
     scaled,
     training_masks,
 )
-from facegeom.training.train_texture import TextureOptions, Trainer, train
+from facegeom.training.texture.train_texture import TextureOptions, Trainer, train
 
 CPU = torch.device("cpu")
 trains = pytest.mark.skipif(find_spec("tensorboard") is None, reason="training needs facegeom[train]")

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from facegeom.crop import crop_affine
 from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
-from facegeom.training import validation
-from facegeom.training.data import Sources
-from facegeom.training.face_model_landmarks468 import calibrate_landmarks468
-from facegeom.training.labels import LabelOptions, Labels, make_labels, yaw_deg
-from facegeom.training.loop import Place
-from facegeom.training.renderer import Pose, Renderer, Sample, crop_square
-from facegeom.training.samples import FaceSamples, MixOptions, PhotoStore, SampleStream
-from facegeom.training.train_facevision import Trainer, TrainOptions, train
+from facegeom.images.crop import crop_affine
+from facegeom.training.data.labels import LabelOptions, Labels, make_labels, yaw_deg
+from facegeom.training.data.landmarks468 import calibrate_landmarks468
+from facegeom.training.data.photo_data import Sources
+from facegeom.training.data.renderer import Pose, Renderer, Sample, crop_square
+from facegeom.training.data.samples import FaceSamples, MixOptions, PhotoStore, SampleStream
+from facegeom.training.maps import validation
+from facegeom.training.maps.loop import Place
+from facegeom.training.maps.train_facevision import Trainer, TrainOptions, train
 
 
 def test_labels_round_trip(tmp_path: Path, labels: Labels) -> None:
@@ -155,7 +155,7 @@ def test_training_resumes_exactly(
     train(SMALL, sources, Place(tmp_path / "whole", minutes=60, workers=0))
     ticks = iter(range(10**6))
     with monkeypatch.context() as patch:
-        patch.setattr("facegeom.training.loop.time.monotonic", lambda: next(ticks) * 20.0)
+        patch.setattr("facegeom.training.maps.loop.time.monotonic", lambda: next(ticks) * 20.0)
         train(SMALL, sources, Place(tmp_path / "parts", minutes=1, workers=0))
     half = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
     assert 0 < half["step"] < 8

@@ -15,13 +15,13 @@ from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisio
 from facegeom.networks.pix2vertex import Pix2Vertex, Pix2VertexConfig, Pix2VertexNetworks
 from facegeom.networks.translator import Translator, TranslatorConfig, load_translator, translated
 from facegeom.networks.weights import save_weights
-from facegeom.training import train_translate, validation
-from facegeom.training.data import Sources, load_training_data
-from facegeom.training.samples import FaceSamples, MixOptions
-from facegeom.training.synthetic import SyntheticFaces
-from facegeom.training.train_translate import PairStream, Trainer, TranslateOptions, geometric_loss
-from facegeom.training.translated import TranslatedFaces
-from facegeom.training.translation_check import (
+from facegeom.training.data.photo_data import Sources, load_training_data
+from facegeom.training.data.samples import FaceSamples, MixOptions
+from facegeom.training.data.synthetic import SyntheticFaces
+from facegeom.training.data.translated import TranslatedFaces
+from facegeom.training.maps import train_translate, validation
+from facegeom.training.maps.train_translate import PairStream, Trainer, TranslateOptions, geometric_loss
+from facegeom.training.maps.translation_check import (
     ClassifierOptions,
     all_translated,
     classifier_accuracy,

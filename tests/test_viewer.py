@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from chromium import Chromium, find_chromium
-from facegeom import FacegeomError, FaceMesh, _glb, load_face_model, viewer
-from facegeom.blendshapes import arkit_blendshapes
+from facegeom import FacegeomError, FaceMesh, load_face_model
+from facegeom.face_model.blendshapes import arkit_blendshapes
+from facegeom.mesh import gltf as _glb
+from facegeom.mesh import viewer
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "python" / "facegeom" / "viewer"
+SOURCE = ROOT / "python" / "facegeom" / "mesh" / "viewer"
 
 TRIANGLE = FaceMesh([[0, 0, 0], [1, 0, 0], [0, 1, 0.0]], [[0, 1, 2]])
 SHAPES = ("jawOpen", "eyeBlinkLeft", "mouthSmileLeft")

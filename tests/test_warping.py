@@ -11,13 +11,13 @@ import pytest
 
 import facegeom
 from facegeom import FaceMesh, NoFaceFound, load_face_model
-from facegeom.appearance import View
-from facegeom.boundary import boundary_loops
-from facegeom.maps import FaceMaps
-from facegeom.prediction import predict
-from facegeom.relief import relief_weight, skin_weight
-from facegeom.template import load_template
-from facegeom.warping import target_mesh, warp_template, without_expression
+from facegeom.face_model.template import load_template
+from facegeom.geometry.boundary import boundary_loops
+from facegeom.images.face_maps import FaceMaps
+from facegeom.pipelines.map_prediction import predict
+from facegeom.pipelines.pix2vertex import target_mesh, warp_template, without_expression
+from facegeom.texture.appearance import View
+from facegeom.texture.relief import relief_weight, skin_weight
 from meshes import check_mesh
 
 

@@ -19,7 +19,7 @@ LARGEST_WHEEL = 80e6  # bytes
 
 RECONSTRUCT = """
 import sys, facegeom
-from facegeom.pipeline import demo_photo
+from facegeom.reconstruction import demo_photo
 assert not facegeom.__file__.startswith(sys.argv[1]), facegeom.__file__
 rec = facegeom.reconstruct(demo_photo())
 assert len(rec.mesh.vertices) == 30_268, rec.mesh
@@ -60,7 +60,7 @@ def test_wheel_holds_what_it_needs_and_is_small(wheel: Path) -> None:
         "facegeom/data/portrait.jpg",
         "facegeom/face_model/face_model.npz",
         "facegeom/weights/facevision.safetensors",
-        "facegeom/viewer/page.html",
+        "facegeom/mesh/viewer/page.html",
         "facegeom/weights/facevision.json",
         "facegeom/py.typed",
         "licenses/LICENSE",

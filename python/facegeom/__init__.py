@@ -14,13 +14,13 @@ from facegeom.errors import FacegeomError, ImageError, NoFaceFound, SolverError,
 
 if TYPE_CHECKING:
     from facegeom import geometry
-    from facegeom.camera import Camera
-    from facegeom.detection import detect
+    from facegeom.detection.detector import detect
     from facegeom.face_model import FaceModel, load_face_model
-    from facegeom.io import load_image
-    from facegeom.maps import FaceMaps
-    from facegeom.mesh import FaceMesh
-    from facegeom.pipeline import Reconstruction, predict, reconstruct
+    from facegeom.images.camera import Camera
+    from facegeom.images.face_maps import FaceMaps
+    from facegeom.images.image_files import load_image
+    from facegeom.mesh.face_mesh import FaceMesh
+    from facegeom.reconstruction import Reconstruction, predict, reconstruct
 
 try:
     __version__ = version("facegeom")
@@ -48,16 +48,16 @@ __all__ = [
 
 # Names are imported when they are first used: torch and OpenCV take a second, and geometry needs neither.
 _HOMES = {
-    "Camera": "facegeom.camera",
-    "FaceMaps": "facegeom.maps",
-    "FaceMesh": "facegeom.mesh",
+    "Camera": "facegeom.images.camera",
+    "FaceMaps": "facegeom.images.face_maps",
+    "FaceMesh": "facegeom.mesh.face_mesh",
     "FaceModel": "facegeom.face_model",
-    "Reconstruction": "facegeom.pipeline",
-    "detect": "facegeom.detection",
+    "Reconstruction": "facegeom.reconstruction",
+    "detect": "facegeom.detection.detector",
     "load_face_model": "facegeom.face_model",
-    "load_image": "facegeom.io",
-    "predict": "facegeom.pipeline",
-    "reconstruct": "facegeom.pipeline",
+    "load_image": "facegeom.images.image_files",
+    "predict": "facegeom.reconstruction",
+    "reconstruct": "facegeom.reconstruction",
 }
 
 

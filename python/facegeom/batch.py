@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facegeom.errors import FacegeomError, WeightsError
-from facegeom.pipeline import PIPELINES, Reconstruction, reconstruct
+from facegeom.reconstruction import PIPELINES, Reconstruction, reconstruct
 
 
 @dataclass(frozen=True)

@@ -37,25 +37,34 @@ MODULES = {
         "blendshapes": ("facegeom.evaluation.blendshape_sheet", "one picture of all blendshapes on a face"),
     },
     "prepare": {
-        "landmarks": ("facegeom.training.landmarks", "FaceMesh landmarks of photos (needs MediaPipe)"),
-        "labels": ("facegeom.training.labels", "fits of the face model to photos, from their landmarks"),
-        "calibrate": ("facegeom.training.face_model_landmarks468", "the face model's 468 points, from landmarks"),
-        "landmarks68": ("facegeom.training.face_model_landmarks68", "the face model's 68 points, from a benchmark"),
-        "synthetic": ("facegeom.training.synthetic", "renders of random heads with exact labels"),
-        "texture-model": ("facegeom.training.texture_model", "a model of face colours, from fitted photos"),
-        "texture-statistics": ("facegeom.training.texture_statistics", "how colours are distributed over faces"),
-        "textures": ("facegeom.training.texture_data", "complete textures and occlusion masks, from fitted photos"),
-        "semi-sphere": ("facegeom.training.semi_sphere_layout", "the mesh that graph networks deform"),
+        "landmarks": ("facegeom.training.data.landmarks", "FaceMesh landmarks of photos (needs MediaPipe)"),
+        "labels": ("facegeom.training.data.labels", "fits of the face model to photos, from their landmarks"),
+        "calibrate": ("facegeom.training.data.landmarks468", "the face model's 468 points, from landmarks"),
+        "landmarks68": ("facegeom.training.face_model.landmarks68", "the face model's 68 points, from a benchmark"),
+        "synthetic": ("facegeom.training.data.synthetic", "renders of random heads with exact labels"),
+        "texture-model": ("facegeom.training.data.texture_model", "a model of face colours, from fitted photos"),
+        "texture-statistics": ("facegeom.training.texture.statistics", "how colours are distributed over faces"),
+        "textures": ("facegeom.training.texture.data", "complete textures and occlusion masks, from fitted photos"),
+        "semi-sphere": ("facegeom.training.meshes.semi_sphere_layout", "the mesh that graph networks deform"),
     },
     "train": {
-        "facevision": ("facegeom.training.train_facevision", "FaceVision-GAN"),
-        "pix2vertex": ("facegeom.training.train_pix2vertex", "pix2vertex's geometry and correspondence networks"),
-        "translate": ("facegeom.training.train_translate", "a translator of renders into photos that keeps the face"),
-        "pixel2mesh": ("facegeom.training.train_pixel2mesh", "Pixel2Mesh: a photo's features deform a semi-sphere"),
-        "gcn_igan": ("facegeom.training.train_gcn_igan", "GCN-IGAN: the same from landmarks too, with a discriminator"),
-        "texture": ("facegeom.training.train_texture", "the network that completes textures"),
-        "face-model": ("facegeom.training.face_model", "the statistical face model"),
-        "detector": ("facegeom.training.train_detector", "the cascade of small detection networks"),
+        "facevision": ("facegeom.training.maps.train_facevision", "FaceVision-GAN"),
+        "pix2vertex": ("facegeom.training.maps.train_pix2vertex", "pix2vertex's geometry and correspondence networks"),
+        "translate": (
+            "facegeom.training.maps.train_translate",
+            "a translator of renders into photos that keeps the face",
+        ),
+        "pixel2mesh": (
+            "facegeom.training.meshes.train_pixel2mesh",
+            "Pixel2Mesh: a photo's features deform a semi-sphere",
+        ),
+        "gcn_igan": (
+            "facegeom.training.meshes.train_gcn_igan",
+            "GCN-IGAN: the same from landmarks too, with a discriminator",
+        ),
+        "texture": ("facegeom.training.texture.train_texture", "the network that completes textures"),
+        "face-model": ("facegeom.training.face_model.train_face_model", "the statistical face model"),
+        "detector": ("facegeom.training.detector.train_detector", "the cascade of small detection networks"),
     },
 }
 GROUP_HELP = {
@@ -147,7 +156,8 @@ def _reconstruct(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from facegeom.batch import output_paths, reconstruct_all
-    from facegeom.io import SAVE_SUFFIXES, load_image, save_image
+    from facegeom.images.image_files import load_image, save_image
+    from facegeom.mesh.formats import SAVE_SUFFIXES
     from facegeom.render import preview_sheet
 
     try:
@@ -210,10 +220,10 @@ def _report(photo: Path, target: Path, rec: Any, error: str | None) -> dict[str,
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from facegeom.io import load_image, save_image
-    from facegeom.pipeline import demo_photo, reconstruct
+    from facegeom.images.image_files import load_image, save_image
+    from facegeom.mesh.viewer import is_bundled
+    from facegeom.reconstruction import demo_photo, reconstruct
     from facegeom.render import preview_sheet
-    from facegeom.viewer import is_bundled
 
     args.out.mkdir(parents=True, exist_ok=True)
     options = {"device": args.device, "head": True, "texture": args.texture}

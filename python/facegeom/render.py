@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from facegeom import _check, geometry
-from facegeom.crop import apply_affine, bilinear, crop_affine, crop_image
-from facegeom.mesh import FaceMesh
+from facegeom import geometry
+from facegeom._internal import check
+from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
+from facegeom.images.crop import apply_affine, bilinear, crop_affine, crop_image
+from facegeom.mesh.face_mesh import FaceMesh
 
 if TYPE_CHECKING:
-    from facegeom.maps import FaceMaps
-    from facegeom.pipeline import Reconstruction
+    from facegeom.images.face_maps import FaceMaps
+    from facegeom.reconstruction import Reconstruction
 
 VIEWS = {"front": 0.0, "three-quarter": 40.0, "side": 80.0}
 """Degrees by which the head of a preview turns, to the side that the photo shows."""
@@ -67,7 +69,7 @@ class Frame:
         return cls((x, y, z), margin * max(float(high[1] - low[1]), width, 1e-6))
 
 
-def turn(yaw: float, pitch: float = 0.0) -> _check.FloatArray:
+def turn(yaw: float, pitch: float = 0.0) -> FloatArray:
     """Return the (3, 3) rotation of a head turned to its left by `yaw` degrees, then nodded down by `pitch` degrees."""
     y, p = math.radians(yaw), math.radians(pitch)
     about_y = np.array([[math.cos(y), 0, math.sin(y)], [0, 1, 0], [-math.sin(y), 0, math.cos(y)]])
@@ -82,7 +84,7 @@ def render_mesh(
     size: int = 320,
     frame: Frame | None = None,
     colors: bool = False,
-) -> _check.ByteArray:
+) -> ByteArray:
     """Draw a mesh, shaded by a soft key light, a fill and a rim light.
 
     Parameters
@@ -97,8 +99,8 @@ def render_mesh(
     -------
     (size, size, 3) uint8 array
     """
-    size = _check.count(size, "size", 8)
-    rotation = np.eye(3) if rotation is None else _check.float_array(rotation, "rotation", (3, 3))
+    size = check.count(size, "size", 8)
+    rotation = np.eye(3) if rotation is None else check.float_array(rotation, "rotation", (3, 3))
     frame = Frame.around(mesh) if frame is None else frame
     fine = size * SUPERSAMPLING
 
@@ -125,7 +127,7 @@ def render_mesh(
     return np.asarray(np.rint(255.0 * np.clip(small, 0.0, 1.0) ** (1 / 2.2)), dtype=np.uint8)
 
 
-def depth_picture(maps: FaceMaps) -> _check.ByteArray:
+def depth_picture(maps: FaceMaps) -> ByteArray:
     """Return the depth map as (S, S, 3) uint8, near bright and far dark, over the range that it covers."""
     picture = np.full((maps.size, maps.size), 0.0)
     depth = maps.depth[maps.mask]
@@ -137,7 +139,7 @@ def depth_picture(maps: FaceMaps) -> _check.ByteArray:
     return np.ascontiguousarray(np.where(maps.mask[:, :, None], shown, 255), dtype=np.uint8)
 
 
-def correspondence_picture(maps: FaceMaps) -> _check.ByteArray:
+def correspondence_picture(maps: FaceMaps) -> ByteArray:
     """Return the correspondence as (S, S, 3) uint8: x, y, z of -90 to 90 mm as red, green, blue."""
     picture = np.full((maps.size, maps.size, 3), 255, np.uint8)
     values = np.clip((maps.correspondence[maps.mask] + 90.0) / 180.0, 0.0, 1.0)
@@ -145,7 +147,7 @@ def correspondence_picture(maps: FaceMaps) -> _check.ByteArray:
     return picture
 
 
-def preview_sheet(rec: Reconstruction, photo: _check.ByteArray, *, size: int = 300) -> _check.ByteArray:
+def preview_sheet(rec: Reconstruction, photo: ByteArray, *, size: int = 300) -> ByteArray:
     """Draw what a reconstruction did: photo, crop, maps, and each stage from front, three-quarter and side.
 
     Parameters
@@ -158,12 +160,12 @@ def preview_sheet(rec: Reconstruction, photo: _check.ByteArray, *, size: int = 3
     -------
     (H, W, 3) uint8 array
     """
-    size = _check.count(size, "size", 32)
+    size = check.count(size, "size", 32)
     whole = Frame.around(rec.mesh)
     stages = dict(rec.stages)
     columns = max(len(stages) + 1, 5)
 
-    top: list[tuple[str, _check.ByteArray]] = [
+    top: list[tuple[str, ByteArray]] = [
         ("photo", _fit(_with_box(photo, rec), size)),
         ("crop and landmarks", _with_landmarks(photo, rec, size)),
         ("depth", _enlarge(depth_picture(rec.maps), size)),
@@ -182,7 +184,7 @@ def preview_sheet(rec: Reconstruction, photo: _check.ByteArray, *, size: int = 3
     return tile(rows, size, columns)
 
 
-def tile(rows: list[list[tuple[str, _check.ByteArray]]], size: int, columns: int) -> _check.ByteArray:
+def tile(rows: list[list[tuple[str, ByteArray]]], size: int, columns: int) -> ByteArray:
     """Return captioned (size, size, 3) pictures laid out in rows, on white."""
     caption, gap = max(14, size // 14), max(4, size // 50)
     width = columns * (size + gap) + gap
@@ -198,9 +200,7 @@ def tile(rows: list[list[tuple[str, _check.ByteArray]]], size: int, columns: int
     return np.ascontiguousarray(sheet)
 
 
-def _surface(
-    mesh: FaceMesh, colors: bool
-) -> tuple[_check.IntArray, _check.IntArray, _check.FloatArray, _check.ByteArray | None]:
+def _surface(mesh: FaceMesh, colors: bool) -> tuple[IntArray, IntArray, FloatArray, ByteArray | None]:
     """Return which vertices to draw, their triangles, and linear colours or, with a texture, uv to interpolate."""
     source = np.arange(len(mesh.vertices))
     if colors and mesh.texture is not None:
@@ -211,13 +211,13 @@ def _surface(
     return source, mesh.faces, np.tile(np.array(CLAY) ** 2.2, (len(source), 1)), None
 
 
-def _texels(texture: _check.ByteArray, uv: _check.FloatArray) -> _check.FloatArray:
+def _texels(texture: ByteArray, uv: FloatArray) -> FloatArray:
     """Return linear colours (p, 3) of a texture at `uv` (p, 2)."""
     height, width = texture.shape[:2]
     return (bilinear(texture, uv * (width, -height) + (-0.5, height - 0.5)) / 255.0) ** 2.2
 
 
-def _shade(normal: _check.FloatArray) -> tuple[_check.FloatArray, _check.FloatArray]:
+def _shade(normal: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return diffuse light and gloss (p,) at unit normals (p, 3) of the camera frame."""
     light = np.full(len(normal), AMBIENT)
     gloss = np.zeros(len(normal))
@@ -231,7 +231,7 @@ def _shade(normal: _check.FloatArray) -> tuple[_check.FloatArray, _check.FloatAr
     return light, gloss
 
 
-def _with_box(photo: _check.ByteArray, rec: Reconstruction) -> _check.ByteArray:
+def _with_box(photo: ByteArray, rec: Reconstruction) -> ByteArray:
     """The photo with the network's crop drawn in."""
     drawn = photo.copy()
     x0, y0, x1, y1 = (round(v) for v in rec.maps.box)
@@ -240,7 +240,7 @@ def _with_box(photo: _check.ByteArray, rec: Reconstruction) -> _check.ByteArray:
     return drawn
 
 
-def _with_landmarks(photo: _check.ByteArray, rec: Reconstruction, size: int) -> _check.ByteArray:
+def _with_landmarks(photo: ByteArray, rec: Reconstruction, size: int) -> ByteArray:
     """The crop with the 68 landmarks where the camera puts them."""
     drawn = crop_image(photo, rec.maps.box, size)
     for x, y in apply_affine(crop_affine(rec.maps.box, size), rec.camera.project(rec.landmarks)).tolist():
@@ -249,12 +249,12 @@ def _with_landmarks(photo: _check.ByteArray, rec: Reconstruction, size: int) -> 
     return drawn
 
 
-def _enlarge(picture: _check.ByteArray, size: int) -> _check.ByteArray:
+def _enlarge(picture: ByteArray, size: int) -> ByteArray:
     """A square picture at another size, its pixels kept visible."""
     return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
 
 
-def _fit(photo: _check.ByteArray, size: int) -> _check.ByteArray:
+def _fit(photo: ByteArray, size: int) -> ByteArray:
     """The whole photo in a square, on white."""
     height, width = photo.shape[:2]
     scale = size / max(height, width)

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from facegeom._check import BoolArray, ByteArray, FloatArray
-from facegeom.crop import Box, crop_box, crop_image
+from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
 from facegeom.errors import FacegeomError, NoFaceFound
-from facegeom.evaluation.metrics import (
+from facegeom.face_model import FaceModel, load_face_model
+from facegeom.images.crop import Box, crop_box, crop_image
+from facegeom.images.image_files import load_image, save_image
+from facegeom.measures.metrics import (
     INNER_POINTS,
     YAW_BINS,
     box_overlap,
@@ -25,16 +27,14 @@ from facegeom.evaluation.metrics import (
     landmark_error,
     yaw_bin_means,
 )
-from facegeom.evaluation.predictor import (
+from facegeom.measures.predictor import (
     Predictor,
     add_common_arguments,
     chosen_predictor,
     mean_face_landmarks,
     projected_landmarks,
 )
-from facegeom.evaluation.report import draw_points, picture_folder, sheet, show, table, write_json
-from facegeom.face_model import FaceModel, load_face_model
-from facegeom.io import load_image, save_image
+from facegeom.measures.report import draw_points, picture_folder, sheet, show, table, write_json
 
 ANNOTATIONS = ("original", "reannotated")
 
@@ -117,7 +117,7 @@ def evaluate_photo(
     ----------
     image : (h, w, 3) uint8 array
     points : (68, 2) float array, the original annotation
-    predictor : what is evaluated; it gets the box of `points`, which it crops by `facegeom.crop.FIRST_LOOK`, or no box
+    predictor : the evaluated method; it gets the box of `points` or no box
     model : of the mean face
     detector : whether to predict without a box too
 

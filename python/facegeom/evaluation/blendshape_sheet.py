@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from facegeom._check import ByteArray, FloatArray
-from facegeom.blendshapes import template_blendshapes
+from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom.errors import FacegeomError
-from facegeom.evaluation.report import sheet, show
 from facegeom.face_model import load_face_model
-from facegeom.io import save_image
-from facegeom.mesh import FaceMesh
+from facegeom.face_model.blendshapes import template_blendshapes
+from facegeom.face_model.template import load_template
+from facegeom.images.image_files import save_image
+from facegeom.measures.report import sheet, show
+from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.render import Frame, render_mesh, turn
-from facegeom.template import load_template
 
 POSES = 3
 """Blendshapes in a row of the sheet."""
@@ -108,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw the sheet of the mean face and of the neutral face from the photo."""
-    from facegeom.pipeline import reconstruct
+    from facegeom.reconstruction import reconstruct
 
     neutral = reconstruct(args.photo, device=args.device, texture=1024).neutral
     if neutral is None:

@@ -10,15 +10,15 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
-from facegeom._check import ByteArray
-from facegeom.camera import Camera
-from facegeom.crop import crop_image
+from facegeom._internal.arrays import ByteArray
 from facegeom.errors import FacegeomError
-from facegeom.evaluation.report import picture_folder, sheet, show
-from facegeom.io import load_image, save_image
-from facegeom.maps import FaceMaps
-from facegeom.mesh import FaceMesh
-from facegeom.pipeline import PIPELINES
+from facegeom.images.camera import Camera
+from facegeom.images.crop import crop_image
+from facegeom.images.face_maps import FaceMaps
+from facegeom.images.image_files import load_image, save_image
+from facegeom.measures.report import picture_folder, sheet, show
+from facegeom.mesh.face_mesh import FaceMesh
+from facegeom.reconstruction import PIPELINES
 from facegeom.render import VIEWS, Frame, correspondence_picture, depth_picture, render_mesh, turn
 
 PHOTOS = {
@@ -224,7 +224,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw contact_sheet.png, detail_sheet.png or pipelines_sheet.png; 1 when a photo failed."""
-    from facegeom.pipeline import reconstruct
+    from facegeom.reconstruction import reconstruct
 
     def reconstructor(pipeline: str) -> Reconstructor:
         return lambda photo: reconstruct(photo, pipeline=pipeline, device=args.device)

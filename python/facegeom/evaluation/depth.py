@@ -16,19 +16,22 @@ import numpy as np
 from tqdm import tqdm
 
 from facegeom import geometry
-from facegeom._check import ByteArray, FloatArray
-from facegeom.camera import Camera
-from facegeom.crop import Box, apply_affine, crop_box, crop_image
+from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom.errors import NoFaceFound
-from facegeom.evaluation.metrics import DepthError, aligned_depth_error, landmark_box, sample_bilinear
-from facegeom.evaluation.predictor import (
+from facegeom.evaluation.scan import BACKGROUNDS, Scan, View, load_scan, render_view
+from facegeom.face_model import FaceModel, load_face_model
+from facegeom.images.camera import Camera
+from facegeom.images.crop import Box, apply_affine, crop_box, crop_image
+from facegeom.images.image_files import save_image
+from facegeom.measures.metrics import DepthError, aligned_depth_error, landmark_box, sample_bilinear
+from facegeom.measures.predictor import (
     PredictedFace,
     Predictor,
     add_common_arguments,
     chosen_predictor,
     model_depth,
 )
-from facegeom.evaluation.report import (
+from facegeom.measures.report import (
     depth_picture,
     heat_picture,
     picture_folder,
@@ -37,9 +40,6 @@ from facegeom.evaluation.report import (
     table,
     write_json,
 )
-from facegeom.evaluation.scan import BACKGROUNDS, Scan, View, load_scan, render_view
-from facegeom.face_model import FaceModel, load_face_model
-from facegeom.io import save_image
 
 YAWS = (0.0, 15.0, -15.0, 30.0, -30.0, 45.0, -45.0)
 METHODS = ("facegeom", "mean, found camera", "mean, ICP oracle")

@@ -18,17 +18,17 @@ import numpy.typing as npt
 import skimage.data
 from tqdm import tqdm
 
-from facegeom import detection
-from facegeom._check import ByteArray, FloatArray
-from facegeom.detection import Detection
+from facegeom._internal.arrays import ByteArray, FloatArray
+from facegeom._internal.stopwatch import stopwatch
+from facegeom.detection import detector as detection
+from facegeom.detection.detector import Detection
 from facegeom.errors import FacegeomError
 from facegeom.evaluation.aflw2000 import load_annotations
-from facegeom.evaluation.metrics import YAW_BINS, box_overlap, landmark_box
-from facegeom.evaluation.report import show, table, write_json
-from facegeom.io import load_image
-from facegeom.stopwatch import stopwatch
-from facegeom.training.labels import LANDMARK_ORIGIN, LANDMARK_UNIT
-from facegeom.training.split import split_names
+from facegeom.images.image_files import load_image
+from facegeom.measures.metrics import YAW_BINS, box_overlap, landmark_box
+from facegeom.measures.report import show, table, write_json
+from facegeom.training.data.labels import LANDMARK_ORIGIN, LANDMARK_UNIT
+from facegeom.training.data.split import split_names
 
 Picture: TypeAlias = npt.NDArray[Any]
 Detector: TypeAlias = Callable[[ByteArray], list[Detection]]
@@ -84,7 +84,7 @@ def fresh_faceless_pictures(
 
     Parameters
     ----------
-    photos : file name -> path, as `facegeom.training.labels.find_photos` returns them
+    photos : file name -> path, as `facegeom.training.data.labels.find_photos` returns them
     boxes : file name -> (4,) float array, where the face is, as `photo_boxes` returns them
     seed : of crops and drawings
 

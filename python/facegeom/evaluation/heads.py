@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from facegeom import _check
-from facegeom._check import BoolArray, ByteArray
-from facegeom.appearance import View
+from facegeom._internal import check
+from facegeom._internal.arrays import BoolArray, ByteArray
 from facegeom.errors import FacegeomError
 from facegeom.evaluation.contact_sheet import PHOTOS
-from facegeom.evaluation.report import picture_folder, sheet, show
-from facegeom.io import load_image, save_image
-from facegeom.mesh import FaceMesh
-from facegeom.pipeline import Reconstruction, reconstruct
+from facegeom.face_model.template import load_template
+from facegeom.images.image_files import load_image, save_image
+from facegeom.measures.report import picture_folder, sheet, show
+from facegeom.mesh.face_mesh import FaceMesh
+from facegeom.reconstruction import Reconstruction, reconstruct
 from facegeom.render import Frame, render_mesh, turn
-from facegeom.template import load_template
+from facegeom.texture.appearance import View
 from facegeom.texture.painting import paint
 
 SETS: dict[str, tuple[str, ...]] = {
@@ -127,7 +127,7 @@ def head_sheet(
         When a photo is not there.
     """
     places = {path.name: path for path in sorted(Path(photos).rglob("*.jpg"))}
-    kinds = SETS[_check.choice(name, "name", tuple(SETS))]
+    kinds = SETS[check.choice(name, "name", tuple(SETS))]
     missing = [PHOTOS[kind] for kind in kinds if PHOTOS[kind] not in places]
     if missing:
         raise FacegeomError(f"{len(missing)} of the sheet's {len(kinds)} photos are not below {photos}: {missing[0]}")

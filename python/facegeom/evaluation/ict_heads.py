@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 
 from facegeom import geometry
-from facegeom._check import BoolArray, ByteArray, FloatArray, IntArray
-from facegeom.crop import crop_affine
-from facegeom.training.face_model_source import IctHead, load_ict
-from facegeom.training.face_model_topology import under_jaw
-from facegeom.training.renderer import Pose, Sample, crop_square
+from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from facegeom.images.crop import crop_affine
+from facegeom.training.data.renderer import Pose, Sample, crop_square
+from facegeom.training.face_model.source import IctHead, load_ict
+from facegeom.training.face_model.topology import under_jaw
 
 EYE_PARTS = ("eyeball_left", "eyeball_right", "lacrimal_left", "lacrimal_right", "eye_socket_left", "eye_socket_right")
 MOUTH_PARTS = ("mouth_socket", "gums_and_tongue", "teeth")

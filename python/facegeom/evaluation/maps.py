@@ -1,7 +1,8 @@
 """`facegeom evaluate maps`: depth, correspondence and mask on test photos, turned renders and ICT heads.
 
-One look at the crop around the true face, averaged with its mirror image as in `facegeom.prediction`. The truth of the
-photos and of their turned renders is the face model fitted to the photo; that of the ICT heads is exact.
+The network sees one crop around the true face, averaged with its mirror image as in
+`facegeom.pipelines.map_prediction`. The truth of the photos and of their turned renders is the face model fitted to
+the photo; that of the ICT heads is exact.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from facegeom._check import ByteArray
+from facegeom._internal.arrays import ByteArray
 from facegeom.errors import FacegeomError
-from facegeom.evaluation.metrics import MapError, map_error
-from facegeom.evaluation.predictor import MAP_PIPELINES, add_common_arguments, load_network
-from facegeom.evaluation.registered import RegisteredNetwork
-from facegeom.evaluation.report import (
+from facegeom.face_model import load_face_model
+from facegeom.images.image_files import save_image
+from facegeom.measures.metrics import MapError, map_error
+from facegeom.measures.predictor import MAP_PIPELINES, add_common_arguments, load_network
+from facegeom.measures.registered import RegisteredNetwork
+from facegeom.measures.report import (
     correspondence_picture,
     depth_picture,
     picture_folder,
@@ -29,13 +32,11 @@ from facegeom.evaluation.report import (
     table,
     write_json,
 )
-from facegeom.face_model import load_face_model
-from facegeom.io import save_image
 from facegeom.networks.facevision import NetworkMaps
-from facegeom.training.labels import LabelOptions, Labels, find_photos, make_labels, yaw_deg
-from facegeom.training.renderer import Sample
-from facegeom.training.samples import FaceSamples, PhotoStore
-from facegeom.training.split import split_names
+from facegeom.training.data.labels import LabelOptions, Labels, find_photos, make_labels, yaw_deg
+from facegeom.training.data.renderer import Sample
+from facegeom.training.data.samples import FaceSamples, PhotoStore
+from facegeom.training.data.split import split_names
 
 YAW_STEP = 15.0  # degrees of a bin
 TURNED_YAW = (30.0, 85.0)  # degrees, uniform, of the turned renders
@@ -51,7 +52,7 @@ class MapsNetwork(Protocol):
     def size(self) -> int:
         """Side of its crops, pixels."""
 
-    def predict(self, crops: npt.NDArray[np.uint8]) -> NetworkMaps:
+    def predict(self, crops: ByteArray) -> NetworkMaps:
         """Return the maps of (b, size, size, 3) uint8 crops."""
 
 

@@ -7,7 +7,7 @@ That is taken over all of both surfaces. A mesh of what the photo shows has no f
 and spoils every distance, so that all meshes are measured a second time with the depth set by what both surfaces show
 to the camera at the same place (the median difference). For complete meshes the two differ little.
 
-Face region: that of the ground truth of `facegeom.training.mesh_samples`, the skin that depth maps show and the front
+Face region: that of the ground truth of `facegeom.training.meshes.samples`, the skin that depth maps show and the front
 of the eyeballs. Of a mesh of the face model's topology the same region counts, of others all of it. A predicted point
 that lies on the rest of the true head (ears, scalp, neck), nearer to it than to the region and within 5 mm, is left out
 for every pipeline.
@@ -20,14 +20,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facegeom._check import FloatArray, IntArray
-from facegeom.camera import Camera
-from facegeom.evaluation.mesh_metrics import EMD_POINTS, cloud_distances, earth_movers_distance, sample_surface
+from facegeom._internal.arrays import FloatArray, IntArray
 from facegeom.face_model import FaceModel
 from facegeom.face_model.face_region import EYE_FRONT, face_region
 from facegeom.face_model.fitting import Fit
 from facegeom.geometry import NearestFinder, face_normals, rasterize
-from facegeom.mesh import FaceMesh
+from facegeom.images.camera import Camera
+from facegeom.measures.mesh_metrics import EMD_POINTS, cloud_distances, earth_movers_distance, sample_surface
+from facegeom.mesh.face_mesh import FaceMesh
 
 POINTS = 60_000
 """Points by area on either surface, as many as in the Pixel2Mesh paper's ground truth."""

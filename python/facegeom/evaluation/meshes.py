@@ -18,30 +18,31 @@ from typing import Any, TypeAlias
 import numpy as np
 from tqdm import tqdm
 
-from facegeom import _check, detection
-from facegeom._check import ByteArray
-from facegeom.camera import Camera
-from facegeom.crop import Box, crop_image
+from facegeom._internal import check
+from facegeom._internal.arrays import ByteArray
+from facegeom._internal.stopwatch import stopwatch
+from facegeom.detection import detector as detection
 from facegeom.errors import FacegeomError, NoFaceFound, WeightsError
 from facegeom.evaluation.aflw2000 import ORIGIN
 from facegeom.evaluation.detection import evenly_spread
 from facegeom.evaluation.mesh_truth import TAUS, MeshScore, Surface, Truth, face_triangles
-from facegeom.evaluation.metrics import YAW_BINS, landmark_box
-from facegeom.evaluation.predictor import mean_face_in_box
-from facegeom.evaluation.report import picture_folder, sheet, show, table, write_json
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region
 from facegeom.face_model.fitting import Fit, fit_landmarks68
-from facegeom.io import load_image, save_image
-from facegeom.mesh import FaceMesh
-from facegeom.mesh_prediction import mesh_network
+from facegeom.images.camera import Camera
+from facegeom.images.crop import Box, crop_image
+from facegeom.images.image_files import load_image, save_image
+from facegeom.measures.metrics import YAW_BINS, landmark_box
+from facegeom.measures.predictor import mean_face_in_box
+from facegeom.measures.report import picture_folder, sheet, show, table, write_json
+from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.networks.mesh_network import MESH_PIPELINES
-from facegeom.pipeline import PIPELINES, reconstruct
-from facegeom.prediction import predict
+from facegeom.pipelines.map_prediction import predict
+from facegeom.pipelines.mesh_prediction import mesh_network
+from facegeom.reconstruction import PIPELINES, reconstruct
 from facegeom.render import Frame, render_mesh
-from facegeom.stopwatch import stopwatch
-from facegeom.training.labels import Labels, find_photos, yaw_deg
-from facegeom.training.split import split_names
+from facegeom.training.data.labels import Labels, find_photos, yaw_deg
+from facegeom.training.data.split import split_names
 
 MEAN_FACE = "mean face"
 
@@ -394,8 +395,8 @@ def run(args: argparse.Namespace) -> int:
     if bool(args.photos) != bool(args.labels) or not (args.photos or args.aflw2000):
         raise FacegeomError("evaluate meshes needs a folder of photos with --labels, --aflw2000, or both")
     if args.limit is not None:
-        _check.count(args.limit, "limit", 1)
-    _check.count(args.spoiled, "spoiled")
+        check.count(args.limit, "limit", 1)
+    check.count(args.spoiled, "spoiled")
     kinds = []
     if args.photos:
         kinds.append(held_out_cases(args.photos, args.labels, args.limit))

@@ -15,8 +15,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from tqdm import tqdm
 
-from facegeom import _check, detection
-from facegeom._check import ByteArray, FloatArray
+from facegeom._internal import check
+from facegeom._internal.arrays import ByteArray, FloatArray
+from facegeom._internal.stopwatch import stopwatch
+from facegeom.detection import detector as detection
 from facegeom.errors import NoFaceFound
 from facegeom.evaluation.detection import (
     FacelessPicture,
@@ -25,16 +27,15 @@ from facegeom.evaluation.detection import (
     fresh_faceless_pictures,
     photo_boxes,
 )
-from facegeom.evaluation.metrics import box_overlap, landmark_box
-from facegeom.evaluation.report import sheet, show, table, write_json
-from facegeom.io import ImageSource, load_image, save_image
+from facegeom.face_model.template import load_template
+from facegeom.images.image_files import ImageSource, load_image, save_image
+from facegeom.measures.metrics import box_overlap, landmark_box
+from facegeom.measures.report import sheet, show, table, write_json
 from facegeom.networks.mesh_network import MESH_PIPELINES
 from facegeom.networks.semi_sphere import semi_sphere
-from facegeom.pipeline import PIPELINES, Reconstruction, reconstruct
-from facegeom.stopwatch import stopwatch
-from facegeom.template import load_template
-from facegeom.training.labels import find_photos
-from facegeom.training.split import split_names
+from facegeom.reconstruction import PIPELINES, Reconstruction, reconstruct
+from facegeom.training.data.labels import find_photos
+from facegeom.training.data.split import split_names
 
 Limits: TypeAlias = dict[str, tuple[int, int]]
 
@@ -114,7 +115,7 @@ def mesh_limits(pipeline: str, *, head: bool = False) -> Limits:
 
 def held_out_photos(photos: Mapping[str, Path], count: int) -> dict[str, Path]:
     """Return photos of test identities, at most `count`, evenly spread over all of them."""
-    count = _check.count(count, "count", 1)
+    count = check.count(count, "count", 1)
     names = list(photos)
     test = [names[row] for row in split_names(names).test]
     return {test[row]: photos[test[row]] for row in evenly_spread(len(test), count)}

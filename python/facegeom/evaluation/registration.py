@@ -15,23 +15,23 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from facegeom._check import BoolArray, ByteArray, FloatArray, IntArray
+from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.evaluation.ict_heads import HeadOptions, HeadRenderer
-from facegeom.evaluation.metrics import map_error
 from facegeom.evaluation.pipeline import held_out_photos
-from facegeom.evaluation.predictor import MAP_PIPELINES, add_common_arguments, load_network
-from facegeom.evaluation.registered import register_crop
 from facegeom.evaluation.registration_sheet import projection_pictures, textured_photo
-from facegeom.evaluation.report import picture_folder, sheet, show, table, write_json
 from facegeom.face_model import load_face_model
-from facegeom.io import load_image, save_image
-from facegeom.prediction import LookOptions, MapNetwork, predict
-from facegeom.template import load_template
-from facegeom.training.labels import find_photos
-from facegeom.training.renderer import Sample
-from facegeom.training.texture_model import TextureModel
-from facegeom.warping import WarpOptions, fitted_vertices, register_template, target_mesh, warp_template
+from facegeom.face_model.template import load_template
+from facegeom.images.image_files import load_image, save_image
+from facegeom.measures.metrics import map_error
+from facegeom.measures.predictor import MAP_PIPELINES, add_common_arguments, load_network
+from facegeom.measures.registered import register_crop
+from facegeom.measures.report import picture_folder, sheet, show, table, write_json
+from facegeom.pipelines.map_prediction import LookOptions, MapNetwork, predict
+from facegeom.pipelines.pix2vertex import WarpOptions, fitted_vertices, register_template, target_mesh, warp_template
+from facegeom.training.data.labels import find_photos
+from facegeom.training.data.renderer import Sample
+from facegeom.training.data.texture_model import TextureModel
 
 EXPRESSIONS: dict[str, dict[str, float]] = {
     "anger": {"browDown": 1.0, "noseSneer": 0.5, "eyeSquint": 0.5, "mouthPress": 0.6},

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facegeom._check import ByteArray, FloatArray
-from facegeom.evaluation.report import heat_picture
+from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom.face_model import load_face_model
+from facegeom.face_model.template import load_template
 from facegeom.geometry import nearest
-from facegeom.maps import FaceMaps
-from facegeom.mesh import FaceMesh
+from facegeom.images.face_maps import FaceMaps
+from facegeom.measures.report import heat_picture
+from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.render import Frame, render_mesh
-from facegeom.template import load_template
 
 LIMIT_MM = 3.0  # residual of the warmest colour
 PRIOR_MM = 0.05  # a coefficient of one standard deviation counts as much as a residual of this at every vertex

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from facegeom import _check
-from facegeom._check import FloatArray
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray
+from facegeom._internal.files import write_atomically
 from facegeom.errors import FacegeomError
-from facegeom.evaluation.report import show, table, write_json
-from facegeom.files import write_atomically
+from facegeom.measures.report import show, table, write_json
 
 LOSS = ("chamfer", "normal", "laplacian", "movement", "edges")
 """The terms that count here: those that all mesh networks are trained with to the end, in all their ablations."""
@@ -145,7 +145,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare trainings."""
-    window = _check.count(args.window, "window", 1)
+    window = check.count(args.window, "window", 1)
     runs = [read_run(folder) for folder in args.runs]
     rows = summarise(runs, window)
     show(table(["run", *FIGURES.values()], [[row["run"]] + [row[name] for name in FIGURES] for row in rows], digits=4))

@@ -12,11 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from facegeom._check import BoolArray, ByteArray, FloatArray, IntArray
-from facegeom.camera import Camera
+from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom.errors import FacegeomError
 from facegeom.geometry import rasterize
-from facegeom.io import load_image
+from facegeom.images.camera import Camera
+from facegeom.images.image_files import load_image
 
 FILE_UNIT_MM = 10.0
 """The file is in centimetres, true to size: its eyeball centres are 65.9 mm apart."""

@@ -19,17 +19,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from facegeom import _check
-from facegeom._check import BoolArray, ByteArray
+from facegeom._internal import check
+from facegeom._internal.arrays import BoolArray, ByteArray
 from facegeom.errors import FacegeomError
-from facegeom.evaluation.report import picture_folder, sheet, show, table, write_json
-from facegeom.io import save_image
+from facegeom.images.image_files import save_image
+from facegeom.measures.report import picture_folder, sheet, show, table, write_json
 from facegeom.networks.facevision import load_facevision
 from facegeom.networks.gated_inpainting import Inpainter, as_bytes, as_texture, load_gated_inpainting
 from facegeom.networks.texture_critic import TextureCritic, critic_scores
-from facegeom.training.texture_data import TextureSet, read_textures
-from facegeom.training.texture_losses import PerceptualLoss, critic_loss
-from facegeom.training.texture_samples import draw_known, held_out_masks, mean_texture, rows_of, scaled
+from facegeom.training.texture.data import TextureSet, read_textures
+from facegeom.training.texture.losses import PerceptualLoss, critic_loss
+from facegeom.training.texture.samples import draw_known, held_out_masks, mean_texture, rows_of, scaled
 
 BATCH = 10
 MASK_SEED = 20  # of the masks: mask i is drawn with the seed (MASK_SEED, i), whatever is measured
@@ -344,7 +344,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table, and write figures and pictures where asked."""
     if args.limit is not None:
-        _check.count(args.limit, "--limit", 1)
+        check.count(args.limit, "--limit", 1)
     network = load_gated_inpainting(args.device, args.weights)
     textures = read_textures(args.textures)
     errors, tiles, captions = evaluate(network, textures, limit=args.limit, rows=args.rows, checkpoint=args.checkpoint)

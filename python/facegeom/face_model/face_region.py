@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from facegeom._check import FloatArray, IntArray
+from facegeom._internal.arrays import FloatArray, IntArray
 from facegeom.face_model.model import FaceModel
 from facegeom.geometry import face_normals
 

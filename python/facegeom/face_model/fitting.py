@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check
-from facegeom._check import BoolArray, FloatArray, IntArray
+from facegeom._internal import check
+from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
 from facegeom.face_model.model import FaceModel
 from facegeom.geometry import nearest
 
@@ -198,7 +198,7 @@ def fit_landmarks(
     Fit
         In the photo's pixels.
     """
-    landmarks = _check.float_array(landmarks, "landmarks", (468, 3))
+    landmarks = check.float_array(landmarks, "landmarks", (468, 3))
     points = points or PointBasis.at_landmarks468(model, options)
     return fit_points(points, landmarks * np.array([1.0, 1.0, -1.0]), free_expressions(model), options)
 
@@ -220,7 +220,7 @@ def fit_landmarks68(model: FaceModel, landmarks: npt.ArrayLike, options: FitOpti
     Fit
         In the photo's pixels; `depth_offset` is the depth of the face's origin, mm.
     """
-    landmarks = _check.float_array(landmarks, "landmarks", (68, 3))
+    landmarks = check.float_array(landmarks, "landmarks", (68, 3))
     ids = model.landmarks68
     points = PointBasis.at_vertices(model, ids, model.mean[ids], options)
     return fit_points(points, landmarks, free_expressions(model), options)
@@ -264,7 +264,7 @@ def fit_maps(
     The mask's outermost pixels are left out, since the maps blur across the silhouette. A pixel's basis is that of the
     model vertex nearest to its correspondence, its base the correspondence itself, so that nothing is quantised.
     """
-    mask = _check.bool_array(mask, "mask", (None, None))
+    mask = check.bool_array(mask, "mask", (None, None))
     h, w = mask.shape
     heights = _masked(depth, mask, "depth", (h, w))
     places = _masked(correspondence, mask, "correspondence", (h, w, 3))
@@ -357,6 +357,6 @@ def _bounded_step(normal: FloatArray, gradient: FloatArray, low: FloatArray, hig
 
 def _masked(values: npt.ArrayLike, mask: BoolArray, name: str, shape: tuple[int, ...]) -> FloatArray:
     """Return the checked map with zero outside the mask, where anything may stand."""
-    array = _check.float_array(values, name, shape, allow_nan=True)
+    array = check.float_array(values, name, shape, allow_nan=True)
     inside = mask.reshape(mask.shape + (1,) * (array.ndim - 2))
-    return _check.float_array(np.where(inside, array, 0.0), name, shape)
+    return check.float_array(np.where(inside, array, 0.0), name, shape)

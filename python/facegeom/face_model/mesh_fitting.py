@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check
-from facegeom._check import FloatArray, IntArray
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray, IntArray
 from facegeom.face_model.face_region import face_surface
 from facegeom.face_model.fitting import Fit, FitOptions, PointBasis, fit_points, free_expressions, similarity
 from facegeom.face_model.model import FaceModel
@@ -65,7 +65,7 @@ def fit_mesh(model: FaceModel, V: npt.ArrayLike, F: npt.ArrayLike, options: Mesh
     ValueError, TypeError
         On a wrong shape or dtype, too few triangles, or a mesh that is a single point.
     """
-    V, F = _check.mesh(V, F)
+    V, F = check.mesh(V, F)
     if len(F) < 50:
         raise ValueError(f"F must hold at least 50 triangles, got {len(F)}")
     observed = V * (1.0, -1.0, 1.0)  # y up, so that the camera is a rotation

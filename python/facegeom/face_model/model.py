@@ -10,11 +10,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from facegeom.errors import WeightsError
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 _FILE = Path(__file__).with_name("face_model.npz")
@@ -54,8 +52,8 @@ class FaceModel:
     """
 
     mean: FloatArray
-    identity: NDArray[np.float32]
-    expression: NDArray[np.float32]
+    identity: Float32Array
+    expression: Float32Array
     faces: IntArray
     uv: FloatArray
     uv_faces: IntArray
@@ -109,7 +107,7 @@ class FaceModel:
         return result
 
 
-def _combine(name: str, coefficients: NDArray[np.floating], components: NDArray[np.float32]) -> NDArray[np.float32]:
+def _combine(name: str, coefficients: NDArray[np.floating], components: Float32Array) -> Float32Array:
     weights = np.asarray(coefficients, dtype=np.float32)
     if weights.ndim != 1 or len(weights) > len(components):
         raise ValueError(
@@ -137,7 +135,7 @@ def load_face_model() -> FaceModel:
 
 
 def read_face_model(path: str | Path) -> FaceModel:
-    """Read a face model written by `facegeom.training.face_model.build_face_model`.
+    """Read a face model written by `facegeom.training.face_model.train_face_model.build_face_model`.
 
     Parameters
     ----------
@@ -186,7 +184,7 @@ def _frozen(array: NDArray[np.generic], dtype: type[_Scalar]) -> NDArray[_Scalar
     return result
 
 
-def _expanded(levels: NDArray[np.int16], step: float) -> NDArray[np.float32]:
+def _expanded(levels: NDArray[np.int16], step: float) -> Float32Array:
     """Return components (k, n, 3) from their stored multiples of `step`, (k, 3, n)."""
     values = np.empty((levels.shape[0], levels.shape[2], 3), dtype=np.float32)
     np.multiply(levels.transpose(0, 2, 1), np.float32(step), out=values)

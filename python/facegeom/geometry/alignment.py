@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check, _core
+from facegeom import _core
+from facegeom._internal import check
+from facegeom._internal.arrays import BoolArray, FloatArray
 
 KINDS = ("affine", "similarity")
 
@@ -22,13 +24,13 @@ class AffineRegistration(NamedTuple):
     inliers : (n,) bool array, the pairs that agree
     """
 
-    linear: _check.FloatArray
-    shift: _check.FloatArray
-    inliers: _check.BoolArray
+    linear: FloatArray
+    shift: FloatArray
+    inliers: BoolArray
 
-    def apply(self, points: npt.ArrayLike) -> _check.FloatArray:
+    def apply(self, points: npt.ArrayLike) -> FloatArray:
         """Points (m, 3) moved: linear p + shift."""
-        return _check.float_array(points, "points", (None, 3)) @ self.linear.T + self.shift
+        return check.float_array(points, "points", (None, 3)) @ self.linear.T + self.shift
 
 
 def register_affine(
@@ -83,13 +85,13 @@ def register_affine(
     >>> int(found.inliers.sum()), found.linear.round(6).diagonal().tolist()
     (40, [1.0, 2.0, 0.5])
     """
-    P = _check.float_array(P, "P", (None, 3))
-    Q = _check.float_array(Q, "Q", (len(P), 3))
-    kind = _check.choice(kind, "kind", KINDS)
-    iterations = _check.count(iterations, "iterations", 1)
-    threshold = _check.positive(threshold, "threshold")
-    seed = _check.count(seed, "seed")
-    min_inliers = _check.count(min_inliers, "min_inliers", 4)
+    P = check.float_array(P, "P", (None, 3))
+    Q = check.float_array(Q, "Q", (len(P), 3))
+    kind = check.choice(kind, "kind", KINDS)
+    iterations = check.count(iterations, "iterations", 1)
+    threshold = check.positive(threshold, "threshold")
+    seed = check.count(seed, "seed")
+    min_inliers = check.count(min_inliers, "min_inliers", 4)
 
     linear, shift, inliers = _core.register_affine(P, Q, kind == "similarity", iterations, threshold, seed, min_inliers)
     return AffineRegistration(linear, shift, np.asarray(inliers).reshape(-1))

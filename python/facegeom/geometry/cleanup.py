@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check, _core
+from facegeom import _core
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray, IntArray
 
 
 class Submesh(NamedTuple):
@@ -21,12 +23,12 @@ class Submesh(NamedTuple):
         values per vertex over
     """
 
-    V: _check.FloatArray
-    F: _check.IntArray
-    vertices: _check.IntArray
+    V: FloatArray
+    F: IntArray
+    vertices: IntArray
 
 
-def connected_components(F: npt.ArrayLike, n: int) -> _check.IntArray:
+def connected_components(F: npt.ArrayLike, n: int) -> IntArray:
     """Label the parts of a mesh that hang together by shared edges.
 
     Parameters
@@ -53,8 +55,8 @@ def connected_components(F: npt.ArrayLike, n: int) -> _check.IntArray:
     >>> connected_components([[0, 1, 2], [2, 1, 3], [3, 4, 5]], 6)
     array([0, 0, 1])
     """
-    n = _check.count(n, "n")
-    F = _check.faces(F, n)
+    n = check.count(n, "n")
+    F = check.faces(F, n)
 
     return _core.connected_components(F, n)
 
@@ -107,13 +109,13 @@ def remove_spikes(
     >>> remove_spikes(V, [[0, 1, 2], [2, 1, 3], [3, 1, 4]]).vertices
     array([0, 1, 2, 3])
     """
-    V, F = _check.mesh(V, F)
+    V, F = check.mesh(V, F)
     area_factor = _factor(area_factor, "area_factor")
     edge_factor = _factor(edge_factor, "edge_factor")
-    min_component = _check.in_range(min_component, "min_component", 0.0, 1.0)
+    min_component = check.in_range(min_component, "min_component", 0.0, 1.0)
 
     return Submesh(*_core.remove_spikes(V, F, area_factor, edge_factor, min_component))
 
 
 def _factor(value: float, name: str) -> float:
-    return np.inf if isinstance(value, float) and value == np.inf else _check.positive(value, name)
+    return np.inf if isinstance(value, float) and value == np.inf else check.positive(value, name)

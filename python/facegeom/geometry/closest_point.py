@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy.typing as npt
 
-from facegeom import _check, _core
+from facegeom import _core
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray, IntArray
 
 MAX_DIMENSION = 8
 
@@ -21,9 +23,9 @@ class ClosestPoints(NamedTuple):
     distance : (q,) float array, Euclidean
     """
 
-    face: _check.IntArray
-    weights: _check.FloatArray
-    distance: _check.FloatArray
+    face: IntArray
+    weights: FloatArray
+    distance: FloatArray
 
 
 def closest_points(V: npt.ArrayLike, F: npt.ArrayLike, queries: npt.ArrayLike) -> ClosestPoints:
@@ -55,12 +57,12 @@ def closest_points(V: npt.ArrayLike, F: npt.ArrayLike, queries: npt.ArrayLike) -
     >>> found.weights.tolist(), found.distance.tolist()
     ([[0.5, 0.25, 0.25]], [2.0])
     """
-    V = _check.float_array(V, "V", (None, None))
+    V = check.float_array(V, "V", (None, None))
     if not 1 <= V.shape[1] <= MAX_DIMENSION:
         raise ValueError(f"V must have shape (n, d) with d in [1, {MAX_DIMENSION}], got {V.shape}")
-    F = _check.faces(F, len(V))
+    F = check.faces(F, len(V))
     if len(F) == 0:
         raise ValueError("F must hold at least one triangle, got none")
-    queries = _check.float_array(queries, "queries", (None, V.shape[1]))
+    queries = check.float_array(queries, "queries", (None, V.shape[1]))
 
     return ClosestPoints(*_core.closest_points(V, F, queries))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from facegeom import _check, _core
+from facegeom import _core
+from facegeom._internal import check
+from facegeom._internal.arrays import IntArray
 
 
-def delaunay(points: npt.ArrayLike) -> _check.IntArray:
+def delaunay(points: npt.ArrayLike) -> IntArray:
     """Delaunay triangulation in the plane, counter-clockwise (x right, y up).
 
     Parameters
@@ -42,6 +44,6 @@ def delaunay(points: npt.ArrayLike) -> _check.IntArray:
     >>> delaunay([[0, 0], [4, 0], [0, 3], [1, 1]]).shape
     (3, 3)
     """
-    points = _check.float_array(points, "points", (None, 2))
+    points = check.float_array(points, "points", (None, 2))
 
     return _core.delaunay(points)

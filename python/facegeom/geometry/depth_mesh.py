@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check, _core
+from facegeom import _core
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray, IntArray
 
 
 class DepthMesh(NamedTuple):
@@ -20,9 +22,9 @@ class DepthMesh(NamedTuple):
     pixel : (n, 2) float array, where each vertex lies in the map: x, y (down), pixel centres at integers
     """
 
-    V: _check.FloatArray
-    F: _check.IntArray
-    pixel: _check.FloatArray
+    V: FloatArray
+    F: IntArray
+    pixel: FloatArray
 
 
 def depth_to_mesh(
@@ -77,13 +79,13 @@ def depth_to_mesh(
     >>> bool(np.allclose(mesh.V[:, 2], 1.0)), 450 < len(mesh.V) < 550
     (True, True)
     """
-    depth = _check.float_array(depth, "depth", (None, None), allow_nan=True)
-    mask = _check.bool_array(mask, "mask", (depth.shape[0], depth.shape[1]))
+    depth = check.float_array(depth, "depth", (None, None), allow_nan=True)
+    mask = check.bool_array(mask, "mask", (depth.shape[0], depth.shape[1]))
     if not np.isfinite(depth[mask]).all():
         raise ValueError("depth must be finite in the mask, got NaN or infinity")
-    scale = _check.positive(scale, "scale")
-    origin_x, origin_y = _check.float_array(origin, "origin", (2,))
-    vertex_count = _check.count(vertex_count, "vertex_count", 3)
-    background = _check.flag(background, "background")
+    scale = check.positive(scale, "scale")
+    origin_x, origin_y = check.float_array(origin, "origin", (2,))
+    vertex_count = check.count(vertex_count, "vertex_count", 3)
+    background = check.flag(background, "background")
 
     return DepthMesh(*_core.depth_to_mesh(depth, mask, scale, origin_x, origin_y, vertex_count, background))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check, _core
+from facegeom import _core
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray
 
 
-def image_high_pass(gray: npt.ArrayLike, sigma: float, *, mask: npt.ArrayLike | None = None) -> _check.FloatArray:
+def image_high_pass(gray: npt.ArrayLike, sigma: float, *, mask: npt.ArrayLike | None = None) -> FloatArray:
     """Gray image minus its Gaussian low-pass: the fine detail of section 4.2 of the FaceVision-GAN paper.
 
     Parameters
@@ -41,9 +43,9 @@ def image_high_pass(gray: npt.ArrayLike, sigma: float, *, mask: npt.ArrayLike | 
     >>> image_high_pass([[0.0, 0.0, 1.0, 0.0, 0.0]], 1.0).round(2)
     array([[-0.08, -0.26,  0.6 , -0.26, -0.08]])
     """
-    gray = _check.float_array(gray, "gray", (None, None))
-    sigma = _check.positive(sigma, "sigma")
-    used = np.ones(gray.shape) if mask is None else _check.bool_array(mask, "mask", gray.shape).astype(np.float64)
+    gray = check.float_array(gray, "gray", (None, None))
+    sigma = check.positive(sigma, "sigma")
+    used = np.ones(gray.shape) if mask is None else check.bool_array(mask, "mask", gray.shape).astype(np.float64)
 
     # Blurring differences to one gray value of the image keeps a constant image exactly at zero.
     level = float(gray[used > 0][0]) if used.any() else 0.0
@@ -64,7 +66,7 @@ def detail_displacement(
     max_step: float = 0.5,
     weight: npt.ArrayLike | None = None,
     attenuate: bool = True,
-) -> _check.FloatArray:
+) -> FloatArray:
     """Add fine detail: move each vertex along its normal by the high frequencies of the photo around it.
 
     Parameters
@@ -139,14 +141,14 @@ def detail_displacement(
     >>> detail_displacement(V, F, [0.1, 0.1, 0.1], low_pass="image", gain=5.0)[0].round(6)
     array([0. , 0. , 0.5])
     """
-    V, F = _check.mesh(V, F)
-    intensity = _check.float_array(intensity, "intensity", (len(V),))
-    _check.choice(low_pass, "low_pass", ("heat", "image"))
-    time = _check.positive(time_mm2, "time_mm2", zero=True)
-    gain = _check.positive(gain, "gain", zero=True)
-    max_step = _check.positive(max_step, "max_step", zero=True)
-    attenuate = _check.flag(attenuate, "attenuate")
-    factor = np.ones(len(V)) if weight is None else _check.float_array(weight, "weight", (len(V),))
+    V, F = check.mesh(V, F)
+    intensity = check.float_array(intensity, "intensity", (len(V),))
+    check.choice(low_pass, "low_pass", ("heat", "image"))
+    time = check.positive(time_mm2, "time_mm2", zero=True)
+    gain = check.positive(gain, "gain", zero=True)
+    max_step = check.positive(max_step, "max_step", zero=True)
+    attenuate = check.flag(attenuate, "attenuate")
+    factor = np.ones(len(V)) if weight is None else check.float_array(weight, "weight", (len(V),))
     if factor.size and not (factor.min() >= 0 and factor.max() <= 1):
         raise ValueError(f"weight must lie in [0, 1], got values in [{factor.min()}, {factor.max()}]")
 
@@ -155,7 +157,7 @@ def detail_displacement(
     return _core.displace_along_normals(V, F, intensity, factor, gain, max_step)
 
 
-def _gaussian_blur(image: _check.FloatArray, sigma: float) -> _check.FloatArray:
+def _gaussian_blur(image: FloatArray, sigma: float) -> FloatArray:
     """Convolve with a Gaussian cut off at four sigma, taking zero beyond the border."""
     radius = max(1, round(4 * sigma))
     kernel = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)

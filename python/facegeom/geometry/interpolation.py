@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check, _core
+from facegeom import _core
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray
 
 
 def biharmonic_interpolation(
@@ -16,7 +18,7 @@ def biharmonic_interpolation(
     *,
     length: float,
     decay: float = np.inf,
-) -> _check.FloatArray:
+) -> FloatArray:
     """Continue values from where they are known over the whole surface, without a step or a crease.
 
     Parameters
@@ -62,14 +64,14 @@ def biharmonic_interpolation(
     >>> biharmonic_interpolation(V, F, [2.0] * 10, known, length=0.1).round(3)[[0, 4]]
     array([2., 2.])
     """
-    V, F = _check.mesh(V, F)
-    columns, shape = _check.columns(values, "values", len(V))
-    weight = _check.float_array(weight, "weight", (len(V),))
+    V, F = check.mesh(V, F)
+    columns, shape = check.columns(values, "values", len(V))
+    weight = check.float_array(weight, "weight", (len(V),))
     if len(V) and weight.min() < 0:
         raise ValueError(f"weight must be at least 0, got {weight.min():.6g}")
     if len(V) and not weight.max() > 0:
         raise ValueError("weight must be above 0 somewhere, got zeros")
-    length = _check.positive(length, "length")
-    decay = np.inf if decay == np.inf else _check.positive(decay, "decay")
+    length = check.positive(length, "length")
+    decay = np.inf if decay == np.inf else check.positive(decay, "decay")
 
     return _core.biharmonic_interpolation(V, F, columns, weight, length, decay).reshape(shape)

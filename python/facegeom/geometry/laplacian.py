@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check, _core
+from facegeom import _core
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -32,12 +34,12 @@ class SparseMatrix(NamedTuple):
 
     indptr: npt.NDArray[np.int32]
     indices: npt.NDArray[np.int32]
-    data: _check.FloatArray
+    data: FloatArray
     shape: tuple[int, int]
 
-    def __matmul__(self, x: npt.ArrayLike) -> _check.FloatArray:
+    def __matmul__(self, x: npt.ArrayLike) -> FloatArray:
         """Product with a vector (n,) or with the columns of (n, k)."""
-        columns, shape = _check.columns(x, "x", self.shape[1])
+        columns, shape = check.columns(x, "x", self.shape[1])
 
         return _core.multiply(self.indptr, self.indices, self.data, columns).reshape(shape)
 
@@ -76,8 +78,8 @@ def uniform_laplacian(F: npt.ArrayLike, n: int) -> SparseMatrix:
     >>> uniform_laplacian([[0, 1, 2]], 3).data
     array([ 2., -1., -1., -1.,  2., -1., -1., -1.,  2.])
     """
-    n = _check.count(n, "n")
-    F = _check.faces(F, n)
+    n = check.count(n, "n")
+    F = check.faces(F, n)
 
     return SparseMatrix(*_core.uniform_laplacian(F, n), (n, n))
 
@@ -119,12 +121,12 @@ def cotangent_laplacian(V: npt.ArrayLike, F: npt.ArrayLike) -> SparseMatrix:
            [-0.5,  0.5,  0. ],
            [-0.5,  0. ,  0.5]])
     """
-    V, F = _check.mesh(V, F)
+    V, F = check.mesh(V, F)
 
     return SparseMatrix(*_core.cotangent_laplacian(V, F), (len(V), len(V)))
 
 
-def mass_matrix(V: npt.ArrayLike, F: npt.ArrayLike) -> _check.FloatArray:
+def mass_matrix(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
     """Diagonal of the lumped mass matrix: the mixed Voronoi area of each vertex.
 
     Parameters
@@ -157,12 +159,12 @@ def mass_matrix(V: npt.ArrayLike, F: npt.ArrayLike) -> _check.FloatArray:
     >>> mass_matrix([[0, 0, 0], [2, 0, 0], [0, 2, 0]], [[0, 1, 2]])
     array([1. , 0.5, 0.5])
     """
-    V, F = _check.mesh(V, F)
+    V, F = check.mesh(V, F)
 
     return _core.mass_matrix(V, F)
 
 
-def mean_curvature_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> _check.FloatArray:
+def mean_curvature_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
     """Mean curvature times the unit normal, (1/2) M^-1 L V: outward where the surface is convex.
 
     Parameters
@@ -197,6 +199,6 @@ def mean_curvature_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> _check.FloatAr
     >>> mean_curvature_normals(V, F)[0].round(6)
     array([1., 0., 0.])
     """
-    V, F = _check.mesh(V, F)
+    V, F = check.mesh(V, F)
 
     return _core.mean_curvature_normals(V, F)

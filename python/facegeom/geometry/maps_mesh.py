@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check, _core
+from facegeom import _core
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray, IntArray
 
 
 class MapsMesh(NamedTuple):
@@ -21,10 +23,10 @@ class MapsMesh(NamedTuple):
     pixel : (n, 2) int64 array, x and y (down) of the pixel that each vertex is
     """
 
-    V: _check.FloatArray
-    F: _check.IntArray
-    E: _check.FloatArray
-    pixel: _check.IntArray
+    V: FloatArray
+    F: IntArray
+    E: FloatArray
+    pixel: IntArray
 
 
 def maps_to_mesh(xyz: npt.ArrayLike, mask: npt.ArrayLike, embedding: npt.ArrayLike, max_edge: float = 10.0) -> MapsMesh:
@@ -67,17 +69,17 @@ def maps_to_mesh(xyz: npt.ArrayLike, mask: npt.ArrayLike, embedding: npt.ArrayLi
     >>> mesh.V.shape, mesh.F.shape
     ((12, 3), (12, 3))
     """
-    mask = _check.bool_array(mask, "mask", (None, None))
+    mask = check.bool_array(mask, "mask", (None, None))
     height, width = mask.shape
-    xyz = _check.float_array(xyz, "xyz", (height, width, 3), allow_nan=True)
-    embedding = _check.float_array(embedding, "embedding", (height, width, None), allow_nan=True)
+    xyz = check.float_array(xyz, "xyz", (height, width, 3), allow_nan=True)
+    embedding = check.float_array(embedding, "embedding", (height, width, None), allow_nan=True)
     if not np.isfinite(xyz[mask]).all():
         raise ValueError("xyz must be finite in the mask, got NaN or infinity")
     if not np.isfinite(embedding[mask]).all():
         raise ValueError("embedding must be finite in the mask, got NaN or infinity")
     if embedding.shape[2] < 1:
         raise ValueError("embedding must have at least 1 coordinate, got 0")
-    max_edge = _check.positive(max_edge, "max_edge", infinite=True)
+    max_edge = check.positive(max_edge, "max_edge", infinite=True)
 
     V, F, E, pixel = _core.maps_to_mesh(
         xyz.reshape(-1, 3), mask, embedding.reshape(mask.size, embedding.shape[2]), max_edge

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from facegeom import _check, _core
+from facegeom import _core
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray, IntArray
 
 MAX_DIMENSION = 8
 
 
-def nearest(points: npt.ArrayLike, queries: npt.ArrayLike) -> tuple[_check.IntArray, _check.FloatArray]:
+def nearest(points: npt.ArrayLike, queries: npt.ArrayLike) -> tuple[IntArray, FloatArray]:
     """Find the nearest of some points to each query, exactly.
 
     Parameters
@@ -63,7 +65,7 @@ class NearestFinder:
     """
 
     def __init__(self, points: npt.ArrayLike) -> None:
-        points = _check.float_array(points, "points", (None, None))
+        points = check.float_array(points, "points", (None, None))
         if len(points) == 0 or not 1 <= points.shape[1] <= MAX_DIMENSION:
             raise ValueError(
                 f"points must have shape (n, d) with n at least 1 and d in [1, {MAX_DIMENSION}], got {points.shape}"
@@ -72,8 +74,8 @@ class NearestFinder:
         self._dimension = points.shape[1]
         self._tree = _core.PointTree(points)
 
-    def nearest(self, queries: npt.ArrayLike) -> tuple[_check.IntArray, _check.FloatArray]:
+    def nearest(self, queries: npt.ArrayLike) -> tuple[IntArray, FloatArray]:
         """Index (q,) and distance (q,) of the nearest point to each query (q, d)."""
-        queries = _check.float_array(queries, "queries", (None, self._dimension))
+        queries = check.float_array(queries, "queries", (None, self._dimension))
 
         return self._tree.nearest(queries)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from facegeom import _check, _core
+from facegeom import _core
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray
 
 
-def face_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> _check.FloatArray:
+def face_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
     """Unit normals of triangles, towards the side from which they turn counter-clockwise.
 
     Parameters
@@ -30,12 +32,12 @@ def face_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> _check.FloatArray:
     >>> face_normals([[0, 0, 0], [2, 0, 0], [0, 3, 0]], [[0, 1, 2]])
     array([[0., 0., 1.]])
     """
-    V, F = _check.mesh(V, F)
+    V, F = check.mesh(V, F)
 
     return _core.face_normals(V, F)
 
 
-def vertex_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> _check.FloatArray:
+def vertex_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
     """Unit normals of vertices, the incident triangles weighted by their areas.
 
     Parameters
@@ -65,6 +67,6 @@ def vertex_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> _check.FloatArray:
            [0., 0., 1.],
            [0., 0., 0.]])
     """
-    V, F = _check.mesh(V, F)
+    V, F = check.mesh(V, F)
 
     return _core.vertex_normals(V, F)

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check, _core
+from facegeom import _core
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray, IntArray
 
 
 class Raster(NamedTuple):
@@ -20,9 +22,9 @@ class Raster(NamedTuple):
     triangle : (h, w) int64 array, the row of `F` that is seen, -1 there
     """
 
-    attributes: _check.FloatArray
-    depth: _check.FloatArray
-    triangle: _check.IntArray
+    attributes: FloatArray
+    depth: FloatArray
+    triangle: IntArray
 
 
 def rasterize(V: npt.ArrayLike, F: npt.ArrayLike, attributes: npt.ArrayLike | None, shape: tuple[int, int]) -> Raster:
@@ -56,11 +58,11 @@ def rasterize(V: npt.ArrayLike, F: npt.ArrayLike, attributes: npt.ArrayLike | No
     >>> raster.depth[1, 0]
     np.float64(2.0)
     """
-    V, F = _check.mesh(V, F)
+    V, F = check.mesh(V, F)
     values = (
-        np.zeros((len(V), 0)) if attributes is None else _check.float_array(attributes, "attributes", (len(V), None))
+        np.zeros((len(V), 0)) if attributes is None else check.float_array(attributes, "attributes", (len(V), None))
     )
-    height, width = _check.image_shape(shape)
+    height, width = check.image_shape(shape)
 
     flat, depth, triangle = _core.rasterize(V, F, values, height, width)
 

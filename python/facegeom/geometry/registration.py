@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check, _core
+from facegeom import _core
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray, IntArray
 
 MATCHINGS = ("surface", "vertex")
 ALIGNMENTS = ("affine", "similarity", "rigid", "none")
@@ -128,7 +130,7 @@ class Matches(NamedTuple):
     kind : (n,) int32 array, index in `KIND_NAMES`: 0 none, 1 embedding, 2 physical
     """
 
-    target: _check.IntArray
+    target: IntArray
     kind: npt.NDArray[np.int32]
 
 
@@ -144,7 +146,7 @@ class Registration(NamedTuple):
     reason : str, why the loop ended
     """
 
-    vertices: _check.FloatArray
+    vertices: FloatArray
     matches: Matches
     history: tuple[RegistrationStep, ...]
     converged: bool
@@ -233,14 +235,14 @@ def register_nonrigid(
     >>> bool(np.abs(found.vertices - target).mean() < 0.05), found.converged
     (True, True)
     """
-    V = _check.vertices(template_V, "template_V")
-    F = _check.faces(template_F, len(V), "template_F")
-    target_V = _check.vertices(target_V, "target_V")
-    target_F = _check.faces(target_F, len(target_V), "target_F")
+    V = check.vertices(template_V, "template_V")
+    F = check.faces(template_F, len(V), "template_F")
+    target_V = check.vertices(target_V, "target_V")
+    target_F = check.faces(target_F, len(target_V), "target_F")
     E, target_E = _embeddings(template_E, target_E, len(V), len(target_V))
     ids, places = _landmarks(landmarks, len(V))
-    strength = _check.positive(landmark_weight, "landmark_weight")
-    weight = np.ones(len(V)) if weights is None else _check.float_array(weights, "weights", (len(V),))
+    strength = check.positive(landmark_weight, "landmark_weight")
+    weight = np.ones(len(V)) if weights is None else check.float_array(weights, "weights", (len(V),))
     if weight.size and weight.min() < 0:
         raise ValueError(f"weights must be at least 0, got {weight.min()}")
     if progress is not None and not callable(progress):
@@ -257,55 +259,53 @@ def register_nonrigid(
 
 def _embeddings(
     template_E: npt.ArrayLike | None, target_E: npt.ArrayLike | None, n: int, k: int
-) -> tuple[_check.FloatArray, _check.FloatArray]:
+) -> tuple[FloatArray, FloatArray]:
     if template_E is None and target_E is None:
         return np.zeros((n, 0)), np.zeros((k, 0))
     if template_E is None or target_E is None:
         raise ValueError("template_E and target_E must both be given, or neither")
-    E = _check.float_array(template_E, "template_E", (n, None))
+    E = check.float_array(template_E, "template_E", (n, None))
     if not 1 <= E.shape[1] <= MAX_DIMENSION:
         raise ValueError(f"template_E must have shape (n, d) with d in [1, {MAX_DIMENSION}], got {E.shape}")
-    return E, _check.float_array(target_E, "target_E", (k, E.shape[1]))
+    return E, check.float_array(target_E, "target_E", (k, E.shape[1]))
 
 
-def _landmarks(
-    landmarks: tuple[npt.ArrayLike, npt.ArrayLike] | None, n: int
-) -> tuple[_check.IntArray, _check.FloatArray]:
+def _landmarks(landmarks: tuple[npt.ArrayLike, npt.ArrayLike] | None, n: int) -> tuple[IntArray, FloatArray]:
     if landmarks is None:
         return np.zeros(0, np.int64), np.zeros((0, 3))
     try:
         ids, places = landmarks
     except (TypeError, ValueError) as error:
         raise ValueError("landmarks must be a pair (ids, places)") from error
-    ids = _check.index_array(ids, "landmark ids", (None,), n)
-    return ids, _check.float_array(places, "landmark places", (len(ids), 3))
+    ids = check.index_array(ids, "landmark ids", (None,), n)
+    return ids, check.float_array(places, "landmark places", (len(ids), 3))
 
 
 def _core_options(options: RegistrationOptions) -> _core.RegistrationOptions:
     if not isinstance(options, RegistrationOptions):
         raise TypeError(f"options must be RegistrationOptions, got {type(options).__name__}")
     core = _core.RegistrationOptions()
-    matching = _check.choice(options.matching, "matching", MATCHINGS)
+    matching = check.choice(options.matching, "matching", MATCHINGS)
     core.matching = _core.Matching.surface if matching == "surface" else _core.Matching.vertex
-    core.alignment = getattr(_core.StartAlignment, _check.choice(options.alignment, "alignment", ALIGNMENTS))
-    core.point_weight = _check.positive(options.point_weight, "point_weight")
-    core.plane_weight = _check.positive(options.plane_weight, "plane_weight", zero=True)
-    core.stiffness = _check.positive(options.stiffness, "stiffness")
-    core.least_stiffness = _check.positive(options.least_stiffness, "least_stiffness")
-    core.stiffness_unit = _check.positive(options.stiffness_unit, "stiffness_unit")
-    core.reach = _check.positive(options.reach, "reach")
-    core.least_reach = _check.positive(options.least_reach, "least_reach")
-    core.reach_decay = _check.in_range(options.reach_decay, "reach_decay", 0.1, 0.999)
-    core.max_distance = _check.positive(options.max_distance, "max_distance", infinite=True)
-    core.max_angle = float(np.radians(_check.in_range(options.max_angle_deg, "max_angle_deg", 0.0, 180.0)))
-    core.motion_tolerance = _check.positive(options.motion_tolerance, "motion_tolerance")
-    core.inner_tolerance = _check.positive(options.inner_tolerance, "inner_tolerance")
-    core.switch_matches = _check.count(options.switch_matches, "switch_matches")
-    core.noise_floor = _check.positive(options.noise_floor, "noise_floor")
-    core.max_samples = _check.count(options.max_samples, "max_samples", 1)
-    core.max_iterations = _check.count(options.max_iterations, "max_iterations", 1)
-    core.solver_tolerance = _check.in_range(options.solver_tolerance, "solver_tolerance", 1e-12, 0.5)
-    core.seed = _check.count(options.seed, "seed")
+    core.alignment = getattr(_core.StartAlignment, check.choice(options.alignment, "alignment", ALIGNMENTS))
+    core.point_weight = check.positive(options.point_weight, "point_weight")
+    core.plane_weight = check.positive(options.plane_weight, "plane_weight", zero=True)
+    core.stiffness = check.positive(options.stiffness, "stiffness")
+    core.least_stiffness = check.positive(options.least_stiffness, "least_stiffness")
+    core.stiffness_unit = check.positive(options.stiffness_unit, "stiffness_unit")
+    core.reach = check.positive(options.reach, "reach")
+    core.least_reach = check.positive(options.least_reach, "least_reach")
+    core.reach_decay = check.in_range(options.reach_decay, "reach_decay", 0.1, 0.999)
+    core.max_distance = check.positive(options.max_distance, "max_distance", infinite=True)
+    core.max_angle = float(np.radians(check.in_range(options.max_angle_deg, "max_angle_deg", 0.0, 180.0)))
+    core.motion_tolerance = check.positive(options.motion_tolerance, "motion_tolerance")
+    core.inner_tolerance = check.positive(options.inner_tolerance, "inner_tolerance")
+    core.switch_matches = check.count(options.switch_matches, "switch_matches")
+    core.noise_floor = check.positive(options.noise_floor, "noise_floor")
+    core.max_samples = check.count(options.max_samples, "max_samples", 1)
+    core.max_iterations = check.count(options.max_iterations, "max_iterations", 1)
+    core.solver_tolerance = check.in_range(options.solver_tolerance, "solver_tolerance", 1e-12, 0.5)
+    core.seed = check.count(options.seed, "seed")
     return core
 
 

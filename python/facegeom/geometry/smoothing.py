@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from facegeom import _check, _core
+from facegeom import _core
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray
 
 
 def laplacian_smooth(
     V: npt.ArrayLike, F: npt.ArrayLike, *, iterations: int = 10, step: float = 0.5, fix_boundary: bool = False
-) -> _check.FloatArray:
+) -> FloatArray:
     """Laplacian smoothing with uniform weights: each vertex goes part of the way to the mean of its neighbours.
 
     Parameters
@@ -46,17 +48,17 @@ def laplacian_smooth(
     >>> laplacian_smooth(V, [[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4]], iterations=1, fix_boundary=True)[4]
     array([0.5, 0.5, 0.5])
     """
-    V, F = _check.mesh(V, F)
-    iterations = _check.count(iterations, "iterations")
-    step = _check.in_range(step, "step", 0, 1)
-    fix_boundary = _check.flag(fix_boundary, "fix_boundary")
+    V, F = check.mesh(V, F)
+    iterations = check.count(iterations, "iterations")
+    step = check.in_range(step, "step", 0, 1)
+    fix_boundary = check.flag(fix_boundary, "fix_boundary")
 
     return _core.laplacian_smooth(V, F, iterations, step, fix_boundary)
 
 
 def heat_smooth(
     V: npt.ArrayLike, F: npt.ArrayLike, values: npt.ArrayLike, time: float, *, tolerance: float = 1e-8
-) -> _check.FloatArray:
+) -> FloatArray:
     """Let values diffuse over the surface for a time, in one implicit step: (M + time L)^-1 M values.
 
     Parameters
@@ -97,10 +99,10 @@ def heat_smooth(
     >>> heat_smooth([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], [4.0, 0.0, 0.0], 1e6).round(3)
     array([2., 2., 2.])
     """
-    V, F = _check.mesh(V, F)
-    columns, shape = _check.columns(values, "values", len(V))
-    time = _check.positive(time, "time", zero=True)
-    tolerance = _check.positive(tolerance, "tolerance")
+    V, F = check.mesh(V, F)
+    columns, shape = check.columns(values, "values", len(V))
+    time = check.positive(time, "time", zero=True)
+    tolerance = check.positive(tolerance, "tolerance")
 
     return _core.heat_smooth(V, F, columns, time, tolerance).reshape(shape)
 
@@ -133,14 +135,14 @@ class MeshSolver:
     """
 
     def __init__(self, V: npt.ArrayLike, F: npt.ArrayLike, time: float) -> None:
-        V, F = _check.mesh(V, F)
-        time = _check.positive(time, "time", zero=True)
+        V, F = check.mesh(V, F)
+        time = check.positive(time, "time", zero=True)
 
         self._vertex_count = len(V)
         self._solver = _core.MeshSolver(V, F, time)
 
-    def smooth(self, values: npt.ArrayLike) -> _check.FloatArray:
+    def smooth(self, values: npt.ArrayLike) -> FloatArray:
         """Diffuse values (n,) or (n, k); returns an array of the same shape."""
-        columns, shape = _check.columns(values, "values", self._vertex_count)
+        columns, shape = check.columns(values, "values", self._vertex_count)
 
         return self._solver.smooth(columns).reshape(shape)

@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy.typing as npt
 
-from facegeom import _check, _core
+from facegeom import _core
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray, IntArray
 
 SCHEMES = ("loop", "midpoint")
 
@@ -25,9 +27,9 @@ class Subdivision(NamedTuple):
         carries colours and the like over.
     """
 
-    V: _check.FloatArray
-    F: _check.IntArray
-    parents: _check.IntArray
+    V: FloatArray
+    F: IntArray
+    parents: IntArray
 
 
 def subdivide(V: npt.ArrayLike, F: npt.ArrayLike, scheme: str = "loop") -> Subdivision:
@@ -71,7 +73,7 @@ def subdivide(V: npt.ArrayLike, F: npt.ArrayLike, scheme: str = "loop") -> Subdi
            [0, 2],
            [1, 2]]))
     """
-    V, F = _check.mesh(V, F)
-    chosen = getattr(_core.SubdivisionScheme, _check.choice(scheme, "scheme", SCHEMES))
+    V, F = check.mesh(V, F)
+    chosen = getattr(_core.SubdivisionScheme, check.choice(scheme, "scheme", SCHEMES))
 
     return Subdivision(*_core.subdivide(V, F, chosen))

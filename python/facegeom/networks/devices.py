@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from facegeom import _check
+from facegeom._internal import check
 
 KINDS = ("cpu", "cuda", "mps")
 
@@ -17,7 +17,7 @@ def check_device(name: str) -> torch.device:
     ValueError
         When it is called otherwise, or this machine or this build of torch has none.
     """
-    _check.choice(name.split(":")[0], "device", KINDS)
+    check.choice(name.split(":")[0], "device", KINDS)
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

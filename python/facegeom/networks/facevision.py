@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from facegeom._internal.arrays import ByteArray, Float32Array
 from facegeom.networks.devices import check_device
 from facegeom.networks.weights import fill, load_weights
 
@@ -48,10 +48,10 @@ class NetworkMaps(NamedTuple):
         the network does not say them
     """
 
-    depth: npt.NDArray[np.float32]
-    correspondence: npt.NDArray[np.float32]
-    mask_probability: npt.NDArray[np.float32]
-    position: npt.NDArray[np.float32] | None = None
+    depth: Float32Array
+    correspondence: Float32Array
+    mask_probability: Float32Array
+    position: Float32Array | None = None
 
 
 class MapTensors(NamedTuple):
@@ -91,7 +91,7 @@ class MapTensors(NamedTuple):
         return NetworkMaps(depth, _channels_behind(self.correspondence), probability, position)
 
 
-def _channels_behind(maps: Tensor) -> npt.NDArray[np.float32]:
+def _channels_behind(maps: Tensor) -> Float32Array:
     """Return (b, c, S, S) maps in 100 mm as a (b, S, S, c) array in mm."""
     return np.asarray((maps.cpu() * MAP_UNIT_MM).permute(0, 2, 3, 1).contiguous().numpy())
 
@@ -217,7 +217,7 @@ class FaceVision:
         """Return the maps of (b, 3, S, S) images in [-1, 1] on the network's device; gradients reach the images."""
         return self.generator.maps(image)
 
-    def predict(self, crops: npt.NDArray[np.uint8], *, mirror: bool = True) -> NetworkMaps:
+    def predict(self, crops: ByteArray, *, mirror: bool = True) -> NetworkMaps:
         """Return the maps of crops.
 
         Parameters
@@ -241,7 +241,7 @@ class FaceVision:
             return self.generator.as_maps(out.float()).arrays()
 
 
-def crops_as_batch(crops: npt.NDArray[np.uint8], size: int, device: torch.device) -> Tensor:
+def crops_as_batch(crops: ByteArray, size: int, device: torch.device) -> Tensor:
     """Return (b, S, S, 3) uint8 crops as the (b, 3, S, S) images in [-1, 1] that networks take, channels last.
 
     Raises

@@ -36,8 +36,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facegeom import _check
-from facegeom._check import BoolArray, ByteArray
+from facegeom._internal import check
+from facegeom._internal.arrays import BoolArray, ByteArray
 from facegeom.errors import WeightsError
 from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import channels_last
@@ -356,7 +356,7 @@ class Inpainter:
             raise ValueError(
                 f"textures must be uint8 of shape (any, {size}, {size}, 3), got {textures.dtype} {textures.shape}"
             )
-        known = _check.bool_array(known, "known", (len(textures), size, size))
+        known = check.bool_array(known, "known", (len(textures), size, size))
         with torch.inference_mode():
             answer = self.network(as_texture(textures, self.device), torch.from_numpy(known)[:, None].to(self.device))
             return as_bytes(answer.last)

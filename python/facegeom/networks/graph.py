@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facegeom._check import IntArray
+from facegeom._internal.arrays import IntArray
 from facegeom.networks.semi_sphere import Level
 
 

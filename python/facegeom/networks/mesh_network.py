@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check
+from facegeom._internal import check
+from facegeom._internal.arrays import ByteArray, Float32Array
 
 MESH_PIPELINES = ("pixel2mesh", "gcn_igan")
 """The networks that deform the semi-sphere, each the pipeline of that name."""
@@ -34,9 +35,7 @@ class MeshNetwork(Protocol):
     size: int
     needs_landmarks: bool
 
-    def predict(
-        self, crops: npt.NDArray[np.uint8], landmarks: npt.NDArray[np.floating] | None = None
-    ) -> list[npt.NDArray[np.float32]]:
+    def predict(self, crops: ByteArray, landmarks: npt.NDArray[np.floating] | None = None) -> list[Float32Array]:
         """Return the mesh after each of the four deformations.
 
         Parameters
@@ -76,7 +75,7 @@ def load_mesh_network(name: str, device: str = "cpu", weights: str | os.PathLike
     from facegeom.networks.semi_sphere_network import SemiSphereNetwork, SemiSpherePredictor
     from facegeom.networks.weights import fill, load_weights
 
-    _check.choice(name, "name", MESH_PIPELINES)
+    check.choice(name, "name", MESH_PIPELINES)
     check_device(device)
     network: SemiSphereNetwork
     if name == "pixel2mesh":

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from facegeom import _check
+from facegeom._internal import check
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
 from facegeom.errors import WeightsError
 from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import MapTensors, NetworkMaps, channels_last, crops_as_batch
@@ -68,7 +68,7 @@ def level_count(size: int) -> int:
     >>> [level_count(size) for size in (64, 128, 192, 256, 512)]
     [5, 6, 6, 8, 8]
     """
-    size = _check.count(size, "size", 16)
+    size = check.count(size, "size", 16)
     levels = 8 if size >= 256 else int(math.log2(size)) - 1
     if size % 2**levels:
         raise ValueError(f"size must be a multiple of {2**levels} for {levels} levels, got {size}")
@@ -187,7 +187,7 @@ class Pix2Vertex:
         """Return the maps of (b, 3, S, S) images in [-1, 1] on the networks' device; gradients reach the images."""
         return self.networks.maps(image)
 
-    def predict(self, crops: npt.NDArray[np.uint8], *, mirror: bool = True) -> NetworkMaps:
+    def predict(self, crops: ByteArray, *, mirror: bool = True) -> NetworkMaps:
         """Return the maps of crops.
 
         Parameters
@@ -229,7 +229,7 @@ class Placement(NamedTuple):
     origin: tuple[float, float]
 
 
-def read_placement(position: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> Placement:
+def read_placement(position: Float32Array, mask: BoolArray) -> Placement:
     """Read the face's scale off the predicted x and y (supplement A, third point).
 
     Parameters
@@ -263,7 +263,7 @@ def read_placement(position: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_
     return Placement(1.0 / step, (column - x / step, row + y / step))
 
 
-def position_step(position: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> float:
+def position_step(position: Float32Array, mask: BoolArray) -> float:
     """Return the least-squares growth of the positions a pixel, in their unit; NaN where the mask has no extent."""
     rows, columns = np.nonzero(mask)
     if len(rows) < 2:

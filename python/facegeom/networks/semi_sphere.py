@@ -4,7 +4,7 @@ Liu et al., Pixel2Mesh for 3D Face Reconstruction, section 3.1.3. The paper's me
 had; it gives 141 vertices at the start and 7,008 at the end, and 210 triangles go with these only where the Euler
 characteristic is 0: a disk with one hole, 351 edges, 72 of them on the two boundaries. (A plain disk ends at 7,001.)
 The hole is taken to be the mouth. The connectivity is one that facegeom chose among several, see
-`facegeom.training.semi_sphere_layout`; weights of networks are for it alone, so it lies in a file.
+`facegeom.training.meshes.semi_sphere_layout`; weights of networks are for it alone, so it lies in a file.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check, geometry
-from facegeom._check import FloatArray, IntArray
+from facegeom import geometry
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray, IntArray
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.face_region import face_region, mean_depth
 
@@ -95,7 +96,7 @@ def build_semi_sphere(V: npt.ArrayLike, F: npt.ArrayLike) -> SemiSphere:
     V : (n, 3) float array, crop frame
     F : (m, 3) int array
     """
-    V, F = _check.mesh(V, F)
+    V, F = check.mesh(V, F)
     fine, faces = V, F
     parents = np.repeat(np.arange(len(V))[:, None], 2, axis=1)
     levels = [_level(len(V), faces, parents)]
@@ -134,7 +135,7 @@ def in_sphere_frame(model: FaceModel, points: FloatArray) -> FloatArray:
 def mean_face() -> FloatArray:
     """Return the finest level's vertices (7008, 3) on the mean face, in the semi-sphere's frame.
 
-    Where they lie on a face is said in `facegeom.training.semi_sphere_truth`, from which the file is made.
+    Where they lie on a face is said in `facegeom.training.meshes.semi_sphere_truth`, from which the file is made.
     """
     with np.load(FILE) as data:
         return _frozen(data["mean"].astype(np.float64))
@@ -153,7 +154,7 @@ def triangle_angles(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
     >>> triangle_angles([[0, 0, 0], [2, 0, 0], [0, 2, 0]], [[0, 1, 2]]).round(6)
     array([[90., 45., 45.]])
     """
-    V, F = _check.mesh(V, F)
+    V, F = check.mesh(V, F)
     corners = V[F]
     ahead, behind = np.roll(corners, -1, axis=1) - corners, np.roll(corners, 1, axis=1) - corners
     across = np.linalg.norm(np.cross(ahead, behind), axis=2)

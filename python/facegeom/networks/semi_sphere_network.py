@@ -27,8 +27,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from facegeom import _check
-from facegeom._check import FloatArray
+from facegeom._internal import check
+from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray
 from facegeom.networks.facevision import channels_last, crops_as_batch
 from facegeom.networks.graph import Deformation, Graph, VertexCodes, pool_features, unpoolings
 from facegeom.networks.semi_sphere import mean_face, semi_sphere
@@ -216,16 +216,14 @@ class SemiSpherePredictor:
         channels_last(self.network.encoder)
         self.size, self.needs_landmarks = network.size, network.needs_landmarks
 
-    def predict(
-        self, crops: npt.NDArray[np.uint8], landmarks: npt.NDArray[np.floating] | None = None
-    ) -> list[npt.NDArray[np.float32]]:
+    def predict(self, crops: ByteArray, landmarks: npt.NDArray[np.floating] | None = None) -> list[Float32Array]:
         """Return the mesh after each deformation, four of (b, n, 3), in the crop frame; see `MeshNetwork.predict`."""
         image = crops_as_batch(crops, self.size, self.device)
         given = None
         if self.needs_landmarks:
             if landmarks is None:
                 raise ValueError(f"{self.name} needs landmarks")
-            checked = _check.float_array(landmarks, "landmarks", (len(crops), LANDMARKS, 3))
+            checked = check.float_array(landmarks, "landmarks", (len(crops), LANDMARKS, 3))
             given = torch.from_numpy(checked.astype(np.float32)).to(self.device)
         elif landmarks is not None:
             raise ValueError(f"{self.name} takes no landmarks")

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from facegeom._internal.files import write_atomically
 from facegeom.errors import WeightsError
-from facegeom.files import write_atomically
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 Config = TypeVar("Config")

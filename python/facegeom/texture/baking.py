@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check, geometry
-from facegeom.camera import Camera
-from facegeom.crop import Box, apply_affine, crop_affine
+from facegeom import geometry
+from facegeom._internal import check
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
+from facegeom.images.camera import Camera
+from facegeom.images.crop import Box, apply_affine, crop_affine
 
 SIZES = (16, 2048)
 """Smallest and largest side of an atlas, texels."""
@@ -44,9 +46,9 @@ class Baked(NamedTuple):
         How well: 0 where not known, 1 in full view.
     """
 
-    texture: _check.ByteArray
-    known: _check.BoolArray
-    seen: npt.NDArray[np.float32]
+    texture: ByteArray
+    known: BoolArray
+    seen: Float32Array
 
 
 class Atlas:
@@ -82,17 +84,17 @@ class Atlas:
     """
 
     def __init__(self, faces: npt.ArrayLike, uv: npt.ArrayLike, uv_faces: npt.ArrayLike, size: int) -> None:
-        self.uv = _check.float_array(uv, "uv", (None, 2))
-        self.uv_faces = _check.index_array(uv_faces, "uv_faces", (None, 3), len(self.uv))
-        self.faces = _check.index_array(faces, "faces", (len(self.uv_faces), 3), np.iinfo(np.int64).max)
-        self.size = _check.count(size, "size", SIZES[0])
+        self.uv = check.float_array(uv, "uv", (None, 2))
+        self.uv_faces = check.index_array(uv_faces, "uv_faces", (None, 3), len(self.uv))
+        self.faces = check.index_array(faces, "faces", (len(self.uv_faces), 3), np.iinfo(np.int64).max)
+        self.size = check.count(size, "size", SIZES[0])
         if size > SIZES[1]:
             raise ValueError(f"size must be at most {SIZES[1]}, got {size}")
         corners = self.uv[self.uv_faces.ravel()] * (size, -size) + (-0.5, size - 0.5)
         places = np.column_stack([corners, np.zeros(len(corners))])
         ones = np.tile(np.eye(3)[:, :2], (len(self.faces), 1))
         raster = geometry.rasterize(places, np.arange(len(corners)).reshape(-1, 3), ones, (size, size))
-        self.covered: _check.BoolArray = np.asarray(raster.triangle >= 0)
+        self.covered: BoolArray = np.asarray(raster.triangle >= 0)
         if not self.covered.any():
             raise ValueError(f"the charts cover no texel of an atlas of size {size}")
         self.triangle = raster.triangle[self.covered]
@@ -103,7 +105,7 @@ class Atlas:
 
     def carry(
         self, values: npt.NDArray[np.floating], rows: npt.NDArray[np.integer] | slice = slice(None)
-    ) -> npt.NDArray[np.float32]:
+    ) -> Float32Array:
         """Return values at the covered texels (or some rows of them), (t, k), from (n, k) values at the vertices."""
         values = np.asarray(values, np.float32)
         triangle, barycentric = self.triangle[rows], self.barycentric[rows]
@@ -125,12 +127,12 @@ class Atlas:
         """
         return np.asarray(texture.reshape(self.size**2, *texture.shape[2:])[self._source])
 
-    def region(self, members: _check.BoolArray) -> _check.BoolArray:
+    def region(self, members: BoolArray) -> BoolArray:
         """Return the (S, S) mask of the texels of triangles whose vertices all belong to `members` (n,)."""
-        inside: _check.BoolArray = np.asarray(members[self.faces].all(axis=1), np.bool_)
+        inside: BoolArray = np.asarray(members[self.faces].all(axis=1), np.bool_)
         return np.asarray(self.image(inside[self.triangle]), np.bool_)
 
-    def footprint(self, pixel: _check.FloatArray) -> npt.NDArray[np.float32]:
+    def footprint(self, pixel: FloatArray) -> Float32Array:
         """Return how many pixels a step of one texel crosses, (t,), the longer of the two steps, for vertices' pixels.
 
         Parameters
@@ -188,20 +190,20 @@ def bake(
     ----------
     "Full textured heads" (the fourth of facegeom's papers), section 3.4: it masks what is not face in the same way.
     """
-    photo = _check.rgb_image(photo)
-    V = _check.vertices(V)
-    face_mask = _check.bool_array(mask, "mask", (None, None))
+    photo = check.rgb_image(photo)
+    V = check.vertices(V)
+    face_mask = check.bool_array(mask, "mask", (None, None))
     if face_mask.shape[0] != face_mask.shape[1]:
         raise ValueError(f"mask must be square, got shape {face_mask.shape}")
-    x0, y0, x1, y1 = (float(v) for v in _check.box(box))
+    x0, y0, x1, y1 = (float(v) for v in check.box(box))
     if int(atlas.faces.max()) >= len(V):
         raise ValueError(f"V must have the {int(atlas.faces.max()) + 1} vertices of the atlas, got {len(V)}")
 
     pixel, depth = camera.project(V), camera.view(V)[:, 2]
     facing = geometry.vertex_normals(V, atlas.faces) @ camera.rotation[2]
-    inside: _check.BoolArray = np.asarray(((pixel >= (x0, y0)) & (pixel <= (x1, y1))).all(axis=1), np.bool_)
+    inside: BoolArray = np.asarray(((pixel >= (x0, y0)) & (pixel <= (x1, y1))).all(axis=1), np.bool_)
     toward = (facing[atlas.faces] > options.least_facing).any(axis=1)
-    worth: _check.BoolArray = np.asarray(toward & inside[atlas.faces].any(axis=1), np.bool_)
+    worth: BoolArray = np.asarray(toward & inside[atlas.faces].any(axis=1), np.bool_)
     rows = np.flatnonzero(worth[atlas.triangle])  # the others cannot be known: most of a head's
     texel = atlas.carry(np.column_stack([pixel, depth, facing]), rows)
     shown, seen = _shown(atlas, texel, pixel, depth, camera.scale, face_mask, (x0, y0, x1, y1), options)
@@ -223,9 +225,7 @@ def bake(
     )
 
 
-def sample(
-    photo: _check.ByteArray, points: npt.NDArray[np.float32], footprint: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+def sample(photo: ByteArray, points: Float32Array, footprint: Float32Array) -> Float32Array:
     """Return (t, 3) float32 colours of (t, 2) pixels x, y, each averaged over about `footprint` (t,) pixels."""
     level = np.log2(np.maximum(footprint, 1.0))
     levels = int(np.ceil(float(level.max())))
@@ -248,7 +248,7 @@ def sample(
     return out
 
 
-def fill_smoothly(texture: npt.NDArray[np.generic], known: _check.BoolArray) -> npt.NDArray[np.float32]:
+def fill_smoothly(texture: npt.NDArray[np.generic], known: BoolArray) -> Float32Array:
     """Return (S, S, k) float32 with unknown texels continued smoothly from the known ones (a pull-push pyramid).
 
     Parameters
@@ -270,7 +270,7 @@ def fill_smoothly(texture: npt.NDArray[np.generic], known: _check.BoolArray) -> 
     return _filled(np.where(known[..., None], texture, 0).astype(np.float32), known.astype(np.float32))
 
 
-def _filled(values: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _filled(values: Float32Array, weight: Float32Array) -> Float32Array:
     """Return values (h, w, k) where the weight (h, w) is 1, elsewhere blended with what the level above says."""
     height, width = weight.shape
     if (weight >= 1).all() or max(height, width) == 1:
@@ -289,14 +289,14 @@ def _filled(values: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) ->
 
 def _shown(
     atlas: Atlas,
-    texel: npt.NDArray[np.float32],
-    pixel: _check.FloatArray,
-    depth: _check.FloatArray,
+    texel: Float32Array,
+    pixel: FloatArray,
+    depth: FloatArray,
     scale: float,
-    mask: _check.BoolArray,
+    mask: BoolArray,
     box: Box,
     options: BakeOptions,
-) -> tuple[_check.BoolArray, npt.NDArray[np.float32]]:
+) -> tuple[BoolArray, Float32Array]:
     """Return whether (t,) and how well (t,) the crop shows each covered texel."""
     side_mm = (box[2] - box[0]) / scale
     size = int(np.clip(round(side_mm / options.depth_step_mm), 64, 1024))
@@ -325,7 +325,7 @@ def _shown(
     return known, np.asarray(seen * np.clip(sure, 0, 1), np.float32)
 
 
-def _interpolate(image: npt.NDArray[np.float32], points: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+def _interpolate(image: Float32Array, points: npt.NDArray[np.floating]) -> Float32Array:
     """Return (t, k) values of an (h, w, k) image at (t, 2) pixels, bilinearly; the border goes on outside."""
     limit = np.array([image.shape[1] - 1, image.shape[0] - 1])
     points = np.clip(points, 0, limit)
@@ -337,7 +337,7 @@ def _interpolate(image: npt.NDArray[np.float32], points: npt.NDArray[np.floating
     return np.asarray(top * (1 - v) + bottom * v, np.float32)
 
 
-def _nearest_covered(covered: _check.BoolArray) -> npt.NDArray[np.int64]:
+def _nearest_covered(covered: BoolArray) -> IntArray:
     """Return (S, S) flat indices of the covered texel nearest to each."""
     labels = cv2.distanceTransformWithLabels(
         (~covered).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL

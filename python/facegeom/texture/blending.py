@@ -13,10 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check
+from facegeom._internal import check
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
 from facegeom.texture.baking import fill_smoothly
-
-Floats = npt.NDArray[np.float32]
 
 OFFSET = 8.0
 """Added to colours before logarithms: noise in dark texels must not look like a large ratio."""
@@ -28,8 +27,8 @@ SMOOTHING = 2.5
 class Layer(NamedTuple):
     """A partial texture: (S, S, 3) uint8 and the (S, S) bool mask of its known texels."""
 
-    texture: _check.ByteArray
-    known: _check.BoolArray
+    texture: ByteArray
+    known: BoolArray
 
     def mirrored(self) -> Layer:
         """Return the layer with left and right exchanged; the face model's atlas is symmetric."""
@@ -65,7 +64,7 @@ def match_colors(layer: Layer, reference: Layer) -> Matched:
     return Matched(Layer(np.rint(np.clip(scaled, 0, 255)).astype(np.uint8), layer.known), misfit)
 
 
-def overlay(layers: Sequence[Layer]) -> _check.ByteArray:
+def overlay(layers: Sequence[Layer]) -> ByteArray:
     """Return a complete texture: the first layer where it is known, then the second, ...; at last a smooth fill.
 
     A layer below is moved by its difference from what lies above, continued smoothly from the texels that both know, so
@@ -99,7 +98,7 @@ def overlay(layers: Sequence[Layer]) -> _check.ByteArray:
     return np.rint(np.clip(fill_smoothly(color, known), 0, 255)).astype(np.uint8)
 
 
-def three_views(left: npt.ArrayLike, center: npt.ArrayLike, right: npt.ArrayLike) -> _check.ByteArray:
+def three_views(left: npt.ArrayLike, center: npt.ArrayLike, right: npt.ArrayLike) -> ByteArray:
     """Return one texture of three complete ones, each the best third.
 
     Parameters
@@ -126,7 +125,7 @@ def three_views(left: npt.ArrayLike, center: npt.ArrayLike, right: npt.ArrayLike
     "Full textured heads" (the fourth of facegeom's papers), section 3.3 and appendix A; Perez et al., Poisson image
     editing, 2003.
     """
-    textures = [_check.rgb_image(t) for t in (left, center, right)]
+    textures = [check.rgb_image(t) for t in (left, center, right)]
     size = textures[0].shape[0]
     if size < 16 or any(t.shape != (size, size, 3) for t in textures):
         raise ValueError(f"left, center and right must be square of one size, got {[t.shape for t in textures]}")
@@ -142,7 +141,7 @@ def middle_third(size: int) -> slice:
     return slice(int(columns[0]), int(columns[-1]) + 1)
 
 
-def _clone_middle(source: _check.ByteArray, target: _check.ByteArray) -> _check.ByteArray:
+def _clone_middle(source: ByteArray, target: ByteArray) -> ByteArray:
     """Return the target with the source's middle third cloned into the same place."""
     columns = middle_third(len(source))
     mask = np.zeros(source.shape[:2], np.uint8)
@@ -154,7 +153,7 @@ def _clone_middle(source: _check.ByteArray, target: _check.ByteArray) -> _check.
     return np.asarray(cv2.seamlessClone(source, target, mask, place, cv2.NORMAL_CLONE))
 
 
-def _smoothed(values: Floats, known: _check.BoolArray) -> Floats:
+def _smoothed(values: Float32Array, known: BoolArray) -> Float32Array:
     """Return (S, S, 3) values averaged over the known texels around each."""
     sigma = SMOOTHING * len(values) / 192
     weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)
@@ -168,8 +167,8 @@ def _checked(layers: Sequence[Layer]) -> list[Layer]:
     shape = np.shape(layers[0].texture)[:2]
     checked = []
     for i, (texture, known) in enumerate(layers):
-        image = _check.rgb_image(texture)
+        image = check.rgb_image(texture)
         if image.shape[:2] != shape:
             raise ValueError(f"layers[{i}].texture must have shape {(*shape, 3)}, got {image.shape}")
-        checked.append(Layer(image, _check.bool_array(known, f"layers[{i}].known", image.shape[:2])))
+        checked.append(Layer(image, check.bool_array(known, f"layers[{i}].known", image.shape[:2])))
     return checked

@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from facegeom import _check
-from facegeom._check import BoolArray, ByteArray
+from facegeom._internal import check
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
 
 if TYPE_CHECKING:
     from facegeom.networks.gated_inpainting import Inpainter
@@ -34,8 +33,6 @@ GRAIN_BANDS = 1  # octaves at the network's size; one more for each doubling of 
 EDGE = 3  # texels of the network at the border of what is known whose detail is not used: it shows the border
 SAMPLES = 20_000  # texels that the spread is measured on, at most twice as many
 MAD_TO_DEVIATION = 1.4826  # of a normal distribution
-
-Image = npt.NDArray[np.float32]
 
 
 def complete(texture: ByteArray, known: BoolArray, *, network: Inpainter | None = None) -> ByteArray:
@@ -73,11 +70,11 @@ def complete(texture: ByteArray, known: BoolArray, *, network: Inpainter | None 
     Section 3.4 of the thesis on full textured heads; Burt and Adelson 1983, "A multiresolution spline with application
     to image mosaics".
     """
-    texture = _check.rgb_image(texture, "texture")
+    texture = check.rgb_image(texture, "texture")
     size = len(texture)
     if texture.shape[1] != size or size < LEAST_SIZE:
         raise ValueError(f"texture must be square with at least {LEAST_SIZE} texels a side, got {texture.shape[:2]}")
-    known = _check.bool_array(known, "known", (size, size))
+    known = check.bool_array(known, "known", (size, size))
     if known.all():
         return texture.copy()
     if network is None:
@@ -104,7 +101,7 @@ def _shipped() -> Inpainter:
     return load_gated_inpainting()
 
 
-def reduced(texture: ByteArray, known: BoolArray, size: int) -> tuple[Image, BoolArray]:
+def reduced(texture: ByteArray, known: BoolArray, size: int) -> tuple[Float32Array, BoolArray]:
     """Return texture and mask at another size: means over the known texels, known where half of the texels are.
 
     Parameters
@@ -124,7 +121,7 @@ def reduced(texture: ByteArray, known: BoolArray, size: int) -> tuple[Image, Boo
     return np.asarray(total / np.maximum(share, 1e-6)[..., None], np.float32), np.asarray(share >= 0.5)
 
 
-def spread(values: Image, weight: Image, reach: int | None = None) -> Image:
+def spread(values: Float32Array, weight: Float32Array, reach: int | None = None) -> Float32Array:
     """Return values where their weight is 1, and what spreads from there elsewhere.
 
     Parameters
@@ -143,7 +140,7 @@ def spread(values: Image, weight: Image, reach: int | None = None) -> Image:
     shows through. So what is near the border is continued finely and what is far away broadly.
     """
     side = len(weight)
-    levels: list[tuple[Image, Image]] = [(values * weight[..., None], weight)]
+    levels: list[tuple[Float32Array, Float32Array]] = [(values * weight[..., None], weight)]
     while len(levels[-1][1]) > COARSEST and (reach is None or len(levels[-1][1]) * reach > side):
         levels.append((_half(levels[-1][0]), _half(levels[-1][1])))
     total, mass = levels[-1]
@@ -157,11 +154,11 @@ def spread(values: Image, weight: Image, reach: int | None = None) -> Image:
     return np.asarray(result, np.float32)
 
 
-def _enlarged(image: Image, size: int) -> Image:
+def _enlarged(image: Float32Array, size: int) -> Float32Array:
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _detail(texture: ByteArray, known: BoolArray, base: Image, fine: int) -> Image:
+def _detail(texture: ByteArray, known: BoolArray, base: Float32Array, fine: int) -> Float32Array:
     """Return the detail that known texels have and `base` lacks: mirrored where the other side is known, else grain."""
     size = len(texture)
     octaves = max(0, round(np.log2(size / fine)))
@@ -188,7 +185,7 @@ def _detail(texture: ByteArray, known: BoolArray, base: Image, fine: int) -> Ima
     return result
 
 
-def _halves(image: Image, count: int) -> list[Image]:
+def _halves(image: Float32Array, count: int) -> list[Float32Array]:
     """Return an image (S, S) or (S, S, c) and its halvings, `count` in all."""
     levels = [np.asarray(image, np.float32)]
     while len(levels) < count:
@@ -196,25 +193,25 @@ def _halves(image: Image, count: int) -> list[Image]:
     return levels
 
 
-def _octaves(image: Image, count: int) -> list[Image]:
+def _octaves(image: Float32Array, count: int) -> list[Float32Array]:
     """Return the first bands of the image's Laplacian pyramid, the finest first, each at its own resolution."""
     levels = _halves(image, count + 1)
     return [fine - _doubled(coarse, fine.shape) for fine, coarse in pairwise(levels)]
 
 
-def _half(image: Image) -> Image:
+def _half(image: Float32Array) -> Float32Array:
     return np.asarray(cv2.pyrDown(image), np.float32)
 
 
-def _doubled(image: Image, shape: tuple[int, ...]) -> Image:
+def _doubled(image: Float32Array, shape: tuple[int, ...]) -> Float32Array:
     return np.asarray(cv2.pyrUp(image, dstsize=(shape[1], shape[0])), np.float32)
 
 
-def _blurred(image: Image, size: int) -> Image:
+def _blurred(image: Float32Array, size: int) -> Float32Array:
     return np.asarray(cv2.blur(image, (size, size)), np.float32)
 
 
-def _deviation(values: Image) -> Image:
+def _deviation(values: Float32Array) -> Float32Array:
     """Return the spread of each column, by its median: lashes, brows and lips are outliers among the skin."""
     values = values[:: 1 + len(values) // SAMPLES]
     return np.asarray(MAD_TO_DEVIATION * np.median(np.abs(values - np.median(values, 0)), 0), np.float32)

@@ -15,11 +15,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facegeom import _check
+from facegeom._internal import check
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
+from facegeom._internal.files import write_atomically
 from facegeom.errors import WeightsError
-from facegeom.files import write_atomically
-
-Floats = npt.NDArray[np.float32]
 
 WORK_SIZE = 96
 """Side at which texels are judged, pixels: what covers a face is larger than a texel, noise is not."""
@@ -59,11 +58,11 @@ class TextureStatistics:
     shown : (S, S) bool, texels that enough photos showed for a mean
     """
 
-    mean: Floats
-    deviation: Floats
-    support: _check.BoolArray
-    color: _check.ByteArray
-    shown: _check.BoolArray
+    mean: Float32Array
+    deviation: Float32Array
+    support: BoolArray
+    color: ByteArray
+    shown: BoolArray
 
     def save(self, path: str | Path) -> None:
         """Write them to one .npz, whole or not at all."""
@@ -122,7 +121,7 @@ def occluders(
     known: npt.ArrayLike,
     statistics: TextureStatistics | None = None,
     options: OccluderOptions = OccluderOptions(),
-) -> _check.BoolArray:
+) -> BoolArray:
     """Return the known texels that show something in front of the face.
 
     Parameters
@@ -151,8 +150,8 @@ def occluders(
     are large there and they stay. A texel is covered when it is far off and its mirror image is not, or when it is very
     far off. A hand of the face's own colour is found by its edges only; a shadow with a hard edge may be lost, too.
     """
-    image = _check.rgb_image(texture)
-    seen = _check.bool_array(known, "known", image.shape[:2])
+    image = check.rgb_image(texture)
+    seen = check.bool_array(known, "known", image.shape[:2])
     if image.shape[0] != image.shape[1]:
         raise ValueError(f"texture must be square, got shape {image.shape}")
     statistics = load_statistics() if statistics is None else statistics
@@ -166,7 +165,7 @@ def occluders(
     return np.asarray(cv2.resize(spots.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5) & seen
 
 
-def reduced(texture: _check.ByteArray, known: _check.BoolArray) -> tuple[Floats, Floats]:
+def reduced(texture: ByteArray, known: BoolArray) -> tuple[Float32Array, Float32Array]:
     """Return the known texels averaged to work size, (W, W, 3) float32, and the share of known ones, (W, W)."""
     work = (WORK_SIZE, WORK_SIZE)
     weight = cv2.resize(known.astype(np.float32), work, interpolation=cv2.INTER_AREA)
@@ -174,14 +173,16 @@ def reduced(texture: _check.ByteArray, known: _check.BoolArray) -> tuple[Floats,
     return (total / np.maximum(weight, 1e-6)[..., None]).astype(np.float32), weight.astype(np.float32)
 
 
-def features(color: Floats) -> Floats:
+def features(color: Float32Array) -> Float32Array:
     """Return log brightness and the log ratios red / green and blue / green of (..., 3) colours in [0, 255]."""
     logs = np.log(color + 12.0)  # 12: noise of dark pixels must not look like colour
     green = logs[..., 1]
     return np.stack([logs.mean(axis=-1), logs[..., 0] - green, logs[..., 2] - green], axis=-1)
 
 
-def light(values: Floats, mean: Floats, deviation: Floats, judged: _check.BoolArray, tolerance: float) -> Floats:
+def light(
+    values: Float32Array, mean: Float32Array, deviation: Float32Array, judged: BoolArray, tolerance: float
+) -> Float32Array:
     """Return the smooth light (W, W, 3) by which `values` differ from the mean face where they are judged."""
     y, x = np.mgrid[-1 : 1 : WORK_SIZE * 1j, -1 : 1 : WORK_SIZE * 1j].astype(np.float32)
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
@@ -203,12 +204,12 @@ def light(values: Floats, mean: Floats, deviation: Floats, judged: _check.BoolAr
 
 
 def strangeness(
-    values: Floats, judged: _check.BoolArray, statistics: TextureStatistics, options: OccluderOptions
-) -> Floats:
+    values: Float32Array, judged: BoolArray, statistics: TextureStatistics, options: OccluderOptions
+) -> Float32Array:
     """Return how far each pixel's features are off, (W, W), in deviations; 0 where not judged."""
     deviation = statistics.deviation
     residual = values - statistics.mean - light(values, statistics.mean, deviation, judged, options.tolerance)
-    relative: Floats = (residual / deviation).astype(np.float32)
+    relative: Float32Array = (residual / deviation).astype(np.float32)
     np.clip(relative[..., 0], -options.darkest, options.brightest, out=relative[..., 0])
     squared = np.where(judged, (relative**2).mean(axis=-1), 0).astype(np.float32)
     total = cv2.GaussianBlur(judged.astype(np.float32), (0, 0), 0.8)
@@ -217,7 +218,7 @@ def strangeness(
     return np.where(judged, off, 0).astype(np.float32)
 
 
-def _spots(off: Floats, judged: _check.BoolArray, options: OccluderOptions) -> _check.BoolArray:
+def _spots(off: Float32Array, judged: BoolArray, options: OccluderOptions) -> BoolArray:
     """Return the (W, W) mask of covered pixels: connected ones that are off, some of them surely."""
     mirrored = judged[:, ::-1]
     leads = np.where(mirrored, off > options.lead * off[:, ::-1], True)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
-from facegeom import _check
-from facegeom.appearance import View, behind_colors, continued_colors
-from facegeom.crop import bilinear
-from facegeom.template import Template
+from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
+from facegeom.face_model.template import Template
+from facegeom.images.crop import bilinear
+from facegeom.texture.appearance import View, behind_colors, continued_colors
 from facegeom.texture.baking import Atlas, bake
 from facegeom.texture.completion import complete
 from facegeom.texture.occluders import occluders
@@ -36,9 +36,9 @@ class Painted(NamedTuple):
     colors : (n, 3) uint8 array, the texture at the template's fine vertices
     """
 
-    texture: _check.ByteArray
-    known: _check.BoolArray
-    colors: _check.ByteArray
+    texture: ByteArray
+    known: BoolArray
+    colors: ByteArray
 
 
 def paint(template: Template, view: View, size: int, *, network: Inpainter | None = None) -> Painted:
@@ -88,7 +88,7 @@ def paint(template: Template, view: View, size: int, *, network: Inpainter | Non
     return Painted(texture, known, at_vertices)
 
 
-def without_slivers(known: _check.BoolArray) -> _check.BoolArray:
+def without_slivers(known: BoolArray) -> BoolArray:
     """Return what is known, (S, S), but for parts smaller than `LEAST_PART` of the largest."""
     labels, stats = cv2.connectedComponentsWithStats(known.astype(np.uint8), connectivity=8)[1:3]
     areas = stats[1:, cv2.CC_STAT_AREA]
@@ -98,7 +98,7 @@ def without_slivers(known: _check.BoolArray) -> _check.BoolArray:
     return np.asarray(known & kept[labels], np.bool_)
 
 
-def without_hairline(covered: _check.BoolArray, face: _check.BoolArray) -> _check.BoolArray:
+def without_hairline(covered: BoolArray, face: BoolArray) -> BoolArray:
     """Return what covers the face but for hair (or a hat) that comes from the scalp, which goes on beyond the border.
 
     Parameters
@@ -120,7 +120,7 @@ def _atlas(template: Template, size: int) -> Atlas:
     return Atlas(template.fine.faces, template.fine.uv, template.fine.uv_faces, size)
 
 
-def _places(template: Template, size: int) -> _check.FloatArray:
+def _places(template: Template, size: int) -> FloatArray:
     """Return the texel (x, y) of each fine vertex, (n, 2); of one on a cut, one of its texels."""
     fine = template.fine
     row = np.zeros(len(fine.mirror), np.int64)

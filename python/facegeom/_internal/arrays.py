@@ -1,0 +1,15 @@
+"""Array types, one name for each number type. Shapes and units stand in the docstrings."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+Float32Array: TypeAlias = npt.NDArray[np.float32]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+ByteArray: TypeAlias = npt.NDArray[np.uint8]
+AnyArray: TypeAlias = npt.NDArray[Any]  # pictures on their way through OpenCV, whose stubs leave the type open

@@ -1,0 +1,161 @@
+"""Input validation: the only place where arrays from outside are checked and converted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
+
+
+def float_array(value: Any, name: str, shape: tuple[int | None, ...], *, allow_nan: bool = False) -> FloatArray:
+    """Return `value` as a C-contiguous float64 array of `shape` (None: any length), or say what is wrong with it."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array of shape {_spell(shape)}, got a ragged sequence") from error
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
+    _check_shape(array, name, shape)
+    result = np.ascontiguousarray(array, dtype=np.float64)
+    if not allow_nan and not np.isfinite(result).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return result
+
+
+def bool_array(value: Any, name: str, shape: tuple[int | None, ...]) -> BoolArray:
+    """Return `value` as a C-contiguous bool array of `shape`."""
+    array = np.asarray(value)
+    if array.dtype != np.bool_:
+        raise TypeError(f"{name} must be a bool array, got dtype {array.dtype}")
+    _check_shape(array, name, shape)
+    return np.ascontiguousarray(array)
+
+
+def index_array(value: Any, name: str, shape: tuple[int | None, ...], upper: int) -> IntArray:
+    """Return `value` as a C-contiguous int64 array of `shape` with every entry in [0, upper)."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
+    _check_shape(array, name, shape)
+    result = np.ascontiguousarray(array, dtype=np.int64)
+    # One pass: read as unsigned, a negative index is a huge one.
+    if result.size and int(result.view(np.uint64).max()) >= upper:
+        bad = int(result.min()) if result.min() < 0 else int(result.max())
+        raise ValueError(f"{name} must lie in [0, {upper}), got {bad}")
+    return result
+
+
+def vertices(value: Any, name: str = "V") -> FloatArray:
+    """Return `value` as vertex positions, an (n, 3) float64 array."""
+    return float_array(value, name, (None, 3))
+
+
+def faces(value: Any, vertex_count: int, name: str = "F") -> IntArray:
+    """Return `value` as triangles, an (m, 3) int64 array of indices below `vertex_count`."""
+    return index_array(value, name, (None, 3), vertex_count)
+
+
+def mesh(V: Any, F: Any) -> tuple[FloatArray, IntArray]:
+    """Return `V` and `F` as vertex positions and as triangles of them."""
+    V = vertices(V)
+    return V, faces(F, len(V))
+
+
+def columns(value: Any, name: str, count: int) -> tuple[FloatArray, tuple[int, ...]]:
+    """Return `value`, of shape (count,) or (count, k), as (count, k) and its own shape."""
+    array = np.asarray(value)
+    checked = float_array(array, name, (count, None)[: max(1, array.ndim)])
+    return checked[:, None] if checked.ndim == 1 else checked, checked.shape
+
+
+def image_shape(value: Any, name: str = "shape") -> tuple[int, int]:
+    """Return `value` as (height, width), both at least 1."""
+    try:
+        height, width = (int(v) for v in value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be (height, width), got {value!r}") from error
+    if height < 1 or width < 1:
+        raise ValueError(f"{name} must be at least (1, 1), got {(height, width)}")
+    return height, width
+
+
+def rgb_image(value: Any, name: str = "image") -> ByteArray:
+    """Return `value` as a C-contiguous (h, w, 3) uint8 array, red first."""
+    array = np.asarray(value)
+    if array.dtype != np.uint8:
+        raise TypeError(f"{name} must be an (h, w, 3) uint8 RGB array, got dtype {array.dtype}")
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise ValueError(f"{name} must be an (h, w, 3) uint8 RGB array, got shape {array.shape}")
+    return np.ascontiguousarray(array)
+
+
+def box(value: Any, name: str = "box") -> FloatArray:
+    """Return the first four numbers of `value` as x0, y0, x1, y1 with x0 < x1 and y0 < y1; a score may follow."""
+    sides = float_array(value, name, (None,))
+    if len(sides) not in (4, 5) or sides[2] <= sides[0] or sides[3] <= sides[1]:
+        raise ValueError(f"{name} must be (x0, y0, x1, y1) with x0 < x1 and y0 < y1, got {tuple(sides.tolist())}")
+    return sides[:4]
+
+
+def positive(value: Any, name: str, *, zero: bool = False, infinite: bool = False) -> float:
+    """Return `value` as a finite float above zero (zero: or not below it; infinite: or infinity)."""
+    if infinite and value == np.inf:
+        return float("inf")
+    number = _number(value, name)
+    if number < 0 or (number == 0 and not zero):
+        raise ValueError(f"{name} must be {'at least 0' if zero else 'above 0'}, got {value!r}")
+    return number
+
+
+def in_range(value: Any, name: str, low: float, high: float) -> float:
+    """Return `value` as a float in [low, high]."""
+    number = _number(value, name)
+    if not low <= number <= high:
+        raise ValueError(f"{name} must lie in [{low}, {high}], got {value!r}")
+    return number
+
+
+def count(value: Any, name: str, least: int = 0) -> int:
+    """Return `value` as an int of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return `value` when it is a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
+    return bool(value)
+
+
+def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
+    """Return `value` when it is one of `allowed`."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+    return str(value)
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    number = float(value)
+    if not np.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return number
+
+
+def _check_shape(array: npt.NDArray[Any], name: str, shape: tuple[int | None, ...]) -> None:
+    if array.ndim != len(shape) or any(
+        want is not None and want != have for want, have in zip(shape, array.shape, strict=True)
+    ):
+        raise ValueError(f"{name} must have shape {_spell(shape)}, got {array.shape}")
+
+
+def _spell(shape: tuple[int | None, ...]) -> str:
+    return "(" + ", ".join("any" if s is None else str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"

@@ -1,0 +1,210 @@
+"""Where the faces are: OpenCV's cascades and a small cascade of networks, merged and scored.
+
+Every box, whatever found it, is brought to one convention: the bounding box of the 68 landmarks (brows to chin, jaw to
+jaw), in pixels of the given photo. The last of the networks judges what the cascades find as well as what the networks
+themselves find, so that one score ranks everything, and what the cascades saw too scores higher.
+
+References
+----------
+P. Viola, M. Jones: Rapid Object Detection using a Boosted Cascade of Simple Features, CVPR 2001; OpenCV's cascades are
+by R. Lienhart (frontal) and D. Bradley (profile). The networks: see `facegeom.networks.mtcnn`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facegeom._internal import check
+from facegeom._internal.arrays import ByteArray, FloatArray
+from facegeom.detection.mtcnn_search import Scored, SearchOptions, judge, propose, refine, shipped
+from facegeom.errors import WeightsError
+from facegeom.images.boxes import iou, merge
+from facegeom.networks.mtcnn import Mtcnn
+
+Detection: TypeAlias = tuple[float, float, float, float, float]
+
+SEARCH_SIDE = 320
+"""Longer side of the searched image in pixels, unless a smaller `min_size` asks for more."""
+
+SMALLEST_FACE = 20
+"""Side in pixels of the smallest face in the searched image: the window of OpenCV's cascades."""
+
+MIN_SCORE = 0.9
+"""Detections below this are dropped unless the caller says otherwise."""
+
+SURE_SCORE = 0.9
+"""With a find that scores as high the profile cascades, the slowest part of the search, are left out."""
+
+VOTE_WEIGHT = 0.5
+"""What the logarithm of one more than the cascades' votes adds to the log-odds of the networks' score."""
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """One of OpenCV's cascades and how its square becomes the box of the 68 landmarks.
+
+    `offset` is the landmark box's centre from the square's centre and `size` its width and height, all in units of the
+    square's side: medians over 1,000 of LFW's training photos, by the 68 points of an earlier fit. Today's points lie
+    wider at the jaw (0.85 to 0.92 of the square); the look of the reconstruction network makes up for it.
+    """
+
+    file: str
+    mirrored: bool  # searched in the mirrored image, boxes mirrored back
+    offset: tuple[float, float]
+    size: tuple[float, float]
+    weight: float  # of one raw candidate among the votes
+
+
+FRONTAL = (
+    Cascade("haarcascade_frontalface_default.xml", False, (0.0, 0.153), (0.797, 0.785), 1.0),
+    Cascade("haarcascade_frontalface_alt2.xml", False, (0.0, 0.169), (0.845, 0.845), 1.5),
+)
+PROFILE = (
+    Cascade("haarcascade_profileface.xml", False, (-0.01, 0.155), (0.69, 0.705), 2.5),
+    Cascade("haarcascade_profileface.xml", True, (0.01, 0.155), (0.69, 0.705), 2.5),
+)
+GROUP_OVERLAP = 0.4
+"""Least overlap (IoU) of cascade windows about one face, and of a window and a box that it backs."""
+
+MOST_MERGED = 12
+"""Groups of cascade windows that the networks judge, those with most votes."""
+
+
+def detect(image: npt.ArrayLike, *, min_size: float | None = None, min_score: float = MIN_SCORE) -> list[Detection]:
+    """Find the faces of a photo, best first.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8 RGB array
+    min_size : smallest face side sought, pixels of `image`; None: 1/16 of the longer side and at least 20
+
+    min_score : detections below this are dropped; lower it where each of them is verified afterwards
+
+    Returns
+    -------
+    list of (x0, y0, x1, y1, score)
+        The box of the 68 landmarks in pixels of `image`, not clipped to it, and a score in (0, 1]. Empty: no face.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When `image` is not such an array, `min_size` not a number above 0 or `min_score` not one in [0, 1].
+    WeightsError
+        When the networks' weights or OpenCV's cascades are missing.
+
+    Notes
+    -----
+    The search runs on the photo scaled so that the smallest face is 20 pixels wide; by default its longer side is then
+    at most 320 pixels, whatever the photo's size. A smaller `min_size` costs time with the inverse of its square.
+
+    Examples
+    --------
+    >>> detect(np.zeros((64, 64, 3), dtype=np.uint8))
+    []
+    """
+    photo = check.rgb_image(image)
+    least = None if min_size is None else check.positive(min_size, "min_size")
+    min_score = check.in_range(min_score, "min_score", 0.0, 1.0)
+    searched, scale = _search_image(photo, least)
+    if min(searched.shape[:2]) < SMALLEST_FACE:
+        return []
+    found = _search(searched)
+    return [
+        (*(box / scale - 0.5).tolist(), float(score))
+        for box, score in zip(found.boxes, found.scores, strict=True)
+        if score >= min_score
+    ]
+
+
+def _search(image: ByteArray) -> Scored:
+    """Return everything found in the image to search, best first, boxes in corner coordinates."""
+    network, options = shipped(), SearchOptions()
+    own = refine(network, image, propose(network, image, SMALLEST_FACE, options).boxes, options)
+    windows, weights = cascade_windows(image, FRONTAL)
+    found = _judged(network, image, own.boxes, windows, weights)
+    if len(found) and found.scores[0] >= SURE_SCORE:
+        return found
+    profile, profile_weights = cascade_windows(image, PROFILE)
+    windows, weights = np.concatenate([windows, profile]), np.concatenate([weights, profile_weights])
+    return _judged(network, image, own.boxes, windows, weights)
+
+
+def _judged(network: Mtcnn, image: ByteArray, own: FloatArray, windows: FloatArray, weights: FloatArray) -> Scored:
+    """Let the output network judge its predecessors' boxes and the cascades' windows together."""
+    merged, _ = merge(windows, weights, GROUP_OVERLAP)
+    candidates = np.concatenate([own, merged[:MOST_MERGED]])
+    return _supported(judge(network, image, candidates, SearchOptions()), windows, weights)
+
+
+def _supported(found: Scored, windows: FloatArray, weights: FloatArray) -> Scored:
+    """Raise the scores of boxes that the cascades' windows back, and sort by them."""
+    votes = (iou(found.boxes, windows) >= GROUP_OVERLAP) @ weights
+    odds = np.log(found.scores + 1e-9) - np.log(1 - found.scores + 1e-9) + VOTE_WEIGHT * np.log1p(votes)
+    scores = 1 / (1 + np.exp(-odds))
+    order = np.argsort(-scores, kind="stable")
+    return Scored(found.boxes[order], scores[order])
+
+
+def cascade_windows(image: ByteArray, cascades: tuple[Cascade, ...]) -> tuple[FloatArray, FloatArray]:
+    """Return every window that a cascade accepts, before any grouping.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8 RGB
+    cascades : the cascades to run
+
+    Returns
+    -------
+    (n, 4) float array, (n,) float array
+        Boxes of the 68 landmarks in corner coordinates, and their weights.
+    """
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    parts: list[FloatArray] = [np.empty((0, 5))]
+    for cascade in cascades:
+        seen = np.ascontiguousarray(gray[:, ::-1]) if cascade.mirrored else gray
+        window = np.asarray(
+            _classifier(cascade.file).detectMultiScale(
+                seen, scaleFactor=1.2, minNeighbors=0, minSize=(SMALLEST_FACE, SMALLEST_FACE)
+            ),
+            dtype=np.float64,
+        ).reshape(-1, 4)
+        side = window[:, 2:3]
+        centre = window[:, :2] + 0.5 * side
+        if cascade.mirrored:
+            centre[:, 0] = gray.shape[1] - centre[:, 0]
+        centre = centre + side * np.array(cascade.offset)
+        half = 0.5 * side * np.array(cascade.size)
+        parts.append(np.column_stack([centre - half, centre + half, np.full(len(side), cascade.weight)]))
+    rows = np.concatenate(parts)
+    rows = rows[np.lexsort(rows.T)]  # OpenCV's threads report in any order
+    return rows[:, :4], rows[:, 4]
+
+
+def _search_image(photo: ByteArray, min_size: float | None) -> tuple[ByteArray, float]:
+    """Return the photo scaled so that the smallest face sought is SMALLEST_FACE pixels wide, and the scale."""
+    height, width = photo.shape[:2]
+    scale = min(1.0, SEARCH_SIDE / max(height, width) if min_size is None else SMALLEST_FACE / min_size)
+    if scale == 1.0:
+        return photo, 1.0
+    size = (max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5)))
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), dtype=np.uint8), scale
+
+
+@lru_cache(maxsize=8)
+def _classifier(file: str) -> cv2.CascadeClassifier:
+    """Load one of OpenCV's cascades, once."""
+    if not hasattr(cv2, "CascadeClassifier"):
+        raise WeightsError(f"OpenCV {cv2.__version__} has no cascades; install opencv-python-headless>=4.10,<5")
+    folder = Path(str(cv2.data.haarcascades))  # type: ignore[attr-defined]
+    classifier = cv2.CascadeClassifier(str(folder / file))
+    if classifier.empty():
+        raise WeightsError(f"OpenCV's {file} is missing or damaged")
+    return classifier

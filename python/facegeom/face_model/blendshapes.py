@@ -1,0 +1,188 @@
+"""ARKit's blendshapes, from the expressions of the face model.
+
+The face model's expressions are ICT FaceKit's, which are ARKit's under other names, but for these: `browInnerUp` and
+`cheekPuff` come in halves, `cheekRaiser` and `PupilDilate` are not ARKit's and are left out, and the eyeballs stand
+still while the lids follow a gaze (a game engine would turn them by their own joint), so that they are turned here.
+ARKit's `tongueOut` is not among them: the model has no shape of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from facegeom._internal import check
+from facegeom._internal.arrays import Float32Array, FloatArray
+from facegeom.face_model import FaceModel, load_face_model
+from facegeom.face_model.template import Template
+
+Displacements: TypeAlias = Mapping[str, Float32Array]
+
+ARKIT_NAMES = (
+    "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft", "eyeSquintLeft",
+    "eyeWideLeft",
+    "eyeBlinkRight", "eyeLookDownRight", "eyeLookInRight", "eyeLookOutRight", "eyeLookUpRight", "eyeSquintRight",
+    "eyeWideRight",
+    "jawForward", "jawLeft", "jawRight", "jawOpen",
+    "mouthClose", "mouthFunnel", "mouthPucker", "mouthLeft", "mouthRight", "mouthSmileLeft", "mouthSmileRight",
+    "mouthFrownLeft", "mouthFrownRight", "mouthDimpleLeft", "mouthDimpleRight", "mouthStretchLeft",
+    "mouthStretchRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthPressLeft",
+    "mouthPressRight", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight",
+    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
+    "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft", "noseSneerRight",
+)  # fmt: skip
+"""The 51 names in the order in which Apple documents ARKit's 52; left and right are the subject's."""
+
+HALVED = ("browInnerUp", "cheekPuff")
+"""One shape in ARKit, a left and a right one in the face model."""
+
+GAZE_DEGREES = {"eyeLookUp": 20.0, "eyeLookDown": 20.0, "eyeLookIn": 30.0, "eyeLookOut": 30.0}
+"""How far an eyeball turns at weight 1: the iris then lies in the middle of where the lids have opened for it."""
+
+
+def arkit_blendshapes(model: FaceModel) -> Displacements:
+    """Return ARKit's blendshapes on the vertices of the face model.
+
+    Parameters
+    ----------
+    model : FaceModel
+
+    Returns
+    -------
+    mapping from each of `ARKIT_NAMES`, in order, to (n, 3) float32 array
+        Displacements at weight 1, mm; read-only.
+
+    Raises
+    ------
+    ValueError
+        When the model lacks an expression.
+
+    Notes
+    -----
+    Some work together: `mouthClose` undoes what `jawOpen` does to the lips and means nothing alone. An eyeball's turn
+    is a straight move of its vertices, as every blendshape is, so that halfway it is up to 3 % smaller.
+
+    Examples
+    --------
+    >>> from facegeom import load_face_model
+    >>> shapes = arkit_blendshapes(load_face_model())
+    >>> len(shapes), shapes["jawOpen"].shape
+    (51, (11948, 3))
+    """
+    shapes = {}
+    for name in ARKIT_NAMES:
+        shape = model.expression[_rows(model, name)].sum(axis=0)
+        _turn_eyeball(model, name, shape)
+        shape.flags.writeable = False
+        shapes[name] = shape
+    return MappingProxyType(shapes)
+
+
+@lru_cache(maxsize=2)
+def template_blendshapes(template: Template) -> Displacements:
+    """Return ARKit's blendshapes on the fine vertices of a template of the package's face model.
+
+    Parameters
+    ----------
+    template : Template
+
+    Returns
+    -------
+    mapping from each of `ARKIT_NAMES`, in order, to (n, 3) float32 array
+        Displacements at weight 1, mm; read-only, made once for a template.
+
+    Notes
+    -----
+    Loop's subdivision is linear in the vertices, so the displacements themselves are subdivided: the result is the
+    difference between the displaced and the plain template after subdivision. They hold in the face frame, for every
+    face that is registered to the template.
+    """
+    shapes = {}
+    for name, shape in arkit_blendshapes(load_face_model()).items():
+        fine = template.subdivide(shape[template.vertices].astype(np.float64)).astype(np.float32)
+        fine.flags.writeable = False
+        shapes[name] = fine
+    return MappingProxyType(shapes)
+
+
+def arkit_weights(expression: npt.ArrayLike) -> dict[str, float]:
+    """Return the weights of ARKit's blendshapes that come nearest to coefficients of the face model's expressions.
+
+    Parameters
+    ----------
+    expression : (e,) float array, coefficients of all expressions of the package's face model
+
+    Returns
+    -------
+    dict from each of `ARKIT_NAMES`, in order, to its weight
+
+    Raises
+    ------
+    ValueError, TypeError
+        When there is not one finite coefficient for each expression.
+
+    Notes
+    -----
+    A shape that ARKit does not halve gets the mean of its halves: a brow's inner end raised on one side only, and one
+    cheek puffed, become both by half as much. `cheekRaiser` and `PupilDilate` are lost. Weights are not cut at 1.
+
+    Examples
+    --------
+    >>> from facegeom import load_face_model
+    >>> names = load_face_model().expression_names
+    >>> weights = arkit_weights([0.5 * name.startswith("cheekPuff") for name in names])
+    >>> {name: weight for name, weight in weights.items() if weight}
+    {'cheekPuff': 0.5}
+    """
+    model = load_face_model()
+    coefficients = check.float_array(expression, "expression", (len(model.expression_names),))
+    return {name: float(coefficients[_rows(model, name)].mean()) for name in ARKIT_NAMES}
+
+
+def _rows(model: FaceModel, name: str) -> list[int]:
+    """Return which of the model's expressions make up ARKit's `name`."""
+    parts = (f"{name}_L", f"{name}_R") if name in HALVED else (_one_sided(name),)
+    missing = [part for part in parts if part not in model.expression_names]
+    if missing:
+        raise ValueError(f"model must have the expression {missing[0]} for {name}, got {len(model.expression)} others")
+    return [model.expression_names.index(part) for part in parts]
+
+
+def _one_sided(name: str) -> str:
+    """Return the face model's word for a shape of one side: jawLeft is a direction, not a side."""
+    for side in ("Left", "Right"):
+        if name.endswith(side) and name.removesuffix(side) not in ("jaw", "mouth"):
+            return f"{name.removesuffix(side)}_{side[0]}"
+    return name
+
+
+def _turn_eyeball(model: FaceModel, name: str, shape: Float32Array) -> None:
+    """Set a gaze's displacement of its eyeball, in `shape` (n, 3) itself."""
+    side = "left" if name.endswith("Left") else "right"
+    gaze = name.removesuffix(side.capitalize())
+    if gaze not in GAZE_DEGREES:
+        return
+    angle = np.radians(GAZE_DEGREES[gaze])
+    toward = {"eyeLookUp": (0.0, 1.0), "eyeLookDown": (0.0, -1.0), "eyeLookIn": (-1.0, 0.0), "eyeLookOut": (1.0, 0.0)}
+    x, y = toward[gaze]
+    aim = np.array([x if side == "left" else -x, y, 0.0])  # where +z turns to
+    ball = model.regions[f"eyeball_{side}"]
+    arm = model.mean[ball] - _centre(model.mean[ball])
+    forward, along = arm[:, 2], arm @ aim
+    turned = np.outer(forward * np.cos(angle) - along * np.sin(angle) - forward, (0.0, 0.0, 1.0))
+    turned += np.outer(along * np.cos(angle) + forward * np.sin(angle) - along, aim)
+    shape[ball] = turned
+
+
+def _centre(points: FloatArray) -> FloatArray:
+    """Return the centre of the sphere that an eyeball (k, 3) is but for its front, where the cornea bulges."""
+    depth = points[:, 2]
+    round_part = points[depth < depth.max() - 0.2 * np.ptp(depth)]
+    # |p|^2 = 2 p.c + (r^2 - |c|^2) is linear in the centre c and the bracket.
+    system = np.column_stack([2.0 * round_part, np.ones(len(round_part))])
+    return np.asarray(np.linalg.lstsq(system, (round_part**2).sum(axis=1), rcond=None)[0][:3])

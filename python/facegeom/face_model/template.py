@@ -1,0 +1,275 @@
+"""The template: the face, or the whole head, that a photo becomes, once as it is and once with finer skin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from facegeom import geometry
+from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
+from facegeom.face_model import FaceModel, load_face_model
+from facegeom.geometry.boundary import boundary_loops
+
+FOLLOW_MM = 4.0
+"""How far from the nearest point of a rim others still have a say in how what lies behind it moves."""
+
+TOUCHING_MM = 2.0
+"""Distance up to which vertices of the two lips lie opposite each other on the mean face, whose mouth is closed."""
+
+TOGETHER_MM = (2.0, 6.0)
+"""Distance of these up to which a warp must move them together, and from which it may move them as it likes."""
+
+JOINING_ROUNDS = 4
+"""How often the lips are moved toward each other's motion: each time by a little less than they differ."""
+
+LIP_MM = 5.0
+"""How far around its edge a lip gives way when it is moved off the other."""
+
+SHUT_MM = (1.0, 3.0)
+"""By how much more than in a shut mouth the lips may be apart for the mouth to be shut all the same, and from where on
+it is as open as it looks: fits to photos of shut mouths leave 1 to 2 mm, about a pixel of the maps."""
+
+SLIT_MM = 0.5
+"""How far the lips of the mean face stand apart at least: 0.6 mm, through which its teeth would show."""
+
+
+@dataclass(frozen=True, eq=False)
+class Topology:
+    """Triangles and texture coordinates of one resolution; the vertices of the skin come first, then what is behind.
+
+    The last triangles of a head close its neck. All their corners share a point of the texture, so that they have no
+    place in the atlas.
+
+    Attributes
+    ----------
+    faces, uv_faces : (m, 3) int arrays
+    uv : (k, 2) float array
+    skin_count, skin_triangles : the skin is this long a prefix of vertices and of triangles
+    mirror : (n,) int array, the vertex at the mirrored place
+    regions : dict of (n,) bool arrays, the face model's
+    """
+
+    faces: IntArray
+    uv: FloatArray
+    uv_faces: IntArray
+    skin_count: int
+    skin_triangles: int
+    mirror: IntArray
+    regions: dict[str, BoolArray]
+
+    @property
+    def skin_faces(self) -> IntArray:
+        """The triangles of the skin."""
+        return self.faces[: self.skin_triangles]
+
+
+class Lips(NamedTuple):
+    """Opposite vertices of the lips (p,), and by how much skin (s, p) moves for each mm between their motions."""
+
+    upper: IntArray
+    lower: IntArray
+    pull: FloatArray
+    shut: FloatArray  # (p, 3), from the lower to the upper in a shut mouth
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """The skin of face or head with its openings, and eyeballs, eye sockets and the inside of the mouth behind them.
+
+    Attributes
+    ----------
+    vertices : (n,) int array, rows of the face model
+    coarse : Topology of these vertices
+    fine : Topology after one subdivision of the skin
+    embedding : (s, 3) float array, the skin's place on the mean face, which correspondence maps name
+    """
+
+    vertices: IntArray
+    coarse: Topology
+    fine: Topology
+    embedding: FloatArray
+    _rims: dict[str, tuple[IntArray, IntArray, FloatArray]]
+    _lips: Lips
+    _parents: IntArray  # (f, 2), of each vertex of the fine skin
+
+    def follow(self, before: FloatArray, skin: FloatArray) -> FloatArray:
+        """Return all vertices (n, 3) after the skin (s, 3) has moved, from where they were `before` (n, 3).
+
+        Eyeballs move as a whole by the mean of their lids' rim, so that they stay round; sockets and the mouth's inside
+        follow the nearest part of theirs.
+        """
+        moved = np.concatenate([skin, before[len(skin) :]])
+        shift = skin - before[: len(skin)]
+        for members, rim, weights in self._rims.values():
+            moved[members] += weights @ shift[rim]
+        return moved
+
+    def join_lips(self, before: FloatArray, skin: FloatArray) -> FloatArray:
+        """Return the skin (s, 3) with lips that touched moved together, so that they do not pass through each other.
+
+        Parameters
+        ----------
+        before : (s, 3) float array, the skin before it was warped, with its lips as they can be
+        skin : (s, 3) float array
+        """
+        upper, lower, pull, _ = self._lips
+        near, far = TOGETHER_MM
+        together = np.clip((far - np.linalg.norm(before[upper] - before[lower], axis=1)) / (far - near), 0.0, 1.0)
+        shift = skin - before
+        for _ in range(JOINING_ROUNDS):
+            shift = shift - pull @ ((shift[upper] - shift[lower]) * together[:, None])
+        return before + shift
+
+    def shut_lips(self, skin: FloatArray) -> FloatArray:
+        """Return the skin (s, 3) with lips closed that are open by so little that they are not."""
+        upper, lower, pull, shut = self._lips
+        near, far = SHUT_MM
+        for _ in range(JOINING_ROUNDS):
+            gap = skin[upper] - skin[lower] - shut
+            closing = np.clip((far - np.linalg.norm(gap, axis=1)) / (far - near), 0.0, 1.0)
+            skin = skin - pull @ (gap * closing[:, None])
+        return skin
+
+    def subdivide(self, vertices: FloatArray) -> FloatArray:
+        """Return the vertices of the fine topology: Loop's scheme on the skin, the rest as it is."""
+        skin = geometry.subdivide(vertices[: self.coarse.skin_count], self.coarse.skin_faces, "loop").V
+        return np.concatenate([skin, vertices[self.coarse.skin_count :]])
+
+    def carry(self, values: FloatArray) -> FloatArray:
+        """Return values at the fine topology's vertices, from (n, ...) values at the coarse one's."""
+        return np.concatenate([values[self._parents].mean(axis=1), values[self.coarse.skin_count :]])
+
+
+@lru_cache(maxsize=2)
+def load_template(head: bool = False) -> Template:
+    """Return the template of the package's face model, made once a process.
+
+    Parameters
+    ----------
+    head : the whole head, whose skin begins with the face's, instead of the face
+
+    Raises
+    ------
+    WeightsError
+        When the face model's file is missing.
+    """
+    model = load_face_model()
+    skin = int(model.regions["head"].sum()) if head else model.face_vertex_count
+    count = int((model.faces < skin).all(axis=1).sum())  # the skin is a prefix of vertices and of triangles
+    vertices = np.concatenate([np.arange(skin), np.flatnonzero(~model.regions["head"])])
+    place = np.full(len(model.mean), -1)
+    place[vertices] = np.arange(len(vertices))
+    behind = (place[model.faces] >= 0).all(axis=1) & (place[model.faces] >= skin).any(axis=1)
+    triangles = np.concatenate([np.arange(count), np.flatnonzero(behind)])
+    rows, uv_faces = np.unique(model.uv_faces[triangles], return_inverse=True)
+    coarse = Topology(
+        place[model.faces[triangles]],
+        model.uv[rows],
+        uv_faces.reshape(-1, 3),
+        skin,
+        count,
+        place[model.mirror[vertices]],
+        {name: mask[vertices] for name, mask in model.regions.items() if mask[vertices].any()},
+    )
+    divided = geometry.subdivide(model.mean[:skin], coarse.skin_faces, "midpoint")
+    behind_skin = model.mean[vertices[skin:]]
+    fine = _refined(coarse, divided, behind_skin)
+    if head:
+        coarse = _with_neck_closed(coarse, model.mean[vertices])
+        fine = _with_neck_closed(fine, np.concatenate([divided.V, behind_skin]))
+    return Template(
+        vertices,
+        coarse,
+        fine,
+        model.mean[:skin].copy(),
+        _rims(model, place),
+        _lips(model, skin),
+        divided.parents,
+    )
+
+
+def _refined(coarse: Topology, fine: geometry.Subdivision, behind_skin: FloatArray) -> Topology:
+    """Return the topology with its skin subdivided once, given its mean subdivided and the rest of the mean."""
+    skin, count = coarse.skin_count, coarse.skin_triangles
+    flat = np.column_stack([coarse.uv, np.zeros(len(coarse.uv))])
+    used = int(coarse.uv_faces[:count].max()) + 1
+    uv = geometry.subdivide(flat[:used], coarse.uv_faces[:count], "midpoint")
+    rows, rest = np.unique(coarse.uv_faces[count:], return_inverse=True)
+    both = np.concatenate([fine.V, behind_skin])
+    added = len(fine.V) - skin
+    behind = coarse.faces[count:]  # some hang on the skin's rims
+    return Topology(
+        np.concatenate([fine.F, np.where(behind < skin, behind, behind + added)]),
+        np.concatenate([uv.V[:, :2], coarse.uv[rows]]),
+        np.concatenate([uv.F, rest.reshape(-1, 3) + len(uv.V)]),
+        len(fine.V),
+        len(fine.F),
+        geometry.nearest(both, both * (-1, 1, 1))[0],
+        {name: np.concatenate([mask[fine.parents].all(axis=1), mask[skin:]]) for name, mask in coarse.regions.items()},
+    )
+
+
+def _with_neck_closed(topology: Topology, V: FloatArray) -> Topology:
+    """Return the topology of a head, whose mean is V (n, 3), with triangles across the end of its neck."""
+    skin = topology.skin_faces
+    loop = min(boundary_loops(skin), key=lambda loop: V[loop, 1].min())[::-1]
+    loop = np.roll(loop, -int(V[loop, 2].argmax()))  # from the front
+    half = len(loop) // 2
+    strips = []  # from side to side
+    for i in range(half):
+        left, right = loop[i : i + 2], loop[[-i, -i - 1]]
+        strips += [(left[0], left[1], right[0]), (left[1], right[1], right[0])]
+    cap = np.array([triangle for triangle in strips if len(set(triangle)) == 3])
+    place = np.zeros(topology.skin_count, np.int64)
+    place[skin.ravel()] = topology.uv_faces[: len(skin)].ravel()
+    return replace(
+        topology,
+        faces=np.concatenate([topology.faces, cap]),
+        uv_faces=np.concatenate([topology.uv_faces, np.repeat(place[cap[:, :1]], 3, axis=1)]),
+    )
+
+
+def _lips(model: FaceModel, skin_count: int) -> Lips:
+    """Return the pairs across the mouth of the mean face."""
+    skin = model.mean[:skin_count]
+    inner = model.mean[model.landmarks68_multipie[60:68]]  # corner, upper lip, corner, lower lip; from right to left
+    line = np.stack([inner[0], *(inner[[1, 2, 3]] + inner[[7, 6, 5]]) / 2, inner[4]])
+    above = skin[:, 1] > np.interp(skin[:, 0], line[:, 0], line[:, 1])
+    lips = np.flatnonzero(model.regions["lips"][: len(skin)])
+    upper, lower = lips[above[lips]], lips[~above[lips]]
+    match, distance = geometry.nearest(skin[lower], skin[upper])
+    touching = distance < TOUCHING_MM
+    upper, opposite = upper[touching], lower[match[touching]]
+    pull = np.zeros((len(skin), len(upper)))
+    for side, ends, sign in ((above, upper, 0.5), (~above, opposite, -0.5)):
+        squared = ((skin[side, None] - skin[None, ends]) ** 2).sum(axis=2)
+        nearest = squared.min(axis=1, keepdims=True)
+        shares = np.exp((nearest - squared) / (2 * FOLLOW_MM**2))
+        pull[side] = sign * np.exp(-nearest / (2 * LIP_MM**2)) * shares / shares.sum(axis=1, keepdims=True)
+    apart = skin[upper] - skin[opposite]
+    return Lips(upper, opposite, pull, apart * (1 - SLIT_MM / np.linalg.norm(apart, axis=1, keepdims=True)))
+
+
+def _rims(model: FaceModel, place: IntArray) -> dict[str, tuple[IntArray, IntArray, FloatArray]]:
+    """Return, for each part behind the skin, its vertices, the rim that it follows and the weights of the rim's."""
+    left = model.mean[:, 0] > 0
+    regions = model.regions
+    rim = regions["eye_rims"] & (np.arange(len(model.mean)) < model.face_vertex_count)
+    lips = regions["lip_rim"] & (np.arange(len(model.mean)) < model.face_vertex_count)
+    parts = {
+        "eyeball_left": (regions["eyeball_left"], rim & left, np.inf),
+        "eyeball_right": (regions["eyeball_right"], rim & ~left, np.inf),
+        "socket_left": (regions["eye_sockets"] & left, rim & left, FOLLOW_MM),
+        "socket_right": (regions["eye_sockets"] & ~left, rim & ~left, FOLLOW_MM),
+        "mouth": (regions["mouth_interior"], lips, FOLLOW_MM),
+    }
+    out = {}
+    for name, (members, around, reach) in parts.items():
+        rows, ends = np.flatnonzero(members), np.flatnonzero(around)
+        squared = ((model.mean[rows, None] - model.mean[None, ends]) ** 2).sum(axis=2)
+        weights = np.exp((squared.min(axis=1, keepdims=True) - squared) / (2 * reach**2))
+        out[name] = place[rows], ends, weights / weights.sum(axis=1, keepdims=True)
+    return out

@@ -1,0 +1,1 @@
+"""What training and evaluation share: error measures, predictors, tables and pictures of reports."""

@@ -1,0 +1,168 @@
+"""Writing and reading mesh files: the suffix decides the format, and a file is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facegeom._internal.arrays import ByteArray
+from facegeom._internal.files import write_bytes
+from facegeom.errors import FacegeomError
+from facegeom.images.image_files import save_image
+from facegeom.mesh import gltf as _glb
+from facegeom.mesh import viewer
+from facegeom.mesh.conversion import to_trimesh
+from facegeom.mesh.mesh_arrays import MeshArrays
+
+MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl")
+SAVE_SUFFIXES = (*MESH_SUFFIXES, ".html")
+
+
+def save_mesh(mesh: MeshArrays, path: str | os.PathLike[str]) -> None:
+    """Write a mesh to a file; the same mesh gives the same bytes.
+
+    Parameters
+    ----------
+    mesh : MeshArrays
+    path : ends in
+        .glb - glTF 2.0, metres, with normals, the texture or the colours, blendshapes, regions and `seen`;
+        .obj - millimetres, with .mtl and .png beside it when there is a texture, else with colours after each vertex;
+        .ply - millimetres, binary, with colours;
+        .stl - millimetres, binary, shape only;
+        .html - a page that shows it in any browser, with no network; see `facegeom.mesh.viewer.page`.
+
+    Raises
+    ------
+    FacegeomError
+        When the suffix is none of these, or this installation has no viewer page (.html).
+    FileNotFoundError
+        When the folder does not exist.
+
+    Notes
+    -----
+    Files that know no blendshapes (.obj, .ply, .stl) hold the vertices as they are, whatever the weights.
+    """
+    target = Path(path)
+    suffix = target.suffix.lower()
+    if suffix not in SAVE_SUFFIXES:
+        raise FacegeomError(
+            f"cannot save a mesh as {target.name!r}: the suffix must be one of {', '.join(SAVE_SUFFIXES)}"
+        )
+    if suffix == ".glb":
+        write_bytes(target, _glb.encode(mesh))
+    elif suffix == ".html":
+        write_bytes(target, viewer.page(mesh, target.stem).encode())
+    elif suffix == ".obj":
+        _save_obj(mesh, target)
+    else:
+        write_bytes(target, _with_colors(mesh).export(file_type=suffix[1:]))
+
+
+def load_mesh(path: str | os.PathLike[str]) -> MeshArrays:
+    """Return the mesh in a .glb, .obj, .ply or .stl file, in millimetres.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the path does not exist.
+    FacegeomError
+        When the suffix is another or the file cannot be read.
+
+    Notes
+    -----
+    A GLB of facegeom's own comes back with its vertex order, regions, `seen`, blendshapes and weights; positions are
+    rounded to float32, and blendshapes leave out what they move by less than 0.02 mm. Any other file is read by
+    trimesh: GLB counts as metres, everything else as millimetres, nodes' transforms are applied, parts are joined.
+    """
+    source = Path(path)
+    suffix = source.suffix.lower()
+    if suffix not in MESH_SUFFIXES:
+        raise FacegeomError(f"cannot load {source.name!r}: the suffix must be one of {', '.join(MESH_SUFFIXES)}")
+    if not source.exists():
+        raise FileNotFoundError(f"no such mesh: {source}")
+    if suffix == ".glb":
+        own = _glb.decode(source.read_bytes(), source.name)
+        if own is not None:
+            return own
+    return _load_foreign(source, 1000.0 if suffix == ".glb" else 1.0)
+
+
+def _save_obj(mesh: MeshArrays, target: Path) -> None:
+    """Write `v`, `vt`, `f` lines; material and texture are written first, so that no .obj names a missing file.
+
+    Vertices along the atlas's cuts are doubled, the doubles last: readers that keep one texture coordinate a vertex
+    then leave the order alone.
+    """
+    lines = ["# facegeom: millimetres, +x to the subject's left, +y up, +z out of the face"]
+    source, uv, faces = np.arange(len(mesh.vertices)), None, mesh.faces
+    if mesh.uv is not None:
+        source, uv, faces = mesh.unrolled()
+    if mesh.texture is not None:
+        material = target.with_suffix(".mtl")
+        picture = target.with_suffix(".png")
+        save_image(mesh.texture, picture)
+        content = f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {picture.name}\n"
+        write_bytes(material, content.encode())
+        lines += [f"mtllib {material.name}", "usemtl face"]
+    if mesh.colors is not None and mesh.texture is None:
+        rows = np.hstack([mesh.vertices, mesh.colors / 255.0])[source].tolist()
+        lines += [f"v {x:.6f} {y:.6f} {z:.6f} {r:.4f} {g:.4f} {b:.4f}" for x, y, z, r, g, b in rows]
+    else:
+        lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in mesh.vertices[source].tolist()]
+    lines.append("s 1")
+    corners = (faces + 1).tolist()
+    if uv is not None:
+        lines += [f"vt {u:.6f} {v:.6f}" for u, v in uv.tolist()]
+        lines += [f"f {a}/{a} {b}/{b} {c}/{c}" for a, b, c in corners]
+    else:
+        lines += [f"f {a} {b} {c}" for a, b, c in corners]
+    write_bytes(target, ("\n".join(lines) + "\n").encode())
+
+
+def _with_colors(mesh: MeshArrays) -> Any:
+    """Return a trimesh mesh of the shape and the colours; colours that are missing are read from the texture."""
+    colors = mesh.colors if mesh.colors is not None else _texture_at_vertices(mesh)
+    return to_trimesh(MeshArrays(mesh.vertices, mesh.faces, colors=colors))
+
+
+def _texture_at_vertices(mesh: MeshArrays) -> ByteArray | None:
+    if mesh.texture is None or mesh.uv is None or mesh.uv_faces is None:
+        return None
+    height, width = mesh.texture.shape[:2]
+    uv = mesh.unrolled()[1][: len(mesh.vertices)]
+    column = np.clip(np.floor(uv[:, 0] * width), 0, width - 1).astype(np.int64)
+    row = np.clip(np.floor((1.0 - uv[:, 1]) * height), 0, height - 1).astype(np.int64)
+    return np.ascontiguousarray(mesh.texture[row, column])
+
+
+def _load_foreign(source: Path, scale: float) -> MeshArrays:
+    import trimesh
+
+    try:
+        loaded = trimesh.load_mesh(source, process=source.suffix.lower() == ".stl")  # STL repeats each corner
+        if isinstance(loaded, trimesh.Scene):
+            loaded = loaded.to_mesh()
+        vertices = np.asarray(loaded.vertices, dtype=np.float64) * scale
+        faces = np.asarray(loaded.faces, dtype=np.int64)
+    except Exception as error:  # trimesh raises whatever its parsers meet
+        raise FacegeomError(f"{source.name} cannot be read as a mesh: {error}") from error
+    if not len(faces):
+        raise FacegeomError(f"{source.name} holds no triangles")
+    uv, texture, colors = _appearance(loaded.visual, len(vertices))
+    return MeshArrays(vertices, faces, uv=uv, texture=texture, colors=colors)
+
+
+def _appearance(visual: Any, vertex_count: int) -> tuple[npt.NDArray[Any] | None, ByteArray | None, ByteArray | None]:
+    """Return texture coordinates, texture and colours of a trimesh visual, each None where it has none."""
+    if visual.kind == "texture" and visual.uv is not None and len(visual.uv) == vertex_count:
+        material = visual.material
+        picture = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
+        texture = None if picture is None else np.ascontiguousarray(picture.convert("RGB"))
+        return np.asarray(visual.uv, dtype=np.float64), texture, None
+    if visual.kind == "vertex":
+        return None, None, np.ascontiguousarray(visual.vertex_colors[:, :3], dtype=np.uint8)
+    return None, None, None

@@ -1,0 +1,154 @@
+"""From maps to a mesh, in the order of FaceVision-GAN's sections 3.2 and 4: each step is a mesh of its own.
+
+raw: Delaunay triangulation in the plane, raised by the depth. foreground: the background's triangles removed. cleaned:
+spikes removed. smoothed: Laplacian smoothing. detailed: fine detail of the photo put back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from facegeom import geometry
+from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from facegeom._internal.stopwatch import stopwatch
+from facegeom.errors import NoFaceFound
+from facegeom.images.camera import Camera
+from facegeom.images.crop import apply_affine, bilinear, crop_image
+from facegeom.images.face_maps import FaceMaps
+from facegeom.mesh.face_mesh import FaceMesh
+
+
+@dataclass(frozen=True)
+class MeshingOptions:
+    """How maps become a mesh. The paper gives the range of sizes and none of the other figures."""
+
+    vertices: int = 6500  # of the face; the paper's range is 5,000 to 8,000
+    smoothing_iterations: int = 6  # passes of uniform Laplacian smoothing: enough to remove the grid's steps
+    smoothing_step: float = 0.5  # lambda, the part of the way to the neighbours' mean in each pass
+    detail_gain: float = 4.0  # mm of relief for a photo's step from black to white; see `detail_displacement`
+    detail_limit: float = 0.6  # mm, the farthest that detail moves a vertex: moles and brows are colour, not shape
+    detail_sigma_mm: float = 2.5  # what is finer than this in the photo is detail
+    border_mm: float = 6.0  # detail fades out within this of the silhouette, where the photo shows hair and background
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The mesh after each step, in order, and the milliseconds that each took."""
+
+    meshes: dict[str, FaceMesh]
+    timings: dict[str, float]
+
+    @property
+    def final(self) -> FaceMesh:
+        """The mesh of the last step."""
+        return self.meshes[next(reversed(self.meshes))]
+
+
+def mesh_from_maps(
+    photo: ByteArray,
+    maps: FaceMaps,
+    camera: Camera,
+    *,
+    texture: int | None = None,
+    options: MeshingOptions = MeshingOptions(),
+) -> Stages:
+    """Build the face's mesh from its maps, step by step.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8 array
+    maps : FaceMaps
+    camera : Camera, face frame -> photo
+    texture : side of the texture in pixels, or None for colours only
+    options : MeshingOptions
+
+    Returns
+    -------
+    Stages
+        raw, foreground, cleaned, smoothed, detailed; all in the face frame.
+
+    Raises
+    ------
+    NoFaceFound
+        When the mask leaves no triangle.
+    """
+    timings: dict[str, float] = {}
+    meshes: dict[str, FaceMesh] = {}
+    pixel_mm = maps.step / camera.scale
+    origin = apply_affine(maps.affine, camera.translation[None])[0]
+    crop = crop_image(photo, maps.box, 2 * maps.size)  # finer than the vertices, so that colours are not blurred
+    surface = _Surface(
+        camera.rotation, maps.size, crop, None if texture is None else crop_image(photo, maps.box, texture)
+    )
+
+    for name in ("raw", "foreground"):
+        with stopwatch(timings, name):
+            V, F, pixel = geometry.depth_to_mesh(
+                maps.depth,
+                maps.mask,
+                scale=1.0 / pixel_mm,
+                origin=(float(origin[0]), float(origin[1])),
+                vertex_count=options.vertices,
+                background=name == "raw",
+            )
+            meshes[name] = surface.mesh(V, F, pixel)
+
+    with stopwatch(timings, "cleaned"):
+        V, F, kept = geometry.remove_spikes(V, F)
+        pixel = pixel[kept]
+        if not len(F):
+            raise NoFaceFound("the mask of the face leaves no triangle")
+        meshes["cleaned"] = surface.mesh(V, F, pixel)
+
+    with stopwatch(timings, "smoothed"):
+        V = geometry.laplacian_smooth(V, F, iterations=options.smoothing_iterations, step=options.smoothing_step)
+        meshes["smoothed"] = surface.mesh(V, F, pixel)
+
+    with stopwatch(timings, "detailed"):
+        intensity, weight = _detail(crop, maps.mask, pixel, pixel_mm, options)
+        V = geometry.detail_displacement(
+            V, F, intensity, low_pass="image", gain=options.detail_gain, max_step=options.detail_limit, weight=weight
+        )
+        meshes["detailed"] = surface.mesh(V, F, pixel)
+    return Stages(meshes, timings)
+
+
+class _Surface:
+    """Gives camera-frame triangles over the maps their place in the face frame and the photo's look."""
+
+    def __init__(self, rotation: FloatArray, size: int, crop: ByteArray, texture: ByteArray | None) -> None:
+        self._rotation = rotation
+        self._size = size
+        self._crop = crop
+        self._texture = texture
+
+    def mesh(self, V: FloatArray, F: IntArray, pixel: FloatArray) -> FaceMesh:
+        """Return the mesh of camera-frame points `V` that come from places `pixel` of the maps."""
+        share = np.clip((pixel + 0.5) / self._size, 0.0, 1.0)  # of the crop's side, x right and y down
+        colors = bilinear(self._crop, share * len(self._crop) - 0.5)
+        return FaceMesh(
+            V @ self._rotation,
+            F,
+            uv=np.column_stack([share[:, 0], 1.0 - share[:, 1]]),
+            texture=self._texture,
+            colors=np.rint(colors).astype(np.uint8),
+            regions={"face": np.ones(len(V), bool)},
+        )
+
+
+def _detail(
+    crop: ByteArray, mask: BoolArray, pixel: FloatArray, pixel_mm: float, options: MeshingOptions
+) -> tuple[FloatArray, FloatArray]:
+    """Return the photo's fine detail at the vertices, and the weight with which it fades out at the silhouette."""
+    finer = len(crop) / len(mask)
+    gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) / 255.0
+    inside = cv2.resize(mask.astype(np.uint8), crop.shape[:2], interpolation=cv2.INTER_NEAREST)
+    fine = geometry.image_high_pass(gray, options.detail_sigma_mm / pixel_mm * finer, mask=inside.astype(bool))
+    distance = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    weight = np.clip(distance * (pixel_mm / finer / options.border_mm), 0.0, 1.0)
+    places = np.clip(np.rint((pixel + 0.5) * finer - 0.5), 0, len(crop) - 1).astype(np.int64)
+    columns, rows = places.T
+    return np.asarray(fine[rows, columns]), np.asarray(weight[rows, columns], dtype=np.float64)

@@ -1,0 +1,185 @@
+"""From what a mesh network says to meshes with the photo's look: the four deformations, coarse to fine, and the head.
+
+deformed1 to deformed4: the semi-sphere after each of the network's blocks. With a head: registered, the face model's
+template warped onto the finest of them by shape alone; then completed and detailed as in pipeline pix2vertex.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from facegeom import geometry
+from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
+from facegeom._internal.stopwatch import stopwatch
+from facegeom.errors import NoFaceFound
+from facegeom.face_model import load_face_model
+from facegeom.face_model.template import Topology, load_template
+from facegeom.images.crop import bilinear
+from facegeom.mesh.face_mesh import FaceMesh
+from facegeom.networks.semi_sphere import mirror_images, semi_sphere
+from facegeom.pipelines.facevision import Stages
+from facegeom.pipelines.mesh_prediction import MeshPrediction
+from facegeom.pipelines.pix2vertex import bare, complete_template, fitted_vertices
+from facegeom.texture.appearance import View
+
+REGISTRATION = geometry.RegistrationOptions(alignment="none", reach=0.06, reach_decay=0.8, max_iterations=10)
+"""The fitted model lies on the mesh but for a few mm: a fifth of the template's size need not be bent first."""
+
+AROUND_MM2 = 200.0
+"""Time over which colours spread along the surface: about 30 mm."""
+
+START_MM = 95.0
+"""Half the side of a crop around a face."""
+
+
+def deform_semi_sphere(
+    photo: ByteArray, seen: MeshPrediction, *, head: bool = False, texture: int | None = None
+) -> Stages:
+    """Return a network's meshes with the photo's colours, step by step.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8 array
+    seen : MeshPrediction
+    head : go on to the whole head: the template, registered to the finest mesh
+    texture : side of the last mesh's texture in pixels, or None for colours only
+
+    Returns
+    -------
+    Stages
+        deformed1 to deformed4, then with `head` registered, completed and detailed; all in the face frame.
+
+    Raises
+    ------
+    NoFaceFound
+        When the template cannot be registered to the mesh.
+    """
+    timings: dict[str, float] = {}
+    meshes: dict[str, FaceMesh] = {}
+    sphere = semi_sphere()
+    for number, (level, V) in enumerate(zip(sphere.levels, seen.vertices, strict=True), start=1):
+        name = f"deformed{number}"
+        uv = sphere.uv[: level.count]  # a refinement keeps the vertices and adds to them
+        with stopwatch(timings, name):
+            if level is sphere.levels[-1]:
+                painted = _painted(photo, seen, None if head else texture)
+                meshes[name] = painted
+            else:
+                colors = np.rint(bilinear(photo, seen.camera.project(V))).astype(np.uint8)
+                meshes[name] = FaceMesh(V, level.faces, uv=uv, colors=colors, regions={"face": np.ones(len(V), bool)})
+    if not head:
+        return Stages(meshes, timings)
+
+    with stopwatch(timings, "registered"):
+        vertices = fitted_vertices(load_face_model(), seen.fit)
+        registered = register_to_mesh(vertices, seen.vertices[-1], sphere.levels[-1].faces)
+        meshes["registered"] = bare(load_template().coarse, registered)
+    later = complete_template(photo, seen.maps, seen.camera, vertices, registered, head=True, texture=texture)
+    return Stages({**meshes, **later.meshes}, {**timings, **later.timings})
+
+
+def register_to_mesh(vertices: FloatArray, V: FloatArray, F: IntArray) -> FloatArray:
+    """Return the template's vertices (t, 3) warped onto a mesh of the face that has a topology of its own.
+
+    Parameters
+    ----------
+    vertices : (n, 3) float array, mm, the face model fitted to the mesh
+    V : (k, 3) float array, mm
+    F : (l, 3) int array
+
+    Raises
+    ------
+    NoFaceFound
+        When too little of the mesh lies on the face.
+    """
+    template = load_template()
+    aligned = vertices[template.vertices]
+    skin = template.coarse.skin_count
+    try:
+        found = geometry.register_nonrigid(aligned[:skin], template.coarse.skin_faces, None, V, F, None, REGISTRATION)
+    except ValueError as error:
+        raise NoFaceFound(f"the template cannot be registered to the mesh: {error}") from error
+    return template.follow(aligned, template.join_lips(aligned[:skin], found.vertices))
+
+
+def _painted(photo: ByteArray, seen: MeshPrediction, texture: int | None) -> FaceMesh:
+    """Return the finest mesh with colours, and a texture of the given side.
+
+    What the photo does not show takes the colours of its mirror image, or of what is seen around it.
+    """
+    topology = _topology()
+    V = seen.vertices[-1]
+    view = View(photo, seen.maps, seen.camera, V, topology)
+    colors = _colors(view)
+    return FaceMesh(
+        V,
+        topology.faces,
+        uv=topology.uv,
+        texture=None if texture is None else _texture(view, colors, texture),
+        colors=np.rint(colors).astype(np.uint8),
+        regions=topology.regions,
+        seen=view.seen,
+    )
+
+
+def _colors(view: View) -> FloatArray:
+    """Return colours (n, 3) in [0, 255]: the photo's where it shows the mesh, else as `_painted` says.
+
+    Mirror images are moved by as much as both sides differ where both are seen. All of it fades into each other.
+    """
+    shown, seen = view.colors, view.seen[:, None]
+    mirror = mirror_images()[-1]
+    other, other_seen = shown[mirror], seen[mirror]
+    both, known = seen * other_seen, np.maximum(seen, other_seen)
+    F = view.topology.faces
+
+    def around(values: FloatArray, weight: FloatArray) -> FloatArray:
+        """Return means (n, 3) of values around each vertex on the semi-sphere, whose triangles are never slivers."""
+        weighted = np.hstack([weight * values, weight])
+        heat = geometry.heat_smooth(semi_sphere().fine * START_MM, F, weighted, AROUND_MM2, tolerance=1e-3)
+        return np.asarray(heat[:, :3] / np.maximum(heat[:, 3:], 1e-3))
+
+    mirrored = other + around(shown - other, both)
+    spread = around(np.where(seen >= other_seen, shown, mirrored), known)
+    hidden = other_seen * mirrored + (1.0 - other_seen) * spread
+    return np.asarray(np.clip(seen * shown + (1.0 - seen) * hidden, 0.0, 255.0))
+
+
+def _texture(view: View, colors: FloatArray, size: int) -> ByteArray:
+    """Return the planar atlas (size, size, 3): the photo's pixels where it shows the mesh, else the vertices' colours.
+
+    Texels beyond the mesh take the colour of the nearest one of it, so that filtering mixes in no other.
+    """
+    topology = view.topology
+    texel = np.column_stack([topology.uv * (size, -size) + (-0.5, size - 0.5), np.zeros(len(topology.uv))])
+    attributes = np.column_stack([view.pixel, view.seen, colors])
+    raster = geometry.rasterize(texel, topology.faces, attributes, (size, size))
+    covered = raster.triangle >= 0
+    pixel, share, rest = np.split(raster.attributes[covered], [2, 3], axis=1)
+    texels = np.rint(share * bilinear(view.crop, pixel) + (1.0 - share) * rest).astype(np.uint8)
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~covered).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    owner = np.zeros(int(nearest.max()) + 1, np.int64)
+    owner[nearest[covered]] = np.arange(len(texels))
+    return np.ascontiguousarray(texels[owner[nearest]])
+
+
+@lru_cache(maxsize=1)
+def _topology() -> Topology:
+    """Return the finest semi-sphere as a topology."""
+    sphere = semi_sphere()
+    level = sphere.levels[-1]
+    everything = np.arange(level.count)
+    return Topology(
+        level.faces,
+        sphere.uv,
+        level.faces,
+        level.count,
+        len(level.faces),
+        everything,
+        {"face": np.ones(level.count, bool)},
+    )

@@ -1,0 +1,181 @@
+"""One photo in, one face out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy.typing as npt
+
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray
+from facegeom._internal.stopwatch import stopwatch
+from facegeom.errors import FacegeomError
+from facegeom.face_model import load_face_model
+from facegeom.images.camera import Camera
+from facegeom.images.face_maps import FaceMaps
+from facegeom.images.image_files import ImageSource, load_image
+from facegeom.mesh.face_mesh import FaceMesh
+from facegeom.mesh.formats import save_mesh
+from facegeom.networks.mesh_network import MESH_PIPELINES
+from facegeom.pipelines.facevision import mesh_from_maps
+from facegeom.pipelines.map_prediction import Detection, Prediction, detect, predict
+from facegeom.pipelines.mesh_prediction import MeshPrediction, mesh_network, predict_mesh
+from facegeom.pipelines.pix2vertex import warp_template, without_expression
+from facegeom.pipelines.semi_sphere import deform_semi_sphere
+from facegeom.texture.baking import SIZES
+
+__all__ = ["PIPELINES", "Prediction", "Reconstruction", "detect", "predict", "reconstruct"]
+
+PIPELINES = ("pix2vertex", "facevision", *MESH_PIPELINES)
+"""The pipelines that are in; the first is the default."""
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A face made from a photo.
+
+    Attributes
+    ----------
+    mesh : FaceMesh
+        Millimetres, in the face's own frame (frontal), origin midway between the eye centres of the fitted face model.
+    maps : FaceMaps
+    stages : dict from name to FaceMesh
+        The mesh after each step, in order; the last is `mesh`.
+    timings : dict from step to milliseconds
+    landmarks : (68, 3) float array
+        Millimetres, in the frame of `mesh`: on it (facevision: where the photo shows them, else of the fitted model).
+    camera : Camera
+        Face frame -> pixels of the photo.
+    score : float in [0, 1]
+        How plausible the network's view of the face is (pixel2mesh: how sure the detector is; 0: it found none).
+    detections : tuple of (x0, y0, x1, y1, score)
+        What the detector found, best first; empty when the box was given.
+    neutral : FaceMesh or None
+        `mesh` without the expression in the photo; None where the mesh is not of the face model's topology (facevision,
+        and without a head pixel2mesh and gcn_igan).
+    """
+
+    mesh: FaceMesh
+    maps: FaceMaps
+    stages: dict[str, FaceMesh]
+    timings: dict[str, float]
+    landmarks: FloatArray
+    camera: Camera
+    score: float = 1.0
+    detections: tuple[Detection, ...] = field(default=(), repr=False)
+    neutral: FaceMesh | None = field(default=None, repr=False)
+
+    def save(self, path: str | os.PathLike[str], neutral: bool = False) -> None:
+        """Write the mesh to a .glb, .obj, .ply, .stl or .html file; see `facegeom.mesh.formats.save_mesh`.
+
+        Parameters
+        ----------
+        path : where to
+        neutral : the neutral face instead of the one in the photo; of a head, with the expression as weights of its
+            blendshapes
+
+        Raises
+        ------
+        FacegeomError
+            When the suffix is another, or `neutral` is asked of a mesh that is not of the face model's topology and has
+            therefore no expression that could be taken out of it.
+        """
+        if not neutral:
+            save_mesh(self.mesh, path)
+        elif self.neutral is not None:
+            save_mesh(self.neutral, path)
+        else:
+            raise FacegeomError(
+                "neutral=True needs a mesh of the face model's topology: that of pipeline 'pix2vertex', or a head"
+            )
+
+
+def reconstruct(
+    image: ImageSource,
+    *,
+    pipeline: str = PIPELINES[0],
+    box: npt.ArrayLike | None = None,
+    device: str = "cpu",
+    face_index: int = 0,
+    head: bool = False,
+    texture: int | None = None,
+) -> Reconstruction:
+    """Reconstruct the face in a photo.
+
+    Parameters
+    ----------
+    image : path, bytes, PIL image or (h, w, 3) uint8 RGB array
+    pipeline : "pix2vertex": the face model's template, warped onto the face; "facevision": what the photo shows, in
+        triangles of its own; "pixel2mesh" and "gcn_igan": a semi-sphere that a graph network deforms
+    box : (4,) or (5,) array, x0, y0, x1, y1 of the face in pixels of the photo, as `detect` gives them or as the box of
+        the 68 landmarks; None: detect
+    device : where the networks run: "cpu", "cuda", "cuda:1", "mps"
+    face_index : which face when there are several, 0 being the best
+    head : complete the face to a whole head, with ARKit's blendshapes
+    texture : side of the texture in pixels, at least 16 (pix2vertex and heads: at most 2048); None: vertex colours only
+
+    Returns
+    -------
+    Reconstruction
+
+    Raises
+    ------
+    NoFaceFound
+        When the photo has no face `face_index`, or the network sees nothing in the given box. Pixel2mesh takes what is
+        in the middle of a photo for a face where none is detected, as its paper has it.
+    ImageError, FileNotFoundError
+        When the image cannot be read.
+    FacegeomError
+        When the pipeline, or what is asked of it, is not in.
+    WeightsError
+        When the networks' weights cannot be loaded.
+
+    Notes
+    -----
+    The same photo gives the same result to the bit on the same machine, for any number of threads of the core.
+
+    Examples
+    --------
+    >>> rec = facegeom.reconstruct("photo.jpg")  # doctest: +SKIP
+    >>> rec.save("face.glb")  # doctest: +SKIP
+    """
+    if pipeline not in PIPELINES:
+        raise FacegeomError(f"pipeline {pipeline!r} does not exist; those that are in: {', '.join(PIPELINES)}")
+    if head and pipeline == "facevision":
+        raise FacegeomError("head=True needs the template, which pipeline 'facevision' does not have: use 'pix2vertex'")
+    template = head or pipeline == "pix2vertex"
+    if texture is not None:
+        texture = check.count(texture, "texture", SIZES[0])
+        if template and texture > SIZES[1]:  # said before the work is done
+            raise ValueError(f"texture must be at most {SIZES[1]}, got {texture}")
+    timings: dict[str, float] = {}
+    with stopwatch(timings, "loading"):
+        photo = load_image(image)
+    seen: Prediction | MeshPrediction
+    if pipeline in MESH_PIPELINES:
+        found = predict_mesh(photo, mesh_network(pipeline, device), box, device, face_index)
+        seen, stages = found, deform_semi_sphere(photo, found, head=head, texture=texture)
+    else:
+        seen = predict(photo, box, device, face_index)
+        if pipeline == "pix2vertex":
+            stages = warp_template(photo, seen.maps, seen.camera, seen.fit, head=head, texture=texture)
+        else:
+            stages = mesh_from_maps(photo, seen.maps, seen.camera, texture=texture)
+    return Reconstruction(
+        mesh=stages.final,
+        maps=seen.maps,
+        stages=stages.meshes,
+        timings={**timings, **seen.timings, **stages.timings},
+        landmarks=stages.final.vertices[load_face_model().landmarks68] if template else seen.landmarks,
+        camera=seen.camera,
+        score=seen.score,
+        detections=seen.detections,
+        neutral=without_expression(stages.final, seen.fit) if template else None,
+    )
+
+
+def demo_photo() -> Path:
+    """Return the path of the photo that comes with the package: NASA's portrait of Eileen Collins, public domain."""
+    return Path(__file__).with_name("data") / "portrait.jpg"

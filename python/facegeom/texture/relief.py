@@ -1,0 +1,86 @@
+"""Where the fine contrast of a photo is relief, and where it is hair or colour that must not become geometry."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from facegeom import geometry
+from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
+from facegeom.face_model import load_face_model
+from facegeom.face_model.template import Template, Topology
+from facegeom.texture.appearance import View
+
+FADE_MM = {"brow": 5.0, "eyelids": 2.0, "lips": 2.0, "border": 4.0}
+"""Parts whose fine contrast is colour (hair, lashes, the red of the lips), and over which length detail comes back."""
+
+NEAR_MM2 = 6.0  # time of the diffusion that tells what is fine
+WIDE_MM2 = 400.0  # and of the one that tells the skin's own brightness there
+DARK = (0.65, 0.85)  # brightness over that of the skin around: hair, and none
+ROUGH = (0.08, 0.14)  # root mean square contrast over brightness: wrinkles at most, and hair
+HAIRY = 0.6  # share by which these limits are lower where hair grows: a wrinkled cheek has 0.06, a beard 0.045 to 0.07
+BEARD_MM = (-50.0, -62.0)  # height on the mean face below which beards begin to grow, and do
+FRINGE_MM = (42.0, 56.0)  # and above which the hair of the head hangs
+
+
+def relief_weight(template: Template, view: View) -> FloatArray:
+    """Return how far the photo's fine contrast is relief, for each vertex of the fine skin, in [0, 1].
+
+    Hair is darker than the skin around it, and its contrast is stronger than that of most wrinkles; what is hidden, or
+    lies in a part that is known for its colours, has none.
+    """
+    skin = template.fine.skin_count
+    V, F = view.vertices[:skin], template.fine.skin_faces
+    gray, seen = view.gray[:skin], view.seen[:skin]
+    near, wide = (_diffused(V, F, gray, seen > 0, time) for time in (NEAR_MM2, WIDE_MM2))
+    level = np.maximum(wide, 1e-3)
+    contrast = np.sqrt(_diffused(V, F, (gray - near) ** 2, seen > 0, NEAR_MM2)) / level
+    bright = _ramp(near / level, *DARK)
+    height = _mean_skin(template)[:, 1]
+    hairy = np.maximum(_ramp(height, *BEARD_MM), _ramp(height, *FRINGE_MM))
+    calm = 1.0 - _ramp(contrast / (1.0 - HAIRY * hairy), *ROUGH)
+    return np.asarray(seen * skin_weight(template) * bright * calm)
+
+
+@lru_cache(maxsize=2)
+def skin_weight(template: Template) -> FloatArray:
+    """Return the part of `relief_weight` that is the same for all: none at lids, lips, brows and beyond the face."""
+    fine = template.fine
+    weight = np.ones(fine.skin_count)
+    for name, length in FADE_MM.items():
+        members = _beyond(fine) if name == "border" else _members(fine, name)
+        near = geometry.heat_smooth(_mean_skin(template), fine.skin_faces, members.astype(np.float64), length**2)
+        weight *= np.clip(1.0 - 4.0 * near, 0.0, 1.0) * ~members  # half of the heat has left at a straight edge
+    return weight
+
+
+@lru_cache(maxsize=2)
+def _mean_skin(template: Template) -> FloatArray:
+    return template.subdivide(load_face_model().mean[template.vertices])[: template.fine.skin_count]
+
+
+def _ramp(values: FloatArray, zero: float, one: float) -> FloatArray:
+    return np.asarray(np.clip((values - zero) / (one - zero), 0.0, 1.0))
+
+
+def _diffused(V: FloatArray, F: IntArray, values: FloatArray, known: BoolArray, time: float) -> FloatArray:
+    """Return values (n,), at least 0, diffused over the surface as if those that are not known were not there."""
+    heat = geometry.heat_smooth(V, F, np.column_stack([values * known, known]), time, tolerance=1e-3)
+    share = heat[:, 1]
+    return np.asarray(np.maximum(heat[:, 0], 0.0) / np.maximum(share, 1e-3) * (share > 1e-3))
+
+
+def _beyond(topology: Topology) -> BoolArray:
+    """Return which vertices of the skin lie on an edge of one triangle, or are not the face's."""
+    edges = np.sort(topology.skin_faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    unique, uses = np.unique(edges, axis=0, return_counts=True)
+    beyond = ~topology.regions["face"][: topology.skin_count]
+    beyond[unique[uses == 1]] = True
+    return beyond
+
+
+def _members(topology: Topology, start: str) -> BoolArray:
+    """Return which vertices of the skin are in a region whose name starts so."""
+    masks = [mask for name, mask in topology.regions.items() if name.startswith(start)]
+    return np.asarray(np.any(masks, axis=0)[: topology.skin_count])

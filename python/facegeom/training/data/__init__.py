@@ -1,0 +1,1 @@
+"""Training data: labels and splits of photos, samples, renders, synthetic faces, augmentation."""

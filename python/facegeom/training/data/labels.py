@@ -1,0 +1,181 @@
+"""`facegeom prepare labels`: fits of the face model to the landmarks of photos, in one compact file."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from facegeom._internal.arrays import FloatArray, IntArray
+from facegeom._internal.files import write_atomically
+from facegeom._internal.threads import stay_on_one_thread
+from facegeom.errors import FacegeomError
+from facegeom.face_model import FaceModel, load_face_model
+from facegeom.face_model.fitting import Fit, FitOptions, PointBasis, fit_landmarks
+
+log = logging.getLogger("facegeom")
+
+LANDMARK_UNIT = 1 / 16  # pixels
+LANDMARK_ORIGIN = np.array([0.5, 0.5, 0.0])  # landmark files count from the image's corner, facegeom from pixel centres
+REJECTIONS = ("kept", "residual", "identity", "yaw", "landmarks")
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """When a fit is refused as a label."""
+
+    max_residual: float = 0.022  # root mean square residual as a share of the landmark box's mean side
+    max_identity: float = 1.6  # root mean square of the identity coefficients, sigma
+    max_yaw_deg: float = 60.0  # FaceMesh is unreliable beyond
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Fits of many photos, row by row.
+
+    Attributes
+    ----------
+    names : (n,) photo file names
+    identity : (n, k) float16
+    expression : (n, e) float16
+    rotation : (n, 3, 3) float32
+    scale : (n,) float32, pixels per mm
+    translation : (n, 2) float32, pixels
+    reason : (n,) index into `REJECTIONS`; 0 is kept
+    """
+
+    names: np.ndarray
+    identity: np.ndarray
+    expression: np.ndarray
+    rotation: np.ndarray
+    scale: np.ndarray
+    translation: np.ndarray
+    reason: np.ndarray
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Labels:
+        """Read the file that `save` wrote."""
+        with np.load(path) as data:
+            return cls(**{name: data[name] for name in cls.__dataclass_fields__})
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all arrays to one .npz, whole or not at all."""
+        arrays = {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+        def write(temporary: Path) -> None:
+            with open(temporary, "wb") as stream:
+                np.savez_compressed(stream, **arrays)
+
+        write_atomically(Path(path), write)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def kept(self) -> IntArray:
+        """Rows that may serve as labels."""
+        return np.flatnonzero(self.reason == 0)
+
+    def fit(self, row: int) -> Fit:
+        """Return one row as a `Fit`."""
+        return Fit(
+            self.identity[row].astype(np.float64),
+            self.expression[row].astype(np.float64),
+            self.rotation[row].astype(np.float64),
+            float(self.scale[row]),
+            self.translation[row].astype(np.float64),
+            0.0,
+            0.0,
+        )
+
+
+def yaw_deg(rotation: FloatArray) -> FloatArray:
+    """Return the yaw of rotations (..., 3, 3) in degrees: positive when the face's nose points to image right."""
+    return np.degrees(np.arctan2(rotation[..., 0, 2], rotation[..., 2, 2]))
+
+
+def find_photos(folder: str | os.PathLike[str]) -> dict[str, Path]:
+    """Return the photos below `folder` by file name."""
+    photos = {p.name: p for p in sorted(Path(folder).rglob("*")) if p.suffix.lower() in {".jpg", ".jpeg", ".png"}}
+    if not photos:
+        raise FileNotFoundError(f"no photos below {folder}")
+    return photos
+
+
+_worker: tuple[FaceModel, PointBasis, FitOptions] | None = None
+
+
+def _fit_chunk(landmarks: np.ndarray) -> list[Fit]:
+    global _worker
+    if _worker is None:
+        model, options = load_face_model(), FitOptions()
+        _worker = model, PointBasis.at_landmarks468(model, options), options
+    model, points, options = _worker
+    return [
+        fit_landmarks(model, rows.astype(np.float64) * LANDMARK_UNIT - LANDMARK_ORIGIN, points, options)
+        for rows in landmarks
+    ]
+
+
+def fit_photos(landmarks: np.ndarray, *, processes: int) -> Iterator[Fit]:
+    """Fit the face model to (n, 478, 3) int16 landmark rows, in order."""
+    chunks = np.array_split(landmarks[:, :468], max(1, len(landmarks) // 64))
+    with ProcessPoolExecutor(processes, initializer=stay_on_one_thread) as pool:
+        for fits in tqdm(pool.map(_fit_chunk, chunks), total=len(chunks), unit="chunk", desc="labels"):
+            yield from fits
+
+
+def make_labels(names: np.ndarray, landmarks: np.ndarray, options: LabelOptions, *, processes: int = 2) -> Labels:
+    """Fit every photo and mark the fits that must not serve as labels."""
+    fits = list(fit_photos(landmarks, processes=processes))
+    points = landmarks[:, :468, :2] * LANDMARK_UNIT
+    side = (points.max(1) - points.min(1)).mean(1)
+    rotation = np.array([fit.rotation for fit in fits])
+    identity = np.array([fit.identity for fit in fits])
+    scale = np.array([fit.scale for fit in fits])
+    residual = np.array([fit.residual_mm for fit in fits]) * scale / side
+    reason = np.zeros(len(fits), np.int8)
+    reason[np.abs(yaw_deg(rotation)) > options.max_yaw_deg] = REJECTIONS.index("yaw")
+    reason[np.sqrt((identity**2).mean(1)) > options.max_identity] = REJECTIONS.index("identity")
+    reason[residual > options.max_residual] = REJECTIONS.index("residual")
+    reason[~np.isfinite(residual) | (side < 20)] = REJECTIONS.index("landmarks")
+    return Labels(
+        names,
+        identity.astype(np.float16),
+        np.array([fit.expression for fit in fits]).astype(np.float16),
+        rotation.astype(np.float32),
+        scale.astype(np.float32),
+        np.array([fit.translation for fit in fits]).astype(np.float32),
+        reason,
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `facegeom prepare labels`."""
+    parser.add_argument("photos", help="folder of photos")
+    parser.add_argument("--landmarks", required=True, help="file of `facegeom prepare landmarks`")
+    parser.add_argument("--out", "-o", default="runs/labels.npz", help="file to write (default: %(default)s)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fit the face model to the photos' landmarks and write the labels."""
+    photos = find_photos(args.photos)
+    with np.load(args.landmarks) as data:
+        names, landmarks = data["names"], data["landmarks"]
+    have = np.array([str(name) in photos for name in names])
+    if not have.any():
+        raise FacegeomError(f"none of the {len(names)} names in {args.landmarks} is a photo below {args.photos}")
+    labels = make_labels(names[have], landmarks[have], LabelOptions(), processes=args.processes)
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+    labels.save(args.out)
+    counts = np.bincount(labels.reason, minlength=len(REJECTIONS))
+    print("; ".join(f"{name}: {n}" for name, n in zip(REJECTIONS, counts, strict=True)))
+    return 0

@@ -1,0 +1,112 @@
+"""`facegeom prepare landmarks`: FaceMesh landmarks of photos, with MediaPipe.
+
+MediaPipe 0.10.21 needs numpy below 2, so it lives in an environment of its own and is nothing that facegeom depends on:
+
+    python -m venv mediapipe-env
+    mediapipe-env/bin/pip install mediapipe==0.10.21 'numpy<2' tqdm
+    PYTHONPATH=python mediapipe-env/bin/python -m facegeom.training.data.landmarks PHOTOS -o landmarks.npz
+
+or, where facegeom is installed into that environment too, `facegeom prepare landmarks PHOTOS -o landmarks.npz`. This
+file imports nothing but numpy, Pillow, tqdm and MediaPipe, so that it runs without facegeom's other dependencies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+UNITS_PER_PIXEL = 16  # landmarks are stored as int16 in 1/16 pixel
+POINTS = 478  # 468 of the face mesh and 2 x 5 of the irises
+LARGEST_SIDE = 2000  # larger photos do not fit the int16 range and gain nothing
+
+log = logging.getLogger("facegeom")
+
+
+def detect_landmarks(face_mesh: Any, image: np.ndarray) -> np.ndarray | None:
+    """Return the landmarks of the largest face as (478, 3) pixels, or None where no face is found.
+
+    Parameters
+    ----------
+    face_mesh : mediapipe.solutions.face_mesh.FaceMesh with refine_landmarks=True
+    image : (h, w, 3) uint8 RGB
+
+    Returns
+    -------
+    (478, 3) float array or None
+        x right, y down, from the image's top-left corner (not from the centre of its first pixel), and z away from the
+        camera, all in pixels (MediaPipe scales z like x).
+    """
+    faces = face_mesh.process(image).multi_face_landmarks
+    if not faces:
+        return None
+    size = np.array([image.shape[1], image.shape[0], image.shape[1]], np.float64)
+    found = [np.array([[p.x, p.y, p.z] for p in face.landmark]) * size for face in faces]
+    return max(found, key=lambda p: float(np.prod(np.ptp(p[:, :2], axis=0))))
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """Return a photo as (h, w, 3) uint8 RGB, turned as its EXIF tag says."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `facegeom prepare landmarks`."""
+    parser.add_argument("photos", type=Path, help="folder of photos")
+    parser.add_argument("--out", "-o", type=Path, default=Path("runs/landmarks.npz"), help="default: %(default)s")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Find the landmarks of all photos and write them; photos without a face are counted and left out."""
+    try:
+        from mediapipe.python.solutions.face_mesh import FaceMesh
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "MediaPipe is not installed; make an environment of its own with mediapipe==0.10.21 and numpy<2"
+        ) from None
+    from tqdm import tqdm
+
+    paths = sorted(p for p in args.photos.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    if not paths:
+        raise FileNotFoundError(f"no photos below {args.photos}")
+    names, rows, failures = [], [], {"no face": 0, "not readable": 0, "too large": 0}
+    with FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=4) as face_mesh:
+        for path in tqdm(paths, unit="photo", desc="landmarks"):
+            try:
+                image = read_photo(path)
+            except OSError:
+                failures["not readable"] += 1
+                continue
+            if max(image.shape[:2]) > LARGEST_SIDE:
+                failures["too large"] += 1
+                continue
+            points = detect_landmarks(face_mesh, image)
+            if points is None:
+                failures["no face"] += 1
+                continue
+            names.append(path.name)
+            rows.append(np.rint(points * UNITS_PER_PIXEL).clip(-32768, 32767).astype(np.int16))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = args.out.with_name(f".{args.out.stem}.part.npz")
+    try:
+        np.savez_compressed(temporary, names=np.array(names), landmarks=np.array(rows).reshape(-1, POINTS, 3))
+        os.replace(temporary, args.out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    log.info("%d photos with landmarks; %s", len(names), "; ".join(f"{k}: {v}" for k, v in failures.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_arguments(parser)
+    sys.exit(run(parser.parse_args()))

@@ -1,0 +1,569 @@
+"""Synthetic faces with exact labels: `facegeom prepare synthetic`, and a source of samples while networks train.
+
+Identity, expression and texture are drawn from Gaussians, and rendered in random pose and light before random
+backgrounds, as section 3.1 of Sela, Richardson & Kimmel 2017 describes (after Richardson, Sela & Kimmel 2016). Shading
+is computed for every pixel from interpolated normals: one to three distant lights or second-order spherical harmonics,
+diffuse reflection and Blinn-Phong highlights. The depth, correspondence and mask come from the same raster as the
+image, so that they are exact.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+from tqdm import tqdm
+
+from facegeom._internal import check
+from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
+from facegeom._internal.files import write_atomically
+from facegeom.face_model import FaceModel, load_face_model
+from facegeom.face_model.fitting import possible_expression
+from facegeom.geometry import rasterize
+from facegeom.images.crop import apply_affine, crop_affine
+from facegeom.training.data.renderer import Pose, Renderer, Sample, crop_square
+from facegeom.training.data.samples import EYES_MM, MAX_ROLL_DEG, MixOptions
+from facegeom.training.data.texture_model import NormalOperator, TextureModel, plain_colours, skin_vertices
+
+log = logging.getLogger("facegeom")
+
+Floats = np.ndarray  # float32
+
+SKIN, SCALP, EYE_LEFT, EYE_RIGHT, MOUTH, EYE_SOCKET = range(6)
+GLOSS = np.array([1, 0.5, 2.5, 2.5, 1.5, 0.5], np.float32)  # of each part, relative to the skin
+GRAIN = np.array([1, 2.5, 1, 1, 1, 1], np.float32)
+FLIP = np.array([1.0, -1.0, 1.0])  # from a camera with y up to pixels and back
+VIEWER = np.array([0, 0, 1], np.float32)
+IRIS_MM = 5.9  # radius
+SKULL_CENTRE = np.array([0.0, 15.0, -75.0], np.float32)  # mm; hair grows away from it
+HAIR_EDGE_MM = 30.0  # from the hairline to where hair has its full height
+SHARD = 500  # samples in one file of `prepare synthetic`
+PLAIN_SKIN = np.array(
+    [(236, 196, 176), (222, 172, 146), (198, 144, 112), (160, 106, 78), (112, 72, 52), (72, 46, 36)], np.float32
+)
+IRIS = np.array([(74, 48, 30), (98, 70, 42), (104, 104, 62), (86, 112, 128), (112, 122, 128)], np.float32)
+HAIR = np.array(
+    [(28, 24, 22), (52, 36, 26), (92, 62, 40), (150, 110, 66), (196, 166, 112), (128, 124, 120), (206, 204, 200)],
+    np.float32,
+)
+
+
+class Pictures(Protocol):
+    """Something to take backgrounds from: a list of images, or a `PhotoStore`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> ByteArray: ...
+
+
+@dataclass(frozen=True)
+class SyntheticOptions:
+    """What varies from face to face, beside the pose and the crop of `MixOptions`."""
+
+    identity_sigma: float = 1.0
+    texture_sigma: float = 1.1  # photos of celebrities hold fewer kinds of skin than the world
+    pitch_deg: float = 12.0  # standard deviation
+    neutral: float = 0.15  # share of faces without expression
+    harmonics: float = 0.4  # share lit by spherical harmonics
+    even_light: float = 0.08  # share lit evenly from everywhere, without shading; the rest by distant lights
+    hair: float = 0.75  # share with hair, a cap or a scarf painted on the scalp
+    beard: float = 0.25
+    hair_volume: float = 0.6  # share whose scalp is raised as hair is
+    pixel_noise: float = 3.0  # standard deviation of the fine grain of skin, grey levels
+
+
+_MIX = MixOptions()
+_OPTIONS = SyntheticOptions()
+
+
+class SyntheticFaces:
+    """Draws synthetic faces; the same generator state gives the same sample.
+
+    Parameters
+    ----------
+    model : FaceModel
+    mix : MixOptions
+        Largest yaw and how faces sit in their crops.
+    texture_path : path of a texture model, or None: plain skin of random colour
+    backgrounds : pictures without faces, or None: those of the texture model
+    options : SyntheticOptions
+    """
+
+    def __init__(
+        self,
+        model: FaceModel,
+        mix: MixOptions = _MIX,
+        texture_path: str | os.PathLike[str] | None = None,
+        backgrounds: Pictures | Sequence[ByteArray] | None = None,
+        options: SyntheticOptions = _OPTIONS,
+    ) -> None:
+        self.model, self.mix, self.options = model, mix, options
+        self.in_map: BoolArray = np.asarray(Renderer(model).in_map)  # the one rule of what a map shows
+        self.texture = None if texture_path is None else TextureModel.load(texture_path)
+        if self.texture is not None and self.texture.mean.shape != model.mean.shape:
+            raise ValueError(
+                f"the texture model has {len(self.texture.mean)} vertices, the face model {len(model.mean)}: "
+                "make it again with `facegeom prepare texture-model`"
+            )
+        if backgrounds is None and self.texture is not None:
+            backgrounds = list(self.texture.backgrounds)
+        self.backgrounds: Pictures | Sequence[ByteArray] = [] if backgrounds is None else backgrounds
+        self.mean32 = model.mean.astype(np.float32)
+        self.normals = NormalOperator(model.faces, len(model.mean))
+        self.plain = plain_colours(model)
+        self.skin = skin_vertices(model)
+        self.parts = self._triangle_parts()
+        self.eye_spheres = [_sphere(model.mean[model.regions[side]]) for side in ("eyeball_left", "eyeball_right")]
+        self.attributes = np.concatenate([model.mean, np.zeros((len(model.mean), 6))], axis=1)
+        self.hair_rows, self.hair_ramp = self._hair()
+        self.waves = _wave_bank(self.mean32)
+        self.expressions = _expression_groups(model.expression_names)
+
+    def draw(self, rng: np.random.Generator, size: int) -> tuple[Sample, np.ndarray]:
+        """Draw one face.
+
+        Parameters
+        ----------
+        rng : the source of chance
+        size : side S of the sample in pixels
+
+        Returns
+        -------
+        Sample
+            ByteArray, depth, correspondence and mask, without augmentation.
+        (2, 2) float array
+            Pixels of the right and the left eye.
+        """
+        sample, eyes, _ = self._draw(rng, size)
+        return sample, eyes
+
+    def draw_with_vertices(self, rng: np.random.Generator, size: int) -> tuple[Sample, FloatArray]:
+        """Draw one face as `draw` does, and return with it the (n, 3) pixel x, y and depth in mm of every vertex."""
+        sample, _, points = self._draw(rng, size)
+        return sample, points
+
+    def _draw(self, rng: np.random.Generator, size: int) -> tuple[Sample, np.ndarray, FloatArray]:
+        size = check.count(size, "size", 16)
+        vertices = self._vertices(rng)
+        pose = Pose(vertices, self._rotation(rng), 1.0, np.zeros(2))
+        points = pose.pixels()
+        affine = self._crop(points, rng, size)
+        normals = self.normals((points * FLIP).astype(np.float32))
+        natural = HAIR[rng.integers(len(HAIR))] * np.float32(rng.uniform(0.7, 1.2)) + _grey_or_tinted(rng, 0, 8)
+        hair = _grey_or_tinted(rng, rng.uniform(20, 230), 35) if rng.random() < 0.12 else natural  # a cap, a scarf
+        self.attributes[:, 3:6] = normals
+        self.attributes[:, 6:] = self._colours(rng, hair, natural)
+        points[:, :2] = apply_affine(affine, points[:, :2])
+        raster = rasterize(points, self.model.faces, self.attributes, (size, size))
+
+        head = np.greater_equal(raster.triangle, 0)
+        part = np.where(head, self.parts[raster.triangle], -1)
+        surface = raster.attributes[head].astype(np.float32)  # (p, 9)
+        colour = self._material(surface, part[head], rng)
+        lit = self._lit(colour, surface[:, 3:6], part[head], rng)
+        image = self._backdrop(rng, size)
+        self._paint_surroundings(image, points, hair, rng)
+        face = image.copy()
+        face[head] = lit
+        alpha = cv2.GaussianBlur(head.astype(np.float32), (0, 0), 0.6)[..., None] * head[..., None]
+        image = face * alpha + image * (1 - alpha)
+        if rng.random() < 0.7:  # a renderer's pixels are sharper than a lens
+            image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.7) * size / 128)
+
+        mask = self.in_map[raster.triangle] & head
+        sample = Sample(
+            np.clip(image + 0.5, 0, 255).astype(np.uint8),
+            np.where(mask, raster.depth, 0).astype(np.float32),
+            np.where(mask[..., None], raster.attributes[..., :3], 0).astype(np.float32),
+            mask,
+            *pose.placed(affine),
+        )
+        eyes = Pose(EYES_MM, pose.rotation, 1.0, pose.translation).pixels()[:, :2]
+        return sample, apply_affine(affine, eyes), points
+
+    def _triangle_parts(self) -> np.ndarray:
+        """The part of each triangle, with a last entry for pixels that show none."""
+        regions, faces = self.model.regions, self.model.faces
+        parts = np.full(len(faces) + 1, SKIN, np.int8)
+        for part, names in (
+            (SCALP, ("scalp",)),
+            (EYE_LEFT, ("eyeball_left",)),
+            (EYE_RIGHT, ("eyeball_right",)),
+            (MOUTH, ("mouth_interior",)),
+            (EYE_SOCKET, ("eye_sockets",)),
+        ):
+            for name in names:
+                if name in regions:
+                    parts[:-1][regions[name][faces].all(1)] = part
+        return parts
+
+    def _hair(self) -> tuple[np.ndarray, Floats]:
+        """Vertices of the scalp, and how much of the hair's height each has: none where the scalp ends."""
+        scalp = self.model.regions.get("scalp", np.zeros(len(self.mean32), bool))
+        rows, others = np.flatnonzero(scalp), np.flatnonzero(self.skin & ~scalp)
+        if not len(rows):
+            return rows, np.zeros(0, np.float32)
+        away = cKDTree(self.mean32[others]).query(self.mean32[rows])[0]
+        return rows, np.clip((away - 2) / HAIR_EDGE_MM, 0, 1).astype(np.float32)
+
+    def _vertices(self, rng: np.random.Generator) -> FloatArray:
+        """A random head: every identity component, and a few expressions."""
+        model = self.model
+        identity = rng.standard_normal(len(model.identity), np.float32) * np.float32(self.options.identity_sigma)
+        vertices = self.mean32 + (identity @ model.identity.reshape(len(identity), -1)).reshape(-1, 3)
+        weights = self._expression(rng)
+        for row in np.flatnonzero(weights):
+            vertices += np.float32(weights[row]) * model.expression[row]
+        if rng.random() < self.options.hair_volume:
+            height = rng.uniform(5, 40) * np.maximum(1 + 0.3 * self._waves(rng)[self.hair_rows], 0.2) * self.hair_ramp
+            outward = vertices[self.hair_rows] - SKULL_CENTRE
+            outward /= np.sqrt(np.einsum("ij,ij->i", outward, outward))[:, None]
+            vertices[self.hair_rows] += height[:, None] * outward
+        return vertices.astype(np.float64)
+
+    def _expression(self, rng: np.random.Generator) -> FloatArray:
+        """Weights of the expressions: some groups together on both sides, some alone, and a common gaze."""
+        weights = np.zeros(len(self.model.expression_names))
+        if rng.random() >= self.options.neutral:
+            for rows, chance, strength in self.expressions:
+                if rng.random() < chance:
+                    common = rng.beta(1.3, 2.0) * strength
+                    for row in rows:
+                        weights[row] = np.clip(common * rng.normal(1, 0.15), 0, 1)
+            for row in rng.integers(len(weights), size=rng.integers(0, 4)):
+                if self._is_free(int(row)):
+                    weights[row] += rng.uniform(0, 0.5)
+        self._gaze(weights, rng)
+        self._keep_possible(weights)
+        return weights
+
+    def _is_free(self, row: int) -> bool:
+        return not self.model.expression_names[row].startswith(("eyeLook", "Pupil", "mouthClose"))
+
+    def _gaze(self, weights: FloatArray, rng: np.random.Generator) -> None:
+        index = {name: row for row, name in enumerate(self.model.expression_names)}
+        across, up = rng.normal(0, 0.35), rng.normal(0, 0.25)
+        sides = ("eyeLookOut_L", "eyeLookIn_R") if across > 0 else ("eyeLookIn_L", "eyeLookOut_R")
+        rise = ("eyeLookUp_L", "eyeLookUp_R") if up > 0 else ("eyeLookDown_L", "eyeLookDown_R")
+        for names, amount in ((sides, abs(across)), (rise, abs(up))):
+            for name in names:
+                if name in index:
+                    weights[index[name]] = min(amount, 1.0)
+
+    def _keep_possible(self, weights: FloatArray) -> None:
+        """Lips cannot close further than the jaw is open, nor an eye blink while it is wide."""
+        index = {name: row for row, name in enumerate(self.model.expression_names)}
+        weights[:] = possible_expression(self.model, weights)
+        for side in "LR":
+            blink, wide, squint = (index.get(f"eye{what}_{side}") for what in ("Blink", "Wide", "Squint"))
+            if blink is not None and weights[blink] > 0.3:
+                for other in (wide, squint):
+                    if other is not None:
+                        weights[other] = 0.0
+
+    def _rotation(self, rng: np.random.Generator) -> FloatArray:
+        """Yaw over the whole range with more mass far out; pitch before or after it. Roll is the crop's."""
+        yaw = rng.choice([-1.0, 1.0]) * self.mix.max_yaw_deg * rng.random() ** 0.75
+        y, p = np.radians([yaw, rng.normal(0, self.options.pitch_deg)])
+        turn = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+        nod = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
+        return turn @ nod if rng.random() < 0.5 else nod @ turn
+
+    def _crop(self, points: FloatArray, rng: np.random.Generator, size: int) -> FloatArray:
+        mix = self.mix
+        loose = rng.random() < mix.loose_crops
+        factor = rng.uniform(*(mix.loose_factor if loose else mix.crop_factor))
+        shift = rng.normal(0, mix.shift * (2 if loose else 1), 2)
+        angle = rng.uniform(-MAX_ROLL_DEG, MAX_ROLL_DEG) if rng.random() < mix.any_roll else rng.normal(0, mix.roll_deg)
+        x, y = points[: self.model.face_vertex_count, 0], points[: self.model.face_vertex_count, 1]
+        box = float(x.min()), float(y.min()), float(x.max()), float(y.max())
+        square = crop_square(box, factor=factor, shift=(shift[0], shift[1]))
+        return crop_affine(square, size, angle)
+
+    def _colours(self, rng: np.random.Generator, hair: Floats, beard: Floats) -> Floats:
+        """Colour of every vertex before light: texture, hair, beard, mouth."""
+        o = self.options
+        if self.texture is None:
+            tone = PLAIN_SKIN[rng.integers(len(PLAIN_SKIN))] * rng.uniform(0.85, 1.1) + rng.normal(0, 6, 3)
+            colours = np.where(self.skin[:, None], tone.astype(np.float32), self.plain)
+            for name, factor in (("lips", (0.85, 0.62, 0.62)), ("brow_left", 0.45), ("brow_right", 0.45)):
+                if name in self.model.regions:
+                    colours[self.model.regions[name]] *= np.asarray(factor, np.float32)
+        else:
+            coefficients = rng.standard_normal(len(self.texture.components), np.float32)
+            colours = self.texture.colours(np.clip(coefficients * o.texture_sigma, -2, 2))
+        x, y, z = self.mean32.T
+        if rng.random() < o.hair:
+            # Above and behind a line that runs from the forehead over the temple to behind the ear.
+            line = (y - rng.uniform(52, 82)) / 12 + np.maximum(0, 10 - z) / rng.uniform(14, 30) * 1.2
+            line -= 6.0 * np.maximum(0, (rng.uniform(-70, 10) - y) / 60)
+            cover = _sigmoid(line * rng.uniform(1, 3) + 1.5 * self._waves(rng) - 1)[:, None]
+            streaks = 1 + 0.18 * self._waves(rng)[:, None]
+            cover = cover * self.skin[:, None]
+            colours = colours * (1 - cover) + hair * streaks * cover
+        if rng.random() < o.beard:
+            low = _sigmoid((-38 + rng.normal(0, 6) - y) / 5 + 0.8 * self._waves(rng) + np.abs(x) / 60 - 0.5)
+            upper_lip = np.exp(-(((y + 58) / 6) ** 2) - (x / 26) ** 2)
+            cover = np.maximum(low * (z < 60), upper_lip * rng.random()) * rng.uniform(0.15, 0.9)
+            if "lips" in self.model.regions:
+                cover = np.where(self.model.regions["lips"], cover * 0.1, cover)
+            cover = (cover * self.skin)[:, None].astype(np.float32)
+            colours = colours * (1 - cover) + beard * 0.9 * cover
+        if rng.random() < 0.3:
+            colours = colours + (rng.uniform(2, 10) * self._waves(rng))[:, None] * self.skin[:, None]
+        return np.clip(colours, 4, 252)
+
+    def _waves(self, rng: np.random.Generator, count: int = 4) -> Floats:
+        """Smooth noise of unit deviation over the vertices: a random mixture of a few of the bank's waves."""
+        rows = rng.integers(len(self.waves), size=count)
+        weights = rng.standard_normal(count, np.float32) / np.float32(np.sqrt(count))
+        return np.asarray(weights @ self.waves[rows])
+
+    def _material(self, surface: Floats, part: np.ndarray, rng: np.random.Generator) -> Floats:
+        """Colours (p, 3) with what vertices cannot carry: irises, the mouth's darkness, the grain of skin and hair."""
+        colour = surface[:, 6:].copy()
+        iris = IRIS[rng.integers(len(IRIS))] * rng.uniform(0.6, 1.3) + rng.normal(0, 6, 3)
+        pupil, white = rng.uniform(1.5, 3.4), rng.uniform(0.75, 1.02)
+        phase = rng.uniform(0, 6)
+        for eye, (centre, radius) in zip((EYE_LEFT, EYE_RIGHT), self.eye_spheres, strict=True):
+            at = part == eye
+            if not at.any():
+                continue
+            offset = surface[at, :3] - centre
+            off_axis = np.hypot(offset[:, 0], offset[:, 1])  # mm from the gaze axis
+            angle = np.arctan2(offset[:, 1], offset[:, 0])
+            pattern = 1 + 0.2 * np.sin(11 * angle + phase) * np.sin(2.3 * off_axis + phase)
+            edge = np.clip((IRIS_MM - off_axis) / 1.2, 0, 1)
+            ring = iris * pattern[:, None] * (0.55 + 0.45 * edge[:, None])
+            ring = ring * np.clip((off_axis - pupil) / 0.6, 0.08, 1)[:, None]
+            cover = np.clip((IRIS_MM - off_axis) / 0.6 + 0.5, 0, 1)[:, None]
+            lid = np.clip(1 - (surface[at, 1] - centre[1] - 1) / 12, 0.55, 1)[:, None]  # the upper lid's shadow
+            corner = np.clip(1.25 - off_axis / radius * 0.6, 0.6, 1)[:, None]
+            colour[at] = (colour[at] * white * corner * (1 - cover) + ring * cover) * lid * (offset[:, 2:] > 0)
+        mouth = part == MOUTH
+        colour[mouth] *= rng.uniform(0.3, 1.0) * rng.uniform([0.95, 0.9, 0.8], [1.05, 1.0, 1.0])
+        colour[part == EYE_SOCKET] *= 0.6
+        grain = rng.standard_normal((len(colour), 1), np.float32) * np.float32(self.options.pixel_noise)
+        colour += grain * GRAIN[part][:, None]
+        return np.asarray(colour, dtype=np.float32)
+
+    def _lit(self, colour: Floats, normals: Floats, part: np.ndarray, rng: np.random.Generator) -> Floats:
+        """Shade colours (p, 3) with camera-frame normals (p, 3); the viewer is at +z."""
+        length = np.sqrt(np.einsum("ij,ij->i", normals, normals))
+        normals = normals / np.maximum(length, 1e-6)[:, None]
+        shiny = rng.uniform(0, 0.25) * GLOSS[part]
+        squarings = int(rng.integers(3, 6))  # exponents of 8, 16 and 32
+        kind = rng.random()
+        if kind < self.options.even_light:
+            shading = np.ones((len(normals), 1), np.float32) * _tints(rng, 1)
+            shiny = np.zeros_like(shiny)
+            directions, highlight = _directions(rng, 1), np.ones((1, 3), np.float32)
+        elif kind < self.options.even_light + self.options.harmonics:
+            shading = _harmonic_light(normals, rng)
+            directions = _directions(rng, 1)
+            highlight = np.full((1, 3), rng.uniform(0.3, 1.0), np.float32)
+        else:
+            count = int(rng.integers(1, 4))
+            directions = _directions(rng, count)
+            lights = rng.dirichlet(np.ones(count)).astype(np.float32)[:, None] * _tints(rng, count)
+            ambient = np.float32(rng.beta(2, 2)) * _tints(rng, 1)
+            facing = normals @ directions.T
+            wrap = rng.uniform(0, 0.35)  # light that skin carries past the terminator
+            diffuse = np.maximum((facing + wrap) / (1 + wrap), 0)
+            shading = ambient + (1.6 - ambient.mean()) * (diffuse @ lights)
+            highlight = lights
+        level = rng.uniform(0.7, 1.3) / max(float(shading.mean()), 0.2)
+        half = directions + VIEWER
+        half /= np.maximum(np.sqrt((half * half).sum(1, keepdims=True)), 1e-6)
+        gloss = np.maximum(normals @ half.T, 0)
+        for _ in range(squarings):
+            gloss *= gloss
+        light = np.maximum(shading * np.float32(level), np.float32(0.02))
+        shown = colour * np.sqrt(light * np.sqrt(light))  # light to the power 3/4: grey levels are not linear in light
+        shown += 255 * shiny[:, None] * (gloss @ highlight)
+        over = np.maximum(shown - 220, 0)  # what is too bright approaches white instead of being cut off
+        return np.asarray(np.minimum(shown, 220) + over / (1 + over / 35), dtype=np.float32)
+
+    def _backdrop(self, rng: np.random.Generator, size: int) -> Floats:
+        """A photo's surroundings, a gradient, or noise at several scales: (S, S, 3) float32."""
+        kind = rng.random()
+        if kind < 0.55 and len(self.backgrounds):
+            picture = self.backgrounds[int(rng.integers(len(self.backgrounds)))]
+            height, width = picture.shape[:2]
+            extent = int(rng.uniform(0.4, 1.0) * min(height, width))
+            row, column = rng.integers(height - extent + 1), rng.integers(width - extent + 1)
+            picture = picture[row : row + extent, column : column + extent]
+            if rng.random() < 0.5:
+                picture = picture[:, ::-1]
+            interpolation = cv2.INTER_CUBIC if extent < size else cv2.INTER_AREA
+            image = cv2.resize(np.ascontiguousarray(picture), (size, size), interpolation=interpolation)
+            image = image.astype(np.float32)
+        elif kind < 0.75:
+            corners = np.array([_grey_or_tinted(rng, rng.uniform(10, 245), 40) for _ in range(4)]).reshape(2, 2, 3)
+            image = cv2.resize(corners, (size, size), interpolation=cv2.INTER_LINEAR)
+        else:
+            image = np.ones((size, size, 3), np.float32) * _grey_or_tinted(rng, rng.uniform(30, 225), 35)
+            for cells in rng.integers(2, 40, 2):
+                noise = rng.standard_normal((cells, cells, 3), np.float32) * np.float32(rng.uniform(3, 30))
+                image += cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
+        if rng.random() < 0.5:
+            image = image + rng.standard_normal((size, size, 1), np.float32) * np.float32(rng.uniform(1, 10))
+        return np.clip(image, 0, 255)
+
+    def _paint_surroundings(self, image: Floats, points: FloatArray, hair: Floats, rng: np.random.Generator) -> None:
+        """Paint hair and clothes behind the head, so that the head's outline is not always against the background."""
+        size = len(image)
+        x, y = points[:, 0], points[:, 1]
+        low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
+        centre, half = (low + high) / 2, (high - low) / 2
+        neck = points[self.model.regions["neck"], :2].mean(0) if "neck" in self.model.regions else centre
+        for chance, colour, middle, extent in (
+            (
+                0.5,
+                _grey_or_tinted(rng, rng.uniform(5, 240), 40),
+                neck + (neck - centre) * 0.9,
+                half * rng.uniform([1.2, 0.5], [2.2, 0.9]),
+            ),
+            (0.5, hair, centre - (neck - centre) * rng.uniform(-0.5, 0.35), half * rng.uniform(0.85, 1.3, 2)),
+        ):
+            if rng.random() > chance:
+                continue
+            shape = np.zeros((size, size), np.uint8)
+            angle = float(np.degrees(np.arctan2(*(neck - centre)[::-1])) - 90)
+            box = ((float(middle[0]), float(middle[1])), (float(2 * extent[0]), float(2 * extent[1])), angle)
+            cv2.ellipse(shape, box, 255, -1)
+            alpha = cv2.GaussianBlur(shape, (0, 0), rng.uniform(0.5, 3.0) * size / 128)[..., None] / np.float32(255)
+            strands = rng.standard_normal((size // 2, max(2, size // 16), 1), np.float32)
+            texture = cv2.resize(strands, (size, size), interpolation=cv2.INTER_LINEAR)[..., None]
+            if rng.random() < 0.6:
+                texture = texture.transpose(1, 0, 2)
+            paint = np.asarray(colour, np.float32) * (0.8 + rng.uniform(0.03, 0.2) * texture)
+            image[:] = image * (1 - alpha) + np.clip(paint, 0, 255) * alpha
+
+
+def _expression_groups(names: tuple[str, ...]) -> list[tuple[list[int], float, float]]:
+    """Rows that move together, with the chance and the largest strength of each group."""
+    stems: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        stems.setdefault(name.removesuffix("_L").removesuffix("_R"), []).append(row)
+    chance = {"jawOpen": 0.35, "mouthSmile": 0.35, "eyeBlink": 0.22, "mouthClose": 0.08, "eyeSquint": 0.2}
+    strength = {"jawOpen": 0.9, "mouthSmile": 1.0, "eyeBlink": 1.3, "cheekPuff": 0.8, "mouthClose": 0.6}
+    groups = []
+    for stem, rows in stems.items():
+        if not stem.startswith(("eyeLook", "Pupil")):
+            groups.append((rows, chance.get(stem, 0.09), strength.get(stem, 0.75)))
+    return groups
+
+
+def _sphere(points: FloatArray) -> tuple[Floats, float]:
+    """Centre and radius of the sphere through points, by least squares."""
+    system = np.column_stack([2 * points, np.ones(len(points))])
+    solution = np.linalg.lstsq(system, (points**2).sum(1), rcond=None)[0]
+    centre = solution[:3]
+    return centre.astype(np.float32), float(np.sqrt(solution[3] + centre @ centre))
+
+
+def _sigmoid(x: Floats) -> Floats:
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x), dtype=np.float32)
+
+
+def _grey_or_tinted(rng: np.random.Generator, level: float, tint: float) -> Floats:
+    """A colour (3,) float32 about a grey level."""
+    return np.asarray(level + rng.normal(0, tint, 3), dtype=np.float32)
+
+
+def _wave_bank(points: Floats, count: int = 48) -> Floats:
+    """Smooth fields (count, n) of unit deviation over (n, 3) points in mm: waves of 25 to 150 mm, always alike."""
+    rng = np.random.default_rng(0)
+    frequency = rng.standard_normal((3, count)) * 2 * np.pi / np.sqrt(3) / rng.uniform(25, 150, count)
+    phase = rng.uniform(0, 2 * np.pi, count)
+    return np.asarray(np.sqrt(2) * np.sin(points @ frequency + phase).T, dtype=np.float32)
+
+
+def _directions(rng: np.random.Generator, count: int) -> Floats:
+    """Unit vectors (count, 3) towards lights, mostly before and above the face."""
+    vectors = rng.normal([0, 0.3, 0.6], [0.8, 0.6, 0.5], (count, 3))
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+
+
+def _tints(rng: np.random.Generator, count: int) -> Floats:
+    """Colours of light (count, 3) of mean one, warm to cold."""
+    warmth = rng.normal(0, 0.09, (count, 1)) * np.array([1, 0.1, -1.1]) + rng.normal(0, 0.02, (count, 3))
+    return np.exp(warmth).astype(np.float32)
+
+
+def _harmonic_light(normals: Floats, rng: np.random.Generator) -> Floats:
+    """Shading (p, 3) by random spherical harmonics to second order, in the mean from the front and above.
+
+    The cosine lobe damps the orders by 1, 2/3 and 1/4 (Ramamoorthi & Hanrahan 2001).
+    """
+    x, y, z = normals.T
+    basis = np.stack([np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1], 1)
+    scale = np.array([0.0, 0.35, 0.3, 0.25, 0.25, 0.2, 0.2, 0.15, 0.08])
+    common = rng.normal(0, 1, 9) * scale + np.array([1, 0, 0.12, 0.2, 0, 0, 0, 0, 0])
+    coefficients = common[:, None] * _tints(rng, 1) + rng.normal(0, 0.05, (9, 3)) * scale[:, None]
+    return np.maximum(basis @ coefficients.astype(np.float32), 0.03)
+
+
+def make_sheet(samples: Sequence[Sample], columns: int = 8) -> ByteArray:
+    """Return a picture of samples: for each the image above its depth, correspondence shown as colours beside it."""
+    cells = []
+    for sample in samples:
+        depth = np.clip((sample.depth + 100) * 1.2, 0, 255) * sample.mask
+        correspondence = np.clip(sample.correspondence + 128, 0, 255) * sample.mask[..., None]
+        maps = [np.repeat(depth[..., None], 3, 2).astype(np.uint8), correspondence.astype(np.uint8)]
+        cells.append(np.vstack([sample.image, *maps]))
+    while len(cells) % columns:
+        cells.append(np.zeros_like(cells[0]))
+    return np.vstack([np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `facegeom prepare synthetic`."""
+    parser.add_argument("--texture-model", help="file of `facegeom prepare texture-model`; plain skin without it")
+    parser.add_argument("--out", "-o", default="runs/synthetic", help="folder to write (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=64, help="faces to render (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=128, help="pixels (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write sheet.png and samples_NNN.npz (image, depth, correspondence, mask, eyes), face i by the seed (seed, i)."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    count = check.count(args.count, "--count", 1)
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    faces = SyntheticFaces(load_face_model(), MixOptions(), args.texture_model)
+    for start in range(0, count, SHARD):
+        numbers = range(start, min(count, start + SHARD))
+        drawn = [faces.draw(np.random.default_rng([args.seed, i]), args.size) for i in tqdm(numbers, unit="face")]
+        samples = [sample for sample, _ in drawn]
+        if start == 0:
+            sheet = np.asarray(cv2.cvtColor(make_sheet(samples[:32]), cv2.COLOR_RGB2BGR), np.uint8)
+            write_atomically(out / "sheet.png", partial(_write_png, image=sheet))
+        arrays = {
+            name: np.array([getattr(sample, name) for sample in samples])
+            for name in ("image", "depth", "correspondence", "mask")
+        }
+        arrays["eyes"] = np.array([eyes for _, eyes in drawn])
+        write_atomically(out / f"samples_{start // SHARD:03d}.npz", partial(_write_npz, arrays=arrays))
+    log.info("%d faces in %s", count, out)
+    return 0
+
+
+def _write_png(path: Path, image: ByteArray) -> None:
+    path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+
+
+def _write_npz(path: Path, arrays: dict[str, Any]) -> None:
+    with open(path, "wb") as stream:
+        np.savez_compressed(stream, **arrays)

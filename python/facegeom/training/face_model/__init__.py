@@ -1,0 +1,1 @@
+"""Construction of the statistical face model: remeshing, atlas, statistics, landmarks."""

@@ -1,0 +1,300 @@
+"""The face model's texture atlas.
+
+Face, ears, scalp and neck are one chart over the square above a low strip: unrolled like a
+cylinder, symmetric about u = 0.5, the front midline from the neck over the nose to the crown
+upright at u = 0.5, cut down the back of the head from the crown, whose two sides are the chart's
+upper and outer edges, and below the neck, the chart's lower edge.  The face is given more room
+than its area.  Eyeballs, sockets, gums, tongue and teeth lie in the strip, the left half's on the
+right and mirrored: u -> 1 - u is the face's mirror everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
+from facegeom.geometry.boundary import boundary_loops
+from facegeom.training.face_model.flatten import (
+    flat_triangles,
+    jacobians,
+    relax,
+    tutte,
+)
+from facegeom.training.face_model.remesh import edge_table
+from facegeom.training.face_model.skin import EYE_SOCKET, FACE, HEAD, MOUTH_SOCKET
+from facegeom.training.face_model.topology import EYEBALL_LEFT, GUMS, TEETH, Topology
+
+_STRIP = 0.078  # height of the strip of small charts
+_GUTTER = 0.004  # around each small chart: two texels between charts at 256 pixels
+# Small charts, left half: patch -> (u from, width) in the strip; teeth are a grid in theirs.
+_CELLS = {
+    EYEBALL_LEFT: (0.922, 0.078),
+    EYE_SOCKET: (0.872, 0.050),
+    MOUTH_SOCKET: (0.500, 0.090),
+    GUMS: (0.590, 0.100),
+    TEETH: (0.690, 0.182),
+}
+
+
+@dataclass(frozen=True)
+class AtlasOptions:
+    """How the room of the skin's chart is shared, as lengths against the face's."""
+
+    ears: float = 0.5
+    rest: float = 0.285  # scalp and neck
+    crown: float = -75.0  # z of the midline's end at the top, mm: where the cut starts
+    corner: float = 0.40  # share of the back midline along the chart's upper edge
+    iterations: int = 150
+
+
+def build_atlas(topology: Topology, V: FloatArray, options: AtlasOptions | None = None) -> tuple[FloatArray, IntArray]:
+    """Unwrap the symmetric mean.
+
+    Parameters
+    ----------
+    topology : Topology
+        The face model's mesh.
+    V : (n, 3) float array
+        Its exactly symmetric mean, mm.
+    options : AtlasOptions, optional
+
+    Returns
+    -------
+    uv : (p, 2) float array in [0, 1], v up
+    uv_faces : (m, 3) int array, rows of uv
+    """
+    options = options or AtlasOptions()
+    F, labels, mirror = topology.mesh.faces, topology.mesh.labels, topology.mesh.mirror
+    left = np.flatnonzero((V[F, 0] >= -1e-9).all(axis=1))
+    corner_uv = np.full((len(F), 3, 2), np.nan)  # of every triangle's corners
+    skin = left[np.isin(labels[left], [FACE, HEAD])]
+    corner_uv[skin] = _skin_chart(topology, V, F[skin], options)
+    ball = left[labels[left] == EYEBALL_LEFT]
+    corner_uv[ball] = _into_cell(_ball_chart(V, F[ball]), EYEBALL_LEFT)
+    for patch in (EYE_SOCKET, MOUTH_SOCKET, GUMS):
+        part = left[labels[left] == patch]
+        corner_uv[part] = _into_cell(_disc_chart(V, F[part]), patch)
+    tooth = left[labels[left] == TEETH]
+    corner_uv[tooth] = _teeth_charts(V, F[tooth])
+    _mirror_triangles(F, mirror, left, corner_uv)
+    # Corners of one vertex at one place share a row.
+    key = np.concatenate([F.reshape(-1, 1), np.rint(corner_uv.reshape(-1, 2) * 1e9)], axis=1)
+    _, first, inverse = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    return corner_uv.reshape(-1, 2)[first], inverse.reshape(-1, 3)
+
+
+def _mirror_triangles(F: IntArray, mirror: IntArray, left: IntArray, corner_uv: FloatArray) -> None:
+    """Fill in the right half's corners from the left half's."""
+    where = {tuple(sorted(face)): index for index, face in enumerate(F.tolist())}
+    for index in left.tolist():
+        twin = where[tuple(sorted(mirror[F[index]].tolist()))]
+        order = [F[twin].tolist().index(vertex) for vertex in mirror[F[index]].tolist()]
+        corner_uv[twin, order] = corner_uv[index] * [-1.0, 1.0] + [1.0, 0.0]
+
+
+def _skin_chart(topology: Topology, V: FloatArray, F: IntArray, options: AtlasOptions) -> FloatArray:
+    """Return the corners' places, (m, 3, 2), of the left half of the skin."""
+    used, inverse = np.unique(F, return_inverse=True)
+    G = inverse.reshape(-1, 3)
+    P = V[used]
+    scale = _room(topology, V, options)[used]
+    lips, lids = topology.regions["lip_rim"][used], topology.regions["eye_rims"][used]
+    P, scale, filled, mouth = _fill_openings(P, scale, G, lips, lids)
+    outline = boundary_loops(filled)[0]
+    uv, free = _rectangle(P, outline, options)
+    start = tutte(filled, outline, uv[outline])
+    rest = flat_triangles(P[filled]) * scale[filled].mean(axis=1)[:, None, None]
+    rest[mouth] = 0.9 * np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.8]])  # closed lips have no shape
+    area = 0.5 * rest[:, 1, 0] * rest[:, 2, 1]
+    weight = area.copy()
+    weight[len(G) :] *= 0.2
+    rest *= np.sqrt(0.5 * (1.0 - _STRIP) / area.sum())
+    uv = relax(rest, filled, start, free, weight, options.iterations)
+    return uv[G]
+
+
+def _room(topology: Topology, V: FloatArray, options: AtlasOptions) -> FloatArray:
+    """Return the wanted length scale at each vertex, smooth across the borders of the regions."""
+    mesh, regions = topology.mesh, topology.regions
+    scale = np.where(regions["face"], 1.0, options.rest)
+    scale[regions["ear_left"] | regions["ear_right"]] = options.ears
+    edges = edge_table(mesh.faces[np.isin(mesh.labels, [FACE, HEAD])])[0]
+    ones = np.ones(len(edges))
+    graph = sparse.csr_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(len(V), len(V)))
+    graph = graph + graph.T + sparse.identity(len(V))
+    mean = sparse.diags(1.0 / np.asarray(graph.sum(axis=1)).ravel()) @ graph
+    for _ in range(6):
+        scale = mean @ scale
+    return np.asarray(scale)
+
+
+def _fill_openings(
+    P: FloatArray, scale: FloatArray, G: IntArray, lips: BoolArray, lids: BoolArray
+) -> tuple[FloatArray, FloatArray, IntArray, BoolArray]:
+    """Close the eye and the half mouth by fans; return P, scale, all triangles, the mouth's."""
+    edges, faces, _ = edge_table(G)
+    rim = edges[faces[:, 1] < 0]
+    fans, of_mouth = [G], [np.zeros(len(G), dtype=bool)]
+    for inside, is_mouth in ((lids, False), (lips, True)):
+        around = rim[inside[rim].all(axis=1)]
+        centre = P[np.unique(around)].mean(axis=0)
+        if is_mouth:
+            centre[0] = 0.0
+        tip = np.full(len(around), len(P))
+        fans.append(np.stack([around[:, 1], around[:, 0], tip], axis=1))
+        of_mouth.append(np.full(len(around), is_mouth))
+        P, scale = np.concatenate([P, centre[None]]), np.append(scale, 1.0)
+    return P, scale, np.concatenate(fans), np.concatenate(of_mouth)
+
+
+def _rectangle(P: FloatArray, outline: IntArray, options: AtlasOptions) -> tuple[FloatArray, BoolArray]:
+    """Place the outline on the half chart's four sides; return (n, 2) places and what may slide.
+
+    Around the outline, counter-clockwise from outside on the left half of the head: the front
+    midline downward, the neck, the back midline upward to the crown.
+    """
+    uv, free = np.zeros((len(P), 2)), np.ones((len(P), 2), dtype=bool)
+    middle = np.abs(P[outline, 0]) < 1e-9
+    on_line = outline[middle]
+    crown = on_line[np.argmin(np.abs(P[on_line, 2] - options.crown) + 1e3 * (P[on_line, 1] < 30.0))]
+    outline = np.roll(outline, -int(np.flatnonzero(outline == crown)[0]))
+    middle = np.abs(P[outline, 0]) < 1e-9
+    neck = np.flatnonzero(~middle)
+    front, below, back = outline[: neck[0]], outline[neck[0] - 1 : neck[-1] + 2], outline[neck[-1] + 1 :]
+    back = np.append(back, crown)
+    if P[front[len(front) // 2], 2] < P[back[len(back) // 2], 2]:
+        raise ValueError("the outline runs the wrong way round")
+    length = _arc(P[back])
+    turn = int(np.argmin(np.abs(length - (1.0 - options.corner))))
+    chains = (
+        (front, (0.5, 1.0), (0.5, _STRIP), 0),
+        (below, (0.5, _STRIP), (1.0, _STRIP), 1),
+        (back[: turn + 1], (1.0, _STRIP), (1.0, 1.0), 0),
+        (back[turn:], (1.0, 1.0), (0.5, 1.0), 1),
+    )
+    for chain, start, stop, held in chains:
+        along = _arc(P[chain])[:, None]
+        uv[chain] = (1.0 - along) * np.array(start) + along * np.array(stop)
+        free[chain, held] = False
+        free[chain[[0, -1]]] = False
+    return uv, free
+
+
+def _arc(points: FloatArray) -> FloatArray:
+    """Return the share of a chain's length up to each of its points, 0 to 1."""
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    return np.asarray(length / length[-1])
+
+
+def _disc_chart(V: FloatArray, F: IntArray) -> FloatArray:
+    """Flatten one disc into the square [0, 1]^2: an ellipse-bounded map, (m, 3, 2)."""
+    used, inverse = np.unique(F, return_inverse=True)
+    G = inverse.reshape(-1, 3)
+    outline = boundary_loops(G)[0]
+    angle = 2 * np.pi * _arc(V[used][np.append(outline, outline[0])])[:-1]
+    places = 0.5 + 0.5 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    free = np.ones((len(used), 2), dtype=bool)
+    free[outline] = False
+    rest = flat_triangles(V[F])
+    area = 0.5 * rest[:, 1, 0] * rest[:, 2, 1]
+    rest *= np.sqrt(0.25 * np.pi / area.sum())
+    return relax(rest, G, tutte(G, outline, places), free, area, 40)[G]
+
+
+def _ball_chart(V: FloatArray, F: IntArray) -> FloatArray:
+    """Flatten an eyeball around its front point into the square [0, 1]^2, (m, 3, 2).
+
+    The point at the back is opened: its triangles hang, each on its own, on the sides of a
+    polygon that holds the rest.  The front gets most of the room.
+    """
+    used, inverse = np.unique(F, return_inverse=True)
+    G = inverse.reshape(-1, 3)
+    P = V[used] - 0.5 * (V[used].min(axis=0) + V[used].max(axis=0))
+    back = int(P[:, 2].argmin())
+    fan = np.isin(G, back).any(axis=1)
+    kept, compact = np.unique(G[~fan], return_inverse=True)
+    inner = compact.reshape(-1, 3)
+    outline = boundary_loops(inner)[0]
+    angle = 2 * np.pi * np.arange(len(outline)) / len(outline)
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    free = np.ones((len(kept), 2), dtype=bool)
+    free[outline] = False
+    shown = np.clip(2.0 * P[kept, 2] / P[:, 2].max() + 0.8, 0.0, 1.0)[inner].mean(axis=1)
+    rest = flat_triangles(P[kept][inner]) * (0.1 + 0.9 * shown)[:, None, None]
+    area = 0.5 * rest[:, 1, 0] * rest[:, 2, 1]
+    rest *= np.sqrt(np.pi * 0.75**2 / area.sum())
+    start = tutte(inner, outline, 0.95 * circle)
+    places = np.zeros((len(P), 2))
+    places[kept] = relax(rest, inner, start, free, area * shown**2 + 1e-4 * area.sum(), 40)
+    corner = places[G]
+    for index in np.flatnonzero(fan):
+        at = int(np.flatnonzero(G[index] == back)[0])
+        middle = corner[index, [(at + 1) % 3, (at + 2) % 3]].mean(axis=0)
+        corner[index, at] = middle / np.linalg.norm(middle)
+    return np.asarray(0.5 + 0.5 * corner)
+
+
+def _teeth_charts(V: FloatArray, F: IntArray) -> FloatArray:
+    """Flatten each tooth on its own and set them in two rows: upper, lower."""
+    used, inverse = np.unique(F, return_inverse=True)
+    G = inverse.reshape(-1, 3)
+    ones = np.ones(3 * len(G))
+    pairs = (np.roll(G, 1, axis=1).ravel(), G.ravel())
+    count, member = connected_components(sparse.csr_matrix((ones, pairs), shape=(len(used),) * 2))
+    tooth = member[G[:, 0]]
+    centre = np.stack([V[used[member == k]].mean(axis=0) for k in range(count)])
+    low = centre[:, 1] < _split_height(centre[:, 1])
+    columns = max(int(low.sum()), int((~low).sum()))
+    first, width = _CELLS[TEETH]
+    result = np.zeros((len(F), 3, 2))
+    for row in range(2):
+        members = np.flatnonzero(low == (row == 0))
+        for column, k in enumerate(members[np.argsort(-centre[members, 2])]):
+            cell = (first + column * width / columns, row * _STRIP / 2, width / columns, _STRIP / 2)
+            result[tooth == k] = _into_box(_disc_chart(V, F[tooth == k]), cell)
+    return result
+
+
+def _split_height(heights: FloatArray) -> float:
+    """Return the middle of the widest gap between heights: between lower and upper teeth."""
+    ordered = np.sort(heights)
+    gap = int(np.argmax(np.diff(ordered)))
+    return float(0.5 * (ordered[gap] + ordered[gap + 1]))
+
+
+def _into_cell(square: FloatArray, patch: int) -> FloatArray:
+    first, width = _CELLS[patch]
+    return _into_box(square, (first, 0.0, width, _STRIP))
+
+
+def _into_box(square: FloatArray, box: tuple[float, float, float, float]) -> FloatArray:
+    """Move a chart from the unit square into a box (u, v, width, height), less the gutter."""
+    low = np.array(box[:2]) + _GUTTER
+    size = np.array(box[2:]) - 2 * _GUTTER
+    return np.asarray(low + square * size)
+
+
+def atlas_stretch(V: FloatArray, F: IntArray, uv: FloatArray, uv_faces: IntArray) -> FloatArray:
+    """Return each triangle's two singular values, (m, 2) falling, in uv units per mm."""
+    return np.asarray(np.linalg.svd(jacobians(flat_triangles(V[F]), uv, uv_faces), compute_uv=False))
+
+
+def coverage(uv: FloatArray, uv_faces: IntArray, size: int) -> IntArray:
+    """Return how many triangles cover the middle of each texel, (size, size), row 0 at v = 1."""
+    count = np.zeros((size, size), dtype=np.int64)
+    corners = uv[uv_faces] * size - 0.5
+    low = np.maximum(np.ceil(corners.min(axis=1)).astype(int), 0)
+    high = np.minimum(np.floor(corners.max(axis=1)).astype(int), size - 1)
+    for (x0, y0), (x1, y1), (a, b, c) in zip(low, high, corners, strict=True):
+        if x1 < x0 or y1 < y0:
+            continue
+        x, y = np.meshgrid(np.arange(x0, x1 + 1), np.arange(y0, y1 + 1))
+        inside = np.ones(x.shape, dtype=bool)
+        for p, q in ((a, b), (b, c), (c, a)):
+            inside &= (q[0] - p[0]) * (y - p[1]) - (q[1] - p[1]) * (x - p[0]) > 0
+        count[y0 : y1 + 1, x0 : x1 + 1] += inside
+    return count[::-1]

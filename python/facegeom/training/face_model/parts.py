@@ -1,0 +1,143 @@
+"""Eyeballs, teeth, gums and tongue of the face model, carried by triangles of the ICT head."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from facegeom._internal.arrays import FloatArray, IntArray
+from facegeom.training.face_model.remesh import Remesher, SourceSurface, closest_on_triangles
+from facegeom.training.face_model.skin import Carried, midline_ends, mirror_and_weld
+from facegeom.training.face_model.source import IctHead
+
+_ROOT_DEPTH = 1.2  # mm inside the gums from which a tooth is left out
+
+
+def geodesic_sphere(frequency: int) -> tuple[FloatArray, IntArray]:
+    """Return a unit sphere: an icosahedron, each side split in `frequency`; a vertex at +z.
+
+    Returns
+    -------
+    V : (10 * frequency**2 + 2, 3) float array
+    F : (20 * frequency**2, 3) int array, counter-clockwise from outside
+    """
+    height, radius = 1 / np.sqrt(5), 2 / np.sqrt(5)
+    turn = 2 * np.pi * np.arange(5) / 5
+    upper = np.stack([radius * np.cos(turn), radius * np.sin(turn), np.full(5, height)], axis=1)
+    turn += np.pi / 5
+    lower = np.stack([radius * np.cos(turn), radius * np.sin(turn), np.full(5, -height)], axis=1)
+    corners = np.concatenate([[[0.0, 0.0, 1.0]], upper, lower, [[0.0, 0.0, -1.0]]])
+    sides = []
+    for i in range(5):
+        j = (i + 1) % 5
+        sides += [(0, 1 + i, 1 + j), (1 + i, 6 + i, 1 + j), (1 + j, 6 + i, 6 + j), (11, 6 + j, 6 + i)]
+    points: list[FloatArray] = []
+    faces: list[tuple[int, int, int]] = []
+    for a, b, c in corners[np.array(sides)]:
+        index: dict[tuple[int, int], int] = {}
+        for i in range(frequency + 1):
+            for j in range(frequency + 1 - i):
+                index[i, j] = len(points)
+                points.append(a + (i * (b - a) + j * (c - a)) / frequency)
+        for i in range(frequency):
+            for j in range(frequency - i):
+                faces.append((index[i, j], index[i + 1, j], index[i, j + 1]))
+                if i + j < frequency - 1:
+                    faces.append((index[i + 1, j], index[i + 1, j + 1], index[i, j + 1]))
+    V = np.array(points)
+    _, first, inverse = np.unique(V.round(9), axis=0, return_index=True, return_inverse=True)
+    V = V[first]
+    return V / np.linalg.norm(V, axis=1, keepdims=True), inverse.reshape(-1)[np.array(faces)]
+
+
+def eyeballs(head: IctHead, frequency: int = 5) -> tuple[Carried, IntArray]:
+    """Put a geodesic sphere on each ICT eyeball's outer surface.
+
+    Returns
+    -------
+    Carried
+        Both balls, the left one's vertices first.
+    (n,) int array
+        1 for vertices of the left ball, 2 for the right.
+    """
+    V, F = geodesic_sphere(frequency)
+    faces = head.part_faces("eyeball_left")
+    points = head.vertices[slice(*head.parts["eyeball_left"])]
+    centre = 0.5 * (points.min(axis=0) + points.max(axis=0))
+    reach = 1.1 * np.linalg.norm(points - centre, axis=1).max()
+    carrier, weight = nearest_place(centre + reach * V, head.vertices, faces)
+    count = len(V)
+    both = Carried(
+        carrier=np.concatenate([carrier, head.mirror[carrier]]),
+        weight=np.concatenate([weight, weight]),
+        faces=np.concatenate([F, F[:, ::-1] + count]),
+        labels=np.zeros(2 * len(F), dtype=np.int64),
+        mirror=np.r_[np.arange(count) + count, np.arange(count)],
+    )
+    return both, np.repeat([1, 2], count)
+
+
+def inner_mouth(head: IctHead, part: str, front: float, back: float) -> Carried:
+    """Remesh one half of a part of the mouth's inside and mirror it.
+
+    Parameters
+    ----------
+    head : IctHead
+        The source.
+    part : str
+        "teeth" or "gums_and_tongue".
+    front, back : float
+        Edge length at the part's front and at its back, mm.
+
+    Returns
+    -------
+    Carried
+        Welded on x = 0 where the part has a midline.
+    """
+    faces = head.part_faces(part)
+    if part == "teeth":
+        faces = _without_roots(head, faces)
+    across = head.vertices[faces, 0]
+    faces = faces[(across >= -1e-3).all(axis=1) & (across > 1e-3).any(axis=1)]
+    used, inverse = np.unique(faces, return_inverse=True)
+    V, F = head.vertices[used].copy(), inverse.reshape(-1, 3)
+    V[np.abs(V[:, 0]) < 1e-3, 0] = 0.0
+    depth = (V[:, 2].max() - V[:, 2]) / np.ptp(V[:, 2])
+    length = front + (back - front) * np.clip(1.4 * depth, 0.0, 1.0)
+    source = SourceSurface(V, F, np.zeros(len(F), dtype=np.int64), midline_ends(V, F))
+    half = Remesher(source, length).run(10)
+    carrier = faces[half.source_face]
+    return mirror_and_weld(head, carrier, half.barycentric, half.faces, half.labels)
+
+
+def _without_roots(head: IctHead, faces: IntArray) -> IntArray:
+    """Leave out the triangles of the teeth that lie deep in the gums and are never seen."""
+    gums = head.part_faces("gums_and_tongue")
+    vertices = np.unique(faces)
+    corners, weight = nearest_place(head.vertices[vertices], head.vertices, gums)
+    place = head.vertices[corners]
+    normal = np.cross(place[:, 1] - place[:, 0], place[:, 2] - place[:, 0])
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    gap = head.vertices[vertices] - np.einsum("ij,ijk->ik", weight, place)
+    deep = np.zeros(len(head.vertices), dtype=bool)
+    deep[vertices] = np.einsum("ij,ij->i", gap, normal) < -_ROOT_DEPTH
+    return faces[~deep[faces].any(axis=1)]
+
+
+def nearest_place(P: FloatArray, V: FloatArray, F: IntArray) -> tuple[IntArray, FloatArray]:
+    """Return the nearest triangle's corners (k, 3) and the barycentrics (k, 3) of points (k, 3).
+
+    Exact: only triangles whose centre is within the nearest vertex's distance plus the longest
+    centre-to-corner distance can be nearer, and all of those are tried.
+    """
+    centre = V[F].mean(axis=1)
+    size = np.linalg.norm(V[F] - centre[:, None], axis=2).max()
+    reach = cKDTree(V[np.unique(F)]).query(P)[0] + size + 1e-9
+    near = cKDTree(centre).query_ball_point(P, reach)
+    count = np.array([len(found) for found in near])
+    candidate = np.concatenate([np.array(found, dtype=np.int64) for found in near])
+    square, place = closest_on_triangles(np.repeat(P, count, axis=0), V[F[candidate]])
+    start = np.concatenate([[0], np.cumsum(count)[:-1]])
+    best = np.array([s + np.argmin(square[s : s + n]) for s, n in zip(start, count, strict=True)])
+    place = np.maximum(place[best], 0.0)
+    return F[candidate[best]], place / place.sum(axis=1, keepdims=True)

@@ -1,0 +1,269 @@
+"""The face model's topology: all parts in one vertex order, with regions and landmarks.
+
+Vertex order: face | rest of the head | left eyeball | right eyeball | mouth interior (socket,
+teeth, gums and tongue) | eye sockets.  Triangles come in the same order.  Triangles that join
+two parts (a socket's first row hangs on the lips or the lids) belong to the later part, so the
+face's own triangles have true openings at eyes and mouth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.path import Path as Outline
+from scipy import sparse
+from scipy.sparse.csgraph import dijkstra
+from scipy.spatial import cKDTree
+
+from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
+from facegeom.training.face_model.parts import eyeballs, inner_mouth, nearest_place
+from facegeom.training.face_model.remesh import edge_table
+from facegeom.training.face_model.skin import (
+    EYE_SOCKET,
+    FACE,
+    HEAD,
+    MOUTH_SOCKET,
+    Carried,
+    SkinOptions,
+    remesh_skin,
+)
+from facegeom.training.face_model.source import IctHead
+
+EYEBALL_LEFT, EYEBALL_RIGHT, TEETH, GUMS = 10, 11, 12, 13  # patches beside those of the skin
+_ORDER = (FACE, HEAD, EYEBALL_LEFT, EYEBALL_RIGHT, MOUTH_SOCKET, TEETH, GUMS, EYE_SOCKET)
+
+# Left-right twins of the Multi-PIE 68 points.
+FLIP68 = np.r_[
+    16:-1:-1, 26:16:-1, 27:31, 35:30:-1, 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    54:47:-1, 59:54:-1, 64:59:-1, 67:64:-1,
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The face model's mesh and what is named on it."""
+
+    mesh: Carried  # labelled by patch
+    patch: IntArray  # (n,) patch of each vertex
+    regions: dict[str, BoolArray]  # name -> (n,)
+    landmarks68: IntArray  # (68,) Multi-PIE
+    landmarks468_triangles: IntArray  # (468, 3)
+    landmarks468_barycentric: FloatArray  # (468, 3)
+
+    @property
+    def face_vertex_count(self) -> int:
+        """Return how many vertices, from the front, are the face part's."""
+        return int((self.patch == FACE).sum())
+
+    @property
+    def face_triangle_count(self) -> int:
+        """Return how many triangles, from the front, are the face part's."""
+        return int((self.mesh.labels == FACE).sum())
+
+
+def build_topology(
+    head: IctHead,
+    canonical_triangles: IntArray,
+    canonical_barycentric: FloatArray,
+    options: SkinOptions | None = None,
+) -> Topology:
+    """Make the face model's topology from the ICT head.
+
+    Parameters
+    ----------
+    head : IctHead
+        The source.
+    canonical_triangles, canonical_barycentric : (468, 3) arrays
+        Where the 468 FaceMesh points lie on the ICT head.
+    options : SkinOptions, optional
+        Vertex counts and grading of the skin.
+
+    Returns
+    -------
+    Topology
+        See the module's docstring for the order.
+    """
+    mesh, patch = _assemble(head, options)
+    opened = head.vertices + 0.6 * head.expression[head.expression_names.index("jawOpen")]
+    V, V_open = mesh.carry(head.vertices), mesh.carry(opened)
+    landmarks = _landmarks68(head, mesh, patch, opened, V_open)
+    points = np.einsum("ij,ijk->ik", canonical_barycentric, opened[canonical_triangles])
+    outer = mesh.faces[np.isin(mesh.labels, [FACE, HEAD, EYEBALL_LEFT, EYEBALL_RIGHT])]
+    triangles, barycentric = nearest_place(points, V_open, outer)
+    return Topology(
+        mesh=mesh,
+        patch=patch,
+        regions=_regions(V, mesh, patch, landmarks),
+        landmarks68=landmarks,
+        landmarks468_triangles=triangles,
+        landmarks468_barycentric=barycentric,
+    )
+
+
+def symmetric_positions(mesh: Carried, V: FloatArray) -> FloatArray:
+    """Return `V` averaged with its own mirror image: exactly symmetric, x = 0 on the midline."""
+    return np.asarray(0.5 * (V + V[mesh.mirror] * np.array([-1.0, 1.0, 1.0])))
+
+
+def _assemble(head: IctHead, options: SkinOptions | None) -> tuple[Carried, IntArray]:
+    """Make all parts and put them into one mesh in the documented order."""
+    balls, which = eyeballs(head)
+    teeth = inner_mouth(head, "teeth", 2.3, 3.8)
+    gums = inner_mouth(head, "gums_and_tongue", 4.2, 9.0)
+    parts = [remesh_skin(head, options), balls, teeth, gums]
+    labels = [
+        parts[0].labels,
+        np.where(which[balls.faces[:, 0]] == 1, EYEBALL_LEFT, EYEBALL_RIGHT),
+        np.full(len(teeth.faces), TEETH),
+        np.full(len(gums.faces), GUMS),
+    ]
+    start = np.concatenate([[0], np.cumsum([len(part.carrier) for part in parts])])
+    faces = np.concatenate([p.faces + s for p, s in zip(parts, start[:-1], strict=True)])
+    mirror = np.concatenate([p.mirror + s for p, s in zip(parts, start[:-1], strict=True)])
+    label = np.concatenate(labels)
+    patch = np.full(start[-1], -1)
+    for name in reversed(_ORDER):  # a shared vertex belongs to the earliest of its patches
+        patch[faces[label == name]] = name
+    rank = np.array([_ORDER.index(name) for name in patch])
+    # Within a part: front to back and top to bottom, so that neighbours lie near in memory.
+    carrier = np.concatenate([p.carrier for p in parts])
+    weight = np.concatenate([p.weight for p in parts])
+    place = np.einsum("ij,ijk->ik", weight, head.vertices[carrier]).round(3)
+    order = np.lexsort((place[:, 0], -place[:, 1], rank))
+    new = np.empty(len(order), dtype=np.int64)
+    new[order] = np.arange(len(order))
+    faces = new[faces]
+    by_part = np.lexsort((faces.min(axis=1), [_ORDER.index(name) for name in label]))
+    mesh = Carried(
+        carrier=carrier[order],
+        weight=weight[order],
+        faces=faces[by_part],
+        labels=label[by_part],
+        mirror=new[mirror[order]],
+    )
+    return mesh, patch[order]
+
+
+def _landmarks68(head: IctHead, mesh: Carried, patch: IntArray, opened: FloatArray, V_open: FloatArray) -> IntArray:
+    """Return the face vertices nearest to ICT's own ids, the mouth open; left mirrors right."""
+    V = mesh.carry(head.vertices)
+    allowed = np.flatnonzero(patch == FACE)
+    found = allowed[cKDTree(V_open[allowed]).query(opened[head.landmarks68])[1]]
+    middle = allowed[np.abs(V[allowed, 0]) < 1e-6]
+    on_line = middle[cKDTree(V_open[middle]).query(opened[head.landmarks68])[1]]
+    for index in range(68):
+        if FLIP68[index] == index:
+            found[index] = on_line[index]
+        elif V[found[index], 0] < 0:
+            found[index] = mesh.mirror[found[FLIP68[index]]]
+    return np.asarray(found)
+
+
+def _regions(V: FloatArray, mesh: Carried, patch: IntArray, landmarks: IntArray) -> dict[str, BoolArray]:
+    """Return the named vertex masks; the skin's are found on the neutral mean."""
+    face, rest = patch == FACE, patch == HEAD
+    point = V[landmarks]
+    rim = np.zeros((2, len(V)), dtype=bool)  # eyes', mouth's
+    rim[0, np.intersect1d(mesh.faces[mesh.labels == FACE], mesh.faces[mesh.labels == EYE_SOCKET])] = 1
+    rim[1, np.intersect1d(mesh.faces[mesh.labels == FACE], mesh.faces[mesh.labels == MOUTH_SOCKET])] = 1
+    skin = mesh.faces[mesh.labels == FACE]
+    left = V[:, 0] > 0
+    height, depth = V[:, 1], V[:, 2]
+    ear = rest & _inside_ear(V)
+    neck = rest & ~ear & (height < -68.0 - 0.25 * (depth + 80.0))
+    lids = face & (geodesic_distance(V, skin, rim[0]) < 7.0)
+    lips = _in_outline(V, point[48:60], 1.04) & (depth > point[[48, 54], 2].min() - 8.0)
+    lips = face & (lips | (geodesic_distance(V, skin, rim[1]) < 3.0))
+    regions = {
+        "face": face,
+        "head": face | rest,
+        "map": ~rest & ~(face & under_jaw(V)),
+        "scalp": rest & ~ear & ~neck,
+        "neck": neck,
+        "ear_left": ear & left,
+        "ear_right": ear & ~left,
+        "eyeball_left": patch == EYEBALL_LEFT,
+        "eyeball_right": patch == EYEBALL_RIGHT,
+        "mouth_interior": np.isin(patch, [MOUTH_SOCKET, TEETH, GUMS]),
+        "teeth": patch == TEETH,
+        "gums_and_tongue": patch == GUMS,
+        "eye_sockets": patch == EYE_SOCKET,
+        "lips": lips,
+        "lip_rim": rim[1],
+        "eyelids_left": lids & left,
+        "eyelids_right": lids & ~left,
+        "eye_rims": rim[0],
+        "nose": face & _in_outline(V, _nose_outline(point), 1.0) & (depth > point[[39, 42], 2].min()),
+        "midline": np.abs(V[:, 0]) < 1e-6,
+    }
+    for side, ids in (("right", np.arange(17, 22)), ("left", np.arange(22, 27))):
+        near = np.min(np.linalg.norm(V[:, None, :2] - _dense(point[ids])[None, :, :2], axis=2), axis=1)
+        regions[f"brow_{side}"] = face & (near < 4.5) & (depth > point[ids, 2].min() - 10.0)
+    return {name: _symmetric(name, mask, regions, mesh.mirror) for name, mask in regions.items()}
+
+
+def _symmetric(name: str, mask: BoolArray, regions: dict[str, BoolArray], mirror: IntArray) -> BoolArray:
+    """Join a mask with its twin's mirror image, so that the pair is exactly symmetric."""
+    twin = name.replace("_left", "_@").replace("_right", "_left").replace("_@", "_right")
+    return np.asarray(mask | regions[twin][mirror])
+
+
+def under_jaw(V: FloatArray) -> BoolArray:
+    """Return which places of the mean lie under the jaw, where a depth map would tear: (n,).
+
+    A plane that falls from the angles of the jaw to 4 mm below the chin; below it a face seen from the front drops from
+    chin to throat within a pixel.
+    """
+    return np.asarray(V[:, 1] < -121.0 + 0.61 * (19.0 - V[:, 2]))
+
+
+def _inside_ear(V: FloatArray) -> BoolArray:
+    """Return the vertices in an ellipse around the ear, seen from the side, its lower end forward."""
+    depth, height = V[:, 2] + 80.0, V[:, 1] + 25.0
+    along, across = np.cos(0.25) * height - np.sin(0.25) * depth, np.cos(0.25) * depth + np.sin(0.25) * height
+    return np.asarray((np.abs(V[:, 0]) > 60.0) & ((across / 22.0) ** 2 + (along / 38.0) ** 2 < 1.0))
+
+
+def _nose_outline(point: FloatArray) -> FloatArray:
+    """Return a polygon around the nose: between the inner eye corners, along the wings, below."""
+    top = 0.5 * (point[27] + 0.5 * (point[39] + point[42]))
+    side = np.array([5.0, 0.0, 0.0])
+    low = np.array([0.0, -3.0, 0.0])
+    return np.stack(
+        [
+            top - side,
+            top + side,
+            0.5 * (point[29] + point[42]) - side,
+            point[35] + 1.2 * side + [0.0, 10.0, 0.0],
+            point[35] + 1.2 * side,
+            point[35] + low,
+            point[33] + low,
+            point[31] + low,
+            point[31] - 1.2 * side,
+            point[31] - 1.2 * side + [0.0, 10.0, 0.0],
+            0.5 * (point[29] + point[39]) + side,
+        ]
+    )
+
+
+def _dense(chain: FloatArray) -> FloatArray:
+    """Return a chain of points, (k, 3), sampled ten times as densely."""
+    at = np.linspace(0, len(chain) - 1, 10 * len(chain))
+    index = np.arange(len(chain))
+    return np.stack([np.interp(at, index, chain[:, axis]) for axis in range(3)], axis=1)
+
+
+def _in_outline(V: FloatArray, outline: FloatArray, grow: float) -> BoolArray:
+    """Return which vertices lie in a polygon, seen from the front."""
+    centre = outline.mean(axis=0)
+    polygon = centre + grow * (outline - centre)
+    return np.asarray(Outline(polygon[:, :2]).contains_points(V[:, :2]))
+
+
+def geodesic_distance(V: FloatArray, F: IntArray, seeds: BoolArray) -> FloatArray:
+    """Return the distance along edges from the seeds, (n,) mm, infinity where no edge leads."""
+    edges = edge_table(F)[0]
+    length = np.linalg.norm(V[edges[:, 0]] - V[edges[:, 1]], axis=1)
+    graph = sparse.csr_matrix((length, (edges[:, 0], edges[:, 1])), shape=(len(V), len(V)))
+    return np.asarray(dijkstra(graph, directed=False, indices=np.flatnonzero(seeds), min_only=True), dtype=float)

@@ -1,0 +1,1 @@
+"""Training of the networks that predict maps: FaceVision-GAN and pix2vertex."""

@@ -1,0 +1,255 @@
+"""`facegeom prepare semi-sphere`: layouts of the mesh that graph networks deform, the best of which the package holds.
+
+Every disk with a hole, triangulated from 141 vertices of which 72 lie on the two boundaries, has 210 triangles. How the
+72 are shared out and where the other 69 lie is free: for each candidate they are spread by a size that grows with the
+distance from the boundaries, relaxed like a centroidal Voronoi diagram, then moved at random as long as the smallest
+angle grows. No edge may be longer than a limit: the smallest angle alone is best where all vertices crowd around the
+boundaries and a few large triangles hold the eyes and the nose. The left half mirrors the right one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from facegeom import geometry
+from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
+from facegeom._internal.files import write_atomically
+from facegeom.face_model import load_face_model
+from facegeom.networks.semi_sphere import build_semi_sphere, in_sphere_frame, triangle_angles
+from facegeom.training.meshes.semi_sphere_truth import semi_sphere_on
+
+VERTICES, BOUNDARY, TRIANGLES = 141, 72, 210
+
+# In the crop frame of a crop of 1.1 times the face; fitted to the map region of the mean face (rms 15 mm, the nose).
+AXES = (0.78, 0.91)  # of the outline
+DOME, CUT = 0.86, 0.95  # z = DOME sqrt(1 - (CUT r)^2), r = 1 on the outline
+MOUTH_HEIGHT = -0.43
+
+GRID = 2048  # triangulated at multiples of 1/GRID, so that rounding errors cannot decide between two diagonals
+SIDE = 0.1  # spacing at the boundaries
+LONGEST_EDGE = 0.30  # about 29 mm, 3.7 mm after three subdivisions; at 0.27 no layout has 10 degrees
+RELAXATIONS, TRIALS = 30, 6000
+POLISHED = 6  # of the candidates, those that are best after relaxation
+STEP = 0.03  # largest deviation of a random move
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a layout is made from."""
+
+    outline: int  # vertices of the outer boundary
+    mouth: tuple[float, float]  # half width and half height of the hole
+    middle: int  # inner vertices on the plane of symmetry
+    growth: float  # of the spacing with the distance from the boundaries
+
+
+CANDIDATES = tuple(
+    Candidate(outline, mouth, middle, growth)
+    for outline in (56, 52, 48, 44)
+    for mouth in ((0.28, 0.08), (0.32, 0.14))
+    for middle in (7, 9, 11)
+    for growth in (0.1, 0.2, 0.3)
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A triangulated layout.
+
+    Attributes
+    ----------
+    plane : (141, 2) float array; outline, hole, right half, left half, middle
+    faces : (m, 3) int64 array
+    angle : smallest angle on the cap in degrees
+        Less 1,000 degrees for each unit by which the longest edge exceeds the limit; -1000 where it is not 210
+        triangles, or not symmetric.
+    """
+
+    plane: FloatArray
+    faces: IntArray
+    angle: float
+
+
+class Layouts:
+    """The layouts of one candidate: its boundaries are fixed, `right` (h, 2) and `middle` (k,) are not.
+
+    `start` holds the latter two.
+    """
+
+    def __init__(self, candidate: Candidate) -> None:
+        self.candidate = candidate
+        inner = BOUNDARY - candidate.outline
+        self.boundary = np.concatenate(
+            [_ellipse(candidate.outline, AXES, 0.0), _ellipse(inner, candidate.mouth, MOUTH_HEIGHT)]
+        )
+        self.half = (VERTICES - BOUNDARY - candidate.middle) // 2
+        top, bottom = MOUTH_HEIGHT + candidate.mouth[1], MOUTH_HEIGHT - candidate.mouth[1]
+        above, below = AXES[1] - top, AXES[1] + bottom
+        count = round(candidate.middle * above / (above + below))
+        up = top + above * np.arange(1, count + 1) / (count + 1)
+        rest = candidate.middle - count
+        down = bottom - below * np.arange(1, rest + 1) / (rest + 1)
+        self.start = self._spread(np.concatenate([up, down]))
+
+    def _spread(self, middle: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Choose the right half's vertices one by one, each farthest from those there are, by the size wanted."""
+        rng = np.random.default_rng(0)
+        points = rng.uniform((0.05, -AXES[1]), AXES, (6000, 2))
+        inside = (points**2 / np.square(AXES)).sum(axis=1) < 0.9
+        hole = (points - (0, MOUTH_HEIGHT)) / self.candidate.mouth
+        points = points[inside & ((hole**2).sum(axis=1) > 1.3)]
+        size = self._size(points)
+        taken = np.concatenate([self.boundary, np.column_stack([0 * middle, middle])])
+        away = _distance(points, taken)
+        chosen = []
+        for _ in range(self.half):
+            chosen.append(points[np.argmax(away / size)])
+            away = np.minimum(away, np.linalg.norm(points - chosen[-1], axis=1))
+        return np.array(chosen), middle
+
+    def _size(self, points: FloatArray) -> FloatArray:
+        return SIDE + self.candidate.growth * _distance(points, self.boundary)
+
+    def layout(self, right: FloatArray, middle: FloatArray) -> Layout:
+        """Triangulate."""
+        left = right * (-1, 1)
+        plane = np.concatenate([self.boundary, right, left, np.column_stack([0 * middle, middle])])
+        plane = np.rint(plane * GRID) / GRID
+        faces = geometry.delaunay(plane * GRID)
+        hole = (faces >= self.candidate.outline) & (faces < BOUNDARY)
+        faces = faces[~hole.all(axis=1)]
+        if len(faces) != TRIANGLES or not is_symmetric(plane, faces):
+            return Layout(plane, faces, -1000.0)
+        V = on_cap(plane)
+        longest = np.linalg.norm(V[faces] - V[np.roll(faces, 1, axis=1)], axis=2).max()
+        excess = max(0.0, float(longest) - LONGEST_EDGE)
+        return Layout(plane, faces, float(triangle_angles(V, faces).min()) - 1000 * excess)
+
+    def relaxed(self) -> Layout:
+        """Return the best layout on the way of the relaxation, where polishing then begins."""
+        right, middle = self.start
+        best = self.layout(right, middle)
+        for _ in range(RELAXATIONS):
+            layout = self.layout(right, middle)
+            if layout.angle > best.angle:
+                best, self.start = layout, (right, middle)
+            right, middle = self._moved(layout, right, middle)
+        return best
+
+    def _moved(self, layout: Layout, right: FloatArray, middle: FloatArray) -> tuple[FloatArray, FloatArray]:
+        corners = layout.plane[layout.faces]
+        centre = corners.mean(axis=1)
+        one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+        weight = np.abs(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]) / self._size(centre) ** 4
+        total, moments = np.full(VERTICES, 1e-12), np.zeros((VERTICES, 2))
+        for corner in range(3):
+            np.add.at(total, layout.faces[:, corner], weight)
+            np.add.at(moments, layout.faces[:, corner], weight[:, None] * centre)
+        target = moments / total[:, None]
+        right = right + 0.7 * (target[BOUNDARY : BOUNDARY + self.half] - right)
+        return right, middle + 0.7 * (target[BOUNDARY + 2 * self.half :, 1] - middle)
+
+    def polished(self) -> Layout:
+        """Move a vertex, mostly of the worst triangle, again and again, and keep what is better."""
+        rng = np.random.default_rng(0)
+        right, middle = self.start
+        layout = self.layout(right, middle)
+        for _ in range(TRIALS):
+            angles = triangle_angles(on_cap(layout.plane), layout.faces)
+            worst = layout.faces[np.argmin(angles.min(axis=1))] if rng.random() < 0.7 else rng.choice(layout.faces)
+            free = worst[worst >= BOUNDARY] - BOUNDARY
+            if not len(free):
+                continue
+            row, move = int(rng.choice(free)), rng.normal(0, STEP * rng.random(), 2)
+            moved, shifted = right.copy(), middle.copy()
+            if row < 2 * self.half:
+                moved[row % self.half] += move
+            else:
+                shifted[row - 2 * self.half] += move[1]
+            trial = self.layout(moved, shifted)
+            if trial.angle > layout.angle:
+                layout, right, middle = trial, moved, shifted
+        return layout
+
+
+def on_cap(plane: FloatArray) -> FloatArray:
+    """Return (n, 2) places of the crop's plane lifted onto the cap, (n, 3)."""
+    radius = (plane**2 / np.square(AXES)).sum(axis=1)
+    return np.column_stack([plane, DOME * np.sqrt(1 - CUT**2 * np.minimum(radius, 1.0))])
+
+
+def centred(V: FloatArray, F: IntArray) -> FloatArray:
+    """Return the vertices with z counted from the surface's mean depth."""
+    corners = V[F]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    depth = float((area * corners[..., 2].mean(axis=1)).sum() / area.sum())
+    return np.asarray(V - (0, 0, depth))
+
+
+def is_symmetric(plane: FloatArray, faces: IntArray) -> bool:
+    """Return whether the triangles mirrored in x = 0 are the triangles themselves."""
+    other = geometry.nearest(plane, plane * (-1, 1))[0]
+    mine, theirs = (np.sort(np.sort(rows, axis=1) @ (VERTICES**2, VERTICES, 1)) for rows in (faces, other[faces]))
+    return np.array_equal(mine, theirs)
+
+
+def _ellipse(count: int, axes: tuple[float, float], height: float) -> FloatArray:
+    """Return points of an ellipse evenly along its lift onto the cap, from its top on clockwise; the left mirrors."""
+    turn = np.linspace(0, np.pi, 4097)
+    curve = np.column_stack([axes[0] * np.sin(turn), height + axes[1] * np.cos(turn)])
+    length = np.linalg.norm(np.diff(on_cap(curve), axis=0), axis=1).cumsum()
+    place = np.interp(np.arange(count // 2 + 1) * length[-1] * 2 / count, [0.0, *length], turn)
+    right = np.column_stack([axes[0] * np.sin(place), height + axes[1] * np.cos(place)])
+    right[[0, -1], 0] = 0.0
+    return np.concatenate([right, right[-2:0:-1] * (-1, 1)])
+
+
+def _distance(points: FloatArray, others: FloatArray) -> FloatArray:
+    return geometry.nearest(others, points)[1]
+
+
+def draw(layout: Layout, size: int = 900) -> ByteArray:
+    """Return a picture of the layout from the front, (size, size, 3) uint8."""
+    picture = np.full((size, size, 3), 255, np.uint8)
+    places = np.rint((layout.plane * (1, -1) + 1) / 2 * (size - 1) * 16).astype(int)
+    for face in layout.faces:
+        cv2.polylines(picture, [places[face]], True, (90, 90, 90), 1, cv2.LINE_AA, 4)
+    for row, (x, y) in enumerate(places.tolist()):
+        cv2.circle(picture, (x, y), 5 * 16, (200, 60, 40) if row < BOUNDARY else (40, 90, 200), -1, cv2.LINE_AA, 4)
+    return picture
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `facegeom prepare semi-sphere`."""
+    parser.add_argument("--out", "-o", default="runs/semi_sphere.npz", help="file to write (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the smallest angle of the best candidates; write the best of them and, beside it, its picture."""
+    out = Path(args.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    layouts = [Layouts(candidate) for candidate in CANDIDATES]
+    layouts.sort(key=lambda one: -one.relaxed().angle)
+    found = [(one.polished(), one.candidate) for one in layouts[:POLISHED]]
+    for layout, candidate in sorted(found, key=lambda pair: -pair[0].angle):
+        print(f"{layout.angle:6.2f} degrees: {candidate}", flush=True)
+    best = max((layout for layout, _ in found), key=lambda layout: layout.angle)
+    vertices = centred(on_cap(best.plane), best.faces)
+    model = load_face_model()
+    on_mean = semi_sphere_on(model, build_semi_sphere(vertices, best.faces))(model.mean)
+    mean = in_sphere_frame(model, on_mean).astype(np.float32)
+    write_atomically(out, partial(_write, vertices=vertices, faces=best.faces, mean=mean))
+    cv2.imwrite(str(out.with_suffix(".png")), cv2.cvtColor(draw(best), cv2.COLOR_RGB2BGR))
+    return 0
+
+
+def _write(path: Path, **arrays: Any) -> None:
+    with open(path, "wb") as stream:
+        np.savez_compressed(stream, **arrays)

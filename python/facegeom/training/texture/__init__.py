@@ -1,0 +1,1 @@
+"""Training of the network that completes textures, and its data."""

@@ -1,0 +1,175 @@
+"""What texture completion is trained and measured on: complete textures, and masks of what is known of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from facegeom._internal import check
+from facegeom._internal.arrays import BoolArray, ByteArray, IntArray
+from facegeom.errors import FacegeomError
+from facegeom.training.data.samples import NumberedStream, image_tensor
+from facegeom.training.texture.data import TextureSet
+
+REAL_MASKS = 0.8  # share of masks that are real occlusions; the rest are strokes (section 3.4 of the thesis)
+HELD_OUT = 5  # every fifth occlusion mask is only measured with
+LEAST_HIDDEN, LEAST_KNOWN = 0.02, 0.05  # of the region: what a mask leaves to be completed, and to begin from
+TRIES = 50
+STROKES, TURNS = (1, 4), (3, 10)  # how many strokes a mask has, and how many straight pieces each
+STROKE_WIDTH, STROKE_LENGTH = (0.04, 0.14), (0.05, 0.3)  # of the texture's side
+BRIGHTNESS, TINT = 0.2, 0.05  # largest change of the whole texture's gain, and of one channel's
+
+
+def scaled(textures: TextureSet, size: int) -> TextureSet:
+    """Return the set with textures and masks of `size` texels a side.
+
+    Notes
+    -----
+    A texel of the smaller set is known, seen or in the region where most of what it covers is.
+    """
+    size = check.count(size, "size", 16)
+    if textures.textures.shape[1] == size:
+        return textures
+    shrink = cv2.INTER_AREA if size < textures.textures.shape[1] else cv2.INTER_LINEAR
+
+    def image(values: ByteArray) -> ByteArray:
+        return np.stack([cv2.resize(v, (size, size), interpolation=shrink) for v in values]).astype(np.uint8)
+
+    def mask(values: BoolArray) -> BoolArray:
+        return image(values.astype(np.uint8) * 255) > 127
+
+    return replace(
+        textures,
+        textures=image(textures.textures),
+        seen=mask(textures.seen),
+        masks=mask(textures.masks),
+        region=mask(textures.region[None])[0],
+    )
+
+
+def rows_of(textures: TextureSet, split: str) -> IntArray:
+    """Return the rows of one part: training, validation or test.
+
+    Raises
+    ------
+    FacegeomError
+        When it has none.
+    """
+    rows = np.flatnonzero(textures.split == split).astype(np.int64)
+    if not len(rows):
+        raise FacegeomError(f"the file of textures holds none of the {split} identities")
+    return rows
+
+
+def training_masks(textures: TextureSet) -> BoolArray:
+    """Return the occlusion masks that are trained with, all but every fifth."""
+    return textures.masks[np.arange(len(textures.masks)) % HELD_OUT != HELD_OUT - 1]
+
+
+def held_out_masks(textures: TextureSet) -> BoolArray:
+    """Return the occlusion masks that are only measured with, every fifth; all where there are fewer than five."""
+    return textures.masks[HELD_OUT - 1 :: HELD_OUT] if len(textures.masks) >= HELD_OUT else textures.masks
+
+
+def mean_texture(textures: TextureSet) -> ByteArray:
+    """Return the mean of the training textures, mirrored and not, (S, S, 3) uint8; its own mean beyond the region."""
+    total = np.zeros(textures.textures.shape[1:], np.float64)
+    rows = rows_of(textures, "training")
+    for row in rows:
+        total += textures.textures[row]
+    mean = (total + total[:, ::-1]) / (2 * len(rows))
+    mean[~textures.region] = mean[textures.region].mean(0)
+    return np.rint(mean).astype(np.uint8)
+
+
+def draw_known(rng: np.random.Generator, masks: BoolArray, region: BoolArray) -> BoolArray:
+    """Draw what is known of a texture: 80 % an occlusion mask, mirrored half the time, 20 % all but some strokes.
+
+    Parameters
+    ----------
+    rng : numpy Generator
+    masks : (m, S, S) bool array, True where known
+    region : (S, S) bool array
+
+    Returns
+    -------
+    (S, S) bool array
+        Within the region. At least 2 % of it are hidden and 5 % known.
+
+    Raises
+    ------
+    FacegeomError
+        When no such mask comes up: those given hide next to nothing, or nearly all.
+    """
+    for _ in range(TRIES if region.any() else 0):
+        if len(masks) and rng.random() < REAL_MASKS:
+            known = masks[rng.integers(len(masks))]
+            known = known[:, ::-1] if rng.random() < 0.5 else known
+        else:
+            known = ~draw_strokes(rng, region)
+        known = known & region
+        share = known.sum() / max(1, region.sum())
+        if LEAST_KNOWN <= share <= 1 - LEAST_HIDDEN:
+            return known
+    raise FacegeomError("mask after mask hides less than 2 % of the textures' region, or leaves less than 5 % known")
+
+
+def draw_strokes(rng: np.random.Generator, region: BoolArray) -> BoolArray:
+    """Draw free-form strokes that begin in a region (S, S) bool; returns (S, S) bool, True within the strokes.
+
+    Each is a line of straight pieces of random length that turns left and right in turn, its corners round (Yu et al.
+    2019, section 3.2).
+    """
+    size, starts = len(region), np.argwhere(region)
+    canvas = np.zeros((size, size), np.uint8)
+    for _ in range(rng.integers(*STROKES, endpoint=True)):
+        point = starts[rng.integers(len(starts))][::-1].astype(np.float64)  # x, y
+        width = max(1, round(rng.uniform(*STROKE_WIDTH) * size))
+        heading = rng.uniform(0, 2 * np.pi)
+        for turn in range(rng.integers(*TURNS, endpoint=True)):
+            heading += rng.uniform(0.3, 1.3) * (1 if turn % 2 else -1)
+            length = rng.uniform(*STROKE_LENGTH) * size
+            end = np.clip(point + length * np.array([np.cos(heading), np.sin(heading)]), 0, size - 1)
+            ends = [tuple(int(v) for v in np.rint(p)) for p in (point, end)]
+            cv2.line(canvas, ends[0], ends[1], 1, width)
+            cv2.circle(canvas, ends[1], width // 2, 1, -1)
+            point = end
+    return canvas > 0
+
+
+class TextureStream(NumberedStream):
+    """Training samples: texture (3, S, S) uint8, known (1, S, S) bool, weight (1, S, S) float32.
+
+    Parameters
+    ----------
+    textures : TextureSet
+        Its training rows are drawn from, with the masks that are not held out.
+    unseen_weight : of texels that no photo of the identity showed; really seen ones weigh 1, those beyond the region 0
+    seed, start, end : see `NumberedStream`
+    """
+
+    def __init__(self, textures: TextureSet, unseen_weight: float, seed: int, start: int, end: int) -> None:
+        super().__init__(seed, start, end)
+        self.textures, self.unseen_weight = textures, unseen_weight
+        self.rows, self.masks = rows_of(textures, "training"), training_masks(textures)
+
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        """Draw one texture with a mask, half of both mirrored, its colours changed a little."""
+        data = self.textures
+        row = self.rows[rng.integers(len(self.rows))]
+        texture, seen = data.textures[row], data.seen[row]
+        if rng.random() < 0.5:
+            texture, seen = texture[:, ::-1], seen[:, ::-1]
+        gain = (1 + rng.uniform(-BRIGHTNESS, BRIGHTNESS)) * (1 + rng.uniform(-TINT, TINT, 3))
+        texture = np.clip(np.rint(texture * gain), 0, 255).astype(np.uint8)
+        known = draw_known(rng, self.masks, data.region)
+        weight = np.where(seen, 1.0, self.unseen_weight) * data.region
+        return (
+            image_tensor(texture),
+            torch.from_numpy(known[None].copy()),
+            torch.from_numpy(weight[None].astype(np.float32)),
+        )
