@@ -7,7 +7,6 @@ import pytest
 
 from facegeom.images.crop import (
     apply_affine,
-    bilinear,
     crop_affine,
     crop_box,
     crop_image,
@@ -78,13 +77,6 @@ def test_large_photos_are_cropped_beyond_opencvs_limit() -> None:
 def test_crop_box_is_square_around_the_centre() -> None:
     assert crop_box((10, 20, 30, 60), 2.0) == (-10.0, 10.0, 50.0, 70.0)
     assert crop_box((10, 20, 30, 60, 0.9), 2.0) == (-10.0, 10.0, 50.0, 70.0)  # a detector's score may follow
-
-
-def test_bilinear_between_pixels_and_beyond_the_border() -> None:
-    image = np.array([[[0, 0, 0], [100, 0, 0]], [[0, 200, 0], [100, 200, 0]]], np.uint8)
-    np.testing.assert_allclose(bilinear(image, [[0.25, 0.75], [9.0, -3.0]]), [[25, 150, 0], [100, 0, 0]])
-    one = np.full((1, 1, 3), 7, np.uint8)
-    np.testing.assert_allclose(bilinear(one, [[0.0, 0.0], [5.0, 5.0]]), 7)
 
 
 def test_bad_input() -> None:

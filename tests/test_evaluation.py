@@ -20,6 +20,7 @@ from facegeom.geometry import rasterize
 from facegeom.images.camera import Camera
 from facegeom.images.crop import crop_affine, crop_box, crop_image, invert_affine
 from facegeom.images.face_maps import FaceMaps
+from facegeom.images.sampling import bilinear_where_finite
 from facegeom.measures import metrics, predictor, report
 from facegeom.networks.facevision import NetworkMaps
 from facegeom.training.data.renderer import Sample
@@ -217,7 +218,7 @@ def true_face(view: scan.View, camera: Camera, size: int = 192) -> KnownFace:
     inverse = invert_affine(crop_affine(square, size))
     y, x = np.indices((size, size))
     places = np.stack([x, y], axis=-1) @ inverse[:, :2].T + inverse[:, 2]
-    values = metrics.sample_bilinear(view.depth, places)
+    values = bilinear_where_finite(view.depth, places)
     mask = np.isfinite(values)
     face_maps = FaceMaps(
         crop_image(view.image, square, size), values, np.where(mask[..., None], np.zeros(3), np.nan), mask, square

@@ -222,17 +222,3 @@ def test_map_error_without_overlap_is_unknown():
     assert np.isnan(error.depth)
     assert np.isnan(error.correspondence)
     assert error.overlap == 0.0
-
-
-def test_bilinear_samples_of_a_plane_are_exact():
-    y, x = np.indices((6, 9))
-    plane = 2.0 * x - 3.0 * y
-    places = np.array([[0.0, 0.0], [3.25, 4.75], [8.0, 5.0]])
-    assert metrics.sample_bilinear(plane, places) == pytest.approx(2 * places[:, 0] - 3 * places[:, 1])
-
-
-def test_bilinear_samples_stop_where_most_is_unknown():
-    image = np.array([[1.0, np.nan], [1.0, np.nan]])
-    values = metrics.sample_bilinear(image, [[0.4, 0.5], [0.6, 0.5], [-0.4, 0.0], [-0.6, 0.0]])
-    assert values[[0, 2]] == pytest.approx([1.0, 1.0])
-    assert np.isnan(values[[1, 3]]).all()

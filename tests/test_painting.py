@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facegeom.face_model.template import load_template
-from facegeom.images.crop import bilinear
+from facegeom.images.sampling import bilinear
 from facegeom.pipelines.map_prediction import predict
 from facegeom.pipelines.pix2vertex import warp_template
 from facegeom.texture.appearance import SILHOUETTE_MM, View, behind_colors, vertex_colors

@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from facegeom import geometry
 from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
-from facegeom.images.crop import apply_affine, bilinear, crop_affine, crop_image
+from facegeom.images.crop import apply_affine, crop_affine, crop_image
+from facegeom.images.sampling import bilinear
 from facegeom.mesh.face_mesh import FaceMesh
 
 if TYPE_CHECKING:

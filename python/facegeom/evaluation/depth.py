@@ -23,7 +23,8 @@ from facegeom.face_model import FaceModel, load_face_model
 from facegeom.images.camera import Camera
 from facegeom.images.crop import Box, apply_affine, crop_box, crop_image
 from facegeom.images.image_files import save_image
-from facegeom.measures.metrics import DepthError, aligned_depth_error, landmark_box, sample_bilinear
+from facegeom.images.sampling import bilinear_where_finite
+from facegeom.measures.metrics import DepthError, aligned_depth_error, landmark_box
 from facegeom.measures.predictor import (
     PredictedFace,
     Predictor,
@@ -124,7 +125,7 @@ def map_depth_in_photo(face: PredictedFace, shape: tuple[int, int]) -> FloatArra
     """
     y, x = np.indices(shape)
     places = apply_affine(face.maps.affine, np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float64))
-    return sample_bilinear(face.maps.depth, places).reshape(shape)
+    return bilinear_where_finite(face.maps.depth, places).reshape(shape)
 
 
 def evaluate_view(view: View, predictor: Predictor, model: FaceModel, oracle: Placement) -> ViewResult:

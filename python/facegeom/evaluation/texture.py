@@ -23,6 +23,7 @@ from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray
 from facegeom.errors import FacegeomError
 from facegeom.images.image_files import save_image
+from facegeom.images.sampling import nearest_known
 from facegeom.measures.report import picture_folder, sheet, show, table, write_json
 from facegeom.networks.facevision import load_facevision
 from facegeom.networks.gated_inpainting import Inpainter, as_bytes, as_texture, load_gated_inpainting
@@ -181,12 +182,7 @@ def complete_by_telea(texture: ByteArray, known: BoolArray, region: BoolArray) -
     """Return the texture inpainted within the region by OpenCV (Telea 2004); arrays as in `complete_by_mirror`."""
     hidden = (region & ~known).astype(np.uint8)
     # Beyond the region there is nothing to continue from: what is known is continued over it first.
-    distance = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )[1]
-    nearest = np.zeros((int(distance.max()) + 1, 3), np.uint8)
-    nearest[distance[known]] = texture[known]
-    padded = np.where((region & known)[..., None], texture, nearest[distance])
+    padded = np.where((region & known)[..., None], texture, texture.reshape(-1, 3)[nearest_known(known)])
     filled = np.asarray(cv2.inpaint(padded, hidden, TELEA_RADIUS, cv2.INPAINT_TELEA))
     return np.where(known[..., None], texture, filled)
 

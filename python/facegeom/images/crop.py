@@ -149,27 +149,6 @@ def invert_affine(affine: npt.ArrayLike) -> FloatArray:
     return np.column_stack([linear, -linear @ affine[:, 2]])
 
 
-def bilinear(image: ByteArray, points: npt.ArrayLike) -> FloatArray:
-    """Return the (n, 3) values of an (h, w, 3) image at (n, 2) pixels x, y, interpolated; the border goes on outside.
-
-    Examples
-    --------
-    >>> bilinear(np.array([[[0, 0, 0], [200, 100, 50]]], np.uint8), [[0.5, 0.0]])
-    array([[100.,  50.,  25.]])
-    """
-    image = check.rgb_image(image)
-    points = check.float_array(points, "points", (None, 2))
-    limit = np.array([image.shape[1] - 1, image.shape[0] - 1])
-    points = np.clip(points, 0, limit)
-    corner = np.minimum(points.astype(np.int64), np.maximum(limit - 1, 0))
-    x, y = corner.T
-    right, below = np.minimum(corner + 1, limit).T
-    u, v = (points - corner).T[:, :, None]
-    top = image[y, x] * (1.0 - u) + image[y, right] * u
-    bottom = image[below, x] * (1.0 - u) + image[below, right] * u
-    return np.asarray(top * (1.0 - v) + bottom * v, dtype=np.float64)
-
-
 def _visible_part(image: ByteArray, affine: FloatArray, size: int, margin: float) -> tuple[ByteArray, FloatArray]:
     """Return the part of the photo that the crop can see, and its corner (x, y): OpenCV warps 32,766 pixels at most."""
     corners = apply_affine(

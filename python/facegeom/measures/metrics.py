@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facegeom._internal import check
-from facegeom._internal.arrays import BoolArray, FloatArray
+from facegeom._internal.arrays import FloatArray
 
 INNER_POINTS = slice(17, 68)
 """The 51 of the 68 points that are not on the jaw line."""
@@ -274,34 +274,3 @@ def map_error(
         float(np.linalg.norm(correspondence[both] - true_correspondence[both], axis=1).mean()),
         overlap,
     )
-
-
-def sample_bilinear(image: npt.ArrayLike, pixels: npt.ArrayLike) -> FloatArray:
-    """Return `image` at fractional pixels, NaN where it knows too little of the neighbours.
-
-    Parameters
-    ----------
-    image : (h, w) float array; NaN is allowed
-    pixels : (..., 2) float array, x and y, pixel centres at integers
-
-    Returns
-    -------
-    (...) float array
-        Where some neighbours are NaN, the rest is averaged with its weights if that is at least half of the total.
-    """
-    image = check.float_array(image, "image", (None, None), allow_nan=True)
-    places = np.asarray(pixels, dtype=np.float64)
-    height, width = image.shape
-    corner = np.floor(places)
-    fraction = places - corner
-    total, weight = np.zeros(places.shape[:-1]), np.zeros(places.shape[:-1])
-    for dy in (0, 1):
-        for dx in (0, 1):
-            x, y = corner[..., 0] + dx, corner[..., 1] + dy
-            inside: BoolArray = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            value = image[np.where(inside, y, 0).astype(np.int64), np.where(inside, x, 0).astype(np.int64)]
-            share = np.abs(1 - dx - fraction[..., 0]) * np.abs(1 - dy - fraction[..., 1])
-            share = np.where(inside & np.isfinite(value), share, 0.0)
-            total += share * np.where(share > 0, value, 0.0)
-            weight += share
-    return np.where(weight >= 0.5, total / np.maximum(weight, 1e-12), np.nan)

@@ -16,8 +16,9 @@ from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom.errors import NoFaceFound
 from facegeom.images.camera import Camera
-from facegeom.images.crop import apply_affine, bilinear, crop_image
+from facegeom.images.crop import apply_affine, crop_image
 from facegeom.images.face_maps import FaceMaps
+from facegeom.images.sampling import bilinear, distance_inside
 from facegeom.mesh.face_mesh import FaceMesh
 
 
@@ -147,7 +148,7 @@ def _detail(
     gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) / 255.0
     inside = cv2.resize(mask.astype(np.uint8), crop.shape[:2], interpolation=cv2.INTER_NEAREST)
     fine = geometry.image_high_pass(gray, options.detail_sigma_mm / pixel_mm * finer, mask=inside.astype(bool))
-    distance = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    distance = distance_inside(inside.astype(bool))[1:-1, 1:-1]
     weight = np.clip(distance * (pixel_mm / finer / options.border_mm), 0.0, 1.0)
     places = np.clip(np.rint((pixel + 0.5) * finer - 0.5), 0, len(crop) - 1).astype(np.int64)
     columns, rows = places.T

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import cv2
 import numpy as np
 
 from facegeom import geometry
@@ -17,7 +16,7 @@ from facegeom._internal.stopwatch import stopwatch
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Topology, load_template
-from facegeom.images.crop import bilinear
+from facegeom.images.sampling import bilinear, nearest_known
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.networks.semi_sphere import mirror_images, semi_sphere
 from facegeom.pipelines.facevision import Stages
@@ -160,12 +159,9 @@ def _texture(view: View, colors: FloatArray, size: int) -> ByteArray:
     covered = raster.triangle >= 0
     pixel, share, rest = np.split(raster.attributes[covered], [2, 3], axis=1)
     texels = np.rint(share * bilinear(view.crop, pixel) + (1.0 - share) * rest).astype(np.uint8)
-    _, nearest = cv2.distanceTransformWithLabels(
-        (~covered).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    owner = np.zeros(int(nearest.max()) + 1, np.int64)
-    owner[nearest[covered]] = np.arange(len(texels))
-    return np.ascontiguousarray(texels[owner[nearest]])
+    picture = np.zeros((size, size, 3), np.uint8)
+    picture[covered] = texels
+    return np.ascontiguousarray(picture.reshape(-1, 3)[nearest_known(covered)])
 
 
 @lru_cache(maxsize=1)

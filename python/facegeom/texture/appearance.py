@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-import cv2
 import numpy as np
 
 from facegeom import geometry
@@ -13,8 +12,9 @@ from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template, Topology
 from facegeom.images.camera import Camera
-from facegeom.images.crop import apply_affine, bilinear, crop_affine, crop_image
+from facegeom.images.crop import apply_affine, crop_affine, crop_image
 from facegeom.images.face_maps import FaceMaps
+from facegeom.images.sampling import bilinear, distance_inside
 
 FINEST_MM = 0.8  # pixels of the photo finer than this are averaged: vertices are about 1.2 mm apart
 LARGEST_CROP = 1024
@@ -97,7 +97,7 @@ class View:
     @cached_property
     def within(self) -> FloatArray:
         """How far inside the mask's outline each vertex falls, (n,) mm; 0 outside."""
-        distance = cv2.distanceTransform(np.pad(self.maps.mask.astype(np.uint8), 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        distance = distance_inside(self.maps.mask)
         share = (self.pixel + 0.5) / len(self.crop)
         x, y = np.clip(np.rint(share * self.maps.size - 0.5), -1, self.maps.size).astype(np.int64).T
         return np.asarray(distance[y + 1, x + 1] * (self.pixel_mm * len(self.crop) / self.maps.size), np.float64)

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from facegeom import geometry
 from facegeom._internal import check
-from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom.images.camera import Camera
 from facegeom.images.crop import Box, apply_affine, crop_affine
+from facegeom.images.sampling import bilinear, distance_inside, nearest_known
 
 SIZES = (16, 2048)
 """Smallest and largest side of an atlas, texels."""
@@ -101,7 +102,7 @@ class Atlas:
         first = raster.attributes[self.covered].astype(np.float32)
         self.barycentric = np.column_stack([first, 1 - first.sum(axis=1)])
         self._corners = corners.reshape(-1, 3, 2)
-        self._source = _nearest_covered(self.covered)
+        self._source = nearest_known(self.covered)
 
     def carry(
         self, values: npt.NDArray[np.floating], rows: npt.NDArray[np.integer] | slice = slice(None)
@@ -242,7 +243,7 @@ def sample(photo: ByteArray, points: Float32Array, footprint: Float32Array) -> F
         rows = np.flatnonzero(share > 0)
         if len(rows):
             place = (points[rows] - low + 0.5) / 2**i - 0.5
-            out[rows] += share[rows, None] * _interpolate(image, place)
+            out[rows] += share[rows, None] * bilinear(image, place)
         if i < levels:
             image = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     return out
@@ -315,33 +316,9 @@ def _shown(
     known &= texel[:, 2] > around[row, column] - options.contour_mm
     known &= texel[:, 3] > options.least_facing
 
-    inside = np.asarray(
-        cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32
-    )
-    within = _interpolate(inside[..., None], (apply_affine(crop_affine(box, len(mask)), texel[:, :2]) + 1))[:, 0]
+    inside = distance_inside(mask).astype(np.float32)
+    within = bilinear(inside[..., None], (apply_affine(crop_affine(box, len(mask)), texel[:, :2]) + 1))[:, 0]
     known &= within > options.silhouette_pixels
     seen = np.clip((texel[:, 3] - options.least_facing) / (options.full_facing - options.least_facing), 0, 1)
     sure = (within - options.silhouette_pixels) / (options.sure_pixels - options.silhouette_pixels)
     return known, np.asarray(seen * np.clip(sure, 0, 1), np.float32)
-
-
-def _interpolate(image: Float32Array, points: npt.NDArray[np.floating]) -> Float32Array:
-    """Return (t, k) values of an (h, w, k) image at (t, 2) pixels, bilinearly; the border goes on outside."""
-    limit = np.array([image.shape[1] - 1, image.shape[0] - 1])
-    points = np.clip(points, 0, limit)
-    x, y = np.minimum(points.astype(np.int64), np.maximum(limit - 1, 0)).T
-    right, below = np.minimum(x + 1, limit[0]), np.minimum(y + 1, limit[1])
-    u, v = ((points[:, axis] - start).astype(np.float32)[:, None] for axis, start in enumerate((x, y)))
-    top = image[y, x] * (1 - u) + image[y, right] * u
-    bottom = image[below, x] * (1 - u) + image[below, right] * u
-    return np.asarray(top * (1 - v) + bottom * v, np.float32)
-
-
-def _nearest_covered(covered: BoolArray) -> IntArray:
-    """Return (S, S) flat indices of the covered texel nearest to each."""
-    labels = cv2.distanceTransformWithLabels(
-        (~covered).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )[1]
-    of_label = np.zeros(int(labels.max()) + 1, np.int64)
-    of_label[labels[covered]] = np.flatnonzero(covered)
-    return np.asarray(of_label[labels])

@@ -10,7 +10,7 @@ import numpy as np
 
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
 from facegeom.face_model.template import Template
-from facegeom.images.crop import bilinear
+from facegeom.images.sampling import bilinear
 from facegeom.texture.appearance import View, behind_colors, continued_colors
 from facegeom.texture.baking import Atlas, bake
 from facegeom.texture.completion import complete
