@@ -13,8 +13,8 @@ import pytest
 
 from facegeom import load_face_model
 from facegeom.geometry import rasterize
+from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
-from facegeom.images.crop import Box
 from facegeom.networks.facevision import NetworkMaps
 
 REACH_MM = 130.0

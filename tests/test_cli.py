@@ -14,7 +14,6 @@ from PIL import Image
 
 import facegeom
 from facegeom import FaceMesh, batch, cli
-from facegeom import reconstruction as pipeline
 from facegeom.cli import main
 from facegeom.mesh.viewer import is_bundled
 
@@ -172,10 +171,6 @@ def test_every_command_has_its_module(group: str, name: str, capsys: pytest.Capt
         main([group, name, "--help"])
     assert caught.value.code == 0
     assert f"facegeom {group} {name}" in capsys.readouterr().out
-
-
-def test_pipelines_of_the_command_line_are_those_of_the_library() -> None:
-    assert cli.PIPELINE_NAMES == pipeline.PIPELINES
 
 
 def test_output_paths(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.evaluation import detection, pipeline
 from facegeom.images.camera import Camera
 from facegeom.mesh.face_mesh import FaceMesh
-from facegeom.reconstruction import PIPELINES, Reconstruction
+from facegeom.pipelines import PIPELINES
+from facegeom.reconstruction import Reconstruction
 from facegeom.training.data.labels import find_photos
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -13,7 +13,8 @@ from facegeom.cli import main
 from facegeom.evaluation import registration, registration_sheet
 from facegeom.images.crop import crop_image
 from facegeom.measures import registered
-from facegeom.pipelines.map_prediction import later_square, predict
+from facegeom.pipelines.map_prediction import later_square
+from facegeom.reconstruction import predict
 
 ICT = Path(__file__).parents[2] / "shared" / "data" / "ict" / "ict_face_model.npz"
 

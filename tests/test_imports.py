@@ -1,4 +1,4 @@
-"""Dependencies point one way: the imports and includes are read and compared with the order of the layers."""
+"""Imports form layers without cycles: every import statement is read and compared with the table of layers."""
 
 import ast
 import re
@@ -14,60 +14,108 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "python" / "facegeom"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-FOUNDATION, GEOMETRY, PARTS, PIPELINE, WORKSHOP, TOP = range(6)
-LAYERS = {
-    "errors": FOUNDATION,
-    "_check": FOUNDATION,
-    "_core": FOUNDATION,
-    "geometry": GEOMETRY,
-    "pipeline": PIPELINE,
-    "render": PIPELINE,  # draws what the pipeline returns
-    "": PIPELINE,  # facegeom/__init__.py
-    "training": WORKSHOP,
-    "evaluation": WORKSHOP,
-    "batch": TOP,
-    "cli": TOP,
-    "__main__": TOP,
-}
+LAYERS = [
+    {"_internal", "errors", "_core"},
+    {"geometry", "images"},
+    {"mesh"},
+    {"face_model"},
+    {"networks"},
+    {"detection", "texture"},
+    {"pipelines"},
+    {"reconstruction"},
+    {"measures", "render", "batch"},
+    {"training"},
+    {"evaluation"},
+    {"cli", "__main__"},
+]
+"""Lowest layer first. A module imports from its own package and from lower layers only."""
 
+LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 
-def layer(part):
-    return LAYERS.get(part, PARTS)
+WITHIN = {("geometry", "_core"), ("cli", "__main__"), ("__main__", "cli")}
+"""Pairs (importer, imported) that are allowed besides."""
+
+LAZY_ROOT = "__init__"
+"""facegeom/__init__.py hands out names of all layers, which it imports when they are first used."""
 
 
 def part_of(path):
-    """First name below facegeom: the file's own stem or its folder; empty for the package itself."""
-    first = path.relative_to(PACKAGE).parts[0]
-    return "" if first == "__init__.py" else first.removesuffix(".py")
+    """Return the first name below facegeom: the file's own stem or its folder."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def module_name(path):
+    """Return the dotted name of a source file."""
+    names = list(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    return ".".join(names[:-1] if names[-1] == "__init__" else names)
+
+
+MODULES = {module_name(path) for path in SOURCES}
 
 
 def imported_modules(path):
-    """Every module that a file imports, wherever in the file, as dotted names."""
+    """Yield every module that a file imports, wherever in the file, as a dotted name."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name} line {node.lineno}: relative import"
-            if node.module == "facegeom":
-                yield from (f"facegeom.{alias.name}" for alias in node.names)
-            else:
-                yield node.module or ""
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else node.module
 
 
 def imported_parts(path):
+    """Yield the parts of facegeom that a file imports."""
     for module in imported_modules(path):
         names = module.split(".")
-        if names[0] == "facegeom":
-            yield names[1] if len(names) > 1 else ""
+        if names[0] == "facegeom" and len(names) > 1:
+            yield names[1]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_no_module_imports_from_a_layer_above(path):
+def test_every_part_of_the_package_has_a_layer():
+    parts = {part_of(path) for path in SOURCES} - {LAZY_ROOT}
+    assert parts | {"_core"} == set(LAYER)
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if part_of(p) != LAZY_ROOT], ids=lambda path: path.relative_to(PACKAGE).as_posix()
+)
+def test_a_module_imports_from_its_own_package_and_lower_layers_only(path):
     here = part_of(path)
     for there in imported_parts(path):
-        assert layer(there) <= layer(here), f"{here or 'facegeom'} must not import facegeom.{there}"
-        if layer(there) == WORKSHOP:
-            assert layer(here) == WORKSHOP or here in ("cli", "__main__"), f"only the cli may import facegeom.{there}"
+        if there not in LAYER:  # a public name such as `facegeom.reconstruct`, through the lazy root
+            assert here in {"cli", "training", "evaluation"}, f"{here} must import facegeom.{there} from its module"
+            continue
+        lower = LAYER[there] < LAYER[here] or there == here or (here, there) in WITHIN
+        assert lower, f"{module_name(path)} must not import facegeom.{there}"
+        if there == "_core":
+            assert here == "geometry", "only geometry imports the compiled core"
+
+
+def test_imports_form_no_cycle():
+    edges = {
+        module_name(path): {
+            name for name in imported_modules(path) if name in MODULES and name not in {module_name(path), "facegeom"}
+        }
+        for path in SOURCES
+        if part_of(path) != LAZY_ROOT
+    }
+    done, open_path = set(), []
+
+    def visit(module):
+        assert module not in open_path, " -> ".join([*open_path[open_path.index(module) :], module])
+        if module in done:
+            return
+        open_path.append(module)
+        for other in sorted(edges.get(module, ())):
+            visit(other)
+        open_path.pop()
+        done.add(module)
+
+    for module in sorted(edges):
+        visit(module)
+    assert done >= set(edges)
 
 
 def test_geometry_needs_nothing_but_numpy():
@@ -80,9 +128,17 @@ def test_geometry_needs_nothing_but_numpy():
                 assert {name.split(".")[0] for name in names} <= allowed, path.name
 
 
-@pytest.mark.parametrize("module", ["facegeom", "facegeom.geometry"])
-def test_a_fresh_process_loads_neither_torch_nor_opencv(module):
-    code = f"import sys, {module}; print(sorted({{'torch', 'cv2', 'scipy', 'trimesh'}} & set(sys.modules)))"
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("facegeom", {"torch", "cv2", "scipy", "trimesh"}),
+        ("facegeom.geometry", {"torch", "cv2", "scipy", "trimesh"}),
+        ("facegeom.reconstruction", {"torch", "scipy", "trimesh"}),
+        ("facegeom.cli", {"torch", "scipy", "trimesh"}),
+    ],
+)
+def test_a_fresh_process_does_not_load_heavy_libraries(module, absent):
+    code = f"import sys, {module}; print(sorted({absent} & set(sys.modules)))"
     folder = str(Path(facegeom.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": folder}
@@ -94,7 +150,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.MULTILINE)
 
 
 def test_the_core_knows_neither_python_nor_the_bindings():
-    files = [*(ROOT / "cpp" / "facegeom").glob("*.h"), *(ROOT / "cpp" / "facegeom").glob("*.cpp")]
+    files = [*(ROOT / "cpp" / "facegeom").rglob("*.h"), *(ROOT / "cpp" / "facegeom").rglob("*.cpp")]
     assert files
     for path in files:
         for name in INCLUDE.findall(path.read_text(encoding="utf-8")):

@@ -30,7 +30,8 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> Callable[..., OracleMeshNetwork]:
 
     def install(face: Any, **options: Any) -> OracleMeshNetwork:
         network = OracleMeshNetwork(face, **options)
-        monkeypatch.setattr("facegeom.reconstruction.mesh_network", lambda name, device: network)
+        for pipeline in ("pixel2mesh", "gcn_igan"):
+            monkeypatch.setattr(f"facegeom.pipelines.{pipeline}.mesh_network", lambda name, device: network)
         return network
 
     return install
@@ -41,7 +42,7 @@ def detections(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Any]], None]:
     """Install boxes in the place of the detector's."""
 
     def install(boxes: list[Any]) -> None:
-        monkeypatch.setattr("facegeom.detection.detector.detect", lambda image, **options: boxes)
+        monkeypatch.setattr("facegeom.detection.detector.find_faces", lambda photo, **options: boxes)
 
     return install
 

@@ -10,8 +10,9 @@ import pytest
 
 from facegeom.face_model.template import load_template
 from facegeom.images.sampling import bilinear
-from facegeom.pipelines.map_prediction import predict
-from facegeom.pipelines.pix2vertex import warp_template
+from facegeom.pipelines import pix2vertex
+from facegeom.pipelines.interface import PipelineOptions
+from facegeom.reconstruction import predict
 from facegeom.texture.appearance import SILHOUETTE_MM, View, behind_colors, vertex_colors
 from facegeom.texture.painting import paint, without_hairline, without_slivers
 
@@ -36,7 +37,7 @@ def scene(draw_face: Any, coded_network: Any) -> Any:
     coded_network(face)
     seen = predict(face.photo, face.box)
     photo = np.where(face.photo.max(axis=2, keepdims=True) > 60, np.uint8(SKIN), np.uint8(HAIR))
-    V = warp_template(photo, seen.maps, seen.camera, seen.fit, head=True).final.vertices
+    V = pix2vertex.run(photo, seen, PipelineOptions(head=True)).final.vertices
     return photo, seen, V
 
 

@@ -14,7 +14,8 @@ from PIL import Image
 import facegeom
 from facegeom import FacegeomError, ImageError, NoFaceFound
 from facegeom.geometry import face_normals
-from facegeom.pipelines.map_prediction import LookOptions, later_square, plausibility, predict
+from facegeom.pipelines.map_prediction import LookOptions, later_square, plausibility
+from facegeom.reconstruction import predict
 
 STAGES = {
     "pix2vertex": ["raw", "aligned", "registered", "detailed"],
@@ -27,7 +28,7 @@ def no_detector(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Any]], None]:
     """Install boxes in the place of the detector's."""
 
     def install(boxes: list[Any]) -> None:
-        monkeypatch.setattr("facegeom.detection.detector.detect", lambda image, **options: boxes)
+        monkeypatch.setattr("facegeom.detection.detector.find_faces", lambda photo, **options: boxes)
 
     return install
 
@@ -221,8 +222,27 @@ def test_a_clear_face_in_the_middle_needs_no_detection(coded_face: Any, coded_ne
         facegeom.reconstruct(coded_face.photo, face_index=1)
 
 
-def test_what_is_not_in_says_so(coded_face: Any, tmp_path: Path, coded_network: Any) -> None:
-    with pytest.raises(FacegeomError, match="'magic' does not exist; those that are in: pix2vertex, facevision"):
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"box": (10, 10, 5, 20)}, ValueError, "box must be"),
+        ({"box": (0, 0, np.nan, 1)}, ValueError, "box must be finite"),
+        ({"box": "left"}, TypeError, "box must hold numbers"),
+        ({"face_index": -1}, ValueError, "face_index must be at least 0"),
+        ({"face_index": 0.5}, TypeError, "face_index must be an integer"),
+        ({"texture": 4}, ValueError, "texture must be at least 16"),
+        ({"texture": 4096}, ValueError, "texture must be at most 2048"),
+    ],
+)
+def test_arguments_are_checked_before_any_work(options: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        facegeom.reconstruct("does not exist.jpg", **options)
+
+
+def test_unsupported_requests_raise_an_error_that_names_the_alternative(
+    coded_face: Any, tmp_path: Path, coded_network: Any
+) -> None:
+    with pytest.raises(FacegeomError, match="no pipeline 'magic'; available: pix2vertex, facevision"):
         facegeom.reconstruct(coded_face.photo, pipeline="magic")
     coded_network(coded_face)
     rec = facegeom.reconstruct(coded_face.photo, box=coded_face.box, pipeline="facevision")

@@ -14,8 +14,11 @@ from facegeom import FaceMesh, NoFaceFound, load_face_model
 from facegeom.face_model.template import load_template
 from facegeom.geometry.boundary import boundary_loops
 from facegeom.images.face_maps import FaceMaps
-from facegeom.pipelines.map_prediction import predict
-from facegeom.pipelines.pix2vertex import target_mesh, warp_template, without_expression
+from facegeom.pipelines import pix2vertex
+from facegeom.pipelines.interface import PipelineOptions
+from facegeom.pipelines.pix2vertex import target_mesh
+from facegeom.pipelines.template_stages import fitted_vertices, without_expression
+from facegeom.reconstruction import predict
 from facegeom.texture.appearance import View
 from facegeom.texture.relief import relief_weight, skin_weight
 from meshes import check_mesh
@@ -153,7 +156,8 @@ def test_the_neutral_face_has_no_expression(coded_face: Any, coded_network: Any,
     assert len(loaded.faces) == len(rec.mesh.faces)
     model = load_face_model()
     weights = np.array([name == "jawOpen" for name in model.expression_names], dtype=float)
-    neutral = without_expression(rec.mesh, replace(predict(coded_face.photo, coded_face.box).fit, expression=weights))
+    fit = replace(predict(coded_face.photo, coded_face.box).fit, expression=weights)
+    neutral = without_expression(rec.mesh, load_template(), fit, fitted_vertices(model, fit))
     chin = 8  # of the 68 points
     moved = (rec.mesh.vertices - neutral.vertices)[model.landmarks68[chin]]
     np.testing.assert_allclose(moved, weights @ model.expression[:, model.landmarks68[chin]], atol=1e-4)
@@ -177,9 +181,7 @@ def test_a_large_atlas_holds_what_is_finer_than_the_vertices(draw_face: Any, cod
     seen = predict(face.photo, face.box)
     rows, columns = np.indices(face.photo.shape[:2])
     checks = np.where(((rows // 3 + columns // 3) % 2 == 0)[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)
-    fine, coarse = (
-        warp_template(checks, seen.maps, seen.camera, seen.fit, texture=size).final.texture for size in (1024, 128)
-    )
+    fine, coarse = (pix2vertex.run(checks, seen, PipelineOptions(texture=size)).final.texture for size in (1024, 128))
     middle = slice(3 * 1024 // 8, 5 * 1024 // 8)
     assert fine[middle, middle].std() > 50
     assert coarse[48:80, 48:80].std() < 40
@@ -190,7 +192,7 @@ def test_hidden_skin_takes_the_colour_of_the_other_side(draw_face: Any, coded_ne
     coded_network(face)
     photo = np.where(face.photo.max(axis=2, keepdims=True) > 60, np.uint8([200, 150, 120]), np.uint8(0))
     seen = predict(face.photo, face.box)
-    mesh = warp_template(photo, seen.maps, seen.camera, seen.fit).final
+    mesh = pix2vertex.run(photo, seen, PipelineOptions()).final
     skin = load_template().fine.skin_count
     hidden = mesh.seen[:skin] == 0
     assert 0.2 < hidden.mean() < 0.8
@@ -230,16 +232,12 @@ def test_maps_that_show_nothing_of_the_face(coded_face: Any, coded_network: Any)
     maps = seen.maps
     lone = np.zeros_like(maps.mask)
     lone[::4, ::4] = maps.mask[::4, ::4]  # pixels without neighbours make no triangle
+    alone = FaceMaps(maps.image, maps.depth, maps.correspondence, lone, maps.box)
     with pytest.raises(NoFaceFound, match="leaves no triangle"):
-        warp_template(
-            coded_face.photo,
-            FaceMaps(maps.image, maps.depth, maps.correspondence, lone, maps.box),
-            seen.camera,
-            seen.fit,
-        )
+        pix2vertex.run(coded_face.photo, replace(seen, maps=alone), PipelineOptions())
     far = FaceMaps(maps.image, maps.depth, np.nan_to_num(maps.correspondence) + 500, maps.mask, maps.box)
     with pytest.raises(NoFaceFound, match="do not show enough of the face: fewer than 4"):
-        warp_template(coded_face.photo, far, seen.camera, seen.fit)
+        pix2vertex.run(coded_face.photo, replace(seen, maps=far), PipelineOptions())
 
 
 def test_the_target_has_every_pixel_in_the_face_frame(turned_coded_face: Any, coded_network: Any) -> None:

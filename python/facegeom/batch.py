@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facegeom.errors import FacegeomError, WeightsError
-from facegeom.reconstruction import PIPELINES, Reconstruction, reconstruct
+from facegeom.pipelines import DEFAULT_PIPELINE
+from facegeom.reconstruction import Reconstruction, reconstruct
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Outcome:
 def reconstruct_all(
     photos: Sequence[Path],
     *,
-    pipeline: str = PIPELINES[0],
+    pipeline: str = DEFAULT_PIPELINE,
     device: str = "cpu",
     head: bool = False,
     texture: int | None = None,

@@ -14,10 +14,9 @@ from typing import Any
 
 import facegeom
 from facegeom.errors import FacegeomError
+from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130  # argparse leaves with 2 on a usage error
-
-PIPELINE_NAMES = ("pix2vertex", "facevision", "pixel2mesh", "gcn_igan")
 
 # Commands that live in modules of their own, each with add_arguments(parser) and run(args) -> exit code. They are
 # imported only when they are called, since they need the packages of facegeom[train].
@@ -121,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--out", type=Path, required=True, metavar="OUT",
         help="the mesh (.glb, .obj, .ply, .stl, .html), or a folder that holds one for each photo",
     )  # fmt: skip
-    one.add_argument("--pipeline", choices=PIPELINE_NAMES, default=PIPELINE_NAMES[0], help="default: %(default)s")
+    one.add_argument("--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE, help="default: %(default)s")
     one.add_argument("--device", default="cpu", help="where the networks run: cpu, cuda, cuda:1, mps")
     one.add_argument("--head", action="store_true", help="complete the face to a whole head")
     one.add_argument("--texture", type=int, metavar="N", help="an N x N texture instead of vertex colours")
@@ -259,7 +258,7 @@ def _info(args: argparse.Namespace) -> int:
         "torch": torch.__version__,
         "opencv": cv2.__version__,
         "devices": devices,
-        "pipelines": list(PIPELINE_NAMES),
+        "pipelines": list(PIPELINES),
         "weights": {
             path.stem: round(path.stat().st_size / 1e6, 2) for path in sorted(folder.glob("weights/*.safetensors"))
         },

@@ -1,10 +1,11 @@
-"""One photo in, one face out."""
+"""The public entry points `reconstruct` and `predict`, and the result `Reconstruction`."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy.typing as npt
 
@@ -13,23 +14,19 @@ from facegeom._internal.arrays import FloatArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
+from facegeom.images.boxes import Box, Detection
 from facegeom.images.camera import Camera
 from facegeom.images.face_maps import FaceMaps
 from facegeom.images.image_files import ImageSource, load_image
 from facegeom.mesh.face_mesh import FaceMesh
-from facegeom.mesh.formats import save_mesh
-from facegeom.networks.mesh_network import MESH_PIPELINES
-from facegeom.pipelines.facevision import mesh_from_maps
-from facegeom.pipelines.map_prediction import Detection, Prediction, detect, predict
-from facegeom.pipelines.mesh_prediction import MeshPrediction, mesh_network, predict_mesh
-from facegeom.pipelines.pix2vertex import warp_template, without_expression
-from facegeom.pipelines.semi_sphere import deform_semi_sphere
+from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
+from facegeom.pipelines.interface import FaceRequest, PipelineOptions
 from facegeom.texture.baking import SIZES
 
-__all__ = ["PIPELINES", "Prediction", "Reconstruction", "detect", "predict", "reconstruct"]
+if TYPE_CHECKING:
+    from facegeom.pipelines.map_prediction import LookOptions, MapNetwork, MapPrediction
 
-PIPELINES = ("pix2vertex", "facevision", *MESH_PIPELINES)
-"""The pipelines that are in; the first is the default."""
+__all__ = ["Reconstruction", "demo_photo", "predict", "reconstruct"]
 
 
 @dataclass(frozen=True)
@@ -83,9 +80,9 @@ class Reconstruction:
             therefore no expression that could be taken out of it.
         """
         if not neutral:
-            save_mesh(self.mesh, path)
+            self.mesh.save(path)
         elif self.neutral is not None:
-            save_mesh(self.neutral, path)
+            self.neutral.save(path)
         else:
             raise FacegeomError(
                 "neutral=True needs a mesh of the face model's topology: that of pipeline 'pix2vertex', or a head"
@@ -95,7 +92,7 @@ class Reconstruction:
 def reconstruct(
     image: ImageSource,
     *,
-    pipeline: str = PIPELINES[0],
+    pipeline: str = DEFAULT_PIPELINE,
     box: npt.ArrayLike | None = None,
     device: str = "cpu",
     face_index: int = 0,
@@ -141,39 +138,81 @@ def reconstruct(
     >>> rec = facegeom.reconstruct("photo.jpg")  # doctest: +SKIP
     >>> rec.save("face.glb")  # doctest: +SKIP
     """
-    if pipeline not in PIPELINES:
-        raise FacegeomError(f"pipeline {pipeline!r} does not exist; those that are in: {', '.join(PIPELINES)}")
-    if head and pipeline == "facevision":
-        raise FacegeomError("head=True needs the template, which pipeline 'facevision' does not have: use 'pix2vertex'")
-    template = head or pipeline == "pix2vertex"
+    entry = PIPELINES.get(pipeline)
+    if entry is None:
+        raise FacegeomError(f"there is no pipeline {pipeline!r}; available: {', '.join(PIPELINES)}")
+    if head and not entry.heads:
+        raise FacegeomError(f"pipeline {pipeline!r} cannot make a head (head=True); use 'pix2vertex'")
+    request = FaceRequest(_box(box), check.count(face_index, "face_index"), device)
+    template = head or entry.template
     if texture is not None:
         texture = check.count(texture, "texture", SIZES[0])
-        if template and texture > SIZES[1]:  # said before the work is done
+        if template and texture > SIZES[1]:  # before any work is done
             raise ValueError(f"texture must be at most {SIZES[1]}, got {texture}")
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
         photo = load_image(image)
-    seen: Prediction | MeshPrediction
-    if pipeline in MESH_PIPELINES:
-        found = predict_mesh(photo, mesh_network(pipeline, device), box, device, face_index)
-        seen, stages = found, deform_semi_sphere(photo, found, head=head, texture=texture)
-    else:
-        seen = predict(photo, box, device, face_index)
-        if pipeline == "pix2vertex":
-            stages = warp_template(photo, seen.maps, seen.camera, seen.fit, head=head, texture=texture)
-        else:
-            stages = mesh_from_maps(photo, seen.maps, seen.camera, texture=texture)
+    steps = entry.load()
+    prediction = steps.predict(photo, request)
+    stages = steps.run(photo, prediction, PipelineOptions(head, texture))
     return Reconstruction(
         mesh=stages.final,
-        maps=seen.maps,
+        maps=prediction.maps,
         stages=stages.meshes,
-        timings={**timings, **seen.timings, **stages.timings},
-        landmarks=stages.final.vertices[load_face_model().landmarks68] if template else seen.landmarks,
-        camera=seen.camera,
-        score=seen.score,
-        detections=seen.detections,
-        neutral=without_expression(stages.final, seen.fit) if template else None,
+        timings={**timings, **prediction.timings, **stages.timings},
+        landmarks=stages.final.vertices[load_face_model().landmarks68] if template else prediction.landmarks,
+        camera=prediction.camera,
+        score=prediction.score,
+        detections=prediction.detections,
+        neutral=stages.neutral,
     )
+
+
+def predict(
+    image: ImageSource,
+    box: npt.ArrayLike | None = None,
+    device: str = "cpu",
+    face_index: int = 0,
+    *,
+    network: MapNetwork | None = None,
+    options: LookOptions | None = None,
+) -> MapPrediction:
+    """Return the maps, the camera and the landmarks of a face, without a mesh.
+
+    Parameters
+    ----------
+    image : path, bytes, PIL image or (h, w, 3) uint8 RGB array
+    box : (4,) or (5,) array, x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect
+    device : where the network runs: "cpu", "cuda", "cuda:1", "mps"
+    face_index : which of the detected faces, 0 is the best
+    network : another network than the shipped one
+    options : LookOptions; None: the defaults
+
+    Returns
+    -------
+    MapPrediction
+
+    Raises
+    ------
+    NoFaceFound
+        When the photo has no face `face_index`, or the network sees nothing in the given box.
+    ImageError, FileNotFoundError
+        When the image cannot be read.
+    """
+    from facegeom.pipelines.map_prediction import LookOptions, predict_maps
+
+    face_index = check.count(face_index, "face_index")
+    return predict_maps(
+        load_image(image), _box(box), device, face_index, network=network, options=options or LookOptions()
+    )
+
+
+def _box(box: npt.ArrayLike | None) -> Box | None:
+    """Return a checked box as four floats."""
+    if box is None:
+        return None
+    x0, y0, x1, y1 = check.box(box).tolist()
+    return x0, y0, x1, y1
 
 
 def demo_photo() -> Path:

@@ -16,20 +16,17 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom.detection.mtcnn_search import Scored, SearchOptions, judge, propose, refine, shipped
 from facegeom.errors import WeightsError
-from facegeom.images.boxes import iou, merge
+from facegeom.images.boxes import Detection, iou, merge
+from facegeom.images.image_files import ImageSource, load_image
 from facegeom.networks.mtcnn import Mtcnn
-
-Detection: TypeAlias = tuple[float, float, float, float, float]
 
 SEARCH_SIDE = 320
 """Longer side of the searched image in pixels, unless a smaller `min_size` asks for more."""
@@ -78,15 +75,14 @@ MOST_MERGED = 12
 """Groups of cascade windows that the networks judge, those with most votes."""
 
 
-def detect(image: npt.ArrayLike, *, min_size: float | None = None, min_score: float = MIN_SCORE) -> list[Detection]:
+def detect(image: ImageSource, *, min_size: float | None = None, min_score: float = MIN_SCORE) -> list[Detection]:
     """Find the faces of a photo, best first.
 
     Parameters
     ----------
-    image : (h, w, 3) uint8 RGB array
-    min_size : smallest face side sought, pixels of `image`; None: 1/16 of the longer side and at least 20
-
-    min_score : detections below this are dropped; lower it where each of them is verified afterwards
+    image : path, bytes, PIL image or (h, w, 3) uint8 RGB array
+    min_size : side of the smallest face to find, pixels of `image`; None: 1/16 of the longer side and at least 20
+    min_score : detections with a lower score are dropped
 
     Returns
     -------
@@ -96,7 +92,9 @@ def detect(image: npt.ArrayLike, *, min_size: float | None = None, min_score: fl
     Raises
     ------
     TypeError, ValueError
-        When `image` is not such an array, `min_size` not a number above 0 or `min_score` not one in [0, 1].
+        When `image` is of another type, `min_size` is not a number above 0 or `min_score` is not in [0, 1].
+    ImageError, FileNotFoundError
+        When the image cannot be read.
     WeightsError
         When the networks' weights or OpenCV's cascades are missing.
 
@@ -110,10 +108,14 @@ def detect(image: npt.ArrayLike, *, min_size: float | None = None, min_score: fl
     >>> detect(np.zeros((64, 64, 3), dtype=np.uint8))
     []
     """
-    photo = check.rgb_image(image)
     least = None if min_size is None else check.positive(min_size, "min_size")
     min_score = check.in_range(min_score, "min_score", 0.0, 1.0)
-    searched, scale = _search_image(photo, least)
+    return find_faces(load_image(image), min_size=least, min_score=min_score)
+
+
+def find_faces(photo: ByteArray, *, min_size: float | None = None, min_score: float = MIN_SCORE) -> list[Detection]:
+    """Return the faces of an (h, w, 3) uint8 photo, best first; see `detect`, which checks its arguments."""
+    searched, scale = _search_image(photo, min_size)
     if min(searched.shape[:2]) < SMALLEST_FACE:
         return []
     found = _search(searched)

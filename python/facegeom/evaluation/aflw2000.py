@@ -17,7 +17,8 @@ from tqdm import tqdm
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
 from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.face_model import FaceModel, load_face_model
-from facegeom.images.crop import Box, crop_box, crop_image
+from facegeom.images.boxes import Box
+from facegeom.images.crop import crop_box, crop_image
 from facegeom.images.image_files import load_image, save_image
 from facegeom.measures.metrics import (
     INNER_POINTS,

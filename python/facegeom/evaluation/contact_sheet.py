@@ -18,7 +18,7 @@ from facegeom.images.face_maps import FaceMaps
 from facegeom.images.image_files import load_image, save_image
 from facegeom.measures.report import picture_folder, sheet, show
 from facegeom.mesh.face_mesh import FaceMesh
-from facegeom.reconstruction import PIPELINES
+from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
 from facegeom.render import VIEWS, Frame, correspondence_picture, depth_picture, render_mesh, turn
 
 PHOTOS = {
@@ -212,7 +212,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `facegeom evaluate contact-sheet`."""
     parser.add_argument("folder", metavar="PHOTOS", help="folder of the LFW photos")
     parser.add_argument(
-        "--pipeline", choices=PIPELINES, default=PIPELINES[0], help="as in facegeom.reconstruct (default: %(default)s)"
+        "--pipeline",
+        choices=PIPELINES,
+        default=DEFAULT_PIPELINE,
+        help="as in facegeom.reconstruct (default: %(default)s)",
     )
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--detail", action="store_true", help="stages and close-ups of twelve photos instead")

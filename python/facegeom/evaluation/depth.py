@@ -20,8 +20,9 @@ from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom.errors import NoFaceFound
 from facegeom.evaluation.scan import BACKGROUNDS, Scan, View, load_scan, render_view
 from facegeom.face_model import FaceModel, load_face_model
+from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
-from facegeom.images.crop import Box, apply_affine, crop_box, crop_image
+from facegeom.images.crop import apply_affine, crop_box, crop_image
 from facegeom.images.image_files import save_image
 from facegeom.images.sampling import bilinear_where_finite
 from facegeom.measures.metrics import DepthError, aligned_depth_error, landmark_box

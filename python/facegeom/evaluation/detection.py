@@ -21,9 +21,9 @@ from tqdm import tqdm
 from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom.detection import detector as detection
-from facegeom.detection.detector import Detection
 from facegeom.errors import FacegeomError
 from facegeom.evaluation.aflw2000 import load_annotations
+from facegeom.images.boxes import Detection
 from facegeom.images.image_files import load_image
 from facegeom.measures.metrics import YAW_BINS, box_overlap, landmark_box
 from facegeom.measures.report import show, table, write_json

@@ -29,17 +29,18 @@ from facegeom.evaluation.mesh_truth import TAUS, MeshScore, Surface, Truth, face
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region
 from facegeom.face_model.fitting import Fit, fit_landmarks68
+from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
-from facegeom.images.crop import Box, crop_image
+from facegeom.images.crop import crop_image
 from facegeom.images.image_files import load_image, save_image
 from facegeom.measures.metrics import YAW_BINS, landmark_box
 from facegeom.measures.predictor import mean_face_in_box
 from facegeom.measures.report import picture_folder, sheet, show, table, write_json
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.networks.mesh_network import MESH_PIPELINES
-from facegeom.pipelines.map_prediction import predict
+from facegeom.pipelines import PIPELINES
 from facegeom.pipelines.mesh_prediction import mesh_network
-from facegeom.reconstruction import PIPELINES, reconstruct
+from facegeom.reconstruction import predict, reconstruct
 from facegeom.render import Frame, render_mesh
 from facegeom.training.data.labels import Labels, find_photos, yaw_deg
 from facegeom.training.data.split import split_names

@@ -33,7 +33,8 @@ from facegeom.measures.metrics import box_overlap, landmark_box
 from facegeom.measures.report import sheet, show, table, write_json
 from facegeom.networks.mesh_network import MESH_PIPELINES
 from facegeom.networks.semi_sphere import semi_sphere
-from facegeom.reconstruction import PIPELINES, Reconstruction, reconstruct
+from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
+from facegeom.reconstruction import Reconstruction, reconstruct
 from facegeom.training.data.labels import find_photos
 from facegeom.training.data.split import split_names
 
@@ -315,7 +316,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--landmarks", metavar="FILE",
         help="file of `facegeom prepare landmarks`, to see if it is the right face, and to cut corners without a face",
     )  # fmt: skip
-    parser.add_argument("--pipeline", choices=PIPELINES, default=PIPELINES[0], help="default: %(default)s")
+    parser.add_argument("--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE, help="default: %(default)s")
     parser.add_argument("--head", action="store_true", help="the whole head; measured on photos alone")
     parser.add_argument("--texture", metavar="N", type=int, help="with an atlas of N x N texels")
     parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")

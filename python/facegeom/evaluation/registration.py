@@ -27,8 +27,11 @@ from facegeom.measures.metrics import map_error
 from facegeom.measures.predictor import MAP_PIPELINES, add_common_arguments, load_network
 from facegeom.measures.registered import register_crop
 from facegeom.measures.report import picture_folder, sheet, show, table, write_json
-from facegeom.pipelines.map_prediction import LookOptions, MapNetwork, predict
-from facegeom.pipelines.pix2vertex import WarpOptions, fitted_vertices, register_template, target_mesh, warp_template
+from facegeom.pipelines import pix2vertex
+from facegeom.pipelines.interface import PipelineOptions
+from facegeom.pipelines.map_prediction import LookOptions, MapNetwork, predict_maps
+from facegeom.pipelines.pix2vertex import WarpOptions, register_template, target_mesh
+from facegeom.pipelines.template_stages import fitted_vertices
 from facegeom.training.data.labels import find_photos
 from facegeom.training.data.renderer import Sample
 from facegeom.training.data.texture_model import TextureModel
@@ -141,10 +144,10 @@ def count_on_photos(photos: str, count: int, network: MapNetwork) -> dict[str, A
     for name, path in tqdm(held_out_photos(find_photos(photos), count).items(), unit="photo"):
         photo = load_image(path)
         try:
-            seen = predict(photo, network=network)
+            seen = predict_maps(photo, network=network)
         except NoFaceFound:
             continue
-        stages = warp_template(photo, seen.maps, seen.camera, seen.fit).meshes
+        stages = pix2vertex.run(photo, seen, PipelineOptions()).meshes
         rows[name] = {
             "aligned": self_intersections(stages["aligned"].vertices[: coarse.skin_count], coarse.skin_faces),
             "registered": self_intersections(stages["registered"].vertices[: coarse.skin_count], coarse.skin_faces),
@@ -166,7 +169,7 @@ def photo_sheet(photos: str, texture_model: str, network: MapNetwork) -> ByteArr
     captions: list[str] = []
     pictures: list[ByteArray] = []
     for path in held_out_photos(find_photos(photos), SHEET_PHOTOS).values():
-        seen = predict(load_image(path), network=network)
+        seen = predict_maps(load_image(path), network=network)
         target = target_mesh(seen.maps, seen.camera, WarpOptions().max_edge_mm)
         aligned = fitted_vertices(model, seen.fit)[template.vertices]
         skin = register_template(template, aligned, target)[: template.coarse.skin_count]

@@ -1,10 +1,33 @@
-"""Boxes as rows x0, y0, x1, y1: overlap, suppression, merging."""
+"""Boxes x0, y0, x1, y1: overlap, non-maximum suppression, merging."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from facegeom._internal.arrays import FloatArray, IntArray
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels, x0 < x1 and y0 < y1."""
+
+BoxLike: TypeAlias = Sequence[float] | FloatArray
+"""A box, or a detection whose score is ignored."""
+
+Detection: TypeAlias = tuple[float, float, float, float, float]
+"""The box of a face and its score in (0, 1]."""
+
+
+def box_iou(first: Box, second: Box) -> float:
+    """Return the intersection over union of two boxes, in [0, 1].
+
+    Examples
+    --------
+    >>> box_iou((0.0, 0.0, 2.0, 2.0), (1.0, 0.0, 2.0, 2.0))
+    0.5
+    """
+    return float(iou(np.array([first]), np.array([second]))[0, 0])
 
 
 def iou(first: FloatArray, second: FloatArray, *, of_smaller: bool = False) -> FloatArray:
@@ -25,7 +48,10 @@ def iou(first: FloatArray, second: FloatArray, *, of_smaller: bool = False) -> F
 
 
 def suppress(boxes: FloatArray, scores: FloatArray, overlap: float, *, of_smaller: bool = False) -> IntArray:
-    """Return the rows of boxes (n, 4), best score first, that no better one overlaps by more than `overlap`."""
+    """Return the rows of boxes (n, 4), best score first, that no better one overlaps by more than `overlap`.
+
+    Non-maximum suppression by intersection over union, or over the smaller area.
+    """
     order = np.argsort(-scores, kind="stable")
     keep: list[int] = []
     while len(order):

@@ -1,37 +1,74 @@
-"""Square crops of a photo: the one way in which networks see faces, in training and afterwards.
+"""Square crops of a photo: what networks are given, in training and afterwards.
 
 A box is (x0, y0, x1, y1) in pixels of the photo, its sides where the crop's outermost pixels end. Pixel centres are at
 integers in photo and crop alike, so that the box of a whole (h, w) image is (-0.5, -0.5, w - 0.5, h - 0.5), and crop
 pixel j is centred on x0 + (j + 0.5) step with step = (x1 - x0) / size.
+
+The functions do not check their arguments: photos and boxes are checked where the public functions receive them.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from facegeom._internal import check
-from facegeom._internal.arrays import ByteArray, FloatArray
+from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray
+from facegeom.images.boxes import Box, BoxLike
 
-Box: TypeAlias = tuple[float, float, float, float]
-
-FIRST_LOOK = 1.58
+FIRST_CROP_FACTOR = 1.58
 """Side of the first crop over the mean side of the face's box (3DDFA's factor for the box of the 68 landmarks)."""
 
 LARGEST_WARP = 2048
 """Side of the largest oversampled crop, pixels; beyond it the averaged samples lie more than a photo pixel apart."""
 
 
-def crop_box(box: npt.ArrayLike, factor: float = FIRST_LOOK) -> Box:
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A square crop of a photo.
+
+    Attributes
+    ----------
+    image : (S, S, 3) uint8 array, RGB
+        Black outside the photo.
+    box : tuple of four floats
+        x0, y0, x1, y1 of the square in pixels of the photo, before it is turned.
+    affine : (2, 3) float array
+        Pixels of the photo -> pixels of the crop.
+    """
+
+    image: ByteArray
+    box: Box
+    affine: FloatArray
+
+    @classmethod
+    def of(cls, photo: ByteArray, box: Box, size: int, angle: float = 0.0) -> Crop:
+        """Return the crop of the (h, w, 3) photo's square `box`, `size` pixels wide; `angle` as in `crop_affine`."""
+        affine = crop_affine(box, size, angle)
+        return cls(warp_image(photo, affine, size), box, affine)
+
+    @property
+    def size(self) -> int:
+        """Side of the crop, pixels."""
+        return len(self.image)
+
+    def to_crop(self, points: FloatArray) -> FloatArray:
+        """Return (n, 2) pixels of the photo as pixels of the crop."""
+        return apply_affine(self.affine, points)
+
+    def to_photo(self, points: FloatArray) -> FloatArray:
+        """Return (n, 2) pixels of the crop as pixels of the photo."""
+        return apply_affine(invert_affine(self.affine), points)
+
+
+def crop_box(box: BoxLike, factor: float = FIRST_CROP_FACTOR) -> Box:
     """Return the square box around the centre of `box` with `factor` times the mean of its sides.
 
     Parameters
     ----------
-    box : (4,) float array, x0, y0, x1, y1 in pixels, x0 < x1 and y0 < y1
+    box : x0, y0, x1, y1 in pixels, x0 < x1 and y0 < y1; a score may follow
     factor : side of the square over the mean side of `box`
 
     Returns
@@ -44,18 +81,18 @@ def crop_box(box: npt.ArrayLike, factor: float = FIRST_LOOK) -> Box:
     >>> crop_box((10, 20, 30, 60), 1.0)
     (5.0, 25.0, 35.0, 55.0)
     """
-    x0, y0, x1, y1 = (float(v) for v in check.box(box))
-    half = 0.25 * check.positive(factor, "factor") * ((x1 - x0) + (y1 - y0))
+    x0, y0, x1, y1 = (float(v) for v in box[:4])
+    half = 0.25 * factor * ((x1 - x0) + (y1 - y0))
     x, y = 0.5 * (x0 + x1), 0.5 * (y0 + y1)
     return x - half, y - half, x + half, y + half
 
 
-def crop_affine(box: npt.ArrayLike, size: int, angle: float = 0.0) -> FloatArray:
+def crop_affine(box: BoxLike, size: int, angle: float = 0.0) -> FloatArray:
     """Return the map from pixels of the photo to pixels of the crop of `box`.
 
     Parameters
     ----------
-    box : (4,) float array, x0, y0, x1, y1 in pixels of the photo
+    box : x0, y0, x1, y1 in pixels of the photo
     size : side of the crop in pixels
     angle : degrees by which the content turns about the crop's centre, anticlockwise as seen
 
@@ -69,8 +106,7 @@ def crop_affine(box: npt.ArrayLike, size: int, angle: float = 0.0) -> FloatArray
     >>> crop_affine((-0.5, -0.5, 3.5, 3.5), 2) @ [0.5, 2.5, 1.0]
     array([0., 1.])
     """
-    x0, y0, x1, y1 = (float(v) for v in check.box(box))
-    size = check.count(size, "size", 1)
+    x0, y0, x1, y1 = (float(v) for v in box[:4])
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     turn = np.array([[cosine, sine], [-sine, cosine]])  # y points down
     linear = turn @ np.diag([size / (x1 - x0), size / (y1 - y0)])
@@ -78,34 +114,25 @@ def crop_affine(box: npt.ArrayLike, size: int, angle: float = 0.0) -> FloatArray
     return np.column_stack([linear, 0.5 * (size - 1) - linear @ centre])
 
 
-def crop_image(image: ByteArray, box: npt.ArrayLike, size: int) -> ByteArray:
+def crop_image(image: ByteArray, box: BoxLike, size: int) -> ByteArray:
     """Return the (size, size, 3) uint8 crop of `box`, anti-aliased, black outside the photo.
 
     Parameters
     ----------
     image : (h, w, 3) uint8 array
-    box : (4,) float array, x0, y0, x1, y1 in pixels of the photo
+    box : x0, y0, x1, y1 in pixels of the photo
     size : side of the crop in pixels
-
-    Returns
-    -------
-    (size, size, 3) uint8 array
-
-    Raises
-    ------
-    ValueError, TypeError
-        When the image is not (h, w, 3) uint8 or the box has no area.
     """
     return warp_image(image, crop_affine(box, size), size)
 
 
-def warp_image(image: ByteArray, affine: npt.ArrayLike, size: int) -> ByteArray:
+def warp_image(image: ByteArray, affine: FloatArray, size: int) -> ByteArray:
     """Return the (size, size, 3) uint8 crop that `affine` (photo pixels -> crop pixels) describes.
 
     Parameters
     ----------
     image : (h, w, 3) uint8 array
-    affine : (2, 3) float array, as `crop_affine` gives it
+    affine : (2, 3) float array, as `crop_affine` returns it
     size : side of the crop in pixels
 
     Returns
@@ -118,9 +145,6 @@ def warp_image(image: ByteArray, affine: npt.ArrayLike, size: int) -> ByteArray:
     pixel in each direction and averaged, so that no pixel of the photo is skipped. Outside the photo the crop is black
     (`cv2.BORDER_CONSTANT`): a replicated border would show streaks that look like structure.
     """
-    image = check.rgb_image(image)
-    affine = check.float_array(affine, "affine", (2, 3))
-    size = check.count(size, "size", 1)
     reduction = 1.0 / math.sqrt(abs(float(np.linalg.det(affine[:, :2]))))
     samples = int(np.clip(math.ceil(reduction - 1e-6), 1, max(1, LARGEST_WARP // size)))
     fine = affine * samples
@@ -136,21 +160,19 @@ def warp_image(image: ByteArray, affine: npt.ArrayLike, size: int) -> ByteArray:
     return np.ascontiguousarray(warped, dtype=np.uint8)
 
 
-def apply_affine(affine: npt.ArrayLike, points: npt.ArrayLike) -> FloatArray:
+def apply_affine(affine: FloatArray, points: FloatArray | Float32Array) -> FloatArray:
     """Return (n, 2) `points` moved by the (2, 3) map `affine`."""
-    affine = check.float_array(affine, "affine", (2, 3))
-    return check.float_array(points, "points", (None, 2)) @ affine[:, :2].T + affine[:, 2]
+    return np.asarray(points @ affine[:, :2].T + affine[:, 2], dtype=np.float64)
 
 
-def invert_affine(affine: npt.ArrayLike) -> FloatArray:
+def invert_affine(affine: FloatArray) -> FloatArray:
     """Return the inverse of the (2, 3) map `affine`: crop pixels -> photo pixels."""
-    affine = check.float_array(affine, "affine", (2, 3))
     linear = np.linalg.inv(affine[:, :2])
     return np.column_stack([linear, -linear @ affine[:, 2]])
 
 
 def _visible_part(image: ByteArray, affine: FloatArray, size: int, margin: float) -> tuple[ByteArray, FloatArray]:
-    """Return the part of the photo that the crop can see, and its corner (x, y): OpenCV warps 32,766 pixels at most."""
+    """Return the part of the photo that the crop shows, and its corner (x, y): OpenCV warps at most 32,766 pixels."""
     corners = apply_affine(
         invert_affine(affine), np.array([[-0.5, -0.5], [size - 0.5, -0.5], [-0.5, size - 0.5], [size - 0.5] * 2])
     )

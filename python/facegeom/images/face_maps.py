@@ -8,7 +8,8 @@ import numpy as np
 
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
-from facegeom.images.crop import Box, crop_affine
+from facegeom.images.boxes import Box
+from facegeom.images.crop import crop_affine
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,15 +11,16 @@ import numpy.typing as npt
 from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom.face_model import FaceModel
 from facegeom.geometry import rasterize
+from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
-from facegeom.images.crop import Box
 from facegeom.images.face_maps import FaceMaps
 from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator, load_facevision
 from facegeom.networks.mesh_network import MESH_PIPELINES, load_mesh_network
 from facegeom.networks.pix2vertex import Pix2Vertex, Pix2VertexConfig, load_pix2vertex
 from facegeom.networks.weights import holds_config, load_weights
+from facegeom.pipelines import PIPELINES
 from facegeom.pipelines.mesh_prediction import predict_mesh
-from facegeom.reconstruction import PIPELINES
+from facegeom.reconstruction import predict
 
 
 class PredictedFace(Protocol):
@@ -69,7 +70,6 @@ def facegeom_predictor(network: FaceVision | Pix2Vertex, pipeline: str) -> Predi
     Pipeline "facevision" means the network's own maps, "pix2vertex" those of the template registered to them.
     """
     from facegeom.measures.registered import predict_registered
-    from facegeom.pipelines.map_prediction import predict
 
     def predictor(image: ByteArray, *, box: Box | None = None) -> PredictedFace:
         if pipeline == "pix2vertex":
@@ -101,7 +101,7 @@ MAP_PIPELINES = tuple(name for name in PIPELINES if name not in MESH_PIPELINES)
 """The pipelines whose network sees maps."""
 
 
-def add_common_arguments(parser: argparse.ArgumentParser, pipelines: tuple[str, ...] = PIPELINES) -> None:
+def add_common_arguments(parser: argparse.ArgumentParser, pipelines: tuple[str, ...] = tuple(PIPELINES)) -> None:
     """Declare what every benchmark takes, with the pipelines that it can measure."""
     parser.add_argument(
         "--weights",

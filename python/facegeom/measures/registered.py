@@ -13,12 +13,14 @@ from facegeom.face_model import load_face_model
 from facegeom.face_model.fitting import fit_maps
 from facegeom.face_model.template import load_template
 from facegeom.geometry import rasterize
+from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
-from facegeom.images.crop import Box, apply_affine
+from facegeom.images.crop import apply_affine
 from facegeom.images.face_maps import FaceMaps
 from facegeom.networks.facevision import NetworkMaps
-from facegeom.pipelines.map_prediction import LookOptions, MapNetwork, photo_camera, predict
-from facegeom.pipelines.pix2vertex import WarpOptions, fitted_vertices, register_template, target_mesh
+from facegeom.pipelines.map_prediction import LookOptions, MapNetwork, photo_camera, predict_maps
+from facegeom.pipelines.pix2vertex import WarpOptions, register_template, target_mesh
+from facegeom.pipelines.template_stages import fitted_vertices
 
 KNOWN, UNKNOWN = 0.99, 0.01  # probability of the face where the template is, and where it is not
 
@@ -62,7 +64,7 @@ def registered_face(maps: FaceMaps, camera: Camera, vertices: FloatArray) -> Reg
 
 def predict_registered(image: ByteArray, network: MapNetwork, *, box: Box | None = None) -> RegisteredFace:
     """Return the registered face of a photo, as pipeline pix2vertex finds it with the given network."""
-    seen = predict(image, box=box, network=network)
+    seen = predict_maps(image, box=box, network=network)
     return registered_face(seen.maps, seen.camera, fitted_vertices(load_face_model(), seen.fit))
 
 

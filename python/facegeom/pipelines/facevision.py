@@ -1,7 +1,7 @@
-"""From maps to a mesh, in the order of FaceVision-GAN's sections 3.2 and 4: each step is a mesh of its own.
+"""Pipeline facevision: a mesh of what the photo shows, in the order of FaceVision-GAN's sections 3.2 and 4.
 
-raw: Delaunay triangulation in the plane, raised by the depth. foreground: the background's triangles removed. cleaned:
-spikes removed. smoothed: Laplacian smoothing. detailed: fine detail of the photo put back.
+raw: Delaunay triangulation in the image plane, raised by the depth. foreground: the triangles of the background
+removed. cleaned: spikes removed. smoothed: Laplacian smoothing. detailed: the fine detail of the photo added.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import numpy as np
 
 from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from facegeom._internal.stopwatch import stopwatch
 from facegeom.errors import NoFaceFound
-from facegeom.images.camera import Camera
 from facegeom.images.crop import apply_affine, crop_image
-from facegeom.images.face_maps import FaceMaps
 from facegeom.images.sampling import bilinear, distance_inside
 from facegeom.mesh.face_mesh import FaceMesh
+from facegeom.pipelines.interface import FaceRequest, PipelineOptions, Prediction, Stages
+from facegeom.pipelines.map_prediction import MapPrediction, predict_maps
 
 
 @dataclass(frozen=True)
@@ -35,86 +34,63 @@ class MeshingOptions:
     border_mm: float = 6.0  # detail fades out within this of the silhouette, where the photo shows hair and background
 
 
-@dataclass(frozen=True)
-class Stages:
-    """The mesh after each step, in order, and the milliseconds that each took."""
-
-    meshes: dict[str, FaceMesh]
-    timings: dict[str, float]
-
-    @property
-    def final(self) -> FaceMesh:
-        """The mesh of the last step."""
-        return self.meshes[next(reversed(self.meshes))]
+def predict(photo: ByteArray, request: FaceRequest) -> MapPrediction:
+    """Return the maps of FaceVision-GAN."""
+    return predict_maps(photo, request.box, request.device, request.face_index)
 
 
-def mesh_from_maps(
-    photo: ByteArray,
-    maps: FaceMaps,
-    camera: Camera,
-    *,
-    texture: int | None = None,
-    options: MeshingOptions = MeshingOptions(),
-) -> Stages:
-    """Build the face's mesh from its maps, step by step.
+def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> Stages:
+    """Return the stages raw, foreground, cleaned, smoothed and detailed, in the face frame.
 
     Parameters
     ----------
     photo : (h, w, 3) uint8 array
-    maps : FaceMaps
-    camera : Camera, face frame -> photo
-    texture : side of the texture in pixels, or None for colours only
-    options : MeshingOptions
-
-    Returns
-    -------
-    Stages
-        raw, foreground, cleaned, smoothed, detailed; all in the face frame.
+    prediction : Prediction
+    options : PipelineOptions; without a head, which this pipeline does not make
 
     Raises
     ------
     NoFaceFound
         When the mask leaves no triangle.
     """
-    timings: dict[str, float] = {}
-    meshes: dict[str, FaceMesh] = {}
+    maps, camera = prediction.maps, prediction.camera
+    stages, meshing = Stages(), MeshingOptions()
     pixel_mm = maps.step / camera.scale
     origin = apply_affine(maps.affine, camera.translation[None])[0]
     crop = crop_image(photo, maps.box, 2 * maps.size)  # finer than the vertices, so that colours are not blurred
-    surface = _Surface(
-        camera.rotation, maps.size, crop, None if texture is None else crop_image(photo, maps.box, texture)
-    )
+    texture = None if options.texture is None else crop_image(photo, maps.box, options.texture)
+    surface = _Surface(camera.rotation, maps.size, crop, texture)
 
     for name in ("raw", "foreground"):
-        with stopwatch(timings, name):
+        with stages.step(name):
             V, F, pixel = geometry.depth_to_mesh(
                 maps.depth,
                 maps.mask,
                 scale=1.0 / pixel_mm,
                 origin=(float(origin[0]), float(origin[1])),
-                vertex_count=options.vertices,
+                vertex_count=meshing.vertices,
                 background=name == "raw",
             )
-            meshes[name] = surface.mesh(V, F, pixel)
+            stages.meshes[name] = surface.mesh(V, F, pixel)
 
-    with stopwatch(timings, "cleaned"):
+    with stages.step("cleaned"):
         V, F, kept = geometry.remove_spikes(V, F)
         pixel = pixel[kept]
         if not len(F):
             raise NoFaceFound("the mask of the face leaves no triangle")
-        meshes["cleaned"] = surface.mesh(V, F, pixel)
+        stages.meshes["cleaned"] = surface.mesh(V, F, pixel)
 
-    with stopwatch(timings, "smoothed"):
-        V = geometry.laplacian_smooth(V, F, iterations=options.smoothing_iterations, step=options.smoothing_step)
-        meshes["smoothed"] = surface.mesh(V, F, pixel)
+    with stages.step("smoothed"):
+        V = geometry.laplacian_smooth(V, F, iterations=meshing.smoothing_iterations, step=meshing.smoothing_step)
+        stages.meshes["smoothed"] = surface.mesh(V, F, pixel)
 
-    with stopwatch(timings, "detailed"):
-        intensity, weight = _detail(crop, maps.mask, pixel, pixel_mm, options)
+    with stages.step("detailed"):
+        intensity, weight = _detail(crop, maps.mask, pixel, pixel_mm, meshing)
         V = geometry.detail_displacement(
-            V, F, intensity, low_pass="image", gain=options.detail_gain, max_step=options.detail_limit, weight=weight
+            V, F, intensity, low_pass="image", gain=meshing.detail_gain, max_step=meshing.detail_limit, weight=weight
         )
-        meshes["detailed"] = surface.mesh(V, F, pixel)
-    return Stages(meshes, timings)
+        stages.meshes["detailed"] = surface.mesh(V, F, pixel)
+    return stages
 
 
 class _Surface:

@@ -10,38 +10,34 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom._internal.threads import one_thread
-from facegeom.detection import detector as detection
+from facegeom.detection import detector
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import load_face_model
 from facegeom.face_model.fitting import Fit, fit_maps
+from facegeom.images.boxes import Box, BoxLike, Detection, box_iou
 from facegeom.images.camera import Camera, roll_deg
-from facegeom.images.crop import FIRST_LOOK, Box, crop_affine, crop_box, crop_image
+from facegeom.images.crop import FIRST_CROP_FACTOR, Crop, apply_affine, crop_box
 from facegeom.images.face_maps import FaceMaps
-from facegeom.images.image_files import ImageSource, load_image
 
 if TYPE_CHECKING:
     from facegeom.networks.facevision import NetworkMaps
 
 log = logging.getLogger("facegeom")
 
-Detection: TypeAlias = tuple[float, float, float, float, float]
-
 
 @dataclass(frozen=True)
 class LookOptions:
     """How the network looks at a photo, and what it must see there to call it a face."""
 
-    first_look: float = FIRST_LOOK  # side of the first crop over the mean side of the detector's box
+    first_look: float = FIRST_CROP_FACTOR  # side of the first crop over the mean side of the detector's box
     later_look: float = 1.15  # side of later crops over the longer side of the mask's box; training sees 0.95 to 1.5
     looks: int = 2  # crops in all; the last one is averaged with its mirror image
     steady: float = 0.75  # overlap (IoU) of the last crop with the one its mask asks for; below it, one more is made
@@ -75,8 +71,7 @@ class Plausibility:
 class Look:
     """What the network sees in one crop."""
 
-    crop: ByteArray
-    square: Box
+    crop: Crop
     depth: Float32Array
     correspondence: Float32Array
     mask: BoolArray
@@ -86,18 +81,19 @@ class Look:
     @property
     def face_box(self) -> Box:
         """The box of the mask in pixels of the photo."""
-        step = (self.square[2] - self.square[0]) / len(self.mask)
+        left, top, right, _ = self.crop.box
+        step = (right - left) / len(self.mask)
         rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
         return (
-            self.square[0] + step * float(columns[0]),
-            self.square[1] + step * float(rows[0]),
-            self.square[0] + step * float(columns[-1] + 1),
-            self.square[1] + step * float(rows[-1] + 1),
+            left + step * float(columns[0]),
+            top + step * float(rows[0]),
+            left + step * float(columns[-1] + 1),
+            top + step * float(rows[-1] + 1),
         )
 
 
 @dataclass(frozen=True)
-class Prediction:
+class MapPrediction:
     """What the network says about one face of a photo.
 
     Attributes
@@ -142,66 +138,42 @@ def load_network(device: str) -> MapNetwork:
     return load_facevision(device)
 
 
-def detect(image: ImageSource) -> list[Detection]:
-    """Find the faces of a photo, best first.
-
-    Parameters
-    ----------
-    image : path, bytes, PIL image or (h, w, 3) uint8 RGB array
-
-    Returns
-    -------
-    list of (x0, y0, x1, y1, score)
-        Boxes like that of the 68 landmarks, in pixels of the photo, and scores in [0, 1].
-    """
-    return list(detection.detect(load_image(image)))
-
-
-def predict(
-    image: ImageSource,
-    box: npt.ArrayLike | None = None,
+def predict_maps(
+    photo: ByteArray,
+    box: BoxLike | None = None,
     device: str = "cpu",
     face_index: int = 0,
     *,
     network: MapNetwork | None = None,
     options: LookOptions = LookOptions(),
-) -> Prediction:
-    """Return the maps, the camera and the landmarks of a face.
+) -> MapPrediction:
+    """Return the maps, the camera and the landmarks of a face; see `facegeom.predict`, which checks its arguments.
 
     Parameters
     ----------
-    image : path, bytes, PIL image or (h, w, 3) uint8 RGB array
-    box : (4,) or (5,) array, x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect
+    photo : (h, w, 3) uint8 array
+    box : x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect
     device : where the network runs: "cpu", "cuda", "cuda:1", "mps"
-    face_index : which face when there are several, 0 being the best
+    face_index : which of the detected faces, 0 is the best
     network : another network than the shipped one
     options : LookOptions
-
-    Returns
-    -------
-    Prediction
 
     Raises
     ------
     NoFaceFound
         When the photo has no face `face_index`, or the network sees nothing in the given box.
-    ImageError, FileNotFoundError
-        When the image cannot be read.
     """
-    face_index = check.count(face_index, "face_index")
-    photo = load_image(image)
     timings: dict[str, float] = {}
     network = network or load_network(device)
     detections: tuple[Detection, ...] = ()
     if box is not None:
         with stopwatch(timings, "network"), one_thread():
-            square = crop_box(check.box(box), options.first_look)
-            look = _settle(network, photo, square, options)
+            look = _settle(network, photo, crop_box(box, options.first_look), options)
         if look.plausibility.share < options.least_share:
             raise NoFaceFound("the network sees no face in the given box")
     else:
         with stopwatch(timings, "detection"):
-            detections = tuple(detection.detect(photo, min_score=options.detection_score))
+            detections = tuple(detector.find_faces(photo, min_score=options.detection_score))
         with stopwatch(timings, "network"), one_thread():
             look = _choose(_verified(network, photo, detections, options), face_index)
 
@@ -209,15 +181,15 @@ def predict(
     with stopwatch(timings, "fit"), one_thread():
         fit = fit_maps(model, look.depth, look.correspondence, look.mask)
         maps = FaceMaps(
-            look.crop,
+            look.crop.image,
             look.depth.astype(np.float64) - fit.depth_offset,
             look.correspondence.astype(np.float64),
             look.mask,
-            look.square,
+            look.crop.box,
         )
         camera = photo_camera(fit, maps)
         landmarks = _onto_depth(fit.vertices(model)[model.landmarks68], camera, maps)
-    return Prediction(maps, camera, landmarks, fit, look.plausibility.score, detections, timings)
+    return MapPrediction(maps, camera, landmarks, fit, look.plausibility.score, detections, timings)
 
 
 def photo_camera(fit: Fit, maps: FaceMaps) -> Camera:
@@ -308,15 +280,15 @@ def _look(
 ) -> Look:
     """Look at a crop, turned by the quarter that brings a face of that roll nearest to upright."""
     quarters = round(roll_deg / 90)
-    crop = crop_image(photo, square, network.size)
-    maps = network.predict(np.ascontiguousarray(np.rot90(crop, -quarters))[None], mirror=mirror)
+    crop = Crop.of(photo, square, network.size)
+    maps = network.predict(np.ascontiguousarray(np.rot90(crop.image, -quarters))[None], mirror=mirror)
     depth, correspondence, probability = (
         np.ascontiguousarray(np.rot90(values[0], quarters))
         for values in (maps.depth, maps.correspondence, maps.mask_probability)
     )
     mask = _main_parts(probability > options.threshold, options.least_part)
     roll, misfit = _rigid_view(depth, correspondence, mask)
-    return Look(crop, square, depth, correspondence, mask, _judged(probability, mask, misfit, options), roll)
+    return Look(crop, depth, correspondence, mask, _judged(probability, mask, misfit, options), roll)
 
 
 def _settle(network: MapNetwork, photo: ByteArray, square: Box, options: LookOptions) -> Look:
@@ -329,7 +301,7 @@ def _settle(network: MapNetwork, photo: ByteArray, square: Box, options: LookOpt
         look = _look(network, photo, square, options, mirror=remaining == 0, roll_deg=look.roll_deg)
     if options.looks > 1 and look.plausibility.share >= options.least_share:
         square = later_square(look.face_box, options)
-        if overlap(square, look.square) < options.steady:  # the first look was so far off that the second was, too
+        if box_iou(square, look.crop.box) < options.steady:  # the first look was so far off that the second was, too
             look = _look(network, photo, square, options, mirror=True, roll_deg=look.roll_deg)
     return look
 
@@ -349,10 +321,10 @@ def _verified(
     faces: list[Box] = []
     doubtful: list[Look] = []
     for found in detections:
-        look = _settle(network, photo, crop_box(found[:4], options.first_look), options)
+        look = _settle(network, photo, crop_box(found, options.first_look), options)
         score = look.plausibility.score
         log.debug("detection %s: %s", found, look.plausibility)
-        if score < options.least_score or any(overlap(look.face_box, face) > options.same_face for face in faces):
+        if score < options.least_score or any(box_iou(look.face_box, face) > options.same_face for face in faces):
             continue
         if score < options.clear_score:
             doubtful.append(look)
@@ -360,7 +332,7 @@ def _verified(
         faces.append(look.face_box)
         yield look
     for look in sorted(doubtful, key=lambda look: -look.plausibility.score):
-        if all(overlap(look.face_box, face) <= options.same_face for face in faces):
+        if all(box_iou(look.face_box, face) <= options.same_face for face in faces):
             faces.append(look.face_box)
             yield look
     if not faces:
@@ -403,15 +375,6 @@ def _main_parts(mask: BoolArray, least_part: float) -> BoolArray:
     return np.asarray(keep[labels], dtype=np.bool_)
 
 
-def overlap(first: Box, second: Box) -> float:
-    """Return the intersection over union of two boxes."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    common = max(0.0, width) * max(0.0, height)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
-    return common / (areas - common)
-
-
 ON_DEPTH_MM = 6.0
 """A landmark of the fitted model counts as seen when the depth map passes within this of it."""
 
@@ -419,8 +382,7 @@ ON_DEPTH_MM = 6.0
 def _onto_depth(landmarks: FloatArray, camera: Camera, maps: FaceMaps) -> FloatArray:
     """Return the landmarks moved along the line of sight onto the depth map where it shows them."""
     pixels = camera.project(landmarks)
-    affine = crop_affine(maps.box, maps.size)
-    places = np.rint(pixels @ affine[:, :2].T + affine[:, 2]).astype(np.int64)
+    places = np.rint(apply_affine(maps.affine, pixels)).astype(np.int64)
     inside = ((places >= 0) & (places < maps.size)).all(axis=1)
     column, row = np.clip(places, 0, maps.size - 1).T
     seen_depth = maps.depth[row, column]

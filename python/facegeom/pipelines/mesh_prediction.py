@@ -15,22 +15,22 @@ import numpy.typing as npt
 
 from facegeom import geometry
 from facegeom._internal import check
-from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
+from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom._internal.threads import one_thread
-from facegeom.detection import detector as detection
+from facegeom.detection import detector
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.face_region import face_surface, mean_depth
 from facegeom.face_model.fitting import Fit, fit_landmarks68, similarity
 from facegeom.face_model.mesh_fitting import fit_mesh
+from facegeom.images.boxes import Box, BoxLike, Detection, box_iou
 from facegeom.images.camera import Camera, roll_deg
-from facegeom.images.crop import Box, apply_affine, crop_affine, crop_image, warp_image
+from facegeom.images.crop import Crop, apply_affine, crop_affine
 from facegeom.images.face_maps import FaceMaps
-from facegeom.images.image_files import ImageSource, load_image
 from facegeom.networks.mesh_network import MeshNetwork, load_mesh_network
 from facegeom.networks.semi_sphere import CROP_FACTOR, mirror_images, semi_sphere
-from facegeom.pipelines.map_prediction import Detection, overlap, predict
+from facegeom.pipelines.map_prediction import predict_maps
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ def mesh_network(name: str, device: str) -> MeshNetwork:
 
 
 def predict_mesh(
-    image: ImageSource,
+    photo: ByteArray,
     network: MeshNetwork,
-    box: npt.ArrayLike | None = None,
+    box: BoxLike | None = None,
     device: str = "cpu",
     face_index: int = 0,
     *,
@@ -112,9 +112,9 @@ def predict_mesh(
 
     Parameters
     ----------
-    image : path, bytes, PIL image or (h, w, 3) uint8 RGB array
+    photo : (h, w, 3) uint8 array
     network : as `mesh_network` returns it
-    box : (4,) or (5,) array, x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect
+    box : x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect
     device : where the network of maps runs that finds the landmarks, if the mesh network needs them
     face_index : which face when there are several, 0 being the best
     landmarks : (68, 3) array for a network that needs them: pixel x, pixel y and depth in pixels, greater is nearer;
@@ -130,15 +130,13 @@ def predict_mesh(
     NoFaceFound
         When the photo has no face `face_index`, or the box lies outside it. A network without landmarks judges nothing
         else: in a photo in which nothing is detected it looks at the middle (the paper's average crop).
-    ImageError, FileNotFoundError
-        When the image cannot be read.
+    ValueError
+        When landmarks are given to a network that takes none, or beside a box or a face_index.
     """
-    face_index = check.count(face_index, "face_index")
     if landmarks is not None and not network.needs_landmarks:
         raise ValueError(f"{network.name} takes no landmarks")
     if landmarks is not None and (box is not None or face_index):
         raise ValueError("landmarks say which face is meant: give no box and no face_index beside them")
-    photo = load_image(image)
     timings: dict[str, float] = {}
     model = load_face_model()
     if not network.needs_landmarks:
@@ -154,7 +152,7 @@ def predict_mesh(
         if abs(roll - view.roll) <= options.upright_deg:
             roll = view.roll
         asked = square_around(meshes[-1][:, :2], options, roll)
-        if roll != view.roll or overlap(asked, view.square) < options.steady:
+        if roll != view.roll or box_iou(asked, view.square) < options.steady:
             meshes = _look(network, photo, replace(view, square=asked, roll=roll))
     with stopwatch(timings, "fit"), one_thread():
         fit = _fit_rolled(model, meshes[-1], roll)
@@ -164,11 +162,11 @@ def predict_mesh(
         landmarks_on = _closest(vertices[-1], semi_sphere().levels[-1].faces, fitted[model.landmarks68])
     with stopwatch(timings, "maps"), one_thread():
         square = square_around(meshes[-1][:, :2], options)
-        maps = _maps(model, fitted, vertices[-1], camera, crop_image(photo, square, network.size), square)
+        maps = _maps(model, fitted, vertices[-1], camera, Crop.of(photo, square, network.size))
     return MeshPrediction(vertices, maps, camera, landmarks_on, fit, view.score, view.detections, timings)
 
 
-def face_square(box: npt.ArrayLike, options: MeshLookOptions = MeshLookOptions()) -> Box:
+def face_square(box: BoxLike, options: MeshLookOptions = MeshLookOptions()) -> Box:
     """Return the crop of the face whose 68 landmarks have the box (4,), upright or nearly so.
 
     Examples
@@ -176,7 +174,7 @@ def face_square(box: npt.ArrayLike, options: MeshLookOptions = MeshLookOptions()
     >>> [round(side, 2) for side in face_square((0, 0, 90, 100))]
     [-29.31, -37.91, 119.31, 110.7]
     """
-    x0, y0, x1, y1 = check.box(box).tolist()
+    x0, y0, x1, y1 = (float(side) for side in box[:4])
     height = y1 - y0
     half = 0.5 * options.look * options.face_side * height
     x, y = 0.5 * (x0 + x1), 0.5 * (y0 + y1) - options.face_rise * height
@@ -198,7 +196,7 @@ def square_around(pixels: FloatArray, options: MeshLookOptions = MeshLookOptions
 
 def _detected(
     photo: ByteArray,
-    box: npt.ArrayLike | None,
+    box: BoxLike | None,
     face_index: int,
     options: MeshLookOptions,
     timings: dict[str, float],
@@ -211,7 +209,7 @@ def _detected(
             raise NoFaceFound("the given box lies outside the photo")
         return _View(square, 0.0, None, 1.0, ())
     with stopwatch(timings, "detection"):
-        found = tuple(detection.detect(photo, min_score=options.detection_score))
+        found = tuple(detector.find_faces(photo, min_score=options.detection_score))
     if face_index < len(found):
         return _View(face_square(found[face_index], options), 0.0, None, found[face_index][4], found)
     if face_index:
@@ -225,14 +223,14 @@ def _detected(
 def _mapped(
     model: FaceModel,
     photo: ByteArray,
-    box: npt.ArrayLike | None,
+    box: BoxLike | None,
     device: str,
     face_index: int,
     options: MeshLookOptions,
     timings: dict[str, float],
 ) -> _View:
     """Look where our maps say that the face is, with their landmarks."""
-    seen = predict(photo, box, device, face_index)
+    seen = predict_maps(photo, box, device, face_index)
     for name, spent in seen.timings.items():
         step = "detection" if name == "detection" else "landmarks"
         timings[step] = timings.get(step, 0.0) + spent
@@ -269,21 +267,20 @@ def _look(network: MeshNetwork, photo: ByteArray, view: _View) -> list[FloatArra
     They are the means of those of the crop and of its mirror image.
     """
     size = network.size
-    affine = crop_affine(view.square, size, -view.roll)
+    crop = Crop.of(photo, view.square, size, -view.roll)
     half = 0.5 * (view.square[2] - view.square[0])  # the crop frame's unit, in pixels of the photo
 
     placed = None
     if view.landmarks is not None:
-        column, row = apply_affine(affine, view.landmarks[:, :2]).T
+        column, row = crop.to_crop(view.landmarks[:, :2]).T
         frame = [(2 * column + 1) / size - 1, 1 - (2 * row + 1) / size, view.landmarks[:, 2] / half]
         placed = np.stack(frame, axis=1)
         placed = np.stack([placed, placed[_mirrored_landmarks(load_face_model())] * (-1, 1, 1)]).astype(np.float32)
-    crop = warp_image(photo, affine, size)
-    both = network.predict(np.stack([crop, crop[:, ::-1]]), placed)
+    both = network.predict(np.stack([crop.image, crop.image[:, ::-1]]), placed)
     meshes = [
         0.5 * (own + other[mirror] * (-1, 1, 1)) for (own, other), mirror in zip(both, mirror_images(), strict=True)
     ]
-    back = cv2.invertAffineTransform(affine)
+    back = np.asarray(cv2.invertAffineTransform(crop.affine), np.float64)
     found = []
     for mesh in meshes:
         x, y, z = mesh.astype(np.float64).T
@@ -328,15 +325,15 @@ def _maps(
     fitted: FloatArray,
     V: FloatArray,
     camera: Camera,
-    crop: ByteArray,
-    square: Box,
+    crop: Crop,
 ) -> FaceMaps:
     """Return the maps of a mesh (n, 3) in the face frame; its correspondence is that of the fitted model's points."""
     surface = face_surface(model)
     found = geometry.closest_points(fitted[: model.face_vertex_count], surface, V)
     place = np.einsum("pcd,pc->pd", model.mean[surface[found.face]], found.weights)
-    pixels = apply_affine(crop_affine(square, len(crop)), camera.project(V))
+    pixels = crop.to_crop(camera.project(V))
     faces = semi_sphere().levels[-1].faces
-    raster = geometry.rasterize(np.column_stack([pixels, camera.view(V)[:, 2]]), faces, place, crop.shape[:2])
+    raster = geometry.rasterize(np.column_stack([pixels, camera.view(V)[:, 2]]), faces, place, crop.image.shape[:2])
     outside = geometry.face_normals(camera.view(V), faces)[:, 2] > 0  # through the mouth the far cheek's inside is seen
-    return FaceMaps(crop, raster.depth, raster.attributes, (raster.triangle >= 0) & outside[raster.triangle], square)
+    mask: BoolArray = np.asarray((raster.triangle >= 0) & outside[raster.triangle])
+    return FaceMaps(crop.image, raster.depth, raster.attributes, mask, crop.box)

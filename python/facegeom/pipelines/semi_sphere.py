@@ -12,16 +12,15 @@ import numpy as np
 
 from facegeom import geometry
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
-from facegeom._internal.stopwatch import stopwatch
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Topology, load_template
 from facegeom.images.sampling import bilinear, nearest_known
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.networks.semi_sphere import mirror_images, semi_sphere
-from facegeom.pipelines.facevision import Stages
+from facegeom.pipelines.interface import PipelineOptions, Stages
 from facegeom.pipelines.mesh_prediction import MeshPrediction
-from facegeom.pipelines.pix2vertex import bare, complete_template, fitted_vertices
+from facegeom.pipelines.template_stages import bare, finish_template, fitted_vertices
 from facegeom.texture.appearance import View
 
 REGISTRATION = geometry.RegistrationOptions(alignment="none", reach=0.06, reach_decay=0.8, max_iterations=10)
@@ -34,50 +33,42 @@ START_MM = 95.0
 """Half the side of a crop around a face."""
 
 
-def deform_semi_sphere(
-    photo: ByteArray, seen: MeshPrediction, *, head: bool = False, texture: int | None = None
-) -> Stages:
-    """Return a network's meshes with the photo's colours, step by step.
+def run(photo: ByteArray, prediction: MeshPrediction, options: PipelineOptions) -> Stages:
+    """Return a network's meshes with the photo's colours, step by step, in the face frame.
+
+    deformed1 to deformed4, then with a head registered, completed and detailed.
 
     Parameters
     ----------
     photo : (h, w, 3) uint8 array
-    seen : MeshPrediction
-    head : go on to the whole head: the template, registered to the finest mesh
-    texture : side of the last mesh's texture in pixels, or None for colours only
-
-    Returns
-    -------
-    Stages
-        deformed1 to deformed4, then with `head` registered, completed and detailed; all in the face frame.
+    prediction : MeshPrediction
+    options : PipelineOptions; the texture is that of the last mesh
 
     Raises
     ------
     NoFaceFound
         When the template cannot be registered to the mesh.
     """
-    timings: dict[str, float] = {}
-    meshes: dict[str, FaceMesh] = {}
+    stages = Stages()
     sphere = semi_sphere()
-    for number, (level, V) in enumerate(zip(sphere.levels, seen.vertices, strict=True), start=1):
+    for number, (level, V) in enumerate(zip(sphere.levels, prediction.vertices, strict=True), start=1):
         name = f"deformed{number}"
         uv = sphere.uv[: level.count]  # a refinement keeps the vertices and adds to them
-        with stopwatch(timings, name):
+        with stages.step(name):
             if level is sphere.levels[-1]:
-                painted = _painted(photo, seen, None if head else texture)
-                meshes[name] = painted
+                stages.meshes[name] = _painted(photo, prediction, None if options.head else options.texture)
             else:
-                colors = np.rint(bilinear(photo, seen.camera.project(V))).astype(np.uint8)
-                meshes[name] = FaceMesh(V, level.faces, uv=uv, colors=colors, regions={"face": np.ones(len(V), bool)})
-    if not head:
-        return Stages(meshes, timings)
+                colors = np.rint(bilinear(photo, prediction.camera.project(V))).astype(np.uint8)
+                regions = {"face": np.ones(len(V), bool)}
+                stages.meshes[name] = FaceMesh(V, level.faces, uv=uv, colors=colors, regions=regions)
+    if not options.head:
+        return stages
 
-    with stopwatch(timings, "registered"):
-        vertices = fitted_vertices(load_face_model(), seen.fit)
-        registered = register_to_mesh(vertices, seen.vertices[-1], sphere.levels[-1].faces)
-        meshes["registered"] = bare(load_template().coarse, registered)
-    later = complete_template(photo, seen.maps, seen.camera, vertices, registered, head=True, texture=texture)
-    return Stages({**meshes, **later.meshes}, {**timings, **later.timings})
+    with stages.step("registered"):
+        fitted = fitted_vertices(load_face_model(), prediction.fit)
+        registered = register_to_mesh(fitted, prediction.vertices[-1], sphere.levels[-1].faces)
+        stages.meshes["registered"] = bare(load_template().coarse, registered)
+    return finish_template(photo, prediction, stages, fitted, registered, options)
 
 
 def register_to_mesh(vertices: FloatArray, V: FloatArray, F: IntArray) -> FloatArray:

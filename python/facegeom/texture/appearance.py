@@ -12,7 +12,7 @@ from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template, Topology
 from facegeom.images.camera import Camera
-from facegeom.images.crop import apply_affine, crop_affine, crop_image
+from facegeom.images.crop import Crop
 from facegeom.images.face_maps import FaceMaps
 from facegeom.images.sampling import bilinear, distance_inside
 
@@ -63,11 +63,12 @@ class View:
         self.camera = camera
         side = maps.step * maps.size
         finest = side / camera.scale / FINEST_MM
-        self.crop = crop_image(photo, maps.box, int(np.clip(round(min(side, finest)), maps.size, LARGEST_CROP)))
+        crop = Crop.of(photo, maps.box, int(np.clip(round(min(side, finest)), maps.size, LARGEST_CROP)))
+        self.crop = crop.image
         self.step = side / len(self.crop)  # pixels of the photo along one of the crop
         self.pixel_mm = self.step / camera.scale
         self.place = camera.project(V)  # in pixels of the photo
-        self.pixel = apply_affine(crop_affine(maps.box, len(self.crop)), self.place)  # of the crop
+        self.pixel = crop.to_crop(self.place)
         self.depth = camera.view(V)[:, 2]
         self.vertices = V
         self.facing = geometry.vertex_normals(V, topology.faces) @ camera.rotation[2]
@@ -113,7 +114,8 @@ class View:
         low, high = CLEAR
         clear = np.clip((self.facing[kept] - low) / (high - low), 0.0, 1.0) * inside
         size = self.maps.size  # pixels of about 3 mm, so that no single hair counts
-        return bilinear(crop_image(self.photo, wide, size), apply_affine(crop_affine(wide, size), pixel)), clear
+        crop = Crop.of(self.photo, wide, size)
+        return bilinear(crop.image, crop.to_crop(pixel)), clear
 
     @cached_property
     def colors(self) -> FloatArray:

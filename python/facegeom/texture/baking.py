@@ -12,8 +12,9 @@ import numpy.typing as npt
 from facegeom import geometry
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
+from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
-from facegeom.images.crop import Box, apply_affine, crop_affine
+from facegeom.images.crop import apply_affine, crop_affine
 from facegeom.images.sampling import bilinear, distance_inside, nearest_known
 
 SIZES = (16, 2048)

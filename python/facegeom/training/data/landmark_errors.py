@@ -13,7 +13,7 @@ from facegeom.errors import NoFaceFound
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import mean_depth
 from facegeom.measures.metrics import landmark_box
-from facegeom.pipelines.map_prediction import predict
+from facegeom.reconstruction import predict
 from facegeom.training.data.samples import FaceSamples
 
 PHOTOS = 150

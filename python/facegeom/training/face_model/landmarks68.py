@@ -94,7 +94,7 @@ def _fits(model: FaceModel, folder: Path, device: str) -> tuple[FloatArray, Floa
     """Return fitted vertices (p, n, 2) and annotations (p, 68, 2) of the calibration photos."""
     from tqdm import tqdm
 
-    from facegeom.pipelines.map_prediction import predict
+    from facegeom.reconstruction import predict
 
     file = folder / "annotations.npz"
     if not file.is_file():

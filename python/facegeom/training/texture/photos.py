@@ -14,8 +14,9 @@ from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
 from facegeom._internal.threads import one_thread
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.geometry import rasterize
+from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
-from facegeom.images.crop import Box, apply_affine, crop_affine, crop_image
+from facegeom.images.crop import apply_affine, crop_affine, crop_image
 from facegeom.pipelines.map_prediction import MapNetwork
 from facegeom.texture.baking import Atlas, bake
 from facegeom.texture.blending import Layer

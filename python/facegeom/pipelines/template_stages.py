@@ -1,0 +1,137 @@
+"""The last steps of every pipeline that ends with the template: head, fine detail, colours, neutral face.
+
+completed: the whole head behind the registered face, where that is requested. detailed: the skin subdivided, with the
+fine detail of the photo.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from facegeom import geometry
+from facegeom._internal.arrays import ByteArray, FloatArray
+from facegeom.face_model import FaceModel, load_face_model
+from facegeom.face_model.blendshapes import arkit_weights, template_blendshapes
+from facegeom.face_model.fitting import Fit, possible_expression
+from facegeom.face_model.head_completion import complete_head
+from facegeom.face_model.template import Template, Topology, load_template
+from facegeom.mesh.face_mesh import FaceMesh
+from facegeom.pipelines.interface import PipelineOptions, Prediction, Stages
+from facegeom.texture.appearance import View, vertex_colors
+from facegeom.texture.painting import paint
+from facegeom.texture.relief import relief_weight
+
+
+@dataclass(frozen=True)
+class DetailOptions:
+    """How the photo's fine detail becomes relief (pix2vertex, supplement B.2)."""
+
+    time_mm2: float = 6.0  # of the low-pass: detail is finer than sqrt(2 x 6) = 3.5 mm, two or three photo pixels
+    gain: float = 80.0  # mm: chosen on old faces; a wrinkle 4 mm wide and darker by 0.05 gets 0.2 mm deep
+    limit: float = 0.5  # mm, the largest displacement
+
+
+def fitted_vertices(model: FaceModel, fit: Fit) -> FloatArray:
+    """Return the fitted face model (n, 3), mm, from which the template starts.
+
+    The expression is limited to what a face can do, and lips that are almost closed are closed.
+    """
+    V = model.vertices(fit.identity, possible_expression(model, fit.expression))
+    face = load_template()
+    V[face.vertices] = face.follow(V[face.vertices], face.shut_lips(V[: face.coarse.skin_count]))
+    return V
+
+
+def finish_template(
+    photo: ByteArray,
+    prediction: Prediction,
+    stages: Stages,
+    fitted: FloatArray,
+    registered: FloatArray,
+    options: PipelineOptions,
+) -> Stages:
+    """Add the last steps to the stages of a registered template, and its neutral face.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8 array
+    prediction : Prediction
+    stages : Stages so far; changed and returned
+    fitted : (n, 3) float array, mm, as `fitted_vertices` returns it
+    registered : (t, 3) float array, mm, the vertices of `load_template()`
+    options : PipelineOptions
+    """
+    template = load_template()
+    if options.head:
+        with stages.step("completed"):
+            seen = View(photo, prediction.maps, prediction.camera, registered, template.coarse).seen
+            skin = template.coarse.skin_count
+            template = load_template(head=True)
+            registered = complete_head(load_face_model(), template, fitted, registered[:skin], seen[:skin])
+            stages.meshes["completed"] = bare(template.coarse, registered)
+    with stages.step("detailed"):
+        V = template.subdivide(registered)
+        view = View(photo, prediction.maps, prediction.camera, V, template.fine)
+        mesh = coloured(template, view, with_detail(template, V, view), options.texture)
+        if options.head:
+            mesh = replace(mesh, blendshapes=template_blendshapes(template))
+        stages.meshes["detailed"] = mesh
+    stages.neutral = without_expression(mesh, template, prediction.fit, fitted)
+    return stages
+
+
+def with_detail(template: Template, V: FloatArray, view: View, options: DetailOptions = DetailOptions()) -> FloatArray:
+    """Return the fine vertices (n, 3) with the photo's detail as displacement of the skin."""
+    fine = template.fine
+    skin = geometry.detail_displacement(
+        V[: fine.skin_count],
+        fine.skin_faces,
+        view.gray[: fine.skin_count],
+        low_pass="heat",
+        time_mm2=options.time_mm2,
+        gain=options.gain,
+        max_step=options.limit,
+        weight=relief_weight(template, view),
+    )
+    return np.concatenate([skin, V[fine.skin_count :]])
+
+
+def coloured(template: Template, view: View, V: FloatArray, texture: int | None) -> FaceMesh:
+    """Return the fine mesh with the photo's colours, or with a texture `texture` pixels wide."""
+    fine = template.fine
+    painted = None if texture is None else paint(template, view, texture)
+    return FaceMesh(
+        V,
+        fine.faces,
+        uv=fine.uv,
+        uv_faces=fine.uv_faces,
+        texture=None if painted is None else painted.texture,
+        colors=np.rint(vertex_colors(template, view)).astype(np.uint8) if painted is None else painted.colors,
+        regions=fine.regions,
+        seen=view.seen,
+    )
+
+
+def without_expression(mesh: FaceMesh, template: Template, fit: Fit, fitted: FloatArray) -> FaceMesh:
+    """Return the neutral face of a detailed mesh that started from the fitted face model.
+
+    Where the mesh has blendshapes, the expression is in their weights.
+
+    Parameters
+    ----------
+    mesh : FaceMesh with the fine topology of the template
+    template : Template
+    fit : Fit of the face model
+    fitted : (n, 3) float array, mm, as `fitted_vertices` returns it for `fit`
+    """
+    model = load_face_model()
+    shift = fitted - model.vertices(fit.identity)
+    weights = arkit_weights(possible_expression(model, fit.expression)) if mesh.blendshapes else {}
+    return replace(mesh, vertices=mesh.vertices - template.carry(shift[template.vertices]), weights=weights)
+
+
+def bare(topology: Topology, V: FloatArray) -> FaceMesh:
+    """Return the mesh of a topology with vertices `V` (n, 3), mm, and no colours."""
+    return FaceMesh(V, topology.faces, uv=topology.uv, uv_faces=topology.uv_faces, regions=topology.regions)
