@@ -13,7 +13,7 @@ from facegeom.cli import main
 from facegeom.evaluation import registration, registration_sheet
 from facegeom.images.crop import crop_image
 from facegeom.measures import registered
-from facegeom.pipelines.map_prediction import later_square
+from facegeom.pipelines.map_prediction import next_crop_box
 from facegeom.reconstruction import predict
 
 ICT = Path(__file__).parents[2] / "shared" / "data" / "ict" / "ict_face_model.npz"
@@ -21,7 +21,7 @@ ICT = Path(__file__).parents[2] / "shared" / "data" / "ict" / "ict_face_model.np
 
 def coded_maps(face: Any, network: Any) -> tuple[Any, Any, Any, Any]:
     """The crop of a coded face, and its depth, correspondence and mask."""
-    crop = crop_image(face.photo, later_square(face.box), 128)
+    crop = crop_image(face.photo, next_crop_box(face.box), 128)
     maps = network.predict(crop[None])
     return crop, maps.depth[0], maps.correspondence[0], maps.mask_probability[0] > 0.5
 

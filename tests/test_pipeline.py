@@ -14,7 +14,7 @@ from PIL import Image
 import facegeom
 from facegeom import FacegeomError, ImageError, NoFaceFound
 from facegeom.geometry import face_normals
-from facegeom.pipelines.map_prediction import LookOptions, later_square, plausibility
+from facegeom.pipelines.map_prediction import MapOptions, next_crop_box, plausibility
 from facegeom.reconstruction import predict
 
 STAGES = {
@@ -168,7 +168,7 @@ def test_looks_and_mirroring(coded_face: Any, coded_network: Any) -> None:
     predict(coded_face.photo, coded_face.box)
     assert network.calls == [(1, False), (1, True)]
     network.calls.clear()
-    predict(coded_face.photo, coded_face.box, options=LookOptions(looks=1))
+    predict(coded_face.photo, coded_face.box, options=MapOptions(passes=1))
     assert network.calls == [(1, True)]
 
 
@@ -283,7 +283,7 @@ def test_any_kind_of_photo(coded_face: Any, coded_network: Any, tmp_path: Path) 
 
 def test_what_does_not_hang_together_is_implausible(coded_face: Any, coded_network: Any) -> None:
     network = coded_network(coded_face)
-    square = later_square(coded_face.box)
+    square = next_crop_box(coded_face.box)
     crop = facegeom.images.crop.crop_image(coded_face.photo, square, 128)
     maps = network.predict(crop[None])
     depth, correspondence, probability = maps.depth[0], maps.correspondence[0], maps.mask_probability[0]

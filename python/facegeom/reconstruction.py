@@ -24,7 +24,7 @@ from facegeom.pipelines.interface import FaceRequest, PipelineOptions
 from facegeom.texture.baking import SIZES
 
 if TYPE_CHECKING:
-    from facegeom.pipelines.map_prediction import LookOptions, MapNetwork, MapPrediction
+    from facegeom.pipelines.map_prediction import MapNetwork, MapOptions, MapPrediction
 
 __all__ = ["Reconstruction", "demo_photo", "predict", "reconstruct"]
 
@@ -46,12 +46,12 @@ class Reconstruction:
     camera : Camera
         Face frame -> pixels of the photo.
     score : float in [0, 1]
-        How plausible the network's view of the face is (pixel2mesh: how sure the detector is; 0: it found none).
+        Plausibility of the face: of the predicted maps; with pixel2mesh the detector's score, 0 without a detection.
     detections : tuple of (x0, y0, x1, y1, score)
-        What the detector found, best first; empty when the box was given.
+        The detected boxes, best first; empty when the box was given.
     neutral : FaceMesh or None
-        `mesh` without the expression in the photo; None where the mesh is not of the face model's topology (facevision,
-        and without a head pixel2mesh and gcn_igan).
+        `mesh` without the expression of the photo. None where the mesh does not have the face model's topology: with
+        facevision, and with pixel2mesh and gcn_igan without a head.
     """
 
     mesh: FaceMesh
@@ -69,24 +69,21 @@ class Reconstruction:
 
         Parameters
         ----------
-        path : where to
-        neutral : the neutral face instead of the one in the photo; of a head, with the expression as weights of its
-            blendshapes
+        path : output file; files beside it (.mtl, .png) are named after it
+        neutral : save the neutral face instead of the photographed one; a head then has the expression as weights of
+            its blendshapes
 
         Raises
         ------
         FacegeomError
-            When the suffix is another, or `neutral` is asked of a mesh that is not of the face model's topology and has
-            therefore no expression that could be taken out of it.
+            When the suffix is another, or when `neutral` is True and the mesh does not have the face model's topology.
         """
         if not neutral:
             self.mesh.save(path)
         elif self.neutral is not None:
             self.neutral.save(path)
         else:
-            raise FacegeomError(
-                "neutral=True needs a mesh of the face model's topology: that of pipeline 'pix2vertex', or a head"
-            )
+            raise FacegeomError("neutral=True needs the face model's topology: use pipeline 'pix2vertex' or head=True")
 
 
 def reconstruct(
@@ -104,12 +101,12 @@ def reconstruct(
     Parameters
     ----------
     image : path, bytes, PIL image or (h, w, 3) uint8 RGB array
-    pipeline : "pix2vertex": the face model's template, warped onto the face; "facevision": what the photo shows, in
-        triangles of its own; "pixel2mesh" and "gcn_igan": a semi-sphere that a graph network deforms
-    box : (4,) or (5,) array, x0, y0, x1, y1 of the face in pixels of the photo, as `detect` gives them or as the box of
-        the 68 landmarks; None: detect
+    pipeline : "pix2vertex": the face model's template, registered to the face; "facevision": a mesh of the visible
+        surface, with its own triangles; "pixel2mesh" and "gcn_igan": a semi-sphere that a graph network deforms
+    box : (4,) or (5,) array, x0, y0, x1, y1 of the face in pixels of the photo, as `detect` returns them or as the box
+        of the 68 landmarks; None: detect
     device : where the networks run: "cpu", "cuda", "cuda:1", "mps"
-    face_index : which face when there are several, 0 being the best
+    face_index : which of the detected faces, 0 is the best
     head : complete the face to a whole head, with ARKit's blendshapes
     texture : side of the texture in pixels, at least 16 (pix2vertex and heads: at most 2048); None: vertex colours only
 
@@ -120,18 +117,18 @@ def reconstruct(
     Raises
     ------
     NoFaceFound
-        When the photo has no face `face_index`, or the network sees nothing in the given box. Pixel2mesh takes what is
-        in the middle of a photo for a face where none is detected, as its paper has it.
+        When the photo has no face `face_index`, or the network finds no face in the given box. Pixel2mesh falls back to
+        a centre crop where nothing is detected, as in its paper.
     ImageError, FileNotFoundError
         When the image cannot be read.
     FacegeomError
-        When the pipeline, or what is asked of it, is not in.
+        When there is no such pipeline, or it does not support an option.
     WeightsError
         When the networks' weights cannot be loaded.
 
     Notes
     -----
-    The same photo gives the same result to the bit on the same machine, for any number of threads of the core.
+    The same photo gives the same bytes on the same machine in every run.
 
     Examples
     --------
@@ -175,7 +172,7 @@ def predict(
     face_index: int = 0,
     *,
     network: MapNetwork | None = None,
-    options: LookOptions | None = None,
+    options: MapOptions | None = None,
 ) -> MapPrediction:
     """Return the maps, the camera and the landmarks of a face, without a mesh.
 
@@ -186,7 +183,7 @@ def predict(
     device : where the network runs: "cpu", "cuda", "cuda:1", "mps"
     face_index : which of the detected faces, 0 is the best
     network : another network than the shipped one
-    options : LookOptions; None: the defaults
+    options : MapOptions; None: the defaults
 
     Returns
     -------
@@ -199,11 +196,11 @@ def predict(
     ImageError, FileNotFoundError
         When the image cannot be read.
     """
-    from facegeom.pipelines.map_prediction import LookOptions, predict_maps
+    from facegeom.pipelines.map_prediction import MapOptions, predict_maps
 
     face_index = check.count(face_index, "face_index")
     return predict_maps(
-        load_image(image), _box(box), device, face_index, network=network, options=options or LookOptions()
+        load_image(image), _box(box), device, face_index, network=network, options=options or MapOptions()
     )
 
 

@@ -29,7 +29,7 @@ from facegeom.measures.registered import register_crop
 from facegeom.measures.report import picture_folder, sheet, show, table, write_json
 from facegeom.pipelines import pix2vertex
 from facegeom.pipelines.interface import PipelineOptions
-from facegeom.pipelines.map_prediction import LookOptions, MapNetwork, predict_maps
+from facegeom.pipelines.map_prediction import MapNetwork, MapOptions, predict_maps
 from facegeom.pipelines.pix2vertex import WarpOptions, register_template, target_mesh
 from facegeom.pipelines.template_stages import fitted_vertices
 from facegeom.training.data.labels import find_photos
@@ -83,7 +83,7 @@ def evaluate_head(name: str, subject: int, sample: Sample, network: MapNetwork, 
     """Measure one head."""
     maps = network.predict(sample.image[None])
     depth, place = maps.depth[0], maps.correspondence[0]
-    mask: BoolArray = np.asarray(maps.mask_probability[0] > LookOptions().threshold)
+    mask: BoolArray = np.asarray(maps.mask_probability[0] > MapOptions().threshold)
     erased = erased_disc(mask, rng)
     whole = register_crop(sample.image, depth, place, mask)
     holed = register_crop(sample.image, depth, place, mask & ~erased)

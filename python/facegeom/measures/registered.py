@@ -18,7 +18,7 @@ from facegeom.images.camera import Camera
 from facegeom.images.crop import apply_affine
 from facegeom.images.face_maps import FaceMaps
 from facegeom.networks.facevision import NetworkMaps
-from facegeom.pipelines.map_prediction import LookOptions, MapNetwork, photo_camera, predict_maps
+from facegeom.pipelines.map_prediction import MapNetwork, MapOptions, photo_camera, predict_maps
 from facegeom.pipelines.pix2vertex import WarpOptions, register_template, target_mesh
 from facegeom.pipelines.template_stages import fitted_vertices
 
@@ -81,7 +81,7 @@ class RegisteredNetwork:
         depth, correspondence = maps.depth.copy(), maps.correspondence.copy()
         probability = maps.mask_probability.copy()
         for item, crop in enumerate(crops):
-            mask = probability[item] > LookOptions().threshold
+            mask = probability[item] > MapOptions().threshold
             found = register_crop(crop, depth[item], correspondence[item], mask)
             if found is None:
                 continue

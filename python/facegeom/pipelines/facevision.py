@@ -23,15 +23,17 @@ from facegeom.pipelines.map_prediction import MapPrediction, predict_maps
 
 @dataclass(frozen=True)
 class MeshingOptions:
-    """How maps become a mesh. The paper gives the range of sizes and none of the other figures."""
+    """How maps become a mesh. The paper gives the range of vertex counts and no other value."""
 
     vertices: int = 6500  # of the face; the paper's range is 5,000 to 8,000
-    smoothing_iterations: int = 6  # passes of uniform Laplacian smoothing: enough to remove the grid's steps
-    smoothing_step: float = 0.5  # lambda, the part of the way to the neighbours' mean in each pass
+    smoothing_iterations: int = 6  # passes of uniform Laplacian smoothing, enough to remove the steps of the pixel grid
+    smoothing_step: float = 0.5  # lambda: 1 moves a vertex to the mean of its neighbours
     detail_gain: float = 4.0  # mm of relief for a photo's step from black to white; see `detail_displacement`
-    detail_limit: float = 0.6  # mm, the farthest that detail moves a vertex: moles and brows are colour, not shape
-    detail_sigma_mm: float = 2.5  # what is finer than this in the photo is detail
-    border_mm: float = 6.0  # detail fades out within this of the silhouette, where the photo shows hair and background
+    detail_limit: float = 0.6  # mm, largest displacement, since moles and brows are colour and not shape
+    detail_sigma_mm: float = 2.5  # standard deviation of the Gaussian low-pass; detail is the rest
+    border_mm: float = (
+        6.0  # detail is reduced within this distance of the silhouette, where the photo shows hair and background
+    )
 
 
 def predict(photo: ByteArray, request: FaceRequest) -> MapPrediction:
@@ -94,7 +96,7 @@ def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> S
 
 
 class _Surface:
-    """Gives camera-frame triangles over the maps their place in the face frame and the photo's look."""
+    """Makes meshes in the face frame, with the photo's colours, from camera-frame triangles over the maps."""
 
     def __init__(self, rotation: FloatArray, size: int, crop: ByteArray, texture: ByteArray | None) -> None:
         self._rotation = rotation
@@ -103,7 +105,7 @@ class _Surface:
         self._texture = texture
 
     def mesh(self, V: FloatArray, F: IntArray, pixel: FloatArray) -> FaceMesh:
-        """Return the mesh of camera-frame points `V` that come from places `pixel` of the maps."""
+        """Return the mesh of camera-frame points `V` (n, 3) whose places in the maps are `pixel` (n, 2)."""
         share = np.clip((pixel + 0.5) / self._size, 0.0, 1.0)  # of the crop's side, x right and y down
         colors = bilinear(self._crop, share * len(self._crop) - 0.5)
         return FaceMesh(
@@ -119,7 +121,7 @@ class _Surface:
 def _detail(
     crop: ByteArray, mask: BoolArray, pixel: FloatArray, pixel_mm: float, options: MeshingOptions
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the photo's fine detail at the vertices, and the weight with which it fades out at the silhouette."""
+    """Return the photo's fine detail (n,) at the vertices, and its weight (n,), which is 0 at the silhouette."""
     finer = len(crop) / len(mask)
     gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) / 255.0
     inside = cv2.resize(mask.astype(np.uint8), crop.shape[:2], interpolation=cv2.INTER_NEAREST)

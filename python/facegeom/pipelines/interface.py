@@ -39,7 +39,7 @@ class PipelineOptions:
 
 
 class Prediction(Protocol):
-    """What the networks of a pipeline say about one face of a photo.
+    """What the networks of a pipeline predict for one face of a photo.
 
     Attributes
     ----------
@@ -49,8 +49,8 @@ class Prediction(Protocol):
     landmarks : (68, 3) float array
         Millimetres, in the face frame.
     fit : Fit
-        The face model fitted to what the networks say.
-    score : float in [0, 1], how plausible the face is
+        The face model fitted to the predicted maps or mesh.
+    score : float in [0, 1], the plausibility of the face
     detections : the detected boxes, best first; empty when the box was given
     timings : milliseconds of each step
     """
@@ -102,7 +102,7 @@ class Pipeline(Protocol):
     """A module of `facegeom.pipelines` that implements a published method."""
 
     def predict(self, photo: ByteArray, request: FaceRequest) -> Prediction:
-        """Return what the networks say about the requested face of the (h, w, 3) uint8 photo.
+        """Return the networks' prediction for the requested face of the (h, w, 3) uint8 photo.
 
         Raises
         ------

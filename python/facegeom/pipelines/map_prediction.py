@@ -1,7 +1,7 @@
-"""From a photo to maps: where the face is, what the network sees there, and whether that is a face at all.
+"""From a photo to maps: detection, one or more passes of the network, and the check that the result is a face.
 
-The detector's box is only a beginning. The network looks at a crop around it, its own mask says where the face really
-is, and it looks again; whether what it then says hangs together as one view of one face decides if a face was found.
+The detector's box gives the first crop. The mask that the network predicts there gives the next, tighter crop. The last
+prediction counts as a face if its maps are consistent with one weak-perspective view of a face.
 """
 
 from __future__ import annotations
@@ -34,49 +34,49 @@ log = logging.getLogger("facegeom")
 
 
 @dataclass(frozen=True)
-class LookOptions:
-    """How the network looks at a photo, and what it must see there to call it a face."""
+class MapOptions:
+    """How the network is applied to crops of a photo, and when its prediction counts as a face."""
 
-    first_look: float = FIRST_CROP_FACTOR  # side of the first crop over the mean side of the detector's box
-    later_look: float = 1.15  # side of later crops over the longer side of the mask's box; training sees 0.95 to 1.5
-    looks: int = 2  # crops in all; the last one is averaged with its mirror image
-    steady: float = 0.75  # overlap (IoU) of the last crop with the one its mask asks for; below it, one more is made
-    threshold: float = 0.5  # probability above which a pixel is face
-    least_part: float = 0.1  # a separate part of the mask smaller than this share of the largest is dropped
-    least_share: float = 0.01  # of the crop that the mask must cover for there to be anything to look at
-    unsure: float = 0.76  # mean probability in the mask at which a view counts nothing
-    sure: float = 0.94  # and at which it counts fully, as of all turned faces
-    full_share: float = 0.15  # of the crop; a smaller mask counts less: after a later look even profiles cover 0.27
-    misfit_mm: float = 10.0  # misfit at which a view counts half: 2 to 6 on faces, up to 8 beyond 60 degrees of yaw
-    detection_score: float = 0.4  # of the detector's boxes that are looked at
-    least_score: float = 0.55  # of the last look, below which there is no face
-    clear_score: float = 0.62  # detections that look at least like this come before the others, whatever their order
-    unasked_score: float = 0.6  # asked of a face in the middle of the photo that the detector did not find
-    unasked_sides: tuple[float, ...] = (0.5, 0.3)  # boxes tried there, side over the photo's shorter side
-    same_face: float = 0.4  # overlap (IoU) of mask boxes above which two detections are one face
+    first_crop: float = FIRST_CROP_FACTOR  # side of the first crop over the mean side of the detector's box
+    later_crop: float = 1.15  # side of later crops over the longer side of the mask's box; training uses 0.95 to 1.5
+    passes: int = 2  # number of crops; the prediction of the last one is averaged with that of its mirror image
+    stable_iou: float = 0.75  # if the last crop and the crop that its mask suggests overlap less, one more pass is made
+    threshold: float = 0.5  # probability above which a pixel belongs to the mask
+    min_part_share: float = 0.1  # connected parts of the mask smaller than this share of the largest are removed
+    min_mask_share: float = 0.01  # share of the crop; a smaller mask means that there is no face
+    confidence_low: float = 0.76  # mean probability inside the mask that is mapped to certainty 0
+    confidence_high: float = 0.94  # and to certainty 1; turned faces reach it too
+    full_mask_share: float = 0.15  # smaller masks reduce the score; in later crops even profiles cover 0.27
+    misfit_mm: float = 10.0  # misfit at which the score is halved: 2 to 6 on faces, up to 8 beyond 60 degrees of yaw
+    detection_score: float = 0.4  # detections with a lower score are ignored
+    last_min_score: float = 0.55  # score of the last pass below which there is no face
+    clear_score: float = 0.62  # faces with at least this score come first, in the detector's order
+    fallback_min_score: float = 0.6  # score required of a face in a centre crop, where the detector found none
+    fallback_sides: tuple[float, ...] = (0.5, 0.3)  # sides of the centre crops' boxes over the photo's shorter side
+    duplicate_iou: float = 0.4  # mask boxes that overlap more show the same face
 
 
 @dataclass(frozen=True)
 class Plausibility:
-    """How far what the network says about a crop hangs together as one view of one face."""
+    """How consistent the maps of a crop are with one view of one face."""
 
-    share: float  # of the crop covered by the mask
-    confidence: float  # mean probability in the mask
+    share: float  # of the crop that the mask covers
+    confidence: float  # mean probability inside the mask
     compactness: float  # area of the mask over that of its convex hull
     misfit_mm: float  # rms distance of pixels and depths from the best rigid view of their correspondence
-    score: float  # all of these, in [0, 1]
+    score: float  # product of terms in [0, 1] for each of these
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the network sees in one crop."""
+class CropPrediction:
+    """The prediction of the network for one crop."""
 
     crop: Crop
     depth: Float32Array
     correspondence: Float32Array
     mask: BoolArray
     plausibility: Plausibility
-    roll_deg: float  # how far the face is rolled in the photo, anticlockwise as seen; 0 where the mask is empty
+    roll_deg: float  # rotation of the face in the image plane, anticlockwise as seen; 0 where the mask is empty
 
     @property
     def face_box(self) -> Box:
@@ -94,7 +94,7 @@ class Look:
 
 @dataclass(frozen=True)
 class MapPrediction:
-    """What the network says about one face of a photo.
+    """Maps, camera and landmarks of one face of a photo.
 
     Attributes
     ----------
@@ -102,11 +102,11 @@ class MapPrediction:
     camera : Camera
         Face frame -> photo.
     landmarks : (68, 3) float array
-        Millimetres, face frame: points of the fitted face model, moved along the line of sight onto the depth map where
-        they are seen.
+        Millimetres, face frame: points of the fitted face model, the visible ones moved along the line of sight onto
+        the depth map.
     fit : Fit
         The face model fitted to the maps, in pixels of the crop.
-    score : float in [0, 1], how plausible the view is
+    score : float in [0, 1], see `plausibility`
     detections : the detector's boxes, best first; empty when the box was given
     timings : milliseconds of each step
     """
@@ -121,7 +121,7 @@ class MapPrediction:
 
 
 class MapNetwork(Protocol):
-    """A network that sees depth, correspondence and mask in crops; `networks.facevision.FaceVision` is one."""
+    """A network that predicts depth, correspondence and mask of crops, such as `networks.facevision.FaceVision`."""
 
     size: int
 
@@ -132,7 +132,7 @@ class MapNetwork(Protocol):
 
 @lru_cache(maxsize=4)
 def load_network(device: str) -> MapNetwork:
-    """Return the shipped network on `device`, loaded once a process."""
+    """Return the shipped network on `device`; loaded once per process."""
     from facegeom.networks.facevision import load_facevision
 
     return load_facevision(device)
@@ -145,7 +145,7 @@ def predict_maps(
     face_index: int = 0,
     *,
     network: MapNetwork | None = None,
-    options: LookOptions = LookOptions(),
+    options: MapOptions = MapOptions(),
 ) -> MapPrediction:
     """Return the maps, the camera and the landmarks of a face; see `facegeom.predict`, which checks its arguments.
 
@@ -156,7 +156,7 @@ def predict_maps(
     device : where the network runs: "cpu", "cuda", "cuda:1", "mps"
     face_index : which of the detected faces, 0 is the best
     network : another network than the shipped one
-    options : LookOptions
+    options : MapOptions
 
     Raises
     ------
@@ -168,32 +168,32 @@ def predict_maps(
     detections: tuple[Detection, ...] = ()
     if box is not None:
         with stopwatch(timings, "network"), one_thread():
-            look = _settle(network, photo, crop_box(box, options.first_look), options)
-        if look.plausibility.share < options.least_share:
+            prediction = _predict_crops(network, photo, crop_box(box, options.first_crop), options)
+        if prediction.plausibility.share < options.min_mask_share:
             raise NoFaceFound("the network sees no face in the given box")
     else:
         with stopwatch(timings, "detection"):
             detections = tuple(detector.find_faces(photo, min_score=options.detection_score))
         with stopwatch(timings, "network"), one_thread():
-            look = _choose(_verified(network, photo, detections, options), face_index)
+            prediction = _select(_verified_faces(network, photo, detections, options), face_index)
 
     model = load_face_model()
     with stopwatch(timings, "fit"), one_thread():
-        fit = fit_maps(model, look.depth, look.correspondence, look.mask)
+        fit = fit_maps(model, prediction.depth, prediction.correspondence, prediction.mask)
         maps = FaceMaps(
-            look.crop.image,
-            look.depth.astype(np.float64) - fit.depth_offset,
-            look.correspondence.astype(np.float64),
-            look.mask,
-            look.crop.box,
+            prediction.crop.image,
+            prediction.depth.astype(np.float64) - fit.depth_offset,
+            prediction.correspondence.astype(np.float64),
+            prediction.mask,
+            prediction.crop.box,
         )
         camera = photo_camera(fit, maps)
         landmarks = _onto_depth(fit.vertices(model)[model.landmarks68], camera, maps)
-    return MapPrediction(maps, camera, landmarks, fit, look.plausibility.score, detections, timings)
+    return MapPrediction(maps, camera, landmarks, fit, prediction.plausibility.score, detections, timings)
 
 
 def photo_camera(fit: Fit, maps: FaceMaps) -> Camera:
-    """Return the camera of a fit made in the crop's pixels, in pixels of the photo."""
+    """Return the camera in pixels of the photo, of a fit in pixels of the crop."""
     corner = np.array(maps.box[:2])
     return Camera(fit.rotation, fit.scale * maps.step, corner + (np.asarray(fit.translation) + 0.5) * maps.step)
 
@@ -203,47 +203,48 @@ def plausibility(
     correspondence: Float32Array,
     probability: Float32Array,
     mask: BoolArray,
-    options: LookOptions = LookOptions(),
+    options: MapOptions = MapOptions(),
 ) -> Plausibility:
-    """Return how far maps of a crop hang together as one view of one face.
+    """Return how consistent the maps of a crop are with one weak-perspective view of one face.
 
     Parameters
     ----------
     depth : (S, S) float array, mm
     correspondence : (S, S, 3) float array, mm
     probability : (S, S) float array
-    mask : (S, S) bool array, the part of it that is kept
-    options : LookOptions
+    mask : (S, S) bool array, the thresholded probability without small parts
+    options : MapOptions
 
     Notes
     -----
-    The network has seen crops without a face, and still finds something like one in some pictures. What gives these
-    away is that it is less sure of it, and that pixel grid, correspondence and depth do not agree on one
-    weak-perspective camera. The thresholds of the scores were chosen on 150 validation photos of LFW, two thirds of
-    them turned, and 250 pictures without a face that no benchmark uses, with an earlier network than the shipped one;
-    what goes into the score, with one before that.
+    The network was trained on crops without a face too, and still predicts a face in some of them. Such predictions
+    have a lower probability, and their pixels, correspondence and depth do not agree on one weak-perspective camera.
+    The thresholds were chosen with an earlier network, on 150 validation photos of LFW, two thirds of them turned, and
+    on 250 pictures without a face that no benchmark uses.
     """
-    return _judged(probability, mask, _rigid_view(depth, correspondence, mask)[1], options)
+    return _plausibility(probability, mask, _rigid_view(depth, correspondence, mask)[1], options)
 
 
-def _judged(probability: Float32Array, mask: BoolArray, misfit: float, options: LookOptions) -> Plausibility:
+def _plausibility(probability: Float32Array, mask: BoolArray, misfit: float, options: MapOptions) -> Plausibility:
     share = float(mask.mean())
-    if share < options.least_share:
+    if share < options.min_mask_share:
         return Plausibility(share, 0.0, 0.0, float("inf"), 0.0)
     confidence = float(probability[mask].mean())
     points = np.argwhere(mask)[:, ::-1].astype(np.int32)
     hull = float(cv2.contourArea(cv2.convexHull(points))) + 1.0
     compactness = min(1.0, float(mask.sum()) / hull)
-    certainty = float(np.clip((confidence - options.unsure) / (options.sure - options.unsure), 0.0, 1.0))
-    size = min(1.0, share / options.full_share)
+    certainty = float(
+        np.clip((confidence - options.confidence_low) / (options.confidence_high - options.confidence_low), 0.0, 1.0)
+    )
+    size = min(1.0, share / options.full_mask_share)
     score = certainty * size * compactness / (1.0 + (misfit / options.misfit_mm) ** 2)
     return Plausibility(share, confidence, compactness, misfit, score)
 
 
 def _rigid_view(depth: Float32Array, correspondence: Float32Array, mask: BoolArray) -> tuple[float, float]:
-    """Roll in degrees of the best weak-perspective view of the correspondence, and the misfit.
+    """Return the roll, degrees, of the best weak-perspective view of the correspondence, and the misfit, mm.
 
-    The misfit is the rms distance of (pixel, depth) from that view in mm, infinite where there is no view.
+    The misfit is the rms distance of (pixel, depth) from that view, infinite where there is none.
     """
     rows, columns = np.nonzero(mask)
     if len(rows) < 8:
@@ -269,16 +270,16 @@ def _rigid_view(depth: Float32Array, correspondence: Float32Array, mask: BoolArr
     return roll_deg(rotation), misfit
 
 
-def _look(
+def _predict_crop(
     network: MapNetwork,
     photo: ByteArray,
     square: Box,
-    options: LookOptions,
+    options: MapOptions,
     *,
     mirror: bool,
     roll_deg: float = 0.0,
-) -> Look:
-    """Look at a crop, turned by the quarter that brings a face of that roll nearest to upright."""
+) -> CropPrediction:
+    """Apply the network to a crop, turned by a multiple of 90 degrees so that a face of that roll is nearly upright."""
     quarters = round(roll_deg / 90)
     crop = Crop.of(photo, square, network.size)
     maps = network.predict(np.ascontiguousarray(np.rot90(crop.image, -quarters))[None], mirror=mirror)
@@ -286,101 +287,106 @@ def _look(
         np.ascontiguousarray(np.rot90(values[0], quarters))
         for values in (maps.depth, maps.correspondence, maps.mask_probability)
     )
-    mask = _main_parts(probability > options.threshold, options.least_part)
+    mask = _large_parts(probability > options.threshold, options.min_part_share)
     roll, misfit = _rigid_view(depth, correspondence, mask)
-    return Look(crop, depth, correspondence, mask, _judged(probability, mask, misfit, options), roll)
+    return CropPrediction(crop, depth, correspondence, mask, _plausibility(probability, mask, misfit, options), roll)
 
 
-def _settle(network: MapNetwork, photo: ByteArray, square: Box, options: LookOptions) -> Look:
-    """Look at `square`, then where the mask is, upright; stop where the network sees nothing."""
-    look = _look(network, photo, square, options, mirror=options.looks == 1)
-    for remaining in range(options.looks - 2, -1, -1):
-        if look.plausibility.share < options.least_share:
-            return look
-        square = later_square(look.face_box, options)
-        look = _look(network, photo, square, options, mirror=remaining == 0, roll_deg=look.roll_deg)
-    if options.looks > 1 and look.plausibility.share >= options.least_share:
-        square = later_square(look.face_box, options)
-        if box_iou(square, look.crop.box) < options.steady:  # the first look was so far off that the second was, too
-            look = _look(network, photo, square, options, mirror=True, roll_deg=look.roll_deg)
-    return look
+def _predict_crops(network: MapNetwork, photo: ByteArray, square: Box, options: MapOptions) -> CropPrediction:
+    """Apply the network to `square`, then to the upright crop that its mask suggests; stop where the mask is empty."""
+    prediction = _predict_crop(network, photo, square, options, mirror=options.passes == 1)
+    for remaining in range(options.passes - 2, -1, -1):
+        if prediction.plausibility.share < options.min_mask_share:
+            return prediction
+        square = next_crop_box(prediction.face_box, options)
+        prediction = _predict_crop(network, photo, square, options, mirror=remaining == 0, roll_deg=prediction.roll_deg)
+    if options.passes > 1 and prediction.plausibility.share >= options.min_mask_share:
+        square = next_crop_box(prediction.face_box, options)
+        moved = box_iou(square, prediction.crop.box) < options.stable_iou
+        if moved:  # the first crop was so far off that the second is, too
+            prediction = _predict_crop(network, photo, square, options, mirror=True, roll_deg=prediction.roll_deg)
+    return prediction
 
 
-def later_square(face_box: Box, options: LookOptions = LookOptions()) -> Box:
-    """Return the crop of a later look at a face whose mask has the box `face_box`."""
+def next_crop_box(face_box: Box, options: MapOptions = MapOptions()) -> Box:
+    """Return the square that the next crop covers, for a face whose mask has the box `face_box`."""
     x0, y0, x1, y1 = face_box
-    half = 0.5 * options.later_look * max(x1 - x0, y1 - y0)
+    half = 0.5 * options.later_crop * max(x1 - x0, y1 - y0)
     x, y = 0.5 * (x0 + x1), 0.5 * (y0 + y1)
     return x - half, y - half, x + half, y + half
 
 
-def _verified(
-    network: MapNetwork, photo: ByteArray, detections: Iterable[Detection], options: LookOptions
-) -> Iterator[Look]:
-    """Yield the looks at detections that turn out to be faces, each face once, the clear ones first."""
+def _verified_faces(
+    network: MapNetwork, photo: ByteArray, detections: Iterable[Detection], options: MapOptions
+) -> Iterator[CropPrediction]:
+    """Yield the predictions of detections that are faces, each face once, those with a clear score first."""
     faces: list[Box] = []
-    doubtful: list[Look] = []
+    doubtful: list[CropPrediction] = []
     for found in detections:
-        look = _settle(network, photo, crop_box(found, options.first_look), options)
-        score = look.plausibility.score
-        log.debug("detection %s: %s", found, look.plausibility)
-        if score < options.least_score or any(box_iou(look.face_box, face) > options.same_face for face in faces):
+        prediction = _predict_crops(network, photo, crop_box(found, options.first_crop), options)
+        score = prediction.plausibility.score
+        log.debug("detection %s: %s", found, prediction.plausibility)
+        if score < options.last_min_score or any(
+            box_iou(prediction.face_box, face) > options.duplicate_iou for face in faces
+        ):
             continue
         if score < options.clear_score:
-            doubtful.append(look)
+            doubtful.append(prediction)
             continue
-        faces.append(look.face_box)
-        yield look
-    for look in sorted(doubtful, key=lambda look: -look.plausibility.score):
-        if all(box_iou(look.face_box, face) <= options.same_face for face in faces):
-            faces.append(look.face_box)
-            yield look
+        faces.append(prediction.face_box)
+        yield prediction
+    for prediction in sorted(doubtful, key=lambda prediction: -prediction.plausibility.score):
+        if all(box_iou(prediction.face_box, face) <= options.duplicate_iou for face in faces):
+            faces.append(prediction.face_box)
+            yield prediction
     if not faces:
-        yield from _unasked(network, photo, options)
+        yield from _fallback(network, photo, options)
 
 
-def _unasked(network: MapNetwork, photo: ByteArray, options: LookOptions) -> Iterator[Look]:
-    """Yield the best look at the middle of a photo where the detector has found nothing, if it is beyond doubt."""
+def _fallback(network: MapNetwork, photo: ByteArray, options: MapOptions) -> Iterator[CropPrediction]:
+    """Yield the best prediction of the centre crops, if its score is high: for photos without a detection."""
     height, width = photo.shape[:2]
-    looks = []
-    for share in options.unasked_sides:
+    predictions = []
+    for share in options.fallback_sides:
         half = 0.5 * share * min(height, width)
         x, y = 0.5 * (width - 1), 0.5 * (height - 1)
-        looks.append(
-            _settle(network, photo, crop_box((x - half, y - half, x + half, y + half), options.first_look), options)
+        predictions.append(
+            _predict_crops(
+                network, photo, crop_box((x - half, y - half, x + half, y + half), options.first_crop), options
+            )
         )
-    best = max(looks, key=lambda look: look.plausibility.score)
-    if best.plausibility.score >= options.unasked_score:
+    best = max(predictions, key=lambda prediction: prediction.plausibility.score)
+    if best.plausibility.score >= options.fallback_min_score:
         yield best
 
 
-def _choose(looks: Iterator[Look], face_index: int) -> Look:
+def _select(predictions: Iterator[CropPrediction], face_index: int) -> CropPrediction:
     count = 0
-    for look in looks:
+    for prediction in predictions:
         if count == face_index:
-            return look
+            return prediction
         count += 1
     if count == 0:
-        raise NoFaceFound("no face was found in the photo; box= says where it is")
+        raise NoFaceFound("no face was found in the photo; give its place as box=(x0, y0, x1, y1)")
     raise NoFaceFound(f"face_index is {face_index}, but the photo has {count} face{'s' if count > 1 else ''}")
 
 
-def _main_parts(mask: BoolArray, least_part: float) -> BoolArray:
-    """Return the mask without parts smaller than `least_part` of the largest."""
+def _large_parts(mask: BoolArray, min_part_share: float) -> BoolArray:
+    """Return the mask without connected parts smaller than `min_part_share` of the largest."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     if count <= 2:
         return mask
     areas = stats[1:, cv2.CC_STAT_AREA]
-    keep = np.concatenate([[False], areas >= least_part * areas.max()])
+    keep = np.concatenate([[False], areas >= min_part_share * areas.max()])
     return np.asarray(keep[labels], dtype=np.bool_)
 
 
 ON_DEPTH_MM = 6.0
-"""A landmark of the fitted model counts as seen when the depth map passes within this of it."""
+"""A landmark of the fitted model is visible when the depth map lies within this distance of it."""
 
 
 def _onto_depth(landmarks: FloatArray, camera: Camera, maps: FaceMaps) -> FloatArray:
-    """Return the landmarks moved along the line of sight onto the depth map where it shows them."""
+    """Return the landmarks (68, 3), those that are visible moved along the line of sight onto the depth map."""
     pixels = camera.project(landmarks)
     places = np.rint(apply_affine(maps.affine, pixels)).astype(np.int64)
     inside = ((places >= 0) & (places < maps.size)).all(axis=1)

@@ -1,7 +1,7 @@
-"""From a photo to a face that a graph network has made of the semi-sphere, with the face model fitted to it.
+"""From a photo to the meshes of a graph network, with the face model fitted to the finest.
 
-What the network says of the crop is a mesh and nothing else: camera, landmarks, maps and the face's own frame all come
-from the face model fitted to its finest mesh, not from landmarks that the network was given.
+The network predicts a mesh of the crop and nothing else. Camera, landmarks, maps and the face frame come from the face
+model fitted to its finest mesh, not from landmarks that the network was given.
 """
 
 from __future__ import annotations
@@ -34,39 +34,42 @@ from facegeom.pipelines.map_prediction import predict_maps
 
 
 @dataclass(frozen=True)
-class MeshLookOptions:
-    """Where a mesh network looks. The paper's detector frames whole faces, facegeom's the 68 landmarks in them.
+class MeshOptions:
+    """Which crop a mesh network is given.
 
-    The face's box from that of the landmarks: on 1,800 views of fitted training photos, turned by up to 95 degrees, its
-    longer side is 1.351 times their height (standard deviation 0.017), its centre 0.136 of the height above theirs
+    Facegeom's detector gives the box of the 68 landmarks; the network's crop is defined by the box of the whole face.
+    On 1,800 views of fitted training photos, turned by up to 95 degrees, the longer side of the face's box is 1.351
+    times the height of the landmarks' box (standard deviation 0.017), and its centre lies 0.136 of that height above
     (0.013).
     """
 
-    look: float = CROP_FACTOR
-    face_side: float = 1.351
-    face_rise: float = 0.136
-    steady: float = 0.75  # overlap (IoU) of the crop with the one that its mesh asks for; below it, one more is made
-    upright_deg: float = 15.0  # the networks were trained on faces rolled by 12 degrees (standard deviation)
-    detection_score: float = 0.4  # of the detections of which the best is taken
-    average: tuple[float, float, float] = (0.498, 0.487, 0.614)
-    """Of the face's box where nothing was detected, centre over the photo's sides and longer side over the shorter one:
-    means over training photos."""
+    crop_factor: float = CROP_FACTOR  # side of the crop over the longer side of the face's box
+    face_side: float = 1.351  # longer side of the face's box over the height of the landmarks' box
+    face_rise: float = 0.136  # of the face's centre above that of the landmarks, over the same height
+    stable_iou: float = 0.75  # if the crop and the crop that its mesh suggests overlap less, one more pass is made
+    upright_deg: float = (
+        15.0  # faces with more roll are turned upright; in training, roll has a deviation of 12 degrees
+    )
+    detection_score: float = 0.4  # detections with a lower score are ignored
+    average_face: tuple[float, float, float] = (0.498, 0.487, 0.614)
+    """Box of the face where nothing was detected: its centre over the photo's sides, and its longer side over the
+    photo's shorter side. Means over training photos."""
 
 
 @dataclass(frozen=True)
 class MeshPrediction:
-    """What a mesh network says about one face of a photo.
+    """Meshes, camera and landmarks of one face of a photo.
 
     Attributes
     ----------
     vertices : tuple of four (n, 3) float arrays
         The mesh after each deformation, coarse to fine, mm in the face frame; triangles as in `semi_sphere().levels`.
-    maps : FaceMaps, those of the finest mesh, in a crop around it
+    maps : FaceMaps, rendered from the finest mesh, in a crop around it
     camera : Camera, face frame -> photo
     landmarks : (68, 3) float array, mm in the face frame, on the finest mesh
     fit : Fit, the face model fitted to the finest mesh, in pixels of the photo
-    score : float in [0, 1], how plausible the face is: by the maps where the network needs landmarks, else by the
-        detector; 1 for what was given, 0 where nothing was detected
+    score : float in [0, 1]: of the maps where the network needs landmarks, else of the detector; 1 where the box or the
+        landmarks were given, 0 where nothing was detected
     detections : the detector's boxes, best first; empty when the box was given
     timings : milliseconds of each step
     """
@@ -82,11 +85,11 @@ class MeshPrediction:
 
 
 @dataclass(frozen=True)
-class _View:
-    """Where to look first, and the 68 landmarks in pixels of the photo, z with the face's mean depth at 0."""
+class _FirstCrop:
+    """The first crop, and the 68 landmarks in pixels of the photo, with z relative to the mean depth of the face."""
 
     square: Box
-    roll: float  # degrees by which the face is turned there, anticlockwise as seen
+    roll: float  # of the face, degrees anticlockwise as seen; the crop is turned back by it
     landmarks: FloatArray | None
     score: float
     detections: tuple[Detection, ...]
@@ -94,7 +97,7 @@ class _View:
 
 @lru_cache(maxsize=4)
 def mesh_network(name: str, device: str) -> MeshNetwork:
-    """Return a shipped mesh network on `device`, loaded once a process."""
+    """Return a shipped mesh network on `device`; loaded once per process."""
     return load_mesh_network(name, device)
 
 
@@ -106,7 +109,7 @@ def predict_mesh(
     face_index: int = 0,
     *,
     landmarks: npt.ArrayLike | None = None,
-    options: MeshLookOptions = MeshLookOptions(),
+    options: MeshOptions = MeshOptions(),
 ) -> MeshPrediction:
     """Return the mesh, the camera and the landmarks of a face.
 
@@ -115,11 +118,11 @@ def predict_mesh(
     photo : (h, w, 3) uint8 array
     network : as `mesh_network` returns it
     box : x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect
-    device : where the network of maps runs that finds the landmarks, if the mesh network needs them
-    face_index : which face when there are several, 0 being the best
+    device : where the network of maps runs, which finds the landmarks if the mesh network needs them
+    face_index : which of the detected faces, 0 is the best
     landmarks : (68, 3) array for a network that needs them: pixel x, pixel y and depth in pixels, greater is nearer;
-        None: those of our maps
-    options : MeshLookOptions
+        None: those of FaceVision-GAN's maps
+    options : MeshOptions
 
     Returns
     -------
@@ -128,32 +131,32 @@ def predict_mesh(
     Raises
     ------
     NoFaceFound
-        When the photo has no face `face_index`, or the box lies outside it. A network without landmarks judges nothing
-        else: in a photo in which nothing is detected it looks at the middle (the paper's average crop).
+        When the photo has no face `face_index`, or the box lies outside it. There is no other check for a network
+        without landmarks: in a photo without a detection it falls back to an average crop (as the paper does).
     ValueError
         When landmarks are given to a network that takes none, or beside a box or a face_index.
     """
     if landmarks is not None and not network.needs_landmarks:
         raise ValueError(f"{network.name} takes no landmarks")
     if landmarks is not None and (box is not None or face_index):
-        raise ValueError("landmarks say which face is meant: give no box and no face_index beside them")
+        raise ValueError("landmarks already select a face: omit box and face_index")
     timings: dict[str, float] = {}
     model = load_face_model()
     if not network.needs_landmarks:
-        view = _detected(photo, box, face_index, options, timings)
+        first = _crop_by_detector(photo, box, face_index, options, timings)
     elif landmarks is None:
-        view = _mapped(model, photo, box, device, face_index, options, timings)
+        first = _crop_by_maps(model, photo, box, device, face_index, options, timings)
     else:
-        view = _given(model, check.float_array(landmarks, "landmarks", (68, 3)), options)
+        first = _crop_by_landmarks(model, check.float_array(landmarks, "landmarks", (68, 3)), options)
 
     with stopwatch(timings, "network"), one_thread():
-        meshes = _look(network, photo, view)
-        roll = view.roll + _roll_deg(meshes[0], view.roll)
-        if abs(roll - view.roll) <= options.upright_deg:
-            roll = view.roll
+        meshes = _predict_crop(network, photo, first)
+        roll = first.roll + _mesh_roll_deg(meshes[0], first.roll)
+        if abs(roll - first.roll) <= options.upright_deg:
+            roll = first.roll
         asked = square_around(meshes[-1][:, :2], options, roll)
-        if roll != view.roll or box_iou(asked, view.square) < options.steady:
-            meshes = _look(network, photo, replace(view, square=asked, roll=roll))
+        if roll != first.roll or box_iou(asked, first.square) < options.stable_iou:
+            meshes = _predict_crop(network, photo, replace(first, square=asked, roll=roll))
     with stopwatch(timings, "fit"), one_thread():
         fit = _fit_rolled(model, meshes[-1], roll)
         camera = Camera(fit.rotation, fit.scale, fit.translation)
@@ -163,10 +166,10 @@ def predict_mesh(
     with stopwatch(timings, "maps"), one_thread():
         square = square_around(meshes[-1][:, :2], options)
         maps = _maps(model, fitted, vertices[-1], camera, Crop.of(photo, square, network.size))
-    return MeshPrediction(vertices, maps, camera, landmarks_on, fit, view.score, view.detections, timings)
+    return MeshPrediction(vertices, maps, camera, landmarks_on, fit, first.score, first.detections, timings)
 
 
-def face_square(box: BoxLike, options: MeshLookOptions = MeshLookOptions()) -> Box:
+def face_square(box: BoxLike, options: MeshOptions = MeshOptions()) -> Box:
     """Return the crop of the face whose 68 landmarks have the box (4,), upright or nearly so.
 
     Examples
@@ -176,60 +179,60 @@ def face_square(box: BoxLike, options: MeshLookOptions = MeshLookOptions()) -> B
     """
     x0, y0, x1, y1 = (float(side) for side in box[:4])
     height = y1 - y0
-    half = 0.5 * options.look * options.face_side * height
+    half = 0.5 * options.crop_factor * options.face_side * height
     x, y = 0.5 * (x0 + x1), 0.5 * (y0 + y1) - options.face_rise * height
     return x - half, y - half, x + half, y + half
 
 
-def square_around(pixels: FloatArray, options: MeshLookOptions = MeshLookOptions(), roll_deg: float = 0.0) -> Box:
+def square_around(pixels: FloatArray, options: MeshOptions = MeshOptions(), roll_deg: float = 0.0) -> Box:
     """Return the crop of a face whose surface falls onto `pixels` (n, 2) of the photo.
 
     `roll_deg` is that of the face, by which the crop is turned about its centre, see `crop_affine`.
     """
-    turn = _turn(-roll_deg)
+    turn = _turn_matrix(-roll_deg)
     turned = pixels @ turn.T
     low, high = turned.min(axis=0), turned.max(axis=0)
     x, y = (0.5 * (low + high) @ turn).tolist()
-    half = 0.5 * options.look * float((high - low).max())
+    half = 0.5 * options.crop_factor * float((high - low).max())
     return x - half, y - half, x + half, y + half
 
 
-def _detected(
+def _crop_by_detector(
     photo: ByteArray,
     box: BoxLike | None,
     face_index: int,
-    options: MeshLookOptions,
+    options: MeshOptions,
     timings: dict[str, float],
-) -> _View:
-    """Look where the detector has found the face, or in the middle where it has found none."""
+) -> _FirstCrop:
+    """Return the crop of a detection or of the given box; without a detection, the average crop."""
     if box is not None:
         square = face_square(box, options)
         height, width = photo.shape[:2]
         if square[2] <= 0 or square[3] <= 0 or square[0] >= width - 1 or square[1] >= height - 1:
             raise NoFaceFound("the given box lies outside the photo")
-        return _View(square, 0.0, None, 1.0, ())
+        return _FirstCrop(square, 0.0, None, 1.0, ())
     with stopwatch(timings, "detection"):
         found = tuple(detector.find_faces(photo, min_score=options.detection_score))
     if face_index < len(found):
-        return _View(face_square(found[face_index], options), 0.0, None, found[face_index][4], found)
+        return _FirstCrop(face_square(found[face_index], options), 0.0, None, found[face_index][4], found)
     if face_index:
         raise NoFaceFound(f"face_index is {face_index}, but the photo has {len(found)} detections")
     height, width = photo.shape[:2]
-    x, y, side = options.average
-    x, y, half = x * width - 0.5, y * height - 0.5, 0.5 * options.look * side * min(width, height)
-    return _View((x - half, y - half, x + half, y + half), 0.0, None, 0.0, ())
+    x, y, side = options.average_face
+    x, y, half = x * width - 0.5, y * height - 0.5, 0.5 * options.crop_factor * side * min(width, height)
+    return _FirstCrop((x - half, y - half, x + half, y + half), 0.0, None, 0.0, ())
 
 
-def _mapped(
+def _crop_by_maps(
     model: FaceModel,
     photo: ByteArray,
     box: BoxLike | None,
     device: str,
     face_index: int,
-    options: MeshLookOptions,
+    options: MeshOptions,
     timings: dict[str, float],
-) -> _View:
-    """Look where our maps say that the face is, with their landmarks."""
+) -> _FirstCrop:
+    """Return the crop around the face that FaceVision-GAN's maps show, with their landmarks."""
     seen = predict_maps(photo, box, device, face_index)
     for name, spent in seen.timings.items():
         step = "detection" if name == "detection" else "landmarks"
@@ -238,42 +241,42 @@ def _mapped(
     pixels = camera.project(seen.landmarks)
     depth = camera.view(seen.landmarks)[:, 2] - mean_depth(model, camera.view(fitted))
     surface = camera.project(fitted[face_surface(model)].reshape(-1, 3))
-    roll = _worth_turning(roll_deg(camera.rotation), options)
+    roll = _crop_roll(roll_deg(camera.rotation), options)
     points = np.column_stack([pixels, depth * camera.scale])
-    return _View(square_around(surface, options, roll), roll, points, seen.score, seen.detections)
+    return _FirstCrop(square_around(surface, options, roll), roll, points, seen.score, seen.detections)
 
 
-def _given(model: FaceModel, landmarks: FloatArray, options: MeshLookOptions) -> _View:
-    """Look where given landmarks say that the face is."""
+def _crop_by_landmarks(model: FaceModel, landmarks: FloatArray, options: MeshOptions) -> _FirstCrop:
+    """Return the crop around the face model fitted to given landmarks (68, 3)."""
     fit = fit_landmarks68(model, landmarks)
     placed = fit.vertices(model) @ fit.rotation.T * fit.scale
     depth = landmarks[:, 2] - mean_depth(model, placed) - fit.depth_offset * fit.scale
     pixels = placed[face_surface(model)].reshape(-1, 3)[:, :2] * (1, -1) + fit.translation
-    roll = _worth_turning(roll_deg(fit.rotation), options)
-    return _View(square_around(pixels, options, roll), roll, np.column_stack([landmarks[:, :2], depth]), 1.0, ())
+    roll = _crop_roll(roll_deg(fit.rotation), options)
+    return _FirstCrop(square_around(pixels, options, roll), roll, np.column_stack([landmarks[:, :2], depth]), 1.0, ())
 
 
 @lru_cache(maxsize=1)
 def _mirrored_landmarks(model: FaceModel) -> IntArray:
-    """Return which of the 68 landmarks is the mirror image of each."""
+    """Return (68,) indices: for each of the 68 landmarks, its mirror image."""
     ids = model.landmarks68
     order = np.argsort(ids)
     return np.asarray(order[np.searchsorted(ids, model.mirror[ids], sorter=order)])
 
 
-def _look(network: MeshNetwork, photo: ByteArray, view: _View) -> list[FloatArray]:
-    """Return the meshes of a crop, pixel x, pixel y and depth in pixels of the photo.
+def _predict_crop(network: MeshNetwork, photo: ByteArray, first: _FirstCrop) -> list[FloatArray]:
+    """Return the four meshes (n, 3) of a crop: pixel x, pixel y and depth in pixels of the photo.
 
-    They are the means of those of the crop and of its mirror image.
+    Each is the mean of the prediction for the crop and of the mirrored prediction for its mirror image.
     """
     size = network.size
-    crop = Crop.of(photo, view.square, size, -view.roll)
-    half = 0.5 * (view.square[2] - view.square[0])  # the crop frame's unit, in pixels of the photo
+    crop = Crop.of(photo, first.square, size, -first.roll)
+    half = 0.5 * (first.square[2] - first.square[0])  # unit of the crop frame, in pixels of the photo
 
     placed = None
-    if view.landmarks is not None:
-        column, row = crop.to_crop(view.landmarks[:, :2]).T
-        frame = [(2 * column + 1) / size - 1, 1 - (2 * row + 1) / size, view.landmarks[:, 2] / half]
+    if first.landmarks is not None:
+        column, row = crop.to_crop(first.landmarks[:, :2]).T
+        frame = [(2 * column + 1) / size - 1, 1 - (2 * row + 1) / size, first.landmarks[:, 2] / half]
         placed = np.stack(frame, axis=1)
         placed = np.stack([placed, placed[_mirrored_landmarks(load_face_model())] * (-1, 1, 1)]).astype(np.float32)
     both = network.predict(np.stack([crop.image, crop.image[:, ::-1]]), placed)
@@ -289,28 +292,28 @@ def _look(network: MeshNetwork, photo: ByteArray, view: _View) -> list[FloatArra
     return found
 
 
-def _roll_deg(mesh: FloatArray, turned_deg: float) -> float:
-    """Return how far the coarsest mesh (141, 3), of a crop turned upright by some angle, is rolled in that crop."""
+def _mesh_roll_deg(mesh: FloatArray, turned_deg: float) -> float:
+    """Return the roll, degrees, that the coarsest mesh (141, 3) still has in a crop turned upright by `turned_deg`."""
     rotation = similarity(semi_sphere().vertices, mesh * (1.0, -1.0, 1.0))[0]
     return (roll_deg(rotation) - turned_deg + 180.0) % 360.0 - 180.0
 
 
-def _turn(degrees: float) -> FloatArray:
-    """Return the (2, 2) matrix that turns pixel coordinates as `crop_affine` turns content."""
+def _turn_matrix(degrees: float) -> FloatArray:
+    """Return the (2, 2) matrix that turns pixel coordinates as `crop_affine` turns the image."""
     return crop_affine((-1.0, -1.0, 1.0, 1.0), 2, degrees)[:, :2]
 
 
 def _fit_rolled(model: FaceModel, mesh: FloatArray, roll: float) -> Fit:
-    """Fit the model to the finest mesh (7008, 3) of a face of known roll: closest points begin upright."""
-    turn = _turn(-roll)
+    """Fit the model to the finest mesh (7008, 3) of a face of known roll, turned upright for the closest points."""
+    turn = _turn_matrix(-roll)
     fit = fit_mesh(model, np.column_stack([mesh[:, :2] @ turn.T, mesh[:, 2]]), semi_sphere().levels[-1].faces)
     back = np.eye(3)
-    back[:2, :2] = _turn(-roll) * [[1, -1], [-1, 1]]  # y up
+    back[:2, :2] = _turn_matrix(-roll) * [[1, -1], [-1, 1]]  # y up
     return replace(fit, rotation=back.T @ fit.rotation, translation=turn.T @ fit.translation)
 
 
-def _worth_turning(roll: float, options: MeshLookOptions) -> float:
-    """Return the roll by which a crop is turned: none where the networks do not mind."""
+def _crop_roll(roll: float, options: MeshOptions) -> float:
+    """Return the roll by which a crop is turned: 0 for small angles, to which the networks are robust."""
     return roll if abs(roll) > options.upright_deg else 0.0
 
 
@@ -320,20 +323,14 @@ def _closest(V: FloatArray, F: IntArray, points: FloatArray) -> FloatArray:
     return np.asarray(np.einsum("pcd,pc->pd", V[F[found.face]], found.weights))
 
 
-def _maps(
-    model: FaceModel,
-    fitted: FloatArray,
-    V: FloatArray,
-    camera: Camera,
-    crop: Crop,
-) -> FaceMaps:
-    """Return the maps of a mesh (n, 3) in the face frame; its correspondence is that of the fitted model's points."""
+def _maps(model: FaceModel, fitted: FloatArray, V: FloatArray, camera: Camera, crop: Crop) -> FaceMaps:
+    """Return the maps of a mesh (n, 3) in the face frame, with the fitted model's correspondence."""
     surface = face_surface(model)
     found = geometry.closest_points(fitted[: model.face_vertex_count], surface, V)
     place = np.einsum("pcd,pc->pd", model.mean[surface[found.face]], found.weights)
     pixels = crop.to_crop(camera.project(V))
     faces = semi_sphere().levels[-1].faces
     raster = geometry.rasterize(np.column_stack([pixels, camera.view(V)[:, 2]]), faces, place, crop.image.shape[:2])
-    outside = geometry.face_normals(camera.view(V), faces)[:, 2] > 0  # through the mouth the far cheek's inside is seen
+    outside = geometry.face_normals(camera.view(V), faces)[:, 2] > 0  # through the open mouth, back faces are visible
     mask: BoolArray = np.asarray((raster.triangle >= 0) & outside[raster.triangle])
     return FaceMaps(crop.image, raster.depth, raster.attributes, mask, crop.box)

@@ -97,12 +97,12 @@ def register_template(
     target: geometry.MapsMesh,
     options: WarpOptions = WarpOptions(),
 ) -> FloatArray:
-    """Return the template's vertices (n, 3) warped from where they are `aligned` (n, 3) onto the maps.
+    """Return the template's vertices (n, 3) registered to the maps, starting from `aligned` (n, 3).
 
     Raises
     ------
     NoFaceFound
-        When too little of the face is in the maps.
+        When the maps show too little of the face.
     """
     skin = template.coarse.skin_count
     registration = geometry.RegistrationOptions(
@@ -112,6 +112,6 @@ def register_template(
         found = geometry.register_nonrigid(
             aligned[:skin], template.coarse.skin_faces, template.embedding, target.V, target.F, target.E, registration
         )
-    except ValueError as error:  # the maps were checked: it is what they show that does not do
+    except ValueError as error:  # the arrays are valid, so the content of the maps is the reason
         raise NoFaceFound(f"the maps do not show enough of the face: {error}") from error
     return template.follow(aligned, template.join_lips(aligned[:skin], found.vertices))

@@ -1,4 +1,4 @@
-"""From what a mesh network says to meshes with the photo's look: the four deformations, coarse to fine, and the head.
+"""From the meshes of a graph network to coloured meshes: the four deformations, coarse to fine, and the head.
 
 deformed1 to deformed4: the semi-sphere after each of the network's blocks. With a head: registered, the face model's
 template warped onto the finest of them by shape alone; then completed and detailed as in pipeline pix2vertex.
@@ -24,13 +24,13 @@ from facegeom.pipelines.template_stages import bare, finish_template, fitted_ver
 from facegeom.texture.appearance import View
 
 REGISTRATION = geometry.RegistrationOptions(alignment="none", reach=0.06, reach_decay=0.8, max_iterations=10)
-"""The fitted model lies on the mesh but for a few mm: a fifth of the template's size need not be bent first."""
+"""The fitted model is within a few mm of the mesh, so the registration starts with a short reach."""
 
 AROUND_MM2 = 200.0
-"""Time over which colours spread along the surface: about 30 mm."""
+"""Diffusion time of colours along the surface; it corresponds to about 30 mm."""
 
 START_MM = 95.0
-"""Half the side of a crop around a face."""
+"""Half the side of a crop around a face; scales the unit semi-sphere to the size of a face."""
 
 
 def run(photo: ByteArray, prediction: MeshPrediction, options: PipelineOptions) -> Stages:
@@ -72,7 +72,7 @@ def run(photo: ByteArray, prediction: MeshPrediction, options: PipelineOptions) 
 
 
 def register_to_mesh(vertices: FloatArray, V: FloatArray, F: IntArray) -> FloatArray:
-    """Return the template's vertices (t, 3) warped onto a mesh of the face that has a topology of its own.
+    """Return the template's vertices (t, 3) registered to a mesh of the face with another topology.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def register_to_mesh(vertices: FloatArray, V: FloatArray, F: IntArray) -> FloatA
     Raises
     ------
     NoFaceFound
-        When too little of the mesh lies on the face.
+        When too little of the mesh lies near the template.
     """
     template = load_template()
     aligned = vertices[template.vertices]
@@ -96,9 +96,9 @@ def register_to_mesh(vertices: FloatArray, V: FloatArray, F: IntArray) -> FloatA
 
 
 def _painted(photo: ByteArray, seen: MeshPrediction, texture: int | None) -> FaceMesh:
-    """Return the finest mesh with colours, and a texture of the given side.
+    """Return the finest mesh with colours, and a texture `texture` pixels wide.
 
-    What the photo does not show takes the colours of its mirror image, or of what is seen around it.
+    Hidden vertices take the colours of their mirror image, or of visible vertices around them.
     """
     topology = _topology()
     V = seen.vertices[-1]
@@ -116,9 +116,10 @@ def _painted(photo: ByteArray, seen: MeshPrediction, texture: int | None) -> Fac
 
 
 def _colors(view: View) -> FloatArray:
-    """Return colours (n, 3) in [0, 255]: the photo's where it shows the mesh, else as `_painted` says.
+    """Return colours (n, 3) in [0, 255]: the photo's where it shows the mesh, else as in `_painted`.
 
-    Mirror images are moved by as much as both sides differ where both are seen. All of it fades into each other.
+    Colours of mirror images are corrected by the difference between both sides where both are visible. The weights
+    change smoothly from one source of colour to the other.
     """
     shown, seen = view.colors, view.seen[:, None]
     mirror = mirror_images()[-1]
@@ -127,7 +128,7 @@ def _colors(view: View) -> FloatArray:
     F = view.topology.faces
 
     def around(values: FloatArray, weight: FloatArray) -> FloatArray:
-        """Return means (n, 3) of values around each vertex on the semi-sphere, whose triangles are never slivers."""
+        """Return means (n, 3) of values around each vertex, diffused on the semi-sphere: it has no thin triangles."""
         weighted = np.hstack([weight * values, weight])
         heat = geometry.heat_smooth(semi_sphere().fine * START_MM, F, weighted, AROUND_MM2, tolerance=1e-3)
         return np.asarray(heat[:, :3] / np.maximum(heat[:, 3:], 1e-3))
@@ -141,7 +142,7 @@ def _colors(view: View) -> FloatArray:
 def _texture(view: View, colors: FloatArray, size: int) -> ByteArray:
     """Return the planar atlas (size, size, 3): the photo's pixels where it shows the mesh, else the vertices' colours.
 
-    Texels beyond the mesh take the colour of the nearest one of it, so that filtering mixes in no other.
+    Texels outside the mesh take the colour of the nearest texel inside, so that texture filtering stays correct.
     """
     topology = view.topology
     texel = np.column_stack([topology.uv * (size, -size) + (-0.5, size - 0.5), np.zeros(len(topology.uv))])
