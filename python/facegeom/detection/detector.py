@@ -1,8 +1,8 @@
-"""Where the faces are: OpenCV's cascades and a small cascade of networks, merged and scored.
+"""Face detection by OpenCV's cascades and a small cascade of networks, whose results are merged.
 
-Every box, whatever found it, is brought to one convention: the bounding box of the 68 landmarks (brows to chin, jaw to
-jaw), in pixels of the given photo. The last of the networks judges what the cascades find as well as what the networks
-themselves find, so that one score ranks everything, and what the cascades saw too scores higher.
+All boxes are converted to the bounding box of the 68 landmarks (brows to chin, jaw to jaw), in pixels of the photo. The
+last network scores the boxes of the cascades as well as those of the networks before it, so that all have comparable
+scores; boxes that the cascades found too score higher.
 
 References
 ----------
@@ -29,19 +29,19 @@ from facegeom.images.image_files import ImageSource, load_image
 from facegeom.networks.mtcnn import Mtcnn
 
 SEARCH_SIDE = 320
-"""Longer side of the searched image in pixels, unless a smaller `min_size` asks for more."""
+"""Longer side of the searched image in pixels, unless `min_size` needs a larger one."""
 
 SMALLEST_FACE = 20
 """Side in pixels of the smallest face in the searched image: the window of OpenCV's cascades."""
 
 MIN_SCORE = 0.9
-"""Detections below this are dropped unless the caller says otherwise."""
+"""Default of `min_score`."""
 
 SURE_SCORE = 0.9
-"""With a find that scores as high the profile cascades, the slowest part of the search, are left out."""
+"""With a detection of at least this score, the profile cascades, which are the slowest step, are not run."""
 
 VOTE_WEIGHT = 0.5
-"""What the logarithm of one more than the cascades' votes adds to the log-odds of the networks' score."""
+"""The log-odds of the networks' score is raised by this times log(1 + votes of the cascades)."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ class Cascade:
 
     `offset` is the landmark box's centre from the square's centre and `size` its width and height, all in units of the
     square's side: medians over 1,000 of LFW's training photos, by the 68 points of an earlier fit. Today's points lie
-    wider at the jaw (0.85 to 0.92 of the square); the look of the reconstruction network makes up for it.
+    wider at the jaw (0.85 to 0.92 of the square); the second crop of the reconstruction corrects for it.
     """
 
     file: str
     mirrored: bool  # searched in the mirrored image, boxes mirrored back
     offset: tuple[float, float]
     size: tuple[float, float]
-    weight: float  # of one raw candidate among the votes
+    weight: float  # of one raw candidate in the votes
 
 
 FRONTAL = (
@@ -69,10 +69,10 @@ PROFILE = (
     Cascade("haarcascade_profileface.xml", True, (0.01, 0.155), (0.69, 0.705), 2.5),
 )
 GROUP_OVERLAP = 0.4
-"""Least overlap (IoU) of cascade windows about one face, and of a window and a box that it backs."""
+"""Minimum IoU of cascade windows that show one face, and of a window and a box that it supports."""
 
 MOST_MERGED = 12
-"""Groups of cascade windows that the networks judge, those with most votes."""
+"""Number of groups of cascade windows that the networks score, those with the largest weight."""
 
 
 def detect(image: ImageSource, *, min_size: float | None = None, min_score: float = MIN_SCORE) -> list[Detection]:
@@ -127,7 +127,7 @@ def find_faces(photo: ByteArray, *, min_size: float | None = None, min_score: fl
 
 
 def _search(image: ByteArray) -> Scored:
-    """Return everything found in the image to search, best first, boxes in corner coordinates."""
+    """Return all detections in the searched image, best first, boxes in corner coordinates."""
     network, options = shipped(), SearchOptions()
     own = refine(network, image, propose(network, image, SMALLEST_FACE, options).boxes, options)
     windows, weights = cascade_windows(image, FRONTAL)
@@ -140,14 +140,14 @@ def _search(image: ByteArray) -> Scored:
 
 
 def _judged(network: Mtcnn, image: ByteArray, own: FloatArray, windows: FloatArray, weights: FloatArray) -> Scored:
-    """Let the output network judge its predecessors' boxes and the cascades' windows together."""
+    """Return the output network's scores for the boxes of the networks before it and the windows of the cascades."""
     merged, _ = merge(windows, weights, GROUP_OVERLAP)
     candidates = np.concatenate([own, merged[:MOST_MERGED]])
     return _supported(judge(network, image, candidates, SearchOptions()), windows, weights)
 
 
 def _supported(found: Scored, windows: FloatArray, weights: FloatArray) -> Scored:
-    """Raise the scores of boxes that the cascades' windows back, and sort by them."""
+    """Return the boxes with scores raised by the cascades' overlapping windows, best first."""
     votes = (iou(found.boxes, windows) >= GROUP_OVERLAP) @ weights
     odds = np.log(found.scores + 1e-9) - np.log(1 - found.scores + 1e-9) + VOTE_WEIGHT * np.log1p(votes)
     scores = 1 / (1 + np.exp(-odds))
@@ -186,7 +186,7 @@ def cascade_windows(image: ByteArray, cascades: tuple[Cascade, ...]) -> tuple[Fl
         half = 0.5 * side * np.array(cascade.size)
         parts.append(np.column_stack([centre - half, centre + half, np.full(len(side), cascade.weight)]))
     rows = np.concatenate(parts)
-    rows = rows[np.lexsort(rows.T)]  # OpenCV's threads report in any order
+    rows = rows[np.lexsort(rows.T)]  # OpenCV's threads return them in any order
     return rows[:, :4], rows[:, 4]
 
 

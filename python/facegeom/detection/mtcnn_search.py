@@ -1,4 +1,4 @@
-"""The search of an image by the small detector's three networks (`facegeom.networks.mtcnn`).
+"""Search of an image by the three networks of the detector (`facegeom.networks.mtcnn`).
 
 Boxes here are in corner coordinates: (0, 0) is the top-left corner of the top-left pixel.
 """
@@ -18,21 +18,21 @@ from facegeom.networks.mtcnn import PROPOSAL_STRIDE, WINDOWS, Mtcnn, MtcnnConfig
 from facegeom.networks.weights import load_weights
 
 PADDING_GRAY = 128
-"""What lies outside the image, for windows that reach there."""
+"""Value of pixels outside the image, in windows that extend beyond it."""
 
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Thresholds of the three networks. The paper gives none; these are usual ones, lowered for turned faces."""
+    """Thresholds of the three networks. The paper gives none; these are common values, lowered for turned faces."""
 
     pyramid_step: float = 0.7071  # ratio of neighbouring scales
     proposal_score: float = 0.5
     refine_score: float = 0.3
-    level_overlap: float = 0.5  # suppression among the proposals of one scale
-    overlap: float = 0.7  # suppression after the proposal and refinement networks
-    final_overlap: float = 0.4  # suppression of the smaller-area kind after the output network
-    most_proposals: int = 160
-    most_refined: int = 24
+    level_overlap: float = 0.5  # IoU for suppression among the proposals of one scale
+    overlap: float = 0.7  # IoU for suppression after the proposal and refinement networks
+    final_overlap: float = 0.4  # intersection over the smaller area, for suppression after the output network
+    most_proposals: int = 160  # boxes kept after the proposal network
+    most_refined: int = 24  # boxes kept after the refinement network
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Scored:
 
 
 def search(network: Mtcnn, image: ByteArray, least: float, extra: FloatArray, options: SearchOptions) -> Scored:
-    """Find faces of at least `least` pixels; `extra` (k, 4) are boxes from elsewhere for the output network to judge.
+    """Find faces of at least `least` pixels; the output network also scores the `extra` (k, 4) boxes.
 
     Parameters
     ----------
@@ -94,14 +94,14 @@ def propose(network: Mtcnn, image: ByteArray, least: float, options: SearchOptio
 
 
 def refine(network: Mtcnn, image: ByteArray, boxes: FloatArray, options: SearchOptions) -> Scored:
-    """Return the boxes that the refinement network accepts, moved, best first."""
+    """Return the boxes that the refinement network accepts, corrected by it, best first."""
     found = look(network.r, WINDOWS["r"], image, boxes)
     found = found[np.flatnonzero(found.scores >= options.refine_score)]
     return found[suppress(found.boxes, found.scores, options.overlap)[: options.most_refined]]
 
 
 def judge(network: Mtcnn, image: ByteArray, boxes: FloatArray, options: SearchOptions) -> Scored:
-    """Return the output network's verdict on the boxes, moved, best first, without those inside better ones."""
+    """Return the boxes scored and corrected by the output network, best first, without those inside better ones."""
     found = look(network.o, WINDOWS["o"], image, boxes)
     keep = suppress(found.boxes, found.scores, options.overlap)
     found = found[keep]

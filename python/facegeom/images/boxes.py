@@ -62,10 +62,11 @@ def suppress(boxes: FloatArray, scores: FloatArray, overlap: float, *, of_smalle
 
 
 def merge(boxes: FloatArray, weights: FloatArray, overlap: float) -> tuple[FloatArray, FloatArray]:
-    """Merge candidates that overlap: mean boxes (k, 4) and summed weights (k,), heaviest first.
+    """Merge overlapping candidates: return mean boxes (k, 4) and summed weights (k,), largest weight first.
 
-    The candidate with the most weight around it seeds a group and takes all free candidates of at least `overlap`
-    intersection over union; so on with what is left. The merged box is the weighted mean of its group.
+    The candidate whose overlapping candidates have the largest total weight starts a group, which takes all of them
+    that have at least `overlap` intersection over union with it. This is repeated with the remaining candidates. The
+    merged box is the weighted mean of its group.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The weak-perspective camera: where points of the face's own frame lie in the photo."""
+"""The weak-perspective camera: projection of the face frame to pixels of the photo."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from facegeom._internal import check
 from facegeom._internal.arrays import FloatArray
 
 ORTHONORMAL_TOLERANCE = 1e-6
-"""Largest entry of R R^T - I that still counts as a rotation; float64 products stay below 1e-14."""
+"""Largest allowed entry of R R^T - I; products of float64 rotations stay below 1e-14."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Camera:
     scale : float
         Pixels of the photo per millimetre.
     translation : (2,) float array
-        Pixel (x, y) of the photo onto which the face frame's origin falls.
+        Pixel (x, y) of the photo to which the origin of the face frame projects.
 
     Raises
     ------
@@ -34,8 +34,8 @@ class Camera:
 
     Notes
     -----
-    Pixel x = scale (R X)_x + t_x and pixel y = -scale (R X)_y + t_y, pixel centres at integers, y down; the camera's
-    depth of X is (R X)_z, the greater the nearer.
+    Pixel x = scale (R X)_x + t_x and pixel y = -scale (R X)_y + t_y, pixel centres at integers, y down; the depth
+    of X is (R X)_z, greater is nearer to the camera.
 
     Examples
     --------
@@ -65,11 +65,11 @@ class Camera:
         return check.vertices(points, "points") @ self.rotation.T
 
     def project(self, points: npt.ArrayLike) -> FloatArray:
-        """Return the (n, 2) pixels of the photo onto which (n, 3) `points` of the face frame fall."""
+        """Return the (n, 2) pixels of the photo to which (n, 3) `points` of the face frame project."""
         return self.view(points)[:, :2] * (self.scale, -self.scale) + self.translation
 
     def unproject(self, pixels: npt.ArrayLike, depth: npt.ArrayLike) -> FloatArray:
-        """Return the (n, 3) points of the face frame, mm, seen at (n, 2) `pixels` at (n,) camera `depth` in mm."""
+        """Return the (n, 3) points of the face frame, mm, that project to (n, 2) `pixels` and have (n,) `depth`, mm."""
         pixels = check.float_array(pixels, "pixels", (None, 2))
         depth = check.float_array(depth, "depth", (len(pixels),))
         across = (pixels - self.translation) / (self.scale, -self.scale)
@@ -77,7 +77,7 @@ class Camera:
 
 
 def roll_deg(rotation: FloatArray) -> float:
-    """Return how far a face is rolled, anticlockwise as seen, of the (3, 3) rotation of its camera.
+    """Return the roll of a face, degrees anticlockwise as seen, from the (3, 3) rotation of its camera.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What the network says about a photo, pixel by pixel."""
+"""Maps of a face: depth, correspondence and mask for each pixel of a crop."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from facegeom.images.crop import crop_affine
 
 @dataclass(frozen=True, eq=False)
 class FaceMaps:
-    """Depth, correspondence and mask of a square crop.
+    """Depth, correspondence and mask of a square crop; its arrays are read-only copies.
 
     Attributes
     ----------
     image : (S, S, 3) uint8 array, RGB
-        The crop that the network saw.
+        The crop.
     depth : (S, S) float array
         Millimetres in the camera frame, +z to the camera, zero at the face's origin; NaN outside `mask`.
     correspondence : (S, S, 3) float array
-        The point of the face's own frame (mm) that each pixel sees; NaN outside `mask`.
+        The point of the mean face (mm, face frame) that each pixel shows; NaN outside `mask`.
     mask : (S, S) bool array
-        Where the face is seen.
+        True where the pixel shows the face.
     box : tuple of four floats
         x0, y0, x1, y1 of the crop in pixels of the photo (see `facegeom.images.crop`).
 
     Raises
     ------
     ValueError, TypeError
-        When shapes disagree, or depth or correspondence is not finite somewhere in the mask.
+        When shapes disagree, or depth or correspondence is not finite inside the mask.
     """
 
     image: ByteArray

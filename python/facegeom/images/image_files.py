@@ -20,7 +20,7 @@ from facegeom.errors import ImageError
 ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[Any]"
 
 SMALLEST_SIDE = 16
-"""Pixels: a photo with a shorter side holds no face that a network could see."""
+"""Pixels; smaller photos are refused, since no network can find a face in them."""
 
 
 def load_image(source: ImageSource) -> ByteArray:
@@ -40,14 +40,14 @@ def load_image(source: ImageSource) -> ByteArray:
     FileNotFoundError
         When the path does not exist.
     ImageError
-        When the bytes are no image that Pillow reads, are cut short, or a side is shorter than 16 pixels.
+        When Pillow cannot read the bytes, when they are truncated, or when a side is shorter than 16 pixels.
     TypeError, ValueError
-        When an array has another type or shape.
+        When the source is of another type, or an array of another dtype or shape.
 
     Notes
     -----
-    The orientation in the file's EXIF data is applied. Transparent pixels are laid on white, gray is repeated, CMYK is
-    converted by Pillow, 16 bits a channel become 8. Of an animation the first frame is taken.
+    The EXIF orientation is applied. Transparent pixels are blended with white, gray is copied to three channels, CMYK
+    is converted by Pillow, and 16 bits per channel are reduced to 8. The first frame of an animation is used.
     """
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
@@ -90,7 +90,7 @@ def _decode(content: bytes, name: str) -> ByteArray:
             image.load()
             return _to_rgb(image, name)
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is not an image in a format that Pillow reads") from error
+        raise ImageError(f"{name} is not in an image format that Pillow can read") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} is too large: {error}") from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, ZeroDivisionError) as error:
@@ -111,7 +111,7 @@ def _to_rgb(image: Image.Image, name: str) -> ByteArray:
 
 
 def _deep_gray(values: npt.NDArray[Any]) -> ByteArray:
-    """Gray of more than 8 bits: 16-bit integers keep their high byte, floats are taken as 0 to 1 or 0 to 255."""
+    """Return gray values of more than 8 bits as RGB: integers are scaled from 0..65535, floats from 0..1 or 0..255."""
     gray = np.nan_to_num(values.astype(np.float64))
     deepest = 1.0 if values.dtype.kind == "f" else 65535.0
     top = 255.0 if 1.0 < gray.max() <= 255.0 or deepest < gray.max() else deepest
