@@ -384,4 +384,4 @@ def test_bad_input_to_occluders_is_named(plain_face):
         occluders(texture, known[:10])
     with pytest.raises(ValueError, match="square"):
         occluders(texture[:10], known[:10])
-    assert OccluderOptions().unsure < OccluderOptions().sure < OccluderOptions().alone
+    assert OccluderOptions().low < OccluderOptions().high < OccluderOptions().high_alone

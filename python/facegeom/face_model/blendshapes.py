@@ -1,9 +1,9 @@
 """ARKit's blendshapes, from the expressions of the face model.
 
-The face model's expressions are ICT FaceKit's, which are ARKit's under other names, but for these: `browInnerUp` and
-`cheekPuff` come in halves, `cheekRaiser` and `PupilDilate` are not ARKit's and are left out, and the eyeballs stand
-still while the lids follow a gaze (a game engine would turn them by their own joint), so that they are turned here.
-ARKit's `tongueOut` is not among them: the model has no shape of it.
+The face model's expressions are those of ICT FaceKit, which are ARKit's under other names, with these exceptions:
+`browInnerUp` and `cheekPuff` are split into a left and a right shape; `cheekRaiser` and `PupilDilate` are not part of
+ARKit and are left out; and the eyeLook shapes move the lids but not the eyeballs, which are turned here. ARKit's
+`tongueOut` is missing: the model has no such shape.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ HALVED = ("browInnerUp", "cheekPuff")
 """One shape in ARKit, a left and a right one in the face model."""
 
 GAZE_DEGREES = {"eyeLookUp": 20.0, "eyeLookDown": 20.0, "eyeLookIn": 30.0, "eyeLookOut": 30.0}
-"""How far an eyeball turns at weight 1: the iris then lies in the middle of where the lids have opened for it."""
+"""Rotation of an eyeball at weight 1: the iris then lies in the middle of the opened lids."""
 
 
 def arkit_blendshapes(model: FaceModel) -> Displacements:
@@ -64,8 +64,8 @@ def arkit_blendshapes(model: FaceModel) -> Displacements:
 
     Notes
     -----
-    Some work together: `mouthClose` undoes what `jawOpen` does to the lips and means nothing alone. An eyeball's turn
-    is a straight move of its vertices, as every blendshape is, so that halfway it is up to 3 % smaller.
+    `mouthClose` is only used together with `jawOpen`: it closes the lips of the open jaw. The rotation of an eyeball is
+    a linear displacement, like every blendshape, so that at weight 0.5 the eyeball is up to 3 % smaller.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def template_blendshapes(template: Template) -> Displacements:
     Returns
     -------
     mapping from each of `ARKIT_NAMES`, in order, to (n, 3) float32 array
-        Displacements at weight 1, mm; read-only, made once for a template.
+        Displacements at weight 1, mm; read-only, computed once per template.
 
     Notes
     -----
@@ -111,7 +111,7 @@ def template_blendshapes(template: Template) -> Displacements:
 
 
 def arkit_weights(expression: npt.ArrayLike) -> dict[str, float]:
-    """Return the weights of ARKit's blendshapes that come nearest to coefficients of the face model's expressions.
+    """Return the weights of ARKit's blendshapes for coefficients of the face model's expressions.
 
     Parameters
     ----------
@@ -128,8 +128,8 @@ def arkit_weights(expression: npt.ArrayLike) -> dict[str, float]:
 
     Notes
     -----
-    A shape that ARKit does not halve gets the mean of its halves: a brow's inner end raised on one side only, and one
-    cheek puffed, become both by half as much. `cheekRaiser` and `PupilDilate` are lost. Weights are not cut at 1.
+    `browInnerUp` and `cheekPuff` get the mean of the left and the right coefficient, so that a one-sided expression
+    becomes a two-sided one of half the strength. `cheekRaiser` and `PupilDilate` are dropped. Weights may exceed 1.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def arkit_weights(expression: npt.ArrayLike) -> dict[str, float]:
 
 
 def _rows(model: FaceModel, name: str) -> list[int]:
-    """Return which of the model's expressions make up ARKit's `name`."""
+    """Return the indices of the model's expressions that form ARKit's `name`."""
     parts = (f"{name}_L", f"{name}_R") if name in HALVED else (_one_sided(name),)
     missing = [part for part in parts if part not in model.expression_names]
     if missing:
@@ -154,7 +154,7 @@ def _rows(model: FaceModel, name: str) -> list[int]:
 
 
 def _one_sided(name: str) -> str:
-    """Return the face model's word for a shape of one side: jawLeft is a direction, not a side."""
+    """Return the face model's name of a one-sided shape; in jawLeft and mouthLeft, Left is a direction."""
     for side in ("Left", "Right"):
         if name.endswith(side) and name.removesuffix(side) not in ("jaw", "mouth"):
             return f"{name.removesuffix(side)}_{side[0]}"
@@ -162,7 +162,7 @@ def _one_sided(name: str) -> str:
 
 
 def _turn_eyeball(model: FaceModel, name: str, shape: Float32Array) -> None:
-    """Set a gaze's displacement of its eyeball, in `shape` (n, 3) itself."""
+    """Write the rotation of the eyeball into an eyeLook shape (n, 3), in place."""
     side = "left" if name.endswith("Left") else "right"
     gaze = name.removesuffix(side.capitalize())
     if gaze not in GAZE_DEGREES:
@@ -170,7 +170,7 @@ def _turn_eyeball(model: FaceModel, name: str, shape: Float32Array) -> None:
     angle = np.radians(GAZE_DEGREES[gaze])
     toward = {"eyeLookUp": (0.0, 1.0), "eyeLookDown": (0.0, -1.0), "eyeLookIn": (-1.0, 0.0), "eyeLookOut": (1.0, 0.0)}
     x, y = toward[gaze]
-    aim = np.array([x if side == "left" else -x, y, 0.0])  # where +z turns to
+    aim = np.array([x if side == "left" else -x, y, 0.0])  # direction to which +z turns
     ball = model.regions[f"eyeball_{side}"]
     arm = model.mean[ball] - _centre(model.mean[ball])
     forward, along = arm[:, 2], arm @ aim
@@ -180,9 +180,9 @@ def _turn_eyeball(model: FaceModel, name: str, shape: Float32Array) -> None:
 
 
 def _centre(points: FloatArray) -> FloatArray:
-    """Return the centre of the sphere that an eyeball (k, 3) is but for its front, where the cornea bulges."""
+    """Return the centre of the sphere fitted to an eyeball (k, 3) without its front, where the cornea bulges."""
     depth = points[:, 2]
     round_part = points[depth < depth.max() - 0.2 * np.ptp(depth)]
-    # |p|^2 = 2 p.c + (r^2 - |c|^2) is linear in the centre c and the bracket.
+    # |p|^2 = 2 p.c + (r^2 - |c|^2) is linear in the centre c and in the bracket.
     system = np.column_stack([2.0 * round_part, np.ones(len(round_part))])
     return np.asarray(np.linalg.lstsq(system, (round_part**2).sum(axis=1), rcond=None)[0][:3])

@@ -1,4 +1,4 @@
-"""The face region: what depth maps show of the face model, what graph networks make, what meshes are measured on."""
+"""The face region: the part of the face model in depth maps, in meshes of graph networks, and in mesh metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from facegeom.face_model.model import FaceModel
 from facegeom.geometry import face_normals
 
 EYE_FRONT = 0.5
-"""Least z of the normals, on the mean face, of the eyeballs' triangles that count as face."""
+"""Minimum z of the normals, on the mean face, of eyeball triangles that belong to the face region."""
 
 
 @lru_cache(maxsize=1)
@@ -23,22 +23,22 @@ def face_surface(model: FaceModel) -> IntArray:
 
 @lru_cache(maxsize=1)
 def eye_fronts(model: FaceModel) -> IntArray:
-    """Return the triangles (m, 3) of the eyeballs that look forward on the mean face."""
+    """Return the triangles (m, 3) at the front of the eyeballs of the mean face."""
     eyes = (model.regions["eyeball_left"] | model.regions["eyeball_right"])[model.faces].all(axis=1)
     return model.faces[eyes & (face_normals(model.mean, model.faces)[:, 2] > EYE_FRONT)]
 
 
 @lru_cache(maxsize=1)
 def face_region(model: FaceModel) -> IntArray:
-    """Return the triangles (m, 3) that are the face: the skin, and the front of the eyeballs.
+    """Return the triangles (m, 3) of the face region: the skin and the front of the eyeballs.
 
-    So the surface has one hole, the mouth, as the semi-sphere does.
+    The surface has one hole, the mouth, like the semi-sphere.
     """
     return np.concatenate([face_surface(model), eye_fronts(model)])
 
 
 def mean_depth(model: FaceModel, vertices: FloatArray) -> float:
-    """Return the mean depth, by area, of the face region of the model's `vertices` (n, 3) in a camera's frame."""
+    """Return the mean depth, by area, of the face region of the model's `vertices` (n, 3) in the camera frame."""
     a, b, c = (vertices[face_region(model)[:, corner]] for corner in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
     return float(area @ (a + b + c)[:, 2] / 3 / area.sum())

@@ -22,13 +22,13 @@ class FitOptions:
     """How a fit weighs data against the model's priors."""
 
     identity_count: int = 60  # leading identity components used
-    identity_prior: float = 1.0  # weight of the unit-variance prior, in units of one independent point
+    identity_prior: float = 1.0  # weight of the unit-variance prior; 1: as one independent point
     expression_prior: float = 1.0  # the same for expressions, scaled by their usual strength of 0.3
     noise_mm: float = 1.5  # standard deviation of a point's error across the image
     depth_weight: float = 0.3  # weight of depth residuals relative to image residuals
-    correlated_points: float = 45.0  # points per independent observation: neighbouring errors are alike
+    correlated_points: float = 45.0  # points per independent observation, since errors of neighbours are correlated
     expression_bounds: tuple[float, float] = (0.0, 1.2)
-    huber_mm: float = 4.0  # residuals beyond this lose weight
+    huber_mm: float = 4.0  # larger residuals are weighted down (Huber)
     iterations: int = 5
     slide: float = 0.1  # weight of residuals along the surface relative to those across it, where normals are given
 
@@ -44,7 +44,7 @@ class Fit:
     rotation : (3, 3) float array, face frame to camera frame
     scale : pixels per mm
     translation : (2,) float array, pixels: where the face's origin projects
-    depth_offset : mm; what was added to the given depths' frame, the face's origin being at depth zero
+    depth_offset : mm, depth of the face frame's origin in the frame of the given depths
     residual_mm : root mean square residual across the image, mm
     """
 
@@ -62,7 +62,7 @@ class Fit:
 
 
 class PointBasis:
-    """The model's rows at given points: base (m, 3) and a basis (m, 3, k + e) of identity and expression."""
+    """The linear model at m points: positions `base` (m, 3) and `basis` (m, 3, k + e) of identity and expression."""
 
     def __init__(
         self, base: FloatArray, identity: npt.NDArray[np.floating], expression: npt.NDArray[np.floating]
@@ -108,8 +108,8 @@ def fit_points(
     target : (m, 3) float array, pixel x, pixel y (down) and depth in pixels (greater is nearer, any origin)
     expression_free : (e,) bool array; expressions that may differ from zero
     options : FitOptions
-    normals : (m, 3) float array, unit, camera frame with y up, where only the surface is known on which a point lies,
-        and not well where on it, as with closest points; None: the points belong together
+    normals : (m, 3) float array, unit, camera frame with y up, for targets whose position along the surface is
+        uncertain, such as closest points: residuals along the surface are weighted by `slide`; None: exact pairs
 
     Returns
     -------
@@ -117,8 +117,8 @@ def fit_points(
 
     Notes
     -----
-    The prior counts as `identity_prior` of one independent point. Residuals in millimetres are weighted by Huber's
-    function, so that occluded points do not bend the face.
+    The prior has the weight of `identity_prior` independent points. Residuals in mm have Huber weights, so that
+    occluded points have little influence.
     """
     k = points.identity_count
     e = points.basis.shape[2] - k
@@ -189,8 +189,8 @@ def fit_landmarks(
     Parameters
     ----------
     model : FaceModel
-    landmarks : (468, 3) float array, pixels; x right, y down, z away from the camera, as FaceMesh gives them
-    points : the basis of `PointBasis.at_landmarks468`, when many photos are fitted
+    landmarks : (468, 3) float array, pixels; x right, y down, z away from the camera, as FaceMesh returns them
+    points : result of `PointBasis.at_landmarks468`, to compute it once for many photos
     options : FitOptions
 
     Returns
@@ -207,7 +207,7 @@ LANDMARK_OPTIONS = FitOptions(depth_weight=0.5, correlated_points=2.0)
 
 
 def fit_landmarks68(model: FaceModel, landmarks: npt.ArrayLike, options: FitOptions = LANDMARK_OPTIONS) -> Fit:
-    """Fit the face model to the 68 landmarks by their calibrated definition (`FaceModel.landmarks68`).
+    """Fit the face model to the 68 landmarks, in their calibrated definition (`FaceModel.landmarks68`).
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def fit_maps(
     options: FitOptions = MAP_OPTIONS,
     point_count: int = MAP_POINTS,
 ) -> Fit:
-    """Fit the face model to predicted maps; every pixel says which point of the mean face it shows.
+    """Fit the face model to predicted maps, whose pixels name the points of the mean face that they show.
 
     Parameters
     ----------
@@ -261,8 +261,8 @@ def fit_maps(
 
     Notes
     -----
-    The mask's outermost pixels are left out, since the maps blur across the silhouette. A pixel's basis is that of the
-    model vertex nearest to its correspondence, its base the correspondence itself, so that nothing is quantised.
+    The mask's outermost pixels are left out, since maps are blurred at the silhouette. A pixel has the basis of the
+    model vertex nearest to its correspondence, with the correspondence itself as base, which avoids quantisation.
     """
     mask = check.bool_array(mask, "mask", (None, None))
     h, w = mask.shape
@@ -280,7 +280,7 @@ def fit_maps(
     y, x = np.divmod(pixels, w)
     base = places.reshape(-1, 3)[pixels]
 
-    # The scale that turns depth into pixels: of the affine camera from correspondence to pixels.
+    # The scale from mm to pixels, from an affine camera fitted to correspondence and pixels.
     design = np.column_stack([base, np.ones(len(base))])
     affine = np.linalg.lstsq(design, np.column_stack([x, -y]).astype(np.float64), rcond=None)[0]
     scale = float(np.linalg.svd(affine[:3])[1].mean())
@@ -293,14 +293,14 @@ def fit_maps(
 
 
 def free_expressions(model: FaceModel) -> BoolArray:
-    """Return which expressions a fit may use: all but the gaze and the pupils, which the points do not show."""
+    """Return which expressions a fit may use, (e,) bool: all but gaze and pupils, which the points do not show."""
     return np.array([not name.startswith(("eyeLook", "Pupil")) for name in model.expression_names])
 
 
 def possible_expression(model: FaceModel, expression: FloatArray) -> FloatArray:
-    """Return the weights (e,) with those taken back that no face can do: lips closing further than the jaw is open.
+    """Return the weights (e,) with `mouthClose` limited by `jawOpen`.
 
-    A fit may ask for it where lips are pressed together; they would pass through each other.
+    A fit to pressed lips may exceed this limit; the lips would then intersect.
     """
     names = model.expression_names
     weights = expression.copy()
@@ -311,7 +311,7 @@ def possible_expression(model: FaceModel, expression: FloatArray) -> FloatArray:
 
 
 def similarity(source: FloatArray, target: FloatArray) -> tuple[FloatArray, float, FloatArray]:
-    """Rotation, scale and shift of the least-squares similarity source -> target (Umeyama 1991)."""
+    """Return rotation (3, 3), scale and shift (3,) of the least-squares similarity source -> target (Umeyama 1991)."""
     ms, mt = source.mean(0), target.mean(0)
     a, b = source - ms, target - mt
     u, d, vt = np.linalg.svd(b.T @ a)
@@ -328,7 +328,7 @@ def _across(vectors: FloatArray, normals: FloatArray, slide: float) -> FloatArra
 
 
 def _rotation(vector: FloatArray) -> FloatArray:
-    """Rotation matrix of a rotation vector (Rodrigues)."""
+    """Return the rotation matrix (3, 3) of a rotation vector (3,) by Rodrigues' formula."""
     angle = float(np.linalg.norm(vector))
     x, y, z = vector
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
@@ -356,7 +356,7 @@ def _bounded_step(normal: FloatArray, gradient: FloatArray, low: FloatArray, hig
 
 
 def _masked(values: npt.ArrayLike, mask: BoolArray, name: str, shape: tuple[int, ...]) -> FloatArray:
-    """Return the checked map with zero outside the mask, where anything may stand."""
+    """Return the checked map with zeros outside the mask, where its values are ignored."""
     array = check.float_array(values, name, shape, allow_nan=True)
     inside = mask.reshape(mask.shape + (1,) * (array.ndim - 2))
     return check.float_array(np.where(inside, array, 0.0), name, shape)

@@ -1,4 +1,4 @@
-"""The whole head behind a registered face: where the photo shows nothing, the face model says what follows from it."""
+"""Completion of a registered face to a whole head: hidden parts follow from the face model."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from facegeom.face_model.template import Template
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """How a registered face becomes a head."""
+    """How a registered face is completed to a head."""
 
     identity_count: int = 60  # leading identity components that may change
     noise_mm: float = 1.5  # standard deviation of a registered vertex
-    correlated_vertices: float = 45.0  # vertices an independent observation: neighbouring errors are alike
-    length_mm: float = 1.0  # down to this the registered surface is kept
-    decay_mm: float = 60.0  # beyond this from what was seen, the head is the model's
+    correlated_vertices: float = 45.0  # vertices per independent observation, since errors of neighbours are correlated
+    length_mm: float = 1.0  # length scale below which the residual is smoothed
+    decay_mm: float = 60.0  # distance from visible vertices over which the residual decays
 
 
 def complete_head(
@@ -33,8 +33,8 @@ def complete_head(
 ) -> FloatArray:
     """Return the head that continues a registered face.
 
-    The model's identity is fitted once more, now to the registered face where the photo showed it. What is left between
-    the two goes on over the rest of the skin and fades away, by biharmonic interpolation: no step and no crease.
+    First the model's identity is fitted to the registered face where it is visible. Then the remaining residual is
+    extended over the rest of the skin, where it decays, by biharmonic interpolation, which leaves no step or crease.
 
     Parameters
     ----------
@@ -42,13 +42,13 @@ def complete_head(
     template : Template of the whole head
     vertices : (n, 3) float array, mm, the face model fitted to the photo
     face : (f, 3) float array, mm, the registered skin of the face
-    seen : (f,) float array in [0, 1], how far the photo showed it
+    seen : (f,) float array in [0, 1], visibility in the photo
     options : HeadOptions
 
     Returns
     -------
     (n, 3) float array, mm
-        The face where it was seen, the rest as follows from it; eyes and mouth follow their rims.
+        The registered face where it is visible, the completed head elsewhere; eyes and mouth follow their rims.
     """
     head = vertices + model_change(model, face - vertices[: len(face)], seen, options)
     skin = template.coarse.skin_count
@@ -67,9 +67,9 @@ def complete_head(
 
 
 def model_change(model: FaceModel, residual: FloatArray, seen: FloatArray, options: HeadOptions) -> FloatArray:
-    """Return by how much the model (n, 3) moves when its identity explains the residual (f, 3) of its first vertices.
+    """Return the change of the model (n, 3) whose identity best explains the residual (f, 3) of its first vertices.
 
-    Ridge regression with the unit variance of the model's coefficients, about those that were fitted before.
+    Ridge regression, with the unit variance of the coefficients as prior around those fitted before.
     """
     count = min(options.identity_count, len(model.identity))
     flat = model.identity[:count].reshape(count, -1)

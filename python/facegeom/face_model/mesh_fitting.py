@@ -1,7 +1,7 @@
-"""Fitting the face model to a mesh of a face that has a topology of its own and says nothing of which point is which.
+"""Fitting the face model to a mesh of a face with another topology and no known correspondence.
 
-The mean face is laid onto the mesh by closest points both ways, begun from several yaws; then camera, identity and
-expression follow together, again by closest points, which are found anew on the model as it is fitted.
+First the mean face is aligned to the mesh by closest points in both directions (symmetric ICP), from several start
+yaws. Then camera, identity and expression are fitted to closest points, which are updated in each iteration.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ CLOSEST_POINT_FIT = FitOptions(depth_weight=1.0, correlated_points=3.0, noise_mm
 class MeshFitOptions:
     """How the face model is fitted to a mesh."""
 
-    start_yaws_deg: tuple[float, ...] = (-70.0, -35.0, 0.0, 35.0, 70.0)  # closest points reach about 25 degrees
-    start_points: int = 250  # on either side
-    start_rounds: int = 3  # from each yaw; then the best goes on
-    later_rounds: int = 10
-    points: int = 300  # of the mesh that the model is fitted to
-    rounds: int = 5  # of closest points on the fitted model
+    start_yaws_deg: tuple[float, ...] = (-70.0, -35.0, 0.0, 35.0, 70.0)  # ICP converges from about 25 degrees
+    start_points: int = 250  # sampled on the mesh and on the mean face
+    start_rounds: int = 3  # ICP iterations from each yaw
+    later_rounds: int = 10  # further ICP iterations from the best of these
+    points: int = 300  # sampled on the mesh for the fit of the model
+    rounds: int = 5  # updates of the closest points during that fit
     fit: FitOptions = CLOSEST_POINT_FIT
 
 
-class Placement(NamedTuple):
-    """The mean face laid onto a mesh: rotation (3, 3), scale and shift (3,), and the mean distance left, mm."""
+class MeanFaceAlignment(NamedTuple):
+    """Similarity of the mean face to a mesh: rotation (3, 3), scale, shift (3,), and remaining mean distance, mm."""
 
     rotation: FloatArray
     scale: float
@@ -52,7 +52,7 @@ def fit_mesh(model: FaceModel, V: npt.ArrayLike, F: npt.ArrayLike, options: Mesh
     ----------
     model : FaceModel
     V : (n, 3) float array, pixel x, pixel y (down) and depth in pixels (greater is nearer, any origin)
-    F : (m, 3) int array, at least 50 triangles; what `face_surface` holds, more or less
+    F : (m, 3) int array, at least 50 triangles, of about the region of `face_surface`
     options : MeshFitOptions
 
     Returns
@@ -63,7 +63,7 @@ def fit_mesh(model: FaceModel, V: npt.ArrayLike, F: npt.ArrayLike, options: Mesh
     Raises
     ------
     ValueError, TypeError
-        On a wrong shape or dtype, too few triangles, or a mesh that is a single point.
+        On a wrong shape or dtype, too few triangles, or a mesh that is one point.
     """
     V, F = check.mesh(V, F)
     if len(F) < 50:
@@ -91,13 +91,13 @@ def fit_mesh(model: FaceModel, V: npt.ArrayLike, F: npt.ArrayLike, options: Mesh
 
 def place_mean_face(
     model: FaceModel, observed: FloatArray, F: IntArray, options: MeshFitOptions = MeshFitOptions()
-) -> Placement:
-    """Return the similarity that lays the mean face onto a mesh (n, 3), y up, by closest points both ways.
+) -> MeanFaceAlignment:
+    """Return the similarity that aligns the mean face to a mesh (n, 3), y up, by symmetric ICP.
 
     Notes
     -----
-    Both ways, since with a free scale the face could else shrink onto a part of the mesh or grow until the mesh is one
-    of its parts.
+    With closest points in one direction only, the face, whose scale is free, could shrink onto a part of the mesh, or
+    grow until the mesh covers only a part of it.
     """
     surface = face_surface(model)
     face, finder = _mean_points(model)
@@ -110,7 +110,7 @@ def place_mean_face(
     mean_middle = mean_sample.mean(axis=0)
     scale = size / float(np.linalg.norm(mean_sample - mean_middle))
 
-    def go_on(placed: Placement, rounds: int) -> Placement:
+    def iterate(placed: MeanFaceAlignment, rounds: int) -> MeanFaceAlignment:
         rotation, scale, shift, distance = placed
         for _ in range(rounds):
             there = finder.nearest((sample - shift) / scale @ rotation)
@@ -118,25 +118,25 @@ def place_mean_face(
             distance = float((there[1].mean() + back[1].mean() / scale) / 2)
             source = np.concatenate([face[there[0]], mean_sample])
             rotation, scale, shift = similarity(source, np.concatenate([sample, observed[back[0]]]))
-        return Placement(rotation, scale, shift, distance)
+        return MeanFaceAlignment(rotation, scale, shift, distance)
 
     starts = []
     for yaw in np.radians(options.start_yaws_deg):
         rotation = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
         shift = middle - scale * rotation @ mean_middle
-        starts.append(go_on(Placement(rotation, scale, shift, np.inf), options.start_rounds))
-    return go_on(min(starts, key=lambda start: start.distance), options.later_rounds)
+        starts.append(iterate(MeanFaceAlignment(rotation, scale, shift, np.inf), options.start_rounds))
+    return iterate(min(starts, key=lambda start: start.distance), options.later_rounds)
 
 
 @lru_cache(maxsize=1)
 def _mean_points(model: FaceModel) -> tuple[FloatArray, NearestFinder]:
-    """Return the mean face's vertices in the face region, and a finder among them."""
+    """Return the mean face's vertices (p, 3) in the face region, and a nearest-point finder for them."""
     points = model.mean[np.unique(face_surface(model))]
     return points, NearestFinder(points)
 
 
 def _spread(V: FloatArray, F: IntArray, count: int) -> FloatArray:
-    """Return centroids (count, 3) of triangles that follow each other at even steps of the area."""
+    """Return centroids (count, 3) of triangles at even steps of the cumulative area."""
     a, b, c = (V[F[:, corner]] for corner in range(3))
     reached = np.cumsum(np.linalg.norm(np.cross(b - a, c - a), axis=1))
     chosen = F[np.searchsorted(reached, (np.arange(count) + 0.5) / count * reached[-1])]

@@ -23,7 +23,7 @@ class FaceModel:
     """A linear model of the head, in millimetres in the face frame.
 
     Right-handed, +x to the subject's left, +y up, +z out of the face; the origin is midway
-    between the eye centres of the mean, which are 63 mm apart.  Vertices come in the order
+    between the eye centres of the mean, which are 63 mm apart.  The order of vertices is
     face part, rest of the head, left eyeball, right eyeball, mouth interior (socket, teeth, gums
     and tongue), eye sockets; triangles in the same order.  The skin has openings at the eyes and
     the mouth, which the sockets close from behind.
@@ -43,12 +43,12 @@ class FaceModel:
     landmarks468_triangles, landmarks468_barycentric : (468, 3) arrays
         Vertex ids and barycentric coordinates of the FaceMesh points.
     regions : dict of (n,) bool arrays
-        Masks; `map` is what a depth map shows: all but scalp, ears, neck and the underside of the jaw.
+        Masks; `map` is the part of depth maps: the skin without scalp, ears, neck and the underside of the jaw.
     expression_names : tuple of str
     mirror : (n,) int array
-        The vertex at the mirrored place: `mean[mirror] * (-1, 1, 1) == mean`.
+        The mirror vertex of each vertex: `mean[mirror] * (-1, 1, 1) == mean`.
     face_vertex_count, face_triangle_count : int
-        The face part is this long a prefix of vertices and of triangles.
+        The face part consists of this many first vertices and triangles.
     """
 
     mean: FloatArray
@@ -72,7 +72,7 @@ class FaceModel:
         identity: NDArray[np.floating] | None = None,
         expression: NDArray[np.floating] | None = None,
     ) -> FloatArray:
-        """Return the head of these coefficients, mm in the face frame.
+        """Return the head with the given coefficients, mm in the face frame.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ def _combine(name: str, coefficients: NDArray[np.floating], components: Float32A
 
 @lru_cache(maxsize=1)
 def load_face_model() -> FaceModel:
-    """Return the face model that comes with the package; it is read once, its arrays read-only.
+    """Return the face model of the package; it is read once, and its arrays are read-only.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The template: the face, or the whole head, that a photo becomes, once as it is and once with finer skin."""
+"""The template: the topology of reconstructed faces and heads, at a coarse resolution and with subdivided skin."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from facegeom.face_model import FaceModel, load_face_model
 from facegeom.geometry.boundary import boundary_loops
 
 FOLLOW_MM = 4.0
-"""How far from the nearest point of a rim others still have a say in how what lies behind it moves."""
+"""Standard deviation of the Gaussian weights by which vertices behind a rim follow its vertices."""
 
 TOUCHING_MM = 2.0
-"""Distance up to which vertices of the two lips lie opposite each other on the mean face, whose mouth is closed."""
+"""Maximum distance of opposite vertices of the two lips on the mean face, whose mouth is closed."""
 
 TOGETHER_MM = (2.0, 6.0)
-"""Distance of these up to which a warp must move them together, and from which it may move them as it likes."""
+"""Distances of opposite lip vertices below which they move together, and above which they move independently."""
 
 JOINING_ROUNDS = 4
-"""How often the lips are moved toward each other's motion: each time by a little less than they differ."""
+"""Iterations of the coupling of the lips; each reduces the difference of their motions."""
 
 LIP_MM = 5.0
-"""How far around its edge a lip gives way when it is moved off the other."""
+"""Standard deviation of the Gaussian weights with which a correction at the edge of a lip extends over its skin."""
 
 SHUT_MM = (1.0, 3.0)
-"""By how much more than in a shut mouth the lips may be apart for the mouth to be shut all the same, and from where on
-it is as open as it looks: fits to photos of shut mouths leave 1 to 2 mm, about a pixel of the maps."""
+"""Gaps of the lips, beyond that of a closed mouth, below which the mouth is closed, and above which it is left open:
+fits to photos of closed mouths leave gaps of 1 to 2 mm, about a pixel of the maps."""
 
 SLIT_MM = 0.5
-"""How far the lips of the mean face stand apart at least: 0.6 mm, through which its teeth would show."""
+"""Minimum gap of the lips of the mean face, which is removed from a closed mouth: its teeth would be visible."""
 
 
 @dataclass(frozen=True, eq=False)
 class Topology:
-    """Triangles and texture coordinates of one resolution; the vertices of the skin come first, then what is behind.
+    """Triangles and texture coordinates of one resolution; skin first, then the parts behind it.
 
-    The last triangles of a head close its neck. All their corners share a point of the texture, so that they have no
-    place in the atlas.
+    The last triangles of a head close its neck. Their corners have one common texture coordinate, so that they take no
+    area of the atlas.
 
     Attributes
     ----------
     faces, uv_faces : (m, 3) int arrays
     uv : (k, 2) float array
-    skin_count, skin_triangles : the skin is this long a prefix of vertices and of triangles
-    mirror : (n,) int array, the vertex at the mirrored place
-    regions : dict of (n,) bool arrays, the face model's
+    skin_count, skin_triangles : number of vertices and of triangles of the skin, which come first
+    mirror : (n,) int array, the mirror vertex of each vertex
+    regions : dict of (n,) bool arrays, named as in the face model
     """
 
     faces: IntArray
@@ -67,24 +67,24 @@ class Topology:
 
 
 class Lips(NamedTuple):
-    """Opposite vertices of the lips (p,), and by how much skin (s, p) moves for each mm between their motions."""
+    """Opposite vertices of the lips (p,), and the motion of the skin (s, p) per mm of difference of their motions."""
 
     upper: IntArray
     lower: IntArray
     pull: FloatArray
-    shut: FloatArray  # (p, 3), from the lower to the upper in a shut mouth
+    shut: FloatArray  # (p, 3), from the lower to the upper lip of a closed mouth
 
 
 @dataclass(frozen=True, eq=False)
 class Template:
-    """The skin of face or head with its openings, and eyeballs, eye sockets and the inside of the mouth behind them.
+    """The skin of the face or head, with eyeballs, eye sockets and the inside of the mouth behind its openings.
 
     Attributes
     ----------
     vertices : (n,) int array, rows of the face model
     coarse : Topology of these vertices
     fine : Topology after one subdivision of the skin
-    embedding : (s, 3) float array, the skin's place on the mean face, which correspondence maps name
+    embedding : (s, 3) float array, mm, the vertices of the skin on the mean face, as in correspondence maps
     """
 
     vertices: IntArray
@@ -93,13 +93,13 @@ class Template:
     embedding: FloatArray
     _rims: dict[str, tuple[IntArray, IntArray, FloatArray]]
     _lips: Lips
-    _parents: IntArray  # (f, 2), of each vertex of the fine skin
+    _parents: IntArray  # (f, 2), coarse vertices from which each vertex of the fine skin is interpolated
 
     def follow(self, before: FloatArray, skin: FloatArray) -> FloatArray:
-        """Return all vertices (n, 3) after the skin (s, 3) has moved, from where they were `before` (n, 3).
+        """Return all vertices (n, 3) after the skin has moved from `before` (n, 3) to `skin` (s, 3).
 
-        Eyeballs move as a whole by the mean of their lids' rim, so that they stay round; sockets and the mouth's inside
-        follow the nearest part of theirs.
+        Eyeballs are translated by the mean motion of their lids' rim, so that they stay round; sockets and the inside
+        of the mouth follow the nearest part of their rim.
         """
         moved = np.concatenate([skin, before[len(skin) :]])
         shift = skin - before[: len(skin)]
@@ -108,11 +108,11 @@ class Template:
         return moved
 
     def join_lips(self, before: FloatArray, skin: FloatArray) -> FloatArray:
-        """Return the skin (s, 3) with lips that touched moved together, so that they do not pass through each other.
+        """Return the skin (s, 3) in which lips that touched before move together, so that they do not intersect.
 
         Parameters
         ----------
-        before : (s, 3) float array, the skin before it was warped, with its lips as they can be
+        before : (s, 3) float array, the skin before registration, whose lips do not intersect
         skin : (s, 3) float array
         """
         upper, lower, pull, _ = self._lips
@@ -124,7 +124,7 @@ class Template:
         return before + shift
 
     def shut_lips(self, skin: FloatArray) -> FloatArray:
-        """Return the skin (s, 3) with lips closed that are open by so little that they are not."""
+        """Return the skin (s, 3) with small gaps between the lips closed, see `SHUT_MM`."""
         upper, lower, pull, shut = self._lips
         near, far = SHUT_MM
         for _ in range(JOINING_ROUNDS):
@@ -134,22 +134,22 @@ class Template:
         return skin
 
     def subdivide(self, vertices: FloatArray) -> FloatArray:
-        """Return the vertices of the fine topology: Loop's scheme on the skin, the rest as it is."""
+        """Return the vertices of the fine topology: Loop subdivision of the skin, the rest unchanged."""
         skin = geometry.subdivide(vertices[: self.coarse.skin_count], self.coarse.skin_faces, "loop").V
         return np.concatenate([skin, vertices[self.coarse.skin_count :]])
 
     def carry(self, values: FloatArray) -> FloatArray:
-        """Return values at the fine topology's vertices, from (n, ...) values at the coarse one's."""
+        """Return values at the fine vertices, interpolated from (n, ...) values at the coarse vertices."""
         return np.concatenate([values[self._parents].mean(axis=1), values[self.coarse.skin_count :]])
 
 
 @lru_cache(maxsize=2)
 def load_template(head: bool = False) -> Template:
-    """Return the template of the package's face model, made once a process.
+    """Return the template of the package's face model; computed once per process.
 
     Parameters
     ----------
-    head : the whole head, whose skin begins with the face's, instead of the face
+    head : True: the whole head, whose first vertices are those of the face; False: the face
 
     Raises
     ------
@@ -200,7 +200,7 @@ def _refined(coarse: Topology, fine: geometry.Subdivision, behind_skin: FloatArr
     rows, rest = np.unique(coarse.uv_faces[count:], return_inverse=True)
     both = np.concatenate([fine.V, behind_skin])
     added = len(fine.V) - skin
-    behind = coarse.faces[count:]  # some hang on the skin's rims
+    behind = coarse.faces[count:]  # some use vertices of the skin's rims
     return Topology(
         np.concatenate([fine.F, np.where(behind < skin, behind, behind + added)]),
         np.concatenate([uv.V[:, :2], coarse.uv[rows]]),
@@ -213,7 +213,7 @@ def _refined(coarse: Topology, fine: geometry.Subdivision, behind_skin: FloatArr
 
 
 def _with_neck_closed(topology: Topology, V: FloatArray) -> Topology:
-    """Return the topology of a head, whose mean is V (n, 3), with triangles across the end of its neck."""
+    """Return the topology of a head, whose mean is V (n, 3), with triangles that close the neck."""
     skin = topology.skin_faces
     loop = min(boundary_loops(skin), key=lambda loop: V[loop, 1].min())[::-1]
     loop = np.roll(loop, -int(V[loop, 2].argmax()))  # from the front
@@ -233,7 +233,7 @@ def _with_neck_closed(topology: Topology, V: FloatArray) -> Topology:
 
 
 def _lips(model: FaceModel, skin_count: int) -> Lips:
-    """Return the pairs across the mouth of the mean face."""
+    """Return pairs of opposite lip vertices on the mean face."""
     skin = model.mean[:skin_count]
     inner = model.mean[model.landmarks68_multipie[60:68]]  # corner, upper lip, corner, lower lip; from right to left
     line = np.stack([inner[0], *(inner[[1, 2, 3]] + inner[[7, 6, 5]]) / 2, inner[4]])
@@ -254,7 +254,7 @@ def _lips(model: FaceModel, skin_count: int) -> Lips:
 
 
 def _rims(model: FaceModel, place: IntArray) -> dict[str, tuple[IntArray, IntArray, FloatArray]]:
-    """Return, for each part behind the skin, its vertices, the rim that it follows and the weights of the rim's."""
+    """Return for each part behind the skin its vertices, the rim vertices that it follows, and their weights."""
     left = model.mean[:, 0] > 0
     regions = model.regions
     rim = regions["eye_rims"] & (np.arange(len(model.mean)) < model.face_vertex_count)

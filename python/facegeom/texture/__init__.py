@@ -1,1 +1,1 @@
-"""From a photo to a complete texture: baking into the atlas, leaving out what covers the face, joining views."""
+"""From a photo to a complete texture: baking into the atlas, masking of occluders, blending of views, completion."""

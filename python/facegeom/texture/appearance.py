@@ -1,4 +1,4 @@
-"""What a photo says about the look of a mesh: which vertices it shows, their colours, and a texture of them."""
+"""Visibility and colours of the vertices of a mesh in a photo, and colours for the parts that it does not show."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from facegeom.images.crop import Crop
 from facegeom.images.face_maps import FaceMaps
 from facegeom.images.sampling import bilinear, distance_inside
 
-FINEST_MM = 0.8  # pixels of the photo finer than this are averaged: vertices are about 1.2 mm apart
+FINEST_MM = 0.8  # photos with smaller pixels are reduced: vertices are about 1.2 mm apart
 LARGEST_CROP = 1024
-HIDDEN_MM = 2.0  # a vertex that lies this far behind what the photo shows there is hidden
-GRAZING = (0.15, 0.45)  # cosine to the line of sight from which a vertex is seen a little, and fully
-OUTLINE_MM = 15.0  # within this of the mask's outline these are higher, by up to
-OUTLINE_GRAZING = 0.2  # where the surface turns away at the outline, the background is near
-SILHOUETTE_MM = 3.0  # within this of the mask's outline a pixel may show hair or background; the photo's border fades
-CHANGE_TIME_MM2 = 150.0  # the difference between left and right is taken over about the root of this
-SMOOTH_MM = 1.5  # detail of known colours that the continuation keeps
-PRIOR_WEIGHT = 1e-5  # of the person's own hair and skin where no colour is known: over SMOOTH_MM / 1e-5^(1/4) = 27 mm
-HAIR_WEIGHT = 1e-2  # of the scalp's colours in the photo: over 5 mm
-OTHER_COLOR = 60.0  # distance from the scalp's median colour beyond which a pixel shows something else
-HAIRLINE_MM = 40.0  # how far from the face the photo is asked for hair: the background is near where the skull ends
-CLEAR = (0.1, 0.4)  # cosine to the line of sight from which the photo shows hair before the scalp, and fully
+HIDDEN_MM = 2.0  # a vertex this far behind the visible surface is hidden
+GRAZING = (0.15, 0.45)  # cosines to the line of sight at which visibility starts, and reaches 1
+OUTLINE_MM = 15.0  # within this distance of the mask's outline, these limits are raised by up to OUTLINE_GRAZING
+OUTLINE_GRAZING = 0.2  # since the surface turns away there and the background is near
+SILHOUETTE_MM = 3.0  # distance from the mask's outline and the photo's border over which visibility rises to 1
+CHANGE_TIME_MM2 = 150.0  # diffusion time of the colour difference between left and right
+SMOOTH_MM = 1.5  # length scale of the continuation at known colours
+PRIOR_WEIGHT = 1e-5  # of the hair or skin colour where no colour is known: acts over SMOOTH_MM / 1e-5^(1/4) = 27 mm
+HAIR_WEIGHT = 1e-2  # of the scalp's colours in the photo: acts over 5 mm
+OTHER_COLOR = 60.0  # distance from the scalp's median colour beyond which a pixel does not show the scalp
+HAIRLINE_MM = 40.0  # hair colours are taken from the photo up to this distance from the face
+CLEAR = (0.1, 0.4)  # the same for the scalp, in front of which the photo shows hair
 BEHIND_COLORS = {
     "eye_sockets": (90.0, 50.0, 45.0),
     "mouth_interior": (50.0, 20.0, 20.0),  # the others lie in it
     "gums_and_tongue": (125.0, 62.0, 60.0),
     "teeth": (205.0, 198.0, 185.0),
 }
-"""Colours of the parts behind the skin, in the light in which the white of an eye is `SCLERA`."""
-MOUTH_DEPTH_MM = 30.0  # over this the light that comes in between the lips falls to 1/e
-LIGHT = (0.4, 1.15)  # what the whites of the eyes can say of it; they may lie in shadow, or behind glasses
-SCLERA = (205.0, 200.0, 196.0)  # of an eye of which nothing is seen
-SEEN = 0.5  # how far a vertex of an eye is shown whose colour counts
-BRIGHTEST = 75.0  # percentile of an eyeball's seen vertices from which they are white
+"""Colours of the parts behind the skin, under light in which the white of an eye is `SCLERA`."""
+MOUTH_DEPTH_MM = 30.0  # depth over which the light inside the mouth falls to 1/e
+LIGHT = (0.4, 1.15)  # limits of the light estimated from the whites of the eyes, which may lie in shadow
+SCLERA = (205.0, 200.0, 196.0)  # colour of the white of a hidden eye
+SEEN = 0.5  # visibility from which the colour of an eye's vertex is used
+BRIGHTEST = 75.0  # percentile of brightness from which an eyeball's visible vertices are white
 
 
 class View:
-    """How a photo shows the vertices of a mesh.
+    """Projection, visibility and colours of the vertices of a mesh in a photo.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class View:
 
     @cached_property
     def seen(self) -> FloatArray:
-        """How far the photo shows each vertex, (n,) in [0, 1]: 1 in full view; 0 hidden, grazing, off mask or photo."""
+        """Visibility of each vertex, (n,) in [0, 1]; 0: hidden, at a grazing angle, or outside mask or photo."""
         size = self.maps.size
         points = np.column_stack([(self.pixel + 0.5) * (size / len(self.crop)) - 0.5, self.depth])
         fine = 2
@@ -91,20 +91,20 @@ class View:
 
     @cached_property
     def from_border(self) -> FloatArray:
-        """How far from the photo's outermost pixels each vertex falls, (n,) mm; negative beyond them."""
+        """Distance of each vertex from the photo's border, (n,) mm; negative outside the photo."""
         height, width = self.photo.shape[:2]
         return np.asarray(np.minimum(self.place, (width - 1, height - 1) - self.place).min(axis=1) / self.camera.scale)
 
     @cached_property
     def within(self) -> FloatArray:
-        """How far inside the mask's outline each vertex falls, (n,) mm; 0 outside."""
+        """Distance of each vertex from the mask's outline, (n,) mm; 0 outside the mask."""
         distance = distance_inside(self.maps.mask)
         share = (self.pixel + 0.5) / len(self.crop)
         x, y = np.clip(np.rint(share * self.maps.size - 0.5), -1, self.maps.size).astype(np.int64).T
         return np.asarray(distance[y + 1, x + 1] * (self.pixel_mm * len(self.crop) / self.maps.size), np.float64)
 
     def beyond(self, kept: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Return what the photo shows at vertices beyond the mask: colours (k, 3), and how well (k,) in [0, 1]."""
+        """Return the photo's colours at vertices outside the mask, (k, 3), and their visibility (k,) in [0, 1]."""
         x0, y0, x1, y1 = self.maps.box
         margin = (x1 - x0) / 2
         wide = (x0 - margin, y0 - margin, x1 + margin, y1 + margin)
@@ -113,26 +113,26 @@ class View:
         inside = ((pixel > 0) & (pixel < (width - 1, height - 1))).all(axis=1)
         low, high = CLEAR
         clear = np.clip((self.facing[kept] - low) / (high - low), 0.0, 1.0) * inside
-        size = self.maps.size  # pixels of about 3 mm, so that no single hair counts
+        size = self.maps.size  # pixels of about 3 mm, so that strands of hair are averaged
         crop = Crop.of(self.photo, wide, size)
         return bilinear(crop.image, crop.to_crop(pixel)), clear
 
     @cached_property
     def colors(self) -> FloatArray:
-        """What the photo shows at each vertex's place, (n, 3) in [0, 255], whether it shows the vertex or not."""
+        """Colour of the photo at the projection of each vertex, (n, 3) in [0, 255], also for hidden vertices."""
         return bilinear(self.crop, self.pixel)
 
     @cached_property
     def gray(self) -> FloatArray:
-        """The same as one gray value, (n,) in [0, 1] (ITU-R BT.601)."""
+        """Gray value of `colors`, (n,) in [0, 1] (ITU-R BT.601)."""
         return np.asarray(self.colors @ np.array([0.299, 0.587, 0.114]) / 255.0)
 
 
 def vertex_colors(template: Template, view: View) -> FloatArray:
     """Return colours of the fine vertices, (n, 3) in [0, 255]: the photo's where it shows them.
 
-    Hidden skin takes the colour of its mirror image, moved by as much as both sides differ near by, or where that is
-    hidden too, what is known goes on and turns into the person's own hair or skin.
+    Hidden skin takes the colour of its mirror image, corrected by the difference of both sides nearby. Where that is
+    hidden too, known colours are continued, see `continued_colors`.
     """
     coarse, fine = template.coarse, template.fine
     skin = coarse.skin_count
@@ -157,17 +157,17 @@ def vertex_colors(template: Template, view: View) -> FloatArray:
 
 
 def continued_colors(template: Template, view: View, values: FloatArray, known: FloatArray) -> FloatArray:
-    """Return colours (s, 3) of the coarse skin, from those that are known: they go on and become hair or plain skin.
+    """Return colours (s, 3) of the coarse skin: known colours continued smoothly, and far away hair or plain skin.
 
-    Of the scalp the photo shows more than the face's mask does: hair (or a hat, or neither) stands before the model's
-    bare skull wherever that faces the camera.
+    Outside the mask of the face, the photo also shows hair (or a hat, or neither) in front of the model's bare scalp,
+    where the scalp faces the camera.
 
     Parameters
     ----------
     template : Template
     view : View of its fine vertices
     values : (s, 3) float array
-    known : (s,) float array in [0, 1], how well the values are known
+    known : (s,) float array in [0, 1], weight of the values
     """
     coarse = template.coarse
     face = coarse.regions["face"][: len(values)]
@@ -190,12 +190,12 @@ def continued_colors(template: Template, view: View, values: FloatArray, known: 
 
 
 def _median(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return the median colour of those with at least half of the largest weight."""
+    """Return the median colour (3,) of the values with at least half of the largest weight."""
     return np.asarray(np.median(values[weights >= 0.5 * weights.max()], axis=0))
 
 
 def behind_colors(template: Template, view: View) -> FloatArray:
-    """Return colours for what lies behind the skin, should the photo not show it; a hidden eye has the other's."""
+    """Return colours (b, 3) of the parts behind the skin, for where they are hidden; a hidden eye takes the other's."""
     regions, skin = template.coarse.regions, template.coarse.skin_count
     places = load_face_model().mean[template.vertices[skin:]]
     shown, seen = (values[template.fine.skin_count :] for values in (view.colors, view.seen))
@@ -204,10 +204,10 @@ def behind_colors(template: Template, view: View) -> FloatArray:
     whites = _whites([shown[eye & (seen > SEEN)] for eye in eyes])
     for eye, other, white in zip(eyes, reversed(eyes), whites, strict=True):
         from_centre = [places[members] - places[members].mean(axis=0) for members in (other, eye)]
-        alike = geometry.nearest(*from_centre)[0]  # eyes look the same way: moved, not mirrored
+        alike = geometry.nearest(*from_centre)[0]  # both eyes look in one direction: translated, not mirrored
         share = seen[other][alike, None]
         out[eye] = share * shown[other][alike] + (1 - share) * white
-    light = np.clip(np.mean(whites, axis=0) / SCLERA, *LIGHT)  # how bright white is in this photo
+    light = np.clip(np.mean(whites, axis=0) / SCLERA, *LIGHT)  # brightness of white in this photo
     for name, color in BEHIND_COLORS.items():
         out[regions[name][skin:]] = color * light
     mouth = regions["mouth_interior"][skin:]
@@ -217,7 +217,7 @@ def behind_colors(template: Template, view: View) -> FloatArray:
 
 
 def _whites(eyes: Sequence[FloatArray]) -> list[FloatArray]:
-    """Return the white (3,) of each of two eyes of which vertices with these colours (k, 3) are seen."""
+    """Return the colour (3,) of the white of each of two eyes, from the colours (k, 3) of their visible vertices."""
     found = []
     for shown in eyes:
         gray = shown.sum(axis=1)

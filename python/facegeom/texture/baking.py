@@ -1,4 +1,4 @@
-"""Baking: what a photo shows of a mesh, in the mesh's texture atlas, and which texels it really shows."""
+"""Baking: transfer of a photo to the texture atlas of a mesh, with the texels that the photo shows."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SIZES = (16, 2048)
 class BakeOptions:
     """When a texel counts as shown by the photo."""
 
-    least_facing: float = 0.25  # cosine to the line of sight; at less the photo's pixels are stretched fourfold
+    least_facing: float = 0.25  # cosine to the line of sight; below it a photo pixel is stretched more than fourfold
     full_facing: float = 0.6  # cosine from which a texel is seen fully
-    hidden_mm: float = 0.8  # a point this far behind what the mesh shows in its pixel is hidden (lids are 1 mm thick)
-    contour_mm: float = 8.0  # a point is unsure where something this much nearer passes within `contour_reach_mm`
-    contour_reach_mm: float = 1.4  # the fitted contour (of a nose before a cheek) is off by about this much
-    depth_step_mm: float = 0.7  # pixels of the depth map that finds out what is hidden
-    silhouette_pixels: float = 2.0  # pixels along the mask's outline that do not count: they show background, too
+    hidden_mm: float = 0.8  # a point this far behind the surface in its pixel is hidden (lids are 1 mm thick)
+    contour_mm: float = 8.0  # a point is left out where the surface is this much nearer within `contour_reach_mm`
+    contour_reach_mm: float = 1.4  # typical error of the fitted contour, such as that of a nose in front of a cheek
+    depth_step_mm: float = 0.7  # pixel size of the depth map for the visibility test
+    silhouette_pixels: float = 2.0  # width along the mask's outline that is left out, since it shows background, too
     sure_pixels: float = 5.0  # pixels from the outline from which a texel is seen fully
 
 
@@ -41,11 +41,11 @@ class Baked(NamedTuple):
     Attributes
     ----------
     texture : (S, S, 3) uint8 array
-        The photo where it shows the surface, black where it does not; beyond the charts' borders the nearest texel.
+        The photo where it shows the surface, black elsewhere; outside the charts the nearest texel's colour.
     known : (S, S) bool array
         Texels of a chart that the photo shows.
     seen : (S, S) float32 array in [0, 1]
-        How well: 0 where not known, 1 in full view.
+        Visibility: 0 where not known, 1 in full view.
     """
 
     texture: ByteArray
@@ -54,7 +54,7 @@ class Baked(NamedTuple):
 
 
 class Atlas:
-    """The texels of a mesh's texture atlas: which point of which triangle each of them shows.
+    """The texels of a mesh's texture atlas, with the triangle and barycentric coordinates of each.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Atlas:
     Raises
     ------
     ValueError, TypeError
-        On a wrong shape or type, an index out of range, a size out of range, or charts that cover no texel.
+        On a wrong shape or dtype, an index or size out of range, or charts that cover no texel.
 
     Attributes
     ----------
@@ -123,9 +123,9 @@ class Atlas:
         return out
 
     def fill_gutter(self, texture: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """Return (S, S, ...) with what is beyond the charts taken from the nearest texel of a chart.
+        """Return (S, S, ...) with texels outside the charts copied from the nearest texel of a chart.
 
-        Filtering and smaller copies of the texture then do not bleed.
+        This prevents bleeding when the texture is filtered or reduced.
         """
         return np.asarray(texture.reshape(self.size**2, *texture.shape[2:])[self._source])
 
@@ -135,11 +135,11 @@ class Atlas:
         return np.asarray(self.image(inside[self.triangle]), np.bool_)
 
     def footprint(self, pixel: FloatArray) -> Float32Array:
-        """Return how many pixels a step of one texel crosses, (t,), the longer of the two steps, for vertices' pixels.
+        """Return the length in photo pixels of one texel step, (t,), the longer of the two directions.
 
         Parameters
         ----------
-        pixel : (n, 2) float array, where the vertices fall in the photo
+        pixel : (n, 2) float array, pixels of the photo to which the vertices project
         """
         spans = [self._corners[:, i] - self._corners[:, 0] for i in (1, 2)]
         moves = [pixel[self.faces[:, i]] - pixel[self.faces[:, 0]] for i in (1, 2)]
@@ -179,18 +179,18 @@ def bake(
     Raises
     ------
     ValueError, TypeError
-        On a wrong shape or type, or when the atlas names vertices that V lacks.
+        On a wrong shape or dtype, or when the atlas refers to vertices that V does not have.
 
     Notes
     -----
-    Pixels are interpolated bilinearly. Where the atlas is coarser than the photo they come from averages of 2^k x 2^k
-    pixels, two levels blended by the longer side of the texel's footprint, so that nothing is skipped; where it is
-    finer nothing is averaged. A texel is unknown when its point is hidden, at a grazing angle, outside the photo, or
-    its pixel is not face or lies on the last pixels of the mask's outline.
+    Pixels are interpolated bilinearly. Where the atlas is coarser than the photo, they come from an image pyramid, two
+    levels of which are blended by the longer side of the texel's footprint, as in trilinear mipmapping. A texel is
+    unknown when its point is hidden, at a grazing angle or outside the photo, or when its pixel is outside the mask or
+    on its outermost pixels.
 
     References
     ----------
-    "Full textured heads" (the fourth of facegeom's papers), section 3.4: it masks what is not face in the same way.
+    The thesis on full textured heads, section 3.4, masks occluders in the same way.
     """
     photo = check.rgb_image(photo)
     V = check.vertices(V)
@@ -206,7 +206,7 @@ def bake(
     inside: BoolArray = np.asarray(((pixel >= (x0, y0)) & (pixel <= (x1, y1))).all(axis=1), np.bool_)
     toward = (facing[atlas.faces] > options.least_facing).any(axis=1)
     worth: BoolArray = np.asarray(toward & inside[atlas.faces].any(axis=1), np.bool_)
-    rows = np.flatnonzero(worth[atlas.triangle])  # the others cannot be known: most of a head's
+    rows = np.flatnonzero(worth[atlas.triangle])  # the others, most of a head's, cannot be known
     texel = atlas.carry(np.column_stack([pixel, depth, facing]), rows)
     shown, seen = _shown(atlas, texel, pixel, depth, camera.scale, face_mask, (x0, y0, x1, y1), options)
     x, y = texel[:, 0], texel[:, 1]
@@ -273,7 +273,7 @@ def fill_smoothly(texture: npt.NDArray[np.generic], known: BoolArray) -> Float32
 
 
 def _filled(values: Float32Array, weight: Float32Array) -> Float32Array:
-    """Return values (h, w, k) where the weight (h, w) is 1, elsewhere blended with what the level above says."""
+    """Return values (h, w, k) where the weight (h, w) is 1, elsewhere blended with the next coarser level."""
     height, width = weight.shape
     if (weight >= 1).all() or max(height, width) == 1:
         return values
@@ -299,7 +299,7 @@ def _shown(
     box: Box,
     options: BakeOptions,
 ) -> tuple[BoolArray, Float32Array]:
-    """Return whether (t,) and how well (t,) the crop shows each covered texel."""
+    """Return whether the crop shows each covered texel, (t,) bool, and its visibility, (t,) in [0, 1]."""
     side_mm = (box[2] - box[0]) / scale
     size = int(np.clip(round(side_mm / options.depth_step_mm), 64, 1024))
     affine = crop_affine(box, size)

@@ -1,7 +1,7 @@
-"""Several partial textures of one person into a complete one: layers over each other, and three views as one.
+"""Blending of partial textures of one person into a complete one: layers in order of priority, and three views.
 
-What is joined has been brought to the same colours first (`match_colors`) and has no unknown texels left when Poisson's
-equation is solved (`overlay`), so that black does not bleed into the face.
+The colours of the textures are matched first (`match_colors`). Unknown texels are filled before Poisson's equation is
+solved (`overlay`), so that black does not bleed into the face.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OFFSET = 8.0
 """Added to colours before logarithms: noise in dark texels must not look like a large ratio."""
 
 SMOOTHING = 2.5
-"""Texels at an atlas of 192 over which two layers' difference is averaged before it is continued beyond the border."""
+"""Width, in texels of an atlas of 192, over which the difference of two layers is averaged before it is continued."""
 
 
 class Layer(NamedTuple):
@@ -36,7 +36,7 @@ class Layer(NamedTuple):
 
 
 class Matched(NamedTuple):
-    """A layer in another's colours, and how much they still differ: root mean square of log ratios, robust."""
+    """A layer after colour matching, and the remaining difference: robust standard deviation of log ratios."""
 
     layer: Layer
     misfit: float
@@ -45,13 +45,13 @@ class Matched(NamedTuple):
 def match_colors(layer: Layer, reference: Layer) -> Matched:
     """Return a layer with each channel scaled to the reference's colours where both are known.
 
-    The scale is the median ratio, so that a shadow or a beard that only one of them has does not count. Layers that
-    have nothing in common come back as they are, with an infinite misfit.
+    The scale is the median ratio, which a shadow or a beard in one of them hardly changes. Layers without common texels
+    are returned unchanged, with an infinite misfit.
 
     Raises
     ------
     ValueError, TypeError
-        When shapes or types differ from a layer's, or from each other.
+        When shapes or dtypes are not those of a layer, or differ from each other.
     """
     layer, reference = _checked([layer, reference])
     both = layer.known & reference.known
@@ -65,14 +65,14 @@ def match_colors(layer: Layer, reference: Layer) -> Matched:
 
 
 def overlay(layers: Sequence[Layer]) -> ByteArray:
-    """Return a complete texture: the first layer where it is known, then the second, ...; at last a smooth fill.
+    """Return a complete texture: the first layer where it is known, then the second, and so on; a smooth fill elsewhere.
 
-    A layer below is moved by its difference from what lies above, continued smoothly from the texels that both know, so
-    that no border shows.
+    To each layer the difference to the layers above is added, continued smoothly from the texels that both know, so
+    that no border is visible.
 
     Parameters
     ----------
-    layers : first the one that stays as it is
+    layers : sequence of Layer; the first is not changed
 
     Returns
     -------
@@ -81,7 +81,7 @@ def overlay(layers: Sequence[Layer]) -> ByteArray:
     Raises
     ------
     ValueError, TypeError
-        When shapes or types are not layers', or no texel is known in any.
+        When shapes or dtypes are wrong, or no texel is known in any layer.
     """
     layers = _checked(layers)
     color = layers[0].texture.astype(np.float32)
@@ -99,12 +99,12 @@ def overlay(layers: Sequence[Layer]) -> ByteArray:
 
 
 def three_views(left: npt.ArrayLike, center: npt.ArrayLike, right: npt.ArrayLike) -> ByteArray:
-    """Return one texture of three complete ones, each the best third.
+    """Return one texture from three complete ones, of which each contributes a third.
 
     Parameters
     ----------
     left, center, right : (S, S, 3) uint8 arrays, S at least 16, complete and of matching colours
-        By the part of the atlas they show well: the left of the atlas is the subject's right.
+        Named after the part of the atlas that they show well; the left of the atlas is the subject's right.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def three_views(left: npt.ArrayLike, center: npt.ArrayLike, right: npt.ArrayLike
     Raises
     ------
     ValueError, TypeError
-        When the textures are no such arrays or differ in shape.
+        When a texture has a wrong shape or dtype, or the shapes differ.
 
     Notes
     -----
@@ -122,7 +122,7 @@ def three_views(left: npt.ArrayLike, center: npt.ArrayLike, right: npt.ArrayLike
 
     References
     ----------
-    "Full textured heads" (the fourth of facegeom's papers), section 3.3 and appendix A; Perez et al., Poisson image
+    The thesis on full textured heads, section 3.3 and appendix A; Perez et al., Poisson image
     editing, 2003.
     """
     textures = [check.rgb_image(t) for t in (left, center, right)]
@@ -145,8 +145,8 @@ def _clone_middle(source: ByteArray, target: ByteArray) -> ByteArray:
     """Return the target with the source's middle third cloned into the same place."""
     columns = middle_third(len(source))
     mask = np.zeros(source.shape[:2], np.uint8)
-    # OpenCV sets the mask's outermost pixels to zero and then puts the centre of what is left, rounded down, at the
-    # point it is given. That they are zero already and the point is computed from the same box keeps it in its place.
+    # OpenCV sets the mask's outermost pixels to zero and moves the centre of the rest, rounded down, to a given point.
+    # The border is zero already and the point is computed from the same box, so nothing is moved.
     mask[1:-1, columns] = 255
     x, y, width, height = cv2.boundingRect(mask)
     place = (x + width // 2, y + height // 2)

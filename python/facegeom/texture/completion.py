@@ -1,14 +1,13 @@
-"""Completion of a texture at run time: the network at its own size, joined to the known texels without a border.
+"""Completion of a texture: the network's output at its own size, joined to the known texels without a visible border.
 
-Known texels stay as they are at every size. What the network says is smooth and need not meet them, so that three
-layers are added to it, all from what is known:
+Known texels are never changed. The network's output is smooth and may differ from the known texels at their border, so
+three layers are added to it, all computed from known texels:
 
-1. the difference between the known texels and what the network says of them, spread from the border into what is
-   unknown band by band: fine differences a few texels, coarse ones up to an eighth of the atlas (the idea of Burt and
-   Adelson 1983, on one side of the border only);
-2. in atlases larger than the network's, the detail finer than its texels of the other side of the face, mirrored,
-   where that is known;
-3. elsewhere grain: noise that brings each band of an octave to the spread that it has in known texels.
+1. the difference between the known texels and the network's output there, continued from the border into the unknown
+   part in frequency bands: fine differences over a few texels, coarse ones over up to an eighth of the atlas (as in
+   Burt and Adelson 1983, on one side of the border only);
+2. in atlases larger than the network's, the fine detail of the other side of the face, mirrored, where that is known;
+3. elsewhere grain: noise that gives each octave band the standard deviation that it has in known texels.
 """
 
 from __future__ import annotations
@@ -27,43 +26,42 @@ if TYPE_CHECKING:
     from facegeom.networks.gated_inpainting import Inpainter
 
 LEAST_SIZE = 16
-COARSEST = 8  # texels a side of the coarsest level that colours are spread over
-REACH = 8  # the differences at the border reach the size of the atlas divided by this
+COARSEST = 8  # side of the coarsest pyramid level, texels
+REACH = 8  # differences at the border are continued over the size of the atlas divided by this
 GRAIN_BANDS = 1  # octaves at the network's size; one more for each doubling of the atlas. Coarser noise is mottled
-EDGE = 3  # texels of the network at the border of what is known whose detail is not used: it shows the border
-SAMPLES = 20_000  # texels that the spread is measured on, at most twice as many
-MAD_TO_DEVIATION = 1.4826  # of a normal distribution
+EDGE = 3  # network texels along the border of the known part whose detail is not used, since it shows the border
+SAMPLES = 20_000  # texels from which the deviation is estimated, at most twice as many
+MAD_TO_DEVIATION = 1.4826  # ratio of standard to median absolute deviation of a normal distribution
 
 
 def complete(texture: ByteArray, known: BoolArray, *, network: Inpainter | None = None) -> ByteArray:
-    """Return a texture whose unknown texels are filled in; the known ones come back unchanged.
+    """Return a texture with its unknown texels completed and its known texels unchanged.
 
     Parameters
     ----------
     texture : (S, S, 3) uint8 array, RGB
-        The face model's atlas, S at least 16. What it holds at unknown texels does not matter.
+        In the face model's atlas, S at least 16. The values of unknown texels are not used.
     known : (S, S) bool array
     network : Inpainter, optional
-        The shipped one by default.
+        None: the shipped one.
 
     Returns
     -------
     (S, S, 3) uint8 array
-        Where the network has a `region` (the face and the eyes), its answer; beyond it that is continued smoothly,
-        without grain. The mean of the training textures where nothing of the region is known; the texture itself where
-        all texels are known.
+        The network's output inside its `region` (the face and the eyes), continued smoothly and without grain outside.
+        If nothing of the region is known, the mean of the training textures; if all is known, a copy of the texture.
 
     Raises
     ------
     TypeError, ValueError
-        When the texture is not a square uint8 image, or `known` is no bool array of its size.
+        When the texture is not a square uint8 image, or `known` is not a bool array of its size.
     WeightsError
         When the weights of the shipped network are missing or damaged.
 
     Notes
     -----
-    The network works at its own size: a larger atlas is averaged over known texels for it, a smaller one enlarged. The
-    same input gives the same output, grain included.
+    The atlas is resized to the network's size: a larger one by means over known texels. The same input gives the same
+    output, including the grain.
 
     References
     ----------
@@ -102,7 +100,7 @@ def _shipped() -> Inpainter:
 
 
 def reduced(texture: ByteArray, known: BoolArray, size: int) -> tuple[Float32Array, BoolArray]:
-    """Return texture and mask at another size: means over the known texels, known where half of the texels are.
+    """Return texture and mask at another size: means over known texels, known where at least half of them are.
 
     Parameters
     ----------
@@ -122,13 +120,13 @@ def reduced(texture: ByteArray, known: BoolArray, size: int) -> tuple[Float32Arr
 
 
 def spread(values: Float32Array, weight: Float32Array, reach: int | None = None) -> Float32Array:
-    """Return values where their weight is 1, and what spreads from there elsewhere.
+    """Return values where their weight is 1, and a smooth continuation of them elsewhere.
 
     Parameters
     ----------
     values : (S, S, 3) float32 array
     weight : (S, S) float32 array in [0, 1]
-    reach : texels beyond which nothing comes through, so that the result falls to zero; None: no limit
+    reach : texels over which the continuation falls to zero; None: no limit
 
     Returns
     -------
@@ -136,8 +134,8 @@ def spread(values: Float32Array, weight: Float32Array, reach: int | None = None)
 
     Notes
     -----
-    A pyramid of weighted means, read from the coarsest level: wherever a level's weight is small, the next coarser one
-    shows through. So what is near the border is continued finely and what is far away broadly.
+    A pyramid of weighted means, evaluated from the coarsest level: where a level's weight is small, the next coarser
+    level is used. So values near the border are continued in detail, and values far away coarsely.
     """
     side = len(weight)
     levels: list[tuple[Float32Array, Float32Array]] = [(values * weight[..., None], weight)]
@@ -149,7 +147,7 @@ def spread(values: Float32Array, weight: Float32Array, reach: int | None = None)
     for total, mass in reversed(levels):
         if result.shape != total.shape:
             result = _doubled(result, total.shape)
-        share = mass if total is levels[0][0] else np.clip(2 * mass, 0, 1)  # half covered is enough for a mean
+        share = mass if total is levels[0][0] else np.clip(2 * mass, 0, 1)  # a mean over half of the texels is accepted
         result = result + share[..., None] * (total / np.maximum(mass, 1e-6)[..., None] - result)
     return np.asarray(result, np.float32)
 
@@ -159,7 +157,7 @@ def _enlarged(image: Float32Array, size: int) -> Float32Array:
 
 
 def _detail(texture: ByteArray, known: BoolArray, base: Float32Array, fine: int) -> Float32Array:
-    """Return the detail that known texels have and `base` lacks: mirrored where the other side is known, else grain."""
+    """Return detail that `base` lacks beside known texels: mirrored where the other side is known, else grain."""
     size = len(texture)
     octaves = max(0, round(np.log2(size / fine)))
     bands = octaves + GRAIN_BANDS
@@ -186,7 +184,7 @@ def _detail(texture: ByteArray, known: BoolArray, base: Float32Array, fine: int)
 
 
 def _halves(image: Float32Array, count: int) -> list[Float32Array]:
-    """Return an image (S, S) or (S, S, c) and its halvings, `count` in all."""
+    """Return the first `count` levels of the Gaussian pyramid of an image (S, S) or (S, S, c)."""
     levels = [np.asarray(image, np.float32)]
     while len(levels) < count:
         levels.append(_half(levels[-1]))
@@ -212,6 +210,6 @@ def _blurred(image: Float32Array, size: int) -> Float32Array:
 
 
 def _deviation(values: Float32Array) -> Float32Array:
-    """Return the spread of each column, by its median: lashes, brows and lips are outliers among the skin."""
+    """Return the robust standard deviation of each column: lashes, brows and lips are outliers among skin."""
     values = values[:: 1 + len(values) // SAMPLES]
     return np.asarray(MAD_TO_DEVIATION * np.median(np.abs(values - np.median(values, 0)), 0), np.float32)

@@ -1,8 +1,8 @@
 """Occluders: texels that show a hand, hair, glasses or a microphone instead of the face.
 
-What covers a face rarely covers both sides alike, so that a texel and its mirror image disagree there; which of the two
-shows the face is said by how colours are distributed over faces. Both comparisons are made after a smooth light has
-been taken out, since light from one side makes whole halves disagree.
+An occluder rarely covers both sides of a face in the same way, so a covered texel differs from its mirror image. Which
+of the two shows the face is decided by statistics of face colours. Both comparisons are made after a smooth estimate of
+the light has been removed, since light from one side makes whole halves differ.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ from facegeom._internal.files import write_atomically
 from facegeom.errors import WeightsError
 
 WORK_SIZE = 96
-"""Side at which texels are judged, pixels: what covers a face is larger than a texel, noise is not."""
+"""Side of the reduced texture on which occluders are found, pixels: occluders are larger than a texel, noise is not."""
 
 _FILE = Path(__file__).with_name("statistics.npz")
 
 
 @dataclass(frozen=True)
 class OccluderOptions:
-    """When a texel counts as covered; deviations are those of faces at that place, root mean square of the channels.
+    """When a texel counts as covered. Scores are in standard deviations of face colours at that place, rms of channels.
 
     The thresholds were chosen by eye on training photos of LFW.
     """
 
-    sure: float = 3.6  # a spot is covered when somewhere in it the colour is this far off
-    unsure: float = 2.1  # and reaches as far as the colour is this far off
-    lead: float = 1.3  # by how much more than its mirror image a texel must be off, where that is known
-    alone: float = 3.7  # colours off by this much need no lead: caps and fringes cover both sides
-    least_area: float = 0.0006  # of the atlas: smaller spots are moles, glints and catchlights
-    grow: int = 2  # work pixels that a spot is widened by: its soft edge and its shadow
-    darkest: float = 3.0  # deviations of brightness below which it counts no further: shadows are no occluders
-    brightest: float = 4.0  # the same above: glints and flash are not, either
-    usual: float = 1.0  # median over a face; one that is more off as a whole (hard light) is measured by its own
-    tolerance: float = 2.0  # deviations beyond which a texel loses its say in what the light is
+    high: float = 3.6  # a connected spot is an occluder if its largest score exceeds this (hysteresis threshold)
+    low: float = 2.1  # and it extends over neighbours whose scores exceed this
+    mirror_ratio: float = 1.3  # a texel's score must exceed this times that of its mirror image, where that is known
+    high_alone: float = 3.7  # scores above this need no comparison: caps and fringes cover both sides
+    least_area: float = 0.0006  # of the atlas: smaller spots are moles and highlights
+    grow: int = 2  # pixels of the reduced texture by which a spot is dilated: its soft edge and its shadow
+    darkest: float = 3.0  # lower limit of the brightness score, in deviations: shadows are no occluders
+    brightest: float = 4.0  # upper limit: highlights are no occluders either
+    usual: float = 1.0  # median score of a face; faces with a larger median (hard light) are scaled down to it
+    tolerance: float = 2.0  # deviations beyond which a texel has little weight in the estimate of the light
 
 
 @dataclass(frozen=True)
 class TextureStatistics:
-    """How colours are distributed over faces, place by place, in the face model's atlas.
+    """Mean and deviation of face colours at each place of the face model's atlas.
 
     Attributes
     ----------
     mean : (W, W, 3) float32, `features` of the mean face, symmetric
-    deviation : (W, W, 3) float32, their robust standard deviation after the light has been taken out
-    support : (W, W) bool, where they were measured
+    deviation : (W, W, 3) float32, their robust standard deviation after removal of the light
+    support : (W, W) bool, places with enough measurements
     color : (S, S, 3) uint8, the mean texture, symmetric; black where `shown` is not
-    shown : (S, S) bool, texels that enough photos showed for a mean
+    shown : (S, S) bool, texels that enough photos show
     """
 
     mean: Float32Array
@@ -65,7 +65,7 @@ class TextureStatistics:
     shown: BoolArray
 
     def save(self, path: str | Path) -> None:
-        """Write them to one .npz, whole or not at all."""
+        """Write the statistics to a .npz file, atomically."""
 
         def write(temporary: Path) -> None:
             with open(temporary, "wb") as stream:
@@ -85,8 +85,8 @@ class TextureStatistics:
 def load_statistics() -> TextureStatistics:
     """Return the statistics that come with the package.
 
-    `facegeom prepare texture-statistics` made them of 700 photos of as many people in the training part of LFW, which
-    is for research use; they hold medians, deviations and a mean over all of them, and nobody's photo.
+    `facegeom prepare texture-statistics` computed them from photos of 700 people in the training part of LFW, which is
+    for research use. They are medians, deviations and a mean over all people, and contain no photo.
 
     Raises
     ------
@@ -138,17 +138,17 @@ def occluders(
     Raises
     ------
     ValueError, TypeError
-        When shapes or types are others.
+        When the texture is not square, or shapes or dtypes are wrong.
     WeightsError
         When the statistics are missing from the package.
 
     Notes
     -----
-    The measure of a texel is how far log brightness and the two log colour ratios lie from the mean face's in units of
-    the deviation that faces have at that place, once a light that is quadratic across the atlas has been fitted and
-    taken out, robustly. Beards, brows and mouths differ from person to person, so that deviations
-    are large there and they stay. A texel is covered when it is far off and its mirror image is not, or when it is very
-    far off. A hand of the face's own colour is found by its edges only; a shadow with a hard edge may be lost, too.
+    The score of a texel is the distance of its log brightness and two log colour ratios from the mean face, in standard
+    deviations of faces at that place, after a robust fit of the light (a quadratic function of the atlas coordinates)
+    has been subtracted. Beards, brows and mouths differ between people, so deviations are large there and these parts
+    are kept. A texel is covered when its score is high and that of its mirror image is not, or when it is very high. Of
+    a hand with the colour of the face only the edges are found; a shadow with a hard edge may be removed, too.
     """
     image = check.rgb_image(texture)
     seen = check.bool_array(known, "known", image.shape[:2])
@@ -159,7 +159,7 @@ def occluders(
     judged = (weight > 0.5) & statistics.support
     if not judged.any():
         return np.zeros_like(seen)
-    off = strangeness(features(small), judged, statistics, options)
+    off = deviation_score(features(small), judged, statistics, options)
     spots = _spots(off, judged, options)
     size = (image.shape[1], image.shape[0])
     return np.asarray(cv2.resize(spots.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5) & seen
@@ -183,7 +183,7 @@ def features(color: Float32Array) -> Float32Array:
 def light(
     values: Float32Array, mean: Float32Array, deviation: Float32Array, judged: BoolArray, tolerance: float
 ) -> Float32Array:
-    """Return the smooth light (W, W, 3) by which `values` differ from the mean face where they are judged."""
+    """Return a smooth function (W, W, 3), fitted robustly to `values - mean` where judged."""
     y, x = np.mgrid[-1 : 1 : WORK_SIZE * 1j, -1 : 1 : WORK_SIZE * 1j].astype(np.float32)
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
     out = np.empty_like(values)
@@ -192,21 +192,21 @@ def light(
     for channel in range(values.shape[2]):
         scale = deviation[judged][:, channel]
         target = (values - mean)[judged][:, channel]
-        say = np.ones(len(scale))
+        weights = np.ones(len(scale))
         coefficients = np.zeros(len(shrink))
         for _ in range(6):
-            weighted = basis * (say / scale**2)[:, None]
+            weighted = basis * (weights / scale**2)[:, None]
             ridge = shrink / float(np.median(scale)) ** 2
             coefficients = np.linalg.solve(weighted.T @ basis + ridge, weighted.T @ target)
-            say = 1 / (1 + ((target - basis @ coefficients) / (tolerance * scale)) ** 2) ** 2
+            weights = 1 / (1 + ((target - basis @ coefficients) / (tolerance * scale)) ** 2) ** 2
         out[..., channel] = terms @ coefficients
     return out
 
 
-def strangeness(
+def deviation_score(
     values: Float32Array, judged: BoolArray, statistics: TextureStatistics, options: OccluderOptions
 ) -> Float32Array:
-    """Return how far each pixel's features are off, (W, W), in deviations; 0 where not judged."""
+    """Return the distance of each pixel's features from the mean face, (W, W), in deviations; 0 where not judged."""
     deviation = statistics.deviation
     residual = values - statistics.mean - light(values, statistics.mean, deviation, judged, options.tolerance)
     relative: Float32Array = (residual / deviation).astype(np.float32)
@@ -219,14 +219,14 @@ def strangeness(
 
 
 def _spots(off: Float32Array, judged: BoolArray, options: OccluderOptions) -> BoolArray:
-    """Return the (W, W) mask of covered pixels: connected ones that are off, some of them surely."""
+    """Return the (W, W) mask of covered pixels by hysteresis: connected scores above `low`, one of them above `high`."""
     mirrored = judged[:, ::-1]
-    leads = np.where(mirrored, off > options.lead * off[:, ::-1], True)
-    candidate = judged & (((off > options.unsure) & leads) | (off > options.alone))
+    leads = np.where(mirrored, off > options.mirror_ratio * off[:, ::-1], True)
+    candidate = judged & (((off > options.low) & leads) | (off > options.high_alone))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(candidate.astype(np.uint8), connectivity=8)
     strongest = np.zeros(count, np.float32)
     np.maximum.at(strongest, labels.ravel().astype(np.int64), off.ravel())
-    keep = (strongest > options.sure) & (stats[:, cv2.CC_STAT_AREA] >= options.least_area * off.size)
+    keep = (strongest > options.high) & (stats[:, cv2.CC_STAT_AREA] >= options.least_area * off.size)
     keep[0] = False
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * options.grow + 1, 2 * options.grow + 1))
     return np.asarray(cv2.dilate(keep[labels].astype(np.uint8), kernel) > 0)

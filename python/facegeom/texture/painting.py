@@ -1,4 +1,4 @@
-"""The whole atlas of a person: the photo where it shows the face, completed by the network, hair and skin beyond."""
+"""The complete texture of a person: baked photo, network completion of the face, continued colours elsewhere."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from facegeom.texture.occluders import occluders
 if TYPE_CHECKING:
     from facegeom.networks.gated_inpainting import Inpainter
 
-FEATHER = 0.06  # of the atlas: over this the completed face turns into what goes on beyond it
-LEAST_PART = 0.1  # of the largest part of what is known; the rest are slivers along outlines, in a wrong light
-RIM = 0.02  # of the atlas: a spot this near to the face's border comes from beyond it
-TEMPLES = 0.45  # of the atlas from above: there the border is the scalp's
-LEAST_SEEN = 0.5  # less is left to the network: the mask's outline is off by a pixel or two, and the background spreads
+FEATHER = 0.06  # of the atlas: width over which the completed face is blended into the continued colours
+LEAST_PART = 0.1  # of the largest known part; smaller parts are slivers along outlines, with wrong colours
+RIM = 0.02  # of the atlas: an occluder within this distance of the face's border extends beyond the face
+TEMPLES = 0.45  # of the atlas, from its upper side: there the face borders on the scalp
+LEAST_SEEN = 0.5  # texels seen less are completed: the mask's outline is wrong by a pixel or two
 
 
 class Painted(NamedTuple):
-    """A texture, and what of it is the photo's.
+    """A texture, and which of its texels come from the photo.
 
     Attributes
     ----------
@@ -44,16 +44,16 @@ class Painted(NamedTuple):
 def paint(template: Template, view: View, size: int, *, network: Inpainter | None = None) -> Painted:
     """Paint the atlas of the template's fine topology.
 
-    The photo is baked where it shows the face and nothing covers it; the inpainting network completes the face. What no
-    photo shows of it (scalp, ears, neck, what lies behind the skin) takes the colours of `continued_colors`: those at
-    the face's border go on over the surface and become the person's own hair or skin. No network has a say there.
+    The photo is baked where it shows the face without occluder; the inpainting network completes the face. All other
+    parts (scalp, ears, neck, parts behind the skin) take the colours of `continued_colors`, which continues the colours
+    of the face's border over the surface. No network is used there.
 
     Parameters
     ----------
     template : Template
     view : View of its fine vertices
     size : side of the atlas in texels, 16 to 2048
-    network : the shipped one by default
+    network : Inpainter; None: the shipped one
 
     Raises
     ------
@@ -79,8 +79,8 @@ def paint(template: Template, view: View, size: int, *, network: Inpainter | Non
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
     column, row = np.clip(np.rint(place[:skin]), 0, size - 1).astype(np.int64).T
     known_here = face * share[row, column, 0]
-    going_on = continued_colors(template, view, bilinear(completed, place[:skin]), known_here)
-    colors = template.carry(np.concatenate([going_on, behind_colors(template, view)]))
+    continued = continued_colors(template, view, bilinear(completed, place[:skin]), known_here)
+    colors = template.carry(np.concatenate([continued, behind_colors(template, view)]))
     beyond = atlas.image(np.clip(atlas.carry(colors), 0, 255))
     painted = share * completed + (1 - share) * beyond
     texture = np.asarray(atlas.fill_gutter(np.rint(painted).astype(np.uint8)), np.uint8)
@@ -89,7 +89,7 @@ def paint(template: Template, view: View, size: int, *, network: Inpainter | Non
 
 
 def without_slivers(known: BoolArray) -> BoolArray:
-    """Return what is known, (S, S), but for parts smaller than `LEAST_PART` of the largest."""
+    """Return the known texels (S, S) without connected parts smaller than `LEAST_PART` of the largest."""
     labels, stats = cv2.connectedComponentsWithStats(known.astype(np.uint8), connectivity=8)[1:3]
     areas = stats[1:, cv2.CC_STAT_AREA]
     if len(areas) < 2:
@@ -99,11 +99,11 @@ def without_slivers(known: BoolArray) -> BoolArray:
 
 
 def without_hairline(covered: BoolArray, face: BoolArray) -> BoolArray:
-    """Return what covers the face but for hair (or a hat) that comes from the scalp, which goes on beyond the border.
+    """Return the occluders without hair (or a hat) that extends from the scalp onto the face.
 
     Parameters
     ----------
-    covered : (S, S) bool array, as `occluders` finds it
+    covered : (S, S) bool array, as `occluders` returns it
     face : (S, S) bool array, texels of the face
     """
     size = len(face)
@@ -121,7 +121,7 @@ def _atlas(template: Template, size: int) -> Atlas:
 
 
 def _places(template: Template, size: int) -> FloatArray:
-    """Return the texel (x, y) of each fine vertex, (n, 2); of one on a cut, one of its texels."""
+    """Return the texel (x, y) of each fine vertex, (n, 2); for a vertex on a seam, one of its texels."""
     fine = template.fine
     row = np.zeros(len(fine.mirror), np.int64)
     row[fine.faces.ravel()] = fine.uv_faces.ravel()

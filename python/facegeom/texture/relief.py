@@ -1,4 +1,4 @@
-"""Where the fine contrast of a photo is relief, and where it is hair or colour that must not become geometry."""
+"""Where fine contrast in a photo is relief, and where it is hair or colour and must not become geometry."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from facegeom.face_model.template import Template, Topology
 from facegeom.texture.appearance import View
 
 FADE_MM = {"brow": 5.0, "eyelids": 2.0, "lips": 2.0, "border": 4.0}
-"""Parts whose fine contrast is colour (hair, lashes, the red of the lips), and over which length detail comes back."""
+"""Parts whose fine contrast is colour (hair, lashes, lips), and the distance over which the weight rises to 1."""
 
-NEAR_MM2 = 6.0  # time of the diffusion that tells what is fine
-WIDE_MM2 = 400.0  # and of the one that tells the skin's own brightness there
-DARK = (0.65, 0.85)  # brightness over that of the skin around: hair, and none
-ROUGH = (0.08, 0.14)  # root mean square contrast over brightness: wrinkles at most, and hair
-HAIRY = 0.6  # share by which these limits are lower where hair grows: a wrinkled cheek has 0.06, a beard 0.045 to 0.07
-BEARD_MM = (-50.0, -62.0)  # height on the mean face below which beards begin to grow, and do
-FRINGE_MM = (42.0, 56.0)  # and above which the hair of the head hangs
+NEAR_MM2 = 6.0  # diffusion time; what it removes is fine contrast
+WIDE_MM2 = 400.0  # diffusion time of the brightness of the surrounding skin
+DARK = (0.65, 0.85)  # brightness over that of the skin around: below the first it is hair, above the second not
+ROUGH = (0.08, 0.14)  # rms contrast over brightness: up to the first it is wrinkles, from the second on hair
+HAIRY = 0.6  # reduction of these limits where hair grows: a wrinkled cheek has 0.06, a beard 0.045 to 0.07
+BEARD_MM = (-50.0, -62.0)  # heights on the mean face at which the weight of beards starts, and reaches 1
+FRINGE_MM = (42.0, 56.0)  # the same for hair over the forehead
 
 
 def relief_weight(template: Template, view: View) -> FloatArray:
-    """Return how far the photo's fine contrast is relief, for each vertex of the fine skin, in [0, 1].
+    """Return the weight of the photo's fine contrast as relief, (s,) in [0, 1], at the vertices of the fine skin.
 
-    Hair is darker than the skin around it, and its contrast is stronger than that of most wrinkles; what is hidden, or
-    lies in a part that is known for its colours, has none.
+    Hair is darker than the skin around it, and its contrast is stronger than that of most wrinkles. The weight is 0 at
+    hidden vertices, and in the parts of `FADE_MM`.
     """
     skin = template.fine.skin_count
     V, F = view.vertices[:skin], template.fine.skin_faces
@@ -45,13 +45,15 @@ def relief_weight(template: Template, view: View) -> FloatArray:
 
 @lru_cache(maxsize=2)
 def skin_weight(template: Template) -> FloatArray:
-    """Return the part of `relief_weight` that is the same for all: none at lids, lips, brows and beyond the face."""
+    """Return the factor of `relief_weight` that is the same for all faces: 0 at lids, lips, brows and outside the face."""
     fine = template.fine
     weight = np.ones(fine.skin_count)
     for name, length in FADE_MM.items():
         members = _beyond(fine) if name == "border" else _members(fine, name)
         near = geometry.heat_smooth(_mean_skin(template), fine.skin_faces, members.astype(np.float64), length**2)
-        weight *= np.clip(1.0 - 4.0 * near, 0.0, 1.0) * ~members  # half of the heat has left at a straight edge
+        weight *= (
+            np.clip(1.0 - 4.0 * near, 0.0, 1.0) * ~members
+        )  # at a straight edge, half of the heat has diffused away
     return weight
 
 
@@ -65,14 +67,14 @@ def _ramp(values: FloatArray, zero: float, one: float) -> FloatArray:
 
 
 def _diffused(V: FloatArray, F: IntArray, values: FloatArray, known: BoolArray, time: float) -> FloatArray:
-    """Return values (n,), at least 0, diffused over the surface as if those that are not known were not there."""
+    """Return values (n,), at least 0, diffused over the surface from the known vertices only."""
     heat = geometry.heat_smooth(V, F, np.column_stack([values * known, known]), time, tolerance=1e-3)
     share = heat[:, 1]
     return np.asarray(np.maximum(heat[:, 0], 0.0) / np.maximum(share, 1e-3) * (share > 1e-3))
 
 
 def _beyond(topology: Topology) -> BoolArray:
-    """Return which vertices of the skin lie on an edge of one triangle, or are not the face's."""
+    """Return which vertices of the skin are on a boundary edge or outside the face region, (s,) bool."""
     edges = np.sort(topology.skin_faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
     unique, uses = np.unique(edges, axis=0, return_counts=True)
     beyond = ~topology.regions["face"][: topology.skin_count]
@@ -81,6 +83,6 @@ def _beyond(topology: Topology) -> BoolArray:
 
 
 def _members(topology: Topology, start: str) -> BoolArray:
-    """Return which vertices of the skin are in a region whose name starts so."""
+    """Return which vertices of the skin are in a region whose name begins with `start`, (s,) bool."""
     masks = [mask for name, mask in topology.regions.items() if name.startswith(start)]
     return np.asarray(np.any(masks, axis=0)[: topology.skin_count])
