@@ -114,7 +114,7 @@ CASES = {
     "a few bits around one": 12.0 + RNG.integers(0, 9, (60, 2)) * 2.0**-49 + RNG.integers(0, 2, (60, 1)) * 7,
     "far from zero": 1e9 + grid(9, 9) * 1e-3 + RNG.uniform(-1e-4, 1e-4, (81, 2)),
     "wide range": np.exp(RNG.uniform(-30, 5, (120, 2))),
-    # Points are inserted by rounded distance from the mean: here a point is inserted after the hull that encloses it.
+    # Points are inserted by rounded distance from the mean: here, one is inserted after the hull around it is complete.
     "late point on the border": corners_moved_by_ulps(
         (1, -1, 2, 0), (1, 1, -3, -8), (-1, 1, -4, -8), (-1, 1, -5, -8), (1, -1, 8, -8)
     ),

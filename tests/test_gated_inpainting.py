@@ -222,7 +222,7 @@ def test_weights_round_trip_through_a_file(tmp_path: Path, refinement: bool) -> 
     assert np.array_equal(loaded.region, network.region.numpy())
     shown, known = textures(2)
     before = Inpainter(network).predict(shown, known).astype(int)
-    assert np.abs(loaded.predict(shown, known).astype(int) - before).max() <= 2  # float16
+    assert np.abs(loaded.predict(shown, known).astype(int) - before).max() <= 2  # the file stores float16
 
 
 def test_unusable_weights_are_reported(tmp_path: Path) -> None:

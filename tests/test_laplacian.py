@@ -124,7 +124,7 @@ class TestLaplacians:
     @meshes
     def test_columns_are_sorted_and_the_diagonal_is_stored(self, mesh):
         V, F = mesh
-        F = np.concatenate([F, F[:3, ::-1]])  # edges of more than two triangles
+        F = np.concatenate([F, F[:3, ::-1]])  # adds edges with more than two triangles
         for L in (cotangent_laplacian(V, F), uniform_laplacian(F, len(V))):
             assert L.indptr.dtype == L.indices.dtype == np.int32
             for i in range(len(V)):

@@ -31,7 +31,7 @@ def test_sphere_normals_point_away_from_the_centre():
 
 
 def test_vertex_normals_are_weighted_by_area():
-    # Two walls of a corner meet at vertex 0: 3 x 1 in the plane z = 0 and 1 x 1 in the plane x = 0.
+    # Two triangles share vertex 0: one in the plane z = 0 with legs 3 and 1, one in the plane x = 0 with legs 1 and 1.
     V = [[0, 0, 0], [3, 0, 0], [0, 1, 0], [0, 0, 1]]
     N = vertex_normals(V, [[0, 1, 2], [0, 2, 3]])
     np.testing.assert_allclose(N[0], np.array([1, 0, 3]) / 10**0.5, atol=1e-15)

@@ -166,7 +166,7 @@ def test_placement_is_computed_from_noisy_positions() -> None:
     assert noisy.origin == pytest.approx((30.25, 28.5), abs=0.3)
 
 
-def test_placement_needs_increasing_positions() -> None:
+def test_placement_rejects_positions_that_do_not_increase() -> None:
     position = np.zeros((8, 8, 2))
     with pytest.raises(ValueError, match="the positions of 64 pixels do not determine a scale"):
         placement_from_positions(position, np.ones((8, 8), bool))

@@ -97,7 +97,7 @@ def test_each_pixel_belongs_to_exactly_one_triangle_of_a_tiling(kind):
     points = tiling(kind, size)
     F = delaunay(points)
     V = np.column_stack([points, np.zeros(len(points))])
-    flipped = np.where(np.arange(len(F))[:, None] % 2 == 0, F, F[:, ::-1])  # coverage is independent of it
+    flipped = np.where(np.arange(len(F))[:, None] % 2 == 0, F, F[:, ::-1])  # alternating orientations
     covered = sum((rasterize(V, f[None], None, (size, size)).triangle >= 0).astype(int) for f in flipped)
     assert (covered == 1).all()
 

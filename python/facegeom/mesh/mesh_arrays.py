@@ -133,7 +133,7 @@ class MeshArrays:
             raise ValueError("unrolled needs texture coordinates, got a mesh with uv=None")
         n, k = len(self.vertices), len(self.uv)
         corners = self.faces.ravel() * k + self.uv_faces.ravel()  # one key for each pair of vertex and uv row
-        keys = np.unique(corners)  # ascending, so by vertex, then by uv row
+        keys = np.unique(corners)  # sorted by vertex, then by uv row
         owner = keys // max(k, 1)
         first = np.ones(len(keys), bool)
         first[1:] = owner[1:] != owner[:-1]
@@ -147,9 +147,7 @@ class MeshArrays:
 
 
 def _read_only_displacements(value: npt.ArrayLike, name: str, count: int) -> Float32Array:
-    """Return `value` as a read-only (count, 3) float32 array: unchanged if it already is one that owns its data, else a
-    copy.
-    """
+    """Return `value` as a read-only (count, 3) float32 array; no copy if it is one already and owns its data."""
     checked = check.float_array(value, name, (count, 3))
     if (
         isinstance(value, np.ndarray)

@@ -55,8 +55,8 @@ class GatedInpaintingConfig:
 
     size: int = 192  # side of the textures in texels (as the paper), a multiple of 8
     width: int = 24  # channels of the first layer (paper: 64, latent_channels of table B.1)
-    fold: int = 2  # side in texels of the blocks that the first layer takes as one position (paper: 1)
-    guided: bool = True  # correct the smooth and the mirrored estimate; False: as the paper
+    fold: int = 2  # blocks of fold x fold texels become one position of the inner layers (paper: 1)
+    guided: bool = True  # also input the smooth and the mirrored estimate; False: paper
     refinement: bool = True  # False: coarse stage only
     attention: bool = True  # contextual attention branch in the refinement
 
@@ -80,11 +80,11 @@ class InpaintingOutput(NamedTuple):
 
 
 class GatedConv(nn.Module):
-    """Gated convolution, equation 2.9: relu(W_f x) * sigmoid(W_g x), with both filters in one convolution."""
+    """Gated convolution, equation 2.9: relu(W_f x) * sigmoid(W_g x); both filters are one zero-padded convolution."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
-        self.both = nn.Conv2d(inputs, 2 * outputs, kernel, stride, dilation * (kernel // 2), dilation)  # zero padding
+        self.both = nn.Conv2d(inputs, 2 * outputs, kernel, stride, dilation * (kernel // 2), dilation)
 
     def forward(self, x: Tensor) -> Tensor:
         feature, gate = self.both(x).chunk(2, 1)
@@ -210,7 +210,8 @@ class RefinementStage(nn.Module):
         self.encoder, self.dilated = _encoder(config), DilatedBlock(4 * config.width)
         if config.attention:
             self.attention_encoder = _encoder(config)
-            self.attention = ContextualAttention(2 if config.fold == 1 else 1)  # patches of 8 texels either way
+            # In both cases the size of a patch is about 8 texels.
+            self.attention = ContextualAttention(2 if config.fold == 1 else 1)
             self.attended = GatedConv(width, width)
         self.decoder = _decoder(config, width * (2 if config.attention else 1))
 

@@ -43,7 +43,7 @@ SLOPE = 0.2
 class GcnIganConfig:
     """Configuration of the network."""
 
-    size: int = 113  # side of the input in pixels, 4 k + 1: see `GcnIganGenerator.sample_features`
+    size: int = 113  # side of the input in pixels, 4 k + 1 for an integer k: see `sample_features`
     pooled: int = 96  # channels of the image features at a vertex
     widths: tuple[int, ...] = (128, 128, 64, 32)  # channels of the hidden features of each block
     codes: int = 8  # learned features per vertex, at all levels except the finest

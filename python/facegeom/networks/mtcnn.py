@@ -7,8 +7,8 @@ one logit instead of two classes, and no landmark branch, because facegeom's lan
 References
 ----------
 K. Zhang, Z. Zhang, Z. Li, Y. Qiao: Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks,
-IEEE Signal Processing Letters 23 (2016), table I and figure 2. Pixel2Mesh for 3D Face Reconstruction (Liu et al.)
-detects faces with it.
+IEEE Signal Processing Letters 23 (2016), table I and figure 2. Used by Liu et al., Pixel2Mesh for 3D Face
+Reconstruction.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def triangle_angles(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
     V, F = check.mesh(V, F)
     corners = V[F]
     to_next, to_previous = np.roll(corners, -1, axis=1) - corners, np.roll(corners, 1, axis=1) - corners
-    sine = np.linalg.norm(np.cross(to_next, to_previous), axis=2)  # times the lengths of both edges, as the cosine
+    sine = np.linalg.norm(np.cross(to_next, to_previous), axis=2)  # sine and cosine are scaled by the edge lengths
     cosine = (to_next * to_previous).sum(axis=2)
     return np.asarray(np.degrees(np.arctan2(sine, cosine)))
 
