@@ -23,10 +23,10 @@ def test_mesh_network_by_part(compare, name, network):
 
     torch.set_num_threads(1)
     with torch.inference_mode():
-        features, placement = made.look(image, given)
-        own = None if given is None else placement.to_own(given.transpose(0, 1)).transpose(0, 1)
+        features, placement = made.encode_image(image, given)
+        own = None if given is None else placement.to_sphere(given.transpose(0, 1)).transpose(0, 1)
         position, hidden = placement.to_crop(made.start), None
-        parts = {"of it encoder": lambda: made.look(image, given)}
+        parts = {"of it encoder": lambda: made.encode_image(image, given)}
         for level in range(4):
             if level:
                 position, hidden = made.unpool(level, position, hidden)

@@ -1,4 +1,4 @@
-"""Bad input for delaunay, depth_to_mesh, cleanup and rasterize: (operator, call, arguments, exception, message)."""
+"""Invalid input for delaunay, depth_to_mesh, cleanup and rasterize: (operator, callable, arguments, error, message)."""
 
 import numpy as np
 
@@ -60,8 +60,8 @@ CASES = {
     "depth_to_mesh": [
         (plane, {"depth": DEPTH[0]}, ValueError, r"depth must have shape \(any, any\), got \(5,\)"),
         (plane, {"depth": DEPTH.astype(str)}, TypeError, "depth must hold numbers"),
-        (plane, {"depth": DEPTH + np.nan}, ValueError, "depth must be finite in the mask"),
-        (plane, {"depth": DEPTH + np.inf}, ValueError, "depth must be finite in the mask"),
+        (plane, {"depth": DEPTH + np.nan}, ValueError, "depth must be finite inside the mask"),
+        (plane, {"depth": DEPTH + np.inf}, ValueError, "depth must be finite inside the mask"),
         (plane, {"mask": MASK.T}, ValueError, r"mask must have shape \(4, 5\), got \(5, 4\)"),
         (plane, {"mask": MASK * 1.0}, TypeError, "mask must be a bool array"),
         (plane, {"scale": 0}, ValueError, "scale must be above 0"),

@@ -1,4 +1,4 @@
-"""Bad input for the operators on meshes and points: (operator, arguments, exception, words of the message)."""
+"""Invalid input for the operators on meshes and points: (operator, callable, arguments, exception, message)."""
 
 import numpy as np
 
@@ -113,7 +113,7 @@ ROWS += [
         lambda: g.biharmonic_interpolation(V, F, V, np.zeros(3), length=1),
         (),
         ValueError,
-        "weight must be above 0 somewhere",
+        "weight must contain a value above 0",
     ),
     (
         "biharmonic_interpolation",
@@ -132,7 +132,7 @@ ROWS += [
     ("MeshSolver", lambda: g.MeshSolver(V, F, np.inf), (), ValueError, "time must be finite"),
     ("MeshSolver", lambda: g.MeshSolver(V, F, -1), (), ValueError, "time must be at least 0"),
     ("MeshSolver", lambda: g.MeshSolver(V, F, 1).smooth(np.ones(4)), (), ValueError, "values must have shape"),
-    ("nearest", lambda: g.nearest(np.zeros((0, 3)), V), (), ValueError, r"n at least 1 .* got \(0, 3\)"),
+    ("nearest", lambda: g.nearest(np.zeros((0, 3)), V), (), ValueError, "points must contain at least one point"),
     ("nearest", lambda: g.nearest(np.zeros((4, 9)), V), (), ValueError, r"d in \[1, 8\], got \(4, 9\)"),
     ("nearest", lambda: g.nearest(np.zeros((4, 0)), V), (), ValueError, r"d in \[1, 8\], got \(4, 0\)"),
     ("nearest", lambda: g.nearest(V, V[:, :2]), (), ValueError, r"queries must have shape \(any, 3\), got \(3, 2\)"),

@@ -1,4 +1,4 @@
-"""Bad input for maps_to_mesh, closest points, alignment and registration: (operator, call, arguments, error, words)."""
+"""Invalid input for maps_to_mesh, closest_points and registration: (operator, callable, arguments, error, message)."""
 
 import numpy as np
 
@@ -37,12 +37,12 @@ CASES = {
     "maps_to_mesh": [
         (mesh, {"xyz": XYZ[:3]}, ValueError, r"xyz must have shape \(4, 5, 3\), got \(3, 5, 3\)"),
         (mesh, {"xyz": XYZ[..., 0]}, ValueError, "xyz must have shape"),
-        (mesh, {"xyz": XYZ * np.nan}, ValueError, "xyz must be finite in the mask"),
+        (mesh, {"xyz": XYZ * np.nan}, ValueError, "xyz must be finite inside the mask"),
         (mesh, {"xyz": XYZ.astype(str)}, TypeError, "xyz must hold numbers"),
         (mesh, {"mask": MASK * 1}, TypeError, "mask must be a bool array"),
         (mesh, {"mask": MASK[0]}, ValueError, "mask must have shape"),
         (mesh, {"embedding": XYZ[:, :3]}, ValueError, r"embedding must have shape \(4, 5, any\)"),
-        (mesh, {"embedding": XYZ + np.inf}, ValueError, "embedding must be finite in the mask"),
+        (mesh, {"embedding": XYZ + np.inf}, ValueError, "embedding must be finite inside the mask"),
         (mesh, {"embedding": XYZ[..., :0]}, ValueError, "embedding must have at least 1 coordinate"),
         (mesh, {"max_edge": 0}, ValueError, "max_edge must be above 0, got 0"),
         (mesh, {"max_edge": np.nan}, ValueError, "max_edge must be finite"),
@@ -53,7 +53,7 @@ CASES = {
         (closest, {"V": np.zeros((4, 9))}, ValueError, r"d in \[1, 8\], got \(4, 9\)"),
         (closest, {"V": V[0]}, ValueError, "V must have shape"),
         (closest, {"F": F + 1}, ValueError, r"F must lie in \[0, 4\), got 4"),
-        (closest, {"F": F[:0]}, ValueError, "F must hold at least one triangle"),
+        (closest, {"F": F[:0]}, ValueError, "F must contain at least one triangle"),
         (closest, {"F": F * 1.0}, TypeError, "F must hold integers"),
         (closest, {"queries": V[:, :2]}, ValueError, r"queries must have shape \(any, 3\)"),
         (closest, {"queries": NAN}, ValueError, "queries must be finite"),
@@ -97,9 +97,9 @@ CASES = {
         (warp, {"TE": NAN}, ValueError, "target_E must be finite"),
         (warp, {"F": F[:1], "TE": V + 1e6}, ValueError, "fewer than 4 target vertices correspond"),
         (warp, {"options": {}}, TypeError, "options must be RegistrationOptions, got dict"),
-        (warp, {"landmarks": 3}, ValueError, r"landmarks must be a pair \(ids, places\)"),
+        (warp, {"landmarks": 3}, ValueError, r"landmarks must be a pair \(ids, positions\)"),
         (warp, {"landmarks": ([4], [[0, 0, 0]])}, ValueError, r"landmark ids must lie in \[0, 4\), got 4"),
-        (warp, {"landmarks": ([0], V)}, ValueError, r"landmark places must have shape \(1, 3\)"),
+        (warp, {"landmarks": ([0], V)}, ValueError, r"landmark positions must have shape \(1, 3\)"),
         (warp, {"landmark_weight": 0}, ValueError, "landmark_weight must be above 0"),
         (warp, {"weights": np.ones(3)}, ValueError, r"weights must have shape \(4,\)"),
         (warp, {"weights": -np.ones(4)}, ValueError, "weights must be at least 0, got -1.0"),

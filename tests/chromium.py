@@ -1,4 +1,4 @@
-"""Headless Chromium, driven through the DevTools protocol over a pipe: no driver program, no web socket."""
+"""Headless Chromium, controlled by the DevTools protocol over a pipe, without driver program or web socket."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-# The browser reads commands from descriptor 3 and writes answers to 4; the wrapper that puts the pipes there replaces
-# itself by the browser, so that killing it kills the browser.
+# The browser reads commands from file descriptor 3 and writes answers to 4. The wrapper connects the pipes and then
+# replaces itself with the browser (exec), so that killing its process kills the browser.
 WRAPPER = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
 )
@@ -67,7 +67,7 @@ class Chromium:
         self._profile = tempfile.TemporaryDirectory(prefix="facegeom_chromium_", ignore_cleanup_errors=True)
         to_read, self._to = os.pipe()
         self._from, to_write = os.pipe()
-        # Above 4, so that the wrapper's first dup2 cannot close what its second one needs.
+        # Above 4, so that the first dup2 of the wrapper does not close a descriptor that the second one needs.
         passed = [os.dup(to_read), os.dup(to_write)]
         while min(passed) <= 4:
             passed.append(os.dup(passed.pop(0)))
@@ -101,7 +101,7 @@ class Chromium:
         self.close()
 
     def close(self) -> None:
-        """End the browser and remove its profile."""
+        """Terminate the browser and remove its profile."""
         self._process.terminate()
         try:
             self._process.wait(10)
@@ -130,7 +130,7 @@ class Chromium:
                 return result
 
     def media(self, *, scheme: str = "light", motion: str = "reduce") -> None:
-        """Set what the user prefers: a "light" or "dark" page, "reduce" or "no-preference" of motion."""
+        """Set the media preferences: colour scheme "light" or "dark", motion "reduce" or "no-preference"."""
         features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
         self.call("Emulation.setEmulatedMedia", features=[{"name": k, "value": v} for k, v in features.items()])
 
@@ -151,7 +151,7 @@ class Chromium:
         return answer["result"].get("value")
 
     def picture(self, selector: str = "body") -> npt.NDArray[np.uint8]:
-        """Return what an element of the page looks like, (h, w, 3) uint8, after two more frames."""
+        """Return a screenshot of an element, (h, w, 3) uint8, taken after two more frames."""
         self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))")
         rectangle = self.run(f"(({{x, y, width, height}}) => ({{x, y, width, height}}))"
                              f"(document.querySelector({selector!r}).getBoundingClientRect())")  # fmt: skip
@@ -159,7 +159,7 @@ class Chromium:
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["data"]))).convert("RGB"))
 
     def drag(self, selector: str, dx: float, dy: float, *, finger: bool = False) -> None:
-        """Press the mouse, or a finger, in the middle of an element, move it, and let go."""
+        """Drag with the mouse, or with a finger, from the centre of an element by (dx, dy) pixels."""
         x, y = self.run(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])"
                         f"(document.querySelector({selector!r}).getBoundingClientRect())")  # fmt: skip
         path = [(x + dx * i / 5, y + dy * i / 5) for i in range(6)]
@@ -174,7 +174,7 @@ class Chromium:
             self.call("Input.dispatchMouseEvent", type=kind, x=left, y=top, button="left", buttons=1, clickCount=1)
 
     def press(self, key: str) -> None:
-        """Press a key that has a name, such as "ArrowLeft"."""
+        """Press a named key, such as "ArrowLeft"."""
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
 

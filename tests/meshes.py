@@ -1,4 +1,4 @@
-"""Meshes for tests, grouped by property, and the validator that runs over all of them."""
+"""Meshes for tests, grouped by property, and a validator that runs on all of them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import numpy as np
 def check_mesh(V, F, *, closed=None, facing=None):
     """Assert that (V, F) is an oriented manifold without degenerate triangles.
 
-    Every index lies in range and every vertex is used; an edge has one triangle on each side at most, with opposite
-    directions; the triangles around a vertex form one fan; every area is above 1e-9 of the square of the longest edge.
-    closed: whether there may (False) or must not (True) be a border. facing: no triangle's normal points away from it.
+    All indices are in range and every vertex is used. An edge has at most two triangles, which traverse it in opposite
+    directions. The triangles of a vertex form one fan. Every area is above 1e-9 of the squared longest edge.
+
+    closed: True: no boundary edge is allowed; False: the mesh must have some; None: not checked.
+    facing: a direction (3,); every triangle normal must have a positive component along it.
     """
     V, F = np.asarray(V), np.asarray(F)
     assert V.ndim == 2
@@ -40,7 +42,7 @@ def check_mesh(V, F, *, closed=None, facing=None):
     open_edges = ~np.isin(half_edges[:, 1] * len(V) + half_edges[:, 0], keys)
     if closed is not None:
         assert open_edges.any() != closed
-    # One fan around each vertex: closed, or open with one way in and one way out.
+    # The triangles of each vertex form one fan: closed, or open with one first and one last edge.
     assert (np.bincount(half_edges[open_edges, 0], minlength=len(V)) <= 1).all(), "fans that meet at a vertex only"
     assert (_fans(F, len(V)) == 1).all(), "fans that meet at a vertex only"
 

@@ -1,4 +1,4 @@
-"""Meshes and motions that the operator tests share."""
+"""Meshes and transformations shared by the operator tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SCALES = [1e-6, 1.0, 1e6]
 def icosphere(level, radius=1.0):
     """Sphere of 20 * 4**level triangles, counter-clockwise from outside."""
     t = (1 + 5**0.5) / 2
-    # Corners of three golden rectangles, one in each coordinate plane; triangles of three that are two apart.
+    # Corners of three golden rectangles, one in each coordinate plane; three corners at distance 2 form a triangle.
     V = np.array([[s * 1, u * t, 0] for u in (1, -1) for s in (-1, 1)])
     V = np.concatenate([V, np.roll(V, 1, axis=1), np.roll(V, 2, axis=1)])
     near = np.linalg.norm(V[:, None] - V, axis=2) < 2.1
@@ -29,9 +29,9 @@ def icosphere(level, radius=1.0):
 
 
 def grid(size, seed=None, relief=0.0):
-    """Square of size x size vertices one unit apart, facing +z, with the outline 4 * (size - 1) long.
+    """Square of size x size vertices with a spacing of one unit, facing +z; its outline has 4 * (size - 1) edges.
 
-    A seed moves the vertices by up to 0.3 in x and y, those of the outline along it only.
+    With a seed, vertices are moved randomly by up to 0.3 in x and y; outline vertices move along the outline only.
     """
     x, y = np.meshgrid(np.arange(size, dtype=float), np.arange(size, dtype=float))
     if seed is not None:
@@ -47,7 +47,7 @@ def grid(size, seed=None, relief=0.0):
 
 
 def outline(F):
-    """Edges of one triangle only, as (e, 2) vertex pairs."""
+    """Boundary edges (edges of exactly one triangle), (e, 2) vertex pairs."""
     edges = np.sort(F[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
     unique, count = np.unique(edges, axis=0, return_counts=True)
     return unique[count == 1]
@@ -79,7 +79,7 @@ def shuffled(V, F, seed=0):
 
 
 def mirrored(V, F):
-    """The mesh mirrored in x, its triangles turned so that the outside stays outside."""
+    """Return the mesh mirrored in x, with reversed triangles so that normals still point outwards."""
     return V * [-1, 1, 1], F[:, ::-1]
 
 

@@ -18,7 +18,7 @@ def pairs(kind, n=400, seed=0):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_finds_the_map_among_outliers_and_marks_them(kind):
+def test_recovers_the_map_and_the_inliers_despite_outliers(kind):
     P, Q, linear, shift = pairs(kind)
     rng = np.random.default_rng(5)
     outliers = rng.permutation(len(P))[: len(P) * 2 // 5]
@@ -32,7 +32,7 @@ def test_finds_the_map_among_outliers_and_marks_them(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_is_the_least_squares_fit_of_its_inliers(kind):
+def test_result_is_the_least_squares_fit_to_its_inliers(kind):
     P, Q, _, _ = pairs(kind)
     Q = Q + np.random.default_rng(1).normal(0, 0.3, Q.shape)
     found = register_affine(P, Q, kind=kind)
@@ -45,13 +45,13 @@ def test_is_the_least_squares_fit_of_its_inliers(kind):
     else:
         scale = np.cbrt(np.linalg.det(found.linear))
         np.testing.assert_allclose(found.linear @ found.linear.T, scale**2 * np.eye(3), atol=1e-12)
-        for step in (-1e-4, 1e-4):  # no neighbouring similarity is better
+        for step in (-1e-4, 1e-4):  # a small change of the map never reduces the error
             for nearby in ((1 + step) * np.eye(3), np.eye(3) + step * np.cross(np.eye(3), [1, 2, 3])):
                 moved = (found.apply(P) - found.apply(P).mean(axis=0)) @ nearby.T + Q.mean(axis=0)
                 assert ((moved - Q) ** 2).sum() > (residual**2).sum()
 
 
-def test_a_similarity_never_mirrors():
+def test_a_similarity_is_never_a_reflection():
     P = pairs("similarity")[0]
     found = register_affine(P, P * [-1, 1, 1], kind="similarity", threshold=1e3)
     assert np.linalg.det(found.linear) > 0
@@ -59,7 +59,7 @@ def test_a_similarity_never_mirrors():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
-def test_does_not_change_with_the_unit(kind, scale):
+def test_result_does_not_depend_on_the_unit(kind, scale):
     P, Q, _, _ = pairs(kind)
     Q = Q + np.random.default_rng(1).normal(0, 1.5, Q.shape)
     found = register_affine(P, Q, kind=kind)
@@ -69,7 +69,7 @@ def test_does_not_change_with_the_unit(kind, scale):
     assert 0 < (~found.inliers).sum() < 200
 
 
-def test_is_the_same_to_the_bit_for_a_seed():
+def test_the_same_seed_gives_bit_identical_results():
     P, Q, _, _ = pairs("affine")
     Q = Q + np.random.default_rng(1).normal(0, 2, Q.shape)
     one, two, other = (register_affine(P, Q, seed=seed) for seed in (3, 3, 4))
@@ -77,7 +77,7 @@ def test_is_the_same_to_the_bit_for_a_seed():
     np.testing.assert_allclose(other.linear, one.linear, atol=0.02)
 
 
-def test_flat_samples_are_passed_over():
+def test_coplanar_samples_are_skipped():
     rng = np.random.default_rng(2)
     P = np.column_stack([rng.normal(size=(300, 2)) * 50, np.zeros(300)])
     P[::30, 2] = rng.uniform(10, 30, 10)  # most samples of four lie in the plane
@@ -87,7 +87,7 @@ def test_flat_samples_are_passed_over():
     np.testing.assert_allclose(found.linear, linear, atol=1e-9)
 
 
-def test_points_in_a_plane_fix_a_similarity():
+def test_coplanar_points_determine_a_similarity():
     P = np.column_stack([np.random.default_rng(2).normal(size=(50, 2)) * 50, np.zeros(50)])
     R = rotation(3)
     found = register_affine(P, 2 * P @ R.T, kind="similarity")

@@ -1,7 +1,7 @@
-"""Every public operator says in one sentence what is wrong with its input.
+"""Every public operator rejects invalid input with a one-line error message that names the argument.
 
-The rows come from the modules bad_input_*.py beside this file, one list ROWS each:
-(name in facegeom.geometry, callable, its arguments, the exception, a regular expression that its message matches).
+The test cases are in the modules bad_input_*.py in this folder, in one list ROWS each. A row is
+(name in facegeom.geometry, callable, its arguments, exception, regular expression for the message).
 """
 
 import importlib
@@ -17,7 +17,7 @@ ROWS = [row for module in MODULES for row in module.ROWS]
 
 
 def is_operator(value):
-    """Whether a public name computes something: a function, or a class that takes arrays and is no record."""
+    """Return whether a public name is an operator: a function, or a class that is no result type and no exception."""
     is_record = inspect.isclass(value) and (hasattr(value, "_fields") or hasattr(value, "__dataclass_fields__"))
     is_error = inspect.isclass(value) and issubclass(value, BaseException)
     return callable(value) and not is_record and not is_error
@@ -38,7 +38,7 @@ def test_every_row_names_a_public_operator():
     [row[1:] for row in ROWS],
     ids=[f"{row[0]}: {row[4]}" for row in ROWS],
 )
-def test_refuses(call, arguments, error, words):
+def test_invalid_input_is_rejected(call, arguments, error, words):
     with pytest.raises(error, match=words) as caught:
         call(*arguments)
     assert type(caught.value) is error

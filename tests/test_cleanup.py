@@ -19,7 +19,7 @@ def smooth_relief(x, y):
 
 
 @pytest.mark.parametrize("name", meshes.ALL)
-def test_regular_meshes_stay_whole(name):
+def test_regular_meshes_lose_no_triangle(name):
     V, F = meshes.ALL[name]()
     kept = remove_spikes(V, F)
     np.testing.assert_array_equal(kept.V, V)
@@ -27,12 +27,12 @@ def test_regular_meshes_stay_whole(name):
     np.testing.assert_array_equal(kept.vertices, np.arange(len(V)))
 
 
-def test_a_smooth_face_stays_whole():
+def test_a_smooth_relief_loses_no_triangle():
     V, F = map_mesh(smooth_relief)
     assert len(remove_spikes(V, F).F) == len(F)
 
 
-def test_a_step_of_30_mm_goes_and_nothing_else():
+def test_only_the_triangles_across_a_30_mm_step_are_removed():
     V, F = map_mesh(lambda x, y: smooth_relief(x, y) - 30 * (y > 20))
     jump = np.ptp(V[F][:, :, 2] - smooth_relief(V[F][:, :, 0], V[F][:, :, 1]), axis=1) > 15
     assert jump.sum() > 30
@@ -43,7 +43,7 @@ def test_a_step_of_30_mm_goes_and_nothing_else():
     meshes.check_mesh(kept.V, kept.F, closed=False)
 
 
-def test_single_spikes_go():
+def test_single_spikes_are_removed():
     V, F = map_mesh(smooth_relief)
     tips = [100, 700, 1500]
     spiked = V.copy()
@@ -53,13 +53,13 @@ def test_single_spikes_go():
     assert len(F) - len(kept.F) == np.isin(F, tips).any(axis=1).sum()
 
 
-def test_steep_flanks_stay():
-    """A flank of 70 degrees, as at the side of a nose: 2.7 mm of depth per mm."""
+def test_steep_slopes_are_kept():
+    """A slope of 70 degrees (2.7 mm of depth per mm), as at the side of a nose."""
     V, F = map_mesh(lambda x, y: np.clip(2.7 * (25 - np.abs(x)), 0, 40))
     assert len(remove_spikes(V, F).F) == len(F)
 
 
-def test_small_components_go():
+def test_small_components_are_removed():
     V, F = meshes.square(20)
     W, G = meshes.square(3)
     both = np.concatenate([W / 7 + 5, V]), np.concatenate([G, F + len(W)])
@@ -69,20 +69,20 @@ def test_small_components_go():
     assert len(remove_spikes(*both, min_component=0.02).F) == len(F) + len(G)
 
 
-def test_the_smaller_fan_at_a_pinch_goes():
+def test_of_two_fans_that_share_only_a_vertex_the_smaller_is_removed():
     V, F = meshes.square(4)
     extra = np.array([[-1, -1, 0], [0, -1, 0.0]]) * 0.3
     kept = remove_spikes(np.concatenate([V, extra]), np.concatenate([F, [[0, len(V), len(V) + 1]]]), min_component=0)
     np.testing.assert_array_equal(kept.F, F)
 
 
-def test_triangles_without_area_go():
+def test_triangles_of_zero_area_are_removed():
     V, F = meshes.square(4)
     kept = remove_spikes(V, np.concatenate([F, [[3, 3, 4], [0, 1, 2]]]))
     np.testing.assert_array_equal(kept.F, F)
 
 
-def test_factors_switch_off():
+def test_infinite_factors_switch_the_tests_off():
     V, F = map_mesh(smooth_relief)
     V[100, 2] += 500
     assert len(remove_spikes(V, F, area_factor=np.inf, edge_factor=np.inf, min_component=0).F) == len(F)
@@ -91,7 +91,7 @@ def test_factors_switch_off():
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
-def test_scale_turn_and_mirror_change_nothing(scale):
+def test_result_does_not_depend_on_scale_rotation_and_reflection(scale):
     V, F = map_mesh(lambda x, y: smooth_relief(x, y) - 30 * (y > 20))
     kept = remove_spikes(V, F)
     turn = np.array([[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1.0]])
@@ -99,7 +99,7 @@ def test_scale_turn_and_mirror_change_nothing(scale):
     np.testing.assert_array_equal(remove_spikes(V * [-1, 1, 1], F[:, ::-1]).F, kept.F[:, ::-1])
 
 
-def test_triangle_order_does_not_matter():
+def test_result_does_not_depend_on_the_order_of_triangles():
     V, F = map_mesh(lambda x, y: smooth_relief(x, y) - 30 * (y > 20))
     order = np.random.default_rng(0).permutation(len(F))
     kept = {tuple(f) for f in remove_spikes(V, F).F.tolist()}
@@ -107,12 +107,12 @@ def test_triangle_order_does_not_matter():
 
 
 @pytest.mark.parametrize("count", [0, 3])
-def test_no_triangles(count):
+def test_a_mesh_without_triangles_gives_an_empty_mesh(count):
     kept = remove_spikes(np.zeros((count, 3)), np.zeros((0, 3), int))
     assert [len(part) for part in kept] == [0, 0, 0]
 
 
-def test_components_are_connected_by_edges_only():
+def test_triangles_that_share_only_a_vertex_are_not_connected():
     _, F = meshes.tetrahedron()
     touching = np.where(F == 0, 0, F + 3)
     np.testing.assert_array_equal(connected_components(np.concatenate([F, touching]), 7), [0] * 4 + [1] * 4)

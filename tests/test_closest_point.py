@@ -13,7 +13,7 @@ def queries(V, seed=0):
 
 
 def slow_distance(V, F, query):
-    """Least distance over all triangles, each searched by sampling its edges and its plane."""
+    """Smallest distance to a triangle, from the projections onto its plane and its edges."""
     best = np.inf
     for a, b, c in V[F]:
         A = np.stack([b - a, c - a], axis=1)
@@ -27,7 +27,7 @@ def slow_distance(V, F, query):
 
 
 @meshes
-def test_equals_the_full_search(mesh):
+def test_equals_the_exhaustive_search(mesh):
     V, F = mesh
     Q = queries(V)[:6]
     found = closest_points(V, F, Q)
@@ -39,33 +39,33 @@ def test_equals_the_full_search(mesh):
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 4, 6, 8])
-def test_works_in_other_dimensions(dimension):
+def test_works_in_dimensions_other_than_three(dimension):
     rng = np.random.default_rng(dimension)
     V = rng.normal(size=(40, dimension))
-    F = rng.integers(0, 40, (60, 3))  # degenerate triangles among them
+    F = rng.integers(0, 40, (60, 3))  # some are degenerate
     Q = rng.normal(size=(20, dimension))
     np.testing.assert_allclose(closest_points(V, F, Q).distance, [slow_distance(V, F, q) for q in Q], atol=1e-12)
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_does_not_change_with_motion_or_unit(scale):
+def test_result_does_not_depend_on_rigid_motion_and_unit(scale):
     V, F = icosphere(3)
     Q = queries(V)
     R = rotation()
     found, moved = closest_points(V, F, Q), closest_points(scale * V @ R.T, F, scale * Q @ R.T)
     np.testing.assert_allclose(moved.distance, scale * found.distance, rtol=1e-9)
-    # Of two triangles at one edge either may come first by rounding; the point is the same.
+    # On a shared edge, rounding may select either triangle; the point is the same.
     places = [np.einsum("qk,qkd->qd", f.weights, V[F[f.face]]) for f in (found, moved)]
     np.testing.assert_allclose(places[1], places[0], atol=1e-7)
 
 
-def test_of_equals_the_lowest_face_is_found_whatever_came_before():
+def test_of_equally_close_triangles_the_lowest_index_is_returned_for_any_previous_query():
     V = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
     F = np.array([[0, 1, 2]] * 9)
     assert closest_points(V, F, [[0.2, 0.2, 1], [5, 5, 5], [-1, -1, 0]]).face.tolist() == [0, 0, 0]
 
 
-def test_without_queries():
+def test_no_queries_give_empty_arrays():
     V, F = icosphere(0)
     found = closest_points(V, F, np.zeros((0, 3)))
     assert found.face.shape == (0,)

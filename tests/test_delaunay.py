@@ -48,7 +48,7 @@ def check_exactly(points, F):
         if (w, v) not in opposite:
             assert v not in border
             border[v] = w
-        else:  # locally Delaunay everywhere is Delaunay
+        else:  # a triangulation that is Delaunay at every edge is Delaunay
             assert in_circle(exact[v], exact[w], exact[apex], exact[opposite[w, v]]) <= 0
     for v, w in border.items():
         u = border[w]
@@ -80,8 +80,8 @@ RNG = np.random.default_rng(7)
 TURN = RNG.random(60) * 2 * np.pi
 
 
-def bits_around_corners(*rows):
-    """Points (x, y) of a square's corner, each moved by a number of bits: rows (x, y, bits of x, bits of y)."""
+def corners_moved_by_ulps(*rows):
+    """Return corners (x, y) of a square moved by units in the last place; rows are (x, y, ulps of x, ulps of y)."""
     x, y, dx, dy = np.array(rows).T
     return np.stack([x * (1 + dx * 2.0**-52), y * (1 + dy * 2.0**-52)], axis=1)
 
@@ -114,14 +114,14 @@ CASES = {
     "a few bits around one": 12.0 + RNG.integers(0, 9, (60, 2)) * 2.0**-49 + RNG.integers(0, 2, (60, 1)) * 7,
     "far from zero": 1e9 + grid(9, 9) * 1e-3 + RNG.uniform(-1e-4, 1e-4, (81, 2)),
     "wide range": np.exp(RNG.uniform(-30, 5, (120, 2))),
-    # The order of insertion is by rounded distance from the mean: here it puts a point after its hull.
-    "late point on the border": bits_around_corners(
+    # Points are inserted by rounded distance from the mean: here, one is inserted after the hull around it is complete.
+    "late point on the border": corners_moved_by_ulps(
         (1, -1, 2, 0), (1, 1, -3, -8), (-1, 1, -4, -8), (-1, 1, -5, -8), (1, -1, 8, -8)
     ),
-    "late points on the border": bits_around_corners(
+    "late points on the border": corners_moved_by_ulps(
         (-1, -1, 0, 0), (-1, 1, -5, 8), (-1, -1, 0, -1), (-1, 1, -7, -4), (1, 1, 6, -3), (-1, 1, 0, 4)
     ),
-    "late point inside": bits_around_corners(
+    "late point inside": corners_moved_by_ulps(
         (-1, 1, -1, 3), (1, -1, 3, 5), (-1, 1, 0, 4), (1, 1, -3, 0), (1, -1, -4, -5)
     ),
     "triangle": np.array([[0, 0], [0, 1.0], [1, 0]]),
@@ -134,7 +134,7 @@ CASES = {
 
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
 @pytest.mark.parametrize("name", CASES)
-def test_is_delaunay_by_rational_arithmetic(name, scale):
+def test_is_delaunay_in_rational_arithmetic(name, scale):
     points = CASES[name] * scale
     F = delaunay(points)
     assert len(F) > 0
@@ -153,7 +153,7 @@ def test_is_delaunay_on_degenerate_lattices(points, step):
 
 @given(st.lists(st.tuples(st.integers(-8, 8), st.integers(-8, 8)), min_size=3, max_size=30), st.integers(0, 2**32 - 1))
 @settings(max_examples=200, deadline=None)
-def test_is_delaunay_a_few_bits_around_equal_distances(bits, seed):
+def test_is_delaunay_for_points_a_few_ulps_from_equal_distances(bits, seed):
     rng = np.random.default_rng(seed)
     corner = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], float)[rng.integers(0, 4, len(bits))]
     points = corner * (1 + np.array(bits) * 2.0**-52)
@@ -174,7 +174,7 @@ def test_is_delaunay_a_few_bits_around_equal_distances(bits, seed):
     ],
     ids=["none", "one", "two", "one place", "two places", "diagonal", "horizontal", "steep"],
 )
-def test_nothing_to_triangulate(points):
+def test_too_few_or_collinear_points_give_no_triangles(points):
     F = delaunay(points)
     assert F.shape == (0, 3)
     assert F.dtype == np.int64
@@ -201,7 +201,7 @@ def test_covers_a_large_grid():
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e-6, 1e6, 1e9])
-def test_scale_shift_and_turn_keep_the_edges(scale):
+def test_scale_shift_and_rotation_keep_the_edges(scale):
     points = CASES["random"]
     turned = points @ np.array([[0.6, -0.8], [0.8, 0.6]])
     assert edges(delaunay(points * scale)) == edges(delaunay(points))
@@ -219,18 +219,18 @@ def test_permutation_keeps_the_edges():
     assert {tuple(sorted((order[a], order[b]))) for a, b in edges(delaunay(points[order]))} == edges(delaunay(points))
 
 
-def test_the_lowest_index_stands_for_equal_points():
+def test_of_equal_points_the_lowest_index_is_used():
     points = np.array([[5, 5], [0, 0], [1, 0], [0, 1], [1, 0], [0, 0], [-0.0, 0.0]])
     assert set(delaunay(points[1:]).ravel().tolist()) == {0, 1, 2}
 
 
-def test_input_is_left_alone_and_the_result_repeats():
+def test_input_is_not_modified_and_results_repeat_exactly():
     points = CASES["two clusters"].copy()
     before = points.copy()
     assert (delaunay(points) == delaunay(points)).all()
     assert (points == before).all()
 
 
-def test_takes_integers_and_strided_arrays():
+def test_accepts_integers_and_strided_arrays():
     points = np.array([[0, 0, 9], [4, 0, 9], [0, 4, 9], [1, 1, 9]])
     assert len(delaunay(points[:, :2])) == 3

@@ -44,12 +44,12 @@ def image_detail(V, F, signal, **options):
 
 
 class TestImageDetail:
-    def test_a_constant_signal_blows_the_sphere_up(self):
+    def test_a_constant_signal_inflates_the_sphere(self):
         V, F = icosphere(3, 80.0)
         moved = image_detail(V, F, np.full(len(V), 0.1), gain=5.0)
         np.testing.assert_allclose(np.linalg.norm(moved, axis=1), 80.5, atol=1e-3)
 
-    def test_a_plane_moves_along_z_by_the_mean_of_the_ring(self):
+    def test_a_plane_moves_along_z_by_the_weighted_mean_of_the_one_ring(self):
         V, F = grid(5)
         signal = np.zeros(25)
         signal[12] = 0.2
@@ -61,33 +61,33 @@ class TestImageDetail:
         assert moved[12, 2] == pytest.approx(0.2 / total)
         assert moved[0, 2] == 0
 
-    def test_equals_the_slow_reference(self):
+    def test_equals_the_reference_implementation(self):
         V, F = OPEN
         rng = np.random.default_rng(0)
         signal, weight = rng.normal(0, 0.2, len(V)), rng.uniform(size=len(V))
         moved = image_detail(V, F, signal, gain=4.0, max_step=0.3, weight=weight)
         np.testing.assert_allclose(moved, slow_displacement(V, F, signal, 4.0, 0.3, weight), atol=1e-14)
 
-    def test_no_step_is_longer_than_the_longest(self):
+    def test_no_step_is_longer_than_max_step(self):
         V, F = OPEN
         signal = np.random.default_rng(0).normal(0, 10, len(V))
         step = np.linalg.norm(image_detail(V, F, signal, max_step=0.25) - V, axis=1)
         assert step.max() == pytest.approx(0.25)
 
-    def test_nothing_to_add(self):
+    def test_zero_gain_or_signal_changes_nothing(self):
         V, F = OPEN
         signal = np.random.default_rng(0).normal(size=len(V))
         for options in ({"gain": 0.0}, {"max_step": 0.0}, {"weight": np.zeros(len(V))}):
             np.testing.assert_array_equal(image_detail(V, F, signal, **options), V)
         np.testing.assert_array_equal(image_detail(V, F, 0 * signal), V)
 
-    def test_vertices_without_triangles_stay(self):
+    def test_vertices_without_triangles_do_not_move(self):
         V = np.concatenate([OPEN[0], [[5, 6, 7]]])
         moved = image_detail(V, OPEN[1], np.ones(len(V)))
         np.testing.assert_array_equal(moved[-1], [5, 6, 7])
 
     @pytest.mark.parametrize("scale", SCALES)
-    def test_moves_with_the_mesh_and_its_unit(self, scale):
+    def test_result_follows_rigid_motion_and_unit(self, scale):
         V, F = OPEN
         R = rotation()
         signal = np.random.default_rng(0).normal(0, 0.1, len(V))
@@ -104,7 +104,7 @@ class TestImageDetail:
 
 
 def slow_shading(V, F, tau, *, time, gain, max_step, weight, attenuate):
-    """Equations 9 to 14 vertex by vertex, without the guard against folds."""
+    """Equations 9 to 14 vertex by vertex, without the limit that prevents folds."""
     seen = weight > 0
     level = tau[seen][0]
     heat = np.stack([np.where(seen, tau - level, 0), seen.astype(float)], axis=1)
@@ -133,7 +133,7 @@ def slow_shading(V, F, tau, *, time, gain, max_step, weight, attenuate):
 class TestShading:
     @pytest.mark.parametrize("attenuate", [True, False])
     @pytest.mark.parametrize("masked", [True, False])
-    def test_equals_the_slow_reference(self, attenuate, masked):
+    def test_equals_the_reference_implementation(self, attenuate, masked):
         pytest.importorskip("scipy.sparse")
         V, F = grid(9, seed=2, relief=3.0)
         rng = np.random.default_rng(0)
@@ -154,7 +154,7 @@ class TestShading:
             assert np.abs(height[:10]).max() < 0.05 * abs(height[20])
         assert np.abs((detail_displacement(V, F, tau, gain=3.0) - V)[:, :2]).max() == 0
 
-    def test_a_constant_gives_the_fairing_alone(self):
+    def test_a_constant_intensity_gives_only_the_fairing_term(self):
         V, F = icosphere(3, 20.0)
         constant = detail_displacement(V, F, np.full(len(V), 0.37))
         np.testing.assert_array_equal(
@@ -167,7 +167,7 @@ class TestShading:
         plane, triangles = grid(7, seed=0)
         np.testing.assert_array_equal(detail_displacement(plane, triangles, np.full(49, 0.2)), plane)
 
-    def test_what_is_not_seen_counts_nowhere(self):
+    def test_the_intensity_of_invisible_vertices_is_ignored(self):
         V, F = OPEN
         rng = np.random.default_rng(1)
         tau, weight = rng.uniform(size=len(V)), (rng.uniform(size=len(V)) < 0.6).astype(float)
@@ -177,14 +177,14 @@ class TestShading:
         fairing = detail_displacement(V, F, tau, weight=np.zeros(len(V)))
         np.testing.assert_array_equal(moved[weight == 0], fairing[weight == 0])
 
-    def test_a_wide_slope_of_light_is_no_detail(self):
+    def test_a_slow_change_of_light_is_not_detail(self):
         V, F = subdivide(*grid(30), "midpoint")[:2]
         inner = (np.abs(V[:, :2] - 14.5) < 8).all(axis=1)
         moved = detail_displacement(V, F, V[:, 0] / 30, gain=3.0)
         assert np.abs(moved - V)[inner].max() < 1e-3
 
     @pytest.mark.parametrize("attenuate", [True, False])
-    def test_no_triangle_folds_however_strong_the_detail(self, attenuate):
+    def test_no_triangle_folds_for_any_gain(self, attenuate):
         V, F = icosphere(4, 6.0)
         tau = np.random.default_rng(0).uniform(size=len(V))
         moved = detail_displacement(V, F, tau, gain=500.0, max_step=50.0, attenuate=attenuate)
@@ -193,7 +193,7 @@ class TestShading:
         assert np.linalg.norm(moved - V, axis=1).max() > 0.05
         assert np.linalg.norm(detail_displacement(V, F, tau, gain=500.0, max_step=0.1) - V, axis=1).max() <= 0.1 + 1e-12
 
-    def test_moves_with_the_mesh(self):
+    def test_result_follows_rigid_motion(self):
         V, F = OPEN
         R = rotation()
         tau = np.random.default_rng(0).uniform(size=len(V))
@@ -203,7 +203,7 @@ class TestShading:
         V2, F2, order = shuffled(V, F)
         np.testing.assert_allclose(detail_displacement(V2, F2, tau[order]), moved[order], atol=1e-6)
 
-    def test_vertices_without_triangles_stay(self):
+    def test_vertices_without_triangles_do_not_move(self):
         V = np.concatenate([OPEN[0], [[5, 6, 7]]])
         tau = np.random.default_rng(0).uniform(size=len(V))
         np.testing.assert_array_equal(detail_displacement(V, OPEN[1], tau)[-1], [5, 6, 7])
@@ -213,7 +213,7 @@ class TestShading:
 class TestImageHighPass:
     @pytest.mark.parametrize("sigma", [0.3, 1.0, 2.5, 40.0])
     @pytest.mark.parametrize("masked", [False, True])
-    def test_equals_the_slow_reference(self, sigma, masked):
+    def test_equals_the_reference_implementation(self, sigma, masked):
         rng = np.random.default_rng(0)
         gray = rng.uniform(size=(13, 17))
         mask = rng.uniform(size=gray.shape) < 0.7 if masked else np.ones(gray.shape, bool)
@@ -226,12 +226,12 @@ class TestImageHighPass:
         peer = gray - ndimage.gaussian_filter(gray, 2.0, truncate=4.0)
         np.testing.assert_allclose(image_high_pass(gray, 2.0)[8:-8, 8:-8], peer[8:-8, 8:-8], atol=1e-13)
 
-    def test_a_constant_has_no_detail(self):
+    def test_a_constant_image_gives_zero(self):
         mask = np.arange(30).reshape(5, 6) % 7 != 0
         np.testing.assert_array_equal(image_high_pass(np.full((5, 6), 0.7), 2.0, mask=mask), 0)
         np.testing.assert_array_equal(image_high_pass(np.full((5, 6), 0.7), 2.0), 0)
 
-    def test_what_the_mask_hides_does_not_count(self):
+    def test_pixels_outside_the_mask_are_ignored(self):
         rng = np.random.default_rng(0)
         gray, mask = rng.uniform(size=(20, 20)), np.zeros((20, 20), bool)
         mask[4:15, 3:17] = True

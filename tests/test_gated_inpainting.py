@@ -1,4 +1,4 @@
-"""The completion network: equation 2.9, attention in closed form, what may and may not change the answer, weights."""
+"""The completion network: equation 2.9, attention in closed form, dependence of the output on its inputs, weights."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from facegeom.networks.gated_inpainting import (
     GatedInpainting,
     GatedInpaintingConfig,
     Inpainter,
-    composed,
-    fillings,
+    composite,
+    initial_fills,
     initialise,
     load_gated_inpainting,
 )
@@ -25,7 +25,7 @@ SMALL = GatedInpaintingConfig(size=48, width=4)
 
 
 def small_network(config: GatedInpaintingConfig = SMALL) -> GatedInpainting:
-    """A random network whose stages say something other than the mean."""
+    """Return a random network whose stages differ from the mean texture."""
     torch.manual_seed(0)
     network = GatedInpainting(config)
     initialise(network, 8**0.5)
@@ -53,7 +53,7 @@ def test_a_gated_convolution_is_equation_2_9() -> None:
 
 @pytest.mark.parametrize("fold", [1, 2])
 @pytest.mark.parametrize("size", [48, 96, 192])
-def test_both_stages_keep_the_size(fold: int, size: int) -> None:
+def test_both_stages_preserve_the_resolution(fold: int, size: int) -> None:
     network = GatedInpainting(GatedInpaintingConfig(size=size, width=2, fold=fold)).eval()
     with torch.inference_mode():
         answer = network(torch.zeros(1, 3, size, size), torch.ones(1, 1, size, size))
@@ -71,7 +71,7 @@ def test_width_64_without_folding_has_the_size_of_the_papers_network() -> None:
     assert counts == pytest.approx([28.96, 23.19], abs=0.01)
 
 
-def test_a_new_network_says_the_mean_texture_in_both_stages() -> None:
+def test_an_untrained_network_returns_the_mean_texture_in_both_stages() -> None:
     network = GatedInpainting(SMALL)
     initialise(network, 8**0.5)
     network.mean.copy_(torch.rand(3, 48, 48) - 0.5)
@@ -82,7 +82,7 @@ def test_a_new_network_says_the_mean_texture_in_both_stages() -> None:
 
 
 @pytest.mark.parametrize("refinement", [False, True])
-def test_only_known_texels_of_the_region_reach_the_answer(refinement: bool) -> None:
+def test_only_known_texels_of_the_region_affect_the_output(refinement: bool) -> None:
     network = small_network(GatedInpaintingConfig(size=48, width=4, refinement=refinement))
     network.region[:, :10] = False
     texture, known = torch.rand(1, 3, 48, 48), (torch.rand(1, 1, 48, 48) < 0.5).float()
@@ -95,52 +95,53 @@ def test_only_known_texels_of_the_region_reach_the_answer(refinement: bool) -> N
 
 
 def wavy(size: int = 48) -> torch.Tensor:
-    """A symmetric texture (1, 3, S, S) whose sides differ by a smooth light."""
+    """Return a symmetric texture (1, 3, S, S) whose sides differ by smooth lighting."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, size), torch.linspace(-1, 1, size), indexing="ij")
     detail = 0.3 * torch.cos(9 * x) * torch.sin(7 * y)
     return torch.stack([detail, 0.5 * detail + 0.1, -detail])[None]
 
 
-def test_fillings_keep_what_is_known_and_a_constant() -> None:
+def test_initial_fills_preserve_known_texels_and_constants() -> None:
     known = torch.zeros(1, 1, 48, 48)
     known[..., 20:40, 4:20] = 1
     texture = wavy()
-    near, across = fillings(texture * known, known)
-    torch.testing.assert_close(near * known, texture * known)
-    assert near.isfinite().all()
-    assert near.abs().max() <= texture.abs().max() + 1e-5
-    torch.testing.assert_close((across - texture) * known.flip(3), torch.zeros_like(texture))  # symmetric: found again
-    near, _ = fillings(0.4 * known.expand(1, 3, 48, 48), known)
-    torch.testing.assert_close(near, torch.full_like(near, 0.4))
-    assert all(filling.eq(0).all() for filling in fillings(0 * texture, 0 * known))
+    smooth_fill, mirror_fill = initial_fills(texture * known, known)
+    torch.testing.assert_close(smooth_fill * known, texture * known)
+    assert smooth_fill.isfinite().all()
+    assert smooth_fill.abs().max() <= texture.abs().max() + 1e-5
+    error = (mirror_fill - texture) * known.flip(3)  # none, because the texture is symmetric
+    torch.testing.assert_close(error, torch.zeros_like(texture))
+    smooth_fill, _ = initial_fills(0.4 * known.expand(1, 3, 48, 48), known)
+    torch.testing.assert_close(smooth_fill, torch.full_like(smooth_fill, 0.4))
+    assert all(filling.eq(0).all() for filling in initial_fills(0 * texture, 0 * known))
 
 
-def test_across_has_the_light_of_its_own_side() -> None:
-    """One side is brighter by a constant; a hidden patch of it comes back right from the other side."""
+def test_mirror_fill_has_the_lighting_of_its_own_side() -> None:
+    """One side is brighter by a constant; a hidden patch of it is recovered from the other side."""
     texture = wavy()
     texture[..., 24:] += 0.25
     known = torch.ones(1, 1, 48, 48)
     known[..., 20:30, 32:40] = 0
-    near, across = fillings(texture * known, known)
+    smooth_fill, mirror_fill = initial_fills(texture * known, known)
     hidden = (1 - known).bool().expand_as(texture)
-    assert (across - texture)[hidden].abs().max() < 0.02
-    assert (near - texture)[hidden].abs().mean() > 0.05
+    assert (mirror_fill - texture)[hidden].abs().max() < 0.02
+    assert (smooth_fill - texture)[hidden].abs().mean() > 0.05
 
 
-def test_a_new_guided_network_is_the_mean_of_both_fillings() -> None:
+def test_an_untrained_guided_network_returns_the_mean_of_both_fills() -> None:
     network, known = GatedInpainting(SMALL), torch.ones(1, 1, 48, 48)
     initialise(network, 8**0.5)
     known[..., 26:] = 0
     shown = wavy() * known
-    near, across = fillings(shown, known)
+    smooth_fill, mirror_fill = initial_fills(shown, known)
     answer = network(shown, known)
     hidden = slice(26, 48)
     for stage in answer:
         assert stage is not None
-        torch.testing.assert_close(stage[..., hidden], ((near + across) / 2)[..., hidden])
+        torch.testing.assert_close(stage[..., hidden], ((smooth_fill + mirror_fill) / 2)[..., hidden])
 
 
-def test_the_refinements_loss_does_not_reach_the_coarse_stage() -> None:
+def test_the_loss_of_the_refinement_has_no_gradient_in_the_coarse_stage() -> None:
     network = small_network()
     network(torch.rand(1, 3, 48, 48), torch.zeros(1, 1, 48, 48)).last.sum().backward()
     assert all(p.grad is None for p in network.coarse.parameters())
@@ -149,8 +150,8 @@ def test_the_refinements_loss_does_not_reach_the_coarse_stage() -> None:
 
 
 @pytest.mark.parametrize("rate", [1, 2])
-def test_attention_copies_the_known_place_that_looks_alike(rate: int) -> None:
-    """Two halves of the same pattern, the right one unknown: every place finds its twin, at any rate."""
+def test_attention_copies_the_most_similar_known_position(rate: int) -> None:
+    """Two equal halves, the right one unknown: each position copies its equal position, at any rate."""
     torch.manual_seed(0)
     half = torch.randn(1, 64, 8, 8)
     x = torch.cat([half, half], 3)
@@ -158,21 +159,21 @@ def test_attention_copies_the_known_place_that_looks_alike(rate: int) -> None:
     known[..., :32] = 1
     attention = ContextualAttention(rate)
     sharp = attention(x * 1.0, known)
-    inner = slice(2, 6)  # patches over the seam between the halves have no twin
+    inner = slice(2, 6)  # patches across the seam have no equal
     correlation = torch.nn.functional.cosine_similarity(sharp[:, :, inner, 10:14], x[:, :, inner, 10:14], dim=1)
     assert correlation.min() > 0.95
 
 
-def test_attention_keeps_a_constant_and_takes_nothing_from_unknown_places() -> None:
+def test_attention_preserves_constants_and_copies_nothing_from_unknown_positions() -> None:
     attention = ContextualAttention(1)
     constant = torch.full((1, 4, 8, 8), 3.0)
     torch.testing.assert_close(attention(constant, torch.zeros(1, 1, 32, 32)), constant)
     x, known = torch.full((1, 1, 8, 8), 2.0), torch.zeros(1, 1, 8, 8)
     x[..., :4], known[..., :4] = 1.0, 1.0
-    assert attention(x, known)[..., 4:].max() < 1.4  # of 3 x 3 patches at the border one third is of the other side
+    assert attention(x, known)[..., 4:].max() < 1.4  # a third of a 3 x 3 patch at the border is from the other side
 
 
-def test_known_texels_come_back_unchanged() -> None:
+def test_known_texels_are_returned_unchanged() -> None:
     inpainter = Inpainter(small_network())
     shown, known = textures(3)
     out = inpainter.complete(shown, known)
@@ -180,12 +181,12 @@ def test_known_texels_come_back_unchanged() -> None:
     assert not np.array_equal(out[~known], shown[~known])
     texture, mask = torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4)
     mask[..., 0] = 1
-    out = composed(texture, mask, torch.full((1, 3, 4, 4), 5.0))
+    out = composite(texture, mask, torch.full((1, 3, 4, 4), 5.0))
     assert out[..., 0].eq(0).all()
     assert out[..., 1:].eq(1).all()
 
 
-def test_one_texture_is_completed_as_a_batch_of_them_is() -> None:
+def test_textures_of_a_batch_are_independent() -> None:
     inpainter = Inpainter(small_network())
     shown, known = textures(3)
     together = inpainter.predict(shown, known).astype(int)
@@ -193,7 +194,7 @@ def test_one_texture_is_completed_as_a_batch_of_them_is() -> None:
     assert np.abs(together - alone).max() <= 1
 
 
-def test_bad_input_is_refused() -> None:
+def test_invalid_input_is_rejected() -> None:
     inpainter = Inpainter(small_network())
     shown, known = textures(1)
     with pytest.raises(ValueError, match="textures must be uint8"):
@@ -210,7 +211,7 @@ def test_bad_input_is_refused() -> None:
 
 
 @pytest.mark.parametrize("refinement", [False, True])
-def test_weights_go_through_a_file(tmp_path: Path, refinement: bool) -> None:
+def test_weights_round_trip_through_a_file(tmp_path: Path, refinement: bool) -> None:
     config = GatedInpaintingConfig(size=48, width=4, refinement=refinement)
     network = small_network(config)
     network.region[:5] = False
@@ -221,10 +222,10 @@ def test_weights_go_through_a_file(tmp_path: Path, refinement: bool) -> None:
     assert np.array_equal(loaded.region, network.region.numpy())
     shown, known = textures(2)
     before = Inpainter(network).predict(shown, known).astype(int)
-    assert np.abs(loaded.predict(shown, known).astype(int) - before).max() <= 2  # float16
+    assert np.abs(loaded.predict(shown, known).astype(int) - before).max() <= 2  # the file stores float16
 
 
-def test_unusable_weights_are_named(tmp_path: Path) -> None:
+def test_unusable_weights_are_reported(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="the weights of gated_inpainting are missing"):
         load_gated_inpainting(path=tmp_path / "none.safetensors")
     file = tmp_path / "other.safetensors"

@@ -1,4 +1,4 @@
-"""GCN-IGAN: sizes, landmarks, ablations, the discriminator, errors of landmarks and training."""
+"""GCN-IGAN: sizes, landmarks, ablations, the discriminator, landmark errors and training."""
 
 import json
 from dataclasses import replace
@@ -38,7 +38,7 @@ NO_ERRORS = torch.zeros(0, 68, 3)
 
 @pytest.fixture
 def small(monkeypatch):
-    """Make the trainer's networks small."""
+    """Replace the networks of the trainer by small ones."""
 
     def config(**sizes):
         return replace(SMALL, **sizes)
@@ -67,7 +67,7 @@ def marks(count=2):
 
 
 def awake(config):
-    """Return a generator whose last layers, zero at the start, say something."""
+    """Return a generator with random weights in the last layers, which are zero before training."""
     torch.manual_seed(0)
     network = GcnIganGenerator(config)
     for block in network.blocks:
@@ -89,13 +89,13 @@ def test_the_encoder_has_the_papers_sizes():
                      (29, 29, 320)]  # fmt: skip
 
 
-def test_what_ships_fits_its_budget():
+def test_the_packaged_weights_meet_their_size_limit():
     network = GcnIganGenerator()
     assert network.config.size == 113
     assert sum(t.numel() * 2 for t in network.state_dict().values()) < 10e6
 
 
-def test_an_untrained_network_returns_the_refined_semi_sphere_where_the_landmarks_are():
+def test_an_untrained_network_returns_the_refined_semi_sphere_placed_by_the_landmarks():
     turns = Rotation.from_euler("xyz", [[10, -50, 5], [-20, 30, -60]], degrees=True).as_matrix()
     given = 0.7 * mean_landmarks() @ turns.transpose(0, 2, 1) + (0.1, -0.2, 0.3)
     stages = SemiSpherePredictor("gcn_igan", GcnIganGenerator(SMALL)).predict(crops(), given)
@@ -107,7 +107,7 @@ def test_an_untrained_network_returns_the_refined_semi_sphere_where_the_landmark
             np.testing.assert_allclose(mesh, V, atol=1e-5)
 
 
-def test_landmarks_place_by_least_squares_and_never_by_a_mirror_image():
+def test_placement_by_landmarks_is_least_squares_and_never_a_reflection():
     mean = torch.from_numpy(mean_landmarks().astype(np.float32))
     noisy = mean + 0.05 * torch.randn(3, 68, 3, generator=torch.Generator().manual_seed(0))
     found = place_by_landmarks(mean, torch.cat([noisy, mean[None] * torch.tensor([-1.0, 1, 1])]))
@@ -117,12 +117,14 @@ def test_landmarks_place_by_least_squares_and_never_by_a_mirror_image():
         np.testing.assert_allclose(found.rotation[row], rotation, atol=1e-5)
         np.testing.assert_allclose(found.scale[row], scale, rtol=1e-5)
         np.testing.assert_allclose(found.shift[row], shift, atol=1e-5)
-    np.testing.assert_allclose(found.view, found.rotation.transpose(1, 2) @ torch.tensor([0.0, 0, 1]), atol=1e-6)
+    np.testing.assert_allclose(
+        found.view_direction, found.rotation.transpose(1, 2) @ torch.tensor([0.0, 0, 1]), atol=1e-6
+    )
     points = torch.randn(7, 4, 3)
-    torch.testing.assert_close(found.to_own(found.to_crop(points)), points, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.to_sphere(found.to_crop(points)), points, atol=1e-5, rtol=0)
 
 
-def test_mean_landmarks_lie_where_a_frontal_mean_face_has_them():
+def test_mean_landmarks_are_those_of_a_frontal_mean_face():
     model = load_face_model()
     rotation, scale, shift = similarity(model.mean[model.landmarks68], mean_landmarks())
     np.testing.assert_allclose(rotation, np.eye(3), atol=1e-9)
@@ -133,7 +135,7 @@ def test_mean_landmarks_lie_where_a_frontal_mean_face_has_them():
     assert mean_depth(model, face) == pytest.approx(0, abs=1e-6)
 
 
-def test_photo_and_landmarks_decide_and_crops_do_not_mix():
+def test_result_depends_on_photo_and_landmarks_and_crops_are_independent():
     wrapped = SemiSpherePredictor("gcn_igan", awake(SMALL))
     both = wrapped.predict(crops(), marks())
     alone = wrapped.predict(crops()[1:], marks()[1:])
@@ -144,8 +146,8 @@ def test_photo_and_landmarks_decide_and_crops_do_not_mix():
     assert np.abs(wrapped.predict(crops()[::-1], marks())[-1] - both[-1]).max() > 1e-4
 
 
-def test_appended_landmarks_are_columns_of_the_first_convolution():
-    """What is computed once a mesh and added is what a convolution of the appended features gives."""
+def test_added_landmark_term_equals_a_convolution_of_concatenated_features():
+    """The landmark term, computed once per mesh and added, equals the convolution of the concatenated features."""
     torch.manual_seed(0)
     level = semi_sphere().levels[0]
     graph = Graph(level.edges, level.count)
@@ -162,8 +164,8 @@ def test_appended_landmarks_are_columns_of_the_first_convolution():
     torch.testing.assert_close(caught[0], expected, atol=1e-5, rtol=1e-4)
 
 
-def test_a_vertex_reads_what_lies_under_it():
-    """The encoder's cells lie on every fourth pixel from the first to the last."""
+def test_a_vertex_samples_the_features_at_its_projection():
+    """The cells of the encoder are centred on every fourth pixel, from the first to the last."""
     stages = list(MobileEncoder())[:4]
     convolutions = [layer for stage in stages for layer in stage.modules() if isinstance(layer, torch.nn.Conv2d)]
     spatial = [layer for layer in convolutions if layer.kernel_size != (1, 1)]
@@ -178,11 +180,11 @@ def test_a_vertex_reads_what_lies_under_it():
     assert float((image * columns).sum() / image.sum()) == pytest.approx(22.0, abs=0.1)
     ramp = torch.stack([rows, columns]).unsqueeze(0)
     position = torch.tensor([[[(2 * 88 + 1) / 113 - 1, 1 - (2 * 40 + 1) / 113, 0.0]]])
-    seen = GcnIganGenerator().read(ramp, position)
+    seen = GcnIganGenerator().sample_features(ramp, position)
     torch.testing.assert_close(seen[0, 0], torch.tensor([10.0, 22.0]))
 
 
-def test_without_its_graph_every_vertex_is_by_itself():
+def test_without_the_graph_vertices_are_independent():
     for graph, alone in ((False, True), (True, False)):
         block = awake(replace(SMALL, graph=graph)).blocks[0]
         level = semi_sphere().levels[0]
@@ -196,7 +198,7 @@ def test_without_its_graph_every_vertex_is_by_itself():
         assert (moved.sum() == 1) == alone
 
 
-def test_folded_batch_norms_change_nothing():
+def test_folded_batch_norms_do_not_change_the_result():
     network = awake(SMALL)
     for layer in network.encoder.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
@@ -211,12 +213,12 @@ def test_folded_batch_norms_change_nothing():
 
 
 @pytest.mark.parametrize("given", [None, marks(1), marks()[:, :60], np.full((2, 68, 3), np.nan)])
-def test_missing_landmarks_are_named(given):
+def test_missing_landmarks_are_reported(given):
     with pytest.raises(ValueError, match=r"needs landmarks|landmarks must"):
         SemiSpherePredictor("gcn_igan", GcnIganGenerator(SMALL)).predict(crops(), given)
 
 
-def test_a_network_without_landmarks_takes_none():
+def test_a_network_without_landmarks_rejects_them():
     wrapped = SemiSpherePredictor("gcn_igan", GcnIganGenerator(replace(SMALL, landmarks=False)))
     assert not wrapped.needs_landmarks
     assert len(wrapped.predict(crops())) == 4
@@ -238,7 +240,7 @@ def test_weights_round_trip_by_name(tmp_path):
         np.testing.assert_allclose(mine, theirs, atol=5e-3)
 
 
-def test_what_cannot_be_loaded_is_named(tmp_path):
+def test_weights_that_cannot_be_loaded_are_reported(tmp_path):
     assert "gcn_igan" in MESH_PIPELINES
     with pytest.raises(WeightsError, match="missing"):
         load_mesh_network("gcn_igan", weights=tmp_path / "none.safetensors")
@@ -248,7 +250,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path):
         load_mesh_network("gcn_igan", weights=file)
 
 
-def test_the_discriminator_sees_96_features_and_the_mean_of_the_mesh():
+def test_the_discriminator_has_96_features_and_averages_over_the_mesh():
     level = semi_sphere().levels[0]
     graph = Graph(level.edges, level.count)
     critic = MeshDiscriminator(minibatch=False)
@@ -256,22 +258,22 @@ def test_the_discriminator_sees_96_features_and_the_mean_of_the_mesh():
     meshes = torch.randn(141, 3, 3)
     np.testing.assert_allclose(
         critic(meshes, graph).detach()[1:], critic(meshes[:, 1:], graph).detach(), atol=1e-5
-    )  # without minibatch discrimination the others do not matter
+    )  # without minibatch discrimination the other meshes have no effect
     assert critic(meshes, graph).shape == (3,)
 
 
-def test_minibatch_discrimination_counts_neighbours_in_the_batch():
+def test_minibatch_discrimination_measures_similarity_in_the_batch():
     torch.manual_seed(0)
     layer = MinibatchDiscrimination(4, kernels=3, size=2)
     row = torch.randn(1, 4)
     same = layer(row.expand(5, -1))
-    torch.testing.assert_close(same[:, 4:], torch.ones(5, 3))  # all alike
+    torch.testing.assert_close(same[:, 4:], torch.ones(5, 3))  # all items are equal
     apart = layer(100 * torch.randn(5, 4))
     assert apart[:, 4:].max() < 0.1
-    assert torch.equal(layer(row)[:, 4:], torch.zeros(1, 3))  # nobody else
+    assert torch.equal(layer(row)[:, 4:], torch.zeros(1, 3))  # there is no other item
 
 
-def test_landmark_errors_are_drawn_with_their_own_spread():
+def test_landmark_errors_are_drawn_with_the_measured_covariance():
     rng = np.random.default_rng(0)
     errors = torch.from_numpy(rng.normal(0, 1, (40, 68, 3)).astype(np.float32))
     errors[..., 2] *= 3
@@ -280,7 +282,7 @@ def test_landmark_errors_are_drawn_with_their_own_spread():
     np.testing.assert_allclose(drawn.square().mean(0), errors.square().mean(0), rtol=0.15)
 
 
-def test_landmark_errors_are_in_mm_of_the_cameras_frame_and_kept(faces, tmp_path, monkeypatch):
+def test_landmark_errors_are_in_mm_in_the_camera_frame_and_cached(faces, tmp_path, monkeypatch):
     model = load_face_model()
     true = [faces.pose(item) for item in range(3)]
     calls = iter(range(3))
@@ -291,7 +293,7 @@ def test_landmark_errors_are_in_mm_of_the_cameras_frame_and_kept(faces, tmp_path
             raise NoFaceFound("nothing")
         pose = true[item]
         x0, _, x1, _ = box
-        assert x1 - x0 > 60 * pose.scale  # of the face, in pixels
+        assert x1 - x0 > 60 * pose.scale  # width of the face in pixels
         return SimpleNamespace(
             camera=Camera(pose.rotation, pose.scale, pose.translation),
             fit=SimpleNamespace(vertices=lambda model: pose.vertices),
@@ -301,13 +303,13 @@ def test_landmark_errors_are_in_mm_of_the_cameras_frame_and_kept(faces, tmp_path
     monkeypatch.setattr("facegeom.training.data.landmark_errors.predict", seen)
     monkeypatch.setattr("facegeom.training.data.landmark_errors.PHOTOS", 3)
     errors = kept_errors(faces, tmp_path)
-    assert errors.shape == (2, 68, 3)  # where nothing is seen there is no error
+    assert errors.shape == (2, 68, 3)  # photos without a detected face are left out
     np.testing.assert_allclose(errors, np.broadcast_to(np.array([1.0, 2.0, 3.0]), errors.shape), atol=0.02)
     assert np.array_equal(kept_errors(faces, tmp_path), errors)
     assert len(landmark_errors(faces, 0)) == 0
 
 
-def test_a_step_teaches_all_of_both_networks(small, batch):
+def test_a_step_updates_all_parameters_of_both_networks(small, batch):
     torch.manual_seed(0)
     trainer = Trainer(replace(SMALL_RUN, learning_rate=2e-3), CPU, torch.randn(3, 68, 3))
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
@@ -323,7 +325,7 @@ def test_a_step_teaches_all_of_both_networks(small, batch):
     assert any(not torch.equal(critic[name], tensor) for name, tensor in trainer.discriminator.state_dict().items())
 
 
-def test_a_run_that_is_resumed_draws_the_errors_that_the_whole_run_does(small, batch):
+def test_a_resumed_run_draws_the_same_landmark_errors(small, batch):
     errors = torch.randn(3, 68, 3)
     whole, first, second = (Trainer(SMALL_RUN, CPU, errors) for _ in range(3))
     rows = [whole.train_step(*batch) for _ in range(2)]
@@ -335,7 +337,7 @@ def test_a_run_that_is_resumed_draws_the_errors_that_the_whole_run_does(small, b
         assert torch.equal(tensor, second.network.state_dict()[name]), name
 
 
-def test_the_discriminator_learns_to_tell(small, batch):
+def test_the_discriminator_learns_to_separate_the_classes(small, batch):
     trainer = Trainer(replace(SMALL_RUN, critic_rate=1e-2), CPU, NO_ERRORS)
     true = batch.vertices.transpose(0, 1)
     made = true + 0.2 * torch.randn_like(true)
@@ -346,7 +348,7 @@ def test_the_discriminator_learns_to_tell(small, batch):
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_each_part_can_be_left_out(small, batch, part):
+def test_each_part_can_be_switched_off(small, batch, part):
     trainer = Trainer(replace(SMALL_RUN, without=(part,)), CPU, NO_ERRORS)
     row = trainer.train_step(*batch)
     assert ("adversarial" in row) == (part != "discriminator")
@@ -358,7 +360,7 @@ def test_each_part_can_be_left_out(small, batch, part):
     assert isinstance(trainer.discriminator.minibatch, torch.nn.Identity) == (part == "minibatch")
 
 
-def test_other_options_are_named():
+def test_invalid_options_are_reported():
     with pytest.raises(ValueError, match="got 'mouth'"):
         GcnIganOptions(without=("mouth",))
     with pytest.raises(ValueError, match="batch of at least 8, got 7"):
@@ -372,7 +374,7 @@ def test_other_options_are_named():
     assert GcnIganOptions(batch=1, without=("minibatch",)).batch == 1
 
 
-def test_other_networks_are_no_start(small, tmp_path):
+def test_initial_weights_of_another_network_are_rejected(small, tmp_path):
     trainer = Trainer(SMALL_RUN, CPU, NO_ERRORS)
     file = tmp_path / "other.safetensors"
     save_weights(file, replace(SMALL, pooled=4), {})

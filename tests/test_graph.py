@@ -1,4 +1,4 @@
-"""Layers on meshes, against dense matrices, grid_sample and finite differences."""
+"""Layers on meshes, compared with dense matrices, grid_sample and finite differences."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_sums_over_neighbours_and_their_gradients_are_those_of_the_matrix():
     torch.testing.assert_close(gradient, torch.einsum("ji,jbc->ibc", matrix, weight))
 
 
-def test_smoothing_ends_where_all_neighbours_are_alike_and_keeps_what_is_constant():
+def test_smoothing_converges_to_a_constant_and_preserves_constants():
     graph = Graph(LEVEL.edges, LEVEL.count)
     features = torch.randn(LEVEL.count, 2, 3) + 5
     matrix = adjacency(LEVEL.edges, LEVEL.count)
@@ -47,12 +47,12 @@ def test_smoothing_ends_where_all_neighbours_are_alike_and_keeps_what_is_constan
     assert graph.smoothed(features, 0) is features
 
 
-def test_a_vertex_without_neighbours_is_refused():
+def test_a_vertex_without_neighbours_is_rejected():
     with pytest.raises(ValueError, match="vertex 2 has no neighbour"):
         Graph(np.array([[0, 1]]), 3)
 
 
-def test_convolution_is_the_papers_formula_and_sees_one_ring():
+def test_convolution_equals_the_formula_of_the_paper_and_uses_one_ring():
     torch.manual_seed(0)
     graph, layer = Graph(LEVEL.edges, LEVEL.count), GraphConv(4, 6)
     features = torch.randn(LEVEL.count, 2, 4)
@@ -68,7 +68,7 @@ def test_convolution_is_the_papers_formula_and_sees_one_ring():
     assert sorted(torch.nonzero(changed).ravel().tolist()) == sorted([row, *ring])
 
 
-def test_convolution_keeps_the_size_of_smooth_features():
+def test_convolution_preserves_the_magnitude_of_smooth_features():
     torch.manual_seed(0)
     graph, layer = Graph(LEVEL.edges, LEVEL.count), GraphConv(64, 64)
     features = functional.relu(torch.randn(1, 1, 64)).expand(LEVEL.count, 4, 64)
@@ -76,7 +76,7 @@ def test_convolution_keeps_the_size_of_smooth_features():
     assert 0.5 < (out.square().mean() / features.square().mean()).sqrt() < 1.6
 
 
-def test_meshes_of_a_batch_do_not_see_each_other():
+def test_meshes_of_a_batch_are_independent():
     torch.manual_seed(0)
     graph, block = Graph(LEVEL.edges, LEVEL.count), GraphResNet(4, 8, 2)
     for parameter in block.parameters():
@@ -104,7 +104,7 @@ def test_resnet_has_14_convolutions_and_starts_without_displacement():
     assert block.last.own.weight.grad.any()
 
 
-def test_unpooling_starts_at_the_middles():
+def test_unpooling_starts_at_the_midpoints():
     sphere = semi_sphere()
     values = torch.randn(141, 2, 5)
     for adaptive in (True, False):
@@ -116,12 +116,12 @@ def test_unpooling_starts_at_the_middles():
         assert unpooled.shape == (7008, 2, 5)
 
 
-def test_adaptive_unpooling_goes_where_its_places_say_and_learns_them():
+def test_adaptive_unpooling_uses_its_edge_positions_and_learns_them():
     edges = np.array([[0, 1], [1, 2]])
     unpool = Unpooling(edges, True)
     with torch.no_grad():
         unpool.logit.copy_(torch.tensor([0.0, np.log(3.0)]))
-    torch.testing.assert_close(unpool.places(), torch.tensor([0.5, 0.75]))
+    torch.testing.assert_close(unpool.edge_positions(), torch.tensor([0.5, 0.75]))
     values = torch.tensor([[0.0], [4.0], [8.0]])[:, None]
     out = unpool(values)
     torch.testing.assert_close(out[:, 0, 0], torch.tensor([0.0, 4.0, 8.0, 2.0, 7.0]))
@@ -151,7 +151,7 @@ def test_pooling_and_its_gradients_are_those_of_grid_sample():
         torch.testing.assert_close(mine, theirs)
 
 
-def test_a_vertex_on_a_pixel_reads_that_pixel():
+def test_a_vertex_at_a_pixel_centre_samples_this_pixel():
     size = 8
     image = torch.arange(size * size, dtype=torch.float32).reshape(1, 1, size, size)
     column, row = 5, 2

@@ -33,14 +33,14 @@ def test_equals_the_dense_solve(mesh, length, decay):
 
 
 @meshes
-def test_a_constant_goes_on(mesh):
+def test_a_constant_is_extended(mesh):
     V, F = mesh
     weight = np.zeros(len(V))
     weight[0] = 1
     np.testing.assert_allclose(biharmonic_interpolation(V, F, np.full(len(V), 7.0), weight, length=1.0), 7, rtol=1e-4)
 
 
-def test_neither_step_nor_crease_where_the_knowledge_ends():
+def test_value_and_slope_are_continuous_at_the_border_of_the_known_region():
     V, F = icosphere(4, 50.0)
     known = (V[:, 2] > 0).astype(float)
     values = 3.0 * np.sin(V[:, 0] / 15.0)
@@ -56,7 +56,7 @@ def test_neither_step_nor_crease_where_the_knowledge_ends():
     assert np.abs(u[far]).max() < 0.3
 
 
-def test_detail_below_the_length_goes():
+def test_detail_smaller_than_length_is_smoothed_away():
     V, F = grid(31)
     noise = np.random.default_rng(0).normal(size=len(V))
     smooth = biharmonic_interpolation(V, F, noise, np.ones(len(V)), length=4.0)
@@ -66,7 +66,7 @@ def test_detail_below_the_length_goes():
 
 @meshes
 @pytest.mark.parametrize("scale", SCALES)
-def test_lengths_are_those_of_the_mesh(mesh, scale):
+def test_lengths_have_the_unit_of_the_mesh(mesh, scale):
     V, F = mesh
     values, weight = np.cos(V), half_known(V)
     found = biharmonic_interpolation(V, F, values, weight, length=0.5, decay=4.0)
@@ -82,7 +82,7 @@ def test_lengths_are_those_of_the_mesh(mesh, scale):
     )
 
 
-def test_shapes_and_what_stands_alone():
+def test_shapes_isolated_vertices_and_components_without_known_values():
     V = np.concatenate([OPEN[0], OPEN[0] + 1000, [[5.0, 6, 7]]])
     n = len(OPEN[0])
     F = np.concatenate([OPEN[1], OPEN[1] + n])
@@ -92,14 +92,14 @@ def test_shapes_and_what_stands_alone():
     u = biharmonic_interpolation(V, F, values, weight, length=1e-3)
     assert u.shape == (len(V),)
     np.testing.assert_allclose(u[:n], values[:n], atol=1e-4)
-    np.testing.assert_allclose(u[n:-1], 0, atol=1e-9)  # a part of which nothing is known
+    np.testing.assert_allclose(u[n:-1], 0, atol=1e-9)  # a component without known values
     assert u[-1] == values[-1]
     assert biharmonic_interpolation(V, F, np.zeros((len(V), 0)), weight, length=1).shape == (len(V), 0)
     empty = biharmonic_interpolation(np.zeros((0, 3)), np.zeros((0, 3), int), np.zeros((0, 2)), np.zeros(0), length=1)
     assert empty.shape == (0, 2)
 
 
-def test_a_length_that_overflows_is_an_error():
+def test_a_length_that_overflows_raises_an_error():
     V, F = grid(5)
     with pytest.raises(SolverError, match="too distorted for this length"):
         biharmonic_interpolation(V, F, V[:, 1], half_known(V), length=1e90)

@@ -1,4 +1,4 @@
-"""Photos in, meshes in and out."""
+"""Reading of photos; reading and writing of meshes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from facegeom.reconstruction import demo_photo
 
 
 def wavy_mesh(n: int = 9, *, texture: bool = False, cut: bool = False) -> FaceMesh:
-    """A bumpy square of n x n vertices, coloured or textured, the atlas cut down the middle if asked."""
+    """Return a bumpy square of n x n vertices with colours or a texture; `cut` splits the atlas in the middle."""
     rng = np.random.default_rng(0)
     y, x = (v.ravel() for v in np.mgrid[:n, :n])
     V = np.column_stack([x * 10.0, y * 10.0, 5 * np.sin(x) * np.cos(y)]) - 40.0
@@ -59,7 +59,7 @@ def gradient(width: int = 40, height: int = 30) -> np.ndarray:
     return image
 
 
-def test_every_kind_of_source_gives_the_same_photo(tmp_path: Path) -> None:
+def test_every_kind_of_input_gives_the_same_image(tmp_path: Path) -> None:
     image = gradient()
     content = encoded(Image.fromarray(image), "png")
     path = tmp_path / "photo.png"
@@ -87,7 +87,7 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
     np.testing.assert_array_equal(load_image(encoded(stored, "png", exif=exif)), upright)
 
 
-def test_gray_alpha_palette_cmyk_and_16_bit() -> None:
+def test_grey_alpha_palette_cmyk_and_16_bit_images_are_converted() -> None:
     gray = np.tile(np.arange(32, dtype=np.uint8) * 8, (32, 1))
     three = np.repeat(gray[:, :, None], 3, axis=2)
     np.testing.assert_array_equal(load_image(encoded(Image.fromarray(gray), "png")), three)
@@ -101,7 +101,7 @@ def test_gray_alpha_palette_cmyk_and_16_bit() -> None:
     for source in (clear, encoded(Image.fromarray(clear), "png")):
         loaded = load_image(source)
         assert (loaded[:10] == (10, 20, 30)).all()
-        assert (loaded[10:] == 255).all()  # transparent pixels lie on white
+        assert (loaded[10:] == 255).all()  # transparent pixels become white
 
     palette = Image.fromarray(three).convert("P")
     assert load_image(encoded(palette, "gif")).shape == (32, 32, 3)
@@ -112,12 +112,12 @@ def test_gray_alpha_palette_cmyk_and_16_bit() -> None:
     assert load_image(encoded(Image.fromarray(gray > 100), "png")).max() == 255
 
 
-def test_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no such image: .*nobody\.jpg"):
         load_image(tmp_path / "nobody.jpg")
 
 
-def test_what_is_no_image(tmp_path: Path) -> None:
+def test_folders_and_other_files_are_not_images(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="is a folder"):
         load_image(tmp_path)
     text = tmp_path / "text.jpg"
@@ -129,14 +129,14 @@ def test_what_is_no_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "bmp", "tiff", "webp"])
-def test_image_cut_short(kind: str) -> None:
+def test_a_truncated_image_is_rejected(kind: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     content = encoded(Image.fromarray(noise), kind)
     with pytest.raises(ImageError):
         load_image(content[: len(content) // 3])
 
 
-def test_too_small() -> None:
+def test_too_small_images_are_rejected() -> None:
     with pytest.raises(ImageError, match="at least 16 pixels on each side, got 40 x 15"):
         load_image(gradient(40, 15))
     with pytest.raises(ImageError, match="1 x 1"):
@@ -145,7 +145,7 @@ def test_too_small() -> None:
         load_image(np.zeros((0, 10, 3), np.uint8))
 
 
-def test_bad_arrays() -> None:
+def test_invalid_arrays_are_rejected() -> None:
     with pytest.raises(TypeError, match="got dtype float64"):
         load_image(gradient().astype(float))
     with pytest.raises(ValueError, match=r"got shape \(30, 40, 2\)"):
@@ -154,7 +154,7 @@ def test_bad_arrays() -> None:
         load_image(5)  # type: ignore[arg-type]
 
 
-def test_the_demo_photo_is_small() -> None:
+def test_the_demo_photo_is_a_small_file() -> None:
     assert demo_photo().stat().st_size < 150_000
     assert load_image(demo_photo()).shape == (512, 512, 3)
 
@@ -164,7 +164,7 @@ def test_the_demo_photo_is_small() -> None:
 
 @pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply", ".stl"])
 @pytest.mark.parametrize("texture", [False, True], ids=["colours", "texture"])
-def test_the_same_mesh_gives_the_same_bytes(tmp_path: Path, suffix: str, texture: bool) -> None:
+def test_equal_meshes_give_identical_bytes(tmp_path: Path, suffix: str, texture: bool) -> None:
     first, second = tmp_path / f"first{suffix}", tmp_path / f"second{suffix}"
     wavy_mesh(texture=texture).save(first)
     wavy_mesh(texture=texture).save(second)
@@ -195,7 +195,7 @@ def test_glb_round_trip_with_texture_and_cut(tmp_path: Path) -> None:
 
 
 def with_blendshapes(mesh: FaceMesh) -> FaceMesh:
-    """Blendshapes that move everything, one corner, and nothing."""
+    """Return the mesh with blendshapes that move all vertices, one corner, and no vertex."""
     everything = np.random.default_rng(1).normal(0, 3, mesh.vertices.shape).astype(np.float32)
     corner = np.where((mesh.vertices[:, :2] < -20).all(axis=1)[:, None], everything, 0)
     shapes = {"everything": everything, "corner": corner, "nothing": np.zeros_like(everything)}
@@ -218,11 +218,11 @@ def test_glb_round_trip_with_blendshapes(tmp_path: Path, cut: bool) -> None:
     assert dict(again.weights) == {"corner": 0.25}
     again.save(tmp_path / "again.glb")
     third = FaceMesh.load(tmp_path / "again.glb")
-    for name, shape in again.blendshapes.items():  # what is left out once is not left out more and more
+    for name, shape in again.blendshapes.items():  # a second round trip drops no further displacements
         np.testing.assert_allclose(third.blendshapes[name], shape, rtol=1e-6)
 
 
-def test_glb_keeps_only_the_rows_of_a_blendshape_that_move(tmp_path: Path) -> None:
+def test_glb_stores_only_the_moving_vertices_of_a_blendshape(tmp_path: Path) -> None:
     mesh = with_blendshapes(wavy_mesh())
     mesh.save(tmp_path / "face.glb")
     tree = glb_tree(tmp_path / "face.glb")
@@ -238,11 +238,11 @@ def test_glb_keeps_only_the_rows_of_a_blendshape_that_move(tmp_path: Path) -> No
         np.testing.assert_allclose(accessor["max"], shape.max(axis=0) / 1000, atol=2e-5)
 
 
-def test_glb_blendshapes_turn_the_normals(tmp_path: Path) -> None:
+def test_glb_blendshapes_contain_the_change_of_normals(tmp_path: Path) -> None:
     flat = wavy_mesh()
     flat = replace(flat, vertices=flat.vertices * (1, 1, 0))
     tilt = np.zeros_like(flat.vertices)
-    tilt[:, 2] = flat.vertices[:, 0]  # the plane turns by 45 degrees
+    tilt[:, 2] = flat.vertices[:, 0]  # the plane rotates by 45 degrees
     replace(flat, blendshapes={"tilt": tilt}).save(tmp_path / "face.glb")
     tree = glb_tree(tmp_path / "face.glb")
     accessor = tree["accessors"][tree["meshes"][0]["primitives"][0]["targets"][0]["NORMAL"]]
@@ -253,7 +253,7 @@ def test_glb_blendshapes_turn_the_normals(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("region", "name"), [("scalp", "head"), ("left", "face")])
-def test_glb_names_what_it_holds(tmp_path: Path, region: str, name: str) -> None:
+def test_glb_node_is_named_face_or_head(tmp_path: Path, region: str, name: str) -> None:
     mesh = wavy_mesh()
     replace(mesh, regions={region: mesh.regions["left"]}).save(tmp_path / "file.glb")
     tree = glb_tree(tmp_path / "file.glb")
@@ -261,7 +261,7 @@ def test_glb_names_what_it_holds(tmp_path: Path, region: str, name: str) -> None
 
 
 def model_mesh() -> FaceMesh:
-    """The mean head with noise as its texture: a real atlas, with cuts and vertices of many parts."""
+    """Return the mean head with a noise texture: a real atlas with cuts and many parts."""
     model = load_face_model()
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     return FaceMesh(model.mean, model.faces, uv=model.uv, uv_faces=model.uv_faces, texture=noise)
@@ -276,7 +276,7 @@ def test_trimesh_reads_order_uv_and_texture(tmp_path: Path, suffix: str, make: C
     loaded = trimesh.load_mesh(tmp_path / f"face{suffix}", process=False)
     loaded = loaded.to_mesh() if isinstance(loaded, trimesh.Scene) else loaded
     unit = 1000 if suffix == ".glb" else 1
-    np.testing.assert_allclose(loaded.vertices * unit, mesh.vertices[source], atol=1e-4)  # the doubles are last
+    np.testing.assert_allclose(loaded.vertices * unit, mesh.vertices[source], atol=1e-4)  # the duplicates are last
     np.testing.assert_array_equal(loaded.faces, faces)
     np.testing.assert_allclose(loaded.visual.uv, uv, atol=1e-6)
     material = loaded.visual.material
@@ -302,7 +302,7 @@ def test_stl_keeps_the_order_of_triangles_and_corners(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".obj", ".ply", ".stl"])
-def test_files_without_blendshapes_hold_the_vertices_as_they_are(tmp_path: Path, suffix: str) -> None:
+def test_formats_without_blendshapes_contain_the_vertices_at_weight_zero(tmp_path: Path, suffix: str) -> None:
     mesh = with_blendshapes(wavy_mesh())
     mesh.save(tmp_path / f"face{suffix}")
     replace(mesh, blendshapes={}, weights={}).save(tmp_path / f"bare{suffix}")
@@ -323,12 +323,12 @@ def test_glb_is_in_metres_with_normals_and_linear_colours(tmp_path: Path) -> Non
     accessor = tree["accessors"][attributes["COLOR_0"]]
     start = 20 + length + 8 + tree["bufferViews"][accessor["bufferView"]]["byteOffset"]
     linear = np.frombuffer(content, "<u2", 4 * accessor["count"], start).reshape(-1, 4)[:, :3] / 65535
-    middle = np.abs(mesh.colors.astype(int) - 188) <= 1  # sRGB 188 is half the light of 255
+    middle = np.abs(mesh.colors.astype(int) - 188) <= 1  # sRGB 188 is half as bright as 255 in linear light
     assert middle.any()
     np.testing.assert_allclose(linear[middle], 0.5, atol=0.01)
 
 
-def test_obj_with_texture_names_its_material_and_picture(tmp_path: Path) -> None:
+def test_obj_with_texture_refers_to_its_material_and_image(tmp_path: Path) -> None:
     mesh = wavy_mesh(texture=True, cut=True)
     mesh.save(tmp_path / "face.obj")
     assert "mtllib face.mtl" in (tmp_path / "face.obj").read_text()
@@ -342,7 +342,7 @@ def test_obj_with_texture_names_its_material_and_picture(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("suffix", [".obj", ".ply"])
-def test_colours_survive(tmp_path: Path, suffix: str) -> None:
+def test_colours_are_preserved(tmp_path: Path, suffix: str) -> None:
     mesh = wavy_mesh()
     mesh.save(tmp_path / f"face{suffix}")
     again = FaceMesh.load(tmp_path / f"face{suffix}")
@@ -351,7 +351,7 @@ def test_colours_survive(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_allclose(again.colors.astype(int), mesh.colors.astype(int), atol=1)
 
 
-def test_stl_keeps_the_shape(tmp_path: Path) -> None:
+def test_stl_preserves_the_shape(tmp_path: Path) -> None:
     mesh = wavy_mesh()
     mesh.save(tmp_path / "face.stl")
     again = FaceMesh.load(tmp_path / "face.stl")
@@ -359,21 +359,21 @@ def test_stl_keeps_the_shape(tmp_path: Path) -> None:
     np.testing.assert_allclose(again.vertices[again.faces], mesh.vertices[mesh.faces], atol=1e-5)
 
 
-def test_ply_takes_missing_colours_from_the_texture(tmp_path: Path) -> None:
+def test_ply_samples_missing_colours_from_the_texture(tmp_path: Path) -> None:
     full = wavy_mesh(texture=True)
     mesh = FaceMesh(full.vertices, full.faces, uv=full.uv, texture=np.full((4, 4, 3), 77, np.uint8))
     mesh.save(tmp_path / "face.ply")
     assert (FaceMesh.load(tmp_path / "face.ply").colors == 77).all()
 
 
-def test_glb_of_another_program(tmp_path: Path) -> None:
+def test_a_glb_of_another_program_is_read(tmp_path: Path) -> None:
     box = trimesh.creation.box((0.1, 0.2, 0.3))
     (tmp_path / "box.glb").write_bytes(trimesh.Scene(box).export(file_type="glb"))
     mesh = FaceMesh.load(tmp_path / "box.glb")
     np.testing.assert_allclose(np.ptp(mesh.vertices, axis=0), [100, 200, 300], atol=1e-3)
 
 
-def test_unknown_suffixes_say_what_there_is(tmp_path: Path) -> None:
+def test_unknown_suffixes_list_the_supported_ones(tmp_path: Path) -> None:
     mesh = wavy_mesh()
     with pytest.raises(FacegeomError, match=r"must be one of \.glb, \.obj, \.ply, \.stl, \.html"):
         mesh.save(tmp_path / "face.fbx")
@@ -382,7 +382,7 @@ def test_unknown_suffixes_say_what_there_is(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_missing_places(tmp_path: Path) -> None:
+def test_missing_files_and_folders_are_reported(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such mesh"):
         FaceMesh.load(tmp_path / "none.glb")
     with pytest.raises(FileNotFoundError, match="folder"):
@@ -390,7 +390,7 @@ def test_missing_places(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply", ".stl"])
-def test_damaged_meshes(tmp_path: Path, suffix: str) -> None:
+def test_damaged_files_are_reported(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"bad{suffix}"
     for content in (b"", b"hello", b"glTF\x02\x00\x00\x00\x10\x00\x00\x00"):
         path.write_bytes(content)
@@ -398,7 +398,7 @@ def test_damaged_meshes(tmp_path: Path, suffix: str) -> None:
             FaceMesh.load(path)
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "face.ply"
     path.write_bytes(b"old")
 

@@ -41,7 +41,7 @@ def slow_uniform_laplacian(F, n):
 
 
 def slow_mass(V, F):
-    """Mixed Voronoi areas from the circumcentre."""
+    """Mixed Voronoi areas, computed from the circumcentres."""
     mass = np.zeros(len(V))
     for face in F:
         lengths = [np.sum((V[face[k - 2]] - V[face[k - 1]]) ** 2) for k in range(3)]
@@ -69,7 +69,7 @@ class TestLaplacians:
         np.testing.assert_allclose(dense(cotangent_laplacian(equilateral, [[0, 1, 2]])), expected)
 
     @meshes
-    def test_equals_the_slow_reference(self, mesh):
+    def test_equals_the_reference_implementation(self, mesh):
         V, F = mesh
         np.testing.assert_allclose(dense(cotangent_laplacian(V, F)), slow_cotangent_laplacian(V, F), atol=1e-12)
         np.testing.assert_array_equal(dense(uniform_laplacian(F, len(V))), slow_uniform_laplacian(F, len(V)))
@@ -81,7 +81,7 @@ class TestLaplacians:
         assert abs(difference).max() < 1e-12
 
     @meshes
-    def test_constants_are_in_the_null_space_and_nothing_is_below_zero(self, mesh):
+    def test_constants_are_in_the_null_space_and_no_eigenvalue_is_negative(self, mesh):
         V, F = mesh
         for L in (cotangent_laplacian(V, F), uniform_laplacian(F, len(V))):
             assert np.abs(L @ np.ones(len(V))).max() < 1e-13
@@ -104,14 +104,14 @@ class TestLaplacians:
 
     @meshes
     @pytest.mark.parametrize("scale", SCALES)
-    def test_does_not_change_with_motion_or_unit(self, mesh, scale):
+    def test_result_does_not_depend_on_rigid_motion_and_unit(self, mesh, scale):
         V, F = mesh
         L = dense(cotangent_laplacian(V, F))
         np.testing.assert_allclose(dense(cotangent_laplacian(scale * V @ rotation().T, F)), L, atol=1e-11)
         np.testing.assert_allclose(dense(cotangent_laplacian(*mirrored(V, F))), L, atol=1e-12)
 
     @meshes
-    def test_follows_the_order_of_the_vertices(self, mesh):
+    def test_result_is_permuted_with_the_vertices(self, mesh):
         V, F = mesh
         V2, F2, order = shuffled(V, F)
         np.testing.assert_allclose(
@@ -122,9 +122,9 @@ class TestLaplacians:
         )
 
     @meshes
-    def test_rows_are_sorted_and_hold_their_diagonal(self, mesh):
+    def test_columns_are_sorted_and_the_diagonal_is_stored(self, mesh):
         V, F = mesh
-        F = np.concatenate([F, F[:3, ::-1]])  # edges of more than two triangles
+        F = np.concatenate([F, F[:3, ::-1]])  # adds edges with more than two triangles
         for L in (cotangent_laplacian(V, F), uniform_laplacian(F, len(V))):
             assert L.indptr.dtype == L.indices.dtype == np.int32
             for i in range(len(V)):
@@ -132,7 +132,7 @@ class TestLaplacians:
                 assert (np.diff(row) > 0).all()
                 assert i in row
 
-    def test_degenerate_triangles_give_nothing(self):
+    def test_degenerate_triangles_are_ignored(self):
         V, F = OPEN
         extra = np.array([[0, 0, 1], [5, 5, 5]])
         L = cotangent_laplacian(V, F)
@@ -167,7 +167,7 @@ class TestSparseMatrix:
         ("indptr", "indices"),
         [([0, 2], [0, 7]), ([0, 2], [0, -1]), ([0, 9, 2], [0, 1]), ([0, 1], [0, 1]), ([1, 2], [0, 1]), ([], [0, 1])],
     )
-    def test_damaged_rows_are_refused(self, indptr, indices):
+    def test_invalid_indices_are_rejected(self, indptr, indices):
         damaged = SparseMatrix(np.array(indptr, np.int32), np.array(indices, np.int32), np.ones(2), (2, 2))
         with pytest.raises(ValueError, match=r"indptr|indices"):
             damaged @ np.ones(2)
@@ -184,7 +184,7 @@ class TestMass:
         np.testing.assert_allclose(mass, [2, 1, 1])
 
     @meshes
-    def test_equals_the_slow_reference_and_libigl(self, mesh):
+    def test_equals_the_reference_implementation_and_libigl(self, mesh):
         igl = pytest.importorskip("igl")
         mass = mass_matrix(*mesh)
         np.testing.assert_allclose(mass, slow_mass(*mesh), rtol=1e-12)
@@ -199,17 +199,17 @@ class TestMass:
         assert mass.sum() == pytest.approx(area * scale**2)
         assert mass.min() > 0
 
-    def test_no_area_no_mass(self):
+    def test_vertices_without_area_have_zero_mass(self):
         np.testing.assert_array_equal(mass_matrix([[0, 0, 0], [1, 1, 1], [3, 3, 3]], [[0, 1, 2], [0, 0, 1]]), 0)
 
 
 class TestMeanCurvature:
     @pytest.mark.parametrize("radius", [0.5, 80.0])
-    def test_sphere_is_one_over_the_radius_outward(self, radius):
+    def test_a_sphere_gives_one_over_the_radius_outward(self, radius):
         V, F = icosphere(4, radius)
         np.testing.assert_allclose(mean_curvature_normals(V, F), V / radius**2, atol=0.02 / radius)
 
-    def test_cylinder_is_half_of_one_over_the_radius(self):
+    def test_a_cylinder_gives_half_of_one_over_the_radius(self):
         V, F = grid(41)
         angle = V[:, 0] / 20
         out = np.stack([np.sin(angle), 0 * angle, np.cos(angle)], axis=1)
@@ -217,25 +217,25 @@ class TestMeanCurvature:
         inner = np.s_[1:-1, 1:-1]
         np.testing.assert_allclose(H.reshape(41, 41, 3)[inner], out.reshape(41, 41, 3)[inner] / 40, atol=1e-5)
 
-    def test_plane_is_flat(self):
+    def test_a_plane_has_zero_curvature(self):
         H = mean_curvature_normals(*grid(9, seed=1)).reshape(9, 9, 3)
         assert np.abs(H[1:-1, 1:-1]).max() < 1e-12
 
     @meshes
-    def test_is_half_of_mass_inverse_times_laplacian(self, mesh):
+    def test_equals_half_of_inverse_mass_times_laplacian(self, mesh):
         V, F = mesh
         expected = (cotangent_laplacian(V, F) @ V) / (2 * mass_matrix(V, F)[:, None])
         np.testing.assert_allclose(mean_curvature_normals(V, F), expected, atol=1e-11)
 
     @pytest.mark.parametrize("scale", SCALES)
-    def test_turns_with_the_mesh_and_falls_with_size(self, scale):
+    def test_rotates_with_the_mesh_and_scales_inversely_with_its_size(self, scale):
         V, F = CLOSED
         R = rotation()
         H = mean_curvature_normals(V, F)
         np.testing.assert_allclose(mean_curvature_normals(scale * V @ R.T, F), H @ R.T / scale, atol=1e-12 / scale)
         np.testing.assert_allclose(mean_curvature_normals(V, F[:, ::-1]), H, atol=1e-12)
 
-    def test_far_from_the_origin_it_stays_exact(self):
+    def test_precision_is_kept_far_from_the_origin(self):
         V, F = OPEN
-        moved = (V + 2.0**20) - 2.0**20  # the same roundings in both
+        moved = (V + 2.0**20) - 2.0**20  # both meshes have the same rounding errors
         np.testing.assert_allclose(mean_curvature_normals(V + 2.0**20, F), mean_curvature_normals(moved, F), atol=1e-12)

@@ -12,7 +12,7 @@ def maps(height=9, width=12, depth=None):
 
 
 def slow_count(xyz, mask, max_edge):
-    """Triangles of a full search over both diagonals of each block."""
+    """Number of triangles, from an exhaustive search over both diagonals of each block."""
     total = 0
     for y in range(mask.shape[0] - 1):
         for x in range(mask.shape[1] - 1):
@@ -39,7 +39,7 @@ def test_a_full_map_has_a_vertex_for_each_pixel_and_two_triangles_for_each_block
     np.testing.assert_array_equal(mesh.pixel, np.stack([mesh.V[:, 0], -mesh.V[:, 1]], axis=1))
 
 
-def test_holes_stay_holes_and_nan_outside_the_mask_is_ignored():
+def test_holes_remain_and_nan_outside_the_mask_is_ignored():
     mask = np.ones((9, 12), bool)
     mask[4, 5] = False
     xyz = np.where(mask[..., None], maps(), np.nan)
@@ -50,7 +50,7 @@ def test_holes_stay_holes_and_nan_outside_the_mask_is_ignored():
     assert mesh.E.shape == (mask.sum(), 1)
 
 
-def test_no_triangle_spans_a_jump_of_depth():
+def test_no_triangle_crosses_a_depth_step():
     depth = np.zeros((9, 12))
     depth[:, 6:] = 50.0
     mesh = maps_to_mesh(maps(depth=depth), np.ones((9, 12), bool), maps(), 10.0)
@@ -59,17 +59,17 @@ def test_no_triangle_spans_a_jump_of_depth():
     assert np.ptp(mesh.V[mesh.F][:, :, 2], axis=1).max() == 0
 
 
-def test_a_spike_costs_its_own_triangles_only():
+def test_a_spike_removes_only_its_own_triangles():
     depth = np.zeros((9, 12))
     depth[4, 5] = 50.0
     mesh = maps_to_mesh(maps(depth=depth), np.ones((9, 12), bool), maps(), 10.0)
     assert len(mesh.V) == 9 * 12 - 1
-    assert len(mesh.F) == 2 * 8 * 11 - 4  # each block around it keeps the triangle that leaves it out
+    assert len(mesh.F) == 2 * 8 * 11 - 4  # each of the four blocks keeps the triangle without the spike
     check_mesh(mesh.V, mesh.F, closed=False)
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_equals_the_full_search_at_any_scale(scale):
+def test_equals_the_exhaustive_search_at_any_scale(scale):
     rng = np.random.default_rng(3)
     mask = rng.uniform(size=(20, 30)) < 0.9
     xyz = scale * maps(20, 30, rng.uniform(0, 3, (20, 30)))
@@ -90,7 +90,7 @@ def test_maps_without_a_block_give_an_empty_mesh(shape):
     assert mesh.pixel.shape == (0, 2)
 
 
-def test_infinity_cuts_nothing():
+def test_infinite_max_edge_keeps_all_triangles():
     depth = np.random.default_rng(0).normal(0, 1e6, (6, 6))
     mesh = maps_to_mesh(maps(6, 6, depth), np.ones((6, 6), bool), depth[..., None], np.inf)
     assert len(mesh.F) == 50

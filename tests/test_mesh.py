@@ -1,4 +1,4 @@
-"""FaceMesh: what it accepts, what it keeps, and how it becomes other libraries' meshes."""
+"""FaceMesh: validation, immutability, and conversion to other libraries."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ F = np.array([[0, 1, 2], [0, 2, 3]])
 
 
 def split_square() -> FaceMesh:
-    """Two triangles whose shared edge is a cut of the atlas."""
+    """Return two triangles whose shared edge is a cut of the atlas."""
     uv = np.array([[0, 0], [0.4, 0], [0.4, 1], [0.6, 0], [1, 1], [0.6, 1]], float)
     texture = np.zeros((4, 8, 3), np.uint8)
     texture[:, :4, 0] = 255
     return FaceMesh(V, F, uv=uv, uv_faces=[[0, 1, 2], [3, 4, 5]], texture=texture)
 
 
-def test_defaults() -> None:
+def test_default_values_of_optional_fields() -> None:
     mesh = FaceMesh(V.astype(np.float32), F.astype(np.int32))
     assert mesh.vertices.dtype == np.float64
     assert mesh.faces.dtype == np.int64
@@ -34,7 +34,7 @@ def test_defaults() -> None:
     assert "4 vertices" in repr(mesh)
 
 
-def test_is_frozen_and_owns_its_arrays() -> None:
+def test_mesh_is_immutable_and_copies_its_arrays() -> None:
     vertices = V.copy()
     mesh = FaceMesh(vertices, F, regions={"face": np.ones(4, bool)})
     vertices[0] = 99
@@ -48,13 +48,13 @@ def test_is_frozen_and_owns_its_arrays() -> None:
 
 
 def posable() -> FaceMesh:
-    """Two triangles with two blendshapes, one of them half applied."""
+    """Return two triangles with two blendshapes, one of them at weight 0.5."""
     return FaceMesh(
         V, F, blendshapes={"up": np.tile([0, 0, 1.0], (4, 1)), "stay": np.zeros((4, 3))}, weights={"up": 0.5}
     )
 
 
-def test_blendshapes_are_frozen_float32_in_order() -> None:
+def test_blendshapes_are_read_only_float32_in_their_order() -> None:
     mesh = posable()
     assert list(mesh.blendshapes) == ["up", "stay"]
     assert mesh.blendshapes["up"].dtype == np.float32
@@ -68,12 +68,12 @@ def test_blendshapes_are_frozen_float32_in_order() -> None:
         mesh.weights["up"] = 1.0  # type: ignore[index]
 
 
-def test_blendshapes_that_nobody_can_write_to_are_shared() -> None:
+def test_read_only_blendshapes_are_shared() -> None:
     shape = np.zeros((4, 3), np.float32)
     mesh = FaceMesh(V, F, blendshapes={"up": shape})
     assert not np.shares_memory(mesh.blendshapes["up"], shape)
     window = shape[:]
-    window.flags.writeable = False  # but what it looks at can still be written to
+    window.flags.writeable = False  # but its base array is writable
     assert not np.shares_memory(FaceMesh(V, F, blendshapes={"up": window}).blendshapes["up"], shape)
     shape.flags.writeable = False
     mesh = FaceMesh(V, F, blendshapes={"up": shape})
@@ -81,7 +81,7 @@ def test_blendshapes_that_nobody_can_write_to_are_shared() -> None:
     assert replace(mesh, vertices=2 * V).blendshapes["up"] is shape
 
 
-def test_blendshapes_survive_pickling_and_replacement() -> None:
+def test_blendshapes_are_preserved_by_pickle_and_replace() -> None:
     for again in (pickle.loads(pickle.dumps(posable())), replace(posable(), vertices=2 * V)):
         np.testing.assert_array_equal(again.blendshapes["up"], posable().blendshapes["up"])
         assert dict(again.weights) == {"up": 0.5}
@@ -95,19 +95,19 @@ def test_uv_faces_default_to_faces() -> None:
     np.testing.assert_array_equal(mesh.uv_faces, F)
 
 
-def test_empty_mesh() -> None:
+def test_an_empty_mesh_is_valid() -> None:
     mesh = FaceMesh(np.zeros((0, 3)), np.zeros((0, 3), int))
     assert len(mesh.vertices) == len(mesh.faces) == 0
 
 
-def test_survives_pickling() -> None:
+def test_mesh_is_preserved_by_pickle() -> None:
     mesh = FaceMesh(V, F, regions={"face": np.array([True, False, True, True])})
     again = pickle.loads(pickle.dumps(mesh))
     np.testing.assert_array_equal(again.vertices, V)
     np.testing.assert_array_equal(again.regions["face"], mesh.regions["face"])
 
 
-def test_unrolled_keeps_the_vertices_first_and_doubles_those_of_the_cut() -> None:
+def test_unrolled_appends_duplicates_of_the_vertices_on_the_cut() -> None:
     mesh = split_square()
     source, uv, faces = mesh.unrolled()
     np.testing.assert_array_equal(source, [0, 1, 2, 3, 0, 2])
@@ -115,7 +115,7 @@ def test_unrolled_keeps_the_vertices_first_and_doubles_those_of_the_cut() -> Non
     np.testing.assert_allclose(uv[faces], mesh.uv[mesh.uv_faces])
 
 
-def test_unrolled_gives_unused_vertices_a_place() -> None:
+def test_unrolled_keeps_unused_vertices() -> None:
     mesh = FaceMesh(np.vstack([V, [[5, 5, 5.0]]]), F, uv=V[:, :2] / 10, uv_faces=F)
     source, uv, faces = mesh.unrolled()
     np.testing.assert_array_equal(source, np.arange(5))
@@ -140,7 +140,7 @@ def test_to_trimesh_with_texture() -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("open3d") is not None, reason="open3d is installed")
-def test_to_open3d_says_what_is_missing() -> None:
+def test_to_open3d_names_the_missing_extra() -> None:
     with pytest.raises(FacegeomError, match=r"facegeom\[open3d\]"):
         FaceMesh(V, F).to_open3d()
 
@@ -182,6 +182,6 @@ def test_to_open3d() -> None:
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_bad_mesh(fields: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_invalid_fields_are_rejected(fields: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         FaceMesh(**{"vertices": V, "faces": F, **fields})

@@ -11,7 +11,7 @@ def slow_nearest(points, queries):
     squared = np.zeros((len(queries), len(points)))
     for k in range(points.shape[1]):  # summed over the coordinates in order, as documented
         squared += (queries[:, k, None] - points[None, :, k]) ** 2
-    index = squared.argmin(axis=1)  # the first of equals
+    index = squared.argmin(axis=1)  # the lowest index if several are equal
     return index, np.sqrt(squared[np.arange(len(queries)), index])
 
 
@@ -39,7 +39,7 @@ CLOUDS = list(clouds())
 
 @pytest.mark.parametrize(("points", "queries"), [c[1:] for c in CLOUDS], ids=[c[0] for c in CLOUDS])
 @pytest.mark.parametrize("scale", SCALES)
-def test_equals_the_full_search_to_the_bit(points, queries, scale):
+def test_is_bit_identical_to_the_exhaustive_search(points, queries, scale):
     points, queries = scale * points, scale * queries
     index, distance = nearest(points, queries)
     expected_index, expected_distance = slow_nearest(points, queries)
@@ -50,7 +50,7 @@ def test_equals_the_full_search_to_the_bit(points, queries, scale):
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
-def test_equals_the_full_search_on_any_cloud(data):
+def test_equals_the_exhaustive_search_on_any_point_cloud(data):
     d = data.draw(st.integers(1, 4))
     number = st.one_of(st.integers(-3, 3).map(float), st.floats(-1e3, 1e3, width=32))
     row = st.lists(number, min_size=d, max_size=d)
@@ -62,7 +62,7 @@ def test_equals_the_full_search_on_any_cloud(data):
     np.testing.assert_array_equal(distance, expected_distance)
 
 
-def test_two_points_and_a_sphere():
+def test_known_nearest_points_on_a_line_and_a_sphere():
     index, distance = nearest([[0, 0, 0], [10, 0, 0]], [[4, 3, 0], [6, 0, 0]])
     np.testing.assert_array_equal(index, [0, 1])
     np.testing.assert_array_equal(distance, [5, 4])
@@ -81,7 +81,7 @@ def test_equals_scipy():
     np.testing.assert_allclose(ours[1], distance, rtol=1e-14)
 
 
-def test_turns_with_the_points():
+def test_result_does_not_depend_on_rotation():
     rng = np.random.default_rng(1)
     points, queries, R = rng.normal(size=(800, 3)), rng.normal(size=(200, 3)), rotation()
     here, there = nearest(points, queries), nearest(points @ R.T, queries @ R.T)
@@ -91,14 +91,14 @@ def test_turns_with_the_points():
     np.testing.assert_array_equal(mirror[0], here[0])
 
 
-def test_follows_the_order_of_the_points():
+def test_indices_are_permuted_with_the_points():
     rng = np.random.default_rng(1)
     points, queries = rng.normal(size=(800, 3)), rng.normal(size=(200, 3))
     order = rng.permutation(800)
     np.testing.assert_array_equal(order[nearest(points[order], queries)[0]], nearest(points, queries)[0])
 
 
-def test_the_order_of_the_queries_does_not_matter():
+def test_result_does_not_depend_on_the_order_of_queries():
     rng = np.random.default_rng(2)
     points, queries = rng.integers(0, 5, (300, 3)).astype(float), rng.integers(0, 10, (200, 3)) / 2
     finder = NearestFinder(points)

@@ -21,7 +21,7 @@ SMALL = FaceVisionConfig(
 
 
 @pytest.mark.parametrize("size", [64, 128, 192])
-def test_generator_keeps_the_size(size: int) -> None:
+def test_generator_preserves_the_resolution(size: int) -> None:
     with torch.inference_mode():
         out = FaceVisionGenerator(SMALL).eval()(torch.zeros(2, 3, size, size))
     assert out.shape == (2, 5, size, size)
@@ -44,7 +44,7 @@ def test_generator_has_one_encoder_and_two_separate_decoders() -> None:
 def test_discriminators_receptive_field_is_70_pixels(channels: int) -> None:
     torch.manual_seed(0)
     discriminator = PatchDiscriminator(channels, 4)
-    for i, layer in enumerate(discriminator):  # normalisation looks at the whole map: measured without it
+    for i, layer in enumerate(discriminator):  # without normalisation, whose receptive field is the whole map
         if isinstance(layer, torch.nn.InstanceNorm2d):
             discriminator[i] = torch.nn.Identity()
     photo = torch.randn(1, 3, 128, 128, requires_grad=True)
@@ -71,7 +71,7 @@ def test_mirror_averaging_makes_the_maps_equivariant() -> None:
     np.testing.assert_allclose(other.mask_probability[:, :, ::-1], maps.mask_probability, atol=1e-4)
 
 
-def test_predict_refuses_other_crops() -> None:
+def test_predict_rejects_crops_of_another_size_or_type() -> None:
     network = FaceVision(FaceVisionGenerator(SMALL))
     with pytest.raises(ValueError, match="crops must be uint8"):
         network.predict(np.zeros((1, 32, 32, 3), np.uint8))
@@ -87,7 +87,7 @@ def test_weights_round_trip_as_float16(tmp_path: Path) -> None:
         assert torch.equal(state[name], tensor.half().float() if tensor.is_floating_point() else tensor)
 
 
-def test_damaged_weights_are_named(tmp_path: Path) -> None:
+def test_missing_and_damaged_weight_files_are_reported(tmp_path: Path) -> None:
     file = tmp_path / "bad.safetensors"
     with pytest.raises(WeightsError, match=r"bad\.safetensors"):
         load_weights("facevision", FaceVisionConfig, file)
@@ -99,7 +99,7 @@ def test_damaged_weights_are_named(tmp_path: Path) -> None:
         load_weights("facevision", FaceVisionConfig, file)
 
 
-def test_the_shipped_network_loads_and_fits_its_budget() -> None:
+def test_the_packaged_network_loads_and_meets_its_size_limit() -> None:
     network = load_facevision()
     assert network.size >= 128
     parameters = sum(p.numel() for p in network.generator.parameters())
@@ -107,7 +107,7 @@ def test_the_shipped_network_loads_and_fits_its_budget() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
-def test_a_device_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unavailable_device_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="got 'cuda'"):
         check_device("cuda")
     with pytest.raises(ValueError, match="got 'cpu:x'"):
@@ -120,6 +120,6 @@ def test_a_device_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Capt
     assert not (tmp_path / "face.glb").exists()
 
 
-def test_unknown_device_is_refused() -> None:
+def test_an_unknown_device_is_rejected() -> None:
     with pytest.raises(ValueError, match="device"):
         load_facevision("abacus")

@@ -1,4 +1,4 @@
-"""Pix2vertex's networks and their training: shapes, counts, mirror images, the scale read off x and y, losses."""
+"""Pix2vertex's networks and their training: shapes, sizes, mirroring, the scale computed from x and y, losses."""
 
 import doctest
 import json
@@ -22,8 +22,8 @@ from facegeom.networks.pix2vertex import (
     Pix2VertexNetworks,
     level_count,
     load_pix2vertex,
-    position_step,
-    read_placement,
+    placement_from_positions,
+    position_per_pixel,
 )
 from facegeom.networks.weights import save_weights
 from facegeom.training.data.samples import FaceSamples, MixOptions, SampleStream, as_placed_tensors, as_tensors
@@ -43,7 +43,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 
 def batch(size: int, count: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
-    """Return a saddle of depth and correspondence in a square mask, with the position of pixels 2 mm apart."""
+    """Return saddle-shaped depth and correspondence in a square mask, with positions for pixels 2 mm apart."""
     rng = np.random.default_rng(seed)
     image = torch.from_numpy(rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8))
     ramp = torch.linspace(-1, 1, size)
@@ -61,7 +61,7 @@ def test_examples() -> None:
     assert result.failed == 0
 
 
-def test_full_width_is_the_papers_network() -> None:
+def test_full_width_has_the_size_of_the_papers_network() -> None:
     network = MapUNet(256, PAPER_WIDTH, 4).eval()
     assert parameters(network) == 54_546_052
     with torch.inference_mode():
@@ -74,7 +74,7 @@ def test_full_width_is_the_papers_network() -> None:
     assert drops == [True] * 3 + [False] * 5
 
 
-def test_what_ships_fits_its_budget() -> None:
+def test_the_packaged_weights_meet_their_size_limit() -> None:
     networks = Pix2VertexNetworks()
     assert networks.config.size == 128
     assert parameters(networks) == 2 * 4_133_332
@@ -82,7 +82,7 @@ def test_what_ships_fits_its_budget() -> None:
 
 
 @pytest.mark.parametrize("size", [32, 64, 96, 128, 192])
-def test_networks_keep_the_size(size: int) -> None:
+def test_networks_preserve_the_resolution(size: int) -> None:
     network = MapUNet(size, 4, 4).eval()
     with torch.inference_mode():
         assert network(torch.zeros(2, 3, size, size)).shape == (2, 4, size, size)
@@ -90,19 +90,19 @@ def test_networks_keep_the_size(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [8, 100, 300])
-def test_sizes_that_cannot_be_halved_are_refused(size: int) -> None:
+def test_sizes_that_cannot_be_halved_are_rejected(size: int) -> None:
     with pytest.raises(ValueError, match="size must be"):
         Pix2VertexNetworks(Pix2VertexConfig(size=size))
 
 
-def test_unknown_networks_are_refused() -> None:
+def test_unknown_networks_are_rejected() -> None:
     with pytest.raises(ValueError, match="networks must be some of geometry, correspondence, joint"):
         Pix2VertexNetworks(Pix2VertexConfig(networks=("depth",)))
-    with pytest.raises(ValueError, match="geometry and correspondence are needed, got geometry alone"):
+    with pytest.raises(ValueError, match="geometry and correspondence are both required, got only geometry"):
         Pix2Vertex(Pix2VertexNetworks(replace(SMALL, networks=("geometry",))))
 
 
-def test_separate_networks_share_nothing() -> None:
+def test_separate_networks_share_no_parameters() -> None:
     networks = Pix2VertexNetworks(SMALL)
     networks(torch.randn(2, 3, 32, 32))["geometry"].sum().backward()
     moved = {name: any(p.grad is not None for p in net.parameters()) for name, net in networks.networks.items()}
@@ -125,7 +125,7 @@ def test_mirror_averaging_makes_the_maps_equivariant(names: tuple[str, ...]) -> 
     np.testing.assert_allclose(other.position[:, :, ::-1] * [-1, 1], maps.position, atol=1e-3)
 
 
-def test_maps_and_predictions_are_the_same_numbers() -> None:
+def test_maps_and_predict_return_the_same_values() -> None:
     network = Pix2Vertex(Pix2VertexNetworks(SMALL))
     crop = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
     predicted = network.predict(crop, mirror=False)
@@ -137,7 +137,7 @@ def test_maps_and_predictions_are_the_same_numbers() -> None:
     assert maps.coordinates().shape == (1, 6, 32, 32)
 
 
-def test_gradients_reach_the_image_and_not_the_weights() -> None:
+def test_gradients_flow_to_the_image_but_not_to_the_weights() -> None:
     network = Pix2Vertex(Pix2VertexNetworks(SMALL))
     image = torch.randn(1, 3, 32, 32, requires_grad=True)
     network.maps(image).coordinates().sum().backward()
@@ -146,34 +146,34 @@ def test_gradients_reach_the_image_and_not_the_weights() -> None:
     assert all(p.grad is None for p in network.networks.parameters())
 
 
-def test_predict_refuses_crops_of_another_size() -> None:
+def test_predict_rejects_crops_of_another_size() -> None:
     with pytest.raises(
         ValueError, match=r"crops must be uint8 of shape \(any, 32, 32, 3\), got uint8 \(1, 64, 64, 3\)"
     ):
         Pix2Vertex(Pix2VertexNetworks(SMALL)).predict(np.zeros((1, 64, 64, 3), np.uint8))
 
 
-def test_placement_is_read_off_noisy_positions() -> None:
+def test_placement_is_computed_from_noisy_positions() -> None:
     rng = np.random.default_rng(0)
     rows, columns = np.indices((64, 64))
     position = np.stack([(columns - 30.25) / 0.6, (28.5 - rows) / 0.6], axis=-1)
     mask = (columns - 34) ** 2 + (rows - 30) ** 2 < 20**2
-    exact = read_placement(np.where(mask[..., None], position, np.nan), mask)
+    exact = placement_from_positions(np.where(mask[..., None], position, np.nan), mask)
     assert exact.scale == pytest.approx(0.6)
     assert exact.origin == pytest.approx((30.25, 28.5))
-    noisy = read_placement(position + rng.normal(0, 3.0, position.shape), mask)
+    noisy = placement_from_positions(position + rng.normal(0, 3.0, position.shape), mask)
     assert noisy.scale == pytest.approx(0.6, rel=5e-3)
     assert noisy.origin == pytest.approx((30.25, 28.5), abs=0.3)
 
 
-def test_placement_needs_positions_that_grow() -> None:
+def test_placement_rejects_positions_that_do_not_increase() -> None:
     position = np.zeros((8, 8, 2))
-    with pytest.raises(ValueError, match="no scale can be read off the positions of 64 pixels"):
-        read_placement(position, np.ones((8, 8), bool))
-    assert np.isnan(position_step(position, np.zeros((8, 8), bool)))
+    with pytest.raises(ValueError, match="the positions of 64 pixels do not determine a scale"):
+        placement_from_positions(position, np.ones((8, 8), bool))
+    assert np.isnan(position_per_pixel(position, np.zeros((8, 8), bool)))
 
 
-def test_weights_go_through_one_file(tmp_path: Path) -> None:
+def test_weights_round_trip_through_one_file(tmp_path: Path) -> None:
     file = tmp_path / "small.safetensors"
     torch.manual_seed(3)
     networks = Pix2VertexNetworks(SMALL)
@@ -189,7 +189,7 @@ def test_weights_go_through_one_file(tmp_path: Path) -> None:
     assert isinstance(load_network(), FaceVision)
 
 
-def test_other_weights_are_refused(tmp_path: Path) -> None:
+def test_weights_of_other_networks_are_rejected(tmp_path: Path) -> None:
     facevision, alone, old = (tmp_path / f"{name}.safetensors" for name in ("facevision", "alone", "old"))
     generator = load_facevision().generator
     save_weights(facevision, generator.config, generator.state_dict())
@@ -197,7 +197,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
         load_pix2vertex(path=facevision)
     config = replace(SMALL, networks=("geometry",))
     save_weights(alone, config, Pix2VertexNetworks(config).state_dict())
-    with pytest.raises(WeightsError, match="geometry and correspondence are needed"):
+    with pytest.raises(WeightsError, match="geometry and correspondence are both required"):
         load_pix2vertex(path=alone)
     save_weights(old, SMALL, Pix2VertexNetworks(config).state_dict())
     with pytest.raises(WeightsError, match="another version"):
@@ -209,7 +209,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("network", sorted(NETWORKS))
-def test_each_network_has_its_losses(network: str) -> None:
+def test_each_network_has_its_own_loss_terms(network: str) -> None:
     terms = Trainer(replace(SMALL_RUN, network=network), CPU).train_step(*batch(32))
     geometry = {"geometry_l1", "relief", "normals"} if network != "correspondence" else set()
     correspondence = {"correspondence_l1"} if network != "geometry" else set()
@@ -218,19 +218,19 @@ def test_each_network_has_its_losses(network: str) -> None:
     assert np.isfinite(list(terms.values())).all()
 
 
-def test_the_normals_can_be_left_out_and_have_the_papers_weight() -> None:
+def test_the_normal_loss_has_the_papers_weight_and_can_be_switched_off() -> None:
     assert "normals" not in Trainer(replace(SMALL_RUN, normal_weight=0.0), CPU).train_step(*batch(32))
     assert "relief" not in Trainer(replace(SMALL_RUN, relief_weight=0.0), CPU).train_step(*batch(32))
     assert (Pix2VertexOptions.l1_weight, Pix2VertexOptions.normal_weight) == (100.0, 10.0)
 
 
-def test_training_resumes_exactly_in_spite_of_dropout() -> None:
+def test_training_with_dropout_resumes_exactly() -> None:
     whole, first, second = (Trainer(SMALL_RUN, CPU) for _ in range(3))
     for step in range(4):
         whole.train_step(*batch(32, seed=step))
     for step in range(2):
         first.train_step(*batch(32, seed=step))
-    torch.rand(17)  # what happens in between does not matter
+    torch.rand(17)  # other random draws in between have no effect
     second.load(first.state())
     for step in range(2, 4):
         second.train_step(*batch(32, seed=step))
@@ -238,7 +238,7 @@ def test_training_resumes_exactly_in_spite_of_dropout() -> None:
         assert torch.equal(tensor, second.networks.state_dict()[name]), name
 
 
-def test_a_step_on_nothing_but_faceless_crops_is_finite() -> None:
+def test_a_step_on_crops_without_faces_has_finite_losses() -> None:
     image, target, mask, position, spacing = batch(32)
     terms = Trainer(SMALL_RUN, CPU).train_step(image, target * 0, mask * 0, position * 0, spacing)
     assert np.isfinite(list(terms.values())).all()
@@ -255,7 +255,7 @@ def test_initial_weights_must_be_of_the_same_networks(tmp_path: Path) -> None:
         Trainer(replace(SMALL_RUN, network="joint"), CPU).start_from(tmp_path / "pix2vertex.safetensors")
 
 
-def test_the_truth_has_no_error(samples: FaceSamples, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ground_truth_has_zero_error(samples: FaceSamples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "VALIDATION_FACES", 2)
     known = [as_placed_tensors(samples.evaluation(i, 64)) for i in range(2)]
     turn = iter([known, None, known])
@@ -273,7 +273,7 @@ def test_the_truth_has_no_error(samples: FaceSamples, monkeypatch: pytest.Monkey
 
 
 def test_map_errors_in_closed_form() -> None:
-    """A plane with another slope, a correspondence shifted by 3, 4 and 0 mm, a mask twice the size, 10 % of scale."""
+    """A plane of another slope, correspondence shifted by (3, 4, 0) mm, a mask of twice the area, 10 % of scale."""
     size, spacing = 20, 0.02
     columns = torch.arange(float(size)).expand(size, size)
     mask = torch.zeros(1, 1, size, size)
@@ -298,7 +298,7 @@ def test_map_errors_in_closed_form() -> None:
     assert np.isnan(list(nothing.values())).all()
 
 
-def test_streams_give_the_same_samples_with_and_without_position(samples: FaceSamples) -> None:
+def test_sample_streams_with_and_without_position_are_equal(samples: FaceSamples) -> None:
     plain, placed = (SampleStream(samples, 32, 3, 0, 4, placed=p) for p in (False, True))
     for number in range(4):
         assert len(placed[number]) == 5
@@ -307,7 +307,7 @@ def test_streams_give_the_same_samples_with_and_without_position(samples: FaceSa
     sample = samples.evaluation(0, 64)
     maps, position, spacing = as_tensors(sample)[1], *as_placed_tensors(sample)[3:]
     assert maps.shape == (4, 64, 64)
-    assert position_step(position.permute(1, 2, 0).numpy(), sample.mask) == pytest.approx(float(spacing), rel=1e-4)
+    assert position_per_pixel(position.permute(1, 2, 0).numpy(), sample.mask) == pytest.approx(float(spacing), rel=1e-4)
 
 
 @pytest.mark.slow
@@ -319,7 +319,7 @@ def test_full_width_overfits_one_batch() -> None:
         images=10**6,
         warmup=1,
         learning_rate=1e-3,
-        relief_weight=0.0,  # as the paper trains
+        relief_weight=0.0,  # as in the paper
     )
     trainer = Trainer(options, CPU)
     assert parameters(trainer.networks) == 54_546_052

@@ -1,4 +1,4 @@
-"""Pixel2Mesh for faces: shapes, budget, the start, weight files, loss terms, validation and training."""
+"""Pixel2Mesh for faces: shapes, size, initial state, weight files, loss terms, validation and training."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ from facegeom.networks.graph import Deformation
 from facegeom.networks.mesh_network import MESH_PIPELINES, load_mesh_network
 from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork, PlacementHead
 from facegeom.networks.semi_sphere import mean_face, semi_sphere
-from facegeom.networks.semi_sphere_network import SMOOTHING, Placement, SemiSpherePredictor
+from facegeom.networks.semi_sphere_network import SMOOTHING, SemiSpherePlacement, SemiSpherePredictor
 from facegeom.networks.weights import load_weights, save_weights
 from facegeom.training.data.samples import FaceSamples
 from facegeom.training.meshes import mesh_training
@@ -42,7 +42,7 @@ FIGURES = ("chamfer_mm", "f_percent", "near_chamfer_mm", "near_f_percent", "emd_
 
 @pytest.fixture
 def small(monkeypatch):
-    """Make the trainer's networks small."""
+    """Replace the networks of the trainer by small ones."""
 
     def config(**sizes):
         return replace(SMALL, **sizes)
@@ -66,7 +66,7 @@ def crops(count=2, size=32):
 
 
 def finished(V):
-    """Give the finest semi-sphere the mean face's detail, and smooth what is not the mean face."""
+    """Add the mean face's detail to the finest semi-sphere and smooth the difference from the mean face."""
     edges, mean = semi_sphere().levels[-1].edges, mean_face()
     ends = np.concatenate([edges, edges[:, ::-1]])
     different = V - mean[semi_sphere().levels[-1].parents].mean(axis=1)
@@ -77,7 +77,7 @@ def finished(V):
     return mean + different
 
 
-def test_what_ships_fits_its_budget():
+def test_the_packaged_weights_meet_their_size_limit():
     network = Pixel2MeshNetwork()
     assert network.config.size == 128
     assert sum(t.numel() * 2 for t in network.state_dict().values()) < 10e6
@@ -94,7 +94,7 @@ def test_an_untrained_network_returns_the_refined_semi_sphere():
         np.testing.assert_allclose(stage[1], V if level.count < COUNTS[-1] else finished(V), atol=1e-6)
 
 
-def test_the_photo_decides_once_it_is_trained_and_crops_do_not_mix():
+def test_a_trained_network_depends_on_the_photo_and_crops_are_independent():
     torch.manual_seed(0)
     network = Pixel2MeshNetwork(SMALL)
     for block in network.blocks:
@@ -106,7 +106,7 @@ def test_the_photo_decides_once_it_is_trained_and_crops_do_not_mix():
         assert np.abs(stage[0] - stage[1]).max() > 1e-4
 
 
-def test_the_start_is_placed_by_the_photo_once_it_has_learned_to():
+def test_a_trained_network_places_the_semi_sphere_depending_on_the_photo():
     torch.manual_seed(0)
     head = PlacementHead(4, 3, 16)
     level = torch.randn(6, 4, 8, 8)
@@ -116,7 +116,7 @@ def test_the_start_is_placed_by_the_photo_once_it_has_learned_to():
     assert not still.shift.any()
     turns = torch.from_numpy(Rotation.random(6, random_state=0).as_matrix()).float()
     points = torch.randn(20, 6, 3)
-    wanted = Placement(turns, torch.linspace(0.5, 2, 6)[:, None], torch.randn(6, 3)).to_crop(points)
+    wanted = SemiSpherePlacement(turns, torch.linspace(0.5, 2, 6)[:, None], torch.randn(6, 3)).to_crop(points)
     optimizer = torch.optim.Adam(head.parameters(), 3e-3)
     for _ in range(600):
         loss = (head(level).to_crop(points) - wanted).square().mean()
@@ -129,27 +129,27 @@ def test_the_start_is_placed_by_the_photo_once_it_has_learned_to():
     assert (torch.linalg.det(found.rotation) > 0).all()
 
 
-def test_the_coarser_mean_face_becomes_the_mean_face_and_what_differs_from_it_is_smooth():
+def test_the_last_block_restores_the_mean_face_and_smooths_the_difference_from_it():
     network = Pixel2MeshNetwork(SMALL).requires_grad_(False)
     turns = torch.from_numpy(Rotation.random(2, random_state=1).as_matrix()).float()
-    placement = Placement(turns, torch.tensor([[0.5], [2.0]]), torch.randn(2, 3))
+    placement = SemiSpherePlacement(turns, torch.tensor([[0.5], [2.0]]), torch.randn(2, 3))
     mean = torch.from_numpy(mean_face()[:, None].astype(np.float32)).expand(-1, 2, -1)
     features, hidden = torch.zeros(2, SMALL.pooled, 16, 16), torch.zeros(COUNTS[2], 2, SMALL.widths[2])
 
     def finest(coarser):
         made, _ = network.deform(3, features, placement, *network.unpool(3, placement.to_crop(coarser), hidden))
-        return placement.to_own(made)
+        return placement.to_sphere(made)
 
     torch.testing.assert_close(finest(mean[: COUNTS[2]]), mean, atol=1e-5, rtol=0)
     rough = 0.02 * torch.randn(COUNTS[2], 2, 3, generator=torch.Generator().manual_seed(0))
-    broad = 0.1 * mean[: COUNTS[2]]  # a larger face
+    broad = 0.1 * mean[: COUNTS[2]]  # a face that is 10 % larger
     assert (finest(mean[: COUNTS[2]] + rough) - mean).std() < 0.35 * 0.02
-    lost = (finest(mean[: COUNTS[2]] + broad) - 1.1 * mean).norm(dim=-1)  # of up to 0.1
+    lost = (finest(mean[: COUNTS[2]] + broad) - 1.1 * mean).norm(dim=-1)  # the difference itself is up to 0.1
     assert lost.mean() < 0.005
-    assert lost.max() < 0.03  # at the outline, whose neighbours all lie to one side
+    assert lost.max() < 0.03  # at the outline, where all neighbours are on one side
 
 
-def test_a_network_that_places_its_start_is_told_how_well(batch):
+def test_a_network_that_places_its_start_has_a_placement_loss(batch):
     graphs, still = Pixel2MeshNetwork(SMALL).graphs, start_positions()
     assert "placement" not in mesh_terms(still, batch, graphs, MeshWeights())
     own = batch.vertices[:, :141].transpose(0, 1)
@@ -160,12 +160,12 @@ def test_a_network_that_places_its_start_is_told_how_well(batch):
 
 
 @pytest.mark.parametrize("given", [crops(size=48), crops().astype(np.float32), crops()[0]])
-def test_other_crops_are_refused(given):
+def test_crops_of_another_size_or_type_are_rejected(given):
     with pytest.raises(ValueError, match="crops must be uint8"):
         SemiSpherePredictor("pixel2mesh", Pixel2MeshNetwork(SMALL)).predict(given)
 
 
-def test_landmarks_are_refused():
+def test_landmarks_are_rejected():
     with pytest.raises(ValueError, match="no landmarks"):
         SemiSpherePredictor("pixel2mesh", Pixel2MeshNetwork(SMALL)).predict(crops(), np.zeros((2, 68, 3), np.float32))
 
@@ -184,7 +184,7 @@ def test_weights_round_trip_by_name(tmp_path):
         np.testing.assert_allclose(mine, theirs, atol=2e-3)
 
 
-def test_what_cannot_be_loaded_is_named(tmp_path):
+def test_weights_that_cannot_be_loaded_are_reported(tmp_path):
     assert "pixel2mesh" in MESH_PIPELINES
     with pytest.raises(ValueError, match="name must be one of"):
         load_mesh_network("pixel3mesh")
@@ -211,7 +211,7 @@ def test_the_encoder_starts_as_facevisions():
 
 
 def start_positions():
-    """Return deformations that leave the semi-sphere as it is, two of each."""
+    """Return the four deformations of two meshes that do not move the semi-sphere."""
     stages = [d.after for d in Pixel2MeshNetwork(SMALL)(torch.zeros(2, 3, 32, 32))]
     return [Deformation(stage.detach(), stage.detach()) for stage in stages]
 
@@ -233,7 +233,7 @@ def test_terms_are_weighted_and_the_first_block_may_move(batch):
     assert mesh_terms(still, batch, network.graphs, MeshWeights(edges=0.0))["edges"] == 0
 
 
-def test_guidance_is_the_distance_to_each_vertexs_own_place(batch):
+def test_guidance_is_the_distance_of_each_vertex_from_its_true_position(batch):
     graphs, still = Pixel2MeshNetwork(SMALL).graphs, start_positions()
     own = batch.vertices.transpose(0, 1)
     there = [Deformation(d.before, own[: len(d.after)]) for d in still]
@@ -244,7 +244,7 @@ def test_guidance_is_the_distance_to_each_vertexs_own_place(batch):
 
 
 def test_terms_do_not_depend_on_the_crops_scale(batch):
-    """Lengths are in mm / 100, whatever a millimetre is in the crop."""
+    """Lengths are in units of 100 mm, independent of the scale of the crop."""
     graphs, still = Pixel2MeshNetwork(SMALL).graphs, start_positions()
     twice = [Deformation(2 * d.before, 2 * d.after) for d in still]
     other = batch._replace(points=2 * batch.points, units_per_mm=2 * batch.units_per_mm)
@@ -253,7 +253,7 @@ def test_terms_do_not_depend_on_the_crops_scale(batch):
         assert same[name].item() == pytest.approx(term.item(), rel=1e-4)
 
 
-def test_bad_options_are_named():
+def test_invalid_options_are_reported():
     with pytest.raises(ValueError, match="size must be a multiple of 16, got 100"):
         Pixel2MeshOptions(size=100)
     with pytest.raises(ValueError, match="placing must be from 0 to 1"):
@@ -262,13 +262,13 @@ def test_bad_options_are_named():
         Pixel2MeshOptions(share=1.5)
 
 
-def test_learning_rate_drops_where_the_paper_has_it():
-    options = replace(SMALL_RUN, images=160)  # 80 steps, as many as the paper's epochs
+def test_learning_rate_drops_at_the_steps_of_the_paper():
+    options = replace(SMALL_RUN, images=160)  # 80 steps, like the 80 epochs of the paper
     factors = [stepped_factor(step, options, options.drops, options.drop_factor) for step in range(80)]
     np.testing.assert_allclose(factors, [1.0] * 25 + [0.3] * 15 + [0.09] * 20 + [0.027] * 20)
 
 
-def test_shares_are_those_of_the_first_and_last_steps(tmp_path):
+def test_loss_shares_are_those_of_the_first_and_last_steps(tmp_path):
     rows = [{"step": i, "a": 1.0, "b": 3.0} for i in range(5)] + [{"step": 5, "photo_mm": 1.0}]
     rows += [{"step": i, "a": 1.0, "b": 0.0} for i in range(5)]
     (tmp_path / "steps.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -277,7 +277,7 @@ def test_shares_are_those_of_the_first_and_last_steps(tmp_path):
     }  # fmt: skip
 
 
-def test_a_step_teaches_all_that_is_to_learn(small, batch):
+def test_a_step_updates_all_trainable_parameters(small, batch):
     torch.manual_seed(0)
     trainer = Trainer(replace(SMALL_RUN, encoder="scratch", learning_rate=2e-3), CPU)
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
@@ -290,7 +290,7 @@ def test_a_step_teaches_all_that_is_to_learn(small, batch):
     assert all(torch.isfinite(tensor).all() for tensor in after.values())
 
 
-def test_at_first_only_the_placement_is_taught(small, batch):
+def test_initially_only_the_placement_is_trained(small, batch):
     torch.manual_seed(0)
     trainer = Trainer(replace(SMALL_RUN, encoder="scratch", placing=0.5, learning_rate=2e-3), CPU)
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
@@ -303,23 +303,23 @@ def test_at_first_only_the_placement_is_taught(small, batch):
     assert "chamfer" in trainer.train_step(*batch)
 
 
-def test_midpoints_and_a_frozen_encoder_stay(small, batch, monkeypatch):
+def test_midpoint_unpooling_and_a_frozen_encoder_are_not_trained(small, batch, monkeypatch):
     monkeypatch.setattr("facegeom.training.meshes.train_pixel2mesh.start_encoder", lambda network: None)
     trainer = Trainer(replace(SMALL_RUN, encoder="frozen", unpooling="midpoint"), CPU)
     before = {name: tensor.clone() for name, tensor in trainer.network.encoder.state_dict().items()}
     trainer.train_step(*batch)
     for name, tensor in trainer.network.encoder.state_dict().items():
         assert torch.equal(tensor, before[name]), name
-    assert all((unpooling.places() == 0.5).all() for unpooling in trainer.network.unpoolings)
+    assert all((unpooling.edge_positions() == 0.5).all() for unpooling in trainer.network.unpoolings)
 
 
 @pytest.mark.parametrize("wrong", [{"encoder": "vgg"}, {"unpooling": "random"}])
-def test_unknown_choices_are_refused(wrong):
+def test_unknown_choices_are_rejected(wrong):
     with pytest.raises(ValueError, match="must be one of"):
         Trainer(replace(SMALL_RUN, **wrong), CPU)
 
 
-def test_validation_measures_in_mm_and_forgives_the_mean_depth(meshes):
+def test_validation_measures_in_mm_and_ignores_the_mean_depth(meshes):
     sphere = semi_sphere()
     V = torch.from_numpy(sphere.vertices.copy()).float()
     stages = []
@@ -345,7 +345,7 @@ def test_validation_measures_in_mm_and_forgives_the_mean_depth(meshes):
     assert validation([0.0, 0, 0]).sheet().shape == (2 * mesh_training.CELL, 7 * mesh_training.CELL, 3)
 
 
-def test_a_mesh_is_drawn_where_it_lies():
+def test_a_mesh_is_drawn_at_its_position():
     sphere = semi_sphere()
     drawn = draw_mesh(sphere.vertices, sphere.levels[0].faces, np.zeros((64, 64, 3), np.uint8))
     assert drawn[32, 32].max() > 100
@@ -354,7 +354,7 @@ def test_a_mesh_is_drawn_where_it_lies():
     assert not drawn[mouth, 32].any()
 
 
-def test_learned_places_are_drawn():
+def test_learned_edge_positions_are_drawn():
     network = Pixel2MeshNetwork(SMALL)
     plain = draw_places(network, 200)
     assert plain.shape == (200, 600, 3)
@@ -363,7 +363,7 @@ def test_learned_places_are_drawn():
 
 
 @pytest.mark.slow
-def test_command_trains_resumes_exactly_and_refuses_other_options(tmp_path, labels, folder, monkeypatch, capsys):
+def test_command_trains_resumes_exactly_and_rejects_other_options(tmp_path, labels, folder, monkeypatch, capsys):
     monkeypatch.setattr(mesh_training, "VALIDATION_FACES", 2)
     labels.save(tmp_path / "labels.npz")
     arguments = [

@@ -1,4 +1,4 @@
-"""The rasteriser: exact coverage, closed forms, a slow reference."""
+"""The rasteriser: exact coverage, closed forms, and a slow reference implementation."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from facegeom.geometry import delaunay, rasterize
 
 
 def reference(V, F, attributes, shape):
-    """Triangle by triangle over the whole image; coverage is right where the products of coordinates are exact."""
+    """Rasterise each triangle over the whole image; coverage is correct if the products of coordinates are exact."""
     h, w = shape
     y, x = np.mgrid[:h, :w].astype(float)
     depth, triangle = np.full(shape, -np.inf), np.full(shape, -1)
@@ -34,13 +34,13 @@ def reference(V, F, attributes, shape):
 
 
 def soup(rng, low, high, count=60):
-    """Triangles that share no vertex: where neighbours share an edge, rounding decides which of the two is nearer."""
+    """Return triangles that share no vertex: on a shared edge, rounding would decide which triangle is nearer."""
     return rng.uniform(low, high, (3 * count, 3)), np.arange(3 * count).reshape(-1, 3)
 
 
 @pytest.mark.parametrize("grain", [1, 4, 1024])
 @pytest.mark.parametrize("seed", range(4))
-def test_agrees_with_the_reference(seed, grain):
+def test_equals_the_reference_implementation(seed, grain):
     rng = np.random.default_rng(seed)
     V, F = soup(rng, -6, 38)
     V[:, :2] = np.round(V[:, :2] * grain) / grain
@@ -52,7 +52,7 @@ def test_agrees_with_the_reference(seed, grain):
     np.testing.assert_allclose(raster.attributes, values, rtol=0, atol=1e-9)
 
 
-def test_a_plane_in_closed_form():
+def test_a_plane_has_its_closed_form_depth_and_attributes():
     V = np.array([[-1, -1, 0], [40, -1, 0], [40, 40, 0], [-1, 40, 0]], float)
     V[:, 2] = 3 + 0.25 * V[:, 0] - 0.5 * V[:, 1]
     raster = rasterize(V, [[0, 1, 2], [2, 3, 0]], V, (20, 30))
@@ -61,7 +61,7 @@ def test_a_plane_in_closed_form():
     np.testing.assert_allclose(raster.attributes, np.stack([x, y, raster.depth], axis=-1), atol=1e-13)
 
 
-def test_a_sphere_shows_its_front():
+def test_a_sphere_shows_its_front_side():
     V, F = meshes.uv_sphere(96, 64)
     placed = np.column_stack([50 + 40 * V[:, 0], 50 - 40 * V[:, 1], 40 * V[:, 2]])
     raster = rasterize(placed, F, V, (101, 101))
@@ -70,11 +70,11 @@ def test_a_sphere_shows_its_front():
     np.testing.assert_allclose(raster.depth[inside], np.sqrt(1600 - x[inside] ** 2 - y[inside] ** 2), atol=0.4)
     assert np.isnan(raster.depth[np.hypot(x, y) > 40]).all()
     normals = np.cross(placed[F[:, 1]] - placed[F[:, 0]], placed[F[:, 2]] - placed[F[:, 0]])
-    assert (normals[raster.triangle[inside], 2] < 0).all()  # y down turns the winding
+    assert (normals[raster.triangle[inside], 2] < 0).all()  # y pointing down reverses the orientation
 
 
 def tiling(kind, size):
-    """Points whose triangulation covers the image, in positions that are hard on shared edges and corners."""
+    """Return points whose triangulation covers the image; edges and corners are in numerically difficult positions."""
     rng = np.random.default_rng(len(kind))
     frame = np.array([[-9, -9], [size + 9, -9], [size + 9, size + 9], [-9, size + 9]], float)
     inner = {
@@ -97,12 +97,12 @@ def test_each_pixel_belongs_to_exactly_one_triangle_of_a_tiling(kind):
     points = tiling(kind, size)
     F = delaunay(points)
     V = np.column_stack([points, np.zeros(len(points))])
-    flipped = np.where(np.arange(len(F))[:, None] % 2 == 0, F, F[:, ::-1])  # the winding must not matter
+    flipped = np.where(np.arange(len(F))[:, None] % 2 == 0, F, F[:, ::-1])  # alternating orientations
     covered = sum((rasterize(V, f[None], None, (size, size)).triangle >= 0).astype(int) for f in flipped)
     assert (covered == 1).all()
 
 
-def test_the_left_and_top_edges_own_their_pixels():
+def test_pixels_on_left_and_top_edges_belong_to_the_triangle():
     square = np.array([[2, 1, 0], [6, 1, 0], [6, 5, 0], [2, 5, 0.0]])
     covered = rasterize(square, [[0, 1, 2], [0, 2, 3]], None, (8, 8)).triangle >= 0
     expected = np.zeros((8, 8), bool)
@@ -110,7 +110,7 @@ def test_the_left_and_top_edges_own_their_pixels():
     np.testing.assert_array_equal(covered, expected)
 
 
-def test_the_nearer_wins_and_the_lower_index_at_equal_depth():
+def test_the_nearer_triangle_is_visible_and_at_equal_depth_the_lower_index():
     V = np.array([[0, 0, 1], [9, 0, 1], [0, 9, 1], [0, 0, 2], [9, 0, 2], [0, 9, 2]], float)
     front, back = [3, 4, 5], [0, 1, 2]
     for F, winner in (([back, front], 1), ([front, back], 0), ([back, back, front, front], 2)):
@@ -118,7 +118,7 @@ def test_the_nearer_wins_and_the_lower_index_at_equal_depth():
         assert set(np.unique(triangle)) == {-1, winner}
 
 
-def test_intersecting_triangles_share_the_pixels_by_depth():
+def test_intersecting_triangles_are_each_visible_where_nearer():
     V = np.array([[-1, -1, 0], [30, -1, 31], [-1, 30, 0], [-1, -1, 10], [30, -1, 10], [-1, 30, 10]], float)
     raster = rasterize(V, [[0, 1, 2], [3, 4, 5]], None, (12, 14))
     x = np.mgrid[:12, :14][1]
@@ -126,7 +126,7 @@ def test_intersecting_triangles_share_the_pixels_by_depth():
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
-def test_turned_mesh_gives_the_turned_image(turns):
+def test_a_rotated_mesh_gives_the_rotated_image(turns):
     V, F = soup(np.random.default_rng(1), 0, 31)
     straight = rasterize(V, F, None, (32, 32)).depth
     turned = V.copy()
@@ -135,7 +135,7 @@ def test_turned_mesh_gives_the_turned_image(turns):
     np.testing.assert_allclose(np.rot90(straight, turns), rasterize(turned, F, None, (32, 32)).depth, atol=1e-11)
 
 
-def test_mirrored_mesh_gives_the_mirrored_image():
+def test_a_mirrored_mesh_gives_the_mirrored_image():
     V, F = soup(np.random.default_rng(1), 0, 31)
     mirrored = rasterize(V * [-1, 1, 1] + [31, 0, 0], F, V, (32, 32))
     straight = rasterize(V, F, V, (32, 32))
@@ -153,7 +153,7 @@ def test_depth_and_attributes_scale(scale):
     np.testing.assert_allclose(scaled.attributes, plain.attributes * scale, rtol=1e-12)
 
 
-def test_triangles_far_outside_and_huge_ones():
+def test_huge_triangles_and_triangles_far_outside_the_image():
     V = np.array(
         [[-1e12, -1e12, 1], [1e12, -1e12, 1], [0, 1e12, 1], [1e9, 1e9, 5], [1e9 + 9, 1e9, 5], [1e9, 1e9 + 9, 5]]
     )
@@ -162,12 +162,12 @@ def test_triangles_far_outside_and_huge_ones():
     np.testing.assert_allclose(raster.depth, 1)
 
 
-def test_an_edge_all_but_horizontal():
+def test_a_nearly_horizontal_edge():
     V = np.array([[0, 0, 0], [10, 1e-310, 0], [5, 5, 0]], float)
     assert (rasterize(V, [[0, 1, 2]], None, (8, 12)).triangle[1, 1:9] == 0).all()
 
 
-def test_depth_stays_between_the_corners_of_a_sliver():
+def test_depth_in_a_thin_triangle_stays_between_its_corners():
     V = np.array([[0, 3, 1], [30, 3 + 1e-13, 2], [15, 3 + 1e-13, 5]], float)
     depth = rasterize(V, [[0, 1, 2]], None, (6, 31)).depth
     seen = depth[np.isfinite(depth)]
@@ -175,7 +175,7 @@ def test_depth_stays_between_the_corners_of_a_sliver():
     assert (seen <= 5).all()
 
 
-def test_nothing_to_draw():
+def test_a_mesh_without_triangles_gives_an_empty_image():
     raster = rasterize(np.zeros((0, 3)), np.zeros((0, 3), int), None, (4, 5))
     assert raster.attributes.shape == (4, 5, 0)
     assert np.isnan(raster.depth).all()
@@ -184,7 +184,7 @@ def test_nothing_to_draw():
     assert (line.triangle == -1).all()
 
 
-def test_types_shapes_and_input():
+def test_result_types_and_shapes_and_unmodified_input():
     V, F = meshes.cap()
     V = V * 10 + 12
     before = V.copy()

@@ -8,7 +8,7 @@ from operator_meshes import OPEN, SCALES, grid, icosphere, mirrored, one_rings, 
 
 
 def slow_loop(V, F):
-    """Loop's rules, written from the picture: a dict of edges and the triangles on them."""
+    """Reference implementation of Loop's rules with a dict from edges to their triangles."""
     edges = {}
     for f in F.tolist():
         for k in range(3):
@@ -30,7 +30,7 @@ def slow_loop(V, F):
     return np.concatenate([old, new])
 
 
-def test_midpoints_leave_the_surface_as_it_is():
+def test_midpoint_subdivision_does_not_change_the_surface():
     V, F = OPEN
     fine = subdivide(V, F, "midpoint")
     np.testing.assert_array_equal(fine.V[: len(V)], V)
@@ -40,7 +40,7 @@ def test_midpoints_leave_the_surface_as_it_is():
 
 
 @pytest.mark.parametrize("scheme", ["loop", "midpoint"])
-def test_every_triangle_becomes_four_that_share_their_edges(scheme):
+def test_every_triangle_becomes_four_that_share_edges(scheme):
     V, F = OPEN
     fine = subdivide(V, F, scheme)
     edges = len(np.unique(np.sort(F[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0))
@@ -58,7 +58,7 @@ def test_every_triangle_becomes_four_that_share_their_edges(scheme):
 
 
 @pytest.mark.parametrize("mesh", [OPEN, icosphere(1), grid(4, seed=1, relief=2.0)], ids=["open", "sphere", "grid"])
-def test_loop_equals_the_slow_reference(mesh):
+def test_loop_equals_the_reference_implementation(mesh):
     V, F = mesh
     np.testing.assert_allclose(subdivide(V, F).V, slow_loop(V, F), atol=1e-13)
 
@@ -79,7 +79,7 @@ def test_loop_keeps_a_plane_and_its_straight_outline():
     assert (np.isclose(side, 0) | np.isclose(side, 5)).any(axis=1).all()
 
 
-def test_loop_turns_an_icosahedron_into_something_round():
+def test_loop_makes_an_icosahedron_nearly_spherical():
     V, F = icosphere(0)
     for _ in range(4):
         V, F, _ = subdivide(V, F)
@@ -94,12 +94,12 @@ def test_an_edge_of_three_triangles_is_a_crease():
     fine = subdivide(V, F)
     shared = np.flatnonzero((fine.parents == [0, 1]).all(axis=1))
     np.testing.assert_array_equal(fine.V[shared], [[1.0, 0, 0]])
-    np.testing.assert_array_equal(fine.V[:2], V[:2])  # four creases meet there
+    np.testing.assert_array_equal(fine.V[:2], V[:2])  # four creases meet at these vertices
 
 
 @pytest.mark.parametrize("scheme", ["loop", "midpoint"])
 @pytest.mark.parametrize("scale", SCALES)
-def test_moves_with_the_mesh(scheme, scale):
+def test_result_follows_rigid_motion_and_scale(scheme, scale):
     V, F = OPEN
     R = rotation()
     fine = subdivide(V, F, scheme)
@@ -109,7 +109,7 @@ def test_moves_with_the_mesh(scheme, scale):
     np.testing.assert_allclose(subdivide(V2, F2, scheme).V[: len(V)], fine.V[: len(V)][order], atol=1e-14)
 
 
-def test_vertices_without_triangles_and_no_mesh_at_all():
+def test_vertices_without_triangles_and_empty_meshes():
     V = np.concatenate([OPEN[0], [[5.0, 6, 7]]])
     np.testing.assert_array_equal(subdivide(V, OPEN[1]).V[len(V) - 1], [5, 6, 7])
     empty = subdivide(np.zeros((0, 3)), np.zeros((0, 3), np.int64))

@@ -1,4 +1,4 @@
-"""The limit on threads holds within its block, or in its process, only."""
+"""The thread limits apply only inside their block or their process."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from facegeom._internal.threads import one_thread, stay_on_one_thread
+from facegeom._internal.threads import limit_worker_to_one_thread, one_thread
 
 
 def blas_threads() -> list[int]:
     return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
-def test_one_thread_within_the_block_only() -> None:
+def test_one_thread_applies_only_inside_the_block() -> None:
     before = torch.get_num_threads(), blas_threads()
     with one_thread():
         assert torch.get_num_threads() == 1
@@ -30,9 +30,9 @@ def test_limits_are_restored_after_an_error() -> None:
     assert (torch.get_num_threads(), blas_threads()) == before
 
 
-def test_a_worker_stays_on_one_thread_and_its_maker_does_not() -> None:
+def test_the_worker_is_limited_to_one_thread_and_the_parent_is_not() -> None:
     before = blas_threads()
-    with ProcessPoolExecutor(1, initializer=stay_on_one_thread) as pool:
+    with ProcessPoolExecutor(1, initializer=limit_worker_to_one_thread) as pool:
         assert set(pool.submit(blas_threads).result()) <= {1}
         assert pool.submit(torch.get_num_threads).result() == 1
     assert blas_threads() == before

@@ -13,7 +13,7 @@ from facegeom.errors import FacegeomError, WeightsError
 from facegeom.face_model import load_face_model
 from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator, MapTensors
 from facegeom.networks.pix2vertex import Pix2Vertex, Pix2VertexConfig, Pix2VertexNetworks
-from facegeom.networks.translator import Translator, TranslatorConfig, load_translator, translated
+from facegeom.networks.translator import Translator, TranslatorConfig, load_translator, translate_images
 from facegeom.networks.weights import save_weights
 from facegeom.training.data.photo_data import Sources, load_training_data
 from facegeom.training.data.samples import FaceSamples, MixOptions
@@ -65,8 +65,8 @@ def rendering(samples: FaceSamples) -> FaceSamples:
 
 def test_a_new_translator_changes_nothing() -> None:
     image = images(2, 0)
-    assert torch.equal(translated(Translator().eval(), image), image)
-    brighter = translated(changed_translator().eval(), image).int() - image.int()
+    assert torch.equal(translate_images(Translator().eval(), image), image)
+    brighter = translate_images(changed_translator().eval(), image).int() - image.int()
     assert brighter.max() == 32
     assert brighter.min() >= 0
 
@@ -76,15 +76,17 @@ def test_one_image_is_translated_as_a_batch_of_them_is() -> None:
     translator = Translator(SMALL.translator)
     torch.nn.init.normal_(translator.change.weight)
     image = images(3, 0)
-    together = translated(translator, image)
-    alone = torch.cat([translated(translator, one[None]) for one in image])
+    together = translate_images(translator, image)
+    alone = torch.cat([translate_images(translator, one[None]) for one in image])
     assert (together.int() - alone.int()).abs().max() <= 1
 
 
 def test_translator_weights_go_through_a_file(tmp_path: Path) -> None:
     file = tmp_path / "translator.safetensors"
     save_weights(file, SMALL.translator, changed_translator().state_dict())
-    assert torch.equal(translated(load_translator(file), images(1, 1)), translated(changed_translator(), images(1, 1)))
+    assert torch.equal(
+        translate_images(load_translator(file), images(1, 1)), translate_images(changed_translator(), images(1, 1))
+    )
     save_weights(file, TranslatorConfig(16, 1), changed_translator().state_dict())
     with pytest.raises(WeightsError, match="another version"):
         load_translator(file)

@@ -1,4 +1,4 @@
-"""The HTML page: what it holds, and what a browser shows of it."""
+"""The HTML page: its content, and its display in a browser."""
 
 import base64
 import json
@@ -12,8 +12,7 @@ import pytest
 from chromium import Chromium, find_chromium
 from facegeom import FacegeomError, FaceMesh, load_face_model
 from facegeom.face_model.blendshapes import arkit_blendshapes
-from facegeom.mesh import gltf as _glb
-from facegeom.mesh import viewer
+from facegeom.mesh import gltf, viewer
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "python" / "facegeom" / "mesh" / "viewer"
@@ -25,7 +24,7 @@ SKIN = np.array([206, 160, 136])
 
 
 class Outline(HTMLParser):
-    """Every tag's attributes, and the text of title, h1, style and scripts."""
+    """Collects the attributes of all tags and the text of title, h1, style and scripts."""
 
     def __init__(self, page):
         super().__init__()
@@ -50,7 +49,7 @@ class Outline(HTMLParser):
 
 @pytest.fixture
 def bundle(tmp_path, monkeypatch):
-    """A stand-in for the bundle, so that a checkout without npm can test the rest of the page."""
+    """Replace the bundle, so that a checkout without npm can test the rest of the page."""
     path = tmp_path / "lib" / "bundle.js"
     path.parent.mkdir()
     path.write_text("const braces = '{{title}}';")
@@ -60,7 +59,7 @@ def bundle(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def head():
-    """The mean head, skin-coloured by a texture, its front seen, with three blendshapes and a smile."""
+    """Return the mean head with a skin-coloured texture, its front seen, three blendshapes and a smile."""
     model = load_face_model()
     shapes = arkit_blendshapes(model)
     return FaceMesh(
@@ -76,13 +75,13 @@ def head():
 
 
 @pytest.mark.usefixtures("bundle")
-def test_page_carries_the_model_whole(head):
+def test_page_contains_the_complete_model(head):
     texts = Outline(viewer.page(head)).texts
-    assert base64.b64decode(texts["model"], validate=True) == _glb.encode(head)
+    assert base64.b64decode(texts["model"], validate=True) == gltf.encode(head)
 
 
 @pytest.mark.usefixtures("bundle")
-def test_page_refers_to_nothing_outside_itself():
+def test_page_has_no_external_references():
     outline = Outline(viewer.page(TRIANGLE))
     assert outline.values("src") == []
     assert outline.values("href") == ["data:,"]
@@ -95,22 +94,22 @@ def test_page_refers_to_nothing_outside_itself():
 
 @pytest.mark.usefixtures("bundle")
 @pytest.mark.parametrize("title", ["</title><script>alert(1)</script>", '"><b>', "A & B", "{{model}}", "Zoë"])
-def test_title_is_text(title):
+def test_title_is_escaped(title):
     outline = Outline(viewer.page(TRIANGLE, title))
     assert outline.texts["title"] == outline.texts["h1"] == title
     assert outline.values("aria-label")[0] == title
     assert not [tag for tag, *_ in outline.attributes if tag == "b"]
-    assert outline.texts["script"] == "const braces = '{{title}}';"  # the parts' own braces stay
+    assert outline.texts["script"] == "const braces = '{{title}}';"  # braces inside a part are not replaced
 
 
 @pytest.mark.usefixtures("bundle")
-def test_the_suffix_html_saves_a_page_with_the_files_name(tmp_path):
+def test_suffix_html_saves_a_page_titled_by_the_file_name(tmp_path):
     TRIANGLE.save(tmp_path / "my head.HTML")
     content = (tmp_path / "my head.HTML").read_text(encoding="utf-8")
     assert content == viewer.page(TRIANGLE, "my head")
 
 
-def test_without_the_bundle_nothing_is_written(tmp_path, monkeypatch):
+def test_without_the_bundle_no_file_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(viewer, "BUNDLE", tmp_path / "absent.js")
     with pytest.raises(FacegeomError, match="make viewer"):
         TRIANGLE.save(tmp_path / "head.html")
@@ -118,12 +117,12 @@ def test_without_the_bundle_nothing_is_written(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("bundle")
-def test_a_mesh_without_triangles_is_refused():
+def test_a_mesh_without_triangles_is_rejected():
     with pytest.raises(FacegeomError, match="triangles"):
         viewer.page(FaceMesh(np.zeros((3, 3)), np.zeros((0, 3), int)))
 
 
-def test_program_asks_only_for_elements_that_the_page_has():
+def test_all_elements_used_by_the_program_are_in_the_page():
     template = (SOURCE / "page.html").read_text(encoding="utf-8")
     there = set(re.findall(r'\bid="([\w-]+)"', template))
     program = "".join(path.read_text(encoding="utf-8") for path in (SOURCE / "src").glob("*.js"))
@@ -132,7 +131,7 @@ def test_program_asks_only_for_elements_that_the_page_has():
     assert asked <= there
 
 
-def test_dependencies_are_pinned_and_locked_without_a_host():
+def test_dependencies_are_pinned_and_the_lock_file_names_no_host():
     package = json.loads((SOURCE / "package.json").read_text())
     lock = (SOURCE / "package-lock.json").read_text()
     packages = json.loads(lock)["packages"]
@@ -167,7 +166,7 @@ def browser():
 
 @pytest.fixture
 def shown(browser, head, tmp_path):
-    """The browser with the head's page, freshly opened."""
+    """Return the browser with the page of the head, newly opened."""
     head.save(tmp_path / "head.html")
     browser.complaints.clear()
     browser.requests.clear()
@@ -187,32 +186,32 @@ def click(browser, name):
 
 
 def change(a, b):
-    """Mean absolute difference of two pictures in each of their quarters from top to bottom."""
+    """Return the mean absolute difference of two images in each quarter of their height, from top to bottom."""
     difference = np.abs(a.astype(int) - b.astype(int)).mean(axis=(1, 2))
     return np.array([rows.mean() for rows in np.array_split(difference, 4)])
 
 
 @needs_bundle
-def test_page_shows_the_head_and_loads_nothing(shown):
+def test_page_displays_the_head_and_loads_nothing(shown):
     assert shown.run("document.documentElement.dataset.state") == "ready"
     picture = shown.picture("#view").astype(int)
     height, width = picture.shape[:2]
     middle = picture[height // 4 : -height // 4, 2 * width // 5 : 3 * width // 5].reshape(-1, 3)
     assert np.abs(np.median(middle, axis=0) - SKIN).max() < 30
-    assert (np.diff(middle, axis=1) < 0).all(axis=1).mean() > 0.95  # red over green over blue: skin, nothing else
-    assert middle.std(axis=0).min() > 5  # with the shading of a face on it
+    assert (np.diff(middle, axis=1) < 0).all(axis=1).mean() > 0.95  # red > green > blue: skin colours only
+    assert middle.std(axis=0).min() > 5  # with visible shading
     corners = picture[[3, 3, -4, -4], [3, -4, 3, -4]]
-    assert np.ptp(corners, axis=1).max() < 12  # around it the gray ground
+    assert np.ptp(corners, axis=1).max() < 12  # the background is grey
     skin = picture[:, :, 0] - picture[:, :, 2] > 20
     rows, columns = np.flatnonzero(skin.any(axis=1)), np.flatnonzero(skin.any(axis=0))
-    assert 0.6 * height < np.ptp(rows) < 0.98 * height  # the head fills the view and is not cut
+    assert 0.6 * height < np.ptp(rows) < 0.98 * height  # the head fills the view and is not cut off
     assert abs(columns.mean() - width / 2) < 0.03 * width
     assert shown.complaints == []
     assert [address.split(":")[0] for address in shown.requests if not address.startswith("data:")] == ["file", "blob"]
 
 
 @needs_bundle
-def test_a_slider_moves_its_part_of_the_picture(shown):
+def test_a_slider_changes_its_part_of_the_image(shown):
     plain = shown.picture("#view")
     slide(shown, "jawOpen", 1)
     top, _, _, bottom = change(plain, shown.picture("#view"))
@@ -229,7 +228,7 @@ def test_a_slider_moves_its_part_of_the_picture(shown):
 
 @pytest.mark.slow
 @needs_bundle
-def test_switches_show_what_was_seen_and_the_wires(shown):
+def test_switches_show_the_seen_overlay_and_the_wireframe(shown):
     plain = shown.picture("#view").astype(int)
     click(shown, "seen")
     front = shown.picture("#view").astype(int)
@@ -238,23 +237,23 @@ def test_switches_show_what_was_seen_and_the_wires(shown):
     assert (front[middle][..., 2] > front[middle][..., 0]).all()  # blue: seen
     assert shown.run("document.getElementById('legend').hidden") is False
     shown.run("document.getElementById('view').focus()")
-    for _ in range(30):  # half a turn
+    for _ in range(30):  # rotate by 180 degrees
         shown.press("ArrowLeft")
     back = shown.picture("#view").astype(int)
     assert (back[middle][..., 0] > back[middle][..., 2] + 60).all()  # orange: inferred
     shown.press("Home")
-    shown.run("document.activeElement.blur()")  # the ring around what has the focus
+    shown.run("document.activeElement.blur()")  # removes the focus ring from the image
     click(shown, "seen")
     assert change(plain, shown.picture("#view")).max() < 0.1
     click(shown, "wireframe")
     wires = shown.picture("#view").astype(int)
-    assert wires[middle][..., 0].mean() < plain[middle][..., 0].mean() - 10  # they are green
+    assert wires[middle][..., 0].mean() < plain[middle][..., 0].mean() - 10  # the wireframe is green
     assert shown.complaints == []
 
 
 @pytest.mark.slow
 @needs_bundle
-def test_a_finger_turns_the_head(shown):
+def test_a_touch_drag_rotates_the_head(shown):
     plain = shown.picture("#view")
     shown.drag("#view", 60, 0, finger=True)
     assert change(plain, shown.picture("#view")).max() > 5
@@ -263,7 +262,7 @@ def test_a_finger_turns_the_head(shown):
 
 @pytest.mark.slow
 @needs_bundle
-def test_reset_stops_a_turn_that_still_glides(browser, head, tmp_path):
+def test_reset_stops_a_damped_rotation(browser, head, tmp_path):
     head.save(tmp_path / "head.html")
     browser.media(motion="no-preference")
     try:
@@ -279,14 +278,14 @@ def test_reset_stops_a_turn_that_still_glides(browser, head, tmp_path):
 
 
 @needs_bundle
-def test_search_and_names(shown):
+def test_search_filters_the_readable_names(shown):
     found = """(query => {
         const search = document.getElementById("search");
         search.value = query;
         search.dispatchEvent(new Event("input"));
         return [...document.querySelectorAll(".slider")].filter((row) => row.checkVisibility()).map((row) => row.title);
     })"""
-    assert shown.run(f"{found}('')") == []  # groups begin closed
+    assert shown.run(f"{found}('')") == []  # groups are closed initially
     assert shown.run(f"{found}('left smile')") == ["mouthSmileLeft"]
     assert shown.run(f"{found}('nowhere')") == []
     labels = shown.run("[...document.querySelectorAll('.slider label')].map((label) => label.textContent)")
@@ -297,13 +296,13 @@ def test_search_and_names(shown):
 
 @pytest.mark.slow
 @needs_bundle
-def test_page_follows_the_window(shown):
+def test_page_adapts_to_the_window_size(shown):
     shown.call("Emulation.setDeviceMetricsOverride", width=390, height=600, deviceScaleFactor=1, mobile=False)
     try:
         picture = shown.picture("#view").astype(int)
         assert picture.shape[1] == 390
         columns = np.flatnonzero((picture[:, :, 0] - picture[:, :, 2] > 20).any(axis=0))
-        assert 3 < columns[0] < columns[-1] < 387  # the whole head is still in view
+        assert 3 < columns[0] < columns[-1] < 387  # the whole head is visible
         assert np.ptp(columns) > 120
     finally:
         shown.call("Emulation.setDeviceMetricsOverride", width=740, height=400, deviceScaleFactor=1, mobile=False)
@@ -325,7 +324,7 @@ def test_a_mesh_without_blendshapes_has_no_sliders(browser, head, tmp_path, colo
 
 
 @needs_bundle
-def test_a_damaged_model_says_so_on_the_page(browser, tmp_path):
+def test_a_damaged_model_shows_an_error_on_the_page(browser, tmp_path):
     path = tmp_path / "bad.html"
     content = viewer.page(TRIANGLE)
     path.write_text(re.sub(r'(id="model">)[^<]+', r"\1AAAA", content), encoding="utf-8")

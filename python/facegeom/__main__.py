@@ -1,4 +1,4 @@
-"""`python -m facegeom`."""
+"""Entry point of `python -m facegeom`."""
 
 import sys
 

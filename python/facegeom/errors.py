@@ -1,20 +1,20 @@
-"""The exceptions that facegeom raises beside ValueError and TypeError."""
+"""The exceptions of facegeom; invalid arguments raise ValueError or TypeError instead."""
 
 
 class FacegeomError(Exception):
-    """Base of every error that is facegeom's own."""
+    """Base class of all exceptions of facegeom."""
 
 
 class NoFaceFound(FacegeomError):
-    """The image holds no face that the detector and the network agree on."""
+    """The image contains no face that both the detector and the reconstruction network confirm."""
 
 
 class ImageError(FacegeomError):
-    """The input cannot be read as an image, or is too small to hold a face."""
+    """The input cannot be read as an image, or is too small to contain a face."""
 
 
 class WeightsError(FacegeomError):
-    """A weight file or the face model is missing, damaged or of another version."""
+    """A weight file or the face model is missing, damaged, or belongs to another version."""
 
 
 class SolverError(FacegeomError):

@@ -1,1 +1,1 @@
-"""What every other package uses: argument checks, array types, whole files, threads, timing. Not public."""
+"""Private helpers of all packages: argument checks, array types, atomic file writes, threads, timing."""

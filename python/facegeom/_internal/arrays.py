@@ -1,4 +1,4 @@
-"""Array types, one name for each number type. Shapes and units stand in the docstrings."""
+"""Array types, one name for each element type. Docstrings state shapes and units."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ Float32Array: TypeAlias = npt.NDArray[np.float32]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 ByteArray: TypeAlias = npt.NDArray[np.uint8]
-AnyArray: TypeAlias = npt.NDArray[Any]  # pictures on their way through OpenCV, whose stubs leave the type open
+AnyArray: TypeAlias = npt.NDArray[Any]  # for OpenCV, whose type stubs do not state the element type

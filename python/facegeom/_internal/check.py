@@ -1,4 +1,4 @@
-"""Input validation: the only place where arrays from outside are checked and converted."""
+"""Input validation: the only place where arguments from callers are checked and converted."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ import numpy.typing as npt
 
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 
+MAX_DIMENSION = 8
+"""Largest dimension of points and embeddings that the trees of the C++ core support."""
+
 
 def float_array(value: Any, name: str, shape: tuple[int | None, ...], *, allow_nan: bool = False) -> FloatArray:
-    """Return `value` as a C-contiguous float64 array of `shape` (None: any length), or say what is wrong with it."""
+    """Return `value` as a C-contiguous float64 array of `shape` (None: any length).
+
+    Raises ValueError or TypeError with the argument's name, what was expected and what was given. So do all functions
+    here.
+    """
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise ValueError(f"{name} must be an array of shape {_spell(shape)}, got a ragged sequence") from error
+        raise ValueError(f"{name} must be an array of shape {_format_shape(shape)}, got a ragged sequence") from error
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
     _check_shape(array, name, shape)
@@ -23,6 +30,14 @@ def float_array(value: Any, name: str, shape: tuple[int | None, ...], *, allow_n
     if not allow_nan and not np.isfinite(result).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
     return result
+
+
+def points(value: Any, name: str, count: int | None = None) -> FloatArray:
+    """Return `value` as points or embeddings, a (count, d) float64 array with d from 1 to `MAX_DIMENSION`."""
+    array = float_array(value, name, (count, None))
+    if not 1 <= array.shape[1] <= MAX_DIMENSION:
+        raise ValueError(f"{name} must have shape (n, d) with d in [1, {MAX_DIMENSION}], got {array.shape}")
+    return array
 
 
 def bool_array(value: Any, name: str, shape: tuple[int | None, ...]) -> BoolArray:
@@ -41,7 +56,7 @@ def index_array(value: Any, name: str, shape: tuple[int | None, ...], upper: int
         raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
     _check_shape(array, name, shape)
     result = np.ascontiguousarray(array, dtype=np.int64)
-    # One pass: read as unsigned, a negative index is a huge one.
+    # One pass: reinterpreted as unsigned integers, negative indices are very large numbers.
     if result.size and int(result.view(np.uint64).max()) >= upper:
         bad = int(result.min()) if result.min() < 0 else int(result.max())
         raise ValueError(f"{name} must lie in [0, {upper}), got {bad}")
@@ -54,25 +69,25 @@ def vertices(value: Any, name: str = "V") -> FloatArray:
 
 
 def faces(value: Any, vertex_count: int, name: str = "F") -> IntArray:
-    """Return `value` as triangles, an (m, 3) int64 array of indices below `vertex_count`."""
+    """Return `value` as triangles, an (m, 3) int64 array of indices less than `vertex_count`."""
     return index_array(value, name, (None, 3), vertex_count)
 
 
 def mesh(V: Any, F: Any) -> tuple[FloatArray, IntArray]:
-    """Return `V` and `F` as vertex positions and as triangles of them."""
+    """Return `V` as vertex positions (n, 3) and `F` as triangles (m, 3) with indices less than n."""
     V = vertices(V)
     return V, faces(F, len(V))
 
 
 def columns(value: Any, name: str, count: int) -> tuple[FloatArray, tuple[int, ...]]:
-    """Return `value`, of shape (count,) or (count, k), as (count, k) and its own shape."""
+    """Return `value` of shape (count,) or (count, k) as a (count, k) array, and its original shape."""
     array = np.asarray(value)
     checked = float_array(array, name, (count, None)[: max(1, array.ndim)])
     return checked[:, None] if checked.ndim == 1 else checked, checked.shape
 
 
 def image_shape(value: Any, name: str = "shape") -> tuple[int, int]:
-    """Return `value` as (height, width), both at least 1."""
+    """Return `value` as a pair (height, width), both at least 1."""
     try:
         height, width = (int(v) for v in value)
     except (TypeError, ValueError) as error:
@@ -83,7 +98,7 @@ def image_shape(value: Any, name: str = "shape") -> tuple[int, int]:
 
 
 def rgb_image(value: Any, name: str = "image") -> ByteArray:
-    """Return `value` as a C-contiguous (h, w, 3) uint8 array, red first."""
+    """Return `value` as a C-contiguous (h, w, 3) uint8 array, channels in the order red, green, blue."""
     array = np.asarray(value)
     if array.dtype != np.uint8:
         raise TypeError(f"{name} must be an (h, w, 3) uint8 RGB array, got dtype {array.dtype}")
@@ -93,7 +108,9 @@ def rgb_image(value: Any, name: str = "image") -> ByteArray:
 
 
 def box(value: Any, name: str = "box") -> FloatArray:
-    """Return the first four numbers of `value` as x0, y0, x1, y1 with x0 < x1 and y0 < y1; a score may follow."""
+    """Return the first four numbers of `value` as (x0, y0, x1, y1), x0 < x1 and y0 < y1; a fifth, the score, is
+    dropped.
+    """
     sides = float_array(value, name, (None,))
     if len(sides) not in (4, 5) or sides[2] <= sides[0] or sides[3] <= sides[1]:
         raise ValueError(f"{name} must be (x0, y0, x1, y1) with x0 < x1 and y0 < y1, got {tuple(sides.tolist())}")
@@ -101,7 +118,7 @@ def box(value: Any, name: str = "box") -> FloatArray:
 
 
 def positive(value: Any, name: str, *, zero: bool = False, infinite: bool = False) -> float:
-    """Return `value` as a finite float above zero (zero: or not below it; infinite: or infinity)."""
+    """Return `value` as a finite float above 0; `zero` also allows 0, `infinite` also allows infinity."""
     if infinite and value == np.inf:
         return float("inf")
     number = _number(value, name)
@@ -111,7 +128,7 @@ def positive(value: Any, name: str, *, zero: bool = False, infinite: bool = Fals
 
 
 def in_range(value: Any, name: str, low: float, high: float) -> float:
-    """Return `value` as a float in [low, high]."""
+    """Return `value` as a float in the closed interval [low, high]."""
     number = _number(value, name)
     if not low <= number <= high:
         raise ValueError(f"{name} must lie in [{low}, {high}], got {value!r}")
@@ -119,7 +136,7 @@ def in_range(value: Any, name: str, low: float, high: float) -> float:
 
 
 def count(value: Any, name: str, least: int = 0) -> int:
-    """Return `value` as an int of at least `least`."""
+    """Return `value` as an int that is at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
     if value < least:
@@ -128,14 +145,14 @@ def count(value: Any, name: str, least: int = 0) -> int:
 
 
 def flag(value: Any, name: str) -> bool:
-    """Return `value` when it is a bool."""
+    """Return `value` as a bool; only bool and numpy.bool are accepted."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
     return bool(value)
 
 
 def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
-    """Return `value` when it is one of `allowed`."""
+    """Return `value` if it is one of `allowed`."""
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
     return str(value)
@@ -154,8 +171,8 @@ def _check_shape(array: npt.NDArray[Any], name: str, shape: tuple[int | None, ..
     if array.ndim != len(shape) or any(
         want is not None and want != have for want, have in zip(shape, array.shape, strict=True)
     ):
-        raise ValueError(f"{name} must have shape {_spell(shape)}, got {array.shape}")
+        raise ValueError(f"{name} must have shape {_format_shape(shape)}, got {array.shape}")
 
 
-def _spell(shape: tuple[int | None, ...]) -> str:
+def _format_shape(shape: tuple[int | None, ...]) -> str:
     return "(" + ", ".join("any" if s is None else str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"

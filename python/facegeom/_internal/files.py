@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Atomic file writes: a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from pathlib import Path
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
-    """Call `write` with a temporary path beside `path`, then rename; on an error nothing is left behind.
+    """Call `write` with a temporary path in the same folder, then rename the temporary file to `path`.
 
-    The temporary file has the same suffix as `path`, since writers choose the format by it.
+    If `write` raises an exception, the temporary file is removed and `path` is not changed. The temporary file has the
+    suffix of `path`, because many writers choose the format by the suffix.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder of `path` does not exist.
     """
     target = Path(path)
     if not target.parent.is_dir():
@@ -25,7 +31,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write `content` to a file, whole or not at all."""
+    """Write `content` to a file atomically; see `write_atomically`."""
 
     def write(temporary: Path) -> None:
         temporary.write_bytes(content)

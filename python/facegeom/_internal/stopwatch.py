@@ -1,4 +1,4 @@
-"""Where the time goes."""
+"""Measurement of run times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def stopwatch(timings: dict[str, float], name: str) -> Iterator[None]:
-    """Add the milliseconds that the block takes to `timings[name]`."""
+    """Add the duration of the block in milliseconds to `timings[name]`."""
     start = time.perf_counter()
     try:
         yield

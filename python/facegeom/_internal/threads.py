@@ -1,4 +1,4 @@
-"""One thread at a time for the small matrices and networks of a single photo."""
+"""Thread limits for BLAS and torch, whose operations on a single photo are fastest on one thread."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
-def stay_on_one_thread() -> None:
-    """Do for good, in a process that is one of several, what `one_thread` does within a block.
+def limit_worker_to_one_thread() -> None:
+    """Limit this worker process to one thread for BLAS and, if it is loaded, torch.
 
     Notes
     -----
-    Two fits of the face model at a time, each on two BLAS threads of two cores, take up to 40 times as long as on one
-    each.
+    The limit remains until the process ends; `one_thread` limits a block only. Without the limit, two fits of the face
+    model in parallel, each with two BLAS threads on two cores, take up to 40 times as long as with one thread each.
     """
     _blas().limit(limits=1)
     torch = sys.modules.get("torch")
@@ -31,14 +31,14 @@ def stay_on_one_thread() -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run NumPy's BLAS, and torch where it is loaded, on one thread within the block.
+    """Run NumPy's BLAS and, if it is loaded, torch on one thread inside the block.
 
     Notes
     -----
-    A 128-pixel crop takes the network 50 ms on one thread; a second thread gains little on an idle machine and, since
-    idle workers spin, costs a multiple where cores are shared or fewer than the libraries believe. One thread also
-    makes a photo's result independent of how many there are. The numbers of threads are the process's: what other
-    Python threads compute meanwhile is limited too.
+    The network takes 50 ms for a 128-pixel crop on one thread. A second thread saves little time on an idle machine.
+    Where cores are shared, or fewer than the libraries assume, it makes the network several times slower, because idle
+    threads wait actively. With one thread, the result for a photo also does not depend on the number of threads. The
+    limit applies to the whole process, so other Python threads are limited too during the block.
     """
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch is not None else 0

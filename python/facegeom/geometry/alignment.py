@@ -1,4 +1,4 @@
-"""Alignment of corresponding points."""
+"""Affine and similarity alignment of corresponding points."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from facegeom import _core
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, FloatArray
 
-KINDS = ("affine", "similarity")
+TRANSFORM_KINDS = ("affine", "similarity")
 
 
 class AffineRegistration(NamedTuple):
-    """Result of `register_affine`.
+    """The map p -> linear p + shift that `register_affine` returns.
 
     Attributes
     ----------
     linear : (3, 3) float array
-    shift : (3,) float array
-    inliers : (n,) bool array, the pairs that agree
+    shift : (3,) float array, mm
+    inliers : (n,) bool array, True for each pair whose residual is at most `threshold`
     """
 
     linear: FloatArray
@@ -29,7 +29,7 @@ class AffineRegistration(NamedTuple):
     inliers: BoolArray
 
     def apply(self, points: npt.ArrayLike) -> FloatArray:
-        """Points (m, 3) moved: linear p + shift."""
+        """Return the points (m, 3) mapped by linear p + shift, (m, 3)."""
         return check.float_array(points, "points", (None, 3)) @ self.linear.T + self.shift
 
 
@@ -43,17 +43,25 @@ def register_affine(
     seed: int = 0,
     min_inliers: int = 10,
 ) -> AffineRegistration:
-    """Affine map or similarity that takes P to Q, by least squares over the pairs that agree (RANSAC).
+    """Find the affine map or similarity that maps P to Q, robust to outliers: RANSAC, then least squares on the
+    inliers.
 
     Parameters
     ----------
-    P : (n, 3) float array, mm
-    Q : (n, 3) float array, mm, row by row where the points of P belong
-    kind : "affine" (12 parameters) or "similarity" (rotation, one scale and shift; never a mirror image)
-    iterations : random samples of the fewest pairs that fix a map (4 or 3)
-    threshold : mm, distance up to which a pair agrees
-    seed : of the samples; the same seed gives the same bits on any platform's equal arithmetic
-    min_inliers : fewer pairs that agree are an error; at least 4
+    P : (n, 3) float array, mm, source points
+    Q : (n, 3) float array, mm, target points; row i corresponds to row i of P
+    kind : {"affine", "similarity"}
+        "affine" has 12 parameters. "similarity" is a rotation, one scale and a translation, never a reflection.
+    iterations : int, at least 1
+        Number of RANSAC samples. A sample is the smallest number of pairs that determines the map: 4 for "affine", 3
+        for "similarity".
+    threshold : float, mm
+        A pair is an inlier if its residual is at most this.
+    seed : int, at least 0
+        Seed of the random samples. The same seed gives the same result, bit for bit, on every platform with the same
+        floating-point arithmetic.
+    min_inliers : int, at least 4
+        Fewer inliers than this raise ValueError.
 
     Returns
     -------
@@ -63,13 +71,14 @@ def register_affine(
     Raises
     ------
     ValueError, TypeError
-        On a wrong shape, dtype or option, values that are not finite, too few pairs, points that all lie in a plane
-        (affine) or on a line (similarity), or fewer inliers than asked for: the message says how many.
+        On a wrong shape, dtype or option; values that are not finite; too few pairs; coplanar points ("affine") or
+        collinear points ("similarity"); or fewer inliers than `min_inliers` (the message states the number found).
 
     Notes
     -----
-    Flat samples are passed over. The best sample's map is fitted again to its inliers until these no longer change.
-    A sample is given up as soon as it can no longer become the best, so that clean pairs cost little.
+    Degenerate (coplanar or collinear) samples are skipped. A sample is abandoned as soon as it cannot have more inliers
+    than the best one so far, so that data with few outliers cost little. The map of the best sample is refitted to its
+    inliers until the set of inliers no longer changes.
 
     References
     ----------
@@ -87,7 +96,7 @@ def register_affine(
     """
     P = check.float_array(P, "P", (None, 3))
     Q = check.float_array(Q, "Q", (len(P), 3))
-    kind = check.choice(kind, "kind", KINDS)
+    kind = check.choice(kind, "kind", TRANSFORM_KINDS)
     iterations = check.count(iterations, "iterations", 1)
     threshold = check.positive(threshold, "threshold")
     seed = check.count(seed, "seed")

@@ -1,4 +1,4 @@
-"""Where a mesh ends."""
+"""Boundary loops of a triangle mesh."""
 
 from __future__ import annotations
 
@@ -8,20 +8,36 @@ from facegeom._internal.arrays import IntArray
 
 
 def boundary_loops(F: IntArray) -> list[IntArray]:
-    """Return the boundary loops of triangles (m, 3) as vertex ids, each in the direction of its triangles' edges.
+    """Return the boundary loops of a mesh, the longest first, each in the direction of its triangles' edges.
 
-    The longest comes first. No vertex may lie on two loops.
+    Parameters
+    ----------
+    F : (m, 3) int array
+
+    Returns
+    -------
+    list of (k,) int arrays
+        The vertex indices along each loop. A boundary edge is an edge of exactly one triangle.
+
+    Notes
+    -----
+    The result is undefined if two loops share a vertex.
+
+    Examples
+    --------
+    >>> [loop.tolist() for loop in boundary_loops(np.array([[0, 1, 2], [2, 1, 3]]))]
+    [[0, 1, 3, 2]]
     """
     edges = F[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
     _, first, count = np.unique(np.sort(edges, axis=1), axis=0, return_index=True, return_counts=True)
-    follow = dict(edges[first[count == 1]].tolist())
+    successor = dict(edges[first[count == 1]].tolist())
     loops = []
-    while follow:
-        start = min(follow)
+    while successor:
+        start = min(successor)
         loop = [start]
-        vertex = follow.pop(start)
+        vertex = successor.pop(start)
         while vertex != start:
             loop.append(vertex)
-            vertex = follow.pop(vertex)
+            vertex = successor.pop(vertex)
         loops.append(np.array(loop))
     return sorted(loops, key=len, reverse=True)

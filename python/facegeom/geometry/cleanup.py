@@ -1,10 +1,9 @@
-"""Cleaning of meshes that come from depth maps."""
+"""Removal of spikes and small components from meshes made from depth maps."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 from facegeom import _core
@@ -13,14 +12,14 @@ from facegeom._internal.arrays import FloatArray, IntArray
 
 
 class Submesh(NamedTuple):
-    """A part of a mesh.
+    """The vertices and triangles of a mesh that are kept.
 
     Attributes
     ----------
     V : (n', 3) float array
-    F : (m', 3) int64 array, rows of this V
-    vertices : (n',) int64 array, the rows of the whole mesh's V that are kept, ascending: `values[vertices]` carries
-        values per vertex over
+    F : (m', 3) int64 array of rows of this V
+    vertices : (n',) int64 array, ascending
+        The rows of the original V that are kept. `values[vertices]` transfers per-vertex values to the submesh.
     """
 
     V: FloatArray
@@ -29,17 +28,17 @@ class Submesh(NamedTuple):
 
 
 def connected_components(F: npt.ArrayLike, n: int) -> IntArray:
-    """Label the parts of a mesh that hang together by shared edges.
+    """Label the connected components of a mesh; triangles are connected across shared edges.
 
     Parameters
     ----------
     F : (m, 3) int array
-    n : number of vertices
+    n : int, number of vertices
 
     Returns
     -------
     (m,) int64 array
-        The component of each triangle, numbered from 0 in the order of each component's first triangle.
+        The component of each triangle. Components are numbered from 0 in the order of their first triangles.
 
     Raises
     ------
@@ -48,7 +47,7 @@ def connected_components(F: npt.ArrayLike, n: int) -> IntArray:
 
     Notes
     -----
-    Triangles that touch at a vertex only are not connected. Any number of triangles may share an edge.
+    Triangles that share only a vertex are not connected. An edge may have any number of triangles.
 
     Examples
     --------
@@ -69,20 +68,24 @@ def remove_spikes(
     edge_factor: float = 6.0,
     min_component: float = 0.05,
 ) -> Submesh:
-    """Remove triangles of outlying area or edge length, and the small components that are left.
+    """Remove triangles whose area or edge length is an outlier, then small connected components.
 
     Parameters
     ----------
     V : (n, 3) float array, mm
     F : (m, 3) int array
-    area_factor : a triangle goes when log(area) is more than this many robust deviations above the median; inf: never
-    edge_factor : the same for the log of its longest edge
-    min_component : connected components with fewer triangles than this share of the largest one's go, in [0, 1]
+    area_factor : float, above 0
+        A triangle is removed if the logarithm of its area is more than this many robust standard deviations above the
+        median; inf switches the test off.
+    edge_factor : float, above 0
+        The same for the logarithm of its longest edge.
+    min_component : float in [0, 1]
+        A connected component is removed if it has fewer triangles than this fraction of the largest component.
 
     Returns
     -------
     Submesh
-        V, F and `vertices`, the rows of the input's `V` that are kept.
+        V, F, and in `vertices` the rows of the input's `V` that are kept.
 
     Raises
     ------
@@ -91,17 +94,17 @@ def remove_spikes(
 
     Notes
     -----
-    A robust deviation is 1.4826 times the median absolute deviation of the logarithm over all triangles, but at least
-    0.3 (35 %; rendered faces measure 0.1 to 0.3), so that an even mesh loses nothing for being slightly uneven. By the
-    defaults a triangle of an evenly sampled depth map goes when its longest edge is more than 6 times the median
-    (e^(6 x 0.3)), or its area more than 11 times (e^(8 x 0.3)): with 6,500 vertices on a face that is a jump in depth
-    of 12 to 18 mm between neighbours, a surface turned 80 degrees from the camera. The sides of nose and cheeks stay.
-    Triangles without area go too. Where the removal leaves two fans of triangles that meet at one vertex only, the
-    smaller fan goes. Being ratios, the limits do not depend on the unit.
+    The robust standard deviation is 1.4826 times the median absolute deviation of the logarithms over all triangles,
+    but at least 0.3 (a factor of 1.35), so that slightly uneven meshes lose no triangles; rendered faces have 0.1 to
+    0.3. With the defaults on an evenly sampled depth map, a triangle is removed if its longest edge is more than 6
+    times the median (e^(6 x 0.3)) or its area more than 11 times (e^(8 x 0.3)). On a face with 6,500 vertices this is a
+    depth step of 12 to 18 mm between neighbours, or a surface inclined by 80 degrees to the image plane; the sides of
+    the nose and the cheeks are kept. Triangles of zero area are removed too. Where two fans of triangles are left that
+    share only a vertex, the smaller fan is removed. The limits are ratios and do not depend on the unit.
 
     References
     ----------
-    FaceVision-GAN, section 3.2 (removal of spikes, without a stated rule).
+    FaceVision-GAN, section 3.2 (removes spikes, but states no rule).
 
     Examples
     --------
@@ -110,12 +113,8 @@ def remove_spikes(
     array([0, 1, 2, 3])
     """
     V, F = check.mesh(V, F)
-    area_factor = _factor(area_factor, "area_factor")
-    edge_factor = _factor(edge_factor, "edge_factor")
+    area_factor = check.positive(area_factor, "area_factor", infinite=True)
+    edge_factor = check.positive(edge_factor, "edge_factor", infinite=True)
     min_component = check.in_range(min_component, "min_component", 0.0, 1.0)
 
     return Submesh(*_core.remove_spikes(V, F, area_factor, edge_factor, min_component))
-
-
-def _factor(value: float, name: str) -> float:
-    return np.inf if isinstance(value, float) and value == np.inf else check.positive(value, name)

@@ -1,4 +1,4 @@
-"""Exact closest points on triangles."""
+"""Exact closest points on a triangle mesh."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from facegeom import _core
 from facegeom._internal import check
 from facegeom._internal.arrays import FloatArray, IntArray
 
-MAX_DIMENSION = 8
-
 
 class ClosestPoints(NamedTuple):
-    """Result of `closest_points`.
+    """The closest surface point of each query, as `closest_points` returns it.
 
     Attributes
     ----------
-    face : (q,) int64 array, triangle that holds the closest point
-    weights : (q, 3) float array, its barycentric coordinates
-    distance : (q,) float array, Euclidean
+    face : (q,) int64 array, the triangle that contains the closest point
+    weights : (q, 3) float array, barycentric coordinates of the point in this triangle
+    distance : (q,) float array, Euclidean distance from the query
     """
 
     face: IntArray
@@ -29,18 +27,19 @@ class ClosestPoints(NamedTuple):
 
 
 def closest_points(V: npt.ArrayLike, F: npt.ArrayLike, queries: npt.ArrayLike) -> ClosestPoints:
-    """Find the point of a surface that is closest to each query, exactly, in up to 8 coordinates.
+    """Find for each query the exact closest point on a triangle mesh, in 1 to 8 dimensions.
 
     Parameters
     ----------
-    V : (n, d) float array, d from 1 to 8: positions, or an embedding
+    V : (n, d) float array, d from 1 to 8
+        Positions, or any per-vertex embedding.
     F : (m, 3) int array, m at least 1
     queries : (q, d) float array
 
     Returns
     -------
     ClosestPoints
-        face, weights and distance; of several triangles at the same distance the lowest.
+        face, weights and distance. If several triangles are equally close, `face` is the lowest index.
 
     Raises
     ------
@@ -49,7 +48,8 @@ def closest_points(V: npt.ArrayLike, F: npt.ArrayLike, queries: npt.ArrayLike) -
 
     Notes
     -----
-    A hierarchy of boxes: about m log m to build and log m a query. Triangles without area count as segments or points.
+    A bounding volume hierarchy: about O(m log m) to build and O(log m) for a query. Degenerate triangles are treated as
+    segments or points.
 
     Examples
     --------
@@ -57,12 +57,10 @@ def closest_points(V: npt.ArrayLike, F: npt.ArrayLike, queries: npt.ArrayLike) -
     >>> found.weights.tolist(), found.distance.tolist()
     ([[0.5, 0.25, 0.25]], [2.0])
     """
-    V = check.float_array(V, "V", (None, None))
-    if not 1 <= V.shape[1] <= MAX_DIMENSION:
-        raise ValueError(f"V must have shape (n, d) with d in [1, {MAX_DIMENSION}], got {V.shape}")
+    V = check.points(V, "V")
     F = check.faces(F, len(V))
     if len(F) == 0:
-        raise ValueError("F must hold at least one triangle, got none")
+        raise ValueError("F must contain at least one triangle, got none")
     queries = check.float_array(queries, "queries", (None, V.shape[1]))
 
     return ClosestPoints(*_core.closest_points(V, F, queries))

@@ -10,7 +10,7 @@ from facegeom._internal.arrays import IntArray
 
 
 def delaunay(points: npt.ArrayLike) -> IntArray:
-    """Delaunay triangulation in the plane, counter-clockwise (x right, y up).
+    """Delaunay triangulation of points in the plane, triangles counter-clockwise (x right, y up).
 
     Parameters
     ----------
@@ -19,8 +19,8 @@ def delaunay(points: npt.ArrayLike) -> IntArray:
     Returns
     -------
     (m, 3) int64 array
-        Rows of `points`. The triangles cover the convex hull without overlap, and no point lies inside the circumcircle
-        of any.
+        Triangles as rows of `points`. They cover the convex hull without overlap, and no point lies inside the
+        circumcircle of a triangle.
 
     Raises
     ------
@@ -29,15 +29,15 @@ def delaunay(points: npt.ArrayLike) -> IntArray:
 
     Notes
     -----
-    Fewer than three points, and points that all lie on one line, give zero triangles. Equal points are used once: the
-    lowest index stands for all. Where four or more points share a circle (a regular grid) one of the valid choices is
-    taken, always the same for the same input. The predicates are exact, so nothing has to be scaled or jittered
-    beforehand. About 0.3 microseconds a point.
+    Fewer than three points, or points that all lie on one line, give zero triangles. Of several equal points only the
+    one with the lowest index is used. Where four or more points lie on a circle (as in a regular grid), one of the
+    valid triangulations is returned, always the same for the same input. The geometric predicates are exact: no scaling
+    or jitter of the points is needed. Cost: about 0.3 microseconds per point.
 
     References
     ----------
-    C. L. Lawson, Software for C1 surface interpolation, 1977 (the flips). J. R. Shewchuk, Adaptive precision
-    floating-point arithmetic and fast robust geometric predicates, 1997.
+    C. L. Lawson, "Software for C1 surface interpolation", 1977 (edge flips); J. R. Shewchuk, "Adaptive precision
+    floating-point arithmetic and fast robust geometric predicates", 1997.
 
     Examples
     --------

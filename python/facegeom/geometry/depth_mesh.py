@@ -1,4 +1,4 @@
-"""From a depth map to a triangle mesh."""
+"""Triangle mesh from a depth map, with evenly spaced vertices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DepthMesh(NamedTuple):
     ----------
     V : (n, 3) float array, mm, x right, y up, z = depth
     F : (m, 3) int64 array, counter-clockwise seen from +z
-    pixel : (n, 2) float array, where each vertex lies in the map: x, y (down), pixel centres at integers
+    pixel : (n, 2) float array, image position of each vertex: x, y (down), pixel centres at integers
     """
 
     V: FloatArray
@@ -36,38 +36,43 @@ def depth_to_mesh(
     vertex_count: int = 6500,
     background: bool = False,
 ) -> DepthMesh:
-    """Mesh the foreground of a depth map, evenly sampled in the image: Delaunay in the plane, raised to the depth.
+    """Triangulate the foreground of a depth map: evenly spaced 2-D points, Delaunay triangulation, then z = depth.
 
     Parameters
     ----------
-    depth : (h, w) float array, mm, greater is nearer; anything (NaN too) outside the mask
-    mask : (h, w) bool array, the foreground
-    scale : pixels per mm
-    origin : pixel x, y that becomes X = Y = 0
-    vertex_count : number of vertices aimed at, met within a few per cent whatever the size of the map; the default
-        gives a face about 12,700 triangles
-    background : keep the triangles outside the mask that fill up the convex hull (the paper's first mesh)
+    depth : (h, w) float array, mm
+        Greater is nearer to the camera. Values outside the mask are ignored and may be NaN.
+    mask : (h, w) bool array, True in the foreground
+    scale : float, pixels per mm
+    origin : (x, y), the pixel position that becomes X = Y = 0
+    vertex_count : int, at least 3
+        Target number of vertices, reached within a few per cent for every map size. The default gives a face about
+        12,700 triangles.
+    background : bool
+        True: keep the triangles outside the mask that fill the convex hull (the first mesh of the paper).
 
     Returns
     -------
     DepthMesh
-        V = ((x - origin_x) / scale, (origin_y - y) / scale, depth), F, and pixel = (x, y) of each vertex, for looking
-        up colour and correspondence. Every edge has one or two triangles, every vertex one fan of triangles.
+        V = ((x - origin_x) / scale, (origin_y - y) / scale, depth), F, and pixel = (x, y) of each vertex, for sampling
+        colour and correspondence. The mesh is manifold: each edge has one or two triangles, each vertex one fan of
+        triangles.
 
     Raises
     ------
     ValueError, TypeError
-        On a wrong shape or dtype, depth that is not finite in the mask, a scale that is not positive, or a vertex count
-        below 3.
+        On a wrong shape or dtype, depth that is not finite inside the mask, a scale that is not positive, or a vertex
+        count below 3.
 
     Notes
     -----
-    Vertices lie on a staggered lattice of equilateral triangles, not at pixel centres: a large map is thinned out and a
-    small one sampled more finely than its pixels (never below a quarter of a pixel), with depth read bilinearly from
-    foreground pixels. The outline runs half-way between foreground and background pixel centres with the pixels' steps
-    smoothed away (by less than half a pixel); there the depth is extrapolated by at most 1 mm per mm, so that a plane
-    stays a plane. Holes stay holes. A stroke one pixel wide has no area and is left out; an empty mask gives an empty
-    mesh. Cost: two passes over the map and about a microsecond a vertex.
+    The vertices lie on a lattice of equilateral triangles, not at pixel centres: a large map is subsampled, and a small
+    map is sampled more finely than its pixels (with a spacing of at least a quarter of a pixel). Depth is interpolated
+    bilinearly from foreground pixels. The outline runs midway between foreground and background pixel centres; its
+    pixel steps are smoothed by less than half a pixel. At the outline the depth is extrapolated with a slope of at most
+    1, so that a plane remains a plane. Holes of the mask remain holes. Foreground that is only one pixel wide has no
+    area and is left out; an empty mask gives an empty mesh. Cost: two passes over the map and about one microsecond per
+    vertex.
 
     References
     ----------
@@ -82,7 +87,7 @@ def depth_to_mesh(
     depth = check.float_array(depth, "depth", (None, None), allow_nan=True)
     mask = check.bool_array(mask, "mask", (depth.shape[0], depth.shape[1]))
     if not np.isfinite(depth[mask]).all():
-        raise ValueError("depth must be finite in the mask, got NaN or infinity")
+        raise ValueError("depth must be finite inside the mask, got NaN or infinity")
     scale = check.positive(scale, "scale")
     origin_x, origin_y = check.float_array(origin, "origin", (2,))
     vertex_count = check.count(vertex_count, "vertex_count", 3)

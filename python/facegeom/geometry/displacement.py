@@ -1,4 +1,4 @@
-"""Fine detail from the shading of a photograph."""
+"""Fine surface detail from the shading of a photo."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from facegeom._internal.arrays import FloatArray
 
 
 def image_high_pass(gray: npt.ArrayLike, sigma: float, *, mask: npt.ArrayLike | None = None) -> FloatArray:
-    """Gray image minus its Gaussian low-pass: the fine detail of section 4.2 of the FaceVision-GAN paper.
+    """Subtract the Gaussian low-pass from a grey image; the result is the fine detail, positive where brighter.
 
     Parameters
     ----------
     gray : (h, w) float array
-        Gray values in any unit, usually 0 to 1.
+        Grey values in any unit, usually from 0 to 1.
     sigma : float, pixels, above 0
-        Standard deviation of the Gaussian; it is cut off at four of them.
+        Standard deviation of the Gaussian, which is truncated at 4 sigma.
     mask : (h, w) bool array or None
-        Pixels to use. The others neither enter the low-pass nor get a value other than zero, so that the edge between
-        face and background leaves no rim.
+        Pixels to use. Pixels outside the mask do not enter the low-pass, and their result is 0, so that no artificial
+        edge appears between face and background.
 
     Returns
     -------
     (h, w) float array
-        In the unit of `gray`; zero outside the mask.
+        In the unit of `gray`; 0 outside the mask.
 
     Raises
     ------
@@ -35,8 +35,12 @@ def image_high_pass(gray: npt.ArrayLike, sigma: float, *, mask: npt.ArrayLike | 
 
     Notes
     -----
-    Beyond the image and the mask the kernel's remaining weights are scaled up to one (normalised convolution), so a
-    constant image gives zero up to the border.
+    At the border of the image and of the mask, the remaining kernel weights are rescaled to sum to 1 (normalised
+    convolution). A constant image therefore gives 0 everywhere.
+
+    References
+    ----------
+    FaceVision-GAN, section 4.2.
 
     Examples
     --------
@@ -47,7 +51,7 @@ def image_high_pass(gray: npt.ArrayLike, sigma: float, *, mask: npt.ArrayLike | 
     sigma = check.positive(sigma, "sigma")
     used = np.ones(gray.shape) if mask is None else check.bool_array(mask, "mask", gray.shape).astype(np.float64)
 
-    # Blurring differences to one gray value of the image keeps a constant image exactly at zero.
+    # Subtracting one grey value of the image before the blur makes the result of a constant image exactly 0.
     level = float(gray[used > 0][0]) if used.any() else 0.0
     offset = (gray - level) * used
     weights = _gaussian_blur(used, sigma)
@@ -67,68 +71,69 @@ def detail_displacement(
     weight: npt.ArrayLike | None = None,
     attenuate: bool = True,
 ) -> FloatArray:
-    """Add fine detail: move each vertex along its normal by the high frequencies of the photo around it.
+    """Add fine detail: move each vertex along its normal by the high frequencies of the photo, bright outward.
 
     Parameters
     ----------
     V : (n, 3) float array, mm
     F : (m, 3) int array, counter-clockwise from outside
     intensity : (n,) float array
-        With "heat": the photo's gray value in [0, 1] where each vertex falls. With "image": the value of
-        `image_high_pass` there, zero where the photo does not show it.
+        With low_pass="heat": the grey value of the photo in [0, 1] at each vertex. With "image": the value of
+        `image_high_pass` at each vertex, 0 where the photo does not show the vertex.
     low_pass : {"heat", "image"}
-        How low frequencies are told from high ones: by diffusion over the surface (pix2vertex), or in the image before
-        this call (FaceVision-GAN).
-    time_mm2 : float, at least 0, with "heat"
-        Time of the diffusion: detail is what is finer than sqrt(2 time_mm2) mm.
+        How low and high frequencies are separated: by heat diffusion on the surface (pix2vertex), or in the image
+        before this call (FaceVision-GAN).
+    time_mm2 : float, mm^2, at least 0; used with "heat"
+        Diffusion time. Features smaller than sqrt(2 time_mm2) mm are detail.
     gain : float, mm per unit of intensity, at least 0
-        Neither paper gives a value. With "image" a wrinkle darker than its surroundings by 0.05 becomes 0.15 mm deep by
-        the default; at 5 and more, lashes and teeth stand out as ridges.
+        Neither paper gives a value. With "image" and the default, a wrinkle that is darker than its surroundings by
+        0.05 becomes 0.15 mm deep. From 5 upwards, lashes and teeth become visible ridges.
     max_step : float, mm, at least 0
-        No vertex moves farther. Keeps moles, brows and highlights, whose contrast is not relief, in bounds.
+        Upper limit of the displacement. It limits moles, brows and highlights, whose contrast is not caused by relief.
     weight : (n,) float array in [0, 1] or None
-        Factor on each vertex's detail, to fade it out (towards the border, in hair); None: one everywhere. With "heat"
-        zero also means that the vertex is not seen: its intensity counts nowhere.
-    attenuate : bool, with "heat"
-        True: less detail where the surface is curved (equation 13). False: equation 12, whose second term draws a
-        vertex into the planes of its neighbours.
+        Factor on the detail of each vertex, for example to fade it out near the border and in hair. None: 1 everywhere.
+        With "heat", 0 also marks a vertex as not visible: its intensity is ignored.
+    attenuate : bool; used with "heat"
+        True: less detail where the surface is curved (equation 13). False: equation 12, whose second term moves a
+        vertex towards the tangent planes of its neighbours.
 
     Returns
     -------
     (n, 3) float array
-        New positions, bright outward and dark inward.
+        New positions.
 
     Raises
     ------
     ValueError, TypeError
         On a wrong shape, dtype or option, a value that is not finite, or an index out of range.
     SolverError
-        If the diffusion's linear solve fails.
+        If the linear solve of the diffusion fails.
 
     Notes
     -----
-    Normals are those of `vertex_normals`; a vertex without triangles stays.
+    The normals are those of `vertex_normals`. A vertex without triangles does not move.
 
-    "heat": equations 9 to 14 of pix2vertex. mu = tau - (I - dt Laplacian)^-1 tau with the cotangent Laplacian over the
-    mixed Voronoi areas, so that dt is a squared length and does not depend on the mesh. The paper's dt = 0.2 has no
-    unit; as 0.2 mm^2 it would keep only what is finer than 0.6 mm, less than a pixel of most photos. Then
+    "heat" is equations 9 to 14 of pix2vertex. mu = tau - (I - dt Laplacian)^-1 tau with the cotangent Laplacian over
+    mixed Voronoi areas, so that dt is a squared length and independent of the mesh resolution. The paper gives dt = 0.2
+    without a unit; as 0.2 mm^2 it would keep only features smaller than 0.6 mm, less than a pixel of most photos. Then
 
         step(v) = eta delta_mu(v) + (1 - eta) delta_s(v),    eta = 0.2,
         delta_mu(v) = weight(v) gain sum_j a_j (mu(v) - mu(j)) (1 - |<v - v_j, n>| / |v - v_j|) / sum_j a_j
 
-    over the one-ring, a_j = exp(-|v - v_j|) with lengths in mm; gain stands in equation 11 and is left out of 13. In
-    equation 12 it would multiply lengths as well: here it has the place of equation 11. delta_s is half the way along
-    the normal to the cotangent-weighted mean of the neighbours, one explicit step of fairing; zero on borders. Where a
-    triangle would turn by more than 60 degrees, the steps of its corners are halved until it does not.
+    with sums over the one-ring and a_j = exp(-|v - v_j|), lengths in mm. The gain appears in equation 11 of the paper
+    and is missing in equation 13; in equation 12 it would also multiply lengths, so here it is applied as in equation
+    11. delta_s is half of the step along the normal to the cotangent-weighted mean of the neighbours (one explicit step
+    of mean curvature flow); it is 0 on the border. Where a triangle would turn by more than 60 degrees, the steps of
+    its corners are halved until it does not.
 
-    "image": the paper takes the step from the features of the vertices of the one-ring and gives no formula. Here
+    "image": the paper computes the step from features of the one-ring and gives no formula. Here
 
         step(v) = gain weight(v) sum_j a_j intensity(j) / sum_j a_j,    a_j = exp(-|v - v_j| / l(v)),
 
-    over j = v and its one-ring, with l(v) the mean length of the edges at v, clipped to max_step: a mean in which a
-    neighbour counts about a third of the vertex itself, so that the noise of a single pixel does not become a spike.
-    The exponential weight is that of equation 4 of the pix2vertex paper with the length made relative to the mesh, so
-    that the result does not depend on the unit.
+    with sums over v and its one-ring and l(v) the mean length of the edges at v; the step is clipped to max_step. A
+    neighbour has about a third of the weight of v itself, so that noise in a single pixel does not become a spike. The
+    exponential weight is that of equation 4 of the pix2vertex paper, with lengths relative to l(v), so that the result
+    does not depend on the unit.
 
     References
     ----------
@@ -158,7 +163,7 @@ def detail_displacement(
 
 
 def _gaussian_blur(image: FloatArray, sigma: float) -> FloatArray:
-    """Convolve with a Gaussian cut off at four sigma, taking zero beyond the border."""
+    """Convolve an image (h, w) with a Gaussian truncated at 4 sigma; values outside the image are 0."""
     radius = max(1, round(4 * sigma))
     kernel = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
     kernel /= 2 * kernel.sum() - kernel[0]
@@ -166,10 +171,10 @@ def _gaussian_blur(image: FloatArray, sigma: float) -> FloatArray:
         length = image.shape[axis]
         blurred = kernel[0] * image
         for shift in range(1, min(radius, length - 1) + 1):
-            ahead = [slice(None), slice(None)]
-            behind = [slice(None), slice(None)]
-            ahead[axis], behind[axis] = slice(shift, None), slice(None, length - shift)
-            blurred[tuple(behind)] += kernel[shift] * image[tuple(ahead)]
-            blurred[tuple(ahead)] += kernel[shift] * image[tuple(behind)]
+            later = [slice(None), slice(None)]
+            earlier = [slice(None), slice(None)]
+            later[axis], earlier[axis] = slice(shift, None), slice(None, length - shift)
+            blurred[tuple(earlier)] += kernel[shift] * image[tuple(later)]
+            blurred[tuple(later)] += kernel[shift] * image[tuple(earlier)]
         image = blurred
     return image

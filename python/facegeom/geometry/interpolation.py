@@ -1,4 +1,4 @@
-"""Continuation of values that are known on a part of a surface."""
+"""Smooth interpolation and extrapolation of values given on part of a surface."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ def biharmonic_interpolation(
     length: float,
     decay: float = np.inf,
 ) -> FloatArray:
-    """Continue values from where they are known over the whole surface, without a step or a crease.
+    """Extend values from the vertices where they are known to the whole surface, with a continuous slope.
 
     Parameters
     ----------
     V : (n, 3) float array, mm
     F : (m, 3) int array
     values : (n,) or (n, k) float array
-        Those of weight zero do not matter.
+        Values of vertices with weight 0 are ignored.
     weight : (n,) float array, at least 0
-        How well each value is known: 1 is kept down to detail of `length`, 0 is unknown.
+        Confidence of each value; 0 means unknown. A value of weight 1 is preserved except for detail smaller than
+        `length`.
     length : float, mm, above 0
-        Detail of values of weight 1 that is much smaller goes, detail much larger stays.
+        Where the weight is 1, detail much smaller than this is smoothed away and detail much larger is kept.
     decay : float, mm, above 0
-        Far beyond this from all that is known, the values fall to zero; infinite: they go on, like a thin plate.
+        At distances much larger than this from all known values, the result decays to 0. inf: no decay; the values are
+        extrapolated like a thin plate.
 
     Returns
     -------
@@ -47,10 +49,10 @@ def biharmonic_interpolation(
 
     Notes
     -----
-    The minimum over u of the integral of weight |u - values|^2 + length^4 |Laplacian u|^2 + (length / decay)^4 |u|^2
-    (cotangent Laplacian, mixed Voronoi areas). Both u and its slope are continuous where the weights end, as in
-    biharmonic deformation. One Cholesky factorisation. Vertices without a triangle of positive area keep their values;
-    a connected part on which all weights are zero becomes zero.
+    The result u minimises the integral of weight |u - values|^2 + length^4 |Laplacian u|^2 + (length / decay)^4 |u|^2
+    (cotangent Laplacian, mixed Voronoi areas). u and its gradient are continuous at the border of the known region, as
+    in biharmonic deformation. Cost: one sparse Cholesky factorisation. Vertices without a triangle of positive area
+    keep their values. On a connected component without any weight above 0 the result is 0.
 
     References
     ----------
@@ -70,8 +72,8 @@ def biharmonic_interpolation(
     if len(V) and weight.min() < 0:
         raise ValueError(f"weight must be at least 0, got {weight.min():.6g}")
     if len(V) and not weight.max() > 0:
-        raise ValueError("weight must be above 0 somewhere, got zeros")
+        raise ValueError("weight must contain a value above 0, got only zeros")
     length = check.positive(length, "length")
-    decay = np.inf if decay == np.inf else check.positive(decay, "decay")
+    decay = check.positive(decay, "decay", infinite=True)
 
     return _core.biharmonic_interpolation(V, F, columns, weight, length, decay).reshape(shape)

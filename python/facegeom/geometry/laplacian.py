@@ -1,4 +1,4 @@
-"""Discrete Laplacians, masses and mean curvature of triangle meshes."""
+"""Laplacians, mass matrix and mean curvature of triangle meshes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class SparseMatrix(NamedTuple):
-    """A matrix in compressed rows, columns ascending within a row: what SciPy calls CSR, without SciPy.
+    """A sparse matrix in compressed row storage (CSR), columns ascending in each row; does not need SciPy.
 
     Attributes
     ----------
-    indptr : (n + 1,) int32 array, first entry of each row
+    indptr : (n + 1,) int32 array, index of the first entry of each row
     indices : (nnz,) int32 array, column of each entry
-    data : (nnz,) float array
+    data : (nnz,) float array, value of each entry
     shape : (n, n)
 
     Examples
@@ -38,20 +38,20 @@ class SparseMatrix(NamedTuple):
     shape: tuple[int, int]
 
     def __matmul__(self, x: npt.ArrayLike) -> FloatArray:
-        """Product with a vector (n,) or with the columns of (n, k)."""
+        """Return the product with a vector (n,) or with the columns of (n, k), of the same shape."""
         columns, shape = check.columns(x, "x", self.shape[1])
 
         return _core.multiply(self.indptr, self.indices, self.data, columns).reshape(shape)
 
     def to_scipy(self) -> scipy.sparse.csr_array:
-        """Return the matrix as `scipy.sparse.csr_array` that shares its arrays; needs SciPy."""
+        """Return a `scipy.sparse.csr_array` that shares the arrays of this matrix; needs SciPy."""
         import scipy.sparse
 
         return scipy.sparse.csr_array((self.data, self.indices, self.indptr), shape=self.shape)
 
 
 def uniform_laplacian(F: npt.ArrayLike, n: int) -> SparseMatrix:
-    """Graph Laplacian D - A of a mesh's edges, positive semi-definite.
+    """Graph Laplacian D - A of the edges of a mesh, positive semi-definite.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ def uniform_laplacian(F: npt.ArrayLike, n: int) -> SparseMatrix:
     Returns
     -------
     SparseMatrix
-        (n, n): -1 for two vertices that share an edge, on the diagonal the number of a vertex's neighbours. Every
-        diagonal entry is stored, zero for a vertex without triangles.
+        (n, n): -1 for two vertices that share an edge; on the diagonal, the number of neighbours. All diagonal entries
+        are stored; that of a vertex without triangles is 0.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def uniform_laplacian(F: npt.ArrayLike, n: int) -> SparseMatrix:
 
     Notes
     -----
-    An edge counts once, however many triangles share it.
+    An edge is counted once, even if several triangles share it.
 
     Examples
     --------
@@ -89,14 +89,14 @@ def cotangent_laplacian(V: npt.ArrayLike, F: npt.ArrayLike) -> SparseMatrix:
 
     Parameters
     ----------
-    V : (n, 3) float array
+    V : (n, 3) float array, any unit
     F : (m, 3) int array
 
     Returns
     -------
     SparseMatrix
-        (n, n): -(cot a + cot b) / 2 for an edge with the opposite angles a and b; rows sum to zero. Every diagonal
-        entry is stored.
+        (n, n): -(cot a + cot b) / 2 for an edge with the opposite angles a and b; rows sum to 0. All diagonal entries
+        are stored.
 
     Raises
     ------
@@ -105,10 +105,10 @@ def cotangent_laplacian(V: npt.ArrayLike, F: npt.ArrayLike) -> SparseMatrix:
 
     Notes
     -----
-    x^T L x is the Dirichlet energy of the piecewise linear function x, so that L is positive semi-definite on any mesh;
-    it does not change with the unit of length. L is the integrated operator: divide by `mass_matrix` for values at
-    points. Degenerate triangles (double area at most 1e-12 of the longest squared edge) give nothing. Linear time; the
-    rows are written directly and are exactly symmetric.
+    x^T L x is the Dirichlet energy of the piecewise linear function x, so L is positive semi-definite on every mesh. L
+    does not depend on the unit of length. L is the integrated operator: divide by `mass_matrix` to get point values.
+    Degenerate triangles (double area at most 1e-12 of the longest squared edge) are ignored. Cost: linear in the number
+    of triangles. The result is exactly symmetric.
 
     References
     ----------
@@ -127,7 +127,7 @@ def cotangent_laplacian(V: npt.ArrayLike, F: npt.ArrayLike) -> SparseMatrix:
 
 
 def mass_matrix(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
-    """Diagonal of the lumped mass matrix: the mixed Voronoi area of each vertex.
+    """Diagonal of the lumped mass matrix: the mixed Voronoi area of each vertex, at least 0.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def mass_matrix(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
     Returns
     -------
     (n,) float array, mm^2
-        At least zero, and zero only for a vertex without a triangle of positive area; the sum is the mesh's area.
+        0 only for a vertex without a triangle of positive area. The sum is the area of the mesh.
 
     Raises
     ------
@@ -146,8 +146,8 @@ def mass_matrix(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
 
     Notes
     -----
-    A triangle is divided by the perpendicular bisectors of its edges; one with an obtuse angle gives half of its area
-    to that corner and a quarter to each of the others.
+    A triangle is divided among its corners by the perpendicular bisectors of its edges. An obtuse triangle gives half
+    of its area to the obtuse corner and a quarter to each other corner.
 
     References
     ----------
@@ -175,8 +175,8 @@ def mean_curvature_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
     Returns
     -------
     (n, 3) float array, 1/mm
-        On a sphere of radius r, 1/r times the normal that points away from the centre, however the triangles are
-        oriented; zero for a vertex without a triangle of positive area.
+        On a sphere of radius r: length 1/r, pointing away from the centre, for either orientation of the triangles. 0
+        for a vertex without a triangle of positive area.
 
     Raises
     ------
@@ -185,8 +185,8 @@ def mean_curvature_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
 
     Notes
     -----
-    H is the mean of the two principal curvatures. At the boundary of an open mesh the row is not a curvature: it points
-    out of the surface across the boundary, with a length that grows as the triangles shrink.
+    The mean curvature H is the mean of the two principal curvatures. At the boundary of an open mesh the result is not
+    a curvature: it points outward across the boundary, and its length grows as the triangles shrink.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""From maps of known position to a triangle mesh of every pixel."""
+"""Triangle mesh from a position map: one vertex for each pixel."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from facegeom._internal.arrays import FloatArray, IntArray
 
 
 class MapsMesh(NamedTuple):
-    """A mesh made from maps.
+    """A mesh made from a position map and an embedding map.
 
     Attributes
     ----------
     V : (n, 3) float array, mm
     F : (m, 3) int64 array, counter-clockwise seen from +z
     E : (n, k) float array, embedding of each vertex
-    pixel : (n, 2) int64 array, x and y (down) of the pixel that each vertex is
+    pixel : (n, 2) int64 array, x and y (down) of the pixel of each vertex
     """
 
     V: FloatArray
@@ -30,31 +30,36 @@ class MapsMesh(NamedTuple):
 
 
 def maps_to_mesh(xyz: npt.ArrayLike, mask: npt.ArrayLike, embedding: npt.ArrayLike, max_edge: float = 10.0) -> MapsMesh:
-    """Mesh all known pixels: two triangles for each 2x2 block of them, none across a jump of depth.
+    """Triangulate all pixels with a known position: two triangles per 2x2 block, none across a depth step.
 
     Parameters
     ----------
-    xyz : (h, w, 3) float array, mm, x growing to the right and y upwards; anything (NaN too) outside the mask
-    mask : (h, w) bool array, the pixels whose position is known; holes are allowed
-    embedding : (h, w, k) float array, such as the predicted correspondence, k at least 1; anything outside the mask
-    max_edge : mm, triangles with a longer edge are left out; infinity keeps all
+    xyz : (h, w, 3) float array, mm
+        Position of each pixel; x increases to the right and y upwards. Values outside the mask are ignored and may be
+        NaN.
+    mask : (h, w) bool array
+        True where the position is known; holes are allowed.
+    embedding : (h, w, k) float array, k at least 1
+        For example the predicted correspondence. Values outside the mask are ignored.
+    max_edge : float, mm
+        Triangles with a longer edge are left out; inf keeps all.
 
     Returns
     -------
     MapsMesh
-        Vertices in the order of the pixels, row by row.
+        Vertices in row-major order of the pixels.
 
     Raises
     ------
     ValueError, TypeError
-        On a wrong shape or dtype, values that are not finite in the mask, or max_edge not above 0.
+        On a wrong shape or dtype, values that are not finite inside the mask, or max_edge not above 0.
 
     Notes
     -----
-    A block is divided along the diagonal that leaves more of its triangles when long edges are cut, of equals along the
-    shorter. Only pixels that belong to no triangle are left out (strokes one pixel wide, lone pixels, spikes of depth),
-    so that every vertex has a normal. Parts may meet at a vertex only. Linear time. `depth_to_mesh` makes a mesh of
-    even triangles with a smooth outline instead.
+    A block is split along the diagonal that keeps more triangles within `max_edge`; if both keep the same number, along
+    the shorter diagonal. Pixels without a triangle (isolated pixels, lines one pixel wide, single-pixel depth spikes)
+    become no vertex, so that each vertex has a normal. Two parts of the mesh may share a single vertex. Linear time.
+    `depth_to_mesh` instead makes evenly sized triangles and a smooth outline.
 
     References
     ----------
@@ -74,9 +79,9 @@ def maps_to_mesh(xyz: npt.ArrayLike, mask: npt.ArrayLike, embedding: npt.ArrayLi
     xyz = check.float_array(xyz, "xyz", (height, width, 3), allow_nan=True)
     embedding = check.float_array(embedding, "embedding", (height, width, None), allow_nan=True)
     if not np.isfinite(xyz[mask]).all():
-        raise ValueError("xyz must be finite in the mask, got NaN or infinity")
+        raise ValueError("xyz must be finite inside the mask, got NaN or infinity")
     if not np.isfinite(embedding[mask]).all():
-        raise ValueError("embedding must be finite in the mask, got NaN or infinity")
+        raise ValueError("embedding must be finite inside the mask, got NaN or infinity")
     if embedding.shape[2] < 1:
         raise ValueError("embedding must have at least 1 coordinate, got 0")
     max_edge = check.positive(max_edge, "max_edge", infinite=True)

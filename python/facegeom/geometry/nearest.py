@@ -1,4 +1,4 @@
-"""Exact nearest points."""
+"""Exact nearest neighbours among points."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from facegeom import _core
 from facegeom._internal import check
 from facegeom._internal.arrays import FloatArray, IntArray
 
-MAX_DIMENSION = 8
-
 
 def nearest(points: npt.ArrayLike, queries: npt.ArrayLike) -> tuple[IntArray, FloatArray]:
-    """Find the nearest of some points to each query, exactly.
+    """Find the exact nearest point to each query, in 1 to 8 dimensions.
 
     Parameters
     ----------
@@ -22,9 +20,9 @@ def nearest(points: npt.ArrayLike, queries: npt.ArrayLike) -> tuple[IntArray, Fl
     Returns
     -------
     index : (q,) int64 array
-        Row of `points`; of several points at the same distance, the lowest.
+        Row of `points`. If several points are equally near, the lowest index.
     distance : (q,) float array
-        Euclidean.
+        Euclidean distance.
 
     Raises
     ------
@@ -33,9 +31,9 @@ def nearest(points: npt.ArrayLike, queries: npt.ArrayLike) -> tuple[IntArray, Fl
 
     Notes
     -----
-    A k-d tree with tight boxes: about n log n to build and log n a query. The squared distance is summed over the
-    coordinates in order, and the answer is that of a full search by this arithmetic to the bit. `NearestFinder` keeps
-    the tree for more queries.
+    A k-d tree with tight boxes: about O(n log n) to build and O(log n) for a query. The squared distance is summed over
+    the coordinates in order; the result is bit-identical to an exhaustive search with the same arithmetic. For several
+    calls with the same points, use `NearestFinder`, which keeps the tree.
 
     Examples
     --------
@@ -46,7 +44,7 @@ def nearest(points: npt.ArrayLike, queries: npt.ArrayLike) -> tuple[IntArray, Fl
 
 
 class NearestFinder:
-    """`nearest` among one set of points, whose tree is built once.
+    """`nearest` for a fixed set of points; the k-d tree is built once.
 
     Parameters
     ----------
@@ -65,17 +63,15 @@ class NearestFinder:
     """
 
     def __init__(self, points: npt.ArrayLike) -> None:
-        points = check.float_array(points, "points", (None, None))
-        if len(points) == 0 or not 1 <= points.shape[1] <= MAX_DIMENSION:
-            raise ValueError(
-                f"points must have shape (n, d) with n at least 1 and d in [1, {MAX_DIMENSION}], got {points.shape}"
-            )
+        points = check.points(points, "points")
+        if len(points) == 0:
+            raise ValueError("points must contain at least one point, got none")
 
         self._dimension = points.shape[1]
         self._tree = _core.PointTree(points)
 
     def nearest(self, queries: npt.ArrayLike) -> tuple[IntArray, FloatArray]:
-        """Index (q,) and distance (q,) of the nearest point to each query (q, d)."""
+        """Return index (q,) and distance (q,) of the nearest point to each query (q, d); see `nearest`."""
         queries = check.float_array(queries, "queries", (None, self._dimension))
 
         return self._tree.nearest(queries)

@@ -10,17 +10,17 @@ from facegeom._internal.arrays import FloatArray
 
 
 def face_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
-    """Unit normals of triangles, towards the side from which they turn counter-clockwise.
+    """Unit normals of triangles, pointing to the side from which the corners are counter-clockwise.
 
     Parameters
     ----------
-    V : (n, 3) float array
+    V : (n, 3) float array, any unit
     F : (m, 3) int array
 
     Returns
     -------
     (m, 3) float array
-        A degenerate triangle (double area at most 1e-12 of its longest squared edge) has a row of zeros.
+        Zeros for a degenerate triangle (double area at most 1e-12 of its longest squared edge).
 
     Raises
     ------
@@ -38,17 +38,17 @@ def face_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
 
 
 def vertex_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
-    """Unit normals of vertices, the incident triangles weighted by their areas.
+    """Area-weighted unit normals of vertices, outward for counter-clockwise triangles.
 
     Parameters
     ----------
-    V : (n, 3) float array
+    V : (n, 3) float array, any unit
     F : (m, 3) int array
 
     Returns
     -------
     (n, 3) float array
-        A vertex without a triangle of positive area has a row of zeros.
+        Zeros for a vertex without a triangle of positive area.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def vertex_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
 
     Notes
     -----
-    The sum of the triangles' area vectors, brought to unit length; linear in the number of triangles.
+    The normalised sum of the area vectors of the incident triangles. Cost: linear in the number of triangles.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Rasterisation of triangle meshes, in image space or in UV space."""
+"""Rasterisation of triangle meshes in image space or UV space."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Raster(NamedTuple):
 
     Attributes
     ----------
-    attributes : (h, w, k) float array, NaN where no triangle covers the pixel's centre
-    depth : (h, w) float array, NaN there
-    triangle : (h, w) int64 array, the row of `F` that is seen, -1 there
+    attributes : (h, w, k) float array, NaN where no triangle covers the pixel centre
+    depth : (h, w) float array, NaN where no triangle covers the pixel centre
+    triangle : (h, w) int64 array, row of `F` of the visible triangle, -1 where there is none
     """
 
     attributes: FloatArray
@@ -28,14 +28,17 @@ class Raster(NamedTuple):
 
 
 def rasterize(V: npt.ArrayLike, F: npt.ArrayLike, attributes: npt.ArrayLike | None, shape: tuple[int, int]) -> Raster:
-    """Rasterise a mesh with a z-buffer, orthographically; the greater depth is the nearer.
+    """Rasterise a mesh in orthographic projection with a z-buffer; greater depth is nearer.
 
     Parameters
     ----------
-    V : (n, 3) float array, pixel x, pixel y (pixel centres at integers, y down) and depth
-    F : (m, 3) int array; both windings are drawn, zero-area triangles cover nothing
-    attributes : (n, k) float array, interpolated linearly, or None for k = 0
-    shape : (h, w)
+    V : (n, 3) float array
+        Pixel x, pixel y (pixel centres at integers, y down) and depth.
+    F : (m, 3) int array
+        Both orientations are drawn; triangles of zero area cover no pixel.
+    attributes : (n, k) float array or None
+        Vertex attributes, interpolated linearly; None means k = 0.
+    shape : (h, w), size of the image in pixels
 
     Returns
     -------
@@ -49,8 +52,9 @@ def rasterize(V: npt.ArrayLike, F: npt.ArrayLike, attributes: npt.ArrayLike | No
 
     Notes
     -----
-    A pixel whose centre lies on a shared edge goes to exactly one of the two triangles (top-left rule); at equal depth
-    the triangle of lower index wins. For a texture atlas pass texel coordinates as x, y and zero as depth.
+    A pixel centre on an edge shared by two triangles belongs to exactly one of them (top-left rule). At equal depth the
+    triangle with the lower index is visible. To rasterise a texture atlas, pass texel coordinates as x and y and 0 as
+    depth.
 
     Examples
     --------

@@ -15,77 +15,89 @@ from facegeom._internal.arrays import FloatArray, IntArray
 
 MATCHINGS = ("surface", "vertex")
 ALIGNMENTS = ("affine", "similarity", "rigid", "none")
-KIND_NAMES = ("none", "embedding", "physical")
-MAX_DIMENSION = 8
+MATCH_KINDS = ("none", "embedding", "physical")
 
 
 @dataclass(frozen=True)
 class RegistrationOptions:
-    """How `register_nonrigid` works; `paper()` gives pix2vertex to the letter.
+    """Options of `register_nonrigid`; `paper()` returns the exact settings of pix2vertex.
 
-    The differences from the paper, each measured on three ICT faces at 256 px (bench/bench_registration.py):
+    The defaults differ from the paper as follows, each difference measured on three ICT faces at 256 px
+    (bench/bench_registration.py):
 
-    - Target points are paired with points on the template's triangles, not template vertices with target vertices: five
-      times as many measurements, none rounded to a pixel.
-    - Pairs are weighted by the inverse of the noise along and across the surface, which is estimated from how far each
-      displacement lies from its neighbours', and by a Geman-McClure weight, not kept or dropped at 1 mm and 5 degrees.
-      One stiffness then serves clean and noisy maps; halving from 1e8 is not needed.
-    - Lengths are shares of the template's size or edges, so that neither its unit nor its resolution matters.
-    - Triangles that the deformation has folded over are laid flat.
+    - Target points are matched with points on the template's triangles, not template vertices with target vertices.
+      This gives five times as many measurements, and none is rounded to a pixel.
+    - Matches are weighted by a Geman-McClure weight and by the inverse of the noise along and across the surface, not
+      accepted or rejected at 1 mm and 5 degrees. The noise is estimated from the difference between each displacement
+      and those of its neighbours. One stiffness is then suitable for clean and for noisy maps, and need not be reduced
+      from 1e8 in steps.
+    - Lengths are fractions of the template's size or of its mean edge, so that the options do not depend on its unit or
+      resolution.
+    - Triangles that the deformation has folded over are flattened.
     """
 
     matching: str = "surface"
-    """"surface": points of one surface to the other; "vertex": the loop of the paper."""
+    """"surface": matches points on one surface with the other surface. "vertex": the iteration of the paper, vertex to
+    vertex."""
     alignment: str = "affine"
-    """Before the deformation; "none" takes the template as aligned. Without embeddings "affine" is a similarity and
-    then a bend of the whole shape by polynomials up to the third degree."""
+    """Alignment before the deformation; "none": the template is already aligned. Without embeddings, "affine" is a
+    similarity followed by a deformation of the whole shape with polynomials of degree 1 to 3."""
     point_weight: float = 0.1
-    """Of squared distances (paper: 0.1). With embeddings and "surface" the noise decides instead."""
+    """Weight of the squared point-to-point distances (paper: 0.1). Not used with "surface" and embeddings, where the
+    estimated noise gives the weights."""
     plane_weight: float = 1.0
-    """Of squared distances to the tangent plane (paper: 1); as above."""
+    """Weight of the squared point-to-plane distances (paper: 1). Not used with "surface" and embeddings."""
     stiffness: float = 10.0
-    """Weight of the membrane. With "surface" and embeddings: of the integral of the squared Laplacian of the
-    displacement, against residuals in numbers of their noise (no unit). With "vertex": the
-    first weight, in `stiffness_unit` (paper: 1e8)."""
+    """Weight of the thin-plate energy (the paper's membrane term). With "surface" and embeddings: weight of the
+    integral of the squared Laplacian of the displacement, relative to residuals divided by their noise (no unit).
+    With "vertex": the initial weight, in units of `stiffness_unit` (paper: 1e8). With "surface" and no embeddings:
+    not used, see `reach`."""
     least_stiffness: float = 1e6
-    """With "vertex": halving ends below it (paper: 1e6)."""
+    """With "vertex": the iteration ends when the stiffness, which is halved repeatedly, is below this (paper: 1e6)."""
     stiffness_unit: float = 1e-6
-    """With "vertex", mm^2: a stiffness of 1. The paper states no unit. In square micrometres, the square of the unit of
-    the Basel model that its faces were drawn from, 1e8 to 1e6 smooths over about 5 to 1.6 mm; in mm^2 not even a jaw
-    could open."""
+    """With "vertex": the value in mm^2 of a stiffness of 1. The paper states no unit. With square micrometres, the
+    squared unit of the Basel model that its training faces were rendered from, 1e8 to 1e6 smooths over about 5 to
+    1.6 mm; with mm^2 the template would be too stiff to open its jaw."""
     reach: float = 0.2
-    """Without embeddings: length over which the membrane smooths at first, as a share of the template's diagonal."""
+    """Without embeddings: initial smoothing length of the thin-plate energy, as a fraction of the template's
+    diagonal."""
     least_reach: float = 0.03
-    """The same at last."""
+    """Without embeddings: final smoothing length, as a fraction of the diagonal."""
     reach_decay: float = 0.88
-    """Factor of the reach from one iteration to the next."""
+    """Factor by which the smoothing length changes in each iteration."""
     max_distance: float = np.inf
-    """mm, pairs farther apart are dropped (paper: 1; with embeddings and "surface" robust weights do this)."""
+    """Matches farther apart than this, in mm, are rejected (paper: 1). With "surface" and embeddings the robust weights
+    do this."""
     max_angle_deg: float = 60.0
-    """Pairs whose normals differ by more are dropped (paper: 5, which leaves a tenth to a third of a face)."""
+    """Matches whose normals differ by more than this are rejected (paper: 5, which keeps only a tenth to a third of a
+    face)."""
     motion_tolerance: float = 1e-3
-    """Root mean square motion of the vertices at which an iteration counts as at rest: with "surface" as a share of the
-    template's mean edge, with "vertex" in mm (paper: 0.1, read so; the norm over all vertices stays at 4 to 5 mm, since
-    pairs at the limit of 5 degrees come and go for ever, moving 0.05 mm a vertex)."""
+    """An iteration has converged when the root mean square motion of the vertices is below this: with "surface" a
+    fraction of the template's mean edge, with "vertex" in mm (paper: 0.1, interpreted as root mean square; the norm
+    over all vertices stays at 4 to 5 mm, because matches near the limit of 5 degrees keep alternating and move each
+    vertex by 0.05 mm)."""
     inner_tolerance: float = 0.01
-    """With "vertex", mm: the inner loop ends when the 2-norm of the whole change is below it (paper: 0.01)."""
+    """With "vertex": the inner iteration ends when the 2-norm of the change of all vertices is below this, in mm
+    (paper: 0.01)."""
     switch_matches: int = 500
-    """With "vertex": a smaller change of the number of matches switches to physical neighbours for good (paper: 500, on
-    meshes of about 50,000 vertices; a template of 6,706 switches after one or two iterations)."""
+    """With "vertex": when the number of matches changes by less than this, all later iterations match nearest points in
+    space instead of in the embedding (paper: 500, for meshes of about 50,000 vertices; a template of 6,706 vertices
+    switches after one or two iterations)."""
     noise_floor: float = 0.05
-    """Least noise, as a share of the template's mean edge: data are not believed to more."""
+    """Lower limit of the estimated noise, as a fraction of the template's mean edge."""
     max_samples: int = 40_000
-    """With "surface": a target of more vertices is thinned out to at least half of this."""
+    """With "surface": a target with at least twice as many vertices is subsampled to about this number (without
+    embeddings: to this or twice the number of template vertices, whichever is smaller)."""
     max_iterations: int = 60
-    """Outer iterations."""
+    """Maximum number of outer iterations."""
     solver_tolerance: float = 1e-3
-    """Relative residual of the conjugate gradients."""
+    """Relative residual at which the conjugate gradient solver stops."""
     seed: int = 0
-    """Of the paper's RANSAC alignment."""
+    """Seed of the RANSAC alignment, which "vertex" uses."""
 
     @classmethod
     def paper(cls) -> RegistrationOptions:
-        """Return the settings of Sela et al., supplement B.1."""
+        """Return the settings of Sela et al., 2017, supplement B.1."""
         return cls(
             matching="vertex",
             stiffness=1e8,
@@ -98,17 +110,18 @@ class RegistrationOptions:
 
 
 class RegistrationStep(NamedTuple):
-    """One outer iteration.
+    """Statistics of one outer iteration.
 
     Attributes
     ----------
-    kind : "embedding" or "physical", what the matches were found by
-    matches : number of pairs
-    stiffness : of the membrane; without embeddings and with "surface" the reach
-    point_energy, plane_energy : weighted squared distances to the places and to their tangent planes, mm^2
-    membrane_energy : integral of the squared Laplacian of the displacement
-    motion : root mean square over the vertices, mm
-    solver_iterations : of the conjugate gradients
+    kind : "embedding" or "physical": the space in which the matches were found
+    matches : number of matches
+    stiffness : weight of the thin-plate energy; with "surface" and no embeddings, the smoothing length `reach`
+    point_energy : weighted sum of squared point-to-point distances, mm^2
+    plane_energy : weighted sum of squared point-to-plane distances, mm^2
+    membrane_energy : thin-plate energy, the integral of the squared Laplacian of the displacement
+    motion : root mean square motion of the vertices, mm
+    solver_iterations : number of conjugate gradient iterations
     """
 
     kind: str
@@ -122,12 +135,12 @@ class RegistrationStep(NamedTuple):
 
 
 class Matches(NamedTuple):
-    """What the template's vertices were matched with in the last iteration.
+    """The target vertex that each template vertex was matched with in the last iteration.
 
     Attributes
     ----------
-    target : (n,) int64 array, target vertex, -1 for none
-    kind : (n,) int32 array, index in `KIND_NAMES`: 0 none, 1 embedding, 2 physical
+    target : (n,) int64 array, index of the target vertex, -1 for none
+    kind : (n,) int32 array: 0 no match, 1 match in the embedding space, 2 match in physical space
     """
 
     target: IntArray
@@ -141,9 +154,9 @@ class Registration(NamedTuple):
     ----------
     vertices : (n, 3) float array, mm, the deformed template
     matches : Matches
-    history : tuple of RegistrationStep
+    history : tuple of RegistrationStep, one for each outer iteration
     converged : bool
-    reason : str, why the loop ended
+    reason : str, why the iteration ended
     """
 
     vertices: FloatArray
@@ -167,62 +180,69 @@ def register_nonrigid(
     weights: npt.ArrayLike | None = None,
     progress: Callable[[RegistrationStep], bool | None] | None = None,
 ) -> Registration:
-    """Deform a template mesh so that it lies on a target mesh.
+    """Deform a template mesh to fit a target mesh (non-rigid registration).
 
     Parameters
     ----------
     template_V : (n, 3) float array, mm
     template_F : (m, 3) int array
     template_E : (n, d) float array, d from 1 to 8, or None
-        Embedding: where a template vertex and a target vertex have the same, they belong together. For faces the
-        neutral position, which a network predicts for each pixel. None (for both meshes): by shape alone.
+        Embedding: a template point and a target point with equal embeddings correspond. For faces it is the position on
+        the neutral mean face, which a network predicts for each pixel. None (for both meshes): registration by shape
+        alone.
     target_V : (k, 3) float array, mm
     target_F : (l, 3) int array; holes and borders are allowed
     target_E : (k, d) float array, or None
     options : RegistrationOptions
-    landmarks : (ids (j,), places (j, 3)), template vertices and where they must come to lie
-    landmark_weight : pull of a landmark, in numbers of ordinary matches
-    weights : (n,) float array, at least 0: how much the matches of each template vertex count; 0 leaves it to the
-        membrane
-    progress : called with the RegistrationStep of each iteration; returning False ends the loop
+    landmarks : (ids, positions) or None
+        Template vertices (j,) and their target positions (j, 3), mm.
+    landmark_weight : float, weight of a landmark relative to an ordinary match
+    weights : (n,) float array, at least 0, or None
+        Weight of the matches of each template vertex. At 0 the vertex has no matches and only the thin-plate energy
+        moves it. None: ones.
+    progress : callable or None
+        Called with the RegistrationStep of each iteration; returning False ends the registration.
 
     Returns
     -------
     Registration
-        vertices, matches, history, converged and reason. `converged` is False when the limit of iterations or the
-        callback ended the loop.
+        vertices, matches, history, converged and reason. `converged` is False if `max_iterations` or the callback ended
+        the registration.
 
     Raises
     ------
     ValueError, TypeError
-        On a wrong shape, dtype or option, values that are not finite, an index out of range, meshes without triangles,
-        embeddings of which one is missing or that differ in dimension, or too few points that correspond.
+        On a wrong shape, dtype or option; values that are not finite; an index out of range; meshes without triangles;
+        only one embedding, or embeddings of different dimensions; or too few corresponding points.
     SolverError
         If a linear solve fails.
 
     Notes
     -----
-    The energy is that of equation 8 on displacements from the aligned template (on positions, as printed, the membrane
-    would shrink it to a point), with the membrane's matrix L^T M^-1 L of the cotangent Laplacian and the mixed Voronoi
-    areas: the integral of the squared Laplacian, which smooths over the length (stiffness / matches per area)^(1/4). It
-    is minimised by conjugate gradients on all 3 n unknowns, preconditioned by one Cholesky factor of an n x n matrix
-    that the three coordinates share.
+    The energy is equation 8 of the paper, applied to the displacements from the aligned template; applied to positions,
+    as printed, its last term would shrink the template to a point. That term, which the paper calls a membrane, is a
+    thin-plate energy, the integral of the squared Laplacian: its matrix is L^T M^-1 L with the cotangent Laplacian L
+    and the mixed Voronoi areas M. It smooths over the length (stiffness / matches per area)^(1/4). The energy is
+    minimised by conjugate gradients on all 3 n unknowns, preconditioned by one Cholesky factor of an n x n matrix for
+    all three coordinates.
 
-    With embeddings every target vertex is projected once onto the template's triangles in the embedding's space, and
-    reweighted least squares follow: two to five iterations. Target points that fall on the template's border are
-    dropped: they show what the template has not. Without embeddings, a similarity is found by closest points both ways,
-    the whole shape is bent by polynomials, and then the reach of the membrane shrinks from a fifth of the template to a
-    few edges while the pairs are found anew; pairs on borders are dropped. The shapes must overlap within about 25
-    degrees, and where a shape is smooth, nothing says where along the surface a point belongs: such parts slide.
+    With embeddings, every target vertex is projected once onto the template's triangles in the embedding space; then
+    two to five iterations of reweighted least squares follow. Target points that project onto the template's border are
+    rejected, because they may lie outside the template.
 
-    Vertices without matches follow the membrane. Sequential: the same bits whatever the number of threads. The GIL is
-    released but for the callback.
+    Without embeddings, a similarity is found from the closest points in both directions, the whole shape is deformed by
+    polynomials, and then the smoothing length decreases from a fifth of the template's diagonal to a few edges while
+    the matches are updated. Matches on borders are rejected. The initial orientations must agree within about 25
+    degrees. In smooth, featureless regions the shape does not determine the tangential position of a point, so the
+    template may slide there.
+
+    Vertices without matches are moved by the thin-plate energy alone. The computation is sequential: the result is
+    bit-identical for any number of threads. The GIL is released except during the callback.
 
     References
     ----------
-    Sela, Richardson and Kimmel, 2017, section 4.1 and supplement B.1; Helenbrook, "Mesh deformation using
-    the biharmonic operator", 2003; Rusinkiewicz, "A symmetric objective function for ICP", 2019 (the mean
-    of both normals).
+    Sela, Richardson and Kimmel, 2017, section 4.1 and supplement B.1; Helenbrook, "Mesh deformation using the
+    biharmonic operator", 2003; Rusinkiewicz, "A symmetric objective function for ICP", 2019 (the mean of both normals).
 
     Examples
     --------
@@ -240,8 +260,8 @@ def register_nonrigid(
     target_V = check.vertices(target_V, "target_V")
     target_F = check.faces(target_F, len(target_V), "target_F")
     E, target_E = _embeddings(template_E, target_E, len(V), len(target_V))
-    ids, places = _landmarks(landmarks, len(V))
-    strength = check.positive(landmark_weight, "landmark_weight")
+    ids, positions = _landmarks(landmarks, len(V))
+    landmark_weight = check.positive(landmark_weight, "landmark_weight")
     weight = np.ones(len(V)) if weights is None else check.float_array(weights, "weights", (len(V),))
     if weight.size and weight.min() < 0:
         raise ValueError(f"weights must be at least 0, got {weight.min()}")
@@ -249,9 +269,9 @@ def register_nonrigid(
         raise TypeError(f"progress must be callable, got {type(progress).__name__}")
 
     notify = None if progress is None else lambda step: progress(_step(step))
-    pull = np.full(len(ids), strength)
+    landmark_weights = np.full(len(ids), landmark_weight)
     found = _core.register_nonrigid(
-        V, F, E, target_V, target_F, target_E, _core_options(options), ids, places, pull, weight, notify
+        V, F, E, target_V, target_F, target_E, _core_options(options), ids, positions, landmark_weights, weight, notify
     )
     history = tuple(_step(step) for step in found.history)
     return Registration(found.V, Matches(found.match, found.kind), history, found.converged, found.reason)
@@ -264,9 +284,7 @@ def _embeddings(
         return np.zeros((n, 0)), np.zeros((k, 0))
     if template_E is None or target_E is None:
         raise ValueError("template_E and target_E must both be given, or neither")
-    E = check.float_array(template_E, "template_E", (n, None))
-    if not 1 <= E.shape[1] <= MAX_DIMENSION:
-        raise ValueError(f"template_E must have shape (n, d) with d in [1, {MAX_DIMENSION}], got {E.shape}")
+    E = check.points(template_E, "template_E", n)
     return E, check.float_array(target_E, "target_E", (k, E.shape[1]))
 
 
@@ -274,11 +292,11 @@ def _landmarks(landmarks: tuple[npt.ArrayLike, npt.ArrayLike] | None, n: int) ->
     if landmarks is None:
         return np.zeros(0, np.int64), np.zeros((0, 3))
     try:
-        ids, places = landmarks
+        ids, positions = landmarks
     except (TypeError, ValueError) as error:
-        raise ValueError("landmarks must be a pair (ids, places)") from error
+        raise ValueError("landmarks must be a pair (ids, positions)") from error
     ids = check.index_array(ids, "landmark ids", (None,), n)
-    return ids, check.float_array(places, "landmark places", (len(ids), 3))
+    return ids, check.float_array(positions, "landmark positions", (len(ids), 3))
 
 
 def _core_options(options: RegistrationOptions) -> _core.RegistrationOptions:
@@ -311,7 +329,7 @@ def _core_options(options: RegistrationOptions) -> _core.RegistrationOptions:
 
 def _step(step: _core.RegistrationStep) -> RegistrationStep:
     return RegistrationStep(
-        KIND_NAMES[step.kind],
+        MATCH_KINDS[step.kind],
         step.matches,
         step.stiffness,
         step.point_energy,

@@ -1,4 +1,4 @@
-"""Smoothing of a mesh's vertices, and of values upon it."""
+"""Smoothing of mesh vertices and of values on a mesh."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from facegeom._internal.arrays import FloatArray
 def laplacian_smooth(
     V: npt.ArrayLike, F: npt.ArrayLike, *, iterations: int = 10, step: float = 0.5, fix_boundary: bool = False
 ) -> FloatArray:
-    """Laplacian smoothing with uniform weights: each vertex goes part of the way to the mean of its neighbours.
+    """Laplacian smoothing with uniform weights: each vertex moves part of the way to the mean of its neighbours.
 
     Parameters
     ----------
-    V : (n, 3) float array
+    V : (n, 3) float array, any unit
     F : (m, 3) int array
     iterations : int, at least 0
-        How often all vertices move.
     step : float in [0, 1]
-        Fraction of the way (the lambda of the literature); above 0.5 a signal that alternates from vertex to vertex
-        overshoots on meshes that are nearly bipartite.
+        Fraction of the way to the mean (lambda in the literature). Above 0.5, values that alternate between neighbours
+        overshoot on nearly bipartite meshes.
     fix_boundary : bool
-        A vertex on a boundary edge (an edge of one triangle) looks only at its neighbours along the boundary, so that
-        the outline becomes smooth but the surface does not pull it inwards. True: it stays where it is.
+        True: boundary vertices do not move. False: a vertex on a boundary edge (an edge of one triangle) is averaged
+        only with its neighbours along the boundary, which smooths the outline without pulling it inwards.
 
     Returns
     -------
     (n, 3) float array
-        New positions. Vertices without triangles stay.
+        New positions. Vertices without triangles do not move.
 
     Raises
     ------
@@ -39,8 +38,8 @@ def laplacian_smooth(
 
     Notes
     -----
-    All vertices move at once, from the positions before the iteration. The surface shrinks: the operator is a low-pass
-    filter, whose detail `detail_displacement` can give back.
+    All vertices are updated simultaneously from the positions of the previous iteration. The surface shrinks: the
+    operator is a low-pass filter. `detail_displacement` can add detail again.
 
     Examples
     --------
@@ -59,19 +58,19 @@ def laplacian_smooth(
 def heat_smooth(
     V: npt.ArrayLike, F: npt.ArrayLike, values: npt.ArrayLike, time: float, *, tolerance: float = 1e-8
 ) -> FloatArray:
-    """Let values diffuse over the surface for a time, in one implicit step: (M + time L)^-1 M values.
+    """Heat diffusion of values on a surface, in one implicit step: (M + time L)^-1 M values.
 
     Parameters
     ----------
     V : (n, 3) float array, mm
     F : (m, 3) int array
     values : (n,) or (n, k) float array
-        `V` itself smooths the surface (implicit fairing).
+        With `V` as the values, the surface itself is smoothed (implicit fairing).
     time : float, mm^2, at least 0
-        Detail much smaller than sqrt(time) goes, detail much larger stays; 0 returns the values.
-    tolerance : float
-        Residual of the linear system relative to M values, column by column; one as small as the rounding of the
-        residual itself is accepted too.
+        Detail much smaller than sqrt(time) is removed, detail much larger is kept; 0 returns the values unchanged.
+    tolerance : float, above 0
+        Relative residual of the linear system for each column. A residual at the level of its rounding error is
+        accepted too.
 
     Returns
     -------
@@ -82,13 +81,14 @@ def heat_smooth(
     ValueError, TypeError
         On a wrong shape, dtype or option, a value that is not finite, or an index out of range.
     SolverError
-        If the tolerance is not reached in 1000 + 10 sqrt(n) iterations.
+        If the tolerance is not reached within 1000 + 10 sqrt(n) iterations.
 
     Notes
     -----
-    The mean of the values weighted by `mass_matrix` does not change, and without obtuse angles no new extreme appears.
-    Conjugate gradients with a diagonal preconditioner: for many values on one mesh, `MeshSolver` factorises once.
-    Vertices without a triangle of positive area keep their values.
+    The mean of the values, weighted by `mass_matrix`, is preserved. Without obtuse angles, all results lie between the
+    smallest and the largest value. Solved by conjugate gradients with a diagonal preconditioner; for many values on one
+    mesh use `MeshSolver`, which factorises the matrix once. Vertices without a triangle of positive area keep their
+    values.
 
     References
     ----------
@@ -108,7 +108,7 @@ def heat_smooth(
 
 
 class MeshSolver:
-    """`heat_smooth` on one mesh for one time, factorised once for many values.
+    """`heat_smooth` for a fixed mesh and time; the matrix is factorised once and used for many values.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class MeshSolver:
 
     Notes
     -----
-    Sparse Cholesky factorisation; worth its price from about the fifth use.
+    Sparse Cholesky factorisation; faster than `heat_smooth` from about five calls on.
 
     Examples
     --------
@@ -142,7 +142,7 @@ class MeshSolver:
         self._solver = _core.MeshSolver(V, F, time)
 
     def smooth(self, values: npt.ArrayLike) -> FloatArray:
-        """Diffuse values (n,) or (n, k); returns an array of the same shape."""
+        """Return the diffused values, an array of the shape of `values`, (n,) or (n, k); see `heat_smooth`."""
         columns, shape = check.columns(values, "values", self._vertex_count)
 
         return self._solver.smooth(columns).reshape(shape)

@@ -1,4 +1,4 @@
-"""Subdivision: each triangle becomes four."""
+"""Subdivision of triangle meshes: Loop and midpoint."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ class Subdivision(NamedTuple):
     Attributes
     ----------
     V : (n + e, 3) float array
-        The n old vertices, then one for each of the e edges, which ascend by their lower and then their higher end.
+        The n original vertices, then one new vertex for each of the e edges. The edges are sorted by their lower and
+        then their higher vertex index.
     F : (4 m, 3) int64 array
-        Rows 4 f to 4 f + 2 hold the corners 0, 1 and 2 of triangle f, row 4 f + 3 its middle.
+        Rows 4 f to 4 f + 2 are the triangles at the corners 0, 1 and 2 of triangle f, row 4 f + 3 is the central
+        triangle.
     parents : (n + e, 2) int64 array
-        The ends of the edge that a vertex is of; an old vertex is both of its own. `values[parents].mean(axis=1)`
-        carries colours and the like over.
+        The two end vertices of the edge of a new vertex; for an original vertex, its own index twice.
+        `values[parents].mean(axis=1)` transfers colours and other per-vertex values.
     """
 
     V: FloatArray
@@ -33,14 +35,14 @@ class Subdivision(NamedTuple):
 
 
 def subdivide(V: npt.ArrayLike, F: npt.ArrayLike, scheme: str = "loop") -> Subdivision:
-    """Divide every triangle into four at the middles of its edges.
+    """Split every triangle into four at the midpoints of its edges.
 
     Parameters
     ----------
-    V : (n, 3) float array
+    V : (n, 3) float array, any unit
     F : (m, 3) int array
     scheme : {"loop", "midpoint"}
-        "midpoint" leaves the surface as it is; "loop" draws it toward a smooth one, moving the old vertices too.
+        "midpoint" does not change the surface. "loop" moves new and original vertices towards a smooth limit surface.
 
     Returns
     -------
@@ -49,15 +51,16 @@ def subdivide(V: npt.ArrayLike, F: npt.ArrayLike, scheme: str = "loop") -> Subdi
     Raises
     ------
     ValueError, TypeError
-        On a wrong shape, dtype or scheme, a value that is not finite, an index out of range, or a triangle that names a
-        vertex twice.
+        On a wrong shape, dtype or scheme, a value that is not finite, an index out of range, or a triangle with a
+        repeated vertex.
 
     Notes
     -----
-    Loop's scheme inside. An edge of one triangle, or of more than two, is a crease: only the vertices along it count,
-    so that the outline does not depend on the inside; a vertex where other than two creases meet stays. Linear time.
-    The numbers of the result depend on F alone: meshes of one topology keep one topology. For texture coordinates,
-    which have triangles of their own, divide those (with a third coordinate of zero).
+    With "loop", an edge of one triangle, or of more than two, is a crease. Vertices on a crease depend only on the
+    vertices along it, so that the outline does not depend on the interior. A vertex at which one crease ends, or more
+    than two meet, does not move. Linear time. The triangles of the result depend on F alone, so meshes with the same
+    topology keep the same topology. Texture coordinates have triangles of their own: subdivide them separately, with a
+    third coordinate of 0.
 
     References
     ----------

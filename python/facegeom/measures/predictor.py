@@ -17,7 +17,7 @@ from facegeom.images.face_maps import FaceMaps
 from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator, load_facevision
 from facegeom.networks.mesh_network import MESH_PIPELINES, load_mesh_network
 from facegeom.networks.pix2vertex import Pix2Vertex, Pix2VertexConfig, load_pix2vertex
-from facegeom.networks.weights import holds_config, load_weights
+from facegeom.networks.weights import has_config, load_weights
 from facegeom.pipelines import PIPELINES
 from facegeom.pipelines.mesh_prediction import predict_mesh
 from facegeom.reconstruction import predict
@@ -56,7 +56,7 @@ def load_network(weights: str | None = None, device: str = "cpu") -> FaceVision 
     """
     if weights is None:
         return load_facevision(device)
-    if holds_config(weights, Pix2VertexConfig):
+    if has_config(weights, Pix2VertexConfig):
         return load_pix2vertex(device, weights)
     config, state = load_weights("facevision", FaceVisionConfig, weights)
     generator = FaceVisionGenerator(config)

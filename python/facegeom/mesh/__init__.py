@@ -1,1 +1,1 @@
-"""The face mesh, its file formats, and the HTML page that shows it."""
+"""The face mesh, its file formats, and the HTML page that displays it."""

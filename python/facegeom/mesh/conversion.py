@@ -1,4 +1,4 @@
-"""Face meshes as meshes of other libraries."""
+"""Conversion of face meshes to the mesh types of other libraries."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def to_trimesh(mesh: MeshArrays) -> Any:
 
     Notes
     -----
-    trimesh keeps one texture coordinate a vertex, so a textured mesh comes out with the vertices along the atlas's
-    cuts doubled, the doubles after all others. It has no blendshapes: the mesh is as with all weights 0.
+    trimesh stores one texture coordinate per vertex. Vertices on the cuts of the atlas are therefore duplicated; the
+    duplicates follow the original vertices. Blendshapes are not converted: the result has all weights at 0.
     """
     import trimesh
 
@@ -41,11 +41,15 @@ def to_open3d(mesh: MeshArrays) -> Any:
     Raises
     ------
     FacegeomError
-        When open3d is not installed.
+        If open3d is not installed or cannot be imported.
+
+    Notes
+    -----
+    Blendshapes are not converted: the result has all weights at 0.
     """
     try:
         import open3d
-    except (ImportError, OSError) as error:  # OSError: its shared libraries (libusb, libGL) are missing
+    except (ImportError, OSError) as error:  # OSError: a shared library (libusb, libGL) is missing
         raise FacegeomError(
             f"to_open3d needs open3d, which cannot be imported ({error}): pip install 'facegeom[open3d]'"
         ) from error

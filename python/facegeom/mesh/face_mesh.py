@@ -1,4 +1,4 @@
-"""The face mesh of the public API: its arrays, its files, and its conversion to other libraries."""
+"""`FaceMesh`, the mesh of the public API: its arrays, files and conversions."""
 
 from __future__ import annotations
 
@@ -12,38 +12,40 @@ from facegeom.mesh.mesh_arrays import MeshArrays
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FaceMesh(MeshArrays):
-    """A triangle mesh in the face's own frame, millimetres; its arrays are read-only copies.
+    """A triangle mesh in the face frame, in millimetres; its arrays are read-only copies.
 
     Attributes
     ----------
-    vertices : (n, 3) float array
-        Right-handed, +x to the subject's left, +y up, +z out of the face; the origin is midway between the eye centres.
+    vertices : (n, 3) float array, mm
+        Right-handed axes: +x to the subject's left, +y up, +z out of the face. The origin is midway between the eye
+        centres.
     faces : (m, 3) int array
-        Counter-clockwise from outside.
+        Counter-clockwise seen from outside.
     uv : (k, 2) float array or None
-        Texture coordinates, u to the right and v up, (0, 0) at the lower left corner of the texture.
+        Texture coordinates, u to the right and v up; (0, 0) is the lower left corner of the texture.
     uv_faces : (m, 3) int array or None
-        The rows of `uv` at each triangle's corners, so that a cut in the atlas does not split the mesh. May be left out
-        when there is one row of `uv` a vertex: then it is `faces`.
+        Rows of `uv` for the corners of each triangle, so that cuts in the atlas do not split the mesh. Not needed if
+        `uv` has one row per vertex; then it is `faces`.
     texture : (h, w, 3) uint8 array or None
-        RGB in sRGB, first row at the top (v = 1). Needs `uv`.
+        sRGB colours, the first row at the top (v = 1). Needs `uv`.
     colors : (n, 3) uint8 array or None
-        RGB in sRGB at the vertices.
+        sRGB colours of the vertices.
     regions : mapping from name to (n,) bool array
+        Vertex masks of named parts of the face.
     seen : (n,) float array in [0, 1]
-        How far the photo showed a vertex (1) or it was inferred (0). Ones when left out.
+        1 where the photo shows the vertex, 0 where the vertex is inferred. Default: ones.
     blendshapes : mapping from name to (n, 3) float32 array
-        Displacements of the vertices at weight 1, mm. Arrays that are read-only already are shared, not copied: those
-        of `facegeom.face_model.blendshapes` serve all faces.
+        Displacements of the vertices at weight 1, mm. Read-only arrays are shared instead of copied, so that all faces
+        share the arrays of `facegeom.face_model.blendshapes`.
     weights : mapping from name to float
-        How far each of the blendshapes is applied when the mesh is first shown, on top of `vertices`; 0 where one is
-        not named.
+        Initial weights of the blendshapes: a viewer first displays `vertices` plus the weighted displacements. A
+        blendshape without an entry has weight 0.
 
     Raises
     ------
     ValueError, TypeError
-        When an array has the wrong shape or type, is not finite, an index is out of range, or a weight has no
-        blendshape.
+        If an array has the wrong shape or type or is not finite, an index is out of range, or a weight has no
+        blendshape of its name.
 
     Examples
     --------

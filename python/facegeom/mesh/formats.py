@@ -1,4 +1,4 @@
-"""Writing and reading mesh files: the suffix decides the format, and a file is written whole or not at all."""
+"""Writing and reading of mesh files; the suffix selects the format, and each file is written atomically."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from facegeom._internal.arrays import ByteArray
 from facegeom._internal.files import write_bytes
 from facegeom.errors import FacegeomError
 from facegeom.images.image_files import save_image
-from facegeom.mesh import gltf as _glb
-from facegeom.mesh import viewer
+from facegeom.mesh import gltf, viewer
 from facegeom.mesh.conversion import to_trimesh
 from facegeom.mesh.mesh_arrays import MeshArrays
 
@@ -23,28 +22,29 @@ SAVE_SUFFIXES = (*MESH_SUFFIXES, ".html")
 
 
 def save_mesh(mesh: MeshArrays, path: str | os.PathLike[str]) -> None:
-    """Write a mesh to a file; the same mesh gives the same bytes.
+    """Write a mesh to a file; equal meshes give identical bytes.
 
     Parameters
     ----------
     mesh : MeshArrays
-    path : ends in
-        .glb - glTF 2.0, metres, with normals, the texture or the colours, blendshapes, regions and `seen`;
-        .obj - millimetres, with .mtl and .png beside it when there is a texture, else with colours after each vertex;
-        .ply - millimetres, binary, with colours;
-        .stl - millimetres, binary, shape only;
-        .html - a page that shows it in any browser, with no network; see `facegeom.mesh.viewer.page`.
+    path : str or path; the suffix selects the format
+        .glb: glTF 2.0 in metres, with normals, texture or colours, blendshapes, regions and `seen`.
+        .obj: millimetres; with a texture, a .mtl and a .png file are written next to it; without one, the vertex
+        colours follow the coordinates in each `v` line.
+        .ply: millimetres, binary, with colours.
+        .stl: millimetres, binary, geometry only.
+        .html: a page that displays the mesh in a browser without network access; see `facegeom.mesh.viewer.page`.
 
     Raises
     ------
     FacegeomError
-        When the suffix is none of these, or this installation has no viewer page (.html).
+        If the suffix is another one, or (.html) this installation has no viewer bundle.
     FileNotFoundError
-        When the folder does not exist.
+        If the folder does not exist.
 
     Notes
     -----
-    Files that know no blendshapes (.obj, .ply, .stl) hold the vertices as they are, whatever the weights.
+    .obj, .ply and .stl have no blendshapes: they contain `vertices`, that is all weights at 0.
     """
     target = Path(path)
     suffix = target.suffix.lower()
@@ -53,30 +53,31 @@ def save_mesh(mesh: MeshArrays, path: str | os.PathLike[str]) -> None:
             f"cannot save a mesh as {target.name!r}: the suffix must be one of {', '.join(SAVE_SUFFIXES)}"
         )
     if suffix == ".glb":
-        write_bytes(target, _glb.encode(mesh))
+        write_bytes(target, gltf.encode(mesh))
     elif suffix == ".html":
         write_bytes(target, viewer.page(mesh, target.stem).encode())
     elif suffix == ".obj":
         _save_obj(mesh, target)
     else:
-        write_bytes(target, _with_colors(mesh).export(file_type=suffix[1:]))
+        write_bytes(target, _coloured_trimesh(mesh).export(file_type=suffix[1:]))
 
 
 def load_mesh(path: str | os.PathLike[str]) -> MeshArrays:
-    """Return the mesh in a .glb, .obj, .ply or .stl file, in millimetres.
+    """Read a mesh from a .glb, .obj, .ply or .stl file, in millimetres.
 
     Raises
     ------
     FileNotFoundError
-        When the path does not exist.
+        If the path does not exist.
     FacegeomError
-        When the suffix is another or the file cannot be read.
+        If the suffix is another one or the file cannot be read.
 
     Notes
     -----
-    A GLB of facegeom's own comes back with its vertex order, regions, `seen`, blendshapes and weights; positions are
-    rounded to float32, and blendshapes leave out what they move by less than 0.02 mm. Any other file is read by
-    trimesh: GLB counts as metres, everything else as millimetres, nodes' transforms are applied, parts are joined.
+    A GLB file written by facegeom keeps vertex order, regions, `seen`, blendshapes and weights. Its positions are
+    rounded to float32, and blendshape displacements below 0.02 mm are dropped. All other files are read by trimesh:
+    units are taken as metres for GLB and as millimetres otherwise, node transforms are applied, and all parts are
+    joined into one mesh.
     """
     source = Path(path)
     suffix = source.suffix.lower()
@@ -85,17 +86,17 @@ def load_mesh(path: str | os.PathLike[str]) -> MeshArrays:
     if not source.exists():
         raise FileNotFoundError(f"no such mesh: {source}")
     if suffix == ".glb":
-        own = _glb.decode(source.read_bytes(), source.name)
+        own = gltf.decode(source.read_bytes(), source.name)
         if own is not None:
             return own
-    return _load_foreign(source, 1000.0 if suffix == ".glb" else 1.0)
+    return _load_with_trimesh(source, 1000.0 if suffix == ".glb" else 1.0)
 
 
 def _save_obj(mesh: MeshArrays, target: Path) -> None:
-    """Write `v`, `vt`, `f` lines; material and texture are written first, so that no .obj names a missing file.
+    """Write an OBJ file, after its material and texture files, so that it never refers to a missing file.
 
-    Vertices along the atlas's cuts are doubled, the doubles last: readers that keep one texture coordinate a vertex
-    then leave the order alone.
+    Vertices on the cuts of the atlas are duplicated, the duplicates last, so that programs which store one texture
+    coordinate per vertex keep the vertex order.
     """
     lines = ["# facegeom: millimetres, +x to the subject's left, +y up, +z out of the face"]
     source, uv, faces = np.arange(len(mesh.vertices)), None, mesh.faces
@@ -123,13 +124,14 @@ def _save_obj(mesh: MeshArrays, target: Path) -> None:
     write_bytes(target, ("\n".join(lines) + "\n").encode())
 
 
-def _with_colors(mesh: MeshArrays) -> Any:
-    """Return a trimesh mesh of the shape and the colours; colours that are missing are read from the texture."""
+def _coloured_trimesh(mesh: MeshArrays) -> Any:
+    """Return a trimesh mesh with vertex colours; missing colours are sampled from the texture."""
     colors = mesh.colors if mesh.colors is not None else _texture_at_vertices(mesh)
     return to_trimesh(MeshArrays(mesh.vertices, mesh.faces, colors=colors))
 
 
 def _texture_at_vertices(mesh: MeshArrays) -> ByteArray | None:
+    """Return the colours (n, 3) of the texels at the vertices, or None without a texture."""
     if mesh.texture is None or mesh.uv is None or mesh.uv_faces is None:
         return None
     height, width = mesh.texture.shape[:2]
@@ -139,25 +141,28 @@ def _texture_at_vertices(mesh: MeshArrays) -> ByteArray | None:
     return np.ascontiguousarray(mesh.texture[row, column])
 
 
-def _load_foreign(source: Path, scale: float) -> MeshArrays:
+def _load_with_trimesh(source: Path, scale: float) -> MeshArrays:
+    """Read a mesh of another program with trimesh; `scale` converts its unit to mm."""
     import trimesh
 
     try:
-        loaded = trimesh.load_mesh(source, process=source.suffix.lower() == ".stl")  # STL repeats each corner
+        loaded = trimesh.load_mesh(
+            source, process=source.suffix.lower() == ".stl"
+        )  # STL stores the corners of each triangle separately: merge them
         if isinstance(loaded, trimesh.Scene):
             loaded = loaded.to_mesh()
         vertices = np.asarray(loaded.vertices, dtype=np.float64) * scale
         faces = np.asarray(loaded.faces, dtype=np.int64)
-    except Exception as error:  # trimesh raises whatever its parsers meet
+    except Exception as error:  # trimesh's parsers raise many kinds of exceptions
         raise FacegeomError(f"{source.name} cannot be read as a mesh: {error}") from error
     if not len(faces):
-        raise FacegeomError(f"{source.name} holds no triangles")
+        raise FacegeomError(f"{source.name} contains no triangles")
     uv, texture, colors = _appearance(loaded.visual, len(vertices))
     return MeshArrays(vertices, faces, uv=uv, texture=texture, colors=colors)
 
 
 def _appearance(visual: Any, vertex_count: int) -> tuple[npt.NDArray[Any] | None, ByteArray | None, ByteArray | None]:
-    """Return texture coordinates, texture and colours of a trimesh visual, each None where it has none."""
+    """Return texture coordinates, texture and vertex colours of a trimesh visual, each None if absent."""
     if visual.kind == "texture" and visual.uv is not None and len(visual.uv) == vertex_count:
         material = visual.material
         picture = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)

@@ -1,4 +1,4 @@
-"""Face meshes as binary glTF 2.0 files, written and read through pygltflib."""
+"""Encoding and decoding of face meshes as binary glTF 2.0 (GLB), with pygltflib."""
 
 from __future__ import annotations
 
@@ -16,27 +16,31 @@ from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom.errors import FacegeomError
 from facegeom.mesh.mesh_arrays import MeshArrays
 
-METRE = 1000.0  # mm
-MOVED_MM = 0.02
-"""A vertex that a blendshape moves by no more along each axis is left out of it: half of a face's, and none to see."""
-TURNED = 0.01
-"""Likewise a normal that it turns by no more than this (0.6 degrees)."""
-COMPONENTS = {pygltflib.FLOAT: np.float32, pygltflib.UNSIGNED_SHORT: np.uint16, pygltflib.UNSIGNED_INT: np.uint32}
-WIDTHS = {pygltflib.SCALAR: 1, pygltflib.VEC2: 2, pygltflib.VEC3: 3, pygltflib.VEC4: 4}
+MM_PER_METRE = 1000.0
+MIN_DISPLACEMENT_MM = 0.02
+"""A blendshape omits the vertices that it moves by at most this along each axis: not visible, and about half of a
+face."""
+MIN_NORMAL_CHANGE = 0.01
+"""A blendshape omits the normals that it changes by at most this length (0.6 degrees)."""
+# NumPy type of each accessor component type.
+COMPONENT_DTYPES = {pygltflib.FLOAT: np.float32, pygltflib.UNSIGNED_SHORT: np.uint16, pygltflib.UNSIGNED_INT: np.uint32}
+# Numbers in an element of each accessor type.
+TYPE_WIDTHS = {pygltflib.SCALAR: 1, pygltflib.VEC2: 2, pygltflib.VEC3: 3, pygltflib.VEC4: 4}
 
 
 def encode(mesh: MeshArrays) -> bytes:
-    """Return the mesh as the bytes of a GLB file: metres, normals, texture or linear vertex colours.
+    """Encode a mesh as the bytes of a GLB file: metres, normals, texture or linear vertex colours.
 
     Notes
     -----
-    glTF has one texture coordinate a vertex: vertices along the atlas's cuts are doubled, the doubles last. What glTF
-    has no word for (regions, which vertices are doubles) is kept in the mesh's `extras`, and `seen` as the attribute
-    `_SEEN`. glTF's vertex colours are linear light, so the photo's sRGB values are converted.
+    glTF stores one texture coordinate per vertex: vertices on the cuts of the atlas are duplicated, the duplicates
+    last. Data without a place in glTF (regions, the list of duplicates) are stored in the `extras` of the mesh, and
+    `seen` as the vertex attribute `_SEEN`. glTF vertex colours are linear, so the sRGB colours are converted.
 
-    Blendshapes are morph targets, their names in `extras.targetNames`, where viewers look for them. They hold the
-    change of normals too, without which a viewer would go on shading a closed lid or an open jaw as it was: of the 51
-    on a face of 30,000 vertices, positions take 9.0 MB and normals 6.3, as sparse accessors; whole, 18.8 each.
+    Blendshapes become morph targets. Their names are in `extras.targetNames`, where viewers expect them. The targets
+    also contain the change of the normals; without it, viewers would shade a closed eyelid or an open jaw like the
+    neutral face. For the 51 blendshapes of a face with 30,000 vertices, sparse accessors need 9.0 MB for positions and
+    6.3 MB for normals; dense accessors would need 18.8 MB each.
     """
     buffer = _Buffer()
     doubles: list[int] = []
@@ -47,7 +51,7 @@ def encode(mesh: MeshArrays) -> bytes:
         source, uv, faces = mesh.unrolled()
         doubles = source[len(mesh.vertices) :].tolist()
     attributes = pygltflib.Attributes(
-        POSITION=buffer.add(mesh.vertices[source] / METRE, np.float32, bounds=True),
+        POSITION=buffer.add(mesh.vertices[source] / MM_PER_METRE, np.float32, bounds=True),
         NORMAL=buffer.add(_unit_normals(mesh.vertices, mesh.faces)[source], np.float32),
     )
     if uv is not None:
@@ -56,12 +60,12 @@ def encode(mesh: MeshArrays) -> bytes:
         attributes.COLOR_0 = buffer.add(_linear_rgba(mesh.colors[source]), np.uint16, normalized=True)
     attributes._SEEN = buffer.add(mesh.seen[source], np.float32)
     indices = buffer.add(faces.ravel(), np.uint32, target=pygltflib.ELEMENT_ARRAY_BUFFER)
-    targets = _targets(buffer, mesh, source)
+    targets = _morph_targets(buffer, mesh, source)
 
     extras = {
         "vertices": len(mesh.vertices),
         "doubles": doubles,
-        "regions": {name: _runs(members) for name, members in mesh.regions.items()},
+        "regions": {name: _encode_runs(members) for name, members in mesh.regions.items()},
     }
     name = "head" if "scalp" in mesh.regions and mesh.regions["scalp"].any() else "face"
     material = pygltflib.Material(
@@ -108,33 +112,33 @@ def encode(mesh: MeshArrays) -> bytes:
     return b"".join(gltf.save_to_bytes())
 
 
-def _targets(buffer: _Buffer, mesh: MeshArrays, source: IntArray) -> list[Any]:
-    """Append the blendshapes to the buffer; return their morph targets."""
+def _morph_targets(buffer: _Buffer, mesh: MeshArrays, source: IntArray) -> list[Any]:
+    """Append the blendshapes to the buffer; return them as morph targets."""
     if not mesh.blendshapes:
         return []
     normals = _unit_normals(mesh.vertices, mesh.faces)
     targets = []
     for shape in mesh.blendshapes.values():
-        x, y, z = np.abs(shape).T > MOVED_MM
+        x, y, z = np.abs(shape).T > MIN_DISPLACEMENT_MM
         moved = x | y | z
         change = _unit_normals(mesh.vertices + shape, mesh.faces) - normals
-        turned = np.einsum("ij,ij->i", change, change) > TURNED**2
+        turned = np.einsum("ij,ij->i", change, change) > MIN_NORMAL_CHANGE**2
         targets.append(
             pygltflib.Attributes(
-                POSITION=buffer.add_changes(shape[source] / METRE, moved[source], bounds=True),
-                NORMAL=buffer.add_changes(change[source], turned[source]),
+                POSITION=buffer.add_sparse(shape[source] / MM_PER_METRE, moved[source], bounds=True),
+                NORMAL=buffer.add_sparse(change[source], turned[source]),
             )
         )
     return targets
 
 
 def decode(content: bytes, name: str) -> MeshArrays | None:
-    """Return the mesh in a GLB file that `encode` has made, or None for another program's file.
+    """Decode a GLB file that `encode` has written; return None for a GLB file of another program.
 
     Raises
     ------
     FacegeomError
-        When the bytes are no GLB file, or damaged.
+        If the bytes are damaged or not a GLB file; `name` is used in the message.
     """
     try:
         gltf = pygltflib.GLTF2.load_from_bytes(content)
@@ -148,14 +152,14 @@ def _decode_own(gltf: Any, extras: dict[str, Any]) -> MeshArrays:
     own = extras["facegeom"]
     primitive = gltf.meshes[0].primitives[0]
     attributes = primitive.attributes
-    n = int(own["vertices"])  # pygltflib drops what is empty, so the rest may be absent
-    unrolled = _read(gltf, primitive.indices).astype(np.int64).reshape(-1, 3)
+    n = int(own["vertices"])  # pygltflib omits empty lists, so the other entries may be absent
+    unrolled = _read_accessor(gltf, primitive.indices).astype(np.int64).reshape(-1, 3)
     source = np.concatenate([np.arange(n), np.asarray(own.get("doubles", []), dtype=np.int64)])
     uv = texture = colors = None
     if attributes.TEXCOORD_0 is not None:
-        uv = _read(gltf, attributes.TEXCOORD_0).astype(np.float64) * (1.0, -1.0) + (0.0, 1.0)
+        uv = _read_accessor(gltf, attributes.TEXCOORD_0).astype(np.float64) * (1.0, -1.0) + (0.0, 1.0)
     if attributes.COLOR_0 is not None:
-        colors = _srgb(_read(gltf, attributes.COLOR_0)[:n, :3] / 65535.0)
+        colors = _srgb(_read_accessor(gltf, attributes.COLOR_0)[:n, :3] / 65535.0)
     if gltf.images:
         view = gltf.bufferViews[gltf.images[0].bufferView]
         blob = gltf.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]
@@ -163,26 +167,28 @@ def _decode_own(gltf: Any, extras: dict[str, Any]) -> MeshArrays:
             texture = np.ascontiguousarray(picture.convert("RGB"))
     names = extras.get("targetNames", [])
     shapes = {
-        name: _read(gltf, target["POSITION"])[:n] * np.float32(METRE)
+        name: _read_accessor(gltf, target["POSITION"])[:n] * np.float32(MM_PER_METRE)
         for name, target in zip(names, primitive.targets, strict=True)
     }
     weights = zip(names, gltf.meshes[0].weights, strict=True)
     return MeshArrays(
-        _read(gltf, attributes.POSITION)[:n].astype(np.float64) * METRE,
+        _read_accessor(gltf, attributes.POSITION)[:n].astype(np.float64) * MM_PER_METRE,
         source[unrolled],
         uv=uv,
         uv_faces=None if uv is None else unrolled,
         texture=texture,
         colors=colors,
-        regions={name: _members(runs, n) for name, runs in own.get("regions", {}).items()},
-        seen=_read(gltf, attributes._SEEN)[:n, 0].astype(np.float64),
+        regions={name: _decode_runs(runs, n) for name, runs in own.get("regions", {}).items()},
+        seen=_read_accessor(gltf, attributes._SEEN)[:n, 0].astype(np.float64),
         blendshapes=shapes,
         weights={name: weight for name, weight in weights if weight},
     )
 
 
 class _Buffer:
-    """The binary chunk under construction: one view and one accessor an array, each on a multiple of 4 bytes."""
+    """The binary chunk of a GLB file under construction; each array gets one buffer view, aligned to 4 bytes, and one
+    accessor.
+    """
 
     def __init__(self) -> None:
         self.content = bytearray()
@@ -198,28 +204,29 @@ class _Buffer:
         bounds: bool = False,
         normalized: bool = False,
     ) -> int:
-        """Append an array of one row an element; return its accessor."""
+        """Append an array with one row per element; return the index of its accessor."""
         array = np.ascontiguousarray(values, dtype=dtype)
         rows = array.reshape(len(array), -1)
-        component = next(code for code, kind in COMPONENTS.items() if kind is dtype)
+        component = next(code for code, kind in COMPONENT_DTYPES.items() if kind is dtype)
         accessor = pygltflib.Accessor(
             bufferView=self.add_bytes(array.tobytes(), target),
             byteOffset=0,
             componentType=component,
             normalized=normalized or None,
             count=len(rows),
-            type=next(word for word, width in WIDTHS.items() if width == rows.shape[1]),
+            type=next(word for word, width in TYPE_WIDTHS.items() if width == rows.shape[1]),
         )
         if bounds:
             accessor.min, accessor.max = rows.min(axis=0).tolist(), rows.max(axis=0).tolist()
         self.accessors.append(accessor)
         return len(self.accessors) - 1
 
-    def add_changes(self, values: npt.NDArray[Any], rows: BoolArray, *, bounds: bool = False) -> int:
-        """Append an array (k, 3) that counts as zero but for the given rows (k,); return its accessor.
+    def add_sparse(self, values: npt.NDArray[Any], rows: BoolArray, *, bounds: bool = False) -> int:
+        """Append an array (k, 3) that is zero except for the rows selected by the mask `rows` (k,); return its
+        accessor's index.
 
-        Only these rows are written where that is shorter, and at least one: some viewers cannot read an accessor that
-        has nothing in the buffer.
+        It is stored as a sparse accessor if that is smaller. At least one row is stored, because some viewers cannot
+        read an accessor without data.
         """
         kind, component = (
             (np.uint16, pygltflib.UNSIGNED_SHORT) if len(rows) <= 2**16 else (np.uint32, pygltflib.UNSIGNED_INT)
@@ -244,14 +251,14 @@ class _Buffer:
                 values=pygltflib.AccessorSparseValues(bufferView=self.add_bytes(changes.tobytes())),
             ),
         )
-        if bounds:  # of the rows that are not written too
+        if bounds:  # the omitted rows, which are 0, count too
             accessor.min = np.minimum(changes.min(axis=0), 0.0).tolist()
             accessor.max = np.maximum(changes.max(axis=0), 0.0).tolist()
         self.accessors.append(accessor)
         return len(self.accessors) - 1
 
     def add_bytes(self, content: bytes, target: int | None = None) -> int:
-        """Append bytes; return their view."""
+        """Append bytes; return the index of their buffer view."""
         self.views.append(
             pygltflib.BufferView(buffer=0, byteOffset=len(self.content), byteLength=len(content), target=target)
         )
@@ -259,26 +266,27 @@ class _Buffer:
         return len(self.views) - 1
 
 
-def _read(gltf: Any, index: int) -> npt.NDArray[Any]:
-    """Return an accessor's values, one row an element."""
+def _read_accessor(gltf: Any, index: int) -> npt.NDArray[Any]:
+    """Return the values of an accessor, one row per element."""
     accessor = gltf.accessors[index]
-    width = WIDTHS[accessor.type]
+    width = TYPE_WIDTHS[accessor.type]
     if accessor.sparse is None:
-        return _stored(gltf, accessor.bufferView, accessor.componentType, accessor.count, width)
+        return _read_view(gltf, accessor.bufferView, accessor.componentType, accessor.count, width)
     count, places, values = accessor.sparse.count, accessor.sparse.indices, accessor.sparse.values
-    full = np.zeros((accessor.count, width), COMPONENTS[accessor.componentType])
-    changed = _stored(gltf, places.bufferView, places.componentType, count, 1)[:, 0]
-    full[changed] = _stored(gltf, values.bufferView, accessor.componentType, count, width)
+    full = np.zeros((accessor.count, width), COMPONENT_DTYPES[accessor.componentType])
+    changed = _read_view(gltf, places.bufferView, places.componentType, count, 1)[:, 0]
+    full[changed] = _read_view(gltf, values.bufferView, accessor.componentType, count, width)
     return full
 
 
-def _stored(gltf: Any, view: int, component: int, count: int, width: int) -> npt.NDArray[Any]:
+def _read_view(gltf: Any, view: int, component: int, count: int, width: int) -> npt.NDArray[Any]:
+    """Return `count` rows of `width` numbers from a buffer view."""
     offset = gltf.bufferViews[view].byteOffset
-    return np.frombuffer(gltf.binary_blob(), COMPONENTS[component], count * width, offset).reshape(count, width)
+    return np.frombuffer(gltf.binary_blob(), COMPONENT_DTYPES[component], count * width, offset).reshape(count, width)
 
 
 def _unit_normals(V: FloatArray, F: IntArray) -> FloatArray:
-    """Vertex normals; a vertex of no triangle gets +z, since glTF allows unit vectors only."""
+    """Return vertex normals (n, 3); a vertex without triangles gets +z, because glTF allows only unit vectors."""
     normals = geometry.vertex_normals(V, F)
     lengths = np.sqrt(np.einsum("ij,ij->i", normals, normals))
     normals /= np.where(lengths > 0, lengths, 1.0)[:, None]
@@ -287,7 +295,7 @@ def _unit_normals(V: FloatArray, F: IntArray) -> FloatArray:
 
 
 def _linear_rgba(colors: ByteArray) -> npt.NDArray[np.uint16]:
-    """SRGB bytes (IEC 61966-2-1) as linear light in 16 bits, with full opacity."""
+    """Convert sRGB bytes (k, 3) (IEC 61966-2-1) to opaque linear RGBA with 16 bits per channel (k, 4)."""
     value = np.arange(256) / 255.0
     table = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     linear = np.rint(table * 65535).astype(np.uint16)[colors]
@@ -295,18 +303,19 @@ def _linear_rgba(colors: ByteArray) -> npt.NDArray[np.uint16]:
 
 
 def _srgb(linear: npt.NDArray[Any]) -> ByteArray:
-    """Linear light in [0, 1] as sRGB bytes, the inverse of `_linear_rgba`."""
+    """Convert linear light in [0, 1] to sRGB bytes, the inverse of `_linear_rgba`."""
     value = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.power(linear, 1 / 2.4) - 0.055)
     return np.asarray(np.rint(value * 255), dtype=np.uint8)
 
 
-def _runs(members: BoolArray) -> list[int]:
-    """The places where membership changes, beginning with the first member: [start, stop, start, stop, ...]."""
+def _encode_runs(members: BoolArray) -> list[int]:
+    """Run-length encode a mask (n,): the indices where it changes, [start, stop, start, stop, ...]."""
     padded = np.concatenate([[False], members, [False]])
     return [int(v) for v in np.flatnonzero(padded[1:] != padded[:-1])]
 
 
-def _members(runs: list[int], count: int) -> BoolArray:
+def _decode_runs(runs: list[int], count: int) -> BoolArray:
+    """Return the mask (count,) that `_encode_runs` encoded."""
     members = np.zeros(count, bool)
     for start, stop in zip(runs[::2], runs[1::2], strict=True):
         members[start:stop] = True

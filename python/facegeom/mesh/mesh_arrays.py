@@ -1,4 +1,4 @@
-"""The arrays of a face mesh, checked and read-only, without files or other libraries."""
+"""The arrays of a face mesh, validated and read-only; independent of files and other libraries."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy.typing as npt
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
 
-MAPPINGS = ("regions", "blendshapes", "weights")
-"""Fields that are read-only views of a dict, which pickle cannot take."""
+MAPPING_FIELDS = ("regions", "blendshapes", "weights")
+"""Fields whose values are read-only views of a dict; pickle cannot store such views."""
 
 
 @dataclass(frozen=True, eq=False)
 class MeshArrays:
-    """The data of a `FaceMesh`, which describes each field. File formats read and write this class."""
+    """The data of a `FaceMesh`, which documents each field. The file formats read and write this class."""
 
     vertices: FloatArray
     faces: IntArray
@@ -57,13 +57,14 @@ class MeshArrays:
         self._check_blendshapes(n)
 
     def _check_uv(self, n: int, faces: IntArray) -> None:
+        """Check and store texture coordinates and texture."""
         if self.uv is None:
             if self.uv_faces is not None or self.texture is not None:
                 raise ValueError("uv_faces and texture need uv, got uv=None")
             return
         uv = check.float_array(self.uv, "uv", (None, 2))
         if self.uv_faces is None and len(uv) != n:
-            raise ValueError(f"uv must have one row for each of the {n} vertices where uv_faces is None, got {len(uv)}")
+            raise ValueError(f"uv must have one row for each of the {n} vertices if uv_faces is None, got {len(uv)}")
         uv_faces = faces if self.uv_faces is None else check.index_array(self.uv_faces, "uv_faces", (None, 3), len(uv))
         if len(uv_faces) != len(faces):
             raise ValueError(f"uv_faces must have one row for each of the {len(faces)} faces, got {len(uv_faces)}")
@@ -73,32 +74,35 @@ class MeshArrays:
             self._freeze("texture", check.rgb_image(self.texture, "texture"))
 
     def _check_blendshapes(self, n: int) -> None:
+        """Check and store blendshapes and weights."""
         shapes = {
-            str(name): _displacement(shape, f"blendshapes[{name!r}]", n) for name, shape in self.blendshapes.items()
+            str(name): _read_only_displacements(shape, f"blendshapes[{name!r}]", n)
+            for name, shape in self.blendshapes.items()
         }
         weights = {
             str(name): check.in_range(weight, f"weights[{name!r}]", -np.inf, np.inf)
             for name, weight in self.weights.items()
         }
-        stray = sorted(set(weights) - set(shapes))
-        if stray:
-            raise ValueError(f"weights must name blendshapes of the mesh, got {', '.join(stray)}")
+        unknown = sorted(set(weights) - set(shapes))
+        if unknown:
+            raise ValueError(f"weights must name blendshapes of the mesh, got {', '.join(unknown)}")
         object.__setattr__(self, "blendshapes", MappingProxyType(shapes))
         object.__setattr__(self, "weights", MappingProxyType(weights))
 
     def _freeze(self, name: str, array: npt.NDArray[Any]) -> None:
+        """Set a field to a read-only copy of the array."""
         array = array.copy()
         array.flags.writeable = False
         object.__setattr__(self, name, array)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, **{name: dict(getattr(self, name)) for name in MAPPINGS}}
+        return {**self.__dict__, **{name: dict(getattr(self, name)) for name in MAPPING_FIELDS}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, **{name: MappingProxyType(state[name]) for name in MAPPINGS})
+        self.__dict__.update(state, **{name: MappingProxyType(state[name]) for name in MAPPING_FIELDS})
 
     def __repr__(self) -> str:
-        """Return a short description: the arrays themselves would fill pages."""
+        """Return a short description without the arrays."""
         parts = [f"{len(self.vertices)} vertices", f"{len(self.faces)} faces"]
         if self.texture is not None:
             parts.append(f"{self.texture.shape[1]} x {self.texture.shape[0]} texture")
@@ -109,24 +113,27 @@ class MeshArrays:
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def unrolled(self) -> tuple[IntArray, FloatArray, IntArray]:
-        """Return the mesh with one texture coordinate a vertex, as graphics hardware wants it.
+        """Return the mesh with one texture coordinate per vertex, as graphics hardware and many file formats need it.
 
         Returns
         -------
-        source : (k,) int array, the row of `vertices` behind each unrolled vertex; the first n are 0, 1, ..., n - 1
-        uv : (k, 2) float array, zeros where a vertex has none
+        source : (k,) int array
+            The row of `vertices` of each unrolled vertex. The first n are 0, 1, ..., n - 1; duplicates of vertices on
+            the cuts of the atlas follow.
+        uv : (k, 2) float array
+            Texture coordinates; 0 for a vertex without any.
         faces : (m, 3) int array of unrolled vertices
 
         Raises
         ------
         ValueError
-            When the mesh has no texture coordinates.
+            If the mesh has no texture coordinates.
         """
         if self.uv is None or self.uv_faces is None:
             raise ValueError("unrolled needs texture coordinates, got a mesh with uv=None")
         n, k = len(self.vertices), len(self.uv)
         corners = self.faces.ravel() * k + self.uv_faces.ravel()  # one key for each pair of vertex and uv row
-        keys = np.unique(corners)  # ascending, so by vertex, then by uv row
+        keys = np.unique(corners)  # sorted by vertex, then by uv row
         owner = keys // max(k, 1)
         first = np.ones(len(keys), bool)
         first[1:] = owner[1:] != owner[:-1]
@@ -139,8 +146,8 @@ class MeshArrays:
         return source, uv, place[np.searchsorted(keys, corners)].reshape(-1, 3)
 
 
-def _displacement(value: npt.ArrayLike, name: str, count: int) -> Float32Array:
-    """Return `value` as read-only (count, 3) float32: itself where nobody can write to it, else a copy."""
+def _read_only_displacements(value: npt.ArrayLike, name: str, count: int) -> Float32Array:
+    """Return `value` as a read-only (count, 3) float32 array; no copy if it is one already and owns its data."""
     checked = check.float_array(value, name, (count, 3))
     if (
         isinstance(value, np.ndarray)

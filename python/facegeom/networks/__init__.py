@@ -1,1 +1,1 @@
-"""One network a file, with its configuration and its loader."""
+"""The neural networks: one per file, with its configuration and the function that loads its weights."""

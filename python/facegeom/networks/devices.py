@@ -1,4 +1,4 @@
-"""Where networks run."""
+"""Validation of the device on which a network runs."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import torch
 
 from facegeom._internal import check
 
-KINDS = ("cpu", "cuda", "mps")
+DEVICE_TYPES = ("cpu", "cuda", "mps")
 
 
 def check_device(name: str) -> torch.device:
-    """Return the device that is called cpu, cuda, cuda:1 or mps.
+    """Return the torch device with the given name.
+
+    Parameters
+    ----------
+    name : str, "cpu", "cuda", "mps", or one of several such as "cuda:1"
 
     Raises
     ------
     ValueError
-        When it is called otherwise, or this machine or this build of torch has none.
+        If the name is another one, or the device is not available on this machine or in this build of torch.
     """
-    check.choice(name.split(":")[0], "device", KINDS)
+    check.choice(name.split(":")[0], "device", DEVICE_TYPES)
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without CUDA
-        raise ValueError(f"device must be one that is there, got {name!r}: {str(error).splitlines()[0]}") from error
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
+        raise ValueError(f"device must be available, got {name!r}: {str(error).splitlines()[0]}") from error
     return device

@@ -1,9 +1,10 @@
-"""FaceVision-GAN's generator: one encoder, two decoders, from a photo to a depth and a correspondence map.
+"""FaceVision-GAN's generator: one encoder and two decoders, from a photo to a depth map and a correspondence map.
 
-Avola et al., FaceVision-GAN: A 3D Model Face Reconstruction Method from a Single Image Using GANs, section 3.1.
-The paper gives no layer table; the encoder here is residual and halves its resolution in the first convolution, since
-the maps are smooth and full-resolution layers cost most of the time. The foreground is a mask channel of the depth
-decoder rather than the paper's z = 0: after 21,600 images the mask measures 6.1 % of depth error and z = 0 13.9 %.
+Avola et al., FaceVision-GAN: A 3D Model Face Reconstruction Method from a Single Image Using GANs, section 3.1. The
+paper gives no layer table. The encoder here is residual and halves the resolution in the first convolution, because the
+maps are smooth and layers at full resolution would take most of the time. The foreground is a mask channel of the depth
+decoder, not z = 0 as in the paper: after 21,600 training images the depth error is 6.1 % with the mask and 13.9 % with
+z = 0.
 """
 
 from __future__ import annotations
@@ -18,34 +19,34 @@ from torch.nn import functional
 
 from facegeom._internal.arrays import ByteArray, Float32Array
 from facegeom.networks.devices import check_device
-from facegeom.networks.weights import fill, load_weights
+from facegeom.networks.weights import load_state, load_weights
 
 ModuleType = TypeVar("ModuleType", bound=nn.Module)
-MAP_UNIT_MM = 100.0  # the maps inside the network are in units of this
-ZERO_DEPTH_OFFSET = 2.0  # with foreground="zero": added to depths, so that zero means background and nothing else
+MAP_UNIT_MM = 100.0  # unit of the maps inside the network
+ZERO_DEPTH_OFFSET = 2.0  # with foreground="zero": added to all depths, so that only background has depth 0
 
 
 @dataclass(frozen=True)
 class FaceVisionConfig:
-    """Sizes of the generator; the network is fully convolutional, `size` is what it was trained at."""
+    """Configuration of the generator. The network is fully convolutional; `size` is the size of its training images."""
 
     size: int = 128  # side of the input in pixels, a multiple of 32
-    encoder_widths: tuple[int, ...] = (32, 96, 160, 192, 256)  # channels at 1/2, 1/4, ... 1/32 of the size
-    encoder_blocks: tuple[int, ...] = (1, 2, 3, 2, 1)  # residual blocks there
-    decoder_widths: tuple[int, ...] = (32, 64, 96, 128)  # channels at 1/2, 1/4, ... 1/16
-    foreground: str = "mask"  # "mask": a mask channel; "zero": zero in the depth map, as the paper has it
+    encoder_widths: tuple[int, ...] = (32, 96, 160, 192, 256)  # channels at 1/2, 1/4, ..., 1/32 of the resolution
+    encoder_blocks: tuple[int, ...] = (1, 2, 3, 2, 1)  # residual blocks at these resolutions
+    decoder_widths: tuple[int, ...] = (32, 64, 96, 128)  # channels at 1/2, 1/4, ..., 1/16 of the resolution
+    foreground: str = "mask"  # "mask": a mask channel; "zero": depth 0 is background (paper)
 
 
 class NetworkMaps(NamedTuple):
-    """What the network sees in crops.
+    """Maps that a network predicts for b crops, as arrays in mm.
 
     Attributes
     ----------
-    depth : (b, S, S) float32, mm in the camera frame
-    correspondence : (b, S, S, 3) float32, mm on the mean face
-    mask_probability : (b, S, S) float32
-    position : (b, S, S, 2) float32, x to the right and y up in the camera frame, mm from the face's origin; None where
-        the network does not say them
+    depth : (b, S, S) float32 array, mm in the camera frame
+    correspondence : (b, S, S, 3) float32 array, mm: the position of each pixel on the mean face
+    mask_probability : (b, S, S) float32 array, probability that a pixel shows the face
+    position : (b, S, S, 2) float32 array or None
+        x to the right and y up in the camera frame, mm from the face's origin. None if the network does not predict it.
     """
 
     depth: Float32Array
@@ -55,13 +56,14 @@ class NetworkMaps(NamedTuple):
 
 
 class MapTensors(NamedTuple):
-    """Maps as float32 tensors, in 100 mm; None for what a network does not say.
+    """Maps that a network predicts for b crops, as float32 tensors in units of 100 mm; None if it does not predict a
+    map.
 
     Attributes
     ----------
     depth : (b, S, S)
     correspondence : (b, 3, S, S)
-    probability : (b, S, S), of the face
+    probability : (b, S, S), probability that a pixel shows the face
     position : (b, 2, S, S), x to the right and y up in the camera frame
     """
 
@@ -71,38 +73,38 @@ class MapTensors(NamedTuple):
     position: Tensor | None = None
 
     def coordinates(self) -> Tensor:
-        """Return all maps but the probability together, (b, c, S, S)."""
+        """Return all available maps except the probability, concatenated, (b, c, S, S)."""
         depth = None if self.depth is None else self.depth[:, None]
         return torch.cat([maps for maps in (depth, self.correspondence, self.position) if maps is not None], 1)
 
     def arrays(self) -> NetworkMaps:
-        """Return the maps in mm as arrays.
+        """Return the maps as arrays in mm.
 
         Raises
         ------
         ValueError
-            When depth or correspondence is missing.
+            If depth or correspondence is None.
         """
         if self.depth is None or self.correspondence is None:
-            raise ValueError("depth and correspondence are needed, got one of them alone")
-        position = None if self.position is None else _channels_behind(self.position)
+            raise ValueError("depth and correspondence are both required, got only one of them")
+        position = None if self.position is None else _to_array_mm(self.position)
         probability = self.probability.cpu().numpy()
         depth = (self.depth.cpu() * MAP_UNIT_MM).numpy()
-        return NetworkMaps(depth, _channels_behind(self.correspondence), probability, position)
+        return NetworkMaps(depth, _to_array_mm(self.correspondence), probability, position)
 
 
-def _channels_behind(maps: Tensor) -> Float32Array:
-    """Return (b, c, S, S) maps in 100 mm as a (b, S, S, c) array in mm."""
+def _to_array_mm(maps: Tensor) -> Float32Array:
+    """Convert (b, c, S, S) maps in 100 mm to a (b, S, S, c) array in mm."""
     return np.asarray((maps.cpu() * MAP_UNIT_MM).permute(0, 2, 3, 1).contiguous().numpy())
 
 
 def channels_last(module: ModuleType) -> ModuleType:
-    """Return the module with its weights laid out as the images are: faster convolutions."""
+    """Return the module with its weights in channels-last memory format, which makes convolutions on CPUs faster."""
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class ConvBlock(nn.Sequential):
-    """Convolution, batch normalisation, leaky ReLU."""
+    """Convolution, batch normalisation, leaky ReLU: (b, inputs, h, w) -> (b, outputs, h / stride, w / stride)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__(
@@ -113,7 +115,7 @@ class ConvBlock(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions and the identity (He et al. 2016)."""
+    """Two 3x3 convolutions plus the identity (He et al. 2016): (b, width, h, w) -> the same shape."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -125,7 +127,7 @@ class ResidualBlock(nn.Module):
 
 
 class Encoder(nn.ModuleList):
-    """Residual levels, each at half the size of the one before: (b, 3, S, S) -> levels at S/2, S/4, ..."""
+    """Residual encoder; each level halves the resolution: (b, 3, S, S) -> levels at S/2, S/4, ..."""
 
     def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
         super().__init__()
@@ -144,7 +146,7 @@ class Encoder(nn.ModuleList):
 
 
 class UpBlock(nn.Module):
-    """Twice the size: what comes from below, upsampled, plus the encoder's level, then a convolution."""
+    """Doubles the resolution: upsampled input plus the encoder's level (skip connection), then a convolution."""
 
     def __init__(self, below: int, side: int, width: int) -> None:
         super().__init__()
@@ -158,7 +160,7 @@ class UpBlock(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From the code back to full size: upsample, join the encoder's level, convolve."""
+    """Decoder with skip connections: levels of the encoder -> (b, outputs, S, S)."""
 
     def __init__(self, config: FaceVisionConfig, outputs: int) -> None:
         super().__init__()
@@ -178,7 +180,10 @@ class Decoder(nn.Module):
 
 
 class FaceVisionGenerator(nn.Module):
-    """The generator: (b, 3, S, S) in [-1, 1] -> (b, 5, S, S): depth, correspondence x, y, z (in 100 mm), mask logit."""
+    """The generator: (b, 3, S, S) in [-1, 1] -> (b, 5, S, S).
+
+    The channels are depth, correspondence x, y, z (in 100 mm) and the mask logit.
+    """
 
     def __init__(self, config: FaceVisionConfig = FaceVisionConfig()) -> None:
         super().__init__()
@@ -194,11 +199,11 @@ class FaceVisionGenerator(nn.Module):
         return torch.cat([depth[:, :1], correspondence, depth[:, 1:]], 1)
 
     def maps(self, image: Tensor) -> MapTensors:
-        """Return the maps of (b, 3, S, S) images in [-1, 1]."""
-        return self.as_maps(self(image).float())
+        """Return the maps of images (b, 3, S, S) in [-1, 1]."""
+        return self.split_output(self(image).float())
 
-    def as_maps(self, out: Tensor) -> MapTensors:
-        """Return the maps that the output (b, 5, S, S) means."""
+    def split_output(self, out: Tensor) -> MapTensors:
+        """Split the output (b, 5, S, S) of the generator into maps."""
         if self.config.foreground == "mask":
             return MapTensors(out[:, 0], out[:, 1:4], out[:, 4].sigmoid())
         probability = (out[:, 0] / ZERO_DEPTH_OFFSET).clamp(0, 1)
@@ -206,7 +211,7 @@ class FaceVisionGenerator(nn.Module):
 
 
 class FaceVision:
-    """A trained generator, ready to look at crops."""
+    """A trained generator, ready to predict the maps of crops."""
 
     def __init__(self, generator: FaceVisionGenerator, device: str = "cpu") -> None:
         self.device = torch.device(device)
@@ -214,40 +219,57 @@ class FaceVision:
         self.size = generator.config.size
 
     def maps(self, image: Tensor) -> MapTensors:
-        """Return the maps of (b, 3, S, S) images in [-1, 1] on the network's device; gradients reach the images."""
+        """Return the maps of images (b, 3, S, S) in [-1, 1] on the network's device; differentiable in the images."""
         return self.generator.maps(image)
 
     def predict(self, crops: ByteArray, *, mirror: bool = True) -> NetworkMaps:
-        """Return the maps of crops.
+        """Predict the maps of crops.
 
         Parameters
         ----------
         crops : (b, S, S, 3) uint8 array
-        mirror : average with the maps of the mirrored crop, turned back
+        mirror : bool
+            True: average with the maps of the mirrored crop, mirrored back.
 
         Returns
         -------
         NetworkMaps
             Depth in mm in the camera frame, correspondence in mm on the mean face, probability of the face.
+
+        Raises
+        ------
+        ValueError
+            If the crops have another shape or type.
         """
-        batch = crops_as_batch(crops, self.size, self.device)
+        batch = crops_to_tensor(crops, self.size, self.device)
         with torch.inference_mode():
             out = self.generator(torch.cat([batch, batch.flip(3)]) if mirror else batch)
             if mirror:
-                direct, other = out.chunk(2)
-                other = other.flip(3)
-                other[:, 1] *= -1
-                out = (direct + other) / 2
-            return self.generator.as_maps(out.float()).arrays()
+                out = mirror_mean(out, (1,))
+            return self.generator.split_output(out.float()).arrays()
 
 
-def crops_as_batch(crops: ByteArray, size: int, device: torch.device) -> Tensor:
-    """Return (b, S, S, 3) uint8 crops as the (b, 3, S, S) images in [-1, 1] that networks take, channels last.
+def mirror_mean(maps: Tensor, mirrored_channels: tuple[int, ...]) -> Tensor:
+    """Average maps with those of the mirrored images, mirrored back: (2 b, c, S, S) -> (b, c, S, S).
+
+    Parameters
+    ----------
+    maps : (2 b, c, S, S), the maps of b images, then those of their mirror images
+    mirrored_channels : channels that change sign when the image is mirrored, such as x
+    """
+    direct, other = maps.chunk(2)
+    other = other.flip(3)
+    other[:, mirrored_channels] *= -1
+    return (direct + other) / 2
+
+
+def crops_to_tensor(crops: ByteArray, size: int, device: torch.device) -> Tensor:
+    """Convert uint8 crops (b, S, S, 3) to the networks' input (b, 3, S, S) in [-1, 1], in channels-last memory format.
 
     Raises
     ------
     ValueError
-        When S is not `size`, or the array is of another kind.
+        If S is not `size`, or the array has another type or number of dimensions.
     """
     if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
         raise ValueError(f"crops must be uint8 of shape (any, {size}, {size}, 3), got {crops.dtype} {crops.shape}")
@@ -256,15 +278,17 @@ def crops_as_batch(crops: ByteArray, size: int, device: torch.device) -> Tensor:
 
 
 def load_facevision(device: str = "cpu") -> FaceVision:
-    """Return the trained network that the package ships.
+    """Load the trained network of the package.
 
     Raises
     ------
+    ValueError
+        If the device is not available.
     WeightsError
-        When the weight file is missing, damaged or of another configuration.
+        If the weight file is missing, damaged or has another configuration.
     """
     check_device(device)
     config, state = load_weights("facevision", FaceVisionConfig)
     generator = FaceVisionGenerator(config)
-    fill(generator, "facevision", state)
+    load_state(generator, "facevision", state)
     return FaceVision(generator, device)

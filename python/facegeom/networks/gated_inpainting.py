@@ -1,27 +1,29 @@
-"""The texture completion network: deepfillv2 with gated convolutions, a coarse stage and a refinement stage.
+"""The texture completion network: gated convolutions in two stages, coarse and refinement (deepfillv2).
 
-The thesis on full textured heads (section 3.4, equation 2.9 and table B.1) takes a published deepfillv2; the layers
-are those of Yu et al. 2019, "Free-Form Image Inpainting with Gated Convolution", whose contextual attention is that
-of Yu et al. 2018. Decisions, with their reasons:
+The thesis on full textured heads (section 3.4, equation 2.9 and table B.1) uses a published deepfillv2. The layers are
+those of Yu et al. 2019, "Free-Form Image Inpainting with Gated Convolution"; the contextual attention is that of Yu et
+al. 2018. Decisions with their reasons:
 
-- `fold`: the first layer takes squares of 2 x 2 texels as one place with four times the channels, and the last one
-  gives such squares back. All layers in between are the paper's at half the resolution, which takes a quarter of the
-  time. 1 is the paper's network.
-- `guided`: two fillings without parameters stand beside the input, and the coarse stage says what to change of them.
-  `near` continues the known texels smoothly into the unknown ones; `across` is the mirrored texture (the atlas is
-  symmetric, and what a photo hides is mostly the other side of what it shows), moved by the smooth continuation of how
-  both sides differ where both are known. A fourth output, through a sigmoid, is how much to take of the second, where
-  it is known. A new network is the mean of both there. False is the paper's, with an input of four channels (texture,
-  mask): after 4,000 images of 96 texels at width 16 it was at 8.3 % of L1, where the fillings alone are at 6.9 %.
-- The network says the difference from the mean of the textures it was trained on, which is kept with its weights
-  beside the part of the atlas (`region`) that training textures cover. Unknown texels of an input that is
-  not guided are 0, which is that mean.
-- The dilated layers are added to their input. Most taps of the widest fall into the zero padding, so that the signal
-  would fade: to a thirtieth over the four layers when the training begins.
-- Width 64, `fold` 1: 29.0 M parameters, 58 MB in float16; 23.2 M, 47 MB without the attention branch. The published
-  network has 2 x 13.4 M, 54 MB: no attention branch, and kernels of 4 x 4 and 7 x 7 where these, as in Yu et al. 2019,
-  are of 3 x 3 and 5 x 5. With the defaults 4.1 M, 8.5 MB; the coarse stage alone 1.65 M.
-- The last layer of a stage is a plain convolution, as in Yu et al.; the published code gates it as well.
+- `fold`: with fold 2, the first layer takes blocks of 2 x 2 texels as one position with four times the channels (pixel
+  unshuffle), and the last layer returns such blocks. All layers between them are the paper's at half the resolution,
+  which takes a quarter of the time. Fold 1 is the paper's network.
+- `guided`: two estimates without learned parameters are additional inputs, and the coarse stage predicts a correction
+  of them. `smooth_fill` extends the known texels smoothly into the unknown region. `mirror_fill` is the mirrored
+  texture (the atlas is symmetric, and most of what a photo hides is the mirror image of something it shows), plus the
+  smooth extension of the difference between both sides where both are known. A fourth output, through a sigmoid, is the
+  weight of `mirror_fill` where the mirrored texel is known; before training both estimates have weight 0.5 there. False
+  is the paper's network with four input channels (texture, mask): after 4,000 images of 96 texels at width 16 its L1
+  error was 8.3 %, while the two estimates alone have 6.9 %.
+- The network predicts the difference from the mean training texture. The mean is stored with the weights, together with
+  `region`, the part of the atlas that the training textures cover. Unknown texels of an input that is not guided are 0,
+  that is the mean.
+- The dilated layers are residual. Without the identity the signal would become weaker, to a thirtieth over the four
+  layers before training, because most taps of the layer with the largest dilation are in the zero padding.
+- Width 64, `fold` 1: 29.0 M parameters, 58 MB in float16; without the attention branch 23.2 M, 47 MB. The published
+  network has 2 x 13.4 M parameters, 54 MB: it has no attention branch, and kernels of 4 x 4 and 7 x 7 instead of the 3
+  x 3 and 5 x 5 of Yu et al. 2019 that are used here. With the defaults: 4.1 M parameters, 8.5 MB; the coarse stage
+  alone 1.65 M.
+- The last layer of a stage is a plain convolution, as in Yu et al.; in the published code it is gated too.
 """
 
 from __future__ import annotations
@@ -41,50 +43,56 @@ from facegeom._internal.arrays import BoolArray, ByteArray
 from facegeom.errors import WeightsError
 from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import channels_last
-from facegeom.networks.weights import load_weights
+from facegeom.networks.weights import load_state, load_weights
 
-DILATIONS = (2, 4, 8, 16)
-SHARPNESS = 10.0  # of the attention's softmax over cosines, Yu et al. 2018
+DILATIONS = (2, 4, 8, 16)  # of the dilated layers of a stage
+SHARPNESS = 10.0  # factor on the cosines before the softmax of the attention, Yu et al. 2018
 
 
 @dataclass(frozen=True)
 class GatedInpaintingConfig:
-    """Sizes of the network."""
+    """Configuration of the network."""
 
-    size: int = 192  # side of the textures in texels, as in the paper; a multiple of 4 * fold, 8 with fold 1
-    width: int = 24  # channels of the first layer (latent_channels of table B.1, 64 there)
-    fold: int = 2  # texels a side that the first layer takes as one place; 1 in the paper
-    guided: bool = True  # begin from the known texels continued and mirrored; the paper does not
-    refinement: bool = True  # False: the coarse stage alone
-    attention: bool = True  # the contextual-attention branch of the refinement
+    size: int = 192  # side of the textures in texels (as the paper), a multiple of 8
+    width: int = 24  # channels of the first layer (paper: 64, latent_channels of table B.1)
+    fold: int = 2  # blocks of fold x fold texels become one position of the inner layers (paper: 1)
+    guided: bool = True  # also input the smooth and the mirrored estimate; False: paper
+    refinement: bool = True  # False: coarse stage only
+    attention: bool = True  # contextual attention branch in the refinement
 
 
-class Completed(NamedTuple):
-    """What the stages say of every texel, known ones too: (b, 3, S, S) in about [-1, 1]; refined None without it."""
+class InpaintingOutput(NamedTuple):
+    """Predictions of both stages for all texels, including known ones.
+
+    Attributes
+    ----------
+    coarse : (b, 3, S, S), approximately in [-1, 1]
+    refined : (b, 3, S, S), or None without a refinement stage
+    """
 
     coarse: Tensor
     refined: Tensor | None
 
     @property
     def last(self) -> Tensor:
-        """The refinement's answer, the coarse stage's where there is no refinement."""
+        """The prediction of the refinement, or of the coarse stage if there is no refinement."""
         return self.coarse if self.refined is None else self.refined
 
 
 class GatedConv(nn.Module):
-    """Equation 2.9: relu(W_f x) * sigmoid(W_g x), both filters in one convolution."""
+    """Gated convolution, equation 2.9: relu(W_f x) * sigmoid(W_g x); both filters are one zero-padded convolution."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
-        self.both = nn.Conv2d(inputs, 2 * outputs, kernel, stride, dilation * (kernel // 2), dilation)  # zero padding
+        self.both = nn.Conv2d(inputs, 2 * outputs, kernel, stride, dilation * (kernel // 2), dilation)
 
     def forward(self, x: Tensor) -> Tensor:
         feature, gate = self.both(x).chunk(2, 1)
         return functional.relu(feature) * gate.sigmoid()
 
 
-class Up(nn.Module):
-    """Twice the size by the nearest neighbour, then a gated convolution."""
+class UpsamplingConv(nn.Module):
+    """Doubles the resolution by nearest-neighbour interpolation, followed by a gated convolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -95,7 +103,7 @@ class Up(nn.Module):
 
 
 def _encoder(config: GatedInpaintingConfig) -> nn.Sequential:
-    """Return (b, 4 or 8, S, S) -> (b, 4w, S / 4f, S / 4f), with width w and fold f."""
+    """Return the encoder: (b, 4 or 8, S, S) -> (b, 4 w, S / 4f, S / 4f), with width w and fold f."""
     width = config.width
     inputs = (8 if config.guided else 4) * config.fold**2
     return nn.Sequential(
@@ -110,22 +118,22 @@ def _encoder(config: GatedInpaintingConfig) -> nn.Sequential:
 
 
 def _decoder(config: GatedInpaintingConfig, inputs: int, outputs: int = 3) -> nn.Sequential:
-    """Return (b, inputs, S / 4f, S / 4f) -> (b, outputs, S, S)."""
+    """Return the decoder: (b, inputs, S / 4f, S / 4f) -> (b, outputs, S, S)."""
     width, fold = config.width, config.fold
     return nn.Sequential(
         GatedConv(inputs, 4 * width),
         GatedConv(4 * width, 4 * width),
-        Up(4 * width, 2 * width),
+        UpsamplingConv(4 * width, 2 * width),
         GatedConv(2 * width, 2 * width),
-        Up(2 * width, width),
+        UpsamplingConv(2 * width, width),
         GatedConv(width, width),
         nn.Conv2d(width, outputs * fold**2, 3, 1, 1),
         nn.PixelShuffle(fold),
     )
 
 
-class Dilated(nn.Module):
-    """Gated convolutions of growing reach, each added to its input."""
+class DilatedBlock(nn.Module):
+    """Residual gated convolutions with increasing dilation."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -138,32 +146,38 @@ class Dilated(nn.Module):
 
 
 class ContextualAttention(nn.Module):
-    """Every place as a mixture of the known places that look like it (Yu et al. 2018, section 4.1).
+    """Replaces the features at each position by a weighted mean of known positions with similar patches.
+
+    Yu et al. 2018, section 4.1.
 
     Parameters
     ----------
-    rate : step between the compared patches, 1 or 2; theirs are 3 x 3 of the features averaged by `rate`
+    rate : int, 1 or 2
+        The features are averaged over blocks of this size, and the 3 x 3 patches of the averages are compared.
 
     Notes
     -----
-    Scores are cosines of both patches; Yu et al. normalise the known one alone. Their propagation of scores to the
-    neighbours is left out: it favours copies that keep the direction, and the best one here is mirrored.
+    The scores are cosines, normalised by both patches; Yu et al. normalise only the known patch. Their propagation of
+    scores to neighbouring positions is omitted: it favours copies with the same orientation, while the best match here
+    is mirrored.
     """
 
     def __init__(self, rate: int) -> None:
         super().__init__()
         self.rate = rate
-        self.value = (3, 1, 1) if rate == 1 else (2 * rate, rate, rate // 2)  # kernel, stride, padding
+        # Kernel size, stride and padding of the copied patches.
+        self.value = (3, 1, 1) if rate == 1 else (2 * rate, rate, rate // 2)
 
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
-        """Return (b, c, h, w) features mixed anew; `known` (b, 1, S, S) says which texels may be copied from."""
+        """Return mixed features (b, c, h, w); texels may be copied from where `known` (b, 1, S, S) is 1."""
         small = functional.avg_pool2d(x, self.rate) if self.rate > 1 else x  # (b, c, h / rate, w / rate)
-        around = functional.pad(small, (1, 1, 1, 1), mode="replicate")  # zeros would be mixed into places further in
+        # Not zero padding: zeros would be copied to interior positions.
+        around = functional.pad(small, (1, 1, 1, 1), mode="replicate")
         patches = functional.normalize(functional.unfold(around, 3).float(), dim=1, eps=1e-4)
         patches = patches.to(x.dtype)  # (b, 9c, p)
         share = functional.adaptive_avg_pool2d(known, (small.shape[2], small.shape[3])).flatten(2)  # (b, 1, p)
         scores = (patches.transpose(1, 2) @ patches).float() * SHARPNESS  # (b, p queries, p keys)
-        weight = (scores + 1e4 * (share > 0.5).float()).softmax(2).to(x.dtype)  # all alike where nothing is known
+        weight = (scores + 1e4 * (share > 0.5).float()).softmax(2).to(x.dtype)  # equal weights if no texel is known
         kernel, stride, padding = self.value
         around = functional.pad(x, (padding,) * 4, mode="replicate")
         values = functional.unfold(around, kernel, stride=stride)  # (b, c kernel^2, p)
@@ -173,50 +187,53 @@ class ContextualAttention(nn.Module):
         return mixed / functional.fold(cover, size, kernel, padding=padding, stride=stride)
 
 
-class Coarse(nn.Module):
-    """The first stage: (b, 4 or 8, S, S) -> (b, 3 or 4, S, S), the fourth how much to take of `across`."""
+class CoarseStage(nn.Module):
+    """The first stage: (b, 4 or 8, S, S) -> (b, 3 or 4, S, S); the fourth channel is the logit of the weight of
+    `mirror_fill`.
+    """
 
     def __init__(self, config: GatedInpaintingConfig) -> None:
         super().__init__()
-        self.encoder, self.dilated = _encoder(config), Dilated(4 * config.width)
+        self.encoder, self.dilated = _encoder(config), DilatedBlock(4 * config.width)
         self.decoder = _decoder(config, 4 * config.width, 4 if config.guided else 3)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decoder(self.dilated(self.encoder(x)))
 
 
-class Refinement(nn.Module):
-    """The second stage: as the first, with an attention branch of its own encoder beside the dilated one."""
+class RefinementStage(nn.Module):
+    """The second stage: like the first, plus an attention branch with an encoder of its own."""
 
     def __init__(self, config: GatedInpaintingConfig) -> None:
         super().__init__()
         width = 4 * config.width
-        self.encoder, self.dilated = _encoder(config), Dilated(4 * config.width)
+        self.encoder, self.dilated = _encoder(config), DilatedBlock(4 * config.width)
         if config.attention:
             self.attention_encoder = _encoder(config)
-            self.attention = ContextualAttention(2 if config.fold == 1 else 1)  # patches of 8 texels either way
+            # In both cases the size of a patch is about 8 texels.
+            self.attention = ContextualAttention(2 if config.fold == 1 else 1)
             self.attended = GatedConv(width, width)
         self.decoder = _decoder(config, width * (2 if config.attention else 1))
 
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
         features = self.dilated(self.encoder(x))
         if hasattr(self, "attention"):
-            looked_up = self.attended(self.attention(self.attention_encoder(x), known))
-            features = torch.cat([features, looked_up], 1)
+            attended = self.attended(self.attention(self.attention_encoder(x), known))
+            features = torch.cat([features, attended], 1)
         return self.decoder(features)
 
 
 class GatedInpainting(nn.Module):
-    """Both stages: textures (b, 3, S, S) in [-1, 1] and which texels are known (b, 1, S, S) -> `Completed`.
+    """Both stages: textures (b, 3, S, S) in [-1, 1] and masks of known texels (b, 1, S, S) -> `InpaintingOutput`.
 
     Raises
     ------
     ValueError
-        When the configuration's size cannot be halved as often as the layers do, or its fold is neither 1 nor 2.
+        If the size is not a multiple of 8 of at least 16, the fold is neither 1 nor 2, or the width is below 1.
     """
 
-    mean: Tensor  # (3, S, S) in [-1, 1], of the training textures
-    region: Tensor  # (S, S) bool: what training textures cover; the network is shown nothing beyond it
+    mean: Tensor  # (3, S, S) in [-1, 1], mean of the training textures
+    region: Tensor  # (S, S) bool: the texels that training textures cover; all others are treated as unknown
 
     def __init__(self, config: GatedInpaintingConfig = GatedInpaintingConfig()) -> None:
         super().__init__()
@@ -227,36 +244,39 @@ class GatedInpainting(nn.Module):
         if config.width < 1:
             raise ValueError(f"width must be at least 1, got {config.width}")
         self.config = config
-        self.coarse = Coarse(config)
-        self.refinement = Refinement(config) if config.refinement else None
+        self.coarse = CoarseStage(config)
+        self.refinement = RefinementStage(config) if config.refinement else None
         self.register_buffer("mean", torch.zeros(3, config.size, config.size))
         self.register_buffer("region", torch.ones(config.size, config.size, dtype=torch.bool))
 
-    def forward(self, texture: Tensor, known: Tensor) -> Completed:
+    def forward(self, texture: Tensor, known: Tensor) -> InpaintingOutput:
         known = known.to(texture.dtype) * self.region
         shown = (texture - self.mean) * known
         if self.config.guided:
-            near, across = fillings(shown, known)
+            smooth_fill, mirror_fill = initial_fills(shown, known)
             mirrored = known.flip(3)
-            change, share = self.coarse(_joined([near, known, across, mirrored])).float().split((3, 1), 1)
-            coarse = change + near + share.sigmoid() * mirrored * (across - near)
+            estimates = _concatenate([smooth_fill, known, mirror_fill, mirrored])
+            change, share = self.coarse(estimates).float().split((3, 1), 1)
+            coarse = change + smooth_fill + share.sigmoid() * mirrored * (mirror_fill - smooth_fill)
         else:
-            coarse = self.coarse(_joined([shown, known])).float()
+            coarse = self.coarse(_concatenate([shown, known])).float()
         refined = None
         if self.refinement is not None:
-            # The coarse stage is trained by L1 alone (section 2.4), so nothing flows back from here.
+            # The coarse stage is trained with L1 only (section 2.4): no gradient flows back from the refinement.
             filled = shown + coarse.detach() * (1 - known)
             inputs = [filled, known, filled.flip(3), known.flip(3)] if self.config.guided else [filled, known]
-            refined = filled + self.refinement(_joined(inputs), known).float() + self.mean
-        return Completed(coarse + self.mean, refined)
+            refined = filled + self.refinement(_concatenate(inputs), known).float() + self.mean
+        return InpaintingOutput(coarse + self.mean, refined)
 
 
-def _joined(channels: list[Tensor]) -> Tensor:
+def _concatenate(channels: list[Tensor]) -> Tensor:
+    """Concatenate tensors along the channels, in channels-last memory format."""
     return torch.cat(channels, 1).contiguous(memory_format=torch.channels_last)
 
 
-def fillings(shown: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what is known continued smoothly, and mirrored with its colours matched: no parameters.
+def initial_fills(shown: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Estimate the unknown texels without learned parameters: by smooth extension, and by mirroring with matched
+    colours.
 
     Parameters
     ----------
@@ -265,18 +285,21 @@ def fillings(shown: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns
     -------
-    near, across : (b, 3, S, S) each
-        `near` is `shown` where known; `across` means something where the mirrored texel is known.
+    smooth_fill : (b, 3, S, S)
+        Equal to `shown` where known, extended smoothly elsewhere.
+    mirror_fill : (b, 3, S, S)
+        The mirrored texture with the colours of this side; valid only where the mirrored texel is known.
     """
     mirrored = shown.flip(3)
     both = known * known.flip(3)
-    return _continued(shown, known), mirrored + _continued((shown - mirrored) * both, both)
+    return _pull_push(shown, known), mirrored + _pull_push((shown - mirrored) * both, both)
 
 
-def _continued(values: Tensor, weight: Tensor) -> Tensor:
-    """Return values (b, c, S, S), 0 where their weight (b, 1, S, S) is, continued to where the weight is 0.
+def _pull_push(values: Tensor, weight: Tensor) -> Tensor:
+    """Extend values (b, c, S, S) to texels of weight 0, by the pull-push algorithm; `weight` is (b, 1, S, S).
 
-    A pyramid of weighted means: where a level has little weight, the next coarser one shows through.
+    The values must be 0 where the weight is 0. Weighted means are computed on all levels of a resolution pyramid; where
+    a level has little weight, the next coarser level is used.
     """
     levels = [(values, weight)]
     while levels[-1][0].shape[2] % 2 == 0:
@@ -286,25 +309,26 @@ def _continued(values: Tensor, weight: Tensor) -> Tensor:
     for total, mass in reversed(levels):
         if out.shape != total.shape:
             out = functional.interpolate(out, scale_factor=2, mode="bilinear", align_corners=False)
-        share = mass if total is values else (2 * mass).clamp_max(1)  # half covered is enough for a mean
+        share = mass if total is values else (2 * mass).clamp_max(1)  # a mean over a half-covered block has full weight
         out = out + share * (total / mass.clamp_min(1e-6) - out)
     return out
 
 
-def composed(texture: Tensor, known: Tensor, answer: Tensor) -> Tensor:
-    """Return the texture where it is known and the answer, within [-1, 1], elsewhere; shapes as in the network."""
-    return torch.where(known > 0, texture, answer.clamp(-1, 1))
+def composite(texture: Tensor, known: Tensor, prediction: Tensor) -> Tensor:
+    """Return the texture where known, else the prediction clamped to [-1, 1]; shapes as in `GatedInpainting`."""
+    return torch.where(known > 0, texture, prediction.clamp(-1, 1))
 
 
 def initialise(network: nn.Module, gain: float) -> None:
-    """Draw the weights of all convolutions from Xavier's normal distribution with a gain, biases zero.
+    """Initialise the weights of all convolutions from Xavier's normal distribution with a gain, and the biases with
+    zero.
 
     Notes
     -----
-    Table B.1 has a gain of 0.02. Nothing is normalised here, so each of 16 layers would shrink the signal a
-    hundredfold: the validation error did not move between 2,000 and 4,000 images. The default of the training keeps
-    its size: a relu halves the second moment and an open gate of one half quarters it, so the features' gain is the
-    root of 8, and the gates begin near one half.
+    The gain of table B.1 is 0.02. This network has no normalisation, so each of 16 layers would reduce the signal to a
+    hundredth: with this gain the validation error did not change between 2,000 and 4,000 images. The default of the
+    training preserves the magnitude: ReLU halves the second moment and a gate of one half quarters it, so the gain of
+    the features is the square root of 8; the gates start near one half.
     """
     for module in network.modules():
         if isinstance(module, GatedConv):
@@ -316,26 +340,31 @@ def initialise(network: nn.Module, gain: float) -> None:
     last: list[nn.Module] = [network.coarse.decoder[-2]]  # type: ignore[union-attr,index,list-item]
     if network.refinement is not None:
         last.append(network.refinement.decoder[-2])  # type: ignore[union-attr,index,arg-type]
-    for module in last:  # the first begins as the fillings or the mean texture, the second as the first
+    for module in last:  # the coarse stage starts as the initial fills or the mean texture, the refinement as its input
         nn.init.zeros_(module.weight)  # type: ignore[arg-type]
         nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
 
 class Inpainter:
-    """A trained network, ready to complete textures."""
+    """A trained network, ready to complete textures.
+
+    Attributes
+    ----------
+    size : int, side S of the textures in texels
+    region : (S, S) bool array, the part of the atlas that the network completes
+    mean : (S, S, 3) uint8 array, mean of the training textures
+    """
 
     def __init__(self, network: GatedInpainting, device: str = "cpu") -> None:
         self.device = torch.device(device)
         self.network = channels_last(network.eval().requires_grad_(False).to(self.device))
         self.size = network.config.size
         self.region: BoolArray = network.region.cpu().numpy()
-        """(S, S) bool: the part of the atlas that the network completes."""
         mean = network.mean.cpu().permute(1, 2, 0).add(1).mul(127.5)
         self.mean: ByteArray = mean.round().clamp(0, 255).to(torch.uint8).contiguous().numpy()
-        """(S, S, 3) uint8: the mean of the training textures."""
 
     def predict(self, textures: ByteArray, known: BoolArray) -> ByteArray:
-        """Return what the last stage says of every texel, known ones included.
+        """Predict all texels with the last stage, including known ones.
 
         Parameters
         ----------
@@ -348,8 +377,8 @@ class Inpainter:
 
         Raises
         ------
-        ValueError
-            When the arrays are of another kind, or S is not the network's size.
+        ValueError, TypeError
+            If the arrays have another type or shape, or S is not the size of the network.
         """
         size = self.size
         if textures.dtype != np.uint8 or textures.ndim != 4 or textures.shape[1:] != (size, size, 3):
@@ -358,41 +387,41 @@ class Inpainter:
             )
         known = check.bool_array(known, "known", (len(textures), size, size))
         with torch.inference_mode():
-            answer = self.network(as_texture(textures, self.device), torch.from_numpy(known)[:, None].to(self.device))
-            return as_bytes(answer.last)
+            output = self.network(as_texture(textures, self.device), torch.from_numpy(known)[:, None].to(self.device))
+            return as_bytes(output.last)
 
     def complete(self, textures: ByteArray, known: BoolArray) -> ByteArray:
-        """Return the textures with what `predict` says in place of what is not known; arrays as there."""
+        """Return the textures with unknown texels replaced by `predict`; arguments as there."""
         return np.where(known[..., None], textures, self.predict(textures, known))
 
 
 def as_texture(textures: ByteArray, device: torch.device) -> Tensor:
-    """Return (b, S, S, 3) uint8 textures as (b, 3, S, S) in [-1, 1], channels last."""
+    """Convert uint8 textures (b, S, S, 3) to (b, 3, S, S) in [-1, 1], in channels-last memory format."""
     image = torch.from_numpy(np.ascontiguousarray(textures)).to(device).permute(0, 3, 1, 2)
     return image.float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
 
 
 def as_bytes(textures: Tensor) -> ByteArray:
-    """Return (b, 3, S, S) in [-1, 1] as (b, S, S, 3) uint8."""
+    """Convert textures (b, 3, S, S) in [-1, 1] to uint8 (b, S, S, 3)."""
     image = textures.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
     return np.ascontiguousarray(image.permute(0, 2, 3, 1).cpu().numpy())
 
 
 def load_gated_inpainting(device: str = "cpu", path: str | os.PathLike[str] | None = None) -> Inpainter:
-    """Return the trained network that the package ships, or the one in the file at `path`.
+    """Load the trained network of the package, or the one of the file at `path`.
 
     Raises
     ------
+    ValueError
+        If the device is not available.
     WeightsError
-        When the weight file is missing, damaged or of another configuration.
+        If the weight file is missing, damaged or has another configuration.
     """
     check_device(device)
     config, state = load_weights("gated_inpainting", GatedInpaintingConfig, path)
     try:
         network = GatedInpainting(config)
-        network.load_state_dict(state)
+        load_state(network, "gated_inpainting", state)
     except ValueError as error:
         raise WeightsError(f"the weights of gated_inpainting cannot be used: {error}") from error
-    except RuntimeError as error:
-        raise WeightsError("the weights of gated_inpainting are of another version of the network") from error
     return Inpainter(network, device)

@@ -1,24 +1,25 @@
-"""GCN-IGAN: a photo's features and the 68 landmarks deform a semi-sphere in four reconstruction blocks.
+"""GCN-IGAN: image features and the 68 landmarks deform a semi-sphere in four reconstruction blocks.
 
 Fathallah et al., Advanced 3D Face Reconstruction Using Enhanced Adversarial Neural Networks and Graph Neural Networks
-(2024), section 3.3; the discriminator is in `facegeom.networks.mesh_discriminator`.
+(2024), section 3.3. The discriminator is in `facegeom.networks.mesh_discriminator`.
 
-Decisions where the paper is silent, contradicts itself, or needs more than fits here:
+Decisions where the paper is silent, contradicts itself, or is too expensive here:
 
-- Seven blocks are counted with the first convolution: 32, 16, 24, 80, 112, 192 and 320 channels, those of
-  EfficientNet-B0 without its block of 40. All convolutions of the paper's sizes: 113 pixels without padding give 111;
-  a 5x5 kernel with stride 2 and padding 3 gives 57; then a 3x3 kernel with stride 2, 29. The other kernels are 3x3 too:
-  B0's larger ones cost ten times as much to train on a CPU. For the same reason channels are not weighed and rectified
-  units are plain, as in EfficientNet-Lite.
-- Vertices read the last block's 320 channels through a 1x1 convolution.
-- The semi-sphere begins where the landmarks are, placed by the similarity that brings those of the mean face nearest to
-  them (least squares), and the landmarks are given in the frame of the semi-sphere so placed.
-- The landmarks, the same for every vertex, are appended to every vertex's features; what a graph convolution makes of
-  them is computed once a mesh and added, which is the same. The leaky ReLU that the paper has on the joined features is
-  on those of the image and the landmarks; positions keep both signs alike.
-- Blocks give displacements, zero at the start. Hidden features go on to the next block beside the positions, see
-  `facegeom.networks.semi_sphere_network`.
-- The identity blocks, residual pairs of graph convolutions, follow the node block's three convolutions.
+- Encoder: the paper's seven blocks include the first convolution. They have 32, 16, 24, 80, 112, 192 and 320 channels,
+  those of EfficientNet-B0 without its block of 40. The resolutions are those of the paper: a 3x3 kernel without padding
+  gives 111 from 113 pixels; a 5x5 kernel with stride 2 and padding 3 gives 57; a 3x3 kernel with stride 2 gives 29. All
+  other kernels are 3x3 too, because B0's larger kernels make training on a CPU ten times as expensive. For the same
+  reason there are no squeeze-and-excitation layers, and activations are ReLU6, as in EfficientNet-Lite.
+- Vertices sample the last block's 320 channels after a 1x1 convolution.
+- The semi-sphere is first placed by the similarity that maps the landmarks of the mean face to the given landmarks
+  (least squares). The landmarks are then expressed in the semi-sphere's frame.
+- The landmarks, the same for every vertex, are concatenated to the features of every vertex. Their product with the
+  weights of the graph convolution is computed once per mesh and added, which gives the same result. The paper applies a
+  leaky ReLU to the concatenated features; here it is applied to the image features and the landmarks but not to the
+  positions, where negative values are as important as positive ones.
+- Blocks return displacements, which are zero before training. The next block gets the hidden features in addition to
+  the positions, see `facegeom.networks.semi_sphere_network`.
+- The identity blocks, residual pairs of graph convolutions, follow the three convolutions of the node block.
 """
 
 from __future__ import annotations
@@ -32,57 +33,59 @@ from torch.nn import functional
 
 from facegeom.networks.graph import Graph, GraphConv, GraphResidual, pool_features
 from facegeom.networks.semi_sphere import mean_landmarks
-from facegeom.networks.semi_sphere_network import LANDMARKS, Placement, SemiSphereNetwork, unplaced
+from facegeom.networks.semi_sphere_network import LANDMARKS, SemiSphereNetwork, SemiSpherePlacement, identity_placement
 
 SLOPE = 0.2
-"""Of the leaky ReLUs on vertices."""
+"""Negative slope of the leaky ReLUs on vertex features."""
 
 
 @dataclass(frozen=True)
 class GcnIganConfig:
-    """Sizes of the network."""
+    """Configuration of the network."""
 
-    size: int = 113  # side of the input in pixels, a multiple of 4 and one more: see `GcnIganGenerator.read`
-    pooled: int = 96  # channels that vertices read
-    widths: tuple[int, ...] = (128, 128, 64, 32)  # of the hidden features of each block
-    codes: int = 8  # learned features of each vertex of all levels but the finest
+    size: int = 113  # side of the input in pixels, 4 k + 1 for an integer k: see `sample_features`
+    pooled: int = 96  # channels of the image features at a vertex
+    widths: tuple[int, ...] = (128, 128, 64, 32)  # channels of the hidden features of each block
+    codes: int = 8  # learned features per vertex, at all levels except the finest
     identity_blocks: int = 2  # in each reconstruction block
-    graph: bool = True  # vertices see their neighbours; else each is by itself
-    landmarks: bool = True  # vertices see the landmarks
+    graph: bool = True  # False: ablation without sums over neighbours
+    landmarks: bool = True  # False: ablation without landmarks
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One block of the encoder: inverted bottlenecks, of which the first changes size and channels."""
+class EncoderStage:
+    """One block of the encoder: inverted bottlenecks, the first of which changes resolution and channels."""
 
     channels: int
     kernel: int
     stride: int
-    padding: int  # of the first
+    padding: int  # of the first bottleneck
     expansion: int
     layers: int
 
 
-STEM = 32
-STAGES = (
-    Stage(16, 3, 1, 1, 1, 1),
-    Stage(24, 5, 2, 3, 6, 1),
-    Stage(80, 3, 2, 1, 6, 2),
-    Stage(112, 3, 1, 1, 6, 2),
-    Stage(192, 3, 1, 1, 6, 1),
-    Stage(320, 3, 1, 1, 6, 1),
+STEM = 32  # channels of the first convolution
+ENCODER_STAGES = (
+    EncoderStage(16, 3, 1, 1, 1, 1),
+    EncoderStage(24, 5, 2, 3, 6, 1),
+    EncoderStage(80, 3, 2, 1, 6, 2),
+    EncoderStage(112, 3, 1, 1, 6, 2),
+    EncoderStage(192, 3, 1, 1, 6, 1),
+    EncoderStage(320, 3, 1, 1, 6, 1),
 )
 
 
 class Depthwise(nn.Conv2d):
-    """A convolution of each channel by itself."""
+    """Depthwise convolution: each channel is filtered separately."""
 
     def __init__(self, channels: int, kernel: int, stride: int, padding: int) -> None:
         super().__init__(channels, channels, kernel, stride, padding, groups=channels, bias=False)
 
 
 class Float32Depthwise(Depthwise):
-    """The same in float32 wherever it runs: in bfloat16 a CPU takes four times as long to train one with a stride."""
+    """`Depthwise` in float32, also under autocast: in bfloat16, training with a stride takes four times as long on a
+    CPU.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
@@ -90,9 +93,9 @@ class Float32Depthwise(Depthwise):
 
 
 class InvertedBottleneck(nn.Module):
-    """MBConv (Tan and Le 2019): widen, convolve each channel by itself, narrow; identity where it fits."""
+    """MBConv (Tan and Le 2019): expand, depthwise convolution, project; plus the identity if the shapes match."""
 
-    def __init__(self, inputs: int, stage: Stage, *, first: bool) -> None:
+    def __init__(self, inputs: int, stage: EncoderStage, *, first: bool) -> None:
         super().__init__()
         wide = inputs * stage.expansion
         stride, padding = (stage.stride, stage.padding) if first else (1, stage.kernel // 2)
@@ -112,12 +115,12 @@ class InvertedBottleneck(nn.Module):
 
 
 class MobileEncoder(nn.Sequential):
-    """EfficientNet in seven blocks: (b, 3, 113, 113) -> (b, 320, 29, 29); sizes between: see the module's text."""
+    """EfficientNet-style encoder of seven blocks: (b, 3, 113, 113) -> (b, 320, 29, 29); see the module docstring."""
 
     def __init__(self) -> None:
         blocks: list[nn.Module] = [nn.Sequential(nn.Conv2d(3, STEM, 3, bias=False), nn.BatchNorm2d(STEM), _act())]
         below = STEM
-        for stage in STAGES:
+        for stage in ENCODER_STAGES:
             layers = [
                 InvertedBottleneck(below if n == 0 else stage.channels, stage, first=n == 0)
                 for n in range(stage.layers)
@@ -134,13 +137,13 @@ def _act() -> nn.Module:
 class ReconstructionBlock(nn.Module):
     """Vertex features and landmarks -> displacements: a node block, identity blocks, a linear layer.
 
-    Node block: f' = leaky ReLU(W0 f + sum over neighbours of W1 f), three times (section 3.3.1).
+    Node block, three times: f' = leaky ReLU(W0 f + sum over neighbours of W1 f) (section 3.3.1).
     """
 
     def __init__(self, inputs: int, width: int, config: GcnIganConfig) -> None:
         super().__init__()
         self.first = GraphConv(inputs, width)
-        if config.landmarks:  # columns of the first convolution's two matrices
+        if config.landmarks:  # the columns of W0 and W1 of the first convolution that multiply the landmarks
             self.landmarks = nn.ModuleList(nn.Linear(3 * LANDMARKS, width, bias=False) for _ in range(2))
         self.node = nn.ModuleList(GraphConv(width, width) for _ in range(2))
         self.identity = nn.ModuleList(GraphResidual(width, SLOPE) for _ in range(config.identity_blocks))
@@ -155,7 +158,7 @@ class ReconstructionBlock(nn.Module):
         ----------
         features : (n, b, inputs)
         landmarks : (b, 204), or None
-        graph : the mesh; None: every vertex by itself
+        graph : Graph of the mesh, or None to ignore neighbours
         """
         hidden = self.first(features, graph)
         if landmarks is not None:
@@ -169,8 +172,10 @@ class ReconstructionBlock(nn.Module):
         return self.last(hidden).float(), hidden
 
 
-def place_by_landmarks(mean: Tensor, landmarks: Tensor) -> Placement:
-    """Return the similarities that bring points (68, 3) nearest to landmarks (b, 68, 3), squared (Umeyama 1991)."""
+def place_by_landmarks(mean: Tensor, landmarks: Tensor) -> SemiSpherePlacement:
+    """Return the similarities that map the mean landmarks (68, 3) to landmarks (b, 68, 3), by least squares (Umeyama
+    1991).
+    """
     with torch.autocast(landmarks.device.type, enabled=False):
         own = mean - mean.mean(0)
         centre = landmarks.float().mean(1)
@@ -179,11 +184,11 @@ def place_by_landmarks(mean: Tensor, landmarks: Tensor) -> Placement:
         sign[:, 2] = torch.linalg.det(left @ right).sign()
         rotation = (left * sign[:, None]) @ right
         scale = (size * sign).sum(1, keepdim=True) / own.square().sum()
-        return Placement(rotation, scale, centre - scale * (rotation @ mean.mean(0)))
+        return SemiSpherePlacement(rotation, scale, centre - scale * (rotation @ mean.mean(0)))
 
 
 class GcnIganGenerator(SemiSphereNetwork):
-    """The generator: (b, 3, S, S) in [-1, 1] and landmarks -> four deformations."""
+    """The generator: images (b, 3, S, S) in [-1, 1] and landmarks (b, 68, 3) -> four deformations."""
 
     mean_landmarks: Tensor
 
@@ -193,25 +198,27 @@ class GcnIganGenerator(SemiSphereNetwork):
         mean = torch.from_numpy(mean_landmarks().astype(np.float32))
         self.register_buffer("mean_landmarks", mean, persistent=False)
         self.encoder = MobileEncoder()
-        self.reader = nn.Conv2d(STAGES[-1].channels, config.pooled, 1)
+        self.reader = nn.Conv2d(ENCODER_STAGES[-1].channels, config.pooled, 1)
         self.blocks = nn.ModuleList(
             ReconstructionBlock(inputs, width, config) for inputs, width in zip(self.inputs, config.widths, strict=True)
         )
 
-    def look(self, image: Tensor, landmarks: Tensor | None) -> tuple[Tensor, Placement]:
-        """Return the map that vertices read from, (b, pooled, 29, 29), and the placement by the landmarks."""
-        read: Tensor = self.reader(self.encoder(image))
+    def encode_image(self, image: Tensor, landmarks: Tensor | None) -> tuple[Tensor, SemiSpherePlacement]:
+        """Return the feature map (b, pooled, 29, 29) and the placement computed from the landmarks."""
+        features: Tensor = self.reader(self.encoder(image))
         if landmarks is None or not self.needs_landmarks:
-            return read, unplaced(image)
-        return read, place_by_landmarks(self.mean_landmarks, landmarks)
+            return features, identity_placement(image)
+        return features, place_by_landmarks(self.mean_landmarks, landmarks)
 
-    def read(self, features: Tensor, position: Tensor) -> Tensor:
-        """Return what vertices read: cell j lies on pixel 4 j, the outermost ones on the crop's outermost pixels."""
+    def sample_features(self, features: Tensor, position: Tensor) -> Tensor:
+        """Sample the features at vertices: cell j is centred on pixel 4 j, so the outermost cells on the outermost
+        pixels.
+        """
         place = position * (self.size / (4 * features.shape[-1]))
         return functional.leaky_relu(pool_features([features], place), SLOPE, inplace=True)
 
     def displace(self, level: int, inputs: Tensor, landmarks: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return what a block makes of its inputs and the landmarks."""
+        """Apply a block to its inputs and the landmarks."""
         given = landmarks.flatten(1) if self.needs_landmarks and landmarks is not None else None
         graph = self.graphs[level] if self.config.graph else None
         made: tuple[Tensor, Tensor] = self.blocks[level](inputs, given, graph)

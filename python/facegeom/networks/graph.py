@@ -1,9 +1,9 @@
-"""Layers on the vertices of a mesh: graph convolutions, unpooling, and features of an image read at the vertices.
+"""Layers on the vertices of a mesh: graph convolutions, unpooling, and sampling of image features at the vertices.
 
-Features are kept vertex first, (n, b, c), n vertices of b meshes of one connectivity, so that a vertex's features are
-one row. Sums over neighbours are then sums of rows, which `embedding_bag` does 20 to 40 times as fast on a CPU as
-`index_add` or a gather of padded neighbour lists do (0.2 ms a mesh of 7,008 vertices and 64 channels in bfloat16,
-against 6 and 7), and which on a graph without direction are their own transpose.
+Features have the shape (n, b, c): n vertices, b meshes with the same edges, c channels, so that the features of a
+vertex are one contiguous row. Sums over neighbours are sums of rows. `embedding_bag` computes them on a CPU 20 to 40
+times as fast as `index_add` or a gather with padded neighbour lists (0.2 ms for a mesh of 7,008 vertices and 64
+channels in bfloat16, instead of 6 and 7 ms). On an undirected graph this operator is its own transpose.
 """
 
 from __future__ import annotations
@@ -22,23 +22,34 @@ from facegeom.networks.semi_sphere import Level
 
 
 class Deformation(NamedTuple):
-    """What one block of a network does to b meshes: positions before and after it, (n, b, 3) float32, crop frame."""
+    """The effect of one block of a network on b meshes.
+
+    Attributes
+    ----------
+    before : (n, b, 3) float32, positions before the block, crop frame
+    after : (n, b, 3) float32, positions after the block, crop frame
+    """
 
     before: Tensor
     after: Tensor
 
 
 class Graph(nn.Module):
-    """Which vertices of a mesh are neighbours.
+    """The edges of a mesh, stored for fast sums over neighbours.
 
     Parameters
     ----------
     edges : (e, 2) int array, each edge once
-    count : number of vertices, each with one neighbour at least
+    count : int, number of vertices; each needs at least one neighbour
+
+    Raises
+    ------
+    ValueError
+        If a vertex has no neighbour.
     """
 
-    index: Tensor  # (2 e,): the neighbours of vertex 0, of vertex 1, ...
-    offsets: Tensor  # (n,): where those of each vertex begin
+    index: Tensor  # (2 e,): the neighbours of vertex 0, then those of vertex 1, ...
+    offsets: Tensor  # (n,): index of the first neighbour of each vertex in `index`
     edges: Tensor  # (e, 2)
     degree: Tensor  # (n, 1, 1) float32: number of neighbours
 
@@ -55,19 +66,21 @@ class Graph(nn.Module):
         self.register_buffer("degree", torch.from_numpy(degree[:, None, None].astype(np.float32)), persistent=False)
 
     def sum_neighbours(self, features: Tensor) -> Tensor:
-        """Return for each vertex the sum of its neighbours' features, (n, b, c) -> (n, b, c)."""
+        """Return the sum of the neighbours' features for each vertex, (n, b, c) -> (n, b, c)."""
         result: Tensor = _NeighbourSum.apply(features, self.index, self.offsets)
         return result
 
     def smoothed(self, features: Tensor, steps: int) -> Tensor:
-        """Return features (n, b, c) after steps that each take them halfway to the mean of their neighbours'."""
+        """Smooth features (n, b, c): in each of `steps` steps, replace them by the mean of themselves and their
+        neighbours' mean.
+        """
         for _ in range(steps):
             features = 0.5 * (features + self.sum_neighbours(features) / self.degree)
         return features
 
 
 class _NeighbourSum(torch.autograd.Function):
-    """A sum of rows by a symmetric matrix of ones: backward is forward."""
+    """Product with the adjacency matrix; it is symmetric, so the backward pass equals the forward pass."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
@@ -81,36 +94,38 @@ class _NeighbourSum(torch.autograd.Function):
 
 
 class GraphConv(nn.Module):
-    """f'_i = W0 f_i + sum over neighbours j of W1 f_j + bias, (n, b, c) -> (n, b, c').
+    """Graph convolution: f'_i = W0 f_i + sum over neighbours j of W1 f_j + bias, (n, b, c) -> (n, b, c').
 
-    Wang et al., Pixel2Mesh (2018), equation 1; the bias is not in it. The sum is not divided by the number of
-    neighbours, which is 6 nearly everywhere. Neighbours' features are alike, so W1 starts at a sixth of W0's size.
+    Wang et al., Pixel2Mesh (2018), equation 1, plus a bias. The sum is not divided by the number of neighbours, which
+    is 6 almost everywhere. Neighbours have similar features, so W1 is initialised with a sixth of the standard
+    deviation of W0.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.own = nn.Linear(inputs, outputs)
         self.neighbours = nn.Linear(inputs, outputs, bias=False)
-        deviation = 1 / math.sqrt(inputs)  # that of rectified layers, halved in square: two matrices share it
+        deviation = 1 / math.sqrt(inputs)  # half of the variance for ReLU layers, because two matrices contribute
         nn.init.normal_(self.own.weight, 0.0, deviation)
         nn.init.normal_(self.neighbours.weight, 0.0, deviation / 6)
         nn.init.zeros_(self.own.bias)
 
     def start_at_zero(self) -> None:
-        """Make the layer return zero until it is trained."""
+        """Set all parameters to zero, so that the untrained layer returns zero."""
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor, graph: Graph | None) -> Tensor:
-        """Return (n, b, c') features; without a graph, of every vertex by itself."""
+        """Return features (n, b, c'); `graph` None: vertices have no neighbours."""
         own: Tensor = self.own(features)
         return own if graph is None else own.add_(graph.sum_neighbours(self.neighbours(features)))
 
 
 class GraphResidual(nn.Module):
-    """Two graph convolutions and the identity, which is what the block is at the start.
+    """Two graph convolutions plus the identity, (n, b, width) -> (n, b, width); the identity before training.
 
-    With a slope above 0 the sum is not activated again: that would shrink what is negative in every block.
+    With slope 0, a ReLU follows the sum. With a positive slope (leaky ReLU between the convolutions) no activation
+    follows the sum, because it would shrink negative values in every block.
     """
 
     def __init__(self, width: int, slope: float = 0.0) -> None:
@@ -125,10 +140,10 @@ class GraphResidual(nn.Module):
 
 
 class GraphResNet(nn.Module):
-    """G-ResNet: a graph convolution, residual blocks, and a last convolution to the vertices' displacements.
+    """G-ResNet: a graph convolution, residual blocks, and a graph convolution that returns the displacements.
 
-    With six blocks, 14 convolutions. Where the papers have the last one give coordinates, here it gives the
-    displacement from the coordinates that came in, zero at the start.
+    With six residual blocks these are 14 graph convolutions. In the papers the last one returns coordinates; here it
+    returns the displacement from the input coordinates, which is zero before training.
     """
 
     def __init__(self, inputs: int, width: int, blocks: int = 6) -> None:
@@ -138,7 +153,7 @@ class GraphResNet(nn.Module):
         self.last.start_at_zero()
 
     def forward(self, features: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
-        """Return displacements (n, b, 3) float32 and hidden features (n, b, width) of features (n, b, inputs)."""
+        """Return displacements (n, b, 3) float32 and hidden features (n, b, width) for features (n, b, inputs)."""
         hidden = functional.relu_(self.first(features, graph))
         for block in self.blocks:
             hidden = block(hidden, graph)
@@ -146,11 +161,11 @@ class GraphResNet(nn.Module):
 
 
 class VertexCodes(nn.Module):
-    """Learned features of the vertices of a level, the same for all photos: (n, 1, c), given as (n, b, c).
+    """Learned features of each vertex of a level, the same for all photos: (n, 1, c), expanded to (n, b, c).
 
-    Not in the papers, whose vertices know themselves by their coordinates alone. Without these, more than a third of
-    the first block's squared error (validation photos, the face's frame) was the same on every face after 7,000 images
-    of GCN-IGAN and 27,000 of Pixel2Mesh.
+    Not in the papers, where only the coordinates distinguish vertices. Without these features, after 7,000 training
+    images of GCN-IGAN and 27,000 of Pixel2Mesh, more than a third of the first block's squared error (validation
+    photos, face frame) was the same for every face.
     """
 
     def __init__(self, count: int, channels: int) -> None:
@@ -158,21 +173,21 @@ class VertexCodes(nn.Module):
         self.codes = nn.Parameter(torch.randn(count, 1, channels))
 
     def forward(self, like: Tensor) -> Tensor:
-        """Return the features for as many meshes as `like` (n, b, any) holds, in its dtype."""
+        """Return the features for as many meshes as in `like` (n, b, any), in its dtype."""
         return self.codes.to(like.dtype).expand(-1, like.shape[1], -1)
 
 
 class Unpooling(nn.Module):
-    """From a mesh to its refinement: a new vertex on each edge, at (1 - t) a + t b of its ends a and b.
+    """Refines a mesh: adds a vertex on each edge, at (1 - t) a + t b for the end vertices a and b.
 
-    Adaptive (Liu et al., section 3.1.3): t in (0, 1) is learned, one for each edge, the same for all photos: the
-    sigmoid of a parameter, 0.5 at the start. Else it stays 0.5, the middle.
+    Adaptive (Liu et al., section 3.1.3): t in (0, 1) is learned for each edge and is the same for all photos. It is the
+    sigmoid of a parameter and 0.5 before training. Not adaptive: t is 0.5, the midpoint.
 
     Parameters
     ----------
     edges : (e, 2) int array
-        Of the coarser level, in the order of the finer one's new vertices.
-    adaptive : whether t is learned
+        Edges of the coarser level, in the order of the new vertices of the finer level.
+    adaptive : bool, whether t is learned
     """
 
     edges: Tensor
@@ -186,30 +201,32 @@ class Unpooling(nn.Module):
         else:
             self.register_buffer("logit", start, persistent=False)
 
-    def places(self) -> Tensor:
-        """Return t (e,)."""
+    def edge_positions(self) -> Tensor:
+        """Return t (e,), the relative position of the new vertex on each edge."""
         return self.logit.sigmoid()
 
     def forward(self, values: Tensor) -> Tensor:
         """Return positions or features of the finer level, (n, b, c) -> (n + e, b, c)."""
-        place = self.places().to(values.dtype)[:, None, None]
+        t = self.edge_positions().to(values.dtype)[:, None, None]
         low, high = values.index_select(0, self.edges[:, 0]), values.index_select(0, self.edges[:, 1])
-        return torch.cat([values, torch.lerp(low, high, place)])
+        return torch.cat([values, torch.lerp(low, high, t)])
 
 
 def unpoolings(levels: Sequence[Level], adaptive: bool) -> nn.ModuleList:
-    """Return the unpoolings from each level to the next."""
+    """Return the unpooling layers from each level to the next finer one."""
     return nn.ModuleList(Unpooling(level.edges, adaptive) for level in levels[:-1])
 
 
-class _RowBlend(torch.autograd.Function):
-    """Weighted sums of four rows of a table: the gradient reaches the table, not the weights."""
+class _WeightedRowSum(torch.autograd.Function):
+    """Weighted sums of four rows of a table; differentiable in the table, not in the weights."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(index, weight)
         ctx.rows = len(table)
-        return _blend(table, index.reshape(-1), weight, torch.arange(0, index.numel(), 4, device=index.device))
+        return _weighted_row_sums(
+            table, index.reshape(-1), weight, torch.arange(0, index.numel(), 4, device=index.device)
+        )
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -218,32 +235,34 @@ class _RowBlend(torch.autograd.Function):
         order = index.argsort(stable=True)
         count = torch.bincount(index, minlength=ctx.rows)
         offsets = count.cumsum(0) - count
-        return _blend(gradients[0].contiguous(), order // 4, weight.reshape(-1)[order], offsets), None, None
+        return _weighted_row_sums(gradients[0].contiguous(), order // 4, weight.reshape(-1)[order], offsets), None, None
 
 
-def _blend(table: Tensor, index: Tensor, weight: Tensor, offsets: Tensor) -> Tensor:
+def _weighted_row_sums(table: Tensor, index: Tensor, weight: Tensor, offsets: Tensor) -> Tensor:
+    """Return weighted sums of rows of a table; `offsets` are the indices at which the sums begin."""
     weight = weight.reshape(-1).to(table.dtype)
     return functional.embedding_bag(index, table, offsets, mode="sum", per_sample_weights=weight)
 
 
 def pool_features(maps: Sequence[Tensor], positions: Tensor) -> Tensor:
-    """Return the features of an image at vertices: perceptual feature pooling by parallel projection.
+    """Sample image features at vertices: perceptual feature pooling with a parallel projection.
 
     Parameters
     ----------
-    maps : tensors (b, c, h, w) over the crop
+    maps : sequence of (b, c, h, w) tensors that cover the crop
     positions : (n, b, 3) float32
-        Crop frame: x and y from -1 to 1 are the crop, x to the right and y up; a vertex falls onto its own x and y.
+        Crop frame: the crop is x and y from -1 to 1, x to the right and y up. A vertex is projected along z, to its own
+        x and y.
 
     Returns
     -------
     (n, b, sum of c) tensor
-        Bilinear; beyond the centres of the outermost cells their features go on.
+        Bilinear interpolation; positions outside the outermost cell centres are clamped to them.
 
     Notes
     -----
-    As `grid_sample` with padding "border", which takes ten times as long. Gradients reach the maps; where a vertex
-    looks carries none, since the slope of a feature map says little about where it would be better to look.
+    Equals `grid_sample` with padding "border" but is ten times as fast. Gradients flow to the maps, not to the
+    positions: the slope of a feature map says little about which position would give better features.
     """
     positions = positions.detach()
     count, batch = positions.shape[:2]
@@ -260,6 +279,6 @@ def pool_features(maps: Sequence[Tensor], positions: Tensor) -> Tensor:
         right, below = min(1, width - 1), width * min(1, height - 1)
         index = torch.stack([corner, corner + right, corner + below, corner + below + right], -1)
         table = features.permute(0, 2, 3, 1).reshape(-1, channels)
-        blended: Tensor = _RowBlend.apply(table, index, weight)
+        blended: Tensor = _WeightedRowSum.apply(table, index, weight)
         pooled.append(blended.view(count, batch, channels))
     return torch.cat(pooled, -1)

@@ -1,4 +1,4 @@
-"""GCN-IGAN's discriminator: tells meshes that the generator made from true faces in the same triangulation."""
+"""GCN-IGAN's discriminator: classifies meshes with the same triangles as real faces or meshes of the generator."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from torch.nn import functional
 
 from facegeom.networks.graph import Graph, GraphConv
 
-SLOPE = 0.2
-WIDTH, LAYERS = 16, 5  # 16 + 5 x 16 = 96 features a vertex
-KERNELS, KERNEL_SIZE = 16, 8
-ENLARGED = 100.0  # in the crop frame an edge is 0.03 long, and the surface bends by a tenth of that
+SLOPE = 0.2  # negative slope of the leaky ReLUs
+WIDTH, LAYERS = 16, 5  # 16 + 5 x 16 = 96 features per vertex
+KERNELS, KERNEL_SIZE = 16, 8  # of the minibatch discrimination
+OFFSET_SCALE = 100.0  # in the crop frame, edges are about 0.03 long and offsets from the neighbours' mean 0.003
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Features that say how near each item of a batch is to the others: (b, c) -> (b, c + kernels).
+    """Appends features that measure the similarity of each item to the others of its batch: (b, c) -> (b, c + kernels).
 
-    Salimans et al., Improved Techniques for Training GANs (2016), section 3.2: sum over the other items j of
-    exp(-|M_i - M_j|_1), M = T f for each kernel. Divided by their number here, so that it does not grow with the batch.
+    Salimans et al., Improved Techniques for Training GANs (2016), section 3.2: for each kernel, M = T f and the sum
+    over the other items j of exp(-|M_i - M_j|_1). Here the sum is divided by the number of other items, so that it does
+    not grow with the batch size.
     """
 
     def __init__(self, inputs: int, kernels: int = KERNELS, size: int = KERNEL_SIZE) -> None:
@@ -28,23 +29,24 @@ class MinibatchDiscrimination(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         rows = self.projection(features).view(len(features), self.kernels, self.size)
-        apart = (rows[:, None] - rows[None]).abs().sum(-1)  # (b, b, kernels)
-        near = ((-apart).exp().sum(1) - 1) / max(1, len(rows) - 1)  # itself excepted
-        return torch.cat([features, near], 1)
+        distance = (rows[:, None] - rows[None]).abs().sum(-1)  # (b, b, kernels)
+        similarity = ((-distance).exp().sum(1) - 1) / max(1, len(rows) - 1)  # excluding the item itself
+        return torch.cat([features, similarity], 1)
 
 
 class MeshDiscriminator(nn.Module):
-    """Meshes of one connectivity -> logits that they are true faces (section 3.3.2).
+    """Meshes with the same triangles -> logits that they are real faces (section 3.3.2).
 
-    Of each vertex it sees the position and, enlarged, where it lies from the middle of its neighbours: from positions
-    alone it did not learn to tell in 1,000 steps.
+    The features of a vertex are its position and, scaled up, its offset from the mean of its neighbours. With positions
+    alone, the discriminator did not learn to separate the classes in 1,000 steps.
 
-    A graph convolution, a block of five of 16 channels, each of which sees what all before it gave (96 channels
-    together), the mean over the vertices, minibatch discrimination, a linear layer.
+    Layers: a graph convolution; five graph convolutions of 16 channels, each of which takes the outputs of all previous
+    layers (96 channels in total); the mean over the vertices; minibatch discrimination; a linear layer.
 
     Parameters
     ----------
-    minibatch : whether an item's logit depends on the others of its batch
+    minibatch : bool
+        Whether the logit of a mesh depends on the other meshes of its batch.
     """
 
     def __init__(self, *, minibatch: bool = True) -> None:
@@ -56,10 +58,10 @@ class MeshDiscriminator(nn.Module):
         self.last = nn.Linear(features + (KERNELS if minibatch else 0), 1)
 
     def forward(self, positions: Tensor, graph: Graph) -> Tensor:
-        """Return the logits (b,) of meshes (n, b, 3) in the crop frame, whose edges are the graph's."""
+        """Return the logits (b,) of meshes (n, b, 3) in the crop frame; `graph` contains their edges."""
         with torch.autocast(positions.device.type, enabled=False):  # bfloat16 would round positions to 0.4 mm
-            beside = positions - graph.sum_neighbours(positions) / graph.degree
-            features = torch.cat([positions, ENLARGED * beside], -1)
+            offset = positions - graph.sum_neighbours(positions) / graph.degree
+            features = torch.cat([positions, OFFSET_SCALE * offset], -1)
             features = functional.leaky_relu(self.first(features, graph), SLOPE)
         for layer in self.layers:
             features = torch.cat([features, functional.leaky_relu(layer(features, graph), SLOPE)], -1)

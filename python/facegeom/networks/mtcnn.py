@@ -1,13 +1,14 @@
-"""The three networks of MTCNN: proposals over a whole image, then two closer looks at each of them.
+"""The three networks of MTCNN: proposals in a whole image, then two stages that refine and filter them.
 
-Each scores a square window and says how the box of the 68 landmarks lies in it. Layers and input sizes (12, 24 and 48
-pixels) are the paper's, with batch normalisation before each activation, one logit in the place of two classes, and no
-landmark branch: facegeom's landmarks come from the face model.
+Each network classifies a square window and predicts the position of the box of the 68 landmarks relative to it. Layers
+and input sizes (12, 24 and 48 pixels) are those of the paper. Differences: batch normalisation before each activation,
+one logit instead of two classes, and no landmark branch, because facegeom's landmarks come from the face model.
 
 References
 ----------
 K. Zhang, Z. Zhang, Z. Li, Y. Qiao: Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks,
-IEEE Signal Processing Letters 23 (2016), table I and figure 2. The third paper of `design.md` detects with it.
+IEEE Signal Processing Letters 23 (2016), table I and figure 2. Used by Liu et al., Pixel2Mesh for 3D Face
+Reconstruction.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 WINDOWS = {"p": 12, "r": 24, "o": 48}
-"""Side of the square window that each network sees, pixels."""
+"""Side of the square window of each network, pixels."""
 
 PROPOSAL_STRIDE = 2
-"""Pixels between neighbouring windows of the proposal network."""
+"""Distance between neighbouring windows of the proposal network, pixels."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,11 @@ class MtcnnConfig:
 
 
 class Mtcnn(nn.Module):
-    """The proposal, refinement and output networks as one module with one state.
+    """The proposal, refinement and output networks in one module with one state dict.
 
-    Each takes (n, 3, side, side) float images scaled by `normalise` and returns logits and offsets: the box's centre
-    minus the window's, x and y, and the logarithms of the box's width and height, all in units of the window's side.
+    Each network takes (n, 3, side, side) float images scaled by `normalise` and returns logits and offsets. The four
+    offsets are the centre of the box minus the centre of the window (x, y), and the logarithms of the width and the
+    height of the box, all in units of the window's side.
     """
 
     def __init__(self, config: MtcnnConfig) -> None:
@@ -49,7 +51,7 @@ class Mtcnn(nn.Module):
 
 
 class ProposalNet(nn.Module):
-    """P-Net: fully convolutional, one window of 12 pixels every second pixel."""
+    """P-Net: fully convolutional; evaluates windows of 12 pixels with a stride of 2 pixels."""
 
     def __init__(self, channels: tuple[int, int, int]) -> None:
         super().__init__()
@@ -68,7 +70,7 @@ class ProposalNet(nn.Module):
 
 
 class RefineNet(nn.Module):
-    """R-Net: windows of 24 pixels."""
+    """R-Net: windows of 24 pixels, (n, 3, 24, 24)."""
 
     def __init__(self, channels: tuple[int, int, int, int]) -> None:
         super().__init__()
@@ -90,7 +92,7 @@ class RefineNet(nn.Module):
 
 
 class OutputNet(nn.Module):
-    """O-Net: windows of 48 pixels."""
+    """O-Net: windows of 48 pixels, (n, 3, 48, 48)."""
 
     def __init__(self, channels: tuple[int, int, int, int, int]) -> None:
         super().__init__()
@@ -113,14 +115,14 @@ class OutputNet(nn.Module):
 
 
 def normalise(image: Tensor) -> Tensor:
-    """Return (n, h, w, 3) uint8 pixels as (n, 3, h, w) floats in [-1, 1]."""
+    """Convert uint8 pixels (n, h, w, 3) to floats (n, 3, h, w) in [-1, 1]."""
     return image.permute(0, 3, 1, 2).to(torch.float32).sub_(127.5).div_(127.5).contiguous()
 
 
 def _block(inputs: int, outputs: int, kernel: int, pool: nn.Module | None = None) -> tuple[nn.Module, ...]:
-    """Convolution, pooling, normalisation, activation.
+    """Return the layers convolution, pooling, batch normalisation, activation.
 
-    Pooling comes before the activation, which is the same for rising activations and leaves a quarter of the elements.
+    Pooling precedes the activation: for increasing activations the result is the same, with a quarter of the elements.
     """
     pooling = () if pool is None else (pool,)
     return nn.Conv2d(inputs, outputs, kernel, bias=False), *pooling, nn.BatchNorm2d(outputs), nn.PReLU(outputs)

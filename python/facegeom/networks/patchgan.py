@@ -1,19 +1,19 @@
-"""The PatchGAN discriminator: real or generated, for every 70 x 70 patch of photo and map together.
+"""PatchGAN discriminator: classifies each 70 x 70 patch of a photo and a map as real or generated.
 
-Isola et al. 2017, as FaceVision-GAN's section 3.2 uses it: one discriminator per map, the photo concatenated to it.
+Isola et al. 2017, as in section 3.2 of FaceVision-GAN: one discriminator per map; the photo is concatenated to the map.
 """
 
 from __future__ import annotations
 
 from torch import nn
 
-RECEPTIVE_FIELD = 70  # pixels; a test measures it
+RECEPTIVE_FIELD = 70  # pixels; checked by a test
 
 
 class PatchDiscriminator(nn.Sequential):
     """Photo and map (b, 3 + c, S, S) -> patch logits (b, 1, S/8 - 2, S/8 - 2).
 
-    C64-C128-C256-C512-1 with 4x4 kernels, the first three of stride 2; `width` scales the channels.
+    C64-C128-C256-C512-1 with 4x4 kernels, of which the first three have stride 2; `width` replaces 64.
     """
 
     def __init__(self, map_channels: int, width: int = 32) -> None:

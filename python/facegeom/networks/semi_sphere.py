@@ -1,10 +1,11 @@
 """The mesh that graph networks deform: a semi-sphere of 141 vertices with a hole at the mouth, and its refinements.
 
-Liu et al., Pixel2Mesh for 3D Face Reconstruction, section 3.1.3. The paper's mesh was drawn in Blender and is not to be
-had; it gives 141 vertices at the start and 7,008 at the end, and 210 triangles go with these only where the Euler
-characteristic is 0: a disk with one hole, 351 edges, 72 of them on the two boundaries. (A plain disk ends at 7,001.)
-The hole is taken to be the mouth. The connectivity is one that facegeom chose among several, see
-`facegeom.training.meshes.semi_sphere_layout`; weights of networks are for it alone, so it lies in a file.
+Liu et al., Pixel2Mesh for 3D Face Reconstruction, section 3.1.3. The paper's mesh was made in Blender and is not
+available. The paper gives 141 vertices at the start, 7,008 at the end and 210 triangles. These numbers are consistent
+only with Euler characteristic 0: a disk with one hole, with 351 edges, 72 of them on the two boundaries. (A disk
+without a hole would end at 7,001 vertices.) The hole is assumed to be the mouth. The triangles were selected by
+facegeom from several candidates, see `facegeom.training.meshes.semi_sphere_layout`. Trained weights are valid for these
+triangles only, so they are stored in a file.
 """
 
 from __future__ import annotations
@@ -26,24 +27,25 @@ from facegeom.face_model.face_region import face_region, mean_depth
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 CROP_FACTOR = 1.1
-"""Side of a crop over the longer side of the face (Liu et al.)."""
+"""Side of a crop divided by the longer side of the face (Liu et al.)."""
 
-SUBDIVISIONS = 3
+SUBDIVISIONS = 3  # number of refinements
 FILE = Path(__file__).with_name("semi_sphere.npz")
 
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """The connectivity of one refinement.
+    """The connectivity of one refinement level.
 
     Attributes
     ----------
-    count : number n of vertices
-    faces : (m, 3) int64 array, counter-clockwise from the camera
-    edges : (e, 2) int64 array, ascending by their lower and then their higher end
+    count : int, number n of vertices
+    faces : (m, 3) int64 array, counter-clockwise seen from the camera
+    edges : (e, 2) int64 array, sorted by their lower and then their higher vertex index
     parents : (n, 2) int64 array
-        The two vertices of the coarser level between which a vertex lies; an old vertex is both of its own, and the new
-        ones are in the order of the coarser level's edges. Of the coarsest level: every vertex is its own.
+        For a new vertex, the two vertices of the coarser level that it lies between; new vertices are in the order of
+        the coarser level's edges. For a vertex that also exists in the coarser level, and on the coarsest level, its
+        own index twice.
     """
 
     count: int
@@ -54,18 +56,20 @@ class Level:
 
 @dataclass(frozen=True, eq=False)
 class SemiSphere:
-    """The start of a deformation.
+    """The start mesh of the deformation, with its refinements.
 
     Attributes
     ----------
     vertices : (141, 3) float array
-        In the frame of a crop of `CROP_FACTOR` times the face: the crop's side is 2, x to the image's right, y up, z to
-        the camera from the surface's mean depth. An ellipsoidal cap about where a frontal face lies.
-    levels : four of `Level`
+        An ellipsoidal cap that approximates a frontal face, in the frame of a crop whose side is `CROP_FACTOR` times
+        the face. The crop's side has length 2: x to the right of the image, y up, z towards the camera, z = 0 at the
+        mean depth of the surface.
+    levels : tuple of four Level
         141, 492, 1,824 and 7,008 vertices; 210, 840, 3,360 and 13,440 triangles.
-    fine : (7008, 3) float array, its vertices refined at the edges' middles
+    fine : (7008, 3) float array
+        Vertices of the finest level, refined at the midpoints of edges.
     uv : (7008, 2) float array in [0, 1]
-        Texture coordinates of the finest level, v up: `fine` seen from the front.
+        Texture coordinates of the finest level, v up: the frontal projection of `fine`.
     """
 
     vertices: FloatArray = field(repr=False)
@@ -76,7 +80,7 @@ class SemiSphere:
 
 @lru_cache(maxsize=1)
 def semi_sphere() -> SemiSphere:
-    """Return the semi-sphere with its three midpoint refinements: the same object at every call, arrays read-only.
+    """Return the semi-sphere with its three midpoint refinements; always the same object, with read-only arrays.
 
     Examples
     --------
@@ -89,7 +93,7 @@ def semi_sphere() -> SemiSphere:
 
 
 def build_semi_sphere(V: npt.ArrayLike, F: npt.ArrayLike) -> SemiSphere:
-    """Return a start mesh with its refinements.
+    """Return a start mesh with its three midpoint refinements.
 
     Parameters
     ----------
@@ -104,26 +108,26 @@ def build_semi_sphere(V: npt.ArrayLike, F: npt.ArrayLike) -> SemiSphere:
         fine, faces, parents = geometry.subdivide(fine, faces, "midpoint")
         levels.append(_level(len(fine), faces, parents))
     plane = fine[:, :2] - fine[:, :2].min(axis=0)
-    return SemiSphere(_frozen(V), tuple(levels), _frozen(fine), _frozen(plane / plane.max(axis=0)))
+    return SemiSphere(_read_only(V), tuple(levels), _read_only(fine), _read_only(plane / plane.max(axis=0)))
 
 
 @lru_cache(maxsize=1)
 def mirror_images() -> tuple[IntArray, ...]:
-    """Return which vertex of each level is the mirror image of each, (n,) int64 arrays."""
+    """Return for each level the index (n,) of the mirror image of each vertex (x negated), int64 arrays."""
     sphere = semi_sphere()
-    levels = (sphere.fine[: level.count] for level in sphere.levels)  # a refinement keeps the vertices and adds to them
-    return tuple(_frozen(geometry.nearest(V, V * (-1, 1, 1))[0]) for V in levels)
+    levels = (sphere.fine[: level.count] for level in sphere.levels)  # a refinement only appends vertices
+    return tuple(_read_only(geometry.nearest(V, V * (-1, 1, 1))[0]) for V in levels)
 
 
 @lru_cache(maxsize=1)
 def mean_landmarks() -> FloatArray:
     """Return the 68 landmarks (68, 3) of the mean face in the semi-sphere's frame."""
     model = load_face_model()
-    return _frozen(in_sphere_frame(model, model.mean[model.landmarks68]))
+    return _read_only(in_sphere_frame(model, model.mean[model.landmarks68]))
 
 
 def in_sphere_frame(model: FaceModel, points: FloatArray) -> FloatArray:
-    """Return points (k, 3) of the mean face, mm, in the semi-sphere's frame."""
+    """Transform points (k, 3) on the mean face from the face frame, mm, to the semi-sphere's frame."""
     face = model.mean[np.unique(face_region(model))]
     low, high = face.min(axis=0), face.max(axis=0)
     half = 0.5 * CROP_FACTOR * (high - low)[:2].max()
@@ -133,16 +137,16 @@ def in_sphere_frame(model: FaceModel, points: FloatArray) -> FloatArray:
 
 @lru_cache(maxsize=1)
 def mean_face() -> FloatArray:
-    """Return the finest level's vertices (7008, 3) on the mean face, in the semi-sphere's frame.
+    """Return the vertices (7008, 3) of the finest level on the mean face, in the semi-sphere's frame.
 
-    Where they lie on a face is said in `facegeom.training.meshes.semi_sphere_truth`, from which the file is made.
+    `facegeom.training.meshes.semi_sphere_truth` defines the position of each vertex on a face and wrote the file.
     """
     with np.load(FILE) as data:
-        return _frozen(data["mean"].astype(np.float64))
+        return _read_only(data["mean"].astype(np.float64))
 
 
 def triangle_angles(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
-    """Return the (m, 3) angles of triangles at their corners, in degrees.
+    """Return the angles (m, 3) of triangles at their corners, in degrees.
 
     Parameters
     ----------
@@ -156,18 +160,21 @@ def triangle_angles(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
     """
     V, F = check.mesh(V, F)
     corners = V[F]
-    ahead, behind = np.roll(corners, -1, axis=1) - corners, np.roll(corners, 1, axis=1) - corners
-    across = np.linalg.norm(np.cross(ahead, behind), axis=2)
-    return np.asarray(np.degrees(np.arctan2(across, (ahead * behind).sum(axis=2))))
+    to_next, to_previous = np.roll(corners, -1, axis=1) - corners, np.roll(corners, 1, axis=1) - corners
+    sine = np.linalg.norm(np.cross(to_next, to_previous), axis=2)  # sine and cosine are scaled by the edge lengths
+    cosine = (to_next * to_previous).sum(axis=2)
+    return np.asarray(np.degrees(np.arctan2(sine, cosine)))
 
 
 def _level(count: int, faces: IntArray, parents: IntArray) -> Level:
+    """Return a level with the edges of its triangles."""
     sides = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     edges = np.unique(np.sort(sides, axis=1), axis=0)
-    return Level(count, _frozen(faces), _frozen(edges), _frozen(parents))
+    return Level(count, _read_only(faces), _read_only(edges), _read_only(parents))
 
 
-def _frozen(array: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+def _read_only(array: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+    """Return the array as a read-only contiguous array."""
     array = np.ascontiguousarray(array)
     array.flags.writeable = False
     return array

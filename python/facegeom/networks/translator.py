@@ -1,9 +1,10 @@
-"""The generator that makes rendered faces look like photos: a small residual U-Net, image to image.
+"""Image-to-image generator that makes rendered faces look like photos: a small residual U-Net.
 
 Sela, Richardson, Kimmel: Unrestricted Facial Geometry Reconstruction Using Image-to-Image Translation (2017), section
-5, the application "the network as a geometric loss". The paper describes no architecture; this one predicts the change
-of the image (as Shrivastava et al. 2017, its reference 38, refine theirs) and begins as the identity. Group
-normalisation keeps nothing of other images, so that one image is translated as a batch of them is.
+5, application "the network as a geometric loss". The paper describes no architecture. This network predicts the change
+of the image, like Shrivastava et al. 2017 (reference 38 of the paper), and is the identity before training. Group
+normalisation does not depend on the other images of a batch, so the result for an image is the same alone and in a
+batch.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facegeom.networks.facevision import channels_last
-from facegeom.networks.weights import fill, load_weights
+from facegeom.networks.weights import load_state, load_weights
 
-GROUP = 8  # channels that are normalised together
+GROUP = 8  # channels per group of the group normalisation
 
 
 @dataclass(frozen=True)
 class TranslatorConfig:
-    """Sizes of the translator; it is fully convolutional."""
+    """Configuration of the translator, which is fully convolutional."""
 
-    width: int = 16  # channels at full size, a multiple of 8; twice and four times as many at half and quarter size
-    blocks: int = 4  # residual blocks at quarter size
+    width: int = 16  # channels at full resolution, a multiple of 8; twice as many at 1/2, four times as many at 1/4
+    blocks: int = 4  # residual blocks at 1/4 of the resolution
 
 
-class Layer(nn.Sequential):
+class GroupNormConv(nn.Sequential):
     """Convolution, group normalisation, leaky ReLU."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
@@ -41,19 +42,19 @@ class Layer(nn.Sequential):
         )
 
 
-class Block(nn.Module):
-    """Two 3x3 convolutions and the identity."""
+class GroupNormResidual(nn.Module):
+    """Two 3x3 convolutions plus the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first, self.second = Layer(width, width), nn.Conv2d(width, width, 3, 1, 1)
+        self.first, self.second = GroupNormConv(width, width), nn.Conv2d(width, width, 3, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(self.first(x))
 
 
 class Translator(nn.Module):
-    """Images (b, 3, S, S) in [-1, 1], S a multiple of 4, to such images."""
+    """The translator: images (b, 3, S, S) in [-1, 1], S a multiple of 4 -> images of the same shape and range."""
 
     def __init__(self, config: TranslatorConfig = TranslatorConfig()) -> None:
         super().__init__()
@@ -61,12 +62,12 @@ class Translator(nn.Module):
         if width < GROUP or width % GROUP:
             raise ValueError(f"width must be a multiple of {GROUP}, got {width}")
         self.config = config
-        self.enter = Layer(3, width)
-        self.down = Layer(width, 2 * width, 4, 2)
-        self.down_again = Layer(2 * width, 4 * width, 4, 2)
-        self.blocks = nn.Sequential(*(Block(4 * width) for _ in range(config.blocks)))
-        self.up = Layer(4 * width, 2 * width)
-        self.up_again = Layer(2 * width, width)
+        self.enter = GroupNormConv(3, width)
+        self.down = GroupNormConv(width, 2 * width, 4, 2)
+        self.down_again = GroupNormConv(2 * width, 4 * width, 4, 2)
+        self.blocks = nn.Sequential(*(GroupNormResidual(4 * width) for _ in range(config.blocks)))
+        self.up = GroupNormConv(4 * width, 2 * width)
+        self.up_again = GroupNormConv(2 * width, width)
         self.change = nn.Conv2d(width, 3, 3, 1, 1)
         nn.init.zeros_(self.change.weight)
         nn.init.zeros_(self.change.bias)  # type: ignore[arg-type]
@@ -81,21 +82,21 @@ class Translator(nn.Module):
 
 
 def load_translator(path: str | os.PathLike[str]) -> Translator:
-    """Return the translator in a file of `facegeom train translate`, ready to use on the CPU.
+    """Load the translator from a file that `facegeom train translate` wrote, in evaluation mode on the CPU.
 
     Raises
     ------
     WeightsError
-        When the file is missing, damaged or of another network.
+        If the file is missing, damaged or contains another network.
     """
     config, state = load_weights("the translator", TranslatorConfig, path)
     translator = Translator(config)
-    fill(translator, "the translator", state)
+    load_state(translator, "the translator", state)
     return channels_last(translator.eval().requires_grad_(False))
 
 
-def translated(translator: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
-    """Return images (b, 3, S, S) uint8 on the translator's device translated, uint8 as well."""
+def translate_images(translator: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+    """Translate uint8 images (b, 3, S, S) on the translator's device; returns uint8 images of the same shape."""
     with torch.inference_mode():
         out = translator(image.float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last))
     return out.add(1).mul(127.5).round().to(torch.uint8)

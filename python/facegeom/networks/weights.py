@@ -1,4 +1,4 @@
-"""Weight files: float16 safetensors whose header carries the network's configuration."""
+"""Weight files: float16 safetensors with the network's configuration in the header."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ Config = TypeVar("Config")
 
 
 def save_weights(path: str | os.PathLike[str], config: Any, state: dict[str, Tensor]) -> None:
-    """Write a network's state as float16 with its configuration (a dataclass) in the header."""
+    """Write the state of a network as float16, with its configuration in the header of the file.
+
+    Parameters
+    ----------
+    path : str or path, ends in .safetensors
+    config : dataclass, the configuration of the network
+    state : mapping from name to tensor, the state dict of the network
+    """
     half = {
         name: tensor.detach().to("cpu", torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
         for name, tensor in state.items()
@@ -30,7 +37,7 @@ def save_weights(path: str | os.PathLike[str], config: Any, state: dict[str, Ten
 
     def write(temporary: Path) -> None:
         save_file(half, temporary, metadata)
-        temporary.chmod(0o644)  # safetensors writes for the owner alone
+        temporary.chmod(0o644)  # safetensors creates files that only their owner can read
 
     write_atomically(path, write)
 
@@ -38,12 +45,18 @@ def save_weights(path: str | os.PathLike[str], config: Any, state: dict[str, Ten
 def load_weights(
     name: str, config_type: type[Config], path: str | os.PathLike[str] | None = None
 ) -> tuple[Config, dict[str, Tensor]]:
-    """Return configuration and float32 state of a shipped network, or of the file at `path`.
+    """Return the configuration and the float32 state of a network in the package, or of the file at `path`.
+
+    Parameters
+    ----------
+    name : str, name of the network; used for the file in the package and in error messages
+    config_type : type of the configuration
+    path : str or path, or None for the file in the package
 
     Raises
     ------
     WeightsError
-        When the file is missing, damaged, or its configuration does not fit `config_type`.
+        If the file is missing or damaged, or its configuration does not have the fields of `config_type`.
     """
     file = Path(path) if path is not None else WEIGHTS / f"{name}.safetensors"
     if not file.is_file():
@@ -59,22 +72,22 @@ def load_weights(
     return config, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
-def fill(network: nn.Module, name: str, state: dict[str, Tensor]) -> None:
-    """Give a network the weights that `load_weights` returned.
+def load_state(network: nn.Module, name: str, state: dict[str, Tensor]) -> None:
+    """Load a state that `load_weights` returned into a network; `name` is used in error messages.
 
     Raises
     ------
     WeightsError
-        When they are those of another network.
+        If the state belongs to another network.
     """
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise WeightsError(f"the weights of {name} are of another version of the network") from error
+        raise WeightsError(f"the weights of {name} belong to another version of the network") from error
 
 
-def holds_config(path: str | os.PathLike[str], config_type: type[Any]) -> bool:
-    """Return whether a weight file's header has the fields of this dataclass; False for a file that is no such file."""
+def has_config(path: str | os.PathLike[str], config_type: type[Any]) -> bool:
+    """Return whether the header of a weight file has exactly the fields of a dataclass; False for any other file."""
     try:
         with safetensors.safe_open(Path(path), "pt") as stream:
             values = json.loads((stream.metadata() or {})["config"])

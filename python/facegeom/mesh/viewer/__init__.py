@@ -1,4 +1,4 @@
-"""The page that shows a mesh in any browser, with no network: one HTML file that carries model and program."""
+"""A single HTML file that displays a mesh in a browser; it contains the model and the program and needs no network."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ import re
 from pathlib import Path
 
 from facegeom.errors import FacegeomError
-from facegeom.mesh import gltf as _glb
+from facegeom.mesh import gltf
 from facegeom.mesh.mesh_arrays import MeshArrays
 
 __all__ = ["is_bundled", "page"]
 
 FOLDER = Path(__file__).parent
 BUNDLE = FOLDER / "bundle.js"
-"""three.js and the page's own program (`src/`) as one script; `make viewer` makes it."""
+"""three.js and the program of the page (`src/`) as one script, built by `make viewer`."""
 
 
 def page(mesh: MeshArrays, title: str = "facegeom") -> str:
-    """Return an HTML page that shows the mesh: turned by mouse, touch or keys, with sliders for its blendshapes.
+    """Return an HTML page that displays the mesh, with mouse, touch and keyboard control and a slider for each
+    blendshape.
 
     Parameters
     ----------
     mesh : MeshArrays
-        With a texture or colours, or neither; without blendshapes the page has no sliders.
-    title : heading of the page, plain text
+    title : str, heading of the page, plain text
 
     Returns
     -------
     str
-        The whole page. It holds the mesh as the bytes of a GLB file in base64, loads nothing from elsewhere, and its
-        Content-Security-Policy forbids it to.
+        The complete page. It contains the mesh as a base64-encoded GLB file and loads nothing from other places; its
+        Content-Security-Policy forbids it.
 
     Raises
     ------
     FacegeomError
-        When the mesh has no triangles, or this installation has no bundle: `make viewer` builds it with npm, in the
-        source tree; released wheels carry it.
+        If the mesh has no triangles, or this installation has no bundle. Released wheels contain the bundle; in a
+        source tree, `make viewer` builds it with npm.
 
     Examples
     --------
@@ -45,20 +45,20 @@ def page(mesh: MeshArrays, title: str = "facegeom") -> str:
     True
     """
     if not len(mesh.faces):
-        raise FacegeomError("a page needs a mesh with triangles, got one without")
+        raise FacegeomError("the page needs a mesh with triangles, got a mesh without triangles")
     parts = {
         "title": html.escape(title),
         "style": (FOLDER / "style.css").read_text(encoding="utf-8"),
         "bundle": _bundle(),
-        "model": base64.b64encode(_glb.encode(mesh)).decode("ascii"),
+        "model": base64.b64encode(gltf.encode(mesh)).decode("ascii"),
     }
     template = (FOLDER / "page.html").read_text(encoding="utf-8")
-    # In one pass, so that nothing that looks like a placeholder within a part is replaced.
+    # A single pass, so that text in a part that looks like a placeholder is not replaced.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], template)
 
 
 def is_bundled() -> bool:
-    """Return whether this installation has the page's program."""
+    """Return whether this installation contains the bundle."""
     return BUNDLE.is_file()
 
 
@@ -67,6 +67,6 @@ def _bundle() -> str:
         return BUNDLE.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise FacegeomError(
-            "this installation has no viewer page: run `make viewer` (it needs npm) in facegeom's source tree and "
+            "this installation has no viewer bundle: run `make viewer` (needs npm) in the source tree of facegeom and "
             "install again"
         ) from error

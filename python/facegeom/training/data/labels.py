@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from facegeom._internal.arrays import FloatArray, IntArray
 from facegeom._internal.files import write_atomically
-from facegeom._internal.threads import stay_on_one_thread
+from facegeom._internal.threads import limit_worker_to_one_thread
 from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.fitting import Fit, FitOptions, PointBasis, fit_landmarks
@@ -127,7 +127,7 @@ def _fit_chunk(landmarks: np.ndarray) -> list[Fit]:
 def fit_photos(landmarks: np.ndarray, *, processes: int) -> Iterator[Fit]:
     """Fit the face model to (n, 478, 3) int16 landmark rows, in order."""
     chunks = np.array_split(landmarks[:, :468], max(1, len(landmarks) // 64))
-    with ProcessPoolExecutor(processes, initializer=stay_on_one_thread) as pool:
+    with ProcessPoolExecutor(processes, initializer=limit_worker_to_one_thread) as pool:
         for fits in tqdm(pool.map(_fit_chunk, chunks), total=len(chunks), unit="chunk", desc="labels"):
             yield from fits
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from facegeom.networks.translator import load_translator, translated
+from facegeom.networks.translator import load_translator, translate_images
 from facegeom.training.data.renderer import Sample
 from facegeom.training.data.samples import SyntheticSource, image_tensor
 
@@ -27,5 +27,7 @@ class TranslatedFaces:
     def draw(self, rng: np.random.Generator, size: int) -> tuple[Sample, np.ndarray]:
         """Draw one face, as the source does, and translate its image."""
         sample, eyes = self.source(rng, size)
-        shown = translated(self.translator, image_tensor(sample.image)[None])[0].permute(1, 2, 0).contiguous().numpy()
+        shown = (
+            translate_images(self.translator, image_tensor(sample.image)[None])[0].permute(1, 2, 0).contiguous().numpy()
+        )
         return replace(sample, image=shown), eyes

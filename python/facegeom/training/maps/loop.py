@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from facegeom._internal.files import write_atomically
-from facegeom._internal.threads import stay_on_one_thread
+from facegeom._internal.threads import limit_worker_to_one_thread
 from facegeom.errors import FacegeomError
 from facegeom.training.data.photo_data import Sources
 
@@ -271,5 +271,5 @@ def sources_of(args: argparse.Namespace) -> Sources:
 
 
 def _quiet_worker(_: int) -> None:
-    stay_on_one_thread()
+    limit_worker_to_one_thread()
     os.nice(5)  # the trainer waits for nothing but samples; its threads wait for each other

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facegeom.networks.facevision import MapTensors, channels_last
-from facegeom.networks.translator import translated
+from facegeom.networks.translator import translate_images
 from facegeom.training.data.renderer import Sample
 from facegeom.training.data.samples import FaceSamples, image_tensor
 from facegeom.training.maps.loop import as_photo
@@ -134,7 +134,7 @@ def _accuracy(
 
 def all_translated(translate: Translate, renders: Tensor, device: torch.device) -> Tensor:
     """Return (n, 3, S, S) uint8 renders translated, uint8 as well: what a file would hold."""
-    return torch.cat([translated(translate, images.to(device)).cpu() for images in renders.split(BATCH)])
+    return torch.cat([translate_images(translate, images.to(device)).cpu() for images in renders.split(BATCH)])
 
 
 @torch.no_grad()

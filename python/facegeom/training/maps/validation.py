@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from facegeom.networks.facevision import MAP_UNIT_MM, MapTensors
-from facegeom.networks.pix2vertex import position_step
+from facegeom.networks.pix2vertex import position_per_pixel
 from facegeom.training.data.samples import FaceSamples, as_placed_tensors
 from facegeom.training.maps.loop import as_photo
 from facegeom.training.maps.losses import cells_within, depth_normals
@@ -113,7 +113,7 @@ def map_errors(out: MapTensors, truth: Truth, *, surface: bool = False) -> list[
             cosine = (slopes[0][i] * slopes[1][i]).sum(0)[within].clamp(-1, 1)
             row["normal_deg"] = float(cosine.arccos().rad2deg().mean())
         if surface and out.position is not None:
-            step = position_step(out.position[i].permute(1, 2, 0).cpu().numpy(), both.cpu().numpy())
+            step = position_per_pixel(out.position[i].permute(1, 2, 0).cpu().numpy(), both.cpu().numpy())
             row["scale_percent"] = abs(step / float(truth.spacing[i]) - 1) * 100
         rows.append(row)
     return rows

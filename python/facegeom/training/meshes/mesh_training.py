@@ -30,7 +30,7 @@ from facegeom.networks.gcn_igan import GcnIganGenerator
 from facegeom.networks.graph import Deformation, Graph
 from facegeom.networks.pixel2mesh import Pixel2MeshNetwork
 from facegeom.networks.semi_sphere import semi_sphere
-from facegeom.networks.weights import fill, load_weights, save_weights
+from facegeom.networks.weights import load_state, load_weights, save_weights
 from facegeom.render import turn
 from facegeom.training.data.landmark_errors import drawn_errors
 from facegeom.training.maps.loop import Learner, Place, RunOptions, as_photo, run_training, update_average
@@ -202,7 +202,7 @@ class MeshLearner(Learner):
         if config != self.network.config:
             raise FacegeomError(f"{path.name} holds a network of {config}, not of {self.network.config}")
         for network in (self.network, self.averaged):
-            fill(network, self.name, weights)
+            load_state(network, self.name, weights)
 
     def save_weights(self, folder: Path) -> None:
         """Write the averaged weights."""

@@ -163,7 +163,7 @@ def draw_places(network: Pixel2MeshNetwork, size: int = 600) -> np.ndarray:
     cells = []
     for unpooling in cast("list[Unpooling]", network.unpoolings):
         edges = unpooling.edges.cpu().numpy()
-        places = unpooling.places().detach().cpu().numpy()
+        places = unpooling.edge_positions().detach().cpu().numpy()
         position = unpooling(position).detach()
         plane = np.rint((position[:, 0, :2].cpu().numpy() * (1, -1) + 1) * (size / 2) * 16).astype(np.int32)
         cell = np.full((size, size, 3), 255, np.uint8)

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from facegeom._internal.arrays import BoolArray, ByteArray, IntArray
 from facegeom._internal.files import write_atomically
-from facegeom._internal.threads import stay_on_one_thread
+from facegeom._internal.threads import limit_worker_to_one_thread
 from facegeom.errors import FacegeomError
 from facegeom.texture.blending import Layer, match_colors, middle_third, overlay, three_views
 from facegeom.texture.occluders import load_statistics
@@ -263,7 +263,7 @@ def _start(photos: dict[str, Path], labels: Labels, options: TextureDataOptions,
     from facegeom.networks.facevision import load_facevision
 
     cv2.setNumThreads(0)
-    stay_on_one_thread()
+    limit_worker_to_one_thread()
     _worker = PhotoBaker(load_facevision(), photos, labels, load_statistics(), photo_options), options
 
 

@@ -24,12 +24,12 @@ from facegeom.errors import FacegeomError
 from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import channels_last, load_facevision
 from facegeom.networks.gated_inpainting import (
-    Completed,
     GatedInpainting,
     GatedInpaintingConfig,
+    InpaintingOutput,
     as_bytes,
     as_texture,
-    composed,
+    composite,
     initialise,
 )
 from facegeom.networks.texture_critic import TextureCritic, critic_scores
@@ -223,7 +223,7 @@ class Examination:
         self.counted = textures.seen[rows] & textures.region & ~self.known
 
     @torch.no_grad()
-    def _answers(self, count: int) -> Completed:
+    def _answers(self, count: int) -> InpaintingOutput:
         trainer = self.trainer
         coarse, refined = [], []
         for start in range(0, count, BATCH):
@@ -234,7 +234,7 @@ class Examination:
             coarse.append(answer.coarse.cpu())
             refined.append(answer.refined.cpu() if answer.refined is not None else None)
         whole = None if refined[0] is None else torch.cat([part for part in refined if part is not None])
-        return Completed(torch.cat(coarse), whole)
+        return InpaintingOutput(torch.cat(coarse), whole)
 
     def measure(self) -> dict[str, float]:
         """Return the L1 of each stage over masked, really seen texels, percent of range, of all texels together."""
@@ -252,7 +252,7 @@ class Examination:
         truth, known = self.truth[:count], self.known[:count]
         lines = [truth, np.where(known[..., None], truth, 0).astype(np.uint8)]
         texture, mask = as_texture(truth, torch.device("cpu")), torch.from_numpy(known)[:, None]
-        lines += [as_bytes(composed(texture, mask, a)) for a in self._answers(count) if a is not None]
+        lines += [as_bytes(composite(texture, mask, a)) for a in self._answers(count) if a is not None]
         return np.concatenate([np.concatenate(list(line), 1) for line in lines])
 
 

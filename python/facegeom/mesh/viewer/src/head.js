@@ -1,10 +1,10 @@
-// The model as the page changes it: blendshape weights, wireframe, and what the photo showed.
+// The displayed model: sets its blendshape weights and shows the wireframe and the overlay of seen and inferred parts.
 import { Color, Mesh, MeshBasicMaterial } from "three";
 
-const SEEN = new Color("#2f8fd0"); // as the legend in style.css
+const SEEN = new Color("#2f8fd0"); // the colours of the legend in style.css
 const INFERRED = new Color("#e8853a");
-const OVERLAY = 0.6; // how much of a texel's colour the overlay replaces
-const WIRES = new Color("#2fd3c4"); // far from any skin, light or dark, and from the overlay
+const OVERLAY = 0.6; // opacity of the overlay
+const WIRES = new Color("#2fd3c4"); // differs clearly from all skin colours and from the overlay
 
 export class Head {
   constructor(object) {
@@ -22,8 +22,8 @@ export class Head {
     this.overlay = { value: 0 };
     this.wires = this.meshes.map(wire);
     for (const mesh of this.meshes) {
-      mesh.frustumCulled = false; // there is nothing else on the stage
-      // The wires lie on the surface: it steps back a little, so that they are not half hidden in it.
+      mesh.frustumCulled = false; // the model is the only object in the scene
+      // The offset moves the surface behind the wireframe, which has the same depth and would be partly hidden.
       Object.assign(mesh.material, { polygonOffset: true, polygonOffsetFactor: 1, polygonOffsetUnits: 1 });
       if (this.hasSeen) mixSeen(mesh.material, this.overlay);
     }
@@ -47,7 +47,7 @@ export class Head {
   }
 }
 
-// The edges of a mesh, on top of it; they share its shape and its weights.
+// Returns the wireframe of a mesh; it shares the geometry and the blendshape weights of the mesh.
 function wire(mesh) {
   const material = new MeshBasicMaterial({ color: WIRES, wireframe: true, transparent: true, opacity: 0.2 });
   const edges = new Mesh(mesh.geometry, material);
@@ -58,7 +58,7 @@ function wire(mesh) {
   return edges;
 }
 
-// Makes a material mix in the colours of seen and inferred by the vertex attribute `_SEEN`, as far as `overlay` says.
+// Extends a material: blends in the colour of seen or inferred (vertex attribute `_SEEN`) with the opacity `overlay`.
 function mixSeen(material, overlay) {
   material.onBeforeCompile = (shader) => {
     Object.assign(shader.uniforms, { overlay, seenColor: { value: SEEN }, inferredColor: { value: INFERRED } });

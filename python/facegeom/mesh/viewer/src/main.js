@@ -1,4 +1,4 @@
-// Shows the GLB that the page carries and connects the panel to it.
+// Displays the GLB file that is embedded in the page and connects the panel to it.
 import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import { Head } from "./head.js";
 import { connectPanel } from "./panel.js";

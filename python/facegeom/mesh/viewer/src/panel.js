@@ -1,4 +1,4 @@
-// The panel: switches, and a slider for each blendshape, in collapsible groups that a search narrows down.
+// The control panel: switches, and a slider for each blendshape, in collapsible groups that a search field filters.
 
 const GROUPS = [
   ["Brows", /^brow/],
@@ -22,7 +22,7 @@ export function connectPanel(head, stage) {
   seen.disabled = !head.hasSeen;
   wireframe.addEventListener("change", display);
   seen.addEventListener("change", display);
-  display(); // a browser that reloads the page may keep the switches
+  display(); // browsers may restore the state of the switches on reload
   byId("reset-view").addEventListener("click", () => stage.resetView());
   if (head.initial.size) connectExpression(head, stage);
 }
@@ -47,13 +47,13 @@ function connectExpression(head, stage) {
 
   byId("reset").addEventListener("click", () => set([...head.initial]));
   const neutral = byId("neutral");
-  neutral.hidden = [...head.initial.values()].every((weight) => weight === 0); // else Reset does it
+  neutral.hidden = [...head.initial.values()].every((weight) => weight === 0); // then Reset does the same
   neutral.addEventListener("click", () => set([...rows.keys()].map((name) => [name, 0])));
   byId("search").addEventListener("input", (event) => narrow(groups, event.target.value));
   byId("expression").hidden = false;
 }
 
-// A labelled slider; `name` is the blendshape's name in the GLB, as ARKit spells it.
+// Returns a labelled slider; `name` is the name of the blendshape in the GLB file, an ARKit name.
 function slider(name, weight) {
   const element = document.createElement("div");
   const label = document.createElement("label");
@@ -92,7 +92,7 @@ function readable(name) {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-// Shows the sliders that have every word of the query; groups open while there is one, and close after it.
+// Shows the sliders whose name contains every word of the query; groups are open while the query is not empty.
 function narrow(groups, query) {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   let found = 0;

@@ -1,4 +1,4 @@
-// Camera, lights and the canvas. A frame is drawn only when something has changed.
+// Camera, lights and canvas. A frame is drawn only after a change.
 import {
   Box3,
   DirectionalLight,
@@ -12,10 +12,10 @@ import {
 } from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 
-const FIELD_OF_VIEW = 26; // degrees, about that of a portrait lens
-const MARGIN = 1.18; // free space around the model
-const TURN = MathUtils.degToRad(6); // by one press of an arrow key
-const ZOOM = 0.92; // by one press of +
+const FIELD_OF_VIEW = 26; // degrees, similar to a portrait lens
+const MARGIN = 1.18; // view height over model height
+const TURN = MathUtils.degToRad(6); // rotation per press of an arrow key
+const ZOOM = 0.92; // change of the distance per press of +
 
 export class Stage {
   constructor(canvas) {
@@ -23,11 +23,12 @@ export class Stage {
     this.renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true });
     this.scene = new Scene();
     this.camera = new PerspectiveCamera(FIELD_OF_VIEW, 1, 0.01, 10);
-    this.widest = 1; // width over height of what must stay in view
+    this.widest = 1; // width over height of the region that must remain visible
     this.pending = false;
 
-    // The photo's own light is in the texture: a strong even light keeps its colours (pi shows them as they are), a
-    // weak one from the side shows the shape. They travel with the camera, so that no side is dark.
+    // The texture already contains the light of the photo. A strong ambient light keeps its colours (intensity pi
+    // would show them unchanged); a weaker light from the side makes the shape visible. Both lights move with the
+    // camera, so that no side is dark.
     const key = new DirectionalLight("#fffaf2", 1.5);
     key.position.set(-0.6, 0.7, 1);
     this.camera.add(new HemisphereLight("#ffffff", "#cfc6c0", 2.2), key, key.target);
@@ -40,14 +41,14 @@ export class Stage {
     new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
   }
 
-  // Puts a model on the stage and the camera before it.
+  // Adds a model to the scene and places the camera in front of it.
   show(object) {
     this.scene.add(object);
     const anisotropy = this.renderer.capabilities.getMaxAnisotropy();
     object.traverse((node) => {
       if (node.material?.map) node.material.map.anisotropy = anisotropy;
     });
-    const box = new Box3().setFromObject(object, true); // of the vertices: the loader's has room for every blendshape
+    const box = new Box3().setFromObject(object, true); // exact: the loader's box includes all blendshapes
     const size = box.getSize(new Vector3());
     const tall = Math.max(size.y, 1e-6);
     this.widest = Math.max(size.x, size.z) / tall;
@@ -65,14 +66,14 @@ export class Stage {
 
   resetView() {
     const { enableDamping } = this.controls;
-    this.controls.enableDamping = false; // else the rest of a turn goes on after the reset
+    this.controls.enableDamping = false; // otherwise a damped rotation would continue after the reset
     this.controls.update();
     this.controls.reset();
     this.controls.enableDamping = enableDamping;
     this.request();
   }
 
-  // Fits the picture to the window; in a narrow one the angle grows, so that the model's width stays in view.
+  // Fits the image to the window; a narrow window gets a larger field of view, so that the whole width is visible.
   resize() {
     const { clientWidth: width, clientHeight: height } = this.canvas.parentElement;
     if (!width || !height) return;
@@ -83,7 +84,7 @@ export class Stage {
     this.camera.updateProjectionMatrix();
     this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
     this.renderer.setSize(width, height, false);
-    this.draw(); // at once: setSize has cleared the canvas
+    this.draw(); // immediately, because setSize clears the canvas
   }
 
   request() {
@@ -96,13 +97,13 @@ export class Stage {
   }
 
   draw() {
-    this.controls.update(); // while a turn still glides it tells of a change, which asks for the next frame
+    this.controls.update(); // during a damped rotation this emits `change`, which requests the next frame
     this.renderer.render(this.scene, this.camera);
   }
 
   onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    // As a drag that way: the model turns with the arrow, so the camera goes against it.
+    // Like dragging: the model turns in the direction of the arrow, so the camera moves in the opposite direction.
     const moves = {
       ArrowLeft: () => this.orbit(TURN, 0, 1),
       ArrowRight: () => this.orbit(-TURN, 0, 1),
