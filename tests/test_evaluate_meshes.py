@@ -14,7 +14,7 @@ import pytest
 from facegeom.cli import main
 from facegeom.errors import FacegeomError, NoFaceFound, WeightsError
 from facegeom.evaluation import mesh_truth, meshes
-from facegeom.evaluation.mesh_truth import Surface, Truth, face_triangles
+from facegeom.evaluation.mesh_truth import Surface, TrueSurface, face_triangles
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region
 from facegeom.face_model.fitting import Fit
@@ -39,18 +39,18 @@ def known_fit(yaw: float = 30.0) -> Fit:
 
 
 @pytest.fixture(scope="module")
-def truth() -> Truth:
+def truth() -> TrueSurface:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mesh_truth, "POINTS", POINTS)
         patch.setattr(mesh_truth, "EMD_POINTS", EMD_POINTS)
-        return Truth(load_face_model(), known_fit())
+        return TrueSurface(load_face_model(), known_fit())
 
 
 def moved(surface: Surface, shift: Any) -> Surface:
     return Surface(surface.V + np.array(shift, float), surface.F)
 
 
-def test_the_truth_itself_scores_best(truth: Truth) -> None:
+def test_the_truth_itself_scores_best(truth: TrueSurface) -> None:
     score = truth.score(truth.surface)
     assert score.chamfer < 4.0  # the points' own distances: 3,000 on 37,000 mm^2
     assert score.f_score[4.0] > 0.95
@@ -58,7 +58,7 @@ def test_the_truth_itself_scores_best(truth: Truth) -> None:
     assert score.left_out < 0.05
 
 
-def test_only_the_mean_depth_is_aligned(truth: Truth) -> None:
+def test_only_the_mean_depth_is_aligned(truth: TrueSurface) -> None:
     own = truth.score(truth.surface)
     nearer = truth.score(moved(truth.surface, (0, 0, 70)))
     assert nearer.chamfer == pytest.approx(own.chamfer, rel=1e-9)
@@ -68,7 +68,7 @@ def test_only_the_mean_depth_is_aligned(truth: Truth) -> None:
     assert aside.emd > own.emd + 3
 
 
-def test_the_depth_of_half_a_face_is_set_by_what_both_show(truth: Truth) -> None:
+def test_the_depth_of_half_a_face_is_set_by_what_both_show(truth: TrueSurface) -> None:
     own = truth.score(truth.surface)
     assert own.chamfer_shown == pytest.approx(own.chamfer, rel=0.05)
     model = load_face_model()
@@ -81,7 +81,7 @@ def test_the_depth_of_half_a_face_is_set_by_what_both_show(truth: Truth) -> None
     assert beside.chamfer_shown > 300
 
 
-def test_a_larger_person_farther_away_is_the_same_picture(truth: Truth) -> None:
+def test_a_larger_person_farther_away_is_the_same_picture(truth: TrueSurface) -> None:
     model = load_face_model()
     camera = Camera(truth.camera.rotation, 1.6, truth.camera.translation)
     placed = truth.place(model.mean / 2, face_region(model), camera)
@@ -91,7 +91,7 @@ def test_a_larger_person_farther_away_is_the_same_picture(truth: Truth) -> None:
     np.testing.assert_allclose(placed.V - truth.surface.V, np.tile([10.0, 5.0, 0.0], (len(placed.V), 1)), atol=1e-9)
 
 
-def test_the_rest_of_the_head_is_left_out_but_errors_are_not(truth: Truth) -> None:
+def test_the_rest_of_the_head_is_left_out_but_errors_are_not(truth: TrueSurface) -> None:
     model = load_face_model()
     own = truth.score(truth.surface)
     ears = model.regions["face"] | model.regions["ear_left"] | model.regions["ear_right"]
@@ -143,7 +143,7 @@ def test_held_out_photos_are_the_truth(folder: Path, labels: Any, tmp_path: Path
     assert 0 < y0 < 80 < y1 < 160
     refused = replace(labels, reason=np.ones(len(labels), np.int8))
     refused.save(tmp_path / "refused.npz")
-    with pytest.raises(FacegeomError, match="no test photo with a usable fit"):
+    with pytest.raises(FacegeomError, match="contains no photo of a test identity with a usable fit"):
         meshes.held_out_cases(folder, tmp_path / "refused.npz")
 
 
@@ -161,6 +161,7 @@ def aflw(tmp_path: Path) -> Path:
         tmp_path / "annotations.npz",
         names=np.array(["image0", "image1"]),
         points68=np.array(points, np.float32),
+        points68_reannotated=np.array(points, np.float32)[:, :2] - 1.0,
         pitch_yaw_roll_deg=np.array([[0, 20, 0], [0, -70, 0]], np.float32),
     )
     return tmp_path
@@ -173,7 +174,7 @@ def test_aflw2000_is_fitted_to_its_points(aflw: Path) -> None:
     np.testing.assert_allclose(first.fit.translation, [100.0, 95.0], atol=0.5)
     np.testing.assert_allclose(second.fit.rotation, turn(-70), atol=0.02)
     assert len(meshes.aflw2000_cases(aflw, 1)) == 1
-    with pytest.raises(FacegeomError, match=r"annotations\.npz is not there"):
+    with pytest.raises(FacegeomError, match=r"annotations\.npz does not exist"):
         meshes.aflw2000_cases(aflw / "images")
 
 
@@ -236,8 +237,8 @@ def test_the_command_prints_tables_and_writes_what_is_asked(
     command = ["evaluate", "meshes", "--aflw2000", str(aflw), "--limit", "1", "--spoiled", "0"]
     assert main([*command, "--json", str(tmp_path / "a.json"), "--out", str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
-    assert "pixel2mesh is left out: there are no weights of pixel2mesh" in out
-    assert "gcn_igan is left out" in out
+    assert "pixel2mesh is not evaluated: there are no weights of pixel2mesh" in out
+    assert "gcn_igan is not evaluated" in out
     assert "aflw2000, as it is" in out
     figures = json.loads((tmp_path / "a.json").read_text())
     assert {row["pipeline"] for row in figures["rows"]} == {"pix2vertex", "facevision", meshes.MEAN_FACE}
@@ -255,4 +256,4 @@ def test_what_is_asked_for_by_name_must_be_there(
     assert main(["evaluate", "meshes", "--aflw2000", str(aflw), "--pipelines", "gcn_igan"]) == 1
     assert "there are no weights of gcn_igan" in capsys.readouterr().err
     assert main(["evaluate", "meshes"]) == 1
-    assert "needs a folder of photos with --labels, --aflw2000, or both" in capsys.readouterr().err
+    assert "needs a folder with photos and --labels, or --aflw2000, or both" in capsys.readouterr().err

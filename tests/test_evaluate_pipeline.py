@@ -235,7 +235,7 @@ def test_the_command_prints_tables_and_writes_what_is_asked(
     command += ["--pipeline", "facevision"]
     assert main([*command, "--json", str(figures), "--faceless-sheet", str(sheet)]) == 0
     out = capsys.readouterr().out
-    assert "3 photos, about 100 x 90" in out
+    assert "3 photos, median 100 x 90" in out
     assert "vertices, 5000 to 8000" in out
     assert "fresh: all" in out
     assert json.loads(figures.read_text())["false_alarms"]["sets"][0] == {

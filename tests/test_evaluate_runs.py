@@ -53,10 +53,10 @@ def test_runs_are_compared_by_when_they_reach_the_firsts_best(tmp_path):
 
 
 def test_what_is_no_run_is_named(tmp_path):
-    with pytest.raises(FacegeomError, match=r"steps\.jsonl is not there"):
+    with pytest.raises(FacegeomError, match=r"steps\.jsonl does not exist"):
         read_run(tmp_path)
     (tmp_path / "steps.jsonl").write_text(json.dumps({"step": 1, "adversarial": 1.0}))
-    with pytest.raises(FacegeomError, match="holds no validated training"):
+    with pytest.raises(FacegeomError, match="contains no training of a mesh network with a validation"):
         read_run(tmp_path)
 
 
@@ -69,5 +69,5 @@ def test_the_command_prints_a_table_and_draws_curves(tmp_path, capsys):
     assert json.loads((tmp_path / "runs.json").read_text())["rows"][1]["chamfer_mm"] == 3.0
     assert (tmp_path / "runs.png").read_bytes().startswith(b"\x89PNG")
     assert main(["evaluate", "runs", str(tmp_path / "none")]) == 1
-    assert "steps.jsonl is not there" in capsys.readouterr().err
+    assert "steps.jsonl does not exist" in capsys.readouterr().err
     assert main(["evaluate", "runs", *folders, "--window", "0"]) == 1

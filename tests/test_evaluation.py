@@ -20,6 +20,7 @@ from facegeom.geometry import rasterize
 from facegeom.images.camera import Camera
 from facegeom.images.crop import crop_affine, crop_box, crop_image, invert_affine
 from facegeom.images.face_maps import FaceMaps
+from facegeom.images.pictures import correspondence_picture, depth_picture, fit_square
 from facegeom.measures import metrics, predictor, report
 from facegeom.networks.facevision import NetworkMaps
 from facegeom.training.data.renderer import Sample
@@ -175,7 +176,7 @@ def test_aflw_writes_strict_json_and_a_sheet(benchmark_folder: Path, tmp_path: P
 
 
 def test_aflw_says_which_file_is_missing(tmp_path: Path):
-    with pytest.raises(FacegeomError, match=r"annotations\.npz is not there"):
+    with pytest.raises(FacegeomError, match=r"annotations\.npz does not exist"):
         aflw2000.load_annotations(tmp_path)
 
 
@@ -210,7 +211,7 @@ def head() -> scan.Scan:
     return scan.load_scan(SCAN)
 
 
-def true_face(view: scan.View, camera: Camera, size: int = 192) -> KnownFace:
+def true_face(view: scan.ScanRender, camera: Camera, size: int = 192) -> KnownFace:
     """The view's own depth as a predicted face, in a crop around the scored pixels."""
     rows, columns = np.nonzero(view.scored)
     square = crop_box((columns.min(), rows.min(), columns.max(), rows.max()), 1.4)
@@ -302,7 +303,7 @@ def test_the_scan_stands_in_the_face_s_frame(head: scan.Scan):
 
 
 def test_a_folder_without_a_scan_is_refused(tmp_path: Path):
-    with pytest.raises(FacegeomError, match=r"head\.obj is not there"):
+    with pytest.raises(FacegeomError, match=r"head\.obj does not exist"):
         scan.load_scan(tmp_path)
 
 
@@ -328,7 +329,7 @@ class KnownNetwork:
         self.offset = offset
         self.samples: dict[bytes, Sample] = {}
 
-    def watch(self, cases: Iterator[maps.Case]) -> Iterator[maps.Case]:
+    def watch(self, cases: Iterator[maps.MapCase]) -> Iterator[maps.MapCase]:
         for case in cases:
             self.samples[case.sample.image.tobytes()] = case.sample
             yield case
@@ -342,14 +343,14 @@ class KnownNetwork:
         )
 
 
-def mean_face_case(yaw: float) -> maps.Case:
+def mean_face_case(yaw: float) -> maps.MapCase:
     model = load_face_model()
     camera = Camera(turned(yaw), 0.28, (32, 28))
     points = np.column_stack([camera.project(model.mean), camera.view(model.mean)[:, 2]])
     raster = rasterize(points, model.faces, model.mean, (64, 64))
     mask = (raster.triangle >= 0) & model.regions["map"][model.faces].all(axis=1)[raster.triangle]
     image = np.full((64, 64, 3), round(yaw), np.uint8)
-    return maps.Case(
+    return maps.MapCase(
         "mean",
         f"yaw {yaw}",
         yaw,
@@ -482,9 +483,22 @@ def test_pictures_show_what_is_known():
     heat = report.heat_picture(values, 10.0, np.full((2, 2, 3), 90, np.uint8))
     assert heat[1, 1].tolist() == [30, 30, 30]
     assert len({tuple(pixel) for pixel in heat.reshape(-1, 3).tolist()}) == 4
-    gray = report.depth_picture(values)
-    assert gray[1, 0, 0] == 255
-    assert gray[1, 1, 0] == 0
-    correspondence = report.correspondence_picture(np.where(np.isnan(values)[..., None], np.nan, np.zeros(3)))
-    assert correspondence[1, 1].tolist() == [0, 0, 0]
-    assert correspondence[0, 0].min() > 100
+    depth = depth_picture(values)
+    assert depth[1, 1].tolist() == [255, 255, 255]
+    brightness = depth.astype(int).sum(axis=2)
+    assert brightness[0, 0] < brightness[0, 1] < brightness[1, 0]
+    np.testing.assert_array_equal(depth_picture(values, 0.0, 10.0), depth)
+    np.testing.assert_array_equal(depth_picture(values, 5.0, 10.0)[0, 1], depth[0, 0])  # the darkest colour
+    assert (depth_picture(np.full((2, 2), np.nan)) == 255).all()
+    correspondence = correspondence_picture(np.where(np.isnan(values)[..., None], np.nan, [0.0, 90.0, -95.0]))
+    assert correspondence[1, 1].tolist() == [255, 255, 255]
+    assert correspondence[0, 0].tolist() == [128, 255, 0]
+
+
+def test_fit_square_keeps_the_aspect_ratio():
+    wide = np.full((10, 20, 3), 90, np.uint8)
+    square = fit_square(wide, 40, background=255)
+    assert square.shape == (40, 40, 3)
+    assert (square[10:30] == 90).all()
+    assert (square[:10] == 255).all()
+    assert (square[30:] == 255).all()

@@ -60,9 +60,9 @@ def test_the_seed_decides() -> None:
 
 
 def test_nothing_can_be_drawn_without_an_area() -> None:
-    with pytest.raises(ValueError, match="area, got 0 without"):
+    with pytest.raises(ValueError, match="area above 0, got 0 triangles without area"):
         sample_surface(np.zeros((3, 3)), np.zeros((0, 3), np.int64), 5)
-    with pytest.raises(ValueError, match="area, got 1 without"):
+    with pytest.raises(ValueError, match="area above 0, got 1 triangles without area"):
         sample_surface(np.zeros((3, 3)), [[0, 1, 2]], 5)
 
 

@@ -178,7 +178,7 @@ def test_depth_error_of_nothing_is_unknown_and_covers_nothing():
 
 
 def test_depth_error_needs_a_finite_truth():
-    with pytest.raises(ValueError, match="truth must be finite"):
+    with pytest.raises(ValueError, match="truth must be finite at all scored pixels"):
         metrics.aligned_depth_error(ramp(), np.full((40, 40), np.nan), np.ones((40, 40), bool))
 
 

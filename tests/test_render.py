@@ -10,7 +10,8 @@ import trimesh
 
 import facegeom
 from facegeom import FaceMesh
-from facegeom.render import Frame, depth_picture, preview_sheet, render_mesh, tile, turn
+from facegeom.images.pictures import depth_picture
+from facegeom.render import Frame, preview_sheet, render_mesh, tile, turn
 
 WHITE = 243
 
@@ -85,7 +86,7 @@ def test_preview_sheet(coded_face: Any, coded_network: Any) -> None:
     assert sheet.dtype == np.uint8
     assert sheet.shape[1] > (len(rec.stages) + 1) * 64
     assert sheet.shape[0] > 4 * 64
-    depth = depth_picture(rec.maps)
+    depth = depth_picture(rec.maps.depth)
     assert (depth[~rec.maps.mask] == 255).all()
     nose = np.unravel_index(np.nanargmax(rec.maps.depth), rec.maps.depth.shape)
     assert depth[nose].sum() > np.median(depth[rec.maps.mask].sum(axis=1))
