@@ -354,19 +354,13 @@ def sample_bilinear(image: npt.ArrayLike, pixels: npt.ArrayLike) -> FloatArray:
     -----
     `facegeom.images.crop.bilinear` interpolates complete RGB images and continues their border outside.
     """
+    from scipy.ndimage import map_coordinates  # installed by the extra `train`
+
     image = check.float_array(image, "image", (None, None), allow_nan=True)
-    places = np.asarray(pixels, dtype=np.float64)
-    height, width = image.shape
-    corner = np.floor(places)
-    fraction = places - corner
-    total, weight = np.zeros(places.shape[:-1]), np.zeros(places.shape[:-1])
-    for dy in (0, 1):
-        for dx in (0, 1):
-            x, y = corner[..., 0] + dx, corner[..., 1] + dy
-            inside: BoolArray = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            value = image[np.where(inside, y, 0).astype(np.int64), np.where(inside, x, 0).astype(np.int64)]
-            share = np.abs(1 - dx - fraction[..., 0]) * np.abs(1 - dy - fraction[..., 1])
-            share = np.where(inside & np.isfinite(value), share, 0.0)
-            total += share * np.where(share > 0, value, 0.0)
-            weight += share
+    known = np.isfinite(image)
+    rows_columns = np.moveaxis(np.asarray(pixels, dtype=np.float64)[..., ::-1], -1, 0)
+    total, weight = (
+        map_coordinates(values, rows_columns, order=1, mode="grid-constant", prefilter=False)
+        for values in (np.where(known, image, 0.0), known.astype(np.float64))
+    )
     return np.where(weight >= 0.5, total / np.maximum(weight, 1e-12), np.nan)
