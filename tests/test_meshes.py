@@ -1,4 +1,4 @@
-"""The test meshes are what they claim to be, and the validator refuses what is not a mesh."""
+"""The test meshes are valid, and the validator rejects invalid meshes."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def test_fixture_is_a_mesh(name):
     assert meshes.euler_characteristic(V, F) == meshes.EULER[name]
 
 
-def test_meshes_of_the_operator_tests():
+def test_meshes_of_the_operator_tests_are_valid():
     meshes.check_mesh(*operator_meshes.OPEN, closed=False, facing=(0, 0, 1))
     meshes.check_mesh(*operator_meshes.CLOSED, closed=True)
 
@@ -30,14 +30,14 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_validator_refuses(name):
+def test_validator_rejects(name):
     F, count = BROKEN[name]
     V = np.random.default_rng(0).random((count, 3))
     with pytest.raises(AssertionError):
         meshes.check_mesh(V, F)
 
 
-def test_validator_refuses_a_closed_fan_beside_another():
+def test_validator_rejects_two_closed_fans_at_a_vertex():
     V, F = meshes.tetrahedron()
     W, G = meshes.tetrahedron()
     G = np.where(G == 0, 0, G + 3)
@@ -45,7 +45,7 @@ def test_validator_refuses_a_closed_fan_beside_another():
         meshes.check_mesh(np.concatenate([V, W[1:] + 5]), np.concatenate([F, G]))
 
 
-def test_validator_refuses_flipped_triangles():
+def test_validator_rejects_flipped_triangles():
     V, F = meshes.square()
     with pytest.raises(AssertionError):
         meshes.check_mesh(V, F, facing=(0, 0, -1))

@@ -1,4 +1,4 @@
-"""The committed `_core.pyi` is what pybind11-stubgen writes for the extension as it is."""
+"""The committed `_core.pyi` equals the output of pybind11-stubgen for the built extension."""
 
 import os
 import subprocess
