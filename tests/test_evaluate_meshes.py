@@ -115,20 +115,20 @@ def test_face_triangles_select_the_face_region_of_the_model() -> None:
 BOX = (20.0, 30.0, 60.0, 70.0)
 
 
-def test_spoil_occludes_darkens_and_adds_noise() -> None:
+def test_degrade_occludes_darkens_and_adds_noise() -> None:
     photo = np.full((100, 90, 3), 100, np.uint8)
-    covered = meshes.spoil(photo, "25 % occluded", BOX, 3)
+    covered = meshes.degrade(photo, "25 % occluded", BOX, 3)
     places = np.argwhere((covered != photo).any(axis=2))
     assert len(places) == pytest.approx(0.25 * 40 * 40, rel=0.06)
     assert (places >= (29, 19)).all()
     assert (places <= (71, 61)).all()
     assert (covered[tuple(places.T)] == meshes.OCCLUDER).all()
-    noisy = meshes.spoil(photo, "noise 0.1", BOX, 3).astype(float)
+    noisy = meshes.degrade(photo, "noise 0.1", BOX, 3).astype(float)
     assert noisy.std() == pytest.approx(25.5, rel=0.05)
-    assert (meshes.spoil(photo, "dark", BOX, 3) == 25).all()
-    assert meshes.spoil(photo, "as it is", BOX, 3) is photo
-    np.testing.assert_array_equal(covered, meshes.spoil(photo, "25 % occluded", BOX, 3))
-    assert (covered != meshes.spoil(photo, "25 % occluded", BOX, 4)).any()
+    assert (meshes.degrade(photo, "dark", BOX, 3) == 25).all()
+    assert meshes.degrade(photo, "as it is", BOX, 3) is photo
+    np.testing.assert_array_equal(covered, meshes.degrade(photo, "25 % occluded", BOX, 3))
+    assert (covered != meshes.degrade(photo, "25 % occluded", BOX, 4)).any()
 
 
 def test_held_out_cases_are_photos_of_test_identities_with_a_usable_fit(

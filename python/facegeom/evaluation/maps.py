@@ -55,7 +55,7 @@ class MapCase:
 
     Attributes
     ----------
-    source : "photo", "turned" or "ict"
+    source : "photo" (a test photo), "turned" (a turned render of it) or "ict" (a random ICT head)
     name : of the photo or head
     yaw : degrees
     sample : Sample, the image and the true maps
@@ -230,10 +230,10 @@ def summarise(results: list[CaseResult]) -> dict[str, Any]:
     """Return the mean errors of each source, over all its cases and for each bin of absolute yaw."""
     rows = []
     for source in dict.fromkeys(result.source for result in results):
-        mine = [result for result in results if result.source == source]
-        rows.append(_mean_row(source, "all", mine))
+        of_source = [result for result in results if result.source == source]
+        rows.append(_mean_row(source, "all", of_source))
         for low in np.arange(0.0, MAX_YAW, YAW_STEP):
-            inside = [result for result in mine if in_yaw_bin(result.yaw, low, low + YAW_STEP)]
+            inside = [result for result in of_source if in_yaw_bin(result.yaw, low, low + YAW_STEP)]
             if inside:
                 rows.append(_mean_row(source, f"{low:.0f}-{low + YAW_STEP:.0f}", inside))
     return {"benchmark": "maps", "rows": rows}
@@ -304,9 +304,9 @@ def run(args: argparse.Namespace) -> int:
         cases = photo_cases(samples, names[: args.limit], yaws[: args.limit], network.size, args.seed)
         results, pictures = evaluate(cases, network)
     if args.ict:
-        more, rows = evaluate(head_cases(args.ict, args.heads, network.size, args.seed), network)
-        results += more
-        pictures.update(rows)
+        head_results, head_pictures = evaluate(head_cases(args.ict, args.heads, network.size, args.seed), network)
+        results += head_results
+        pictures.update(head_pictures)
     summary = summarise(results)
     show(format_summary(summary))
     if args.json:

@@ -1,8 +1,8 @@
 """The true surface of a photographed face, and the distance of a predicted mesh from it.
 
-The true and the predicted mesh are compared where they project to in the photo. Pixels are converted to millimetres by
-the true camera for both, because a single photo does not determine the size of a person. Only the depth is aligned, in
-two ways:
+Both meshes keep the position and size at which they project to the photo. Their pixel coordinates are converted to
+millimetres by the true camera, because a single photo does not determine the size of a person. Only the depth is
+aligned, in two ways:
 
 - By the mean depth of both surfaces. A mesh that covers only the visible side of the face has a mean depth nearer to
   the camera; this alignment then increases all its distances.
@@ -107,7 +107,7 @@ class TrueSurface:
         rest = np.asarray(model.regions["head"][model.faces].all(axis=1))
         rest[: model.face_triangle_count] &= ~model.regions["map"][model.faces[: model.face_triangle_count]].all(axis=1)
         self._sample, other = self.points[:EMD_POINTS], self.points[EMD_POINTS : 2 * EMD_POINTS]
-        self._seed = seed + 1  # of the meshes' points
+        self._seed = seed + 1  # of the points on predicted meshes
         self._emd_floor = earth_movers_distance(other, self._sample)
         self._region = NearestFinder(self.points)
         self._rest = NearestFinder(sample_surface(self.surface.V, model.faces[rest], POINTS).points)

@@ -46,7 +46,7 @@ from facegeom.training.data.split import split_names
 MEAN_FACE = "mean face"
 
 CONDITIONS = ("as it is", "25 % occluded", "noise 0.1", "noise 0.25", "dark")
-"""How a photo is changed before the reconstruction, see `spoil`; the first is the unchanged photo."""
+"""How a photo is changed before the reconstruction, see `degrade`; the first is the unchanged photo."""
 
 DARKNESS = 0.25  # factor on the pixel values of a dark photo
 OCCLUDER = 128  # gray level of the occluding rectangle
@@ -56,7 +56,7 @@ PUBLISHED = (
     ("GCN-IGAN, table 3", "300W-LP", "CD 0.0075, EMD 0.1200"),
     ("GCN-IGAN, table 3", "AFLW2000-3D", "CD 0.0573, EMD 0.2800"),
 )
-"""Paper, data set and figures as published. The papers give neither the unit nor tau; their truth is another model."""
+"""Paper, data set and published figures. The papers state neither unit nor tau, and use another face model as truth."""
 
 FIGURES = {
     "found_percent": "found %",
@@ -130,7 +130,7 @@ class MeshResult:
     score: MeshScore
 
 
-def spoil(photo: ByteArray, condition: str, box: Box, seed: int) -> ByteArray:
+def degrade(photo: ByteArray, condition: str, box: Box, seed: int) -> ByteArray:
     """Return a degraded photo.
 
     Parameters
@@ -259,12 +259,12 @@ def evaluate_case(
     model = load_face_model()
     seed = zlib.crc32(case.name.encode())
     truth, box = TrueSurface(model, case.fit, seed), case.box
-    clean = load_image(case.path)
+    original = load_image(case.path)
     results, surfaces = [], [truth.surface]
     for condition in conditions:
-        photo = spoil(clean, condition, box, seed)
-        spent: dict[str, float] = {}
-        with stopwatch(spent, "detection"):
+        photo = degrade(original, condition, box, seed)
+        times: dict[str, float] = {}
+        with stopwatch(times, "detection"):
             detection.detect(photo)
         camera: Camera | None = None
         for name in (*pipelines, MEAN_FACE):
@@ -272,16 +272,17 @@ def evaluate_case(
             try:
                 if name == MEAN_FACE:
                     camera = camera or predict(photo, box).camera
-                    mesh, taken = truth.place(model.mean, face_region(model), camera), float("nan")
+                    mesh, milliseconds = truth.place(model.mean, face_region(model), camera), float("nan")
                 else:
-                    made, seen_by, taken = reconstructor(photo, box, name)
-                    mesh, taken = truth.place(made.vertices, face_triangles(made), seen_by), taken + spent["detection"]
-                    camera = seen_by if name == "pix2vertex" else camera
+                    predicted, predicted_camera, milliseconds = reconstructor(photo, box, name)
+                    mesh = truth.place(predicted.vertices, face_triangles(predicted), predicted_camera)
+                    milliseconds += times["detection"]
+                    camera = predicted_camera if name == "pix2vertex" else camera
             except NoFaceFound:
-                found, taken = False, float("nan")
+                found, milliseconds = False, float("nan")
                 mesh = truth.place(model.mean, face_region(model), mean_face_in_box(model, box))
             results.append(
-                MeshResult(case.source, case.name, case.yaw, condition, name, found, taken, truth.score(mesh))
+                MeshResult(case.source, case.name, case.yaw, condition, name, found, milliseconds, truth.score(mesh))
             )
             if condition == conditions[0]:
                 surfaces.append(mesh)
@@ -289,7 +290,7 @@ def evaluate_case(
 
 
 def evaluate(
-    cases: Sequence[MeshCase], pipelines: Sequence[str], reconstructor: Reconstructor, spoiled: int = 0
+    cases: Sequence[MeshCase], pipelines: Sequence[str], reconstructor: Reconstructor, degraded: int = 0
 ) -> tuple[list[MeshResult], list[ByteArray]]:
     """Evaluate all pipelines on all photos.
 
@@ -298,7 +299,7 @@ def evaluate(
     cases : photos with ground truth
     pipelines : names of the pipelines
     reconstructor : as in `evaluate_case`
-    spoiled : number of photos, evenly spread over all, that are evaluated under all conditions of `CONDITIONS`
+    degraded : number of photos, evenly spread over all, that are evaluated under all conditions of `CONDITIONS`
 
     Returns
     -------
@@ -307,14 +308,14 @@ def evaluate(
     """
     results: list[MeshResult] = []
     tiles: list[ByteArray] = []
-    chosen = set(evenly_spread(len(cases), spoiled)) if spoiled else set()
+    degraded_rows = set(evenly_spread(len(cases), degraded)) if degraded else set()
     for name in pipelines:  # loads the networks, so that their loading is not part of the measured time
         with contextlib.suppress(NoFaceFound):
             reconstructor(load_image(cases[0].path), cases[0].box, name)
     for number, case in enumerate(tqdm(cases, desc="meshes", unit="photo")):
-        conditions = CONDITIONS if number in chosen else CONDITIONS[:1]
-        more, surfaces = evaluate_case(case, pipelines, conditions, reconstructor)
-        results += more
+        conditions = CONDITIONS if number in degraded_rows else CONDITIONS[:1]
+        case_results, surfaces = evaluate_case(case, pipelines, conditions, reconstructor)
+        results += case_results
         if number < SHEET_ROWS:
             tiles += case_pictures(case, surfaces)
     return results, tiles
@@ -349,16 +350,16 @@ def summarise(results: Sequence[MeshResult]) -> dict[str, Any]:
     """
     rows = []
     for source in dict.fromkeys(result.source for result in results):
-        mine = [result for result in results if result.source == source]
-        plain = [result for result in mine if result.condition == CONDITIONS[0]]
-        rows += _mean_rows(source, CONDITIONS[0], "all", plain)
+        of_source = [result for result in results if result.source == source]
+        unchanged = [result for result in of_source if result.condition == CONDITIONS[0]]
+        rows += _mean_rows(source, CONDITIONS[0], "all", unchanged)
         for low, high in YAW_BINS:
-            inside = [result for result in plain if in_yaw_bin(result.yaw, low, high)]
+            inside = [result for result in unchanged if in_yaw_bin(result.yaw, low, high)]
             rows += _mean_rows(source, CONDITIONS[0], f"{low:.0f}-{high:.0f}", inside)
-        spoiled = {result.name for result in mine if result.condition != CONDITIONS[0]}
-        for condition in CONDITIONS if spoiled else ():
-            some = [result for result in mine if result.condition == condition and result.name in spoiled]
-            rows += _mean_rows(source, condition, "some", some)
+        degraded = {result.name for result in of_source if result.condition != CONDITIONS[0]}
+        for condition in CONDITIONS if degraded else ():
+            under_condition = [r for r in of_source if r.condition == condition and r.name in degraded]
+            rows += _mean_rows(source, condition, "some", under_condition)
     return {"benchmark": "meshes", "rows": rows, "published": [list(row) for row in PUBLISHED]}
 
 
@@ -366,17 +367,17 @@ def _mean_rows(source: str, condition: str, photos: str, results: Sequence[MeshR
     """Return one row of `summarise` per pipeline; `photos` is the value of "yaw"."""
     rows = []
     for pipeline in dict.fromkeys(result.pipeline for result in results):
-        mine = [result for result in results if result.pipeline == pipeline]
-        scores = [result.score for result in mine]
-        spent = [result.milliseconds for result in mine if np.isfinite(result.milliseconds)]
+        of_pipeline = [result for result in results if result.pipeline == pipeline]
+        scores = [result.score for result in of_pipeline]
+        times = [result.milliseconds for result in of_pipeline if np.isfinite(result.milliseconds)]
         rows.append(
             {
                 "source": source,
                 "condition": condition,
                 "yaw": photos,
                 "pipeline": pipeline,
-                "photos": len(mine),
-                "found_percent": 100.0 * float(np.mean([result.found for result in mine])),
+                "photos": len(of_pipeline),
+                "found_percent": 100.0 * float(np.mean([result.found for result in of_pipeline])),
                 "chamfer_mm": float(np.mean([score.chamfer for score in scores])),
                 "chamfer_squared_mm2": float(np.mean([score.chamfer_squared for score in scores])),
                 "emd_mm": float(np.mean([score.emd for score in scores])),
@@ -388,7 +389,7 @@ def _mean_rows(source: str, condition: str, photos: str, results: Sequence[MeshR
                     for tau in TAUS
                 },
                 "left_out_percent": 100.0 * float(np.mean([score.left_out for score in scores])),
-                "milliseconds": float(np.median(spent)) if spent else float("nan"),
+                "milliseconds": float(np.median(times)) if times else float("nan"),
             }
         )
     return rows
@@ -467,8 +468,8 @@ def run(args: argparse.Namespace) -> int:
     results: list[MeshResult] = []
     tiles: dict[str, list[ByteArray]] = {}
     for cases in sources:
-        more, tiles[cases[0].source] = evaluate(cases, pipelines, reconstructor, args.spoiled)
-        results += more
+        source_results, tiles[cases[0].source] = evaluate(cases, pipelines, reconstructor, args.spoiled)
+        results += source_results
     summary = summarise(results)
     show(format_summary(summary))
     if args.json:

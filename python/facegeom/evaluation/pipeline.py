@@ -160,14 +160,14 @@ def evaluate_photos(
 
 
 def _evaluate_photo(name: str, path: Path, reconstructor: Reconstructor, box: FloatArray | None) -> PhotoResult:
-    spent: dict[str, float] = {}
-    with stopwatch(spent, "from the file"):
+    times: dict[str, float] = {}
+    with stopwatch(times, "from the file"):
         rec = _attempt(reconstructor, path)
     photo = load_image(path)
     pixels = photo.shape[1], photo.shape[0]
     if rec is None:
         return PhotoResult(name, pixels, detected=bool(detection.detect(photo)), found=False)
-    spent["decoded"] = spent["from the file"] - rec.timings.get("loading", 0.0)
+    times["decoded"] = times["from the file"] - rec.timings.get("loading", 0.0)
     return PhotoResult(
         name,
         pixels,
@@ -178,7 +178,7 @@ def _evaluate_photo(name: str, path: Path, reconstructor: Reconstructor, box: Fl
         else box_overlap(landmark_box(rec.camera.project(rec.mesh.vertices[rec.mesh.seen > 0])), box),
         vertices=len(rec.mesh.vertices),
         triangles=len(rec.mesh.faces),
-        milliseconds={**spent, **rec.timings},
+        milliseconds={**times, **rec.timings},
     )
 
 
@@ -231,7 +231,7 @@ def summarise(
         include only the photos in which a face was found.
     """
     found = [result for result in results if result.found]
-    judged = [result.overlap for result in found if result.overlap is not None]
+    overlaps = [result.overlap for result in found if result.overlap is not None]
     sizes = {name: (np.array([getattr(result, name) for result in found]), limit) for name, limit in limits.items()}
     inside = {name: (values >= low) & (values <= high) for name, (values, (low, high)) in sizes.items()}
     stages = dict.fromkeys(stage for result in found for stage in result.milliseconds)
@@ -242,7 +242,7 @@ def summarise(
             "pixels": [float(value) for value in np.median([result.pixels for result in results], axis=0)],
             "detected": _mean([result.detected for result in results]),
             "found": _mean([result.found for result in results]),
-            "right_face": _mean([overlap >= FOUND_OVERLAP for overlap in judged]) if judged else None,
+            "right_face": _mean([overlap >= FOUND_OVERLAP for overlap in overlaps]) if overlaps else None,
             "missed": [result.name for result in results if not result.found],
             "wrong": [r.name for r in found if r.overlap is not None and r.overlap < FOUND_OVERLAP],
         },
@@ -268,8 +268,8 @@ def summarise(
 
 def _total(name: str, counts: Sequence[FacelessCount]) -> FacelessCount:
     """Return the sum of all kinds of one set."""
-    mine = [count for count in counts if count.set == name]
-    return FacelessCount(name, "all", sum(count.pictures for count in mine), sum(count.alarms for count in mine))
+    of_set = [count for count in counts if count.set == name]
+    return FacelessCount(name, "all", sum(count.pictures for count in of_set), sum(count.alarms for count in of_set))
 
 
 def _mean(values: Any) -> float:

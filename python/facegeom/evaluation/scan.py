@@ -28,7 +28,7 @@ NOSE_TIP = (0.079, -3.452, 5.080)
 """The vertex with the largest z, file unit."""
 
 CHIN_Y = -11.4
-"""y of the lowest point of the chin (menton), file unit; the slope of the midline profile passes 45 degrees there."""
+"""y of the lowest point of the chin (menton), file unit: where the midline profile turns more than 45 degrees back."""
 
 SCORED_RADIUS_MM = 90.0
 """Largest distance of a scored point from the tip of the nose.

@@ -306,21 +306,21 @@ def summarise(errors: Sequence[CaseError]) -> dict[str, Any]:
     """
     rows: list[dict[str, Any]] = []
     for method in dict.fromkeys(error.method for error in errors):
-        mine = [error for error in errors if error.method == method and np.isfinite(error.masked)]
+        of_method = [error for error in errors if error.method == method and np.isfinite(error.masked)]
         for size in ("all", "< 20 %", "20-40 %", "> 40 %"):
-            these = [error for error in mine if size in ("all", size_name(error.hidden_share))]
-            if these:
+            of_size = [error for error in of_method if size in ("all", size_name(error.hidden_share))]
+            if of_size:
                 rows.append(
                     {
                         "method": method,
                         "masks": size,
-                        "textures": len(these),
+                        "textures": len(of_size),
                         **{
-                            f"{name}_percent": float(np.mean([getattr(error, name) for error in these]))
+                            f"{name}_percent": float(np.mean([getattr(error, name) for error in of_size]))
                             for name in ("masked", "whole", "perceptual")
                         },
                         **{
-                            name: float(np.mean([getattr(error, name) for error in these]))
+                            name: float(np.mean([getattr(error, name) for error in of_size]))
                             for name in ("critic", "gan")
                         },
                     }

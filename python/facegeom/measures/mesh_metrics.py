@@ -1,7 +1,7 @@
 """Distances between surfaces, measured on sampled points: chamfer distance, F-score, earth mover's distance.
 
-Wang et al., Pixel2Mesh (ECCV 2018), define the chamfer distance and the F-score; the GCN-IGAN paper adds the earth
-mover's distance (equations 6 and 7).
+The chamfer distance and the earth mover's distance are those of the GCN-IGAN paper (equations 6 and 7), the F-score is
+that of Wang et al., Pixel2Mesh (ECCV 2018).
 """
 
 from __future__ import annotations

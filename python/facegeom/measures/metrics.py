@@ -71,7 +71,7 @@ def landmark_error(predicted: npt.ArrayLike, truth: npt.ArrayLike, points: slice
 
     References
     ----------
-    Zhu et al., Face Alignment Across Large Poses: A 3D Solution (CVPR 2016), section 5.
+    Zhu et al., Face Alignment Across Large Poses: A 3D Solution (CVPR 2016).
 
     Examples
     --------
