@@ -1,4 +1,4 @@
-"""Headless Chromium, controlled by the DevTools protocol over a pipe, without driver program or web socket."""
+"""Headless Chromium, controlled by the DevTools protocol over a pipe; it needs no driver program and no web socket."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-# The browser reads commands from file descriptor 3 and writes answers to 4. The wrapper connects the pipes and then
-# replaces itself with the browser (exec), so that killing its process kills the browser.
+# The browser reads commands from file descriptor 3 and writes responses to 4. The wrapper process moves the pipes there
+# and then replaces itself by the browser (exec), so that terminating the process terminates the browser.
 WRAPPER = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
 )
@@ -47,19 +47,19 @@ def find_chromium() -> str | None:
 
 
 class Chromium:
-    """A browser with one page; a context manager.
+    """A browser with one page, used as a context manager.
 
     Attributes
     ----------
-    complaints : list of str
-        Warnings and errors of the console, uncaught exceptions, refused requests.
+    console_errors : list of str
+        Warnings and errors on the console, uncaught exceptions, blocked requests.
     requests : list of str
-        The addresses of everything that the page has loaded.
+        The URLs of all requests of the page.
     """
 
     def __init__(self, executable: str, width: int = 1000, height: int = 700) -> None:
         self.size = (width, height)
-        self.complaints: list[str] = []
+        self.console_errors: list[str] = []
         self.requests: list[str] = []
         self._numbers = itertools.count(1)
         self._events: list[dict[str, Any]] = []
@@ -67,7 +67,7 @@ class Chromium:
         self._profile = tempfile.TemporaryDirectory(prefix="facegeom_chromium_", ignore_cleanup_errors=True)
         to_read, self._to = os.pipe()
         self._from, to_write = os.pipe()
-        # Above 4, so that the first dup2 of the wrapper does not close a descriptor that the second one needs.
+        # Descriptors above 4: the first dup2 of the wrapper must not close a descriptor that the second one needs.
         passed = [os.dup(to_read), os.dup(to_write)]
         while min(passed) <= 4:
             passed.append(os.dup(passed.pop(0)))
@@ -101,7 +101,7 @@ class Chromium:
         self.close()
 
     def close(self) -> None:
-        """Terminate the browser and remove its profile."""
+        """Terminate the browser and delete its profile."""
         self._process.terminate()
         try:
             self._process.wait(10)
@@ -130,7 +130,7 @@ class Chromium:
                 return result
 
     def media(self, *, scheme: str = "light", motion: str = "reduce") -> None:
-        """Set the media preferences: colour scheme "light" or "dark", motion "reduce" or "no-preference"."""
+        """Set user preferences: colour scheme "light" or "dark", motion "reduce" or "no-preference"."""
         features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
         self.call("Emulation.setEmulatedMedia", features=[{"name": k, "value": v} for k, v in features.items()])
 
@@ -140,18 +140,18 @@ class Chromium:
         end = time.monotonic() + 60
         while self.run("document.documentElement?.dataset.state ?? 'loading'") == "loading":
             if time.monotonic() > end:
-                raise TimeoutError(f"{path.name} is still loading; {self.complaints}")
+                raise TimeoutError(f"{path.name} is still loading; {self.console_errors}")
             time.sleep(0.05)
 
     def run(self, script: str) -> Any:
-        """Return the value of a JavaScript expression, awaited."""
+        """Evaluate a JavaScript expression, wait for its promise if it is one, and return the value."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"]["exception"].get("description", script))
         return answer["result"].get("value")
 
     def picture(self, selector: str = "body") -> npt.NDArray[np.uint8]:
-        """Return a screenshot of an element, (h, w, 3) uint8, taken after two more frames."""
+        """Wait for two frames, then return a screenshot of an element, (h, w, 3) uint8 array."""
         self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))")
         rectangle = self.run(f"(({{x, y, width, height}}) => ({{x, y, width, height}}))"
                              f"(document.querySelector({selector!r}).getBoundingClientRect())")  # fmt: skip
@@ -159,7 +159,7 @@ class Chromium:
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["data"]))).convert("RGB"))
 
     def drag(self, selector: str, dx: float, dy: float, *, finger: bool = False) -> None:
-        """Drag with the mouse, or with a finger, from the centre of an element by (dx, dy) pixels."""
+        """Drag the mouse, or a finger on a touch screen, from the centre of an element by (dx, dy) pixels."""
         x, y = self.run(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])"
                         f"(document.querySelector({selector!r}).getBoundingClientRect())")  # fmt: skip
         path = [(x + dx * i / 5, y + dy * i / 5) for i in range(6)]
@@ -174,17 +174,17 @@ class Chromium:
             self.call("Input.dispatchMouseEvent", type=kind, x=left, y=top, button="left", buttons=1, clickCount=1)
 
     def press(self, key: str) -> None:
-        """Press a named key, such as "ArrowLeft"."""
+        """Press and release a key, given by its DevTools name such as "ArrowLeft"."""
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
 
     def _receive(self, seconds: float = 60) -> dict[str, Any]:
         while b"\0" not in self._inbox:
             if not select.select([self._from], [], [], seconds)[0]:
-                raise TimeoutError(f"Chromium has said nothing for {seconds} s")
+                raise TimeoutError(f"no message from Chromium for {seconds} s")
             content = os.read(self._from, 1 << 20)
             if not content:
-                raise RuntimeError("Chromium has ended")
+                raise RuntimeError("Chromium terminated unexpectedly")
             self._inbox += content
         line, _, self._inbox = self._inbox.partition(b"\0")
         message: dict[str, Any] = json.loads(line)
@@ -196,11 +196,11 @@ class Chromium:
         match message.get("method"):
             case "Runtime.consoleAPICalled" if given["type"] in ("error", "warning", "assert"):
                 words = [str(part.get("value", part.get("description", ""))) for part in given["args"]]
-                self.complaints.append(" ".join(words))
+                self.console_errors.append(" ".join(words))
             case "Runtime.exceptionThrown":
                 details = given["exceptionDetails"]
-                self.complaints.append(details.get("exception", {}).get("description", details["text"]))
+                self.console_errors.append(details.get("exception", {}).get("description", details["text"]))
             case "Log.entryAdded" if given["entry"]["level"] in ("error", "warning"):
-                self.complaints.append(given["entry"]["text"])
+                self.console_errors.append(given["entry"]["text"])
             case "Network.requestWillBeSent":
                 self.requests.append(given["request"]["url"])

@@ -1,4 +1,4 @@
-"""The command line: what it prints, where, and with which exit code."""
+"""The command line: its output on stdout and stderr, its files and its exit codes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from facegeom.mesh.viewer import is_bundled
 
 @pytest.fixture
 def photo(tmp_path: Path, coded_face: Any, coded_network: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A photo whose face is found."""
+    """The path of a photo in which the face is found."""
     coded_network(coded_face)
     monkeypatch.setattr("facegeom.detection.detector.detect", lambda image, **options: [(*coded_face.box, 0.9)])
     path = tmp_path / "photo.png"
@@ -28,7 +28,7 @@ def photo(tmp_path: Path, coded_face: Any, coded_network: Any, monkeypatch: pyte
     return path
 
 
-def test_one_photo(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reconstruct_writes_one_mesh(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reconstruct", str(photo), "-o", str(tmp_path / "new" / "face.glb")]) == 0
     out, err = capsys.readouterr()
     assert "vertices" in out
@@ -36,7 +36,7 @@ def test_one_photo(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert len(FaceMesh.load(tmp_path / "new" / "face.glb").vertices) > 5000
 
 
-def test_json(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_report(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reconstruct", str(photo), "-o", str(tmp_path / "face.ply"), "--json"]) == 0
     (entry,) = json.loads(capsys.readouterr().out)["photos"]
     assert entry["photo"] == str(photo)
@@ -47,7 +47,7 @@ def test_json(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert {"raw", "detailed", "network"} <= set(entry["milliseconds"])
 
 
-def test_one_failure_is_reported_and_the_rest_go_on(
+def test_failed_photos_are_reported_and_the_others_are_reconstructed(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = tmp_path / "text.jpg"
@@ -71,7 +71,9 @@ def test_preview_and_texture(photo: Path, tmp_path: Path) -> None:
         assert sheet.size[0] > 1000
 
 
-def test_no_face_is_one_line(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+def test_missing_face_is_reported_in_one_line(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
     monkeypatch.setattr("facegeom.detection.detector.detect", lambda image, **options: [])
     Image.new("RGB", (200, 200)).save(photo)
     assert main(["reconstruct", str(photo), "-o", str(tmp_path / "face.glb")]) == 1
@@ -80,7 +82,7 @@ def test_no_face_is_one_line(photo: Path, tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("options", [["--neutral", "--pipeline", "facevision"], ["--head", "--pipeline", "facevision"]])
-def test_what_is_not_in_fails_with_its_reason(
+def test_option_that_the_pipeline_does_not_support_is_named(
     options: list[str], photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["reconstruct", str(photo), "-o", str(tmp_path / "face.glb"), *options]) == 1
@@ -105,7 +107,7 @@ def test_what_is_not_in_fails_with_its_reason(
     ],
     ids=lambda arguments: " ".join(arguments) or "nothing",
 )
-def test_usage_errors_leave_with_2(
+def test_usage_errors_exit_with_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -116,7 +118,7 @@ def test_usage_errors_leave_with_2(
     assert not list(tmp_path.iterdir())
 
 
-def test_missing_weights_end_the_batch(
+def test_missing_weights_stop_the_batch(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(device: str) -> None:
@@ -158,7 +160,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("group", "name"), [(group, name) for group, members in cli.MODULES.items() for name in members]
 )
-def test_every_command_has_its_module(group: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_a_module_with_help(group: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     module, _ = cli.MODULES[group][name]
     try:
         command = importlib.import_module(module)

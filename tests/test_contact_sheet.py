@@ -1,4 +1,4 @@
-"""The sheets of reconstructions: what they show, and what they say of photos that fail."""
+"""The sheets of reconstructions: their content, and the messages for photos that fail."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sheet_photos(tmp_path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Model:
-    """A reconstruction that is the mean face."""
+    """A reconstruction with a given mesh in all stages."""
 
     mesh: FaceMesh
     maps: None = None
@@ -45,7 +45,7 @@ class Model:
         return dict.fromkeys(("raw", "aligned", "registered", "detailed"), self.mesh)
 
 
-def test_the_detail_sheet_shows_stages_and_close_ups(sheet_photos: Path):
+def test_detail_sheet_shows_stages_and_close_ups(sheet_photos: Path):
     for name in contact_sheet.DETAIL_PHOTOS.values():
         cv2.imwrite(str(sheet_photos / name), np.full((40, 40, 3), 90, np.uint8))
     model = load_face_model()
@@ -56,7 +56,7 @@ def test_the_detail_sheet_shows_stages_and_close_ups(sheet_photos: Path):
     assert page.shape[1] == 2 + 12 * 34  # two photos side by side, six pictures each
 
 
-def test_the_contact_sheet_shows_every_photo_and_reports_failures(sheet_photos: Path):
+def test_contact_sheet_shows_every_photo_and_reports_failures(sheet_photos: Path):
     model = load_face_model()
     mesh = FaceMesh(model.mean, model.faces, colors=np.full((len(model.mean), 3), 128, np.uint8))
     calls = []
@@ -74,7 +74,7 @@ def test_the_contact_sheet_shows_every_photo_and_reports_failures(sheet_photos: 
     assert page.shape[1] == 2 + 18 * 34
 
 
-def test_the_detail_sheet_of_a_mesh_network_shows_its_four_deformations(sheet_photos: Path):
+def test_detail_sheet_of_a_mesh_network_shows_its_four_deformations(sheet_photos: Path):
     for name in contact_sheet.DETAIL_PHOTOS.values():
         cv2.imwrite(str(sheet_photos / name), np.full((40, 40, 3), 90, np.uint8))
     model = load_face_model()
@@ -91,31 +91,31 @@ def test_the_detail_sheet_of_a_mesh_network_shows_its_four_deformations(sheet_ph
     assert page.shape[1] == 2 + 14 * 34  # the photo, four stages and two close-ups
 
 
-def test_pipelines_are_drawn_side_by_side_and_one_that_fails_leaves_its_place_empty(sheet_photos: Path):
+def test_side_by_side_leaves_the_tiles_of_a_failed_pipeline_empty(sheet_photos: Path):
     model = load_face_model()
     mesh = FaceMesh(model.mean, model.faces, colors=np.full((len(model.mean), 3), 128, np.uint8))
     calls = []
 
-    def seldom(photo: np.ndarray) -> Model:
+    def fails_after_the_first(photo: np.ndarray) -> Model:
         calls.append(photo)
         if len(calls) > 1:
             raise NoFaceFound("nothing here")
         return Model(mesh)
 
     page, failures = contact_sheet.side_by_side(
-        sheet_photos, {"seldom": seldom, "always": lambda photo: Model(mesh)}, size=32
+        sheet_photos, {"failing": fails_after_the_first, "working": lambda photo: Model(mesh)}, size=32
     )
     assert len(failures) == 23
     assert page.shape[1] == 2 + 2 * 5 * 34
     rows = page[2:].reshape(-1, 32 + 15 + 2, *page.shape[1:])[:, 15:-2]
     # Columns of the first photo of each row: the photo, two of the first pipeline, two of the second.
-    always = rows[:, :, 2 + 3 * 34 : 2 + 3 * 34 + 32]
-    assert (always.mean(axis=(1, 2, 3)) > 100).all()
+    working = rows[:, :, 2 + 3 * 34 : 2 + 3 * 34 + 32]
+    assert (working.mean(axis=(1, 2, 3)) > 100).all()
     failed = rows[1:, :, 2 + 34 : 2 + 34 + 32]
     assert failed.max() == 0
 
 
-def test_the_contact_sheet_names_a_missing_photo(sheet_photos: Path):
+def test_contact_sheet_error_names_a_missing_photo(sheet_photos: Path):
     gone = next(iter(contact_sheet.PHOTOS.values()))
     (sheet_photos / gone).unlink()
     with pytest.raises(FacegeomError, match=gone):
@@ -124,7 +124,7 @@ def test_the_contact_sheet_names_a_missing_photo(sheet_photos: Path):
 
 @pytest.mark.data
 @needs(LFW)
-def test_the_contact_sheet_s_photos_are_of_test_identities():
+def test_contact_sheet_photos_show_test_identities():
     from facegeom.training.data.split import split_names
 
     with np.load(LFW / "landmarks.npz") as data:

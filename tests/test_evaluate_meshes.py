@@ -1,4 +1,4 @@
-"""The benchmark of the meshes, `evaluate meshes`: a known surface, moved and spoiled in known ways."""
+"""The benchmark `evaluate meshes`, on a known surface with known displacements and image degradations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from facegeom.cli import main
 from facegeom.errors import FacegeomError, NoFaceFound, WeightsError
 from facegeom.evaluation import mesh_truth, meshes
-from facegeom.evaluation.mesh_truth import Surface, Truth, face_triangles
+from facegeom.evaluation.mesh_truth import Surface, TrueSurface, face_triangles
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region
 from facegeom.face_model.fitting import Fit
@@ -27,38 +27,38 @@ POINTS, EMD_POINTS = 3000, 150
 
 @pytest.fixture(autouse=True)
 def few_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    """3,000 points a surface instead of 60,000, and 150 for the earth mover's distance instead of 1,024."""
+    """Use 3,000 points per surface instead of 60,000, and 150 for the earth mover's distance instead of 1,024."""
     monkeypatch.setattr(mesh_truth, "POINTS", POINTS)
     monkeypatch.setattr(mesh_truth, "EMD_POINTS", EMD_POINTS)
 
 
 def known_fit(yaw: float = 30.0) -> Fit:
-    """Return the mean face, turned, at 0.8 pixels per mm."""
+    """Return a fit of the mean face with the given yaw (degrees), at 0.8 pixels per mm."""
     expression = np.zeros(len(load_face_model().expression))
     return Fit(np.zeros(10), expression, turn(yaw), 0.8, np.array([90.0, 80.0]), 0.0, 0.0)
 
 
 @pytest.fixture(scope="module")
-def truth() -> Truth:
+def truth() -> TrueSurface:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mesh_truth, "POINTS", POINTS)
         patch.setattr(mesh_truth, "EMD_POINTS", EMD_POINTS)
-        return Truth(load_face_model(), known_fit())
+        return TrueSurface(load_face_model(), known_fit())
 
 
 def moved(surface: Surface, shift: Any) -> Surface:
     return Surface(surface.V + np.array(shift, float), surface.F)
 
 
-def test_the_truth_itself_scores_best(truth: Truth) -> None:
+def test_true_surface_has_the_smallest_distances(truth: TrueSurface) -> None:
     score = truth.score(truth.surface)
-    assert score.chamfer < 4.0  # the points' own distances: 3,000 on 37,000 mm^2
+    assert score.chamfer < 4.0  # distance between two samples of 3,000 points on 37,000 mm^2
     assert score.f_score[4.0] > 0.95
     assert score.emd == pytest.approx(score.emd_floor, rel=0.6)
     assert score.left_out < 0.05
 
 
-def test_only_the_mean_depth_is_aligned(truth: Truth) -> None:
+def test_only_the_mean_depth_is_aligned(truth: TrueSurface) -> None:
     own = truth.score(truth.surface)
     nearer = truth.score(moved(truth.surface, (0, 0, 70)))
     assert nearer.chamfer == pytest.approx(own.chamfer, rel=1e-9)
@@ -68,20 +68,20 @@ def test_only_the_mean_depth_is_aligned(truth: Truth) -> None:
     assert aside.emd > own.emd + 3
 
 
-def test_the_depth_of_half_a_face_is_set_by_what_both_show(truth: Truth) -> None:
+def test_shown_scores_align_the_depth_of_half_a_face_where_both_surfaces_are_visible(truth: TrueSurface) -> None:
     own = truth.score(truth.surface)
     assert own.chamfer_shown == pytest.approx(own.chamfer, rel=0.05)
     model = load_face_model()
     F = truth.surface.F
     half = Surface(truth.surface.V + np.array([0, 0, 30.0]), F[(model.mean[F][:, :, 0] < 0).all(axis=1)])
-    score = truth.score(half)  # the half that is turned to the camera
-    assert score.f_score_shown[4.0] == pytest.approx(2 / 3, abs=0.05)  # all of it is right, and half is missing
+    score = truth.score(half)  # the half that faces the camera
+    assert score.f_score_shown[4.0] == pytest.approx(2 / 3, abs=0.05)  # precision 1, recall 1/2
     assert score.chamfer_shown < score.chamfer - 10
     beside = truth.score(moved(truth.surface, (400, 0, 0)))
     assert beside.chamfer_shown > 300
 
 
-def test_a_larger_person_farther_away_is_the_same_picture(truth: Truth) -> None:
+def test_place_does_not_depend_on_the_size_of_the_predicted_face(truth: TrueSurface) -> None:
     model = load_face_model()
     camera = Camera(truth.camera.rotation, 1.6, truth.camera.translation)
     placed = truth.place(model.mean / 2, face_region(model), camera)
@@ -91,7 +91,7 @@ def test_a_larger_person_farther_away_is_the_same_picture(truth: Truth) -> None:
     np.testing.assert_allclose(placed.V - truth.surface.V, np.tile([10.0, 5.0, 0.0], (len(placed.V), 1)), atol=1e-9)
 
 
-def test_the_rest_of_the_head_is_left_out_but_errors_are_not(truth: Truth) -> None:
+def test_points_on_the_rest_of_the_head_are_ignored_but_wrong_points_are_not(truth: TrueSurface) -> None:
     model = load_face_model()
     own = truth.score(truth.surface)
     ears = model.regions["face"] | model.regions["ear_left"] | model.regions["ear_right"]
@@ -103,7 +103,7 @@ def test_the_rest_of_the_head_is_left_out_but_errors_are_not(truth: Truth) -> No
     assert truth.score(Surface(away, np.concatenate([truth.surface.F, cap]))).chamfer > own.chamfer + 20
 
 
-def test_the_same_region_of_every_pipeline_counts() -> None:
+def test_face_triangles_select_the_face_region_of_the_model() -> None:
     model = load_face_model()
     mesh = FaceMesh(model.mean, model.faces, regions=model.regions)
     counted, region = (set(map(tuple, faces)) for faces in (face_triangles(mesh), face_region(model)))
@@ -115,23 +115,25 @@ def test_the_same_region_of_every_pipeline_counts() -> None:
 BOX = (20.0, 30.0, 60.0, 70.0)
 
 
-def test_conditions_do_what_they_say() -> None:
+def test_degrade_occludes_darkens_and_adds_noise() -> None:
     photo = np.full((100, 90, 3), 100, np.uint8)
-    covered = meshes.spoil(photo, "25 % occluded", BOX, 3)
+    covered = meshes.degrade(photo, "25 % occluded", BOX, 3)
     places = np.argwhere((covered != photo).any(axis=2))
     assert len(places) == pytest.approx(0.25 * 40 * 40, rel=0.06)
     assert (places >= (29, 19)).all()
     assert (places <= (71, 61)).all()
     assert (covered[tuple(places.T)] == meshes.OCCLUDER).all()
-    noisy = meshes.spoil(photo, "noise 0.1", BOX, 3).astype(float)
+    noisy = meshes.degrade(photo, "noise 0.1", BOX, 3).astype(float)
     assert noisy.std() == pytest.approx(25.5, rel=0.05)
-    assert (meshes.spoil(photo, "dark", BOX, 3) == 25).all()
-    assert meshes.spoil(photo, "as it is", BOX, 3) is photo
-    np.testing.assert_array_equal(covered, meshes.spoil(photo, "25 % occluded", BOX, 3))
-    assert (covered != meshes.spoil(photo, "25 % occluded", BOX, 4)).any()
+    assert (meshes.degrade(photo, "dark", BOX, 3) == 25).all()
+    assert meshes.degrade(photo, "as it is", BOX, 3) is photo
+    np.testing.assert_array_equal(covered, meshes.degrade(photo, "25 % occluded", BOX, 3))
+    assert (covered != meshes.degrade(photo, "25 % occluded", BOX, 4)).any()
 
 
-def test_held_out_photos_are_the_truth(folder: Path, labels: Any, tmp_path: Path) -> None:
+def test_held_out_cases_are_photos_of_test_identities_with_a_usable_fit(
+    folder: Path, labels: Any, tmp_path: Path
+) -> None:
     labels.save(tmp_path / "labels.npz")
     cases = meshes.held_out_cases(folder, tmp_path / "labels.npz", 7)
     assert len(cases) == 7
@@ -143,42 +145,43 @@ def test_held_out_photos_are_the_truth(folder: Path, labels: Any, tmp_path: Path
     assert 0 < y0 < 80 < y1 < 160
     refused = replace(labels, reason=np.ones(len(labels), np.int8))
     refused.save(tmp_path / "refused.npz")
-    with pytest.raises(FacegeomError, match="no test photo with a usable fit"):
+    with pytest.raises(FacegeomError, match="contains no photo of a test identity with a usable fit"):
         meshes.held_out_cases(folder, tmp_path / "refused.npz")
 
 
 @pytest.fixture
 def aflw(tmp_path: Path) -> Path:
-    """A made-up copy of the benchmark: two photos of the mean face."""
+    """A synthetic AFLW2000-3D folder with two photos, whose points are those of the mean face."""
     model = load_face_model()
     (tmp_path / "images").mkdir()
     points = []
     for name, yaw in (("image0", 20.0), ("image1", -70.0)):
         cv2.imwrite(str(tmp_path / "images" / f"{name}.jpg"), np.full((200, 200, 3), 90, np.uint8))
         V = model.mean[model.landmarks68] @ turn(yaw).T
-        points.append((V * (0.9, -0.9, 0.9) + (101.0, 96.0, 12.0)).T)  # MATLAB's pixels
+        points.append((V * (0.9, -0.9, 0.9) + (101.0, 96.0, 12.0)).T)  # pixels count from 1
     np.savez(
         tmp_path / "annotations.npz",
         names=np.array(["image0", "image1"]),
         points68=np.array(points, np.float32),
+        points68_reannotated=np.array(points, np.float32)[:, :2] - 1.0,
         pitch_yaw_roll_deg=np.array([[0, 20, 0], [0, -70, 0]], np.float32),
     )
     return tmp_path
 
 
-def test_aflw2000_is_fitted_to_its_points(aflw: Path) -> None:
+def test_aflw2000_cases_are_fits_to_the_annotated_points(aflw: Path) -> None:
     first, second = meshes.aflw2000_cases(aflw)
     assert (first.yaw, second.yaw) == (20.0, -70.0)
     assert first.fit.scale == pytest.approx(0.9, rel=0.01)
     np.testing.assert_allclose(first.fit.translation, [100.0, 95.0], atol=0.5)
     np.testing.assert_allclose(second.fit.rotation, turn(-70), atol=0.02)
     assert len(meshes.aflw2000_cases(aflw, 1)) == 1
-    with pytest.raises(FacegeomError, match=r"annotations\.npz is not there"):
+    with pytest.raises(FacegeomError, match=r"annotations\.npz does not exist"):
         meshes.aflw2000_cases(aflw / "images")
 
 
 def perfect(fits: dict[float, Fit]) -> meshes.Reconstructor:
-    """Return a pipeline that knows the fits by the photos' brightness; one called "lost" finds nothing."""
+    """Return a reconstructor that knows the fit; "pix2vertex" is exact, "lost" finds no face, others are 15 mm off."""
     model = load_face_model()
 
     def reconstructor(photo: np.ndarray, box: Any, name: str) -> meshes.Reconstructed:
@@ -192,7 +195,7 @@ def perfect(fits: dict[float, Fit]) -> meshes.Reconstructor:
     return reconstructor
 
 
-def test_pipelines_are_measured_under_every_condition(aflw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipelines_are_evaluated_under_every_condition(aflw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("facegeom.detection.detector.detect", lambda image: [])
     case = meshes.aflw2000_cases(aflw)[0]
     results, surfaces = meshes.evaluate_case(
@@ -202,7 +205,7 @@ def test_pipelines_are_measured_under_every_condition(aflw: Path, monkeypatch: p
     assert len(surfaces) == 1 + 4
     by_name = {result.pipeline: result.score for result in results[:4]}
     assert by_name["pix2vertex"].chamfer < by_name["worse"].chamfer - 5
-    # The mean face is posed by pix2vertex's camera, and here it is the truth.
+    # The mean face gets the camera of pix2vertex, and the photo shows the mean face.
     assert by_name[meshes.MEAN_FACE].chamfer == pytest.approx(by_name["pix2vertex"].chamfer, rel=0.05)
     lost = results[2]
     assert (lost.found, np.isnan(lost.milliseconds)) == (False, True)
@@ -221,7 +224,7 @@ def test_pipelines_are_measured_under_every_condition(aflw: Path, monkeypatch: p
     assert "F(tau) 57.28 %" in text
 
 
-def test_the_command_prints_tables_and_writes_what_is_asked(
+def test_command_prints_tables_and_writes_the_requested_files(
     aflw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     case = meshes.aflw2000_cases(aflw)[0]
@@ -236,8 +239,8 @@ def test_the_command_prints_tables_and_writes_what_is_asked(
     command = ["evaluate", "meshes", "--aflw2000", str(aflw), "--limit", "1", "--spoiled", "0"]
     assert main([*command, "--json", str(tmp_path / "a.json"), "--out", str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
-    assert "pixel2mesh is left out: there are no weights of pixel2mesh" in out
-    assert "gcn_igan is left out" in out
+    assert "pixel2mesh is not evaluated: there are no weights of pixel2mesh" in out
+    assert "gcn_igan is not evaluated" in out
     assert "aflw2000, as it is" in out
     figures = json.loads((tmp_path / "a.json").read_text())
     assert {row["pipeline"] for row in figures["rows"]} == {"pix2vertex", "facevision", meshes.MEAN_FACE}
@@ -245,7 +248,7 @@ def test_the_command_prints_tables_and_writes_what_is_asked(
     assert cv2.imread(str(tmp_path / "out" / "meshes_aflw2000.png")).shape[1] > 5 * meshes.SHEET_SIZE
 
 
-def test_what_is_asked_for_by_name_must_be_there(
+def test_command_fails_if_the_weights_of_a_requested_pipeline_are_missing(
     aflw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def absent(name: str, device: str) -> None:
@@ -255,4 +258,4 @@ def test_what_is_asked_for_by_name_must_be_there(
     assert main(["evaluate", "meshes", "--aflw2000", str(aflw), "--pipelines", "gcn_igan"]) == 1
     assert "there are no weights of gcn_igan" in capsys.readouterr().err
     assert main(["evaluate", "meshes"]) == 1
-    assert "needs a folder of photos with --labels, --aflw2000, or both" in capsys.readouterr().err
+    assert "needs a folder with photos and --labels, or --aflw2000, or both" in capsys.readouterr().err

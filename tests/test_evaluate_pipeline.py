@@ -1,4 +1,4 @@
-"""The benchmark of the whole chain, `evaluate pipeline`: held-out photos, and pictures without a face."""
+"""The benchmark `evaluate pipeline`: complete reconstructions of held-out photos and of images without a face."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def needs(path: Path) -> pytest.MarkDecorator:
 
 @pytest.fixture
 def annotated_photos(tmp_path: Path) -> tuple[dict[str, Path], Path]:
-    """1,200 tiny photos of as many people, a box of face points in the middle of each, and the file of the points."""
+    """1,200 small photos of 1,200 people with a white face, and the landmark file with two corners of each face."""
     low, high = np.array([20.0, 24.0]), np.array([62.0, 70.0])
     names = [f"Person{i}_0001.png" for i in range(1200)]
     image = np.zeros((90, 100, 3), np.uint8)
@@ -46,7 +46,7 @@ def annotated_photos(tmp_path: Path) -> tuple[dict[str, Path], Path]:
 
 @pytest.fixture
 def few_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two procedural pictures of a kind instead of 15 and 20, which take seconds."""
+    """Draw 2 procedural images per kind instead of 15 and 20, to save time."""
     monkeypatch.setattr(detection, "DRAWN", 16)
     monkeypatch.setattr(detection, "FRESH_DRAWN", 16)
 
@@ -59,7 +59,7 @@ def test_photo_boxes_are_in_pixels(annotated_photos: tuple[dict[str, Path], Path
 
 
 @pytest.mark.parametrize("content", [None, b"hello", "wrong arrays"])
-def test_a_wrong_file_of_landmarks_is_named(tmp_path: Path, content: bytes | str | None):
+def test_error_names_an_invalid_landmark_file(tmp_path: Path, content: bytes | str | None):
     path = tmp_path / "points.npz"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -78,7 +78,7 @@ def test_a_wrong_file_of_landmarks_is_named(tmp_path: Path, content: bytes | str
         ((0.0, 0.0, 99.0, 30.4), (41, 31, 59)),
     ],
 )
-def test_the_free_corner_is_as_large_as_the_face_lets_it(box: tuple[float, ...], square: tuple[int, int, int]):
+def test_free_corner_is_the_largest_square_beside_the_box(box: tuple[float, ...], square: tuple[int, int, int]):
     x, y, side = found = detection.free_corner(np.array(box), 100, 90)
     assert found == square
     taken = np.zeros((90, 100), bool)
@@ -87,7 +87,7 @@ def test_the_free_corner_is_as_large_as_the_face_lets_it(box: tuple[float, ...],
     assert not taken[y : y + side, x : x + side].any()
 
 
-def test_the_two_sets_of_faceless_pictures_are_apart(
+def test_the_two_sets_of_images_without_a_face_are_disjoint(
     annotated_photos: tuple[dict[str, Path], Path], few_drawings: None
 ):
     photos, landmarks = annotated_photos
@@ -101,7 +101,7 @@ def test_the_two_sets_of_faceless_pictures_are_apart(
     assert not {picture.image.tobytes() for picture in tuned} & {picture.image.tobytes() for picture in fresh}
     assert all(picture.image.dtype == np.uint8 and picture.image.shape[2] == 3 for picture in tuned + fresh)
     corners = [picture for picture in fresh if picture.kind == "corner"]
-    assert not any(picture.image.any() for picture in corners)  # the face is what is white
+    assert not any(picture.image.any() for picture in corners)  # only the face is white
     assert len({picture.name for picture in corners}) == len(corners)
 
 
@@ -115,11 +115,11 @@ def test_corners_come_from_validation_photos(annotated_photos: tuple[dict[str, P
     assert {picture.name for picture in fresh if picture.kind == "corner"} <= validation
 
 
-# The whole chain
+# Complete reconstructions
 
 
 def meshed(image: object, *, vertices: int = 6000, shift: float = 0.0) -> Reconstruction:
-    """A reconstruction whose mesh fills the white face of `annotated_photos`."""
+    """Return a reconstruction whose mesh fills the white face of `annotated_photos`, shifted by `shift` pixels."""
     points = np.zeros((vertices, 3))
     points[:2] = [[20.0 + shift, -24.0, 0.0], [62.0 + shift, -70.0, 0.0]]
     points[2:] = points[0]
@@ -151,7 +151,7 @@ def test_held_out_photos_are_evenly_spread_over_the_test_identities(annotated_ph
         pipeline.held_out_photos(photos, 0)
 
 
-def test_the_chain_is_called_as_a_user_calls_it_and_after_a_warm_up(
+def test_photos_are_reconstructed_from_their_files_after_a_warm_up(
     annotated_photos: tuple[dict[str, Path], Path], monkeypatch: pytest.MonkeyPatch
 ):
     photos, landmarks = annotated_photos
@@ -185,7 +185,7 @@ def test_the_chain_is_called_as_a_user_calls_it_and_after_a_warm_up(
     )
 
 
-def test_the_limits_of_the_mesh_belong_to_it():
+def test_mesh_limits_are_inclusive():
     results = [
         pipeline.PhotoResult(str(number), (10, 10), True, True, None, vertices, triangles)
         for number, (vertices, triangles) in enumerate([(5000, 10_000), (8000, 15_000), (8001, 12_000), (5500, 9_999)])
@@ -194,7 +194,7 @@ def test_the_limits_of_the_mesh_belong_to_it():
     assert (mesh["vertices"]["within"], mesh["triangles"]["within"], mesh["both_within"]) == (0.75, 0.75, 0.5)
 
 
-def test_false_alarms_are_counted_by_kind_and_shown():
+def test_false_detections_are_counted_by_kind_and_drawn():
     pictures = [
         detection.FacelessPicture(
             "drawn" if number % 3 else "crop", f"{number}", np.full((20, 20, 3), number, np.uint8)
@@ -202,12 +202,12 @@ def test_false_alarms_are_counted_by_kind_and_shown():
         for number in range(9)
     ]
 
-    def easily_fooled(image: np.ndarray) -> Reconstruction:
+    def detects_bright_images(image: np.ndarray) -> Reconstruction:
         if image.mean() > 6:
             return meshed(image)
         raise NoFaceFound("nothing here")
 
-    counts, alarms = pipeline.evaluate_faceless("made up", pictures, easily_fooled)
+    counts, alarms = pipeline.evaluate_faceless("made up", pictures, detects_bright_images)
     assert counts == [
         pipeline.FacelessCount("made up", "crop", 3, 0),
         pipeline.FacelessCount("made up", "drawn", 6, 2),
@@ -220,7 +220,7 @@ def test_false_alarms_are_counted_by_kind_and_shown():
     assert pipeline.alarm_sheet(alarms).shape[1] > 8 * 160
 
 
-def test_the_command_prints_tables_and_writes_what_is_asked(
+def test_command_prints_tables_and_writes_the_requested_files(
     annotated_photos: tuple[dict[str, Path], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -236,7 +236,7 @@ def test_the_command_prints_tables_and_writes_what_is_asked(
     command += ["--pipeline", "facevision"]
     assert main([*command, "--json", str(figures), "--faceless-sheet", str(sheet)]) == 0
     out = capsys.readouterr().out
-    assert "3 photos, about 100 x 90" in out
+    assert "3 photos, median 100 x 90" in out
     assert "vertices, 5000 to 8000" in out
     assert "fresh: all" in out
     assert json.loads(figures.read_text())["false_alarms"]["sets"][0] == {
@@ -252,7 +252,7 @@ def test_the_command_prints_tables_and_writes_what_is_asked(
 @pytest.mark.data
 @needs(LFW)
 @pytest.mark.parametrize("name", PIPELINES)
-def test_held_out_photos_become_meshes_of_the_right_face(name: str):
+def test_held_out_photos_give_meshes_of_the_right_face(name: str):
     chosen = pipeline.held_out_photos(find_photos(LFW / "photos"), 5)
     results = pipeline.evaluate_photos(
         chosen, lambda photo: facegeom.reconstruct(photo, pipeline=name), detection.photo_boxes(LFW / "landmarks.npz")
@@ -270,7 +270,7 @@ def test_held_out_photos_become_meshes_of_the_right_face(name: str):
         (["photos", "--landmarks", "none.npz"], "none.npz is not a file of `facegeom prepare landmarks`"),
     ],
 )
-def test_the_command_says_in_a_line_what_is_wrong(
+def test_command_reports_an_error_in_one_line(
     arguments: list[str],
     words: str,
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""The benchmark of the registered template, `evaluate registration`, and what other benchmarks measure by it."""
+"""The benchmark `evaluate registration`, and the maps of registered templates in `facegeom.measures.registered`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ICT = Path(__file__).parents[2] / "shared" / "data" / "ict" / "ict_face_model.np
 
 
 def coded_maps(face: Any, network: Any) -> tuple[Any, Any, Any, Any]:
-    """The crop of a coded face, and its depth, correspondence and mask."""
+    """Return the crop of a colour-coded face, and its depth, correspondence and mask."""
     crop = crop_image(face.photo, next_crop_box(face.box), 128)
     maps = network.predict(crop[None])
     return crop, maps.depth[0], maps.correspondence[0], maps.mask_probability[0] > 0.5
 
 
 @pytest.mark.parametrize("yaw", [0.0, 45.0])
-def test_the_registered_maps_are_those_of_the_face(draw_face: Any, coded_network: Any, yaw: float) -> None:
+def test_registered_maps_agree_with_the_maps_of_the_face(draw_face: Any, coded_network: Any, yaw: float) -> None:
     face = draw_face(yaw)
     crop, depth, place, mask = coded_maps(face, coded_network(face))
     found = registered.register_crop(crop, depth, place, mask)
@@ -39,7 +39,7 @@ def test_the_registered_maps_are_those_of_the_face(draw_face: Any, coded_network
     assert np.linalg.norm(found.correspondence - place, axis=2)[both].mean() < 2.0
 
 
-def test_maps_without_a_face_stay_what_they_are(coded_face: Any, coded_network: Any) -> None:
+def test_maps_without_a_face_are_unchanged(coded_face: Any, coded_network: Any) -> None:
     network = coded_network(coded_face)
     crop, depth, place, mask = coded_maps(coded_face, network)
     assert registered.register_crop(crop, depth, place, np.zeros_like(mask)) is None
@@ -49,7 +49,7 @@ def test_maps_without_a_face_stay_what_they_are(coded_face: Any, coded_network: 
     assert not np.array_equal(behind.depth[0], plain.depth[0])
 
 
-def test_a_hole_is_filled_by_the_template(coded_face: Any, coded_network: Any) -> None:
+def test_registration_fills_a_hole_in_the_maps(coded_face: Any, coded_network: Any) -> None:
     crop, depth, place, mask = coded_maps(coded_face, coded_network(coded_face))
     disc = registration.erased_disc(mask, np.random.default_rng(0))
     assert disc.sum() == pytest.approx(0.2 * mask.sum(), rel=0.05)
@@ -62,7 +62,7 @@ def test_a_hole_is_filled_by_the_template(coded_face: Any, coded_network: Any) -
     assert np.abs(found.depth - depth - shift)[filled].mean() < 1.5
 
 
-def test_the_registered_predictor_needs_no_more_than_the_network(coded_face: Any, coded_network: Any) -> None:
+def test_registered_landmarks_are_near_the_true_ones(coded_face: Any, coded_network: Any) -> None:
     network = coded_network(coded_face)
     face = registered.predict_registered(coded_face.photo, network, box=coded_face.box)
     error = np.linalg.norm(
@@ -92,17 +92,17 @@ def test_means_by_expression() -> None:
     assert (sad["registered"], everyone["registered"]) == (3.0, 3.0)
     assert "surprise" not in registration.format_summary(summary)
     assert "completed" not in registration.format_summary(summary)
-    assert "fifth erased" in registration.format_summary(summary)
+    assert "erased region" in registration.format_summary(summary)
 
 
-def test_the_command_asks_for_something_to_measure(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_needs_photos_or_the_ict_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "registration"]) == 1
-    assert "needs a folder of photos, --ict, or both" in capsys.readouterr().err
+    assert "needs a folder with photos, --ict, or both" in capsys.readouterr().err
 
 
 @pytest.mark.data
 @pytest.mark.skipif(not ICT.exists(), reason="needs the ICT model")
-def test_the_same_people_wear_every_expression() -> None:
+def test_every_expression_is_rendered_for_the_same_subjects() -> None:
     heads = list(registration.expression_heads(str(ICT), 32))
     assert [(name, subject) for name, subject, _, _ in heads] == [
         (name, subject) for name in registration.EXPRESSIONS for subject in range(registration.SUBJECTS)
@@ -110,7 +110,7 @@ def test_the_same_people_wear_every_expression() -> None:
     assert all(sample.mask.any() for _, _, sample, _ in heads)
 
 
-def test_the_projection_of_a_face_of_the_model_is_itself() -> None:
+def test_projection_of_a_face_of_the_model_is_the_face_itself() -> None:
     model = load_face_model()
     rng = np.random.default_rng(0)
     weights = np.array([name == "jawOpen" for name in model.expression_names], dtype=float)
@@ -123,17 +123,17 @@ def test_the_projection_of_a_face_of_the_model_is_itself() -> None:
     assert registration_sheet.project(bumpy).residual.mean() == pytest.approx(1.6, abs=0.3)
 
 
-def test_the_mean_texture_lies_where_the_correspondence_is(coded_face: Any, coded_network: Any) -> None:
+def test_textured_photo_maps_colours_by_the_correspondence(coded_face: Any, coded_network: Any) -> None:
     coded_network(coded_face)
     seen = predict(coded_face.photo, coded_face.box)
     model = load_face_model()
-    told = (model.mean / 130.0 + 1.0) / 2.0 * 255.0  # the colours of the coded photo itself
+    told = (model.mean / 130.0 + 1.0) / 2.0 * 255.0  # the colours in the colour-coded photo
     picture = registration_sheet.textured_photo(seen.maps, told)
     np.testing.assert_array_equal(picture[~seen.maps.mask], seen.maps.image[~seen.maps.mask])
     assert np.abs(picture[seen.maps.mask].astype(int) - seen.maps.image[seen.maps.mask].astype(int)).mean() < 4
 
 
-def test_the_pictures_of_a_projection_say_how_far_it_is() -> None:
+def test_caption_of_the_projection_states_the_mean_residual() -> None:
     model = load_face_model()
     pictures = registration_sheet.projection_pictures(model.mean[: model.face_vertex_count], np.eye(3), 48)
     assert list(pictures) == ["registered", "projected", "0.00 mm"]

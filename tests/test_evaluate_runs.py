@@ -1,4 +1,4 @@
-"""`facegeom evaluate runs`: what is read of trainings, and how they are compared."""
+"""`facegeom evaluate runs`: reading the logs of training runs, and comparing them."""
 
 import json
 
@@ -13,7 +13,7 @@ CHECK = {"chamfer_mm": 3.0, "f_percent": 70.0, "near_chamfer_mm": 2.0, "near_f_p
 
 
 def write_run(folder, losses, batch=8, **checks):
-    """Write what a training of so many steps leaves behind, half of each loss chamfer distance, half edges."""
+    """Write the log of a training run; each loss is half chamfer distance and half edge length."""
     folder.mkdir()
     rows = [
         {"step": step, "time": 0.0, "chamfer": loss / 2, "edges": loss / 2, "critic": 9.0, "correspondence": 5.0}
@@ -24,7 +24,7 @@ def write_run(folder, losses, batch=8, **checks):
     return folder
 
 
-def test_a_run_is_read_and_what_was_done_twice_counts_once(tmp_path):
+def test_read_run_keeps_the_last_row_of_a_repeated_step(tmp_path):
     folder = write_run(tmp_path / "a", [3.0, 2.0, 1.0])
     with open(folder / "steps.jsonl", "a") as lines:  # resumed after step 1
         lines.write("\n" + json.dumps({"step": 2, "chamfer": 7.0}))
@@ -37,7 +37,7 @@ def test_a_run_is_read_and_what_was_done_twice_counts_once(tmp_path):
     assert {"critic", "correspondence"}.isdisjoint(LOSS)
 
 
-def test_runs_are_compared_by_when_they_reach_the_firsts_best(tmp_path):
+def test_summary_states_when_a_run_reaches_the_best_loss_of_the_first(tmp_path):
     first = read_run(write_run(tmp_path / "midpoint", [9.0, 6.0, 5.0, 4.0, 6.0, 6.0]))
     sooner = read_run(write_run(tmp_path / "adaptive", [9.0, 4.0, 4.0, 2.0, 1.0, 3.0], chamfer_mm=2.5))
     never = read_run(write_run(tmp_path / "never", [9.0] * 6))
@@ -52,15 +52,15 @@ def test_runs_are_compared_by_when_they_reach_the_firsts_best(tmp_path):
     assert np.isnan([short["best_smoothed_loss"], short["reached_after"]]).all()
 
 
-def test_what_is_no_run_is_named(tmp_path):
-    with pytest.raises(FacegeomError, match=r"steps\.jsonl is not there"):
+def test_error_names_a_folder_without_a_training_log(tmp_path):
+    with pytest.raises(FacegeomError, match=r"steps\.jsonl does not exist"):
         read_run(tmp_path)
     (tmp_path / "steps.jsonl").write_text(json.dumps({"step": 1, "adversarial": 1.0}))
-    with pytest.raises(FacegeomError, match="holds no validated training"):
+    with pytest.raises(FacegeomError, match="contains no training of a mesh network with a validation"):
         read_run(tmp_path)
 
 
-def test_the_command_prints_a_table_and_draws_curves(tmp_path, capsys):
+def test_command_prints_a_table_and_plots_curves(tmp_path, capsys):
     folders = [str(write_run(tmp_path / name, [4.0, 3.0, 2.0])) for name in ("one", "two")]
     files = ["--json", str(tmp_path / "runs.json"), "--out", str(tmp_path / "runs.png")]
     assert main(["evaluate", "runs", *folders, "--window", "2", *files]) == 0
@@ -69,5 +69,5 @@ def test_the_command_prints_a_table_and_draws_curves(tmp_path, capsys):
     assert json.loads((tmp_path / "runs.json").read_text())["rows"][1]["chamfer_mm"] == 3.0
     assert (tmp_path / "runs.png").read_bytes().startswith(b"\x89PNG")
     assert main(["evaluate", "runs", str(tmp_path / "none")]) == 1
-    assert "steps.jsonl is not there" in capsys.readouterr().err
+    assert "steps.jsonl does not exist" in capsys.readouterr().err
     assert main(["evaluate", "runs", *folders, "--window", "0"]) == 1

@@ -1,4 +1,4 @@
-"""The benchmarks, measured on answers that are known: the truth, the mean face, and nothing at all."""
+"""The benchmarks, with predictors whose result is known: the ground truth, the mean face, and no face."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from facegeom.geometry import rasterize
 from facegeom.images.camera import Camera
 from facegeom.images.crop import crop_affine, crop_box, crop_image, invert_affine
 from facegeom.images.face_maps import FaceMaps
-from facegeom.images.sampling import bilinear_where_finite
+from facegeom.images.pictures import correspondence_picture, depth_picture, fit_square
 from facegeom.measures import metrics, predictor, report
 from facegeom.networks.facevision import NetworkMaps
 from facegeom.training.data.renderer import Sample
@@ -38,7 +38,7 @@ def needs(path: Path) -> pytest.MarkDecorator:
 
 @dataclass(frozen=True)
 class KnownFace:
-    """A predicted face whose answer is given."""
+    """A predicted face with given camera, landmarks and maps."""
 
     camera: Camera
     landmarks: np.ndarray
@@ -50,7 +50,7 @@ def turned(yaw: float) -> np.ndarray:
     return np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
 
 
-# AFLW2000-3D, on a made-up copy of four photos
+# AFLW2000-3D, on a synthetic folder of four photos
 
 
 YAWS = (5.0, -40.0, 75.0, 12.0)
@@ -99,7 +99,7 @@ def test_aflw_error_of_the_truth_is_zero_for_both_annotations(benchmark_folder: 
     assert "annotated" in aflw2000.format_summary(summary)
 
 
-def test_aflw_accepts_on_the_photos_at_odd_positions(benchmark_folder: Path):
+def test_aflw_subset_odd_contains_the_photos_at_odd_positions(benchmark_folder: Path):
     annotations, results = aflw2000.evaluate(benchmark_folder, perfect, detector=False)
     rows = aflw2000.summarise(annotations, results)["error"]
     odd = next(row for row in rows if row["crop"] == "mean" and row["subset"] == "odd")
@@ -111,7 +111,7 @@ def test_aflw_accepts_on_the_photos_at_odd_positions(benchmark_folder: Path):
     assert np.isnan(odd["60-90"])
 
 
-def test_a_mesh_network_is_evaluated_with_the_weights_that_are_named(
+def test_mesh_network_is_loaded_from_the_given_weights(
     benchmark_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     calls = []
@@ -132,7 +132,7 @@ def test_a_mesh_network_is_evaluated_with_the_weights_that_are_named(
     assert "annotated" in capsys.readouterr().out
 
 
-def test_aflw_gives_the_annotated_box_to_the_predictor_and_then_none(benchmark_folder: Path):
+def test_aflw_calls_the_predictor_with_the_annotated_box_and_without_a_box(benchmark_folder: Path):
     boxes = []
 
     def watching(image: np.ndarray, *, box: tuple[float, ...] | None = None) -> KnownFace:
@@ -144,7 +144,7 @@ def test_aflw_gives_the_annotated_box_to_the_predictor_and_then_none(benchmark_f
     assert boxes[1] is None
 
 
-def test_aflw_counts_a_missed_photo_as_the_mean_face(benchmark_folder: Path):
+def test_aflw_replaces_a_missed_face_by_the_mean_face(benchmark_folder: Path):
     def half_blind(image: np.ndarray, *, box: tuple[float, ...] | None = None) -> KnownFace:
         face = perfect(image, box=box)
         if box is not None or photo_number(image) == 0:
@@ -175,12 +175,12 @@ def test_aflw_writes_strict_json_and_a_sheet(benchmark_folder: Path, tmp_path: P
     assert sheet.std() > 5
 
 
-def test_aflw_says_which_file_is_missing(tmp_path: Path):
-    with pytest.raises(FacegeomError, match=r"annotations\.npz is not there"):
+def test_aflw_error_names_the_missing_file(tmp_path: Path):
+    with pytest.raises(FacegeomError, match=r"annotations\.npz does not exist"):
         aflw2000.load_annotations(tmp_path)
 
 
-def test_the_mean_face_fills_the_box_it_is_put_into():
+def test_mean_face_fills_the_given_box():
     points = predictor.mean_face_landmarks(load_face_model(), (100, 50, 220, 190))
     box = metrics.landmark_box(points)
     assert (box[:2] + box[2:]) / 2 == pytest.approx([160, 120])
@@ -189,7 +189,7 @@ def test_the_mean_face_fills_the_box_it_is_put_into():
 
 @pytest.mark.data
 @needs(AFLW)
-def test_the_two_annotations_agree_and_count_from_where_it_is_stated():
+def test_both_annotations_agree_after_subtracting_their_origins():
     annotations = aflw2000.load_annotations(AFLW)
     assert len(annotations.names) == 500
     difference = annotations.points["original"] - annotations.points["reannotated"]
@@ -211,14 +211,14 @@ def head() -> scan.Scan:
     return scan.load_scan(SCAN)
 
 
-def true_face(view: scan.View, camera: Camera, size: int = 192) -> KnownFace:
-    """The view's own depth as a predicted face, in a crop around the scored pixels."""
+def true_face(view: scan.ScanRender, camera: Camera, size: int = 192) -> KnownFace:
+    """Return a predicted face with the true depth of a render, in a crop around the scored pixels."""
     rows, columns = np.nonzero(view.scored)
     square = crop_box((columns.min(), rows.min(), columns.max(), rows.max()), 1.4)
     inverse = invert_affine(crop_affine(square, size))
     y, x = np.indices((size, size))
     places = np.stack([x, y], axis=-1) @ inverse[:, :2].T + inverse[:, 2]
-    values = bilinear_where_finite(view.depth, places)
+    values = metrics.sample_bilinear(view.depth, places)
     mask = np.isfinite(values)
     face_maps = FaceMaps(
         crop_image(view.image, square, size), values, np.where(mask[..., None], np.zeros(3), np.nan), mask, square
@@ -230,7 +230,7 @@ def true_face(view: scan.View, camera: Camera, size: int = 192) -> KnownFace:
 @pytest.mark.data
 @needs(SCAN)
 @pytest.mark.parametrize("yaw", [0.0, 45.0, -30.0])
-def test_depth_of_the_truth_is_right_and_the_mean_face_is_not(head: scan.Scan, yaw: float):
+def test_depth_error_of_the_truth_is_small_and_of_the_mean_face_is_not(head: scan.Scan, yaw: float):
     model = load_face_model()
     oracle = depth.place_mean_face(model, head)
     view = scan.render_view(head, yaw, 320, "clutter")
@@ -247,7 +247,7 @@ def test_depth_of_the_truth_is_right_and_the_mean_face_is_not(head: scan.Scan, y
 
 @pytest.mark.data
 @needs(SCAN)
-def test_depth_gives_a_box_where_nothing_was_found(head: scan.Scan):
+def test_depth_predicts_with_a_box_if_no_face_was_found(head: scan.Scan):
     model = load_face_model()
     oracle = depth.place_mean_face(model, head)
     view = scan.render_view(head, 15.0, 256, "plain")
@@ -270,13 +270,13 @@ def test_depth_gives_a_box_where_nothing_was_found(head: scan.Scan):
 @pytest.mark.data
 @needs(SCAN)
 @pytest.mark.parametrize("background", list(scan.BACKGROUNDS))
-def test_scored_pixels_keep_to_the_face(head: scan.Scan, background: str):
+def test_scored_pixels_lie_on_the_face(head: scan.Scan, background: str):
     view = scan.render_view(head, 0.0, 256, background)
     scale = 256 / scan.FIELD_MM
     nose = view.camera.project(head.nose_tip[None])[0]
     rows, columns = np.nonzero(view.scored)
     assert np.hypot(columns - nose[0], rows - nose[1]).max() <= scan.SCORED_RADIUS_MM * scale + 1
-    assert np.ptp(columns) * 1.0 / scale < 130  # the ears begin 138 mm apart
+    assert np.ptp(columns) * 1.0 / scale < 130  # the distance between the ears is 138 mm
     chin = view.camera.project(np.array([[0.0, (scan.CHIN_Y + 0.405) * 10, 0.0]]))[0, 1]
     assert rows.max() <= chin + scan.BELOW_CHIN_MM * scale + 1
     assert np.isfinite(view.depth[view.scored]).all()
@@ -284,7 +284,7 @@ def test_scored_pixels_keep_to_the_face(head: scan.Scan, background: str):
 
 @pytest.mark.data
 @needs(SCAN)
-def test_the_scan_turns_to_the_side_that_its_yaw_says(head: scan.Scan):
+def test_positive_yaw_turns_the_nose_to_the_right_of_the_image(head: scan.Scan):
     right, left = (scan.render_view(head, yaw, 256, "plain") for yaw in (30.0, -30.0))
     nose = [view.camera.project(head.nose_tip[None])[0, 0] for view in (left, right)]
     eyes = [view.camera.project(np.zeros((1, 3)))[0, 0] for view in (left, right)]
@@ -294,7 +294,7 @@ def test_the_scan_turns_to_the_side_that_its_yaw_says(head: scan.Scan):
 
 @pytest.mark.data
 @needs(SCAN)
-def test_the_scan_stands_in_the_face_s_frame(head: scan.Scan):
+def test_scan_is_in_the_face_frame(head: scan.Scan):
     model = load_face_model()
     placed = depth.place_mean_face(model, head)
     assert placed.scale == pytest.approx(1.0, abs=0.08)
@@ -302,12 +302,12 @@ def test_the_scan_stands_in_the_face_s_frame(head: scan.Scan):
     assert np.linalg.norm(placed.translation) < 15
 
 
-def test_a_folder_without_a_scan_is_refused(tmp_path: Path):
-    with pytest.raises(FacegeomError, match=r"head\.obj is not there"):
+def test_error_names_the_missing_scan(tmp_path: Path):
+    with pytest.raises(FacegeomError, match=r"head\.obj does not exist"):
         scan.load_scan(tmp_path)
 
 
-def test_model_depth_is_the_depth_of_the_camera_frame():
+def test_model_depth_is_the_depth_in_the_camera_frame():
     model = load_face_model()
     camera = Camera(turned(20.0), 1.0, (80, 70))
     seen = predictor.model_depth(model, model.mean, camera, (200, 160))
@@ -321,7 +321,7 @@ def test_model_depth_is_the_depth_of_the_camera_frame():
 
 
 class KnownNetwork:
-    """Answers with the samples' own maps, changed by `offset` mm."""
+    """A network that returns the true maps of the samples, with `offset` mm added to the correspondence."""
 
     size = 64
 
@@ -329,7 +329,7 @@ class KnownNetwork:
         self.offset = offset
         self.samples: dict[bytes, Sample] = {}
 
-    def watch(self, cases: Iterator[maps.Case]) -> Iterator[maps.Case]:
+    def watch(self, cases: Iterator[maps.MapCase]) -> Iterator[maps.MapCase]:
         for case in cases:
             self.samples[case.sample.image.tobytes()] = case.sample
             yield case
@@ -343,14 +343,14 @@ class KnownNetwork:
         )
 
 
-def mean_face_case(yaw: float) -> maps.Case:
+def mean_face_case(yaw: float) -> maps.MapCase:
     model = load_face_model()
     camera = Camera(turned(yaw), 0.28, (32, 28))
     points = np.column_stack([camera.project(model.mean), camera.view(model.mean)[:, 2]])
     raster = rasterize(points, model.faces, model.mean, (64, 64))
     mask = (raster.triangle >= 0) & model.regions["map"][model.faces].all(axis=1)[raster.triangle]
     image = np.full((64, 64, 3), round(yaw), np.uint8)
-    return maps.Case(
+    return maps.MapCase(
         "mean",
         f"yaw {yaw}",
         yaw,
@@ -365,7 +365,7 @@ def mean_face_case(yaw: float) -> maps.Case:
     )
 
 
-def test_maps_of_the_truth_have_no_error_and_are_sorted_by_yaw():
+def test_true_maps_have_no_error_and_are_grouped_by_yaw():
     network = KnownNetwork(offset=2.0)
     results, pictures = maps.evaluate(network.watch(mean_face_case(yaw) for yaw in (3.0, 8.0, 50.0)), network)
     rows = maps.summarise(results)["rows"]
@@ -378,7 +378,7 @@ def test_maps_of_the_truth_have_no_error_and_are_sorted_by_yaw():
     assert "45-60" in maps.format_summary({"rows": rows})
 
 
-def test_maps_without_overlap_count_in_the_mask_only():
+def test_maps_without_overlap_contribute_to_the_mask_error_only():
     case = mean_face_case(10.0)
 
     class Blind(KnownNetwork):
@@ -394,7 +394,7 @@ def test_maps_without_overlap_count_in_the_mask_only():
     assert np.isnan(row["depth_percent"])
 
 
-def test_photos_need_a_truth(tmp_path: Path):
+def test_photos_need_fits_or_landmarks(tmp_path: Path):
     cv2.imwrite(str(tmp_path / "A_0001.jpg"), np.zeros((20, 20, 3), np.uint8))
     with pytest.raises(FacegeomError, match="--fits or --landmarks"):
         maps.load_test_photos(str(tmp_path))
@@ -402,7 +402,7 @@ def test_photos_need_a_truth(tmp_path: Path):
 
 @pytest.mark.data
 @needs(ICT)
-def test_ict_heads_are_exact_and_repeatable():
+def test_ict_heads_are_reproducible():
     from facegeom.evaluation.ict_heads import draw_heads
 
     first = list(draw_heads(ICT, 3, 96, seed=4))
@@ -423,8 +423,8 @@ def test_ict_heads_are_exact_and_repeatable():
 
 @pytest.mark.data
 @needs(ICT)
-def test_an_unchanged_ict_head_looks_like_the_mean_face():
-    """The face model's mean is ICT's: rendered alike, their maps agree but for the remeshing and the border."""
+def test_mean_ict_head_has_the_maps_of_the_mean_face():
+    """Both models have the same mean: with the same camera, their maps differ only by remeshing and at the border."""
     from facegeom.evaluation.ict_heads import HeadRenderer
     from facegeom.training.data.renderer import Pose
 
@@ -432,7 +432,7 @@ def test_an_unchanged_ict_head_looks_like_the_mean_face():
     pose = Pose(renderer.head.vertices, turned(20.0), 1.0, np.zeros(2))
     sample = renderer.render(pose, np.random.default_rng(0), 128)
     rows, columns = np.nonzero(sample.mask)
-    # the sample's own camera, from what its pixels see
+    # the camera of the sample, estimated from its correspondence
     seen = (sample.correspondence[sample.mask] @ turned(20.0).T)[:, :2]
     scale, x0 = np.polyfit(seen[:, 0], columns, 1)
     y0 = np.mean(rows + scale * seen[:, 1])
@@ -447,7 +447,7 @@ def test_an_unchanged_ict_head_looks_like_the_mean_face():
 @pytest.mark.data
 @pytest.mark.slow
 @needs(LFW)
-def test_photo_cases_come_as_they_are_and_turned(tmp_path: Path):
+def test_photo_cases_are_the_photo_and_a_turned_render(tmp_path: Path):
     with np.load(LFW / "landmarks.npz") as data:
         np.savez(tmp_path / "few.npz", names=data["names"][:4], landmarks=data["landmarks"][:4])
     samples, names, yaws = maps.load_test_photos(str(LFW / "photos"), landmarks=str(tmp_path / "few.npz"))
@@ -458,7 +458,7 @@ def test_photo_cases_come_as_they_are_and_turned(tmp_path: Path):
         assert turn.sample.mask.any()
 
 
-# What all benchmarks share
+# Shared by all benchmarks
 
 
 @pytest.mark.parametrize("module", [aflw2000, depth, maps, contact_sheet])
@@ -469,7 +469,7 @@ def test_every_benchmark_declares_its_arguments(module: object):
     assert (args.device, args.out) == ("cuda", "pictures")
 
 
-def test_tables_align_and_mark_what_is_unknown():
+def test_tables_align_columns_and_print_nan_as_a_dash():
     text = report.table(["a", "error"], [["long name", 1.0], ["b", float("nan")], ["c", 3]])
     lines = text.splitlines()
     assert lines[2].endswith("1.00")
@@ -478,14 +478,27 @@ def test_tables_align_and_mark_what_is_unknown():
     assert len({len(line) for line in lines}) == 1
 
 
-def test_pictures_show_what_is_known():
+def test_pictures_of_maps_mark_missing_values():
     values = np.array([[0.0, 5.0], [10.0, np.nan]])
     heat = report.heat_picture(values, 10.0, np.full((2, 2, 3), 90, np.uint8))
     assert heat[1, 1].tolist() == [30, 30, 30]
     assert len({tuple(pixel) for pixel in heat.reshape(-1, 3).tolist()}) == 4
-    gray = report.depth_picture(values)
-    assert gray[1, 0, 0] == 255
-    assert gray[1, 1, 0] == 0
-    correspondence = report.correspondence_picture(np.where(np.isnan(values)[..., None], np.nan, np.zeros(3)))
-    assert correspondence[1, 1].tolist() == [0, 0, 0]
-    assert correspondence[0, 0].min() > 100
+    depth = depth_picture(values)
+    assert depth[1, 1].tolist() == [255, 255, 255]
+    brightness = depth.astype(int).sum(axis=2)
+    assert brightness[0, 0] < brightness[0, 1] < brightness[1, 0]
+    np.testing.assert_array_equal(depth_picture(values, 0.0, 10.0), depth)
+    np.testing.assert_array_equal(depth_picture(values, 5.0, 10.0)[0, 1], depth[0, 0])  # the darkest colour
+    assert (depth_picture(np.full((2, 2), np.nan)) == 255).all()
+    correspondence = correspondence_picture(np.where(np.isnan(values)[..., None], np.nan, [0.0, 90.0, -95.0]))
+    assert correspondence[1, 1].tolist() == [255, 255, 255]
+    assert correspondence[0, 0].tolist() == [128, 255, 0]
+
+
+def test_fit_square_keeps_the_aspect_ratio():
+    wide = np.full((10, 20, 3), 90, np.uint8)
+    square = fit_square(wide, 40, background=255)
+    assert square.shape == (40, 40, 3)
+    assert (square[10:30] == 90).all()
+    assert (square[:10] == 255).all()
+    assert (square[30:] == 255).all()

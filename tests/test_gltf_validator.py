@@ -1,6 +1,6 @@
-"""GLB files pass the Khronos glTF validator without errors and warnings.
+"""The Khronos glTF validator reports no error and no warning for our GLB files.
 
-The validator is an npm package and needs node. It is installed into a folder that git ignores:
+The validator is an npm package and needs node. This command installs it into a folder that git ignores:
 
     npm install --prefix build/gltf-validator gltf-validator@2.0.0-dev.3.10
 """
@@ -53,14 +53,14 @@ def noise(*shape: int) -> np.ndarray:
 
 
 def bare_face() -> FaceMesh:
-    """Return the face of the template, without appearance."""
+    """Return the mean face of the template, without colours."""
     template = load_template()
     vertices = template.subdivide(load_face_model().mean[template.vertices])
     return FaceMesh(vertices, template.fine.faces)
 
 
 def face() -> FaceMesh:
-    """Return the face of the template like a reconstruction: with texture, regions and `seen`."""
+    """Return the mean face with a texture, regions and visibility, as in a reconstruction."""
     topology = load_template().fine
     fields = {"uv": topology.uv, "uv_faces": topology.uv_faces, "texture": noise(64, 64), "regions": topology.regions}
     seen = np.linspace(0, 1, len(bare_face().vertices))
@@ -68,27 +68,27 @@ def face() -> FaceMesh:
 
 
 def neutral_face() -> FaceMesh:
-    """Return the same face with the expression of the photo as weights."""
+    """Return `face` with blendshapes and random expression weights."""
     rng = np.random.default_rng(0)
     expression = rng.uniform(0, 1, len(load_face_model().expression_names))
     return replace(face(), blendshapes=template_blendshapes(load_template()), weights=arkit_weights(expression))
 
 
 def head() -> FaceMesh:
-    """Return the whole head of the face model, with texture and blendshapes."""
+    """Return the complete head of the face model with a texture and blendshapes."""
     model = load_face_model()
     atlas = {"uv": model.uv, "uv_faces": model.uv_faces, "texture": noise(64, 64)}
     return FaceMesh(model.mean, model.faces, regions=model.regions, blendshapes=arkit_blendshapes(model), **atlas)
 
 
 def colours_only() -> FaceMesh:
-    """Return a mesh with vertex colours and no atlas, like the facevision pipeline makes."""
+    """Return a mesh with vertex colours and without a texture, as the pipeline facevision returns it."""
     mesh = bare_face()
     return replace(mesh, colors=noise(len(mesh.vertices)))
 
 
 def awkward() -> FaceMesh:
-    """Return a mesh with an unused vertex, one without texture coordinate, and blendshapes that move none or all."""
+    """Return a mesh with a vertex without a triangle and texture coordinate, and with constant blendshapes."""
     vertices = np.array([[0, 0, 0], [10, 0, 0], [0, 10, 0], [50, 50, 50.0]])
     shapes = {"nothing": np.zeros((4, 3)), "everything": np.ones((4, 3))}
     uv = np.array([[0, 0], [1, 0], [0, 1.0]])
@@ -96,7 +96,7 @@ def awkward() -> FaceMesh:
 
 
 @pytest.mark.parametrize("make", [bare_face, face, neutral_face, head, colours_only, awkward])
-def test_the_validator_reports_no_problem(tmp_path: Path, make: Callable[[], FaceMesh]) -> None:
+def test_validator_reports_no_issues(tmp_path: Path, make: Callable[[], FaceMesh]) -> None:
     mesh = make()
     mesh.save(tmp_path / "mesh.glb")
     report = validate(tmp_path / "mesh.glb")
@@ -104,7 +104,7 @@ def test_the_validator_reports_no_problem(tmp_path: Path, make: Callable[[], Fac
     assert report["info"]["hasMorphTargets"] == bool(mesh.blendshapes)
 
 
-def test_the_validator_sees_all_blendshapes(tmp_path: Path) -> None:
+def test_validator_counts_all_blendshapes(tmp_path: Path) -> None:
     mesh = neutral_face()
     mesh.save(tmp_path / "mesh.glb")
     assert len(mesh.blendshapes) == len(ARKIT_NAMES)
@@ -114,7 +114,7 @@ def test_the_validator_sees_all_blendshapes(tmp_path: Path) -> None:
     assert info["maxAttributes"] == 4
 
 
-def test_the_validator_reports_a_broken_file(tmp_path: Path) -> None:
+def test_validator_reports_a_damaged_file(tmp_path: Path) -> None:
     path = tmp_path / "mesh.glb"
     awkward().save(path)
     content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Distances between surfaces: against full searches, SciPy and closed forms."""
+"""Distances between surfaces, compared with brute force, SciPy and closed forms."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def clouds() -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(0, 10, (300, 3)), rng.normal(2, 9, (200, 3))
 
 
-def test_points_lie_evenly_over_the_area() -> None:
+def test_sampled_points_are_uniform_over_the_area() -> None:
     V, F = SQUARE
     drawn = sample_surface(V, F, 40_000)
     low, high = drawn.points.min(axis=0), drawn.points.max(axis=0)
@@ -36,7 +36,7 @@ def test_points_lie_evenly_over_the_area() -> None:
     assert (drawn.normals == (0, 0, 1)).all()
 
 
-def test_triangles_get_points_by_their_area() -> None:
+def test_number_of_points_per_triangle_is_proportional_to_its_area() -> None:
     V = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 9], [3, 0, 9], [0, 3, 9], [5, 5, 5.0]])
     F = np.array([[0, 1, 2], [6, 6, 6], [3, 5, 4]])
     drawn = sample_surface(V, F, 10_000)
@@ -46,27 +46,27 @@ def test_triangles_get_points_by_their_area() -> None:
     assert (drawn.normals[drawn.face == 2] == (0, 0, -1)).all()
 
 
-def test_points_of_a_sphere_point_outward() -> None:
+def test_normals_of_a_sphere_point_outward() -> None:
     V, F = uv_sphere()
     drawn = sample_surface(V, F, 500)
     assert ((drawn.points * drawn.normals).sum(axis=1) > 0.98).all()
 
 
-def test_the_seed_decides() -> None:
+def test_sample_depends_on_the_seed_only() -> None:
     V, F = uv_sphere()
     first, again, other = (sample_surface(V, F, 50, seed=seed).points for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not (first == other).any()
 
 
-def test_nothing_can_be_drawn_without_an_area() -> None:
-    with pytest.raises(ValueError, match="area, got 0 without"):
+def test_sampling_needs_a_triangle_with_an_area() -> None:
+    with pytest.raises(ValueError, match="area above 0, got 0 triangles without area"):
         sample_surface(np.zeros((3, 3)), np.zeros((0, 3), np.int64), 5)
-    with pytest.raises(ValueError, match="area, got 1 without"):
+    with pytest.raises(ValueError, match="area above 0, got 1 triangles without area"):
         sample_surface(np.zeros((3, 3)), [[0, 1, 2]], 5)
 
 
-def test_chamfer_distances_are_those_of_scipy(clouds: tuple[np.ndarray, np.ndarray]) -> None:
+def test_chamfer_distances_agree_with_scipy(clouds: tuple[np.ndarray, np.ndarray]) -> None:
     P, Q = clouds
     there, back = cKDTree(Q).query(P)[0], cKDTree(P).query(Q)[0]
     found = cloud_distances(P, Q)
@@ -76,7 +76,7 @@ def test_chamfer_distances_are_those_of_scipy(clouds: tuple[np.ndarray, np.ndarr
     assert found.chamfer_squared_sum == pytest.approx((there**2).sum() + (back**2).sum())
 
 
-def test_distances_turn_around_with_the_clouds(clouds: tuple[np.ndarray, np.ndarray]) -> None:
+def test_swapping_the_clouds_swaps_the_distances(clouds: tuple[np.ndarray, np.ndarray]) -> None:
     there, back = cloud_distances(*clouds), cloud_distances(*clouds[::-1])
     np.testing.assert_array_equal(there.to_truth, back.to_predicted)
     assert there.chamfer_mean == pytest.approx(back.chamfer_mean)
@@ -84,7 +84,7 @@ def test_distances_turn_around_with_the_clouds(clouds: tuple[np.ndarray, np.ndar
 
 
 @pytest.mark.parametrize("tau", [1.0, 3.0, 8.0])
-def test_f_score_is_the_harmonic_mean_of_a_full_search(clouds: tuple[np.ndarray, np.ndarray], tau: float) -> None:
+def test_f_score_agrees_with_brute_force(clouds: tuple[np.ndarray, np.ndarray], tau: float) -> None:
     P, Q = clouds
     near = np.linalg.norm(P[:, None] - Q[None], axis=2) <= tau
     precision, recall = near.any(axis=1).mean(), near.any(axis=0).mean()
@@ -92,7 +92,7 @@ def test_f_score_is_the_harmonic_mean_of_a_full_search(clouds: tuple[np.ndarray,
     assert cloud_distances(P, Q).f_score(tau) == pytest.approx(expected)
 
 
-def test_f_score_of_clouds_apart_is_zero_and_of_one_cloud_one() -> None:
+def test_f_score_of_distant_clouds_is_zero_and_of_equal_clouds_one() -> None:
     cloud = np.eye(3)
     assert cloud_distances(cloud, cloud + 100).f_score(2.0) == 0.0
     assert cloud_distances(cloud, cloud).f_score(1e-9) == 1.0
@@ -100,7 +100,7 @@ def test_f_score_of_clouds_apart_is_zero_and_of_one_cloud_one() -> None:
         cloud_distances(cloud, cloud).f_score(0.0)
 
 
-def test_a_plane_moved_off_itself_lies_that_far_away() -> None:
+def test_chamfer_distance_of_a_shifted_plane_is_twice_the_shift() -> None:
     V, F = SQUARE
     drawn = sample_surface(V, F, 20_000)
     lifted = sample_surface(V + np.array([0, 0, 0.5]), F, 20_000, seed=1)
@@ -111,39 +111,39 @@ def test_a_plane_moved_off_itself_lies_that_far_away() -> None:
     assert found.f_score(0.52) > 0.99
 
 
-def test_an_empty_cloud_is_refused() -> None:
+def test_empty_cloud_is_an_error() -> None:
     with pytest.raises(ValueError, match="n at least 1"):
         cloud_distances(np.zeros((0, 3)), np.zeros((4, 3)))
 
 
-def test_earth_movers_distance_is_that_of_the_best_of_all_bijections() -> None:
+def test_earth_movers_distance_is_the_minimum_over_all_permutations() -> None:
     rng = np.random.default_rng(1)
     P, Q = rng.normal(size=(2, 6, 3))
     best = min(np.linalg.norm(P - Q[list(order)], axis=1).mean() for order in permutations(range(6)))
     assert earth_movers_distance(P, Q) == pytest.approx(best)
 
 
-def test_earth_movers_distance_of_a_shuffled_and_moved_cloud_is_the_move() -> None:
+def test_earth_movers_distance_of_a_shuffled_and_translated_cloud_is_the_translation() -> None:
     rng = np.random.default_rng(2)
     P = rng.normal(size=(60, 3))
     assert earth_movers_distance(P, rng.permutation(P)) == pytest.approx(0.0, abs=1e-12)
     assert earth_movers_distance(P, rng.permutation(P) + np.array([50, 0, 0])) == pytest.approx(50.0, rel=1e-3)
 
 
-def test_earth_movers_distance_sees_where_points_crowd_and_the_chamfer_distance_does_not() -> None:
+def test_earth_movers_distance_depends_on_the_density_and_the_chamfer_distance_does_not() -> None:
     ends = np.array([[0, 0, 0], [10, 0, 0.0]])
     even, crowded = np.repeat(ends, (5, 5), axis=0), np.repeat(ends, (9, 1), axis=0)
     assert cloud_distances(crowded, even).chamfer_mean == 0.0
     assert earth_movers_distance(crowded, even) == pytest.approx(4.0)
 
 
-def test_two_samplings_of_a_surface_have_a_floor() -> None:
+def test_earth_movers_distance_of_two_samples_of_a_surface_is_above_zero() -> None:
     V, F = uv_sphere()
     first, second = (sample_surface(V, F, EMD_POINTS, seed=seed).points for seed in (0, 1))
     assert 0.02 < earth_movers_distance(first, second) < 0.2
 
 
-def test_clouds_of_different_size_have_no_bijection() -> None:
+def test_earth_movers_distance_needs_clouds_of_equal_size() -> None:
     with pytest.raises(ValueError, match=r"second must have shape \(3, 3\), got \(2, 3\)"):
         earth_movers_distance(np.zeros((3, 3)), np.zeros((2, 3)))
     with pytest.raises(ValueError, match="at least one point"):

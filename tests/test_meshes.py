@@ -1,4 +1,4 @@
-"""The test meshes have the properties that their names state, and the validator rejects invalid meshes."""
+"""The test meshes are valid, and the validator rejects invalid meshes."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def test_fixture_is_a_valid_mesh(name):
     assert meshes.euler_characteristic(V, F) == meshes.EULER[name]
 
 
-def test_meshes_of_the_operator_tests():
+def test_meshes_of_the_operator_tests_are_valid():
     meshes.check_mesh(*operator_meshes.OPEN, closed=False, facing=(0, 0, 1))
     meshes.check_mesh(*operator_meshes.CLOSED, closed=True)
 
@@ -37,7 +37,7 @@ def test_validator_rejects(name):
         meshes.check_mesh(V, F)
 
 
-def test_validator_rejects_a_vertex_with_a_closed_fan_and_another_fan():
+def test_validator_rejects_two_closed_fans_at_a_vertex():
     V, F = meshes.tetrahedron()
     W, G = meshes.tetrahedron()
     G = np.where(G == 0, 0, G + 3)

@@ -1,4 +1,4 @@
-"""Error measures against closed forms."""
+"""Error measures, compared with closed forms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_landmark_error_is_the_mean_distance_over_the_root_of_the_box_area():
     assert metrics.landmark_error(truth, truth) == 0.0
 
 
-def test_landmark_error_of_some_points_keeps_the_whole_box(rng: np.random.Generator):
+def test_landmark_error_of_some_points_is_normalised_by_the_box_of_all_points(rng: np.random.Generator):
     truth = rng.uniform(0, 100, (68, 2))
     moved = truth.copy()
     moved[:17] += 50.0
@@ -29,7 +29,7 @@ def test_landmark_error_of_some_points_keeps_the_whole_box(rng: np.random.Genera
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-def test_landmark_error_does_not_depend_on_the_photo_s_scale(rng: np.random.Generator, scale: float):
+def test_landmark_error_does_not_depend_on_the_image_scale(rng: np.random.Generator, scale: float):
     truth, predicted = rng.uniform(0, 100, (2, 68, 2))
     expected = metrics.landmark_error(predicted, truth)
     assert metrics.landmark_error(scale * predicted, scale * truth) == pytest.approx(expected)
@@ -61,26 +61,26 @@ def test_box_overlap(second: tuple[float, ...], expected: float):
     assert metrics.box_overlap(second, (0, 0, 4, 2)) == pytest.approx(expected)
 
 
-def test_yaw_bins_are_half_open_and_the_last_holds_the_rest():
+def test_yaw_bins_are_half_open_and_the_last_has_no_upper_limit():
     errors = np.array([1.0, 3.0, 10.0, 20.0, 40.0])
     yaw = np.array([0.0, -29.9, 30.0, -60.0, 95.0])
     assert metrics.yaw_bin_means(errors, yaw) == pytest.approx([2.0, 10.0, 30.0, 14.0, 14.8])
 
 
-def test_yaw_bins_weigh_bins_alike_and_photos_alike():
+def test_mean_of_bins_weights_bins_equally_and_total_mean_weights_photos_equally():
     errors = np.array([1.0, 1.0, 1.0, 4.0, 7.0])
     means = metrics.yaw_bin_means(errors, [0, 1, 2, 45, 75])
     assert means[3] == pytest.approx(4.0)
     assert means[4] == pytest.approx(2.8)
 
 
-def test_an_empty_yaw_bin_is_unknown():
+def test_empty_yaw_bin_is_nan():
     means = metrics.yaw_bin_means([1.0], [5.0])
     assert means[0] == 1.0
     assert np.isnan(means[1:4]).all()
 
 
-def test_ransac_recovers_scale_and_shift_behind_outliers(rng: np.random.Generator):
+def test_ransac_recovers_scale_and_shift_despite_outliers(rng: np.random.Generator):
     predicted = rng.uniform(-50, 50, 2000)
     truth = 1.7 * predicted - 12.0
     truth[:600] = rng.uniform(-90, 90, 600)
@@ -96,18 +96,18 @@ def test_ransac_refines_by_least_squares_on_the_inliers(rng: np.random.Generator
     assert metrics.ransac_scale_shift(predicted, truth, inlier=10.0) == pytest.approx(tuple(expected))
 
 
-def test_ransac_gives_the_same_answer_every_time(rng: np.random.Generator):
+def test_ransac_is_deterministic(rng: np.random.Generator):
     predicted, truth = rng.normal(size=(2, 300))
     first = metrics.ransac_scale_shift(predicted, truth, inlier=0.1)
     assert metrics.ransac_scale_shift(predicted, truth, inlier=0.1) == first
 
 
-def test_ransac_does_not_turn_depth_inside_out():
+def test_ransac_never_inverts_the_depth():
     predicted = np.linspace(0, 10, 50)
     assert metrics.ransac_scale_shift(predicted, -predicted, inlier=0.1) == (0.0, -5.0)
 
 
-def test_ransac_of_a_constant_keeps_the_median():
+def test_ransac_of_a_constant_returns_the_median():
     truth = np.array([1.0, 2.0, 9.0])
     assert metrics.ransac_scale_shift(np.ones(3), truth, inlier=0.1) == (0.0, 2.0)
 
@@ -120,7 +120,7 @@ def test_ransac_of_a_constant_keeps_the_median():
         (([1.0, np.nan], [1.0, 2.0]), "finite"),
     ],
 )
-def test_ransac_says_what_is_wrong(arguments: tuple[list[float], list[float]], message: str):
+def test_ransac_rejects_bad_input(arguments: tuple[list[float], list[float]], message: str):
     with pytest.raises(ValueError, match=message):
         metrics.ransac_scale_shift(*arguments, inlier=1.0)
 
@@ -145,7 +145,7 @@ def test_depth_error_of_the_truth_scaled_and_shifted_is_zero():
 
 def test_depth_error_is_in_percent_of_the_range_over_scored_pixels():
     truth = np.tile(np.linspace(0.0, 10.0, 101), (100, 1))
-    truth[:, -1] = 999.0  # not scored: must not count in the range
+    truth[:, -1] = 999.0  # not scored, so it must not change the range
     scored = np.ones(truth.shape, bool)
     scored[:, -1] = False
     predicted = truth.copy()
@@ -158,7 +158,7 @@ def test_depth_error_is_in_percent_of_the_range_over_scored_pixels():
     assert np.isnan(errors[:, -1]).all()
 
 
-def test_depth_coverage_counts_scored_pixels_that_the_estimate_knows():
+def test_depth_coverage_is_the_share_of_scored_pixels_with_a_prediction():
     truth = ramp()
     predicted = truth.copy()
     predicted[:10] = np.nan
@@ -170,7 +170,7 @@ def test_depth_coverage_counts_scored_pixels_that_the_estimate_knows():
     assert np.isnan(errors[20:]).all()
 
 
-def test_depth_error_of_nothing_is_unknown_and_covers_nothing():
+def test_depth_error_without_a_prediction_is_nan_with_zero_coverage():
     truth = ramp()
     result, _ = metrics.aligned_depth_error(np.full(truth.shape, np.nan), truth, np.ones(truth.shape, bool))
     assert result.coverage == 0.0
@@ -178,7 +178,7 @@ def test_depth_error_of_nothing_is_unknown_and_covers_nothing():
 
 
 def test_depth_error_needs_a_finite_truth():
-    with pytest.raises(ValueError, match="truth must be finite"):
+    with pytest.raises(ValueError, match="truth must be finite at all scored pixels"):
         metrics.aligned_depth_error(ramp(), np.full((40, 40), np.nan), np.ones((40, 40), bool))
 
 
@@ -194,7 +194,7 @@ def test_map_error_of_the_truth_is_zero():
     assert error == metrics.MapError(0.0, 0.0, 1.0)
 
 
-def test_map_error_forgives_a_shift_but_not_a_scale():
+def test_map_error_ignores_a_depth_shift_but_not_a_scale():
     depth, correspondence, mask = face_maps()
     shifted = metrics.map_error(depth + 30.0, correspondence, mask, depth, correspondence, mask)
     assert shifted.depth == pytest.approx(0.0, abs=1e-9)
@@ -204,7 +204,7 @@ def test_map_error_forgives_a_shift_but_not_a_scale():
     assert scaled.depth == pytest.approx(expected)
 
 
-def test_map_error_is_read_over_both_masks_only():
+def test_map_error_uses_the_intersection_of_the_masks_only():
     depth, correspondence, mask = face_maps()
     half = mask.copy()
     half[:, 16:] = False
@@ -216,9 +216,23 @@ def test_map_error_is_read_over_both_masks_only():
     assert error.overlap == pytest.approx(half.sum() / mask.sum())
 
 
-def test_map_error_without_overlap_is_unknown():
+def test_map_error_without_overlap_is_nan():
     depth, correspondence, mask = face_maps()
     error = metrics.map_error(depth, correspondence, ~mask, depth, correspondence, mask)
     assert np.isnan(error.depth)
     assert np.isnan(error.correspondence)
     assert error.overlap == 0.0
+
+
+def test_bilinear_samples_of_a_plane_are_exact():
+    y, x = np.indices((6, 9))
+    plane = 2.0 * x - 3.0 * y
+    places = np.array([[0.0, 0.0], [3.25, 4.75], [8.0, 5.0]])
+    assert metrics.sample_bilinear(plane, places) == pytest.approx(2 * places[:, 0] - 3 * places[:, 1])
+
+
+def test_bilinear_samples_are_nan_where_most_neighbours_are_missing():
+    image = np.array([[1.0, np.nan], [1.0, np.nan]])
+    values = metrics.sample_bilinear(image, [[0.4, 0.5], [0.6, 0.5], [-0.4, 0.0], [-0.6, 0.0]])
+    assert values[[0, 2]] == pytest.approx([1.0, 1.0])
+    assert np.isnan(values[[1, 3]]).all()

@@ -1,4 +1,4 @@
-"""The software renderer: where things appear, and how they are lit."""
+"""The software renderer: projection, colours and lighting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import trimesh
 
 import facegeom
 from facegeom import FaceMesh
-from facegeom.render import Frame, depth_picture, preview_sheet, render_mesh, tile, turn
+from facegeom.images.pictures import depth_picture
+from facegeom.render import Frame, preview_sheet, render_mesh, tile, turn
 
 WHITE = 243
 
@@ -22,7 +23,7 @@ def ball() -> FaceMesh:
     return FaceMesh(sphere.vertices, sphere.faces, colors=colors)
 
 
-def test_a_ball_is_a_disk_in_the_middle(ball: FaceMesh) -> None:
+def test_sphere_is_rendered_as_a_centred_disk(ball: FaceMesh) -> None:
     picture = render_mesh(ball, size=100, frame=Frame((0.0, 0.0, 0.0), 200.0))
     covered = np.abs(picture.astype(int) - WHITE).max(axis=2) > 3
     assert covered.mean() == pytest.approx(np.pi / 16, rel=0.03)
@@ -37,16 +38,16 @@ def test_the_key_light_comes_from_the_upper_left(ball: FaceMesh) -> None:
     assert picture[50, 50].sum() > 150  # nothing is black
 
 
-def test_colours_and_turning(ball: FaceMesh) -> None:
+def test_vertex_colours_rotate_with_the_mesh(ball: FaceMesh) -> None:
     front = render_mesh(ball, size=64, colors=True).astype(int)
-    red, blue = front[32, 44], front[32, 20]  # +x, the subject's left, is on the picture's right
+    red, blue = front[32, 44], front[32, 20]  # +x, the left side of the face, is on the right of the picture
     assert red[0] > red[2] + 60
     assert blue[2] > blue[0] + 60
-    turned = render_mesh(ball, turn(90.0), size=64, colors=True).astype(int)  # +x has come to the back
+    turned = render_mesh(ball, turn(90.0), size=64, colors=True).astype(int)  # +x now points away from the camera
     assert turned[32, 32, 2] > turned[32, 32, 0] + 60
 
 
-def test_texture_is_drawn_the_right_way_up() -> None:
+def test_texture_is_drawn_upright() -> None:
     texture = np.zeros((40, 40, 3), np.uint8)
     texture[:20] = (250, 20, 20)
     texture[20:] = (20, 20, 250)
@@ -61,12 +62,12 @@ def test_texture_is_drawn_the_right_way_up() -> None:
     assert picture[28, 20, 2] > picture[28, 20, 0] + 60
 
 
-def test_a_mesh_seen_from_inside_is_lit() -> None:
+def test_back_faces_are_lit() -> None:
     flipped = FaceMesh([[-10, -10, 0], [10, -10, 0], [0, 10, 0.0]], [[0, 2, 1]])
     assert render_mesh(flipped, size=40)[20, 20].min() > 60
 
 
-def test_empty_mesh_is_an_empty_picture() -> None:
+def test_empty_mesh_gives_an_empty_picture() -> None:
     empty = FaceMesh(np.zeros((0, 3)), np.zeros((0, 3), int))
     assert (np.abs(render_mesh(empty, size=16).astype(int) - WHITE) <= 1).all()
 
@@ -85,7 +86,7 @@ def test_preview_sheet(coded_face: Any, coded_network: Any) -> None:
     assert sheet.dtype == np.uint8
     assert sheet.shape[1] > (len(rec.stages) + 1) * 64
     assert sheet.shape[0] > 4 * 64
-    depth = depth_picture(rec.maps)
+    depth = depth_picture(rec.maps.depth)
     assert (depth[~rec.maps.mask] == 255).all()
     nose = np.unravel_index(np.nanargmax(rec.maps.depth), rec.maps.depth.shape)
     assert depth[nose].sum() > np.median(depth[rec.maps.mask].sum(axis=1))

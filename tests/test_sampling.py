@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facegeom.images.sampling import bilinear, bilinear_where_finite, distance_inside, nearest_known
+from facegeom.images.sampling import bilinear, distance_inside, nearest_known
 
 
 def test_bilinear_between_pixels_and_beyond_the_border() -> None:
@@ -26,14 +26,6 @@ def test_bilinear_samples_of_a_plane_are_exact() -> None:
     places = np.array([[0.0, 0.0], [3.25, 4.75], [8.0, 5.0]])
     expected = 2 * places[:, 0] - 3 * places[:, 1]
     assert bilinear(plane[..., None], places)[:, 0] == pytest.approx(expected)
-    assert bilinear_where_finite(plane, places) == pytest.approx(expected)
-
-
-def test_bilinear_where_finite_is_nan_where_most_of_the_weight_is_unknown() -> None:
-    image = np.array([[1.0, np.nan], [1.0, np.nan]])
-    values = bilinear_where_finite(image, np.array([[0.4, 0.5], [0.6, 0.5], [-0.4, 0.0], [-0.6, 0.0]]))
-    assert values[[0, 2]] == pytest.approx([1.0, 1.0])
-    assert np.isnan(values[[1, 3]]).all()
 
 
 def test_distance_inside_equals_the_brute_force_distance() -> None:

@@ -1,4 +1,4 @@
-"""The committed `_core.pyi` equals the output of pybind11-stubgen for the current extension."""
+"""The committed `_core.pyi` equals the output of pybind11-stubgen for the built extension."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The thread limits apply only inside their block or their process."""
+"""The thread limit applies only within its `with` block, or only in the worker process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def blas_threads() -> list[int]:
     return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
-def test_one_thread_applies_only_inside_the_block() -> None:
+def test_one_thread_applies_within_the_block_only() -> None:
     before = torch.get_num_threads(), blas_threads()
     with one_thread():
         assert torch.get_num_threads() == 1
@@ -30,7 +30,7 @@ def test_limits_are_restored_after_an_error() -> None:
     assert (torch.get_num_threads(), blas_threads()) == before
 
 
-def test_the_worker_is_limited_to_one_thread_and_the_parent_is_not() -> None:
+def test_worker_process_uses_one_thread_and_its_parent_does_not() -> None:
     before = blas_threads()
     with ProcessPoolExecutor(1, initializer=limit_worker_to_one_thread) as pool:
         assert set(pool.submit(blas_threads).result()) <= {1}

@@ -1,4 +1,4 @@
-"""The HTML page: its content, and its display in a browser."""
+"""The HTML viewer page: its content, and its behaviour in a browser."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ SKIN = np.array([206, 160, 136])
 
 
 class Outline(HTMLParser):
-    """Collects the attributes of all tags and the text of title, h1, style and scripts."""
+    """Parser that collects the attributes of all tags, and the text of title, h1, style and scripts."""
 
     def __init__(self, page):
         super().__init__()
@@ -49,7 +49,7 @@ class Outline(HTMLParser):
 
 @pytest.fixture
 def bundle(tmp_path, monkeypatch):
-    """Replace the bundle, so that a checkout without npm can test the rest of the page."""
+    """A replacement for the JavaScript bundle, so that the page can be tested without npm."""
     path = tmp_path / "lib" / "bundle.js"
     path.parent.mkdir()
     path.write_text("const braces = '{{title}}';")
@@ -59,7 +59,7 @@ def bundle(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def head():
-    """Return the mean head with a skin-coloured texture, its front seen, three blendshapes and a smile."""
+    """The mean head with a skin-coloured texture, a visible front, three blendshapes and a smile."""
     model = load_face_model()
     shapes = arkit_blendshapes(model)
     return FaceMesh(
@@ -99,7 +99,7 @@ def test_title_is_escaped(title):
     assert outline.texts["title"] == outline.texts["h1"] == title
     assert outline.values("aria-label")[0] == title
     assert not [tag for tag, *_ in outline.attributes if tag == "b"]
-    assert outline.texts["script"] == "const braces = '{{title}}';"  # braces inside a part are not replaced
+    assert outline.texts["script"] == "const braces = '{{title}}';"  # braces in the script are not replaced
 
 
 @pytest.mark.usefixtures("bundle")
@@ -109,7 +109,7 @@ def test_suffix_html_saves_a_page_titled_by_the_file_name(tmp_path):
     assert content == viewer.page(TRIANGLE, "my head")
 
 
-def test_without_the_bundle_no_file_is_written(tmp_path, monkeypatch):
+def test_missing_bundle_is_an_error_and_writes_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(viewer, "BUNDLE", tmp_path / "absent.js")
     with pytest.raises(FacegeomError, match="make viewer"):
         TRIANGLE.save(tmp_path / "head.html")
@@ -117,12 +117,12 @@ def test_without_the_bundle_no_file_is_written(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("bundle")
-def test_a_mesh_without_triangles_is_rejected():
+def test_mesh_without_triangles_is_an_error():
     with pytest.raises(FacegeomError, match="triangles"):
         viewer.page(FaceMesh(np.zeros((3, 3)), np.zeros((0, 3), int)))
 
 
-def test_all_elements_used_by_the_program_are_in_the_page():
+def test_script_uses_only_elements_that_the_page_has():
     template = (SOURCE / "page.html").read_text(encoding="utf-8")
     there = set(re.findall(r'\bid="([\w-]+)"', template))
     program = "".join(path.read_text(encoding="utf-8") for path in (SOURCE / "src").glob("*.js"))
@@ -166,9 +166,9 @@ def browser():
 
 @pytest.fixture
 def shown(browser, head, tmp_path):
-    """Return the browser with the page of the head, newly opened."""
+    """The browser after loading the page of the head."""
     head.save(tmp_path / "head.html")
-    browser.complaints.clear()
+    browser.console_errors.clear()
     browser.requests.clear()
     browser.open(tmp_path / "head.html")
     return browser
@@ -186,7 +186,7 @@ def click(browser, name):
 
 
 def change(a, b):
-    """Return the mean absolute difference of two images in each quarter of their height, from top to bottom."""
+    """Return the mean absolute difference of two pictures in each of four horizontal strips, from top to bottom."""
     difference = np.abs(a.astype(int) - b.astype(int)).mean(axis=(1, 2))
     return np.array([rows.mean() for rows in np.array_split(difference, 4)])
 
@@ -198,20 +198,20 @@ def test_page_displays_the_head_and_loads_nothing(shown):
     height, width = picture.shape[:2]
     middle = picture[height // 4 : -height // 4, 2 * width // 5 : 3 * width // 5].reshape(-1, 3)
     assert np.abs(np.median(middle, axis=0) - SKIN).max() < 30
-    assert (np.diff(middle, axis=1) < 0).all(axis=1).mean() > 0.95  # red > green > blue: skin colours only
-    assert middle.std(axis=0).min() > 5  # with visible shading
+    assert (np.diff(middle, axis=1) < 0).all(axis=1).mean() > 0.95  # red > green > blue: skin colour
+    assert middle.std(axis=0).min() > 5  # with shading
     corners = picture[[3, 3, -4, -4], [3, -4, 3, -4]]
-    assert np.ptp(corners, axis=1).max() < 12  # the background is grey
+    assert np.ptp(corners, axis=1).max() < 12  # gray background around it
     skin = picture[:, :, 0] - picture[:, :, 2] > 20
     rows, columns = np.flatnonzero(skin.any(axis=1)), np.flatnonzero(skin.any(axis=0))
-    assert 0.6 * height < np.ptp(rows) < 0.98 * height  # the head fills the view and is not cut off
+    assert 0.6 * height < np.ptp(rows) < 0.98 * height  # the head fills the view and is not cropped
     assert abs(columns.mean() - width / 2) < 0.03 * width
-    assert shown.complaints == []
+    assert shown.console_errors == []
     assert [address.split(":")[0] for address in shown.requests if not address.startswith("data:")] == ["file", "blob"]
 
 
 @needs_bundle
-def test_a_slider_changes_its_part_of_the_image(shown):
+def test_slider_changes_its_part_of_the_face(shown):
     plain = shown.picture("#view")
     slide(shown, "jawOpen", 1)
     top, _, _, bottom = change(plain, shown.picture("#view"))
@@ -223,46 +223,46 @@ def test_a_slider_changes_its_part_of_the_image(shown):
     click(shown, "neutral")
     assert shown.run("document.getElementById('shape-mouthSmileLeft').value") == "0"
     assert change(plain, shown.picture("#view")).max() > 0.1
-    assert shown.complaints == []
+    assert shown.console_errors == []
 
 
 @pytest.mark.slow
 @needs_bundle
-def test_switches_show_the_seen_overlay_and_the_wireframe(shown):
+def test_switches_show_visibility_and_wireframe(shown):
     plain = shown.picture("#view").astype(int)
     click(shown, "seen")
     front = shown.picture("#view").astype(int)
     height, width = plain.shape[:2]
     middle = np.s_[height // 2 - 20 : height // 2 + 20, width // 2 - 20 : width // 2 + 20]
-    assert (front[middle][..., 2] > front[middle][..., 0]).all()  # blue: seen
+    assert (front[middle][..., 2] > front[middle][..., 0]).all()  # blue: visible
     assert shown.run("document.getElementById('legend').hidden") is False
     shown.run("document.getElementById('view').focus()")
-    for _ in range(30):  # rotate by 180 degrees
+    for _ in range(30):  # rotation by 180 degrees
         shown.press("ArrowLeft")
     back = shown.picture("#view").astype(int)
     assert (back[middle][..., 0] > back[middle][..., 2] + 60).all()  # orange: inferred
     shown.press("Home")
-    shown.run("document.activeElement.blur()")  # removes the focus ring from the image
+    shown.run("document.activeElement.blur()")  # removes the focus ring
     click(shown, "seen")
     assert change(plain, shown.picture("#view")).max() < 0.1
     click(shown, "wireframe")
     wires = shown.picture("#view").astype(int)
     assert wires[middle][..., 0].mean() < plain[middle][..., 0].mean() - 10  # the wireframe is green
-    assert shown.complaints == []
+    assert shown.console_errors == []
 
 
 @pytest.mark.slow
 @needs_bundle
-def test_a_touch_drag_rotates_the_head(shown):
+def test_touch_drag_rotates_the_head(shown):
     plain = shown.picture("#view")
     shown.drag("#view", 60, 0, finger=True)
     assert change(plain, shown.picture("#view")).max() > 5
-    assert shown.complaints == []
+    assert shown.console_errors == []
 
 
 @pytest.mark.slow
 @needs_bundle
-def test_reset_stops_a_damped_rotation(browser, head, tmp_path):
+def test_reset_stops_a_rotation_with_inertia(browser, head, tmp_path):
     head.save(tmp_path / "head.html")
     browser.media(motion="no-preference")
     try:
@@ -278,14 +278,14 @@ def test_reset_stops_a_damped_rotation(browser, head, tmp_path):
 
 
 @needs_bundle
-def test_search_filters_the_readable_names(shown):
+def test_slider_search_and_labels(shown):
     found = """(query => {
         const search = document.getElementById("search");
         search.value = query;
         search.dispatchEvent(new Event("input"));
         return [...document.querySelectorAll(".slider")].filter((row) => row.checkVisibility()).map((row) => row.title);
     })"""
-    assert shown.run(f"{found}('')") == []  # groups are closed initially
+    assert shown.run(f"{found}('')") == []  # groups are collapsed at first
     assert shown.run(f"{found}('left smile')") == ["mouthSmileLeft"]
     assert shown.run(f"{found}('nowhere')") == []
     labels = shown.run("[...document.querySelectorAll('.slider label')].map((label) => label.textContent)")
@@ -296,7 +296,7 @@ def test_search_filters_the_readable_names(shown):
 
 @pytest.mark.slow
 @needs_bundle
-def test_page_adapts_to_the_window_size(shown):
+def test_view_adapts_to_the_window_size(shown):
     shown.call("Emulation.setDeviceMetricsOverride", width=390, height=600, deviceScaleFactor=1, mobile=False)
     try:
         picture = shown.picture("#view").astype(int)
@@ -311,20 +311,20 @@ def test_page_adapts_to_the_window_size(shown):
 @pytest.mark.slow
 @needs_bundle
 @pytest.mark.parametrize("colored", [True, False], ids=["colours", "plain"])
-def test_a_mesh_without_blendshapes_has_no_sliders(browser, head, tmp_path, colored):
+def test_mesh_without_blendshapes_has_no_sliders(browser, head, tmp_path, colored):
     colors = np.broadcast_to(np.uint8([40, 60, 200]), head.vertices.shape) if colored else None
-    browser.complaints.clear()
+    browser.console_errors.clear()
     FaceMesh(head.vertices, head.faces, colors=colors).save(tmp_path / "face.html")
     browser.open(tmp_path / "face.html")
     assert browser.run("document.getElementById('expression').hidden") is True
     picture = browser.picture("#view").astype(int)
     red, _, blue = picture[picture.shape[0] // 2, picture.shape[1] // 2]
     assert (blue > red + 80) if colored else abs(blue - red) < 30
-    assert browser.complaints == []
+    assert browser.console_errors == []
 
 
 @needs_bundle
-def test_a_damaged_model_shows_an_error_on_the_page(browser, tmp_path):
+def test_page_reports_a_damaged_model(browser, tmp_path):
     path = tmp_path / "bad.html"
     content = viewer.page(TRIANGLE)
     path.write_text(re.sub(r'(id="model">)[^<]+', r"\1AAAA", content), encoding="utf-8")

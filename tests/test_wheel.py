@@ -1,4 +1,4 @@
-"""The wheel in an empty environment, away from the source tree; and the source release."""
+"""The wheel in a new environment outside the source tree, and the source distribution."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of the source tree, as `pip wheel .` makes it."""
+    """The wheel that `pip wheel .` builds from the source tree."""
     folder = tmp_path_factory.mktemp("wheel")
     run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT, cwd=folder)
     (path,) = folder.glob("facegeom-*.whl")
@@ -44,7 +44,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def empty(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of an environment that holds the wheel and what it requires, nothing else."""
+    """The bin folder of a virtual environment that contains only the wheel and its requirements."""
     folder = tmp_path_factory.mktemp("empty")
     venv.create(folder / "venv", with_pip=True)
     bin_folder = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
@@ -52,7 +52,7 @@ def empty(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bin_folder
 
 
-def test_wheel_holds_what_it_needs_and_is_small(wheel: Path) -> None:
+def test_wheel_contains_the_required_files_and_is_small(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert wheel.stat().st_size < LARGEST_WHEEL
     for part in (
@@ -88,7 +88,7 @@ def test_geometry_alone_loads_neither_torch_nor_opencv(empty: Path, tmp_path: Pa
     run(empty / "python", "-c", code, cwd=tmp_path)
 
 
-def test_source_release_carries_eigen_and_builds_without_a_network(tmp_path: Path) -> None:
+def test_source_distribution_contains_eigen_and_builds_offline(tmp_path: Path) -> None:
     pytest.importorskip("build")
     pytest.importorskip("scikit_build_core")
     run("make", "sdist", f"DIST={tmp_path}", cwd=ROOT)

@@ -1,23 +1,85 @@
-"""Many photos, one after the other: one that fails is reported and the rest go on."""
+"""Reconstruct many photos one after the other; a photo that fails is reported, and the others are still processed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from facegeom.errors import FacegeomError, WeightsError
+from facegeom.images.image_files import load_image, save_image
 from facegeom.pipelines import DEFAULT_PIPELINE
 from facegeom.reconstruction import Reconstruction, reconstruct
+from facegeom.render import preview_sheet
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photo: a reconstruction, or the reason why there is none."""
+    """The result of one photo.
+
+    Attributes
+    ----------
+    photo : path of the photo
+    reconstruction : Reconstruction, or None if it failed
+    error : the error message if the reconstruction or the saving failed, else None
+    """
 
     photo: Path
     reconstruction: Reconstruction | None
     error: str | None
+
+    def saved(self, path: Path, *, neutral: bool = False, preview: bool = False) -> Outcome:
+        """Write the mesh to a file; return the outcome, with the error message if this fails.
+
+        Parameters
+        ----------
+        path : of the mesh; its suffix selects the format
+        neutral : write the mesh with the neutral expression
+        preview : also write a preview sheet, with the suffix .png
+        """
+        if self.reconstruction is None:
+            return self
+        try:
+            self.reconstruction.save(path, neutral=neutral)
+            if preview:
+                save_image(preview_sheet(self.reconstruction, load_image(self.photo)), path.with_suffix(".png"))
+        except (FacegeomError, OSError) as error:
+            return replace(self, error=str(error))
+        return self
+
+    def report(self, path: Path) -> dict[str, Any]:
+        """Return the outcome as values that JSON can represent.
+
+        Parameters
+        ----------
+        path : of the mesh
+
+        Returns
+        -------
+        dict
+            "photo", "output" (None after an error) and "error". Without an error also the numbers of vertices and
+            faces, `Reconstruction.score`, the crop box (pixels), the camera, the 68 landmarks (mm) and the
+            milliseconds of each step.
+        """
+        entry: dict[str, Any] = {"photo": str(self.photo), "output": None, "error": self.error}
+        rec = self.reconstruction
+        if rec is not None and self.error is None:
+            entry |= {
+                "output": str(path),
+                "vertices": len(rec.mesh.vertices),
+                "faces": len(rec.mesh.faces),
+                "score": round(rec.score, 4),
+                "crop": [round(v, 3) for v in rec.maps.box],
+                "camera": {
+                    "rotation": rec.camera.rotation.round(6).tolist(),
+                    "scale": rec.camera.scale,
+                    "translation": rec.camera.translation.round(4).tolist(),
+                },
+                "landmarks": rec.landmarks.round(4).tolist(),
+                "milliseconds": {name: round(spent, 2) for name, spent in rec.timings.items()},
+            }
+        return entry
 
 
 def reconstruct_all(
@@ -28,12 +90,17 @@ def reconstruct_all(
     head: bool = False,
     texture: int | None = None,
 ) -> Iterator[Outcome]:
-    """Yield the outcome of each photo, in order.
+    """Reconstruct photos one after the other and yield the outcome of each.
+
+    Parameters
+    ----------
+    photos : paths of the photos
+    pipeline, device, head, texture : as in `facegeom.reconstruct`
 
     Raises
     ------
     WeightsError
-        When the networks cannot be loaded: no photo could succeed then.
+        If the networks cannot be loaded; then every photo would fail.
     """
     for photo in photos:
         try:
@@ -47,22 +114,22 @@ def reconstruct_all(
 
 
 def output_paths(photos: Sequence[Path], out: Path, suffix: str) -> list[Path]:
-    """Return the file that each photo's mesh goes to.
+    """Return the path of the mesh of each photo.
 
     Parameters
     ----------
-    photos : the photos
-    out : a file with a suffix, for a single photo; else a folder, in which each mesh is named after its photo
-    suffix : of the files in a folder, such as ".glb"
+    photos : paths of the photos
+    out : a file name with a suffix, for a single photo; otherwise a folder, where each mesh has the name of its photo
+    suffix : of the meshes in a folder, such as ".glb"
 
     Raises
     ------
     ValueError
-        When two photos would be written to one file, or several to a file.
+        If several photos have the same mesh path.
     """
     if out.suffix and not out.is_dir():
         if len(photos) > 1:
-            raise ValueError(f"{len(photos)} photos cannot be written to the one file {out}: name a folder")
+            raise ValueError(f"{len(photos)} photos cannot be written to the single file {out}: give a folder")
         return [out]
     paths = [out / f"{photo.stem}{suffix}" for photo in photos]
     taken: dict[Path, Path] = {}

@@ -1,4 +1,4 @@
-"""The command line: the only place that prints."""
+"""The command line `facegeom`: it parses the arguments, calls the library and prints the results."""
 
 from __future__ import annotations
 
@@ -16,88 +16,118 @@ import facegeom
 from facegeom.errors import FacegeomError
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
 
-SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130  # argparse leaves with 2 on a usage error
+SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130  # exit codes; argparse exits with 2 after a usage error
 
-# Commands that live in modules of their own, each with add_arguments(parser) and run(args) -> exit code. They are
-# imported only when they are called, since they need the packages of facegeom[train].
+# Group -> command -> (module, help text). Each module has the functions add_arguments(parser) and
+# run(args) -> exit code. It is imported only when its command is called, because it needs the extra `train`.
 MODULES = {
     "evaluate": {
-        "aflw2000": ("facegeom.evaluation.aflw2000", "68-point error on AFLW2000-3D"),
-        "depth": ("facegeom.evaluation.depth", "depth error on renders of a scanned head"),
-        "maps": ("facegeom.evaluation.maps", "depth, correspondence and mask error on test identities"),
-        "detection": ("facegeom.evaluation.detection", "faces found, and false alarms on faceless pictures"),
-        "pipeline": ("facegeom.evaluation.pipeline", "the whole chain: faces found, mesh sizes, time, false alarms"),
-        "registration": ("facegeom.evaluation.registration", "what the registered template adds to a network's maps"),
-        "meshes": ("facegeom.evaluation.meshes", "distance of every pipeline's mesh from the true surface"),
-        "runs": ("facegeom.evaluation.runs", "trainings of networks that make meshes, side by side"),
-        "texture": ("facegeom.evaluation.texture", "texture completion, beside mirroring and OpenCV's inpainting"),
-        "heads": ("facegeom.evaluation.heads", "pictures of whole heads and of their textures"),
-        "contact-sheet": ("facegeom.evaluation.contact_sheet", "one picture of many reconstructions"),
-        "blendshapes": ("facegeom.evaluation.blendshape_sheet", "one picture of all blendshapes on a face"),
+        "aflw2000": ("facegeom.evaluation.aflw2000", "error of the 68 landmarks on AFLW2000-3D"),
+        "depth": ("facegeom.evaluation.depth", "depth error on renders of a head scan"),
+        "maps": ("facegeom.evaluation.maps", "errors of depth, correspondence and mask on test identities"),
+        "detection": ("facegeom.evaluation.detection", "detection rate, and false detections in images without a face"),
+        "pipeline": (
+            "facegeom.evaluation.pipeline",
+            "complete reconstruction: detection rate, mesh size, run time, false detections",
+        ),
+        "registration": ("facegeom.evaluation.registration", "depth error before and after the template registration"),
+        "meshes": ("facegeom.evaluation.meshes", "distance between the mesh of each pipeline and the true surface"),
+        "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
+        "texture": ("facegeom.evaluation.texture", "texture completion, compared with mirroring and OpenCV inpainting"),
+        "heads": ("facegeom.evaluation.heads", "pictures of complete heads and of their textures"),
+        "contact-sheet": ("facegeom.evaluation.contact_sheet", "one picture with many reconstructions"),
+        "blendshapes": ("facegeom.evaluation.blendshape_sheet", "one picture with all blendshapes on a face"),
     },
     "prepare": {
-        "landmarks": ("facegeom.training.data.landmarks", "FaceMesh landmarks of photos (needs MediaPipe)"),
-        "labels": ("facegeom.training.data.labels", "fits of the face model to photos, from their landmarks"),
-        "calibrate": ("facegeom.training.data.landmarks468", "the face model's 468 points, from landmarks"),
-        "landmarks68": ("facegeom.training.face_model.landmarks68", "the face model's 68 points, from a benchmark"),
+        "landmarks": ("facegeom.training.data.landmarks", "MediaPipe FaceMesh landmarks of photos (needs MediaPipe)"),
+        "labels": ("facegeom.training.data.labels", "fits of the face model to the landmarks of photos"),
+        "calibrate": (
+            "facegeom.training.data.landmarks468",
+            "positions of the 468 FaceMesh landmarks on the face model",
+        ),
+        "landmarks68": ("facegeom.training.face_model.landmarks68", "positions of the 68 landmarks on the face model"),
         "synthetic": ("facegeom.training.data.synthetic", "renders of random heads with exact labels"),
-        "texture-model": ("facegeom.training.data.texture_model", "a model of face colours, from fitted photos"),
-        "texture-statistics": ("facegeom.training.texture.statistics", "how colours are distributed over faces"),
+        "texture-model": (
+            "facegeom.training.data.texture_model",
+            "statistical model of face colours, from fitted photos",
+        ),
+        "texture-statistics": ("facegeom.training.texture.statistics", "statistics of the colours of face textures"),
         "textures": ("facegeom.training.texture.data", "complete textures and occlusion masks, from fitted photos"),
-        "semi-sphere": ("facegeom.training.meshes.semi_sphere_layout", "the mesh that graph networks deform"),
+        "semi-sphere": (
+            "facegeom.training.meshes.semi_sphere_layout",
+            "the semi-sphere mesh that graph networks deform",
+        ),
     },
     "train": {
         "facevision": ("facegeom.training.maps.train_facevision", "FaceVision-GAN"),
-        "pix2vertex": ("facegeom.training.maps.train_pix2vertex", "pix2vertex's geometry and correspondence networks"),
+        "pix2vertex": (
+            "facegeom.training.maps.train_pix2vertex",
+            "the geometry and correspondence networks of pix2vertex",
+        ),
         "translate": (
             "facegeom.training.maps.train_translate",
-            "a translator of renders into photos that keeps the face",
+            "network that translates renders into photos and keeps the geometry",
         ),
         "pixel2mesh": (
             "facegeom.training.meshes.train_pixel2mesh",
-            "Pixel2Mesh: a photo's features deform a semi-sphere",
+            "Pixel2Mesh: deforms a semi-sphere by the image features of a photo",
         ),
         "gcn_igan": (
             "facegeom.training.meshes.train_gcn_igan",
-            "GCN-IGAN: the same from landmarks too, with a discriminator",
+            "GCN-IGAN: like Pixel2Mesh, with landmarks as input and a discriminator",
         ),
-        "texture": ("facegeom.training.texture.train_texture", "the network that completes textures"),
-        "face-model": ("facegeom.training.face_model.train_face_model", "the statistical face model"),
-        "detector": ("facegeom.training.detector.train_detector", "the cascade of small detection networks"),
+        "texture": ("facegeom.training.texture.train_texture", "texture completion network"),
+        "face-model": ("facegeom.training.face_model.train_face_model", "statistical face model"),
+        "detector": ("facegeom.training.detector.train_detector", "cascade of small face detection networks"),
     },
 }
 GROUP_HELP = {
-    "evaluate": "measure facegeom on a benchmark",
-    "prepare": "prepare training data from photos of your own",
+    "evaluate": "evaluate facegeom on a benchmark",
+    "prepare": "prepare training data, also from your own photos",
     "train": "train a network or a model",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return 0 when every input succeeded, 1 when one failed. A usage error leaves with 2."""
+    """Run a command.
+
+    Parameters
+    ----------
+    argv : the arguments without the program name; None: those of the process
+
+    Returns
+    -------
+    int
+        Exit code: 0 if all inputs succeeded, 1 if at least one failed, 130 after Ctrl-C.
+
+    Raises
+    ------
+    SystemExit
+        By argparse: with code 2 after a usage error, with 0 after `--help` and `--version`.
+    """
     try:
         args = _parser().parse_args(argv)
         if args.verbose:
             logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
         return int(args.run(args))
     except KeyboardInterrupt:
-        _complain("interrupted")
+        _print_error("interrupted")
         return INTERRUPTED
     except ModuleNotFoundError as error:
-        _complain(f"{error}; training and evaluation need: pip install 'facegeom[train]'")
+        _print_error(f"{error}; training and evaluation need: pip install 'facegeom[train]'")
         return FAILURE
     except (FacegeomError, OSError, ValueError) as error:
-        _complain(str(error))
+        _print_error(str(error))
         return FAILURE
 
 
 class _ModuleParser(argparse.ArgumentParser):
-    """A parser that asks its module for its arguments when it is used, not before."""
+    """A parser that imports the module of its command and adds its arguments only when it is used."""
 
     module: str | None = None
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Add the module's arguments on first use, then parse."""
+        """Add the arguments of the module on the first call, then parse."""
         if self.module is not None:
             command = importlib.import_module(self.module)
             self.module = None
@@ -108,45 +138,59 @@ class _ModuleParser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="facegeom", description="One photograph in, a 3-D face out.", allow_abbrev=False
+        prog="facegeom", description="Reconstruct 3-D faces from single photos.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"facegeom {facegeom.__version__}")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print log messages to stderr")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    one = commands.add_parser("reconstruct", help="photos to meshes", description="Reconstruct the faces in photos.")
-    one.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
+    one = commands.add_parser(
+        "reconstruct",
+        help="reconstruct the faces in photos",
+        description="Reconstruct the face in each photo as a mesh.",
+    )
+    one.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="image file")
     one.add_argument(
         "-o", "--out", type=Path, required=True, metavar="OUT",
-        help="the mesh (.glb, .obj, .ply, .stl, .html), or a folder that holds one for each photo",
+        help="mesh file (.glb, .obj, .ply, .stl, .html), or a folder that gets one mesh per photo",
     )  # fmt: skip
-    one.add_argument("--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE, help="default: %(default)s")
-    one.add_argument("--device", default="cpu", help="where the networks run: cpu, cuda, cuda:1, mps")
-    one.add_argument("--head", action="store_true", help="complete the face to a whole head")
-    one.add_argument("--texture", type=int, metavar="N", help="an N x N texture instead of vertex colours")
-    one.add_argument("--neutral", action="store_true", help="the neutral face instead of the one in the photo")
     one.add_argument(
-        "--format", choices=("glb", "obj", "ply", "stl", "html"), default="glb", help="of files in a folder"
+        "--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE,
+        help="reconstruction method (default: %(default)s)",
+    )  # fmt: skip
+    one.add_argument(
+        "--device", default="cpu", help="where the networks run: cpu, cuda, cuda:1, mps (default: %(default)s)"
     )
-    one.add_argument("--preview", action="store_true", help="write a preview sheet (.png) beside each mesh")
-    one.add_argument("--json", action="store_true", help="print what was found as one JSON document")
+    one.add_argument("--head", action="store_true", help="complete the face to a full head")
+    one.add_argument(
+        "--texture", type=int, metavar="N", help="write a texture of N x N pixels instead of vertex colours"
+    )
+    one.add_argument("--neutral", action="store_true", help="write the face with the neutral expression")
+    one.add_argument(
+        "--format", choices=("glb", "obj", "ply", "stl", "html"), default="glb",
+        help="file format if OUT is a folder (default: %(default)s)",
+    )  # fmt: skip
+    one.add_argument("--preview", action="store_true", help="also write a preview picture (.png) next to each mesh")
+    one.add_argument("--json", action="store_true", help="print the results as one JSON document")
     one.set_defaults(run=_reconstruct, parser=one)
 
-    demo = commands.add_parser("demo", help="reconstruct the photo that comes with facegeom")
-    demo.add_argument("-o", "--out", type=Path, default=Path("out"), help="folder (default: %(default)s)")
-    demo.add_argument("--device", default="cpu", help="where the networks run")
-    demo.add_argument("--texture", type=int, metavar="N", default=1024, help="side of the texture (%(default)s)")
+    demo = commands.add_parser("demo", help="reconstruct the demo photo that is part of the package")
+    demo.add_argument("-o", "--out", type=Path, default=Path("out"), help="output folder (default: %(default)s)")
+    demo.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
+    demo.add_argument(
+        "--texture", type=int, metavar="N", default=1024, help="side of the texture in pixels (default: %(default)s)"
+    )
     demo.set_defaults(run=_demo)
 
     for group, members in MODULES.items():
         parent = commands.add_parser(group, help=GROUP_HELP[group], description=GROUP_HELP[group].capitalize() + ".")
-        choices = parent.add_subparsers(metavar="WHAT", required=True, parser_class=_ModuleParser)
+        choices = parent.add_subparsers(metavar="NAME", required=True, parser_class=_ModuleParser)
         for name, (module, description) in members.items():
             choices.add_parser(name, help=description, description=description[:1].upper() + description[1:] + ".")
             choices.choices[name].module = module
 
-    info = commands.add_parser("info", help="versions, devices and networks")
-    info.add_argument("--json", action="store_true", help="as JSON")
+    info = commands.add_parser("info", help="print the versions, the devices and the installed networks")
+    info.add_argument("--json", action="store_true", help="print as JSON")
     info.set_defaults(run=_info)
     return parser
 
@@ -155,9 +199,7 @@ def _reconstruct(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from facegeom.batch import output_paths, reconstruct_all
-    from facegeom.images.image_files import load_image, save_image
     from facegeom.mesh.formats import SAVE_SUFFIXES
-    from facegeom.render import preview_sheet
 
     try:
         targets = output_paths(args.photos, args.out, "." + args.format)
@@ -172,22 +214,15 @@ def _reconstruct(args: argparse.Namespace) -> int:
     outcomes = reconstruct_all(
         args.photos, pipeline=args.pipeline, device=args.device, head=args.head, texture=args.texture
     )
-    quiet = True if len(targets) == 1 else None  # None: a bar on a terminal only
+    quiet = True if len(targets) == 1 else None  # None: show the progress bar only on a terminal
     with tqdm(total=len(targets), unit="photo", disable=quiet) as bar:
         for outcome, target in zip(outcomes, targets, strict=True):
-            failure = outcome.error
-            rec = outcome.reconstruction
-            if rec is not None:
-                try:
-                    rec.save(target, neutral=args.neutral)
-                    if args.preview:
-                        save_image(preview_sheet(rec, load_image(outcome.photo)), target.with_suffix(".png"))
-                except (FacegeomError, OSError) as error:
-                    failure = str(error)
-            if failure is not None:
+            outcome = outcome.saved(target, neutral=args.neutral, preview=args.preview)
+            if outcome.error is not None:
                 with bar.external_write_mode(file=sys.stderr):
-                    _complain(failure if str(outcome.photo) in failure else f"{outcome.photo}: {failure}")
-            report.append(_report(outcome.photo, target, rec, failure))
+                    named = str(outcome.photo) in outcome.error
+                    _print_error(outcome.error if named else f"{outcome.photo}: {outcome.error}")
+            report.append(outcome.report(target))
             bar.update()
     if args.json:
         print(json.dumps({"photos": report}, indent=2))
@@ -198,26 +233,6 @@ def _reconstruct(args: argparse.Namespace) -> int:
     return SUCCESS if all(entry["error"] is None for entry in report) else FAILURE
 
 
-def _report(photo: Path, target: Path, rec: Any, error: str | None) -> dict[str, Any]:
-    entry: dict[str, Any] = {"photo": str(photo), "output": None, "error": error}
-    if rec is not None and error is None:
-        entry |= {
-            "output": str(target),
-            "vertices": len(rec.mesh.vertices),
-            "faces": len(rec.mesh.faces),
-            "score": round(rec.score, 4),
-            "crop": [round(v, 3) for v in rec.maps.box],
-            "camera": {
-                "rotation": rec.camera.rotation.round(6).tolist(),
-                "scale": rec.camera.scale,
-                "translation": rec.camera.translation.round(4).tolist(),
-            },
-            "landmarks": rec.landmarks.round(4).tolist(),
-            "milliseconds": {name: round(spent, 2) for name, spent in rec.timings.items()},
-        }
-    return entry
-
-
 def _demo(args: argparse.Namespace) -> int:
     from facegeom.images.image_files import load_image, save_image
     from facegeom.mesh.viewer import is_bundled
@@ -226,7 +241,7 @@ def _demo(args: argparse.Namespace) -> int:
 
     args.out.mkdir(parents=True, exist_ok=True)
     options = {"device": args.device, "head": True, "texture": args.texture}
-    reconstruct(demo_photo(), **options)  # loads the networks, so that the times below are a second photo's
+    reconstruct(demo_photo(), **options)  # the first call loads the networks; the times below are of the second call
     rec = reconstruct(demo_photo(), **options)
     names = ["head.glb", "head.obj", *(["head.html"] if is_bundled() else []), "preview.png"]
     written = [args.out / name for name in names]
@@ -278,6 +293,6 @@ def _info(args: argparse.Namespace) -> int:
     return SUCCESS
 
 
-def _complain(message: str) -> None:
+def _print_error(message: str) -> None:
     line = " ".join(message.split())
     print(f"facegeom: {line}", file=sys.stderr)

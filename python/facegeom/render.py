@@ -1,4 +1,4 @@
-"""Pictures of meshes and maps: a software renderer on the core's rasteriser, and preview sheets."""
+"""Pictures of meshes: a software renderer, based on the rasteriser of the C++ core, and preview sheets."""
 
 from __future__ import annotations
 
@@ -15,53 +15,65 @@ from facegeom import geometry
 from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
 from facegeom.images.crop import apply_affine, crop_affine, crop_image
+from facegeom.images.pictures import correspondence_picture, depth_picture, fit_square
 from facegeom.images.sampling import bilinear
 from facegeom.mesh.face_mesh import FaceMesh
 
 if TYPE_CHECKING:
-    from facegeom.images.face_maps import FaceMaps
     from facegeom.reconstruction import Reconstruction
 
 VIEWS = {"front": 0.0, "three-quarter": 40.0, "side": 80.0}
-"""Degrees by which the head of a preview turns, to the side that the photo shows."""
+"""Name of a view -> yaw of the head in degrees; previews turn the head so that the side visible in the photo shows."""
 
 SUPERSAMPLING = 2
-"""Samples a pixel in each direction."""
+"""Samples per pixel in each direction."""
 
-BACKGROUND = 0.955
-CLAY = (0.83, 0.78, 0.74)
-INK = (40, 40, 40)
+BACKGROUND = 0.955  # gray level in [0, 1]
+CLAY = (0.83, 0.78, 0.74)  # colour of a mesh without colours: red, green, blue in [0, 1]
+CAPTION_COLOR = (40, 40, 40)
 
 
 @dataclass(frozen=True)
 class Light:
-    """A directional light; `direction` points from the surface to the light, camera frame."""
+    """A directional light; `direction` points from the surface to the light, in the camera frame."""
 
     direction: tuple[float, float, float]
     strength: float
-    softness: float  # 0: Lambert's cosine; 1: the light wraps around to the far side
+    softness: float  # wrap lighting: 0 is Lambert's cosine law, 1 also lights surfaces that face away
 
 
 LIGHTS = (
     Light((-0.55, 0.55, 0.65), 0.62, 0.15),  # key, upper left
     Light((0.80, 0.10, 0.55), 0.22, 0.5),  # fill, right
-    Light((0.10, 0.60, -0.70), 0.16, 0.3),  # rim, behind and above
+    Light((0.10, 0.60, -0.70), 0.16, 0.3),  # rim, from behind and above
 )
-AMBIENT = 0.16
-GLOSS = 0.10
-GLOSS_EXPONENT = 24.0
+AMBIENT = 0.16  # strength of the ambient light
+GLOSS = 0.10  # strength of the highlights, relative to that of the light
+GLOSS_EXPONENT = 24.0  # Blinn-Phong exponent of the highlights
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What an orthographic view shows: the square of side `extent` (mm) around `center` (face frame)."""
+    """The part of space that an orthographic picture shows.
+
+    Attributes
+    ----------
+    center : x, y, z of the centre of the picture, mm in the face frame
+    extent : side of the square that the picture shows, mm
+    """
 
     center: tuple[float, float, float]
     extent: float
 
     @classmethod
     def around(cls, mesh: FaceMesh, margin: float = 1.08) -> Frame:
-        """Return the frame that shows `mesh` whole from every side about the vertical axis."""
+        """Return a frame that shows all of `mesh` at any rotation about the vertical axis.
+
+        Parameters
+        ----------
+        mesh : FaceMesh
+        margin : factor on the extent; below 1 gives a close-up
+        """
         if not len(mesh.vertices):
             return cls((0.0, 0.0, 0.0), 1.0)
         low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
@@ -71,7 +83,17 @@ class Frame:
 
 
 def turn(yaw: float, pitch: float = 0.0) -> FloatArray:
-    """Return the (3, 3) rotation of a head turned to its left by `yaw` degrees, then nodded down by `pitch` degrees."""
+    """Return the rotation matrix of a head pose.
+
+    Parameters
+    ----------
+    yaw : degrees about the vertical axis; positive turns the head to its left
+    pitch : degrees about the horizontal axis, applied after the yaw; positive nods the head down
+
+    Returns
+    -------
+    (3, 3) float array, face frame to camera frame
+    """
     y, p = math.radians(yaw), math.radians(pitch)
     about_y = np.array([[math.cos(y), 0, math.sin(y)], [0, 1, 0], [-math.sin(y), 0, math.cos(y)]])
     about_x = np.array([[1, 0, 0], [0, math.cos(p), -math.sin(p)], [0, math.sin(p), math.cos(p)]])
@@ -86,19 +108,25 @@ def render_mesh(
     frame: Frame | None = None,
     colors: bool = False,
 ) -> ByteArray:
-    """Draw a mesh, shaded by a soft key light, a fill and a rim light.
+    """Render a mesh orthographically, lit by a key light, a fill light and a rim light.
 
     Parameters
     ----------
     mesh : FaceMesh
-    rotation : (3, 3) float array, face frame -> camera frame; None: from the front
-    size : side of the picture in pixels
-    frame : what the picture shows; None: the whole mesh
-    colors : draw the mesh's texture or colours, lit faintly, instead of clay
+    rotation : (3, 3) float array, face frame to camera frame; None: view from the front
+    size : side of the picture, pixels, at least 8
+    frame : the part of space to show; None: the whole mesh
+    colors : True: draw the texture or the vertex colours of the mesh with weak shading; False: draw it in one colour
+        with full shading
 
     Returns
     -------
-    (size, size, 3) uint8 array
+    (size, size, 3) uint8 array, sRGB
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `rotation` or `size` is invalid.
     """
     size = check.count(size, "size", 8)
     rotation = np.eye(3) if rotation is None else check.float_array(rotation, "rotation", (3, 3))
@@ -115,51 +143,36 @@ def render_mesh(
     covered = raster.triangle >= 0
     normal = raster.attributes[covered][:, :3]
     normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    normal[normal[:, 2] < 0] *= -1.0  # an open mesh shows its inside too
+    normal[normal[:, 2] < 0] *= -1.0  # light both sides: an open mesh also shows its inside
     surface = raster.attributes[covered][:, 3:]
     if texture is not None:
         surface = _texels(texture, surface)
     light, gloss = _shade(normal)
     if colors:
-        light, gloss = 0.55 + 0.45 * light, 0.3 * gloss  # a photo's colours hold the light of the photo already
+        light, gloss = 0.55 + 0.45 * light, 0.3 * gloss  # colours from a photo already contain its light
     picture = np.full((fine, fine, 3), BACKGROUND**2.2)
     picture[covered] = surface * light[:, None] + gloss[:, None]
     small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
     return np.asarray(np.rint(255.0 * np.clip(small, 0.0, 1.0) ** (1 / 2.2)), dtype=np.uint8)
 
 
-def depth_picture(maps: FaceMaps) -> ByteArray:
-    """Return the depth map as (S, S, 3) uint8, near bright and far dark, over the range that it covers."""
-    picture = np.full((maps.size, maps.size), 0.0)
-    depth = maps.depth[maps.mask]
-    if depth.size:
-        low, high = float(depth.min()), float(depth.max())
-        picture[maps.mask] = 0.12 + 0.88 * (depth - low) / max(high - low, 1e-6)
-    shade = np.asarray(np.rint(255 * picture), dtype=np.uint8)
-    shown = cv2.applyColorMap(shade, cv2.COLORMAP_MAGMA)[:, :, ::-1]
-    return np.ascontiguousarray(np.where(maps.mask[:, :, None], shown, 255), dtype=np.uint8)
-
-
-def correspondence_picture(maps: FaceMaps) -> ByteArray:
-    """Return the correspondence as (S, S, 3) uint8: x, y, z of -90 to 90 mm as red, green, blue."""
-    picture = np.full((maps.size, maps.size, 3), 255, np.uint8)
-    values = np.clip((maps.correspondence[maps.mask] + 90.0) / 180.0, 0.0, 1.0)
-    picture[maps.mask] = np.rint(255 * values).astype(np.uint8)
-    return picture
-
-
 def preview_sheet(rec: Reconstruction, photo: ByteArray, *, size: int = 300) -> ByteArray:
-    """Draw what a reconstruction did: photo, crop, maps, and each stage from front, three-quarter and side.
+    """Draw the steps of a reconstruction: photo, crop, maps, and the mesh of each stage from three directions.
 
     Parameters
     ----------
     rec : Reconstruction
-    photo : (h, w, 3) uint8 array, the photo it was made from
-    size : side of one picture in pixels
+    photo : (h, w, 3) uint8 array, the photo that was reconstructed
+    size : side of one picture, pixels, at least 32
 
     Returns
     -------
     (H, W, 3) uint8 array
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `size` is invalid.
     """
     size = check.count(size, "size", 32)
     whole = Frame.around(rec.mesh)
@@ -167,10 +180,10 @@ def preview_sheet(rec: Reconstruction, photo: ByteArray, *, size: int = 300) -> 
     columns = max(len(stages) + 1, 5)
 
     top: list[tuple[str, ByteArray]] = [
-        ("photo", _fit(_with_box(photo, rec), size)),
-        ("crop and landmarks", _with_landmarks(photo, rec, size)),
-        ("depth", _enlarge(depth_picture(rec.maps), size)),
-        ("correspondence", _enlarge(correspondence_picture(rec.maps), size)),
+        ("photo", fit_square(_photo_with_crop_box(photo, rec), size, background=255)),
+        ("crop and landmarks", _crop_with_landmarks(photo, rec, size)),
+        ("depth", _resize_nearest(depth_picture(rec.maps.depth), size)),
+        ("correspondence", _resize_nearest(correspondence_picture(rec.maps.correspondence), size)),
         ("as photographed", render_mesh(rec.mesh, rec.camera.rotation, size=size)),
     ]
     rows = [top]
@@ -186,7 +199,18 @@ def preview_sheet(rec: Reconstruction, photo: ByteArray, *, size: int = 300) -> 
 
 
 def tile(rows: list[list[tuple[str, ByteArray]]], size: int, columns: int) -> ByteArray:
-    """Return captioned (size, size, 3) pictures laid out in rows, on white."""
+    """Arrange pictures and their captions in rows on a white background.
+
+    Parameters
+    ----------
+    rows : in each row, pairs of caption and (size, size, 3) uint8 array
+    size : side of a picture, pixels
+    columns : number of pictures in the longest row
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
     caption, gap = max(14, size // 14), max(4, size // 50)
     width = columns * (size + gap) + gap
     height = len(rows) * (size + caption + gap) + gap
@@ -196,13 +220,21 @@ def tile(rows: list[list[tuple[str, ByteArray]]], size: int, columns: int) -> By
     for i, row in enumerate(rows):
         for j, (text, picture) in enumerate(row):
             x, y = gap + j * (size + gap), gap + i * (size + caption + gap)
-            pen.text((x + 2, y), text, fill=INK, font=font)
+            pen.text((x + 2, y), text, fill=CAPTION_COLOR, font=font)
             sheet.paste(Image.fromarray(picture), (x, y + caption))
     return np.ascontiguousarray(sheet)
 
 
 def _surface(mesh: FaceMesh, colors: bool) -> tuple[IntArray, IntArray, FloatArray, ByteArray | None]:
-    """Return which vertices to draw, their triangles, and linear colours or, with a texture, uv to interpolate."""
+    """Return what to rasterise.
+
+    Returns
+    -------
+    source : (p,) int array, the mesh vertex of each drawn vertex
+    faces : (m, 3) int array, triangles of the drawn vertices
+    values : (p, 3) float array of linear colours; with a texture, (p, 2) float array of uv
+    texture : (h, w, 3) uint8 array, or None
+    """
     source = np.arange(len(mesh.vertices))
     if colors and mesh.texture is not None:
         source, uv, faces = mesh.unrolled()
@@ -213,13 +245,13 @@ def _surface(mesh: FaceMesh, colors: bool) -> tuple[IntArray, IntArray, FloatArr
 
 
 def _texels(texture: ByteArray, uv: FloatArray) -> FloatArray:
-    """Return linear colours (p, 3) of a texture at `uv` (p, 2)."""
+    """Return the linear colours (p, 3) of a texture at texture coordinates `uv` (p, 2), bilinearly interpolated."""
     height, width = texture.shape[:2]
     return (bilinear(texture, uv * (width, -height) + (-0.5, height - 0.5)) / 255.0) ** 2.2
 
 
 def _shade(normal: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return diffuse light and gloss (p,) at unit normals (p, 3) of the camera frame."""
+    """Return diffuse and specular light, each (p,), at unit normals (p, 3) in the camera frame (Blinn-Phong)."""
     light = np.full(len(normal), AMBIENT)
     gloss = np.zeros(len(normal))
     for source in LIGHTS:
@@ -232,8 +264,8 @@ def _shade(normal: FloatArray) -> tuple[FloatArray, FloatArray]:
     return light, gloss
 
 
-def _with_box(photo: ByteArray, rec: Reconstruction) -> ByteArray:
-    """The photo with the network's crop drawn in."""
+def _photo_with_crop_box(photo: ByteArray, rec: Reconstruction) -> ByteArray:
+    """Return the photo with the outline of the crop that the network saw."""
     drawn = photo.copy()
     x0, y0, x1, y1 = (round(v) for v in rec.maps.box)
     thickness = max(1, round(max(photo.shape[:2]) / 250))
@@ -241,27 +273,15 @@ def _with_box(photo: ByteArray, rec: Reconstruction) -> ByteArray:
     return drawn
 
 
-def _with_landmarks(photo: ByteArray, rec: Reconstruction, size: int) -> ByteArray:
-    """The crop with the 68 landmarks where the camera puts them."""
+def _crop_with_landmarks(photo: ByteArray, rec: Reconstruction, size: int) -> ByteArray:
+    """Return the crop with the projected 68 landmarks."""
     drawn = crop_image(photo, rec.maps.box, size)
     for x, y in apply_affine(crop_affine(rec.maps.box, size), rec.camera.project(rec.landmarks)).tolist():
-        place = (round(x * 16), round(y * 16))  # sixteenths of a pixel
+        place = (round(x * 16), round(y * 16))  # fixed-point coordinates of OpenCV, 4 fractional bits
         cv2.circle(drawn, place, round(16 * size / 150), (60, 255, 90), -1, cv2.LINE_AA, 4)
     return drawn
 
 
-def _enlarge(picture: ByteArray, size: int) -> ByteArray:
-    """A square picture at another size, its pixels kept visible."""
+def _resize_nearest(picture: ByteArray, size: int) -> ByteArray:
+    """Return a square picture at another size, without interpolation between its pixels."""
     return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
-
-
-def _fit(photo: ByteArray, size: int) -> ByteArray:
-    """The whole photo in a square, on white."""
-    height, width = photo.shape[:2]
-    scale = size / max(height, width)
-    shape = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(photo, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    square = np.full((size, size, 3), 255, np.uint8)
-    y, x = (size - shape[1]) // 2, (size - shape[0]) // 2
-    square[y : y + shape[1], x : x + shape[0]] = small
-    return square

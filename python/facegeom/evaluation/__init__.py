@@ -1,5 +1,5 @@
-"""Error measures, and one module a benchmark, each with `add_arguments(parser)` and `run(args)`.
+"""Benchmarks, one per module, each with `add_arguments(parser)` and `run(args)` for the command line.
 
-Benchmarks see facegeom through a predictor, a function from a photo and a box to a predicted face (see
-`facegeom.measures.predictor`), so that any other method, or the truth itself, can be measured in its place.
+Benchmarks call facegeom through a predictor, a function from a photo and a box to a predicted face (see
+`facegeom.measures.predictor`). The same benchmark can therefore measure another method, or the ground truth itself.
 """

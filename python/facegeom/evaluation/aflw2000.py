@@ -1,7 +1,7 @@
-"""`facegeom evaluate aflw2000`: 2-D error of the 68 landmarks on AFLW2000-3D, by yaw.
+"""`facegeom evaluate aflw2000`: 2-D error of the 68 landmarks on AFLW2000-3D, by absolute yaw.
 
-Zhu et al., Face Alignment Across Large Poses: A 3D Solution (CVPR 2016), with the reannotation of Bulat and
-Tzimiropoulos (ICCV 2017).
+Protocol: Zhu et al., Face Alignment Across Large Poses: A 3D Solution (CVPR 2016). Reannotation: Bulat and
+Tzimiropoulos, How far are we from solving the 2D & 3D Face Alignment problem? (ICCV 2017).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from facegeom.measures.metrics import (
     INNER_POINTS,
     YAW_BINS,
     box_overlap,
+    in_yaw_bin,
     landmark_box,
     landmark_error,
     yaw_bin_means,
@@ -40,31 +41,33 @@ from facegeom.measures.report import draw_points, picture_folder, sheet, show, t
 ANNOTATIONS = ("original", "reannotated")
 
 ORIGIN = {"original": 1.0, "reannotated": 0.0}
-"""Index of the first pixel in each annotation.
+"""Coordinate of the centre of the first pixel in each annotation.
 
-The original counts from 1 (MATLAB). The reannotation lies 0.9 pixels to the left of it on average, once photos that
-look left and right are weighted alike so that the two conventions' sideways differences cancel: it counts from 0.
+The original annotation counts from 1 (MATLAB). The reannotation lies 0.9 pixels to the left of it on average, if photos
+of faces turned to the left and to the right have the same weight; so it counts from 0.
 """
 
 FOUND_OVERLAP = 0.5
-"""Least overlap of the boxes of the predicted and the annotated 68 points at which a face counts as found."""
+"""A face counts as found if the boxes of the predicted and the annotated 68 points have at least this IoU."""
 
 SHEET_COUNT, SHEET_SIZE = 10, 256
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """The benchmark's photos.
+    """The annotations of the n photos of the benchmark.
 
     Attributes
     ----------
-    names : n photo names, without suffix
-    points : annotation name -> (n, 68, 2) float array, pixels with the origin at the centre of the first pixel
+    names : n file names, without suffix
+    points : name of the annotation -> (n, 68, 2) float array, pixels; the centre of the first pixel is (0, 0)
+    points_3d : (n, 68, 3) float array, the original annotation with its depth, pixels
     yaw : (n,) float array, degrees
     """
 
     names: tuple[str, ...]
     points: dict[str, FloatArray]
+    points_3d: FloatArray
     yaw: FloatArray
 
 
@@ -74,10 +77,12 @@ class PhotoResult:
 
     Attributes
     ----------
-    name : str
-    yaw : float, degrees
-    points : crop ("annotated", "detector", "mean") -> (68, 2) float array, pixels; the mean face where none was found
-    found : crop -> whether the box of the points overlaps the annotated one by at least `FOUND_OVERLAP`
+    name : file name, without suffix
+    yaw : degrees
+    points : prediction -> (68, 2) float array, pixels. Predictions are "annotated" (from the annotated box),
+        "detector" (without a box) and "mean" (the mean face in the annotated box). The mean face also replaces a
+        prediction that found no face.
+    found : prediction -> whether the face was found, see `FOUND_OVERLAP`
     """
 
     name: str
@@ -87,24 +92,28 @@ class PhotoResult:
 
 
 def load_annotations(folder: str | Path) -> Annotations:
-    """Read `annotations.npz` of the benchmark's folder.
+    """Read the annotations of the benchmark.
+
+    Parameters
+    ----------
+    folder : folder that contains `annotations.npz`
 
     Raises
     ------
     FacegeomError
-        When it is not there.
+        If the file does not exist.
     """
     path = Path(folder) / "annotations.npz"
     if not path.is_file():
-        raise FacegeomError(f"{path} is not there: the folder must hold annotations.npz and images/")
+        raise FacegeomError(f"{path} does not exist: the folder must contain annotations.npz and images/")
     with np.load(path) as data:
-        points = {
-            "original": data["points68"][:, :2].transpose(0, 2, 1).astype(np.float64),
-            "reannotated": data["points68_reannotated"].transpose(0, 2, 1).astype(np.float64),
-        }
+        points_3d = data["points68"].transpose(0, 2, 1).astype(np.float64)
+        points_3d[..., :2] -= ORIGIN["original"]
+        reannotated = data["points68_reannotated"].transpose(0, 2, 1).astype(np.float64)
         return Annotations(
             tuple(str(name) for name in data["names"]),
-            {name: values - ORIGIN[name] for name, values in points.items()},
+            {"original": points_3d[..., :2], "reannotated": reannotated - ORIGIN["reannotated"]},
+            points_3d,
             data["pitch_yaw_roll_deg"][:, 1].astype(np.float64),
         )
 
@@ -112,28 +121,29 @@ def load_annotations(folder: str | Path) -> Annotations:
 def evaluate_photo(
     image: ByteArray, points: FloatArray, predictor: Predictor, model: FaceModel, *, detector: bool = True
 ) -> tuple[dict[str, FloatArray], dict[str, bool]]:
-    """Predict the 68 points of one photo from the annotated box, with the own detector, and as the mean face.
+    """Predict the 68 points of one photo with the annotated box, without a box, and as the mean face.
 
     Parameters
     ----------
     image : (h, w, 3) uint8 array
-    points : (68, 2) float array, the original annotation
-    predictor : the evaluated method; it gets the box of `points` or no box
-    model : of the mean face
-    detector : whether to predict without a box too
+    points : (68, 2) float array, pixels, the original annotation
+    predictor : the evaluated method
+    model : face model that provides the mean face
+    detector : whether to predict without a box, too
 
     Returns
     -------
-    points : crop -> (68, 2) float array
-    found : crop -> bool
+    points : prediction -> (68, 2) float array, pixels
+    found : prediction -> bool
+        Both with the keys of `PhotoResult`.
     """
     box = landmark_box(points)
     mean = mean_face_landmarks(model, box)
     predicted, found = {"mean": mean}, {"mean": True}
-    looks: dict[str, Box | None] = {"annotated": (box[0], box[1], box[2], box[3])}
+    given_boxes: dict[str, Box | None] = {"annotated": (box[0], box[1], box[2], box[3])}
     if detector:
-        looks["detector"] = None
-    for crop, given in looks.items():
+        given_boxes["detector"] = None
+    for crop, given in given_boxes.items():
         try:
             predicted[crop] = projected_landmarks(predictor(image, box=given))
             found[crop] = box_overlap(landmark_box(predicted[crop]), box) >= FOUND_OVERLAP
@@ -152,19 +162,20 @@ def evaluate(
     detector: bool = True,
     rows: slice = slice(None),
 ) -> tuple[Annotations, dict[int, PhotoResult]]:
-    """Predict all photos of the benchmark.
+    """Predict the landmarks of the photos of the benchmark.
 
     Parameters
     ----------
-    folder : of annotations.npz and images/
-    predictor : what is evaluated
-    model : of the mean face; the package's own where it is left out
-    detector : whether to predict without the annotated box too
-    rows : of the annotations, for a quick look at a part
+    folder : folder that contains annotations.npz and images/
+    predictor : the evaluated method
+    model : face model that provides the mean face; None: the face model of the package
+    detector : whether to predict without the annotated box, too
+    rows : the photos to evaluate, as a slice of the annotations
 
     Returns
     -------
-    annotations, and the results by row
+    annotations : Annotations
+    results : row of the annotations -> PhotoResult
     """
     annotations = load_annotations(folder)
     model = load_face_model() if model is None else model
@@ -180,12 +191,18 @@ def evaluate(
 
 
 def summarise(annotations: Annotations, results: dict[int, PhotoResult]) -> dict[str, Any]:
-    """Return all figures: in `error` one row a crop, annotation and subset, percent; in `found` the found rates.
+    """Return the mean errors and the detection rates, in percent.
+
+    Returns
+    -------
+    dict
+        "error": a list with one row per prediction, annotation and subset of photos; "found": a list with one row per
+        prediction and subset. "inner" is the mean over the yaw bins of the error of the 51 points off the jaw line.
 
     Notes
     -----
-    The subset "odd" holds the photos at odd positions of `names`: the face model's definition of the 68 points was
-    chosen on the photos at even positions. `inner` is the mean of the bins over the 51 points off the jaw line.
+    The subset "odd" contains the photos at odd positions of `names`. The photos at even positions were used to choose
+    the 68 points of the face model.
     """
     rows = np.array(sorted(results))
     yaw = annotations.yaw[rows]
@@ -228,7 +245,7 @@ def summarise(annotations: Annotations, results: dict[int, PhotoResult]) -> dict
         found = np.array([results[row].found[crop] for row in rows], dtype=np.float64)
         for subset, inside in subsets.items():
             rates = [100.0 * v for v in yaw_bin_means(found[inside], yaw[inside])]
-            below = inside & (np.abs(yaw) < YAW_BINS[1][1])
+            below = inside & in_yaw_bin(yaw, 0.0, YAW_BINS[1][1])
             found_rates.append(
                 {
                     "crop": crop,
@@ -242,7 +259,7 @@ def summarise(annotations: Annotations, results: dict[int, PhotoResult]) -> dict
 
 
 def photo_errors(annotations: Annotations, results: dict[int, PhotoResult]) -> list[dict[str, Any]]:
-    """Return the errors of each photo, percent: crop and annotation -> error."""
+    """Return the errors of each photo, in percent, by prediction and annotation."""
     return [
         {
             "name": result.name,
@@ -261,7 +278,7 @@ def photo_errors(annotations: Annotations, results: dict[int, PhotoResult]) -> l
 def result_sheet(
     folder: str | Path, annotations: Annotations, results: dict[int, PhotoResult], crop: str = "annotated"
 ) -> ByteArray:
-    """Return a sheet of the best and the worst photos: the annotation in green, the prediction in red."""
+    """Draw the photos with the smallest and the largest errors: the annotation in green, the prediction in red."""
     truth = annotations.points["original"]
     order = sorted(results, key=lambda row: landmark_error(results[row].points[crop], truth[row]))
     count = min(SHEET_COUNT, len(order) // 2)
@@ -281,10 +298,10 @@ def result_sheet(
 
 
 def format_summary(summary: dict[str, Any]) -> str:
-    """Return the figures of `summarise` as tables."""
+    """Return the result of `summarise` as text tables."""
     bins = _bin_names()
     errors = table(
-        ["crop", "annotation", "photos", *bins, "mean of bins", "mean of images", "51 points"],
+        ["prediction", "annotation", "photos", *bins, "mean of bins", "mean of photos", "51 inner points"],
         [
             [
                 row["crop"],
@@ -299,7 +316,7 @@ def format_summary(summary: dict[str, Any]) -> str:
         ],
     )
     found = table(
-        ["crop", "photos", *bins, "below 60", "all"],
+        ["prediction", "photos", *bins, "below 60", "all"],
         [
             [row["crop"], row["subset"], *(row[name] for name in bins), row["below_60"], row["all"]]
             for row in summary["found"]
@@ -307,7 +324,10 @@ def format_summary(summary: dict[str, Any]) -> str:
         ],
         digits=1,
     )
-    return f"NME of 68 points, percent, by |yaw|\n{errors}\n\nfound, percent\n{found}"
+    return (
+        f"normalised mean error (NME) of the 68 points, percent, by |yaw| in degrees\n{errors}\n\n"
+        f"faces found, percent, by |yaw| in degrees\n{found}"
+    )
 
 
 def _bin_names() -> list[str]:
@@ -315,15 +335,18 @@ def _bin_names() -> list[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom evaluate aflw2000`."""
-    parser.add_argument("folder", metavar="DIR", help="folder of annotations.npz and images/")
-    parser.add_argument("--no-detector", action="store_true", help="with the annotated box only")
-    parser.add_argument("--step", type=int, default=1, help="evaluate every n-th photo only (odd n keeps both halves)")
+    """Add the arguments of `facegeom evaluate aflw2000`."""
+    parser.add_argument("folder", metavar="DIR", help="folder that contains annotations.npz and images/")
+    parser.add_argument("--no-detector", action="store_true", help="predict only with the annotated box")
+    parser.add_argument(
+        "--step", type=int, default=1, metavar="N",
+        help="evaluate every N-th photo only; use an odd N, so that photos of the subset odd remain (default: all)",
+    )  # fmt: skip
     add_common_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate facegeom on AFLW2000-3D."""
+    """Evaluate the landmarks, print the tables and write the requested files; return the exit code."""
     annotations, results = evaluate(
         args.folder,
         chosen_predictor(args),

@@ -1,4 +1,4 @@
-"""`facegeom evaluate blendshapes`: every blendshape on the mean face and on one from a photo, to be looked at."""
+"""`facegeom evaluate blendshapes`: a picture of every blendshape on the mean face and on a face from a photo."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from facegeom.measures.report import sheet, show
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.render import Frame, render_mesh, turn
 
-POSES = 3
-"""Blendshapes in a row of the sheet."""
+SHAPES_PER_ROW = 3
+"""Number of blendshapes in one row of the sheet."""
 
-TURNED = (-35.0, 0.0)  # degrees: yaw and pitch of the second picture of each
-EYES = Frame((0.0, 0.0, 0.0), 110.0)
+TURNED = (-35.0, 0.0)  # yaw and pitch of the second picture of each blendshape, degrees
+EYES = Frame((0.0, 0.0, 0.0), 110.0)  # a close-up of the eyes
 
-TOGETHER = {"mouthClose": "jawOpen"}
-"""What means nothing without another."""
+SHOWN_WITH = {"mouthClose": "jawOpen"}
+"""Blendshape -> the blendshape that is applied together with it, because it corrects that one."""
 
 SKIN, INSIDE, TEETH, GUMS = (205, 172, 152), (60, 22, 22), (238, 232, 215), (125, 55, 55)
 SCLERA, IRIS, PUPIL = (240, 240, 240), (70, 100, 140), (15, 15, 15)
-IRIS_DEGREES, PUPIL_DEGREES = 22.0, 9.0
+IRIS_DEGREES, PUPIL_DEGREES = 22.0, 9.0  # half angle that iris and pupil subtend at the centre of the eyeball
 
 
 def blendshape_sheet(*meshes: FaceMesh, size: int = 150) -> ByteArray:
-    """Draw the first mesh's blendshapes on all the meshes, one at a time at weight 1, each from the front and turned.
+    """Draw every blendshape at weight 1 on each mesh, from the front and from the side.
 
     Parameters
     ----------
-    meshes : FaceMesh with the same blendshapes, their weights not counted
-    size : of one picture, pixels
+    meshes : FaceMesh, at least one; each must have the blendshapes of the first; their current weights are ignored
+    size : side of one picture, pixels
 
     Returns
     -------
     (h, w, 3) uint8 array
-        The meshes as they are, then each blendshape under its name, the meshes side by side. Gazes and lids are shown
-        near, and `mouthClose` on the open jaw that it closes.
+        First the meshes without blendshapes, then each blendshape on all meshes, side by side. Blendshapes of the eyes
+        are shown as close-ups, and `mouthClose` together with `jawOpen`.
 
     Raises
     ------
     ValueError
-        When there is no mesh, or one lacks a blendshape.
+        If there is no mesh, or if a mesh lacks a blendshape of the first mesh.
     """
     if not meshes:
-        raise ValueError("meshes must be at least one, got none")
+        raise ValueError("meshes must contain at least one mesh, got none")
     names = list(meshes[0].blendshapes)
     for number, mesh in enumerate(meshes):
         missing = [name for name in names if name not in mesh.blendshapes]
@@ -60,18 +60,18 @@ def blendshape_sheet(*meshes: FaceMesh, size: int = 150) -> ByteArray:
             raise ValueError(f"meshes[{number}] must have the blendshapes of the first, got none called {missing[0]}")
     tiles, captions = [], []
     for name in ["", *names]:
-        applied = [shape for shape in (name, TOGETHER.get(name, "")) if shape]
+        applied = [shape for shape in (name, SHOWN_WITH.get(name, "")) if shape]
         for mesh in meshes:
             frame = EYES if name.startswith("eye") else Frame.around(mesh)
             posed = replace(mesh, vertices=mesh.vertices + sum(mesh.blendshapes[shape] for shape in applied))
             for yaw, pitch in ((0.0, 0.0), TURNED):
                 tiles.append(render_mesh(posed, turn(yaw, pitch), size=size, frame=frame, colors=True))
-        captions += [" + ".join(applied) or "as it is", *[""] * (2 * len(meshes) - 1)]
-    return sheet(tiles, POSES * 2 * len(meshes), size, captions)
+        captions += [" + ".join(applied) or "no blendshape", *[""] * (2 * len(meshes) - 1)]
+    return sheet(tiles, SHAPES_PER_ROW * 2 * len(meshes), size, captions)
 
 
 def mean_face() -> FaceMesh:
-    """Return the template's mean face with its blendshapes, its parts painted so that they are told apart."""
+    """Return the mean face of the template with its blendshapes; skin, mouth, teeth and eyes have different colours."""
     model, template = load_face_model(), load_template()
     V = template.subdivide(model.mean[template.vertices])
     colors = np.tile(np.array(SKIN, np.uint8), (len(V), 1))
@@ -91,28 +91,29 @@ def mean_face() -> FaceMesh:
 
 
 def _off_axis(ball: FloatArray) -> FloatArray:
-    """Return how many degrees off straight ahead an eyeball's vertices (k, 3) lie, (k,), seen from its middle."""
-    arm = ball - (ball.min(axis=0) + ball.max(axis=0)) / 2
-    return np.asarray(np.degrees(np.arccos(arm[:, 2] / np.linalg.norm(arm, axis=1))))
+    """Return the angle (k,) in degrees between the z axis and the vertices (k, 3) of an eyeball, at its centre."""
+    radius = ball - (ball.min(axis=0) + ball.max(axis=0)) / 2
+    return np.asarray(np.degrees(np.arccos(radius[:, 2] / np.linalg.norm(radius, axis=1))))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom evaluate blendshapes`."""
+    """Add the arguments of `facegeom evaluate blendshapes`."""
     parser.add_argument("photo", metavar="PHOTO", type=Path, help="photo of a face")
     parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=150, help="of one picture, pixels (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=150, help="side of one picture in pixels (default: %(default)s)")
     parser.add_argument(
-        "--out", metavar="FILE", type=Path, default=Path("out/blendshapes.png"), help="(default: %(default)s)"
-    )
+        "--out", metavar="FILE", type=Path, default=Path("out/blendshapes.png"),
+        help="picture to write (default: %(default)s)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw the sheet of the mean face and of the neutral face from the photo."""
+    """Draw the blendshapes on the mean face and on the neutral face of the photo; return the exit code."""
     from facegeom.reconstruction import reconstruct
 
     neutral = reconstruct(args.photo, device=args.device, texture=1024).neutral
     if neutral is None:
-        raise FacegeomError("the pipeline made no neutral face")
+        raise FacegeomError("the pipeline returned no mesh with the neutral expression")
     face = replace(neutral, blendshapes=template_blendshapes(load_template()), weights={})
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_image(blendshape_sheet(mean_face(), face, size=args.size), args.out)

@@ -1,4 +1,4 @@
-"""`facegeom evaluate contact-sheet`: 24 test photos and what facegeom makes of them, on one sheet to be looked at."""
+"""`facegeom evaluate contact-sheet`: 24 test photos and their reconstructions in one picture, for visual inspection."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from facegeom.images.camera import Camera
 from facegeom.images.crop import crop_image
 from facegeom.images.face_maps import FaceMaps
 from facegeom.images.image_files import load_image, save_image
+from facegeom.images.pictures import correspondence_picture, depth_picture
 from facegeom.measures.report import picture_folder, sheet, show
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
-from facegeom.render import VIEWS, Frame, correspondence_picture, depth_picture, render_mesh, turn
+from facegeom.render import VIEWS, Frame, render_mesh, turn
 
 PHOTOS = {
     "frontal, light skin": "Carla_Tricoli_0001.jpg",
@@ -47,7 +48,10 @@ PHOTOS = {
     "old": "Jeane_Kirkpatrick_0001.jpg",
     "old, hat": "Compay_Segundo_0001.jpg",
 }
-"""Photos of the test identities (LFW), picked by eye before any network had seen them, and what each is there for."""
+"""Property that a photo stands for -> its file name in LFW.
+
+The photos show test identities. They were selected by hand before any network was evaluated.
+"""
 
 DETAIL_PHOTOS = {
     kind: PHOTOS[kind]
@@ -56,15 +60,15 @@ DETAIL_PHOTOS = {
         "frontal, dark skin", "frontal, hard light", "frontal, young",
     )
 } | {"old, frontal": "Arnold_Palmer_0001.jpg"}  # fmt: skip
-"""Photos to look at fine detail on: wrinkles are wanted, brows and beards are not."""
+"""Photos for the inspection of fine detail: it should show wrinkles, but not eyebrows and beards."""
 
 SHEET_COLUMNS = 2  # photos side by side
-CLOSE_UP = 0.55  # of the mesh's extent
-FACE = Frame((0.0, -28.0, 0.0), 230.0)  # shows any face, so that those of several pipelines are of one scale
+CLOSE_UP = 0.55  # extent of a close-up, as a fraction of the extent of the mesh
+FACE = Frame((0.0, -28.0, 0.0), 230.0)  # the same for all meshes, so that pipelines can be compared at one scale
 
 
 class Reconstructed(Protocol):
-    """What the sheet shows of a reconstruction."""
+    """The parts of a reconstruction that the sheet shows."""
 
     @property
     def mesh(self) -> FaceMesh:
@@ -72,15 +76,15 @@ class Reconstructed(Protocol):
 
     @property
     def maps(self) -> FaceMaps | None:
-        """The network's maps."""
+        """The maps that the network predicted."""
 
     @property
     def stages(self) -> Mapping[str, FaceMesh]:
-        """The mesh after each step."""
+        """Name of a stage -> the mesh after it, in order."""
 
     @property
     def camera(self) -> Camera:
-        """Face frame -> photo."""
+        """Camera from the face frame to pixels of the photo."""
 
 
 Reconstructor = Callable[[ByteArray], Reconstructed]
@@ -90,25 +94,27 @@ Draw = Callable[[ByteArray, int], dict[str, ByteArray]]
 def contact_sheet(
     photos: str | Path, reconstruct: Reconstructor, *, size: int = 160, detail: bool = False
 ) -> tuple[ByteArray, list[str]]:
-    """Draw the sheet: photo, depth, correspondence, and the mesh from three sides as clay and with its colours.
+    """Draw photos and their reconstructions.
+
+    Each row shows the photo, depth, correspondence, and the mesh from three directions, without and with colours.
 
     Parameters
     ----------
-    photos : folder with the photos of `PHOTOS` somewhere below
-    reconstruct : from an (h, w, 3) uint8 photo to its reconstruction
-    size : of one tile, pixels
-    detail : instead, the photos of `DETAIL_PHOTOS`: the first, the second last and the last stage as photographed (of a
-        mesh network all four deformations), and close-ups of the last and of the photo
+    photos : folder that contains the photos of `PHOTOS`, also in subfolders
+    reconstruct : function from an (h, w, 3) uint8 photo to its reconstruction
+    size : side of one picture, pixels
+    detail : True: draw the photos of `DETAIL_PHOTOS` instead. Each row shows the first, the last but one and the last
+        stage in the pose of the photo (for mesh networks: the four deformations), and close-ups of the mesh and photo
 
     Returns
     -------
     sheet : (h, w, 3) uint8 array
-    failures : one line a photo that could not be reconstructed; its row stays empty
+    failures : one message per photo that could not be reconstructed; its pictures stay empty
 
     Raises
     ------
     FacegeomError
-        When a photo is not there.
+        If a photo does not exist.
     """
     wanted, pictures = (DETAIL_PHOTOS, _stages) if detail else (PHOTOS, _pictures)
 
@@ -121,25 +127,28 @@ def contact_sheet(
 def side_by_side(
     photos: str | Path, reconstructors: Mapping[str, Reconstructor], *, size: int = 160
 ) -> tuple[ByteArray, list[str]]:
-    """Draw what several pipelines make of `PHOTOS`: each mesh as photographed, and from the side with its colours.
+    """Draw the photos of `PHOTOS` with the reconstructions of several pipelines side by side.
+
+    Each mesh is shown in the pose of the photo without colours, and turned to the side with its colours.
 
     Parameters
     ----------
-    photos : folder with the photos somewhere below
-    reconstructors : name of a pipeline -> from an (h, w, 3) uint8 photo to its reconstruction
-    size : of one tile, pixels
+    photos : folder that contains the photos of `PHOTOS`, also in subfolders
+    reconstructors : name of a pipeline -> function from an (h, w, 3) uint8 photo to its reconstruction
+    size : side of one picture, pixels
 
     Returns
     -------
-    sheet, failures : as `contact_sheet` does; where one pipeline fails its tiles stay empty
+    sheet : (h, w, 3) uint8 array
+    failures : one message per failed reconstruction; its pictures stay empty
 
     Raises
     ------
     FacegeomError
-        When a photo is not there.
+        If a photo does not exist.
     """
 
-    def drawer(name: str, reconstruct: Reconstructor) -> Draw:
+    def drawing_function(name: str, reconstruct: Reconstructor) -> Draw:
         def draw(photo: ByteArray, size: int) -> dict[str, ByteArray]:
             rec = reconstruct(photo)
             side = turn(VIEWS["three-quarter"] if rec.camera.rotation[0, 2] >= 0 else -VIEWS["three-quarter"])
@@ -150,44 +159,70 @@ def side_by_side(
 
         return draw
 
-    return _sheet(photos, PHOTOS, [drawer(name, reconstruct) for name, reconstruct in reconstructors.items()], size)
+    draws = [drawing_function(name, reconstruct) for name, reconstruct in reconstructors.items()]
+    return _sheet(photos, PHOTOS, draws, size)
+
+
+def find_sheet_photos(folder: str | Path, names: Mapping[str, str]) -> dict[str, Path]:
+    """Find the photos of a sheet.
+
+    Parameters
+    ----------
+    folder : folder that contains the photos, also in subfolders
+    names : key -> file name
+
+    Returns
+    -------
+    dict
+        Key -> path, in the order of `names`.
+
+    Raises
+    ------
+    FacegeomError
+        If a photo does not exist.
+    """
+    paths = {path.name: path for path in sorted(Path(folder).rglob("*.jpg"))}
+    missing = [name for name in names.values() if name not in paths]
+    if missing:
+        raise FacegeomError(
+            f"{len(missing)} of the {len(names)} photos of the sheet are missing in {folder}, the first is {missing[0]}"
+        )
+    return {key: paths[name] for key, name in names.items()}
 
 
 def _sheet(
     photos: str | Path, wanted: Mapping[str, str], draws: Sequence[Draw], size: int
 ) -> tuple[ByteArray, list[str]]:
-    """Draw rows of tiles: the photo, then what each of `draws` makes of it."""
-    places = {path.name: path for path in sorted(Path(photos).rglob("*.jpg"))}
-    missing = [name for name in wanted.values() if name not in places]
-    if missing:
-        raise FacegeomError(f"{len(missing)} of the sheet's {len(wanted)} photos are not below {photos}: {missing[0]}")
-    cells: list[list[dict[str, ByteArray]]] = []  # by photo, then by draw
+    """Draw each photo, followed by the pictures that each function of `draws` returns for it."""
+    paths = find_sheet_photos(photos, wanted)
+    cells: list[list[dict[str, ByteArray]]] = []  # for each photo: its picture, then those of each function
     failures = []
-    for kind, name in tqdm(wanted.items(), desc="contact sheet", unit="photo"):
-        photo = load_image(places[name])
+    for kind, path in tqdm(paths.items(), desc="contact sheet", unit="photo"):
+        photo = load_image(path)
         row = [{kind: photo}]
         for draw in draws:
             try:
                 row.append(draw(photo, size))
             except FacegeomError as error:
-                failures.append(f"{name}: {error}")
+                failures.append(f"{path.name}: {error}")
                 row.append({})
         cells.append(row)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    nothing = np.zeros((size, size, 3), np.uint8)
+    empty = np.zeros((size, size, 3), np.uint8)
     tiles, captions = [], []
     for row in cells:
         for cell, width in zip(row, widths, strict=True):
-            tiles += [*cell.values(), *[nothing] * (width - len(cell))]
+            tiles += [*cell.values(), *[empty] * (width - len(cell))]
             captions += [*cell, *[""] * (width - len(cell))]
     return sheet(tiles, sum(widths) * SHEET_COLUMNS, size, captions), failures
 
 
 def _pictures(rec: Reconstructed, _: ByteArray, size: int) -> dict[str, ByteArray]:
+    """Return the pictures of one row of the contact sheet, by caption."""
     empty = np.zeros((size, size, 3), np.uint8)
     tiles = {
-        "depth": empty if rec.maps is None else depth_picture(rec.maps),
-        "correspondence": empty if rec.maps is None else correspondence_picture(rec.maps),
+        "depth": empty if rec.maps is None else depth_picture(rec.maps.depth),
+        "correspondence": empty if rec.maps is None else correspondence_picture(rec.maps.correspondence),
     }
     frame = Frame.around(rec.mesh)
     for kind, colors in (("", False), (", colours", True)):
@@ -197,8 +232,9 @@ def _pictures(rec: Reconstructed, _: ByteArray, size: int) -> dict[str, ByteArra
 
 
 def _stages(rec: Reconstructed, photo: ByteArray, size: int) -> dict[str, ByteArray]:
+    """Return the pictures of one row of the sheet of details, by caption."""
     names = list(rec.stages)
-    shown = names if names[0] == "deformed1" else [names[0], names[-2], names[-1]]
+    shown = names if names[0] == "deformed1" else [names[0], names[-2], names[-1]]  # deformed1: a mesh network
     whole, near = Frame.around(rec.mesh), Frame.around(rec.mesh, CLOSE_UP)
     rotation = rec.camera.rotation
     tiles = {name: render_mesh(rec.stages[name], rotation, size=size, frame=whole) for name in shown}
@@ -209,24 +245,21 @@ def _stages(rec: Reconstructed, photo: ByteArray, size: int) -> dict[str, ByteAr
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom evaluate contact-sheet`."""
-    parser.add_argument("folder", metavar="PHOTOS", help="folder of the LFW photos")
+    """Add the arguments of `facegeom evaluate contact-sheet`."""
+    parser.add_argument("folder", metavar="PHOTOS", help="folder with the LFW photos")
     parser.add_argument(
-        "--pipeline",
-        choices=PIPELINES,
-        default=DEFAULT_PIPELINE,
-        help="as in facegeom.reconstruct (default: %(default)s)",
+        "--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE, help="reconstruction method (default: %(default)s)"
     )
     kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--detail", action="store_true", help="stages and close-ups of twelve photos instead")
-    kind.add_argument("--side-by-side", action="store_true", help="every pipeline's mesh beside the others' instead")
+    kind.add_argument("--detail", action="store_true", help="draw the stages and close-ups of twelve photos instead")
+    kind.add_argument("--side-by-side", action="store_true", help="draw the meshes of all pipelines instead")
     parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=160, help="of one picture, pixels (default: %(default)s)")
-    parser.add_argument("--out", metavar="DIR", default="out", help="folder to write to (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=160, help="side of one picture in pixels (default: %(default)s)")
+    parser.add_argument("--out", metavar="DIR", default="out", help="output folder (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw contact_sheet.png, detail_sheet.png or pipelines_sheet.png; 1 when a photo failed."""
+    """Draw contact_sheet.png, detail_sheet.png or pipelines_sheet.png; return 1 if a photo failed, else 0."""
     from facegeom.reconstruction import reconstruct
 
     def reconstructor(pipeline: str) -> Reconstructor:
@@ -234,8 +267,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.side_by_side:
         name = "pipelines_sheet.png"
-        everyone = {pipeline: reconstructor(pipeline) for pipeline in PIPELINES}
-        page, failures = side_by_side(args.folder, everyone, size=args.size)
+        reconstructors = {pipeline: reconstructor(pipeline) for pipeline in PIPELINES}
+        page, failures = side_by_side(args.folder, reconstructors, size=args.size)
     else:
         name = "detail_sheet.png" if args.detail else "contact_sheet.png"
         page, failures = contact_sheet(args.folder, reconstructor(args.pipeline), size=args.size, detail=args.detail)

@@ -1,7 +1,8 @@
-"""`facegeom evaluate depth`: depth error on renders of a real head scan.
+"""`facegeom evaluate depth`: depth error on renders of a head scan.
 
-The protocol follows Sela, Richardson and Kimmel, Unrestricted Facial Geometry Reconstruction Using Image-to-Image
-Translation (ICCV 2017), table 1: depth up to a scale and a shift found by RANSAC, error in percent of the range.
+Protocol: Sela, Richardson and Kimmel, Unrestricted Facial Geometry Reconstruction Using Image-to-Image Translation
+(ICCV 2017), table 1. Predicted depth is aligned by a scale and a shift found by RANSAC; the error is in percent of the
+true depth range.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from tqdm import tqdm
 from facegeom import geometry
 from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom.errors import NoFaceFound
-from facegeom.evaluation.scan import BACKGROUNDS, Scan, View, load_scan, render_view
+from facegeom.evaluation.scan import BACKGROUNDS, Scan, ScanRender, load_scan, render_view
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
 from facegeom.images.crop import apply_affine, crop_box, crop_image
 from facegeom.images.image_files import save_image
-from facegeom.images.sampling import bilinear_where_finite
-from facegeom.measures.metrics import DepthError, aligned_depth_error, landmark_box
+from facegeom.images.pictures import depth_picture
+from facegeom.measures.metrics import DepthError, aligned_depth_error, landmark_box, sample_bilinear
 from facegeom.measures.predictor import (
     PredictedFace,
     Predictor,
@@ -34,7 +35,6 @@ from facegeom.measures.predictor import (
     model_depth,
 )
 from facegeom.measures.report import (
-    depth_picture,
     heat_picture,
     picture_folder,
     sheet,
@@ -43,38 +43,54 @@ from facegeom.measures.report import (
     write_json,
 )
 
-YAWS = (0.0, 15.0, -15.0, 30.0, -30.0, 45.0, -45.0)
+YAWS = (0.0, 15.0, -15.0, 30.0, -30.0, 45.0, -45.0)  # degrees
 METHODS = ("facegeom", "mean, found camera", "mean, ICP oracle")
-HEAT_LIMIT = 15.0  # percent of the range that the hottest colour stands for
-SHEET_SIZE, SHEET_CROP = 224, 1.5
-ICP_ROUNDS, ICP_KEPT = 20, 0.9
+"""The predictor, and two baselines: the mean face in the predicted camera, and the mean face fitted to the scan."""
+
+HEAT_LIMIT = 15.0  # error of the last colour of the pictures, percent of the depth range
+SHEET_SIZE, SHEET_CROP = 224, 1.5  # side of a picture in pixels; crop side over the side of the scored region
+ICP_ITERATIONS, ICP_KEPT_SHARE = 20, 0.9  # share of the points, those with the smallest residuals, in each iteration
 
 
 @dataclass(frozen=True)
-class Placement:
-    """A similarity, face model to scan: x -> scale * rotation @ x + translation (mm)."""
+class Similarity:
+    """A similarity transform from the face frame to the frame of the scan: x -> scale * rotation @ x + translation.
+
+    Attributes
+    ----------
+    rotation : (3, 3) float array
+    scale : float
+    translation : (3,) float array, mm
+    """
 
     rotation: FloatArray
     scale: float
     translation: FloatArray
 
-    def camera(self, view: Camera) -> Camera:
-        """Return the camera of the model's frame that shows the placed model where `view` shows the scan."""
-        rotation = view.rotation @ self.rotation
-        origin = view.project(self.translation[None])[0]
-        return Camera(rotation, view.scale * self.scale, origin)
+    def camera(self, scan_camera: Camera) -> Camera:
+        """Return the composition of this transform and a camera: from the face frame to pixels.
+
+        Parameters
+        ----------
+        scan_camera : Camera, frame of the scan to pixels
+        """
+        rotation = scan_camera.rotation @ self.rotation
+        origin = scan_camera.project(self.translation[None])[0]
+        return Camera(rotation, scan_camera.scale * self.scale, origin)
 
 
 @dataclass(frozen=True)
 class ViewResult:
-    """What was measured on one view.
+    """The errors on one render.
 
     Attributes
     ----------
-    yaw, background : of the view
-    detected : whether a face was found without a box
+    yaw : of the render, degrees
+    background : of the render, a key of `BACKGROUNDS`
+    detected : whether the predictor found the face without a box
     errors : method -> DepthError
-    heat : method -> (size, size) float array, percent of range, NaN where nothing is scored or covered
+    heat : method -> (size, size) float array, absolute error in percent of the depth range; NaN at pixels that are not
+        evaluated
     """
 
     yaw: float
@@ -84,36 +100,47 @@ class ViewResult:
     heat: dict[str, FloatArray]
 
 
-def place_mean_face(model: FaceModel, scan: Scan) -> Placement:
-    """Place the mean face on the scan by similarity ICP, the oracle that no photo gives.
+def place_mean_face(model: FaceModel, scan: Scan) -> Similarity:
+    """Fit the mean face to the scan by the iterative closest point method (ICP).
+
+    The result is an upper bound for the mean face as a baseline: it needs the true geometry.
+
+    Parameters
+    ----------
+    model : FaceModel
+    scan : Scan
+
+    Returns
+    -------
+    Similarity
 
     Notes
     -----
-    Scan to model's face part, point to plane, 20 rounds from the eye centres' common frame, the worst tenth of the
-    residuals left out in each.
+    Trimmed ICP with point-to-plane distances, from points of the scan to the face region of the model. It starts from
+    the identity, as both frames have their origin midway between the eye centres.
     """
     points = scan.vertices[scan.scorable & (scan.vertices[:, 2] > -30.0)]
     surface = model.mean[: model.face_vertex_count]
     normals = geometry.vertex_normals(surface, model.faces[: model.face_triangle_count])
     rotation, scale, shift = np.eye(3), 1.0, np.zeros(3)  # scan -> model
-    for _ in range(ICP_ROUNDS):
+    for _ in range(ICP_ITERATIONS):
         moved = scale * points @ rotation.T + shift
         match = geometry.nearest(surface, moved)[0]
         residual = ((surface[match] - moved) * normals[match]).sum(axis=1)
-        kept = np.abs(residual) <= np.quantile(np.abs(residual), ICP_KEPT)
+        kept = np.abs(residual) <= np.quantile(np.abs(residual), ICP_KEPT_SHARE)
         place, normal = moved[kept], normals[match[kept]]
-        # unknowns: rotation vector, logarithm of the scale, shift
+        # Unknowns: rotation vector, logarithm of the scale, shift.
         system = np.column_stack([np.cross(place, normal), (place * normal).sum(axis=1), normal])
         step = np.linalg.lstsq(system, residual[kept], rcond=None)[0]
         turn = np.asarray(cv2.Rodrigues(step[:3])[0], dtype=np.float64)
         growth = float(np.exp(step[3]))
         rotation, scale = turn @ rotation, growth * scale
         shift = growth * turn @ shift + step[4:]
-    return Placement(rotation.T, 1.0 / scale, -rotation.T @ shift / scale)
+    return Similarity(rotation.T, 1.0 / scale, -rotation.T @ shift / scale)
 
 
 def map_depth_in_photo(face: PredictedFace, shape: tuple[int, int]) -> FloatArray:
-    """Return the depth map of a predicted face at the pixels of the photo.
+    """Resample the depth map of a predicted face at the pixels of the photo, bilinearly.
 
     Parameters
     ----------
@@ -122,21 +149,29 @@ def map_depth_in_photo(face: PredictedFace, shape: tuple[int, int]) -> FloatArra
 
     Returns
     -------
-    (h, w) float array, mm, NaN outside the face's mask; bilinear between the map's pixels
+    (h, w) float array
+        Depth in mm; NaN outside the mask of the face.
     """
     y, x = np.indices(shape)
     places = apply_affine(face.maps.affine, np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float64))
-    return bilinear_where_finite(face.maps.depth, places).reshape(shape)
+    return sample_bilinear(face.maps.depth, places).reshape(shape)
 
 
-def evaluate_view(view: View, predictor: Predictor, model: FaceModel, oracle: Placement) -> ViewResult:
-    """Measure the predictor, and the mean face in two cameras, on one view.
+def evaluate_view(view: ScanRender, predictor: Predictor, model: FaceModel, oracle: Similarity) -> ViewResult:
+    """Evaluate the predictor and both baselines on one render.
+
+    Parameters
+    ----------
+    view : ScanRender
+    predictor : the evaluated method
+    model : face model that provides the mean face
+    oracle : the mean face fitted to the scan, from `place_mean_face`
 
     Notes
     -----
-    The predictor gets no box; where it finds no face it gets the box of the oracle's 68 points, and `detected` is
-    false. Predicted depth is turned from mm of the predicted face into mm at the scan by the ratio of the two cameras'
-    scales, so that `DepthError.scale` is 1 where the relief is as deep, for its size in the image, as the truth.
+    The predictor is called without a box. If it finds no face, it is called again with the box of the 68 points of the
+    fitted mean face, and `detected` is False. Predicted depths are multiplied by the ratio of the camera scales: a
+    `DepthError.scale` of 1 then means that the ratio of depth to size in the image is correct.
     """
     oracle_camera = oracle.camera(view.camera)
     detected = True
@@ -161,19 +196,20 @@ def evaluate_view(view: View, predictor: Predictor, model: FaceModel, oracle: Pl
 
 def evaluate(
     folder: str | Path, predictor: Predictor, *, model: FaceModel | None = None, size: int = 512
-) -> tuple[list[View], list[ViewResult]]:
-    """Render the scan of `folder` and measure the predictor on all views.
+) -> tuple[list[ScanRender], list[ViewResult]]:
+    """Render the scan and evaluate the predictor on all renders.
 
     Parameters
     ----------
-    folder : of head.obj and color.jpg
-    predictor : what is evaluated
-    model : of the mean face; the package's own where it is left out
-    size : of the renders, pixels
+    folder : folder that contains head.obj and color.jpg
+    predictor : the evaluated method
+    model : face model that provides the mean face; None: the face model of the package
+    size : side of the renders, pixels
 
     Returns
     -------
-    views, results : one a yaw and background
+    views : list of ScanRender, one per background and yaw
+    results : list of ViewResult, in the same order
     """
     scan = load_scan(folder)
     model = load_face_model() if model is None else model
@@ -184,7 +220,7 @@ def evaluate(
 
 
 def summarise(results: list[ViewResult]) -> dict[str, Any]:
-    """Return the errors view by view and, in `mean`, their means by method over all views."""
+    """Return the errors: "views" has them for each render, "mean" their means over all renders, by method."""
     fields = ("mean", "std", "median", "percentile90", "coverage", "scale")
     means = {
         method: {name: float(np.mean([getattr(r.errors[method], name) for r in results])) for name in fields}
@@ -209,8 +245,8 @@ def summarise(results: list[ViewResult]) -> dict[str, Any]:
 
 
 def format_summary(summary: dict[str, Any]) -> str:
-    """Return the figures of `summarise` as tables."""
-    header = ["method", "mean", "std", "median", "90th", "coverage", "scale", "worst view"]
+    """Return the result of `summarise` as text tables."""
+    header = ["method", "mean", "std", "median", "90th percentile", "coverage", "scale", "worst view"]
     names = ("mean", "std", "median", "percentile90", "coverage", "scale")
     means = table(
         header,
@@ -222,7 +258,11 @@ def format_summary(summary: dict[str, Any]) -> str:
     )
     short = dict(zip(METHODS, ("", "mean face ", "oracle "), strict=True))
     views = table(
-        ["view", "detected", *(f"{short[method]}{what}" for method in METHODS for what in ("error", "cover", "scale"))],
+        [
+            "view",
+            "detected",
+            *(f"{short[method]}{what}" for method in METHODS for what in ("error", "coverage", "scale")),
+        ],
         [
             [
                 f"{view['background']} {view['yaw']:+.0f}",
@@ -240,11 +280,11 @@ def format_summary(summary: dict[str, Any]) -> str:
             for view in summary["views"]
         ],
     )
-    return f"depth error after RANSAC scale and shift, percent of range\n{means}\n\n{views}"
+    return f"depth error after alignment by scale and shift (RANSAC), percent of the depth range\n{means}\n\n{views}"
 
 
-def heat_sheet(views: list[View], results: list[ViewResult]) -> ByteArray:
-    """Return a sheet of one row a view: render, true depth where it is scored, and each method's error as heat."""
+def heat_sheet(views: list[ScanRender], results: list[ViewResult]) -> ByteArray:
+    """Draw one row per render: the image, the scored true depth, and the error of each method as colours."""
     tiles, captions = [], []
     for view, result in zip(views, results, strict=True):
         rows, columns = np.flatnonzero(view.scored.any(axis=1)), np.flatnonzero(view.scored.any(axis=0))
@@ -259,14 +299,14 @@ def heat_sheet(views: list[View], results: list[ViewResult]) -> ByteArray:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom evaluate depth`."""
-    parser.add_argument("folder", metavar="SCAN_DIR", help="folder of head.obj and color.jpg")
-    parser.add_argument("--size", type=int, default=512, help="of the renders, pixels (default: %(default)s)")
+    """Add the arguments of `facegeom evaluate depth`."""
+    parser.add_argument("folder", metavar="SCAN_DIR", help="folder that contains head.obj and color.jpg")
+    parser.add_argument("--size", type=int, default=512, help="side of the renders in pixels (default: %(default)s)")
     add_common_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate facegeom's depth on a scan."""
+    """Evaluate the depth on the scan, print the tables and write the requested files; return the exit code."""
     views, results = evaluate(args.folder, chosen_predictor(args), size=args.size)
     summary = summarise(results)
     show(format_summary(summary))

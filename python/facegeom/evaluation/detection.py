@@ -1,7 +1,7 @@
-"""`facegeom evaluate detection`: faces of AFLW2000-3D that the detector finds, and what it finds where there is none.
+"""`facegeom evaluate detection`: detection rate on AFLW2000-3D, and false detections in images without a face.
 
-This is the detector alone, before the reconstruction network verifies and re-crops its boxes; `facegeom evaluate
-aflw2000` has the found rate after that second look, `facegeom evaluate pipeline` the false alarms.
+This evaluates the detector alone, before the reconstruction network verifies its boxes. `facegeom evaluate aflw2000`
+measures the detection rate after this verification, `facegeom evaluate pipeline` the false detections.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from facegeom._internal.stopwatch import stopwatch
 from facegeom.detection import detector as detection
 from facegeom.errors import FacegeomError
 from facegeom.evaluation.aflw2000 import load_annotations
-from facegeom.images.boxes import Detection
+from facegeom.images.boxes import Detection, iou
 from facegeom.images.image_files import load_image
-from facegeom.measures.metrics import YAW_BINS, box_overlap, landmark_box
+from facegeom.measures.metrics import YAW_BINS, in_yaw_bin, landmark_box
 from facegeom.measures.report import show, table, write_json
 from facegeom.training.data.labels import LANDMARK_ORIGIN, LANDMARK_UNIT
 from facegeom.training.data.split import split_names
@@ -37,28 +37,36 @@ FACELESS_SAMPLES = (
     "brick", "cell", "chelsea", "clock", "colorwheel", "grass", "horse", "immunohistochemistry", "logo",
     "microaneurysms", "moon", "rocket", "shepp_logan_phantom", "text",
 )  # fmt: skip
-"""scikit-image's pictures without a person that come with it, less those that the detector's training saw."""
+"""Sample images of scikit-image that show no person and were not used for the training of the detector."""
 
 CROPS = 5
-"""Crops of each sample picture, beside the whole of it."""
+"""Number of crops of each sample image; the complete image is used, too."""
 
 DRAWN = 160
-"""Procedural pictures, as many of each kind."""
+"""Number of procedural images, with equal numbers of each kind."""
 
 FRESH_SCENES, FRESH_PATCHES, FRESH_DRAWN = 20, 60, 120
-"""Pictures of the second set: a garage and crops of it, patches of backgrounds, procedural pictures of another seed."""
+"""Numbers of images in the second set: a scene with its crops, background patches, procedural images."""
 
 CORNERS, LEAST_CORNER = 100, 32
-"""Corners of photos in the second set, and the least side of one in pixels of its photo."""
+"""Number of photo corners in the second set, and the smallest side of a corner in pixels of the photo."""
 
 CROP_SIZE = 320
-"""Side to which crops are scaled, pixels: the longer side of what the detector searches."""
+"""Side to which crops are scaled, pixels: the longer side of the image in which the detector searches."""
 
 LOOSE_OVERLAP, OVERLAP = 0.4, 0.5
+"""IoU thresholds for a correct detection."""
 
 
 class FacelessPicture(NamedTuple):
-    """A picture without a face."""
+    """An image without a face.
+
+    Attributes
+    ----------
+    kind : origin of the image, such as "sample" or "drawn"
+    name : unique within its kind
+    image : (h, w, 3) uint8 array
+    """
 
     kind: str
     name: str
@@ -66,10 +74,14 @@ class FacelessPicture(NamedTuple):
 
 
 def faceless_pictures(seed: int = 0) -> Iterator[FacelessPicture]:
-    """Yield 244 pictures without a face: scikit-image's samples, crops of them, drawn textures.
+    """Yield 244 images without a face: samples of scikit-image, crops of them, and procedural textures.
 
-    Training draws other textures: none of the kinds here is made by its code. With seed 0 these are the pictures that
-    the limits of detector and verification were chosen on; `fresh_faceless_pictures` has none of them.
+    The kinds of procedural textures differ from those of the training. The thresholds of the detector and of the
+    verification were chosen on the images of seed 0; `fresh_faceless_pictures` yields other images.
+
+    Parameters
+    ----------
+    seed : of the crops and textures
     """
     rng = np.random.default_rng(seed)
     for name in FACELESS_SAMPLES:
@@ -80,19 +92,20 @@ def faceless_pictures(seed: int = 0) -> Iterator[FacelessPicture]:
 def fresh_faceless_pictures(
     photos: Mapping[str, Path] | None = None, boxes: Mapping[str, FloatArray] | None = None, seed: int = 1
 ) -> Iterator[FacelessPicture]:
-    """Yield 200 pictures without a face that no limit was chosen on, and 100 corners of photos where these are given.
+    """Yield images without a face on which no threshold was chosen: 200 images, and 100 corners of photos if given.
 
     Parameters
     ----------
-    photos : file name -> path, as `facegeom.training.data.labels.find_photos` returns them
-    boxes : file name -> (4,) float array, where the face is, as `photo_boxes` returns them
-    seed : of crops and drawings
+    photos : file name -> path, from `facegeom.training.data.labels.find_photos`
+    boxes : file name -> (4,) float array, x0, y0, x1, y1 of the face in pixels, from `photo_boxes`
+    seed : of the crops and textures
 
     Notes
     -----
-    The samples of scikit-image are others than those of `faceless_pictures`; its `lfw_subset` has 25 x 25 pixel patches
-    of the backgrounds of photos. Corners come from the split's validation photos, on which no network was trained: the
-    largest square in a corner that does not overlap the face's box. Someone else may stand there: look at the alarms.
+    The samples of scikit-image differ from those of `faceless_pictures`; its `lfw_subset` contains background patches
+    of 25 x 25 pixels. The corners come from validation photos, on which no network was trained: each is the largest
+    square in a corner of the photo that does not overlap the box of the face. A corner may show another person, so
+    false detections in corners must be inspected.
     """
     rng = np.random.default_rng(seed)
     yield from _with_crops("scene", "motorcycle", skimage.data.stereo_motorcycle()[0], rng, FRESH_SCENES - 1)
@@ -104,12 +117,21 @@ def fresh_faceless_pictures(
 
 
 def photo_boxes(landmarks: str | Path) -> dict[str, FloatArray]:
-    """Return file name -> (4,) box of the FaceMesh points of each photo, from the file of `facegeom prepare landmarks`.
+    """Read the bounding boxes of the FaceMesh landmarks of photos.
+
+    Parameters
+    ----------
+    landmarks : file written by `facegeom prepare landmarks`
+
+    Returns
+    -------
+    dict
+        File name -> (4,) float array, x0, y0, x1, y1 in pixels.
 
     Raises
     ------
     FacegeomError
-        When the file is not there or not such a file.
+        If the file does not exist or has another format.
     """
     try:
         with np.load(landmarks) as data:
@@ -121,26 +143,27 @@ def photo_boxes(landmarks: str | Path) -> dict[str, FloatArray]:
 
 
 def evaluate(folder: str | Path | None, detector: Detector = detection.detect, seed: int = 0) -> dict[str, Any]:
-    """Count what a detector finds.
+    """Measure the detection rate, the false detections and the run time of a detector.
 
     Parameters
     ----------
-    folder : AFLW2000-3D's folder of `annotations.npz` and `images/`, or None: false alarms only
-    detector : a function from an (h, w, 3) uint8 photo to boxes, best first
-    seed : of the faceless pictures
+    folder : AFLW2000-3D: folder that contains `annotations.npz` and `images/`; None: false detections only
+    detector : function from an (h, w, 3) uint8 photo to boxes, highest score first
+    seed : of the images without a face
 
     Returns
     -------
     dict
-        "found": rows by yaw with the shares of photos whose best and first box overlap that of the 68 points;
-        "false_alarms": pictures, how many had a detection, and which; "milliseconds": median of a photo.
+        "found": one row per yaw bin, with the shares of photos where the IoU with the box of the 68 points reaches a
+        threshold, for the best box ("best") and for the box with the highest score ("first"); "milliseconds": median
+        run time per photo; "false_alarms": the number of images without a face, and those with a detection.
     """
     result: dict[str, Any] = {}
     if folder is not None:
         result |= _found(folder, detector)
     alarms = {}
     pictures = list(faceless_pictures(seed))
-    for _, name, picture in tqdm(pictures, unit="picture", desc="faceless pictures"):
+    for _, name, picture in tqdm(pictures, unit="image", desc="images without a face"):
         boxes = detector(picture)
         if boxes:
             alarms[name] = round(boxes[0][4], 3)
@@ -154,31 +177,36 @@ def evaluate(folder: str | Path | None, detector: Detector = detection.detect, s
 
 
 def format_summary(result: dict[str, Any]) -> str:
-    """Return the figures of `evaluate` as a text table."""
+    """Return the result of `evaluate` as a text table."""
     lines = []
     if "found" in result:
-        header = ["|yaw|", "photos", "IoU 0.5", "IoU 0.4", "first 0.5", "first 0.4", "nothing"]
+        header = ["|yaw|", "photos", "best 0.5", "best 0.4", "first 0.5", "first 0.4", "no detection"]
         shares = ("best_0.5", "best_0.4", "first_0.5", "first_0.4", "nothing")
         rows = [[row["yaw"], row["photos"], *(100 * row[key] for key in shares)] for row in result["found"]]
-        lines.append("faces found, percent (best box, then first box)\n" + table(header, rows, 1))
-        lines.append(f"{result['milliseconds']:.0f} ms a photo (median)")
+        lines.append(
+            "photos in percent whose box with the highest IoU (best), or whose box with the highest score (first), "
+            "reaches an IoU of 0.5 or 0.4\n" + table(header, rows, 1)
+        )
+        lines.append(f"run time: {result['milliseconds']:.0f} ms per photo (median)")
     alarms = result["false_alarms"]
     lines.append(
-        f"false alarms on {alarms['with_detections']} of {alarms['pictures']} faceless pictures"
+        f"false detections in {alarms['with_detections']} of {alarms['pictures']} images without a face"
         f" ({100 * alarms['share']:.2f} %)" + "".join(f"\n  {name}: {s}" for name, s in alarms["scores"].items())
     )
     return "\n\n".join(lines)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom evaluate detection`."""
-    parser.add_argument("folder", metavar="DIR", nargs="?", help="AFLW2000-3D's folder; without it false alarms only")
-    parser.add_argument("--seed", type=int, default=0, help="of the faceless pictures")
-    parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as well")
+    """Add the arguments of `facegeom evaluate detection`."""
+    parser.add_argument(
+        "folder", metavar="DIR", nargs="?", help="folder of AFLW2000-3D; without it, only false detections are counted"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the images without a face (default: %(default)s)")
+    parser.add_argument("--json", metavar="FILE", help="also write the results to this JSON file")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Count found faces and false alarms."""
+    """Evaluate the detector, print the tables and write the requested file; return the exit code."""
     result = evaluate(args.folder, seed=args.seed)
     show(format_summary(result))
     if args.json:
@@ -187,6 +215,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _found(folder: str | Path, detector: Detector) -> dict[str, Any]:
+    """Return the entries "found" and "milliseconds" of `evaluate`."""
     annotations = load_annotations(folder)
     best, first = np.zeros(len(annotations.names)), np.zeros(len(annotations.names))
     nothing = np.zeros(len(annotations.names), dtype=bool)
@@ -196,13 +225,12 @@ def _found(folder: str | Path, detector: Detector) -> dict[str, Any]:
         truth = landmark_box(annotations.points["original"][row])
         with stopwatch(times, name):
             boxes = detector(photo)
-        overlaps = [box_overlap(box[:4], truth) for box in boxes]
+        overlaps = iou(np.array(boxes, dtype=np.float64).reshape(-1, 5)[:, :4], truth[None])[:, 0].tolist()
         nothing[row] = not boxes
         best[row], first[row] = max(overlaps, default=0.0), next(iter(overlaps), 0.0)
-    yaw = np.abs(annotations.yaw)
     rows = []
     for low, high in (*YAW_BINS, (YAW_BINS[0][0], YAW_BINS[1][1])):
-        photos = (yaw >= low) & ((yaw < high) | (high >= YAW_BINS[-1][1]))
+        photos = in_yaw_bin(annotations.yaw, low, high)
         if photos.any():
             shares = {
                 f"{which}_{limit}": float((overlap[photos] >= limit).mean())
@@ -223,7 +251,7 @@ def _found(folder: str | Path, detector: Detector) -> dict[str, Any]:
 def _with_crops(
     kind: str, name: str, picture: Picture, rng: np.random.Generator, crops: int
 ) -> Iterator[FacelessPicture]:
-    """Yield a picture and square crops of it."""
+    """Yield an image and random square crops of it."""
     picture = _rgb(np.asarray(picture))
     yield FacelessPicture(kind, name, _at_most(picture, 512))
     for number in range(crops):
@@ -233,7 +261,7 @@ def _with_crops(
 
 
 def _drawings(rng: np.random.Generator, count: int) -> Iterator[FacelessPicture]:
-    """Yield procedural pictures, each kind in turn."""
+    """Yield `count` procedural images; the kinds take turns."""
     for number in range(count):
         draw = _DRAWINGS[number % len(_DRAWINGS)]
         image = np.clip(draw(rng, 360), 0, 255).astype(np.uint8)
@@ -241,7 +269,7 @@ def _drawings(rng: np.random.Generator, count: int) -> Iterator[FacelessPicture]
 
 
 def _photo_corners(photos: Mapping[str, Path], boxes: Mapping[str, FloatArray]) -> Iterator[FacelessPicture]:
-    """Yield corners of validation photos, evenly spread over those that are large enough."""
+    """Yield corners of validation photos, evenly spread over all corners that are large enough."""
     names, crops = list(photos), {}
     for row in split_names(names).validation:
         name = names[row]
@@ -256,7 +284,7 @@ def _photo_corners(photos: Mapping[str, Path], boxes: Mapping[str, FloatArray]) 
 
 
 def evenly_spread(total: int, count: int) -> list[int]:
-    """Return `count` of the rows 0 to `total` - 1, evenly spread; all of them where there are no more.
+    """Return `count` evenly spaced integers of 0 to `total` - 1, or all of them if there are not more than `count`.
 
     Examples
     --------
@@ -268,7 +296,17 @@ def evenly_spread(total: int, count: int) -> list[int]:
 
 
 def free_corner(box: FloatArray, width: int, height: int) -> tuple[int, int, int]:
-    """Return x, y and side of the largest square in a corner of a photo that shares no pixel with a box.
+    """Return the largest square that lies in a corner of a photo and shares no pixel with a box.
+
+    Parameters
+    ----------
+    box : (4,) float array, x0, y0, x1, y1 in pixels
+    width, height : of the photo, pixels
+
+    Returns
+    -------
+    x, y, side : int
+        Column and row of the upper left pixel, and number of pixels along a side.
 
     Examples
     --------
@@ -287,6 +325,7 @@ def free_corner(box: FloatArray, width: int, height: int) -> tuple[int, int, int
 
 
 def _rgb(picture: Picture) -> ByteArray:
+    """Return an image of any dtype, gray or in colour, as (h, w, 3) uint8 array."""
     if picture.dtype != np.uint8:
         levels = picture.astype(np.float64)
         picture = (255 * (levels - levels.min()) / max(np.ptp(levels), 1e-9)).astype(np.uint8)
@@ -296,10 +335,12 @@ def _rgb(picture: Picture) -> ByteArray:
 
 
 def _scaled(crop: ByteArray) -> ByteArray:
+    """Return a square image scaled to `CROP_SIZE`."""
     return np.asarray(cv2.resize(np.ascontiguousarray(crop), (CROP_SIZE, CROP_SIZE)), dtype=np.uint8)
 
 
 def _at_most(picture: ByteArray, side: int) -> ByteArray:
+    """Return an image, scaled down if its longer side exceeds `side` pixels."""
     scale = side / max(picture.shape[:2])
     if scale >= 1:
         return picture
@@ -307,11 +348,12 @@ def _at_most(picture: ByteArray, side: int) -> ByteArray:
 
 
 def _white_noise(rng: np.random.Generator, size: int) -> Picture:
+    """Return Gaussian noise with random mean and standard deviation."""
     return rng.normal(rng.uniform(60, 200), rng.uniform(5, 80), (size, size, 3))
 
 
 def _power_law_noise(rng: np.random.Generator, size: int) -> Picture:
-    """Noise whose spectrum falls as natural images' does."""
+    """Return noise whose spectrum follows a power law, like that of natural images."""
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
     frequency[0, 0] = 1
     phases = rng.normal(size=(3, *frequency.shape)) + 1j * rng.normal(size=(3, *frequency.shape))
@@ -320,7 +362,7 @@ def _power_law_noise(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _cells(rng: np.random.Generator, size: int) -> Picture:
-    """Cells around random points, some shaded toward their borders."""
+    """Return the Voronoi cells of random points, in random colours, some darker near the border."""
     count = int(rng.integers(5, 60))
     points, colours = rng.uniform(0, size, (count, 2)), rng.uniform(0, 255, (count, 3))
     y, x = np.mgrid[:size, :size]
@@ -330,7 +372,7 @@ def _cells(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _waves(rng: np.random.Generator, size: int) -> Picture:
-    """Interfering circular waves."""
+    """Return the sum of several circular waves."""
     y, x = np.mgrid[:size, :size]
     total = np.zeros((size, size))
     for _ in range(int(rng.integers(2, 6))):
@@ -341,7 +383,7 @@ def _waves(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _weave(rng: np.random.Generator, size: int) -> Picture:
-    """Crossing coloured bands, as on a cloth or a facade."""
+    """Return crossing coloured bands, as on cloth or on a facade."""
     bands = rng.uniform(0, 255, (2, size, 3))
     for axis in range(2):
         edges = np.sort(rng.integers(0, size, int(rng.integers(4, 25))))
@@ -351,7 +393,7 @@ def _weave(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _hills(rng: np.random.Generator, size: int) -> Picture:
-    """Layers of a landscape under a sky."""
+    """Return the silhouettes of several hills below a sky."""
     y = np.arange(size)[:, None, None]
     image = np.broadcast_to(rng.uniform(100, 255, 3) * (1 - 0.5 * y / size), (size, size, 3)).copy()
     for layer in range(int(rng.integers(2, 6))):
@@ -361,7 +403,7 @@ def _hills(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _discs(rng: np.random.Generator, size: int) -> Picture:
-    """Shaded balls on a plain ground: as round and as lit as heads."""
+    """Return shaded ellipsoids on a uniform background, which resemble heads."""
     image = np.broadcast_to(rng.uniform(0, 255, 3), (size, size, 3)).copy()
     y, x = np.mgrid[:size, :size]
     for _ in range(int(rng.integers(1, 12))):
@@ -376,7 +418,7 @@ def _discs(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _gradients(rng: np.random.Generator, size: int) -> Picture:
-    """Smooth colours between random corners, with grain."""
+    """Return smooth colour gradients with noise."""
     grid = rng.uniform(0, 255, (int(rng.integers(2, 6)), int(rng.integers(2, 6)), 3)).astype(np.float32)
     return np.asarray(cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC) + rng.normal(0, 4, (size, size, 1)))
 

@@ -1,6 +1,6 @@
-"""`facegeom evaluate heads`: whole heads of test photos from all sides, and what their textures are made of.
+"""`facegeom evaluate heads`: pictures of complete heads from several directions, and of their textures.
 
-Each head is written to a GLB file and read back by trimesh's loader: what the sheets show is what a file holds.
+Each head is saved as a GLB file and loaded again, so that the pictures show the content of the file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray
 from facegeom.errors import FacegeomError
-from facegeom.evaluation.contact_sheet import PHOTOS
+from facegeom.evaluation.contact_sheet import PHOTOS, find_sheet_photos
 from facegeom.face_model.template import load_template
 from facegeom.images.image_files import load_image, save_image
 from facegeom.measures.report import picture_folder, sheet, show
@@ -39,33 +39,51 @@ SETS: dict[str, tuple[str, ...]] = {
         "turned, hand", "glasses", "sunglasses", "glasses, dark skin", "turned, hat", "frontal, young",
     ),
 }  # fmt: skip
-"""Sheets and the photos on them, as `PHOTOS` calls these: heads from four sides; photos that show one side of the face;
-photos in which hands, glasses, hats or hair cover some of it."""
+"""Name of a sheet -> keys of its photos in `PHOTOS`.
 
-SIDES = {"front": 0.0, "to its left": 40.0, "to its right": -40.0, "back": 180.0}  # degrees of yaw
-HIDDEN_YAW = 45.0  # degrees, to the side that a turned photo does not show
-UNKNOWN = (128, 128, 128)  # texels that the photo does not show
-COLUMNS = {"heads": 2, "turned": 1, "occluders": 1}  # photos in a row
+"heads" shows heads from four directions, "turned" photos with one hidden side of the face, "occluders" photos where
+hands, glasses, hats or hair cover a part of the face.
+"""
+
+SIDES = {"front": 0.0, "to its left": 40.0, "to its right": -40.0, "back": 180.0}  # yaw, degrees
+HIDDEN_YAW = 45.0  # degrees, toward the side that the photo does not show
+UNKNOWN = (128, 128, 128)  # colour of texels that are not visible in the photo
+COLUMNS = {"heads": 2, "turned": 1, "occluders": 1}  # photos per row
 
 
 @dataclass(frozen=True)
 class HeadViews:
-    """A head of a photo: read back from its file, and the texture with what of it is the photo's."""
+    """A reconstructed head and its texture.
+
+    Attributes
+    ----------
+    photo : (h, w, 3) uint8 array
+    mesh : the head, loaded from its file
+    texture : (S, S, 3) uint8 array, the completed texture
+    known : (S, S) bool array, texels whose colour comes from the photo
+    yaw_deg : degrees, positive if the left side of the face is turned away from the camera
+    """
 
     photo: ByteArray
     mesh: FaceMesh
     texture: ByteArray
     known: BoolArray
-    yaw_deg: float  # positive when the subject's left side is turned away
+    yaw_deg: float
 
 
 def head_views(photo: ByteArray, size: int, device: str = "cpu") -> HeadViews:
-    """Reconstruct the head of an (h, w, 3) uint8 photo with an atlas of (size, size) texels, through a GLB file.
+    """Reconstruct the head of a photo, save it as a GLB file and load it again.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8 array
+    size : side of the texture atlas, texels
+    device : where the networks run
 
     Raises
     ------
     NoFaceFound
-        When there is none.
+        If no face is found.
     """
     rec = reconstruct(photo, head=True, texture=size, device=device)
     with tempfile.TemporaryDirectory() as folder:
@@ -78,12 +96,12 @@ def head_views(photo: ByteArray, size: int, device: str = "cpu") -> HeadViews:
 
 
 def _yaw_deg(rec: Reconstruction) -> float:
-    ahead = rec.camera.rotation[:, 2]  # where the face looks, camera frame
-    return float(np.degrees(np.arctan2(ahead[0], ahead[2])))
+    forward = rec.camera.rotation[:, 2]  # direction in which the face looks, camera frame
+    return float(np.degrees(np.arctan2(forward[0], forward[2])))
 
 
 def head_row(views: HeadViews, size: int) -> dict[str, ByteArray]:
-    """Return the head from four sides."""
+    """Return pictures of the head from the directions of `SIDES`, by caption."""
     frame = Frame.around(views.mesh)
     return {
         side: render_mesh(views.mesh, turn(yaw), size=size, frame=frame, colors=True) for side, yaw in SIDES.items()
@@ -91,7 +109,10 @@ def head_row(views: HeadViews, size: int) -> dict[str, ByteArray]:
 
 
 def texture_row(views: HeadViews, size: int) -> dict[str, ByteArray]:
-    """Return the texture as the photo gives it and completed, and the head as photographed and from the hidden side."""
+    """Return pictures by caption: the texture from the photo, the completed texture, and the head from two directions.
+
+    The head is shown with the yaw of the photo, and from the side that the photo does not show.
+    """
     frame = Frame.around(views.mesh)
     hidden = -np.copysign(HIDDEN_YAW, views.yaw_deg)
     baked = np.where(views.known[..., None], views.texture, np.array(UNKNOWN, np.uint8))
@@ -106,41 +127,38 @@ def texture_row(views: HeadViews, size: int) -> dict[str, ByteArray]:
 def head_sheet(
     photos: str | Path, name: str, *, texture: int = 1024, size: int = 220, device: str = "cpu"
 ) -> tuple[ByteArray, list[str]]:
-    """Draw one of `SETS`.
+    """Draw one of the sheets of `SETS`.
 
     Parameters
     ----------
-    photos : folder with the photos of `contact_sheet.PHOTOS` somewhere below
-    name : of the set
-    texture : side of the atlas, texels
-    size : of one picture, pixels
+    photos : folder that contains the photos of `contact_sheet.PHOTOS`, also in subfolders
+    name : key of `SETS`
+    texture : side of the texture atlas, texels
+    size : side of one picture, pixels
     device : where the networks run
 
     Returns
     -------
     sheet : (h, w, 3) uint8 array
-    failures : one line a photo that could not be reconstructed; it is left out
+    failures : one message per photo that could not be reconstructed; the sheet omits it
 
     Raises
     ------
     FacegeomError
-        When a photo is not there.
+        If a photo does not exist.
     """
-    places = {path.name: path for path in sorted(Path(photos).rglob("*.jpg"))}
     kinds = SETS[check.choice(name, "name", tuple(SETS))]
-    missing = [PHOTOS[kind] for kind in kinds if PHOTOS[kind] not in places]
-    if missing:
-        raise FacegeomError(f"{len(missing)} of the sheet's {len(kinds)} photos are not below {photos}: {missing[0]}")
+    paths = find_sheet_photos(photos, {kind: PHOTOS[kind] for kind in kinds})
     draw = head_row if name == "heads" else texture_row
     tiles: list[ByteArray] = []
     captions: list[str] = []
     failures = []
-    for kind in tqdm(kinds, desc=name, unit="photo"):
-        photo = load_image(places[PHOTOS[kind]])
+    for kind, path in tqdm(paths.items(), desc=name, unit="photo"):
+        photo = load_image(path)
         try:
             row = {kind: photo, **draw(head_views(photo, texture, device), size)}
         except FacegeomError as error:
-            failures.append(f"{PHOTOS[kind]}: {error}")
+            failures.append(f"{path.name}: {error}")
             continue
         tiles += row.values()
         captions += row
@@ -149,16 +167,18 @@ def head_sheet(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom evaluate heads`."""
-    parser.add_argument("photos", metavar="PHOTOS", help="folder of the LFW photos")
-    parser.add_argument("--texture", type=int, default=1024, help="side of the atlas (default: %(default)s)")
+    """Add the arguments of `facegeom evaluate heads`."""
+    parser.add_argument("photos", metavar="PHOTOS", help="folder with the LFW photos")
+    parser.add_argument(
+        "--texture", type=int, default=1024, help="side of the texture atlas in texels (default: %(default)s)"
+    )
     parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=220, help="of one picture, pixels (default: %(default)s)")
-    parser.add_argument("--out", metavar="DIR", default="out", help="folder to write to (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=220, help="side of one picture in pixels (default: %(default)s)")
+    parser.add_argument("--out", metavar="DIR", default="out", help="output folder (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw heads.png, turned.png and occluders.png; 1 when a photo failed."""
+    """Draw heads.png, turned.png and occluders.png; return 1 if a photo failed, else 0."""
     folder = picture_folder(args.out)
     lines: list[str] = []
     failed = False

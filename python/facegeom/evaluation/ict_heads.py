@@ -1,7 +1,7 @@
-"""Rendered ICT FaceKit heads, whose depth, correspondence and mask are known exactly.
+"""Renders of random heads of the ICT FaceKit model, with exact depth, correspondence and mask.
 
-The heads come from the model that facegeom's own face model was learned from, all 100 identity coefficients and every
-expression in use, so that what facegeom's components cannot express counts as an error here.
+The face model of facegeom was derived from the ICT model. Here all 100 identity coefficients and all expressions are
+used, so that shapes which the face model of facegeom cannot represent count as errors.
 """
 
 from __future__ import annotations
@@ -24,39 +24,41 @@ from facegeom.training.face_model.topology import under_jaw
 EYE_PARTS = ("eyeball_left", "eyeball_right", "lacrimal_left", "lacrimal_right", "eye_socket_left", "eye_socket_right")
 MOUTH_PARTS = ("mouth_socket", "gums_and_tongue", "teeth")
 MAP_PARTS = ("face_narrow", "eye_blend_left", "eye_blend_right", *EYE_PARTS, *MOUTH_PARTS)
-"""What the maps show; the parts below only hide, and ICT's lashes and shadow shells around the eyes are left out."""
-HIDING_PARTS = ("face", "head_and_neck")
+"""Parts of the ICT model that the maps contain. Eyelashes and the shells around the eyes are not rendered at all."""
+
+OCCLUDING_PARTS = ("face", "head_and_neck")
+"""Parts that are rendered, but are not in the maps: they can occlude the parts above."""
 
 OVERSAMPLING = 3
-"""Pictures are rendered at this multiple of their size and averaged."""
+"""Images are rendered at this multiple of their size, then averaged."""
 
 
 @dataclass(frozen=True)
-class HeadOptions:
-    """How heads are drawn at random."""
+class RandomHeadOptions:
+    """Distributions of the random heads."""
 
-    max_yaw_deg: float = 85.0  # uniform to both sides
+    max_yaw_deg: float = 85.0  # yaw is uniform between minus and plus this value
     pitch_deg: float = 10.0  # standard deviation
     roll_deg: float = 8.0  # standard deviation
-    identity_sigma: float = 1.0  # of each of the 100 coefficients
-    expressions: int = 6  # at most so many shapes at once
-    expression_weight: float = 0.8  # largest weight of a shape
-    crop_factor: float = 1.15  # crop side over the longer side of the face's box
+    identity_sigma: float = 1.0  # standard deviation of each of the 100 identity coefficients
+    expressions: int = 6  # largest number of expression shapes of a head
+    expression_weight: float = 0.8  # largest weight of an expression shape
+    crop_factor: float = 1.15  # side of the crop over the longer side of the box of the face
 
 
 class HeadRenderer:
-    """Draws random heads of the ICT model as samples.
+    """Renders random heads of the ICT model.
 
     Parameters
     ----------
-    path : of `ict_face_model.npz`
-    options : HeadOptions
+    path : of the file `ict_face_model.npz`
+    options : RandomHeadOptions
     """
 
-    def __init__(self, path: str | Path, options: HeadOptions = HeadOptions()) -> None:
+    def __init__(self, path: str | Path, options: RandomHeadOptions = RandomHeadOptions()) -> None:
         head = load_ict(path)
         inside = _members(head, MAP_PARTS) & ~(_members(head, ("face_narrow",)) & under_jaw(head.vertices))
-        drawn = inside | _members(head, HIDING_PARTS)
+        drawn = inside | _members(head, OCCLUDING_PARTS)
         self.head, self.options = head, options
         self.faces: IntArray = head.triangles[drawn[head.triangles].all(axis=1)]
         self.in_map: BoolArray = np.asarray(inside[self.faces].all(axis=1))
@@ -64,17 +66,37 @@ class HeadRenderer:
         self.shapes = np.flatnonzero([not name.startswith("Pupil") for name in head.expression_names])
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[Sample, float]:
-        """Draw one head and return its sample and its yaw in degrees (positive: nose to the right of the image)."""
+        """Render a head with random identity, expression and pose.
+
+        Parameters
+        ----------
+        rng : random generator
+        size : side of the image, pixels
+
+        Returns
+        -------
+        sample : Sample
+        yaw : degrees, positive if the nose points to the right of the image
+        """
         options = self.options
         expression = np.zeros(len(self.head.expression_names))
         chosen = rng.choice(self.shapes, int(rng.integers(0, options.expressions + 1)), replace=False)
         expression[chosen] = rng.uniform(0, options.expression_weight, len(chosen))
         vertices = self.head.sample(rng.normal(0, options.identity_sigma, len(self.head.identity)), expression)
-
         return self.posed(vertices, rng, size)
 
     def posed(self, vertices: FloatArray, rng: np.random.Generator, size: int) -> tuple[Sample, float]:
-        """Render a head of the ICT model (n, 3) in a random pose; returns its sample and its yaw in degrees."""
+        """Render a given head in a random pose.
+
+        Parameters
+        ----------
+        vertices : (n, 3) float array, mm, in the topology of the ICT model
+        rng, size : as in `draw`
+
+        Returns
+        -------
+        sample, yaw : as in `draw`
+        """
         options = self.options
         yaw = float(rng.uniform(-options.max_yaw_deg, options.max_yaw_deg))
         pitch, roll = (float(v) for v in rng.normal(0, (options.pitch_deg, options.roll_deg)))
@@ -84,7 +106,18 @@ class HeadRenderer:
         return self.render(Pose(vertices, rolled @ pose.rotation, 1.0, np.zeros(2)), rng, size), yaw
 
     def render(self, pose: Pose, rng: np.random.Generator, size: int) -> Sample:
-        """Render a posed ICT head with random colours, lights and background, and its exact maps."""
+        """Render a head in a given pose, with random colours, lights and background.
+
+        Parameters
+        ----------
+        pose : Pose, with vertices in the topology of the ICT model
+        rng, size : as in `draw`
+
+        Returns
+        -------
+        Sample
+            The image and its exact maps.
+        """
         placed = pose.pixels()
         points = placed[self.faces[self.in_map], :2].reshape(-1, 2)
         box = (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
@@ -106,6 +139,7 @@ class HeadRenderer:
     def _picture(
         self, placed: FloatArray, colors: FloatArray, background: FloatArray, rng: np.random.Generator, size: int
     ) -> ByteArray:
+        """Return the image of the head in front of the background, anti-aliased, with noise, in sRGB."""
         k = OVERSAMPLING
         fine = np.column_stack([placed[:, :2] * k + 0.5 * (k - 1), placed[:, 2]])
         raster = geometry.rasterize(fine, self.faces, colors, (size * k, size * k))
@@ -118,7 +152,19 @@ class HeadRenderer:
 
 
 def draw_heads(path: str | Path, count: int, size: int, seed: int = 0) -> Iterator[tuple[str, float, Sample]]:
-    """Yield `count` heads as (name, yaw in degrees, sample); head i depends on (seed, i) alone."""
+    """Yield random heads.
+
+    Parameters
+    ----------
+    path : of the file `ict_face_model.npz`
+    count : number of heads
+    size : side of the images, pixels
+    seed : head i depends on (seed, i) only
+
+    Yields
+    ------
+    name, yaw, sample : str, degrees, Sample
+    """
     renderer = HeadRenderer(path)
     for number in range(count):
         sample, yaw = renderer.draw(np.random.default_rng([seed, number]), size)
@@ -128,15 +174,23 @@ def draw_heads(path: str | Path, count: int, size: int, seed: int = 0) -> Iterat
 def light(
     points: FloatArray, faces: IntArray, albedo: FloatArray, gloss: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
-    """Return linear vertex colours under ambient light and one to three random directional lights.
+    """Return vertex colours under an ambient light and one to three random directional lights.
 
     Parameters
     ----------
-    points : (n, 3) float array in the camera frame
+    points : (n, 3) float array, vertices in the camera frame
     faces : (m, 3) int array
     albedo : (n, 3) float array, linear, in [0, 1]
-    gloss : (n,) float array, strength of the highlights (Blinn 1977)
-    rng : of the lights
+    gloss : (n,) float array, strength of the highlights
+    rng : random generator of the lights
+
+    Returns
+    -------
+    (n, 3) float array, linear
+
+    References
+    ----------
+    Blinn, Models of Light Reflection for Computer Synthesized Pictures (1977): the highlights.
     """
     normals = geometry.vertex_normals(points, faces)
     total = albedo * rng.uniform(0.25, 0.6)
@@ -152,7 +206,12 @@ def light(
 
 
 def random_background(rng: np.random.Generator, size: int) -> FloatArray:
-    """Return a (size, size, 3) background in [0, 1], linear: blurred coloured blocks over coarse noise."""
+    """Return a random background: blurred coloured rectangles over coarse noise.
+
+    Returns
+    -------
+    (size, size, 3) float array, linear, in [0, 1]
+    """
     cells = int(rng.integers(2, 9))
     coarse = rng.uniform(0, 1, (cells, cells, 3)) ** rng.uniform(0.7, 2.5)
     image = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
@@ -165,6 +224,7 @@ def random_background(rng: np.random.Generator, size: int) -> FloatArray:
 
 
 def _members(head: IctHead, parts: tuple[str, ...]) -> BoolArray:
+    """Return which vertices belong to the parts, (n,) bool array."""
     members = np.zeros(len(head.vertices), dtype=bool)
     for part in parts:
         members[slice(*head.parts[part])] = True
@@ -172,7 +232,7 @@ def _members(head: IctHead, parts: tuple[str, ...]) -> BoolArray:
 
 
 class _Painter:
-    """Random but plausible vertex colours: skin, lips, brows, hair, eyes and teeth."""
+    """Random, plausible vertex colours of skin, lips, eyebrows, hair, eyes and teeth."""
 
     def __init__(self, head: IctHead) -> None:
         V = head.vertices
@@ -201,7 +261,7 @@ class _Painter:
             self.eye_radius[rows] = np.where(ball[:, 2] > middle[2], off_axis, 50.0)
 
     def paint(self, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """Return linear albedo (n, 3) and gloss (n,) of a random person."""
+        """Return the linear albedo (n, 3) and the gloss (n,) of a random person."""
         tone = rng.uniform(0, 1) ** 1.5
         light_skin, dark_skin = np.array([0.80, 0.52, 0.40]), np.array([0.12, 0.055, 0.03])
         base = light_skin ** (1 - tone) * dark_skin**tone * rng.uniform(0.9, 1.1, 3)
@@ -229,19 +289,19 @@ class _Painter:
         return np.clip(color, 0, 1), gloss
 
     def _noise(self, rng: np.random.Generator, wavelength: float) -> FloatArray:
-        """Return smooth noise of unit variance over the head, by random waves of about `wavelength` mm."""
+        """Return smooth noise (n,) of unit variance on the vertices: a sum of waves of about `wavelength` mm."""
         waves = rng.normal(0, 2 * np.pi / wavelength / 2, (24, 3))
         phase = rng.uniform(0, 2 * np.pi, 24)
         return np.asarray(np.sqrt(2 / 24) * np.cos(self.positions @ waves.T + phase).sum(axis=1))
 
 
 def _blend(color: FloatArray, other: FloatArray, share: FloatArray) -> None:
-    """Mix `other` (3,) into `color` (n, 3) in place by `share` (n,)."""
+    """Blend the colour `other` (3,) into `color` (n, 3), in place, with the weights `share` (n,)."""
     color += share[:, None] * (other - color)
 
 
 def _polyline_distance(points: FloatArray, line: FloatArray) -> FloatArray:
-    """Return the distance of (n, 3) points to the polyline through (k, 3) corners."""
+    """Return the distances (n,) of points (n, 3) to the polyline with the vertices `line` (k, 3)."""
     best = np.full(len(points), np.inf)
     for start, end in pairwise(line):
         along = end - start
@@ -251,7 +311,7 @@ def _polyline_distance(points: FloatArray, line: FloatArray) -> FloatArray:
 
 
 def _inside_polygon(points: FloatArray, polygon: FloatArray) -> BoolArray:
-    """Return which (n, 2) points lie inside the closed polygon (k, 2), by the even-odd rule."""
+    """Return which points (n, 2) lie inside the closed polygon (k, 2), by the even-odd rule."""
     inside = np.zeros(len(points), dtype=bool)
     x, y = points.T
     for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):

@@ -1,8 +1,8 @@
-"""`facegeom evaluate maps`: depth, correspondence and mask on test photos, turned renders and ICT heads.
+"""`facegeom evaluate maps`: errors of depth, correspondence and mask on test photos, turned renders and ICT heads.
 
-The network sees one crop around the true face, averaged with its mirror image as in
-`facegeom.pipelines.map_prediction`. The truth of the photos and of their turned renders is the face model fitted to
-the photo; that of the ICT heads is exact.
+The network gets a crop around the true face; its result is averaged with that of the mirrored crop, as in
+`facegeom.pipelines.map_prediction`. The ground truth of photos and of their turned renders is the face model fitted to
+the photo. The ground truth of ICT heads is exact.
 """
 
 from __future__ import annotations
@@ -20,45 +20,46 @@ from facegeom._internal.arrays import ByteArray
 from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
 from facegeom.images.image_files import save_image
-from facegeom.measures.metrics import MapError, map_error
+from facegeom.images.pictures import correspondence_picture, depth_picture
+from facegeom.measures.metrics import MAX_YAW, MapError, in_yaw_bin, map_error
 from facegeom.measures.predictor import MAP_PIPELINES, add_common_arguments, load_network
 from facegeom.measures.registered import RegisteredNetwork
-from facegeom.measures.report import (
-    correspondence_picture,
-    depth_picture,
-    picture_folder,
-    sheet,
-    show,
-    table,
-    write_json,
-)
+from facegeom.measures.report import picture_folder, sheet, show, table, write_json
 from facegeom.networks.facevision import NetworkMaps
 from facegeom.training.data.labels import LabelOptions, Labels, find_photos, make_labels, yaw_deg
 from facegeom.training.data.renderer import Sample
 from facegeom.training.data.samples import FaceSamples, PhotoStore
 from facegeom.training.data.split import split_names
 
-YAW_STEP = 15.0  # degrees of a bin
-TURNED_YAW = (30.0, 85.0)  # degrees, uniform, of the turned renders
-MASK_THRESHOLD = 0.5
-BATCH = 16
-SHEET_ROWS, SHEET_SIZE = 12, 128
+YAW_STEP = 15.0  # width of a yaw bin, degrees
+TURNED_YAW = (30.0, 85.0)  # smallest and largest yaw of the turned renders, degrees; uniform
+MASK_THRESHOLD = 0.5  # probability above which a pixel belongs to the mask
+BATCH = 16  # crops per network pass
+SHEET_ROWS, SHEET_SIZE, SHEET_COLUMNS = 12, 128, 7  # rows per source, side of a picture in pixels, pictures per row
 
 
 class MapsNetwork(Protocol):
-    """What is evaluated: a network that sees crops of its own size."""
+    """A network that predicts maps."""
 
     @property
     def size(self) -> int:
-        """Side of its crops, pixels."""
+        """Side of its input crops, pixels."""
 
     def predict(self, crops: ByteArray) -> NetworkMaps:
         """Return the maps of (b, size, size, 3) uint8 crops."""
 
 
 @dataclass(frozen=True)
-class Case:
-    """One crop with its truth: where it comes from, its name, its yaw in degrees, and the sample."""
+class MapCase:
+    """A crop with its ground truth.
+
+    Attributes
+    ----------
+    source : "photo" (a test photo), "turned" (a turned render of it) or "ict" (a random ICT head)
+    name : of the photo or head
+    yaw : degrees
+    sample : Sample, the image and the true maps
+    """
 
     source: str
     name: str
@@ -68,7 +69,7 @@ class Case:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """The errors of one crop; `source`, `name` and `yaw` as in `Case`."""
+    """The errors of one crop; `source`, `name` and `yaw` as in `MapCase`."""
 
     source: str
     name: str
@@ -79,23 +80,25 @@ class CaseResult:
 def load_test_photos(
     photos: str, *, fits: str | None = None, landmarks: str | None = None, processes: int = 1
 ) -> tuple[FaceSamples, list[str], list[float]]:
-    """Return the test photos of the split with their fits, those only whose fit may serve as truth.
+    """Return the photos of test identities whose fit is accurate enough to serve as ground truth.
 
     Parameters
     ----------
-    photos : folder of the photos
-    fits : file of `facegeom prepare labels`, or None
-    landmarks : file of `facegeom prepare landmarks` that the test photos are fitted to where there are no `fits`
-    processes : for that fitting
+    photos : folder with the photos
+    fits : file written by `facegeom prepare labels`, or None
+    landmarks : file written by `facegeom prepare landmarks`; if `fits` is None, the face model is fitted to these
+    processes : number of processes for this fitting
 
     Returns
     -------
-    samples, names, yaws in degrees : of the same m photos, in the order of the file
+    samples : FaceSamples of m photos, in the order of the file
+    names : m file names
+    yaws : m yaws, degrees
 
     Raises
     ------
     FacegeomError
-        When neither file is given, or no test photo is left.
+        If neither file is given, or if there is no such photo.
     """
     found = find_photos(photos)
     if fits is not None:
@@ -108,47 +111,62 @@ def load_test_photos(
         labels = make_labels(names[rows], points[rows], LabelOptions(), processes=processes)
         test = np.arange(len(rows))
     else:
-        raise FacegeomError("the truth of the photos needs --fits or --landmarks")
+        raise FacegeomError("the ground truth of the photos needs --fits or --landmarks")
     kept = np.array(
         [row for row in test if labels.reason[row] == 0 and str(labels.names[row]) in found], dtype=np.int64
     )
     if len(kept) == 0:
-        raise FacegeomError(f"no test photo with a usable fit is below {photos}")
+        raise FacegeomError(f"{photos} contains no photo of a test identity with a usable fit")
     chosen = [str(labels.names[row]) for row in kept]
     samples = FaceSamples(load_face_model(), PhotoStore(found, chosen), labels, kept)
     return samples, chosen, [float(v) for v in yaw_deg(labels.rotation[kept].astype(np.float64))]
 
 
-def photo_cases(samples: FaceSamples, names: list[str], yaws: list[float], size: int, seed: int = 0) -> Iterator[Case]:
-    """Yield each test photo as it is and turned once, without augmentation.
+def photo_cases(
+    samples: FaceSamples, names: list[str], yaws: list[float], size: int, seed: int = 0
+) -> Iterator[MapCase]:
+    """Yield each test photo unchanged and once as a turned render, without augmentation.
 
     Parameters
     ----------
-    samples, names, yaws : as `load_test_photos` returns them
-    size : of the crops, pixels
-    seed : of the turned yaws, uniform between 30 and 85 degrees; a face that looks further aside already stays
+    samples, names, yaws : from `load_test_photos`
+    size : side of the crops, pixels
+    seed : of the yaws of the turned renders, uniform in `TURNED_YAW`; a face with a larger yaw is not turned
     """
     turned = np.random.default_rng(seed).uniform(*TURNED_YAW, len(names))
     for item, (name, yaw) in enumerate(zip(names, yaws, strict=True)):
-        yield Case("photo", name, yaw, samples.evaluation(item, size))
-        yield Case("turned", name, float(max(turned[item], abs(yaw))), samples.evaluation(item, size, turned[item]))
+        yield MapCase("photo", name, yaw, samples.evaluation(item, size))
+        yield MapCase("turned", name, float(max(turned[item], abs(yaw))), samples.evaluation(item, size, turned[item]))
 
 
-def head_cases(path: str, count: int, size: int, seed: int = 0) -> Iterator[Case]:
-    """Yield renders of ICT heads, whose truth is exact; `path` is that of `ict_face_model.npz`."""
-    from facegeom.evaluation.ict_heads import draw_heads  # needs SciPy, of the extra `train`
+def head_cases(path: str, count: int, size: int, seed: int = 0) -> Iterator[MapCase]:
+    """Yield renders of random ICT heads, with exact ground truth.
+
+    Parameters
+    ----------
+    path : of the file `ict_face_model.npz`
+    count : number of heads
+    size : side of the crops, pixels
+    seed : of the heads
+    """
+    from facegeom.evaluation.ict_heads import draw_heads  # needs SciPy, which the extra `train` installs
 
     for name, yaw, sample in draw_heads(path, count, size, seed):
-        yield Case("ict", name, yaw, sample)
+        yield MapCase("ict", name, yaw, sample)
 
 
-def evaluate(cases: Iterable[Case], network: MapsNetwork) -> tuple[list[CaseResult], dict[str, list[ByteArray]]]:
-    """Measure the network on all cases.
+def evaluate(cases: Iterable[MapCase], network: MapsNetwork) -> tuple[list[CaseResult], dict[str, list[ByteArray]]]:
+    """Evaluate the network on all cases.
+
+    Parameters
+    ----------
+    cases : iterable of MapCase
+    network : the evaluated network
 
     Returns
     -------
-    results : one a case
-    rows : source -> picture rows of its first cases: image, depth, correspondence and mask, true and predicted
+    results : list of CaseResult, one per case
+    pictures : source -> pictures of its first cases, see `case_pictures`
     """
     results: list[CaseResult] = []
     pictures: dict[str, list[ByteArray]] = {}
@@ -162,13 +180,14 @@ def evaluate(cases: Iterable[Case], network: MapsNetwork) -> tuple[list[CaseResu
             )
             results.append(CaseResult(case.source, case.name, case.yaw, error))
             tiles = pictures.setdefault(case.source, [])
-            if len(tiles) < SHEET_ROWS * 7:
+            if len(tiles) < SHEET_ROWS * SHEET_COLUMNS:
                 tiles += case_pictures(truth, maps.depth[i], maps.correspondence[i], mask)
     return results, pictures
 
 
-def _batches(cases: Iterable[Case]) -> Iterator[list[Case]]:
-    batch: list[Case] = []
+def _batches(cases: Iterable[MapCase]) -> Iterator[list[MapCase]]:
+    """Yield lists of `BATCH` cases; the last list may be shorter."""
+    batch: list[MapCase] = []
     for case in tqdm(cases, desc="maps", unit="crop"):
         batch.append(case)
         if len(batch) == BATCH:
@@ -181,7 +200,14 @@ def _batches(cases: Iterable[Case]) -> Iterator[list[Case]]:
 def case_pictures(
     truth: Sample, depth: npt.NDArray[Any], correspondence: npt.NDArray[Any], mask: npt.NDArray[Any]
 ) -> list[ByteArray]:
-    """Return seven tiles: image, true and predicted depth, true and predicted correspondence, masks, depth error."""
+    """Return the `SHEET_COLUMNS` pictures of one case.
+
+    Returns
+    -------
+    list of (S, S, 3) uint8 arrays
+        The image, the true and the predicted depth, the true and the predicted correspondence, the masks (red: only
+        true, green: both, blue: only predicted), and the depth error, from 0 to 10 % of the true depth range.
+    """
     both = truth.mask & mask
     shift = float((depth[both] - truth.depth[both]).mean()) if both.any() else 0.0
     depths = [np.where(truth.mask, truth.depth, np.nan), np.where(mask, depth - shift, np.nan)]
@@ -201,20 +227,20 @@ def case_pictures(
 
 
 def summarise(results: list[CaseResult]) -> dict[str, Any]:
-    """Return the mean errors by source, over all its cases and by steps of absolute yaw."""
+    """Return the mean errors of each source, over all its cases and for each bin of absolute yaw."""
     rows = []
     for source in dict.fromkeys(result.source for result in results):
-        mine = [result for result in results if result.source == source]
-        rows.append(_mean_row(source, "all", mine))
-        for low in np.arange(0.0, 90.0, YAW_STEP):
-            last = low + YAW_STEP >= 90.0
-            inside = [r for r in mine if low <= abs(r.yaw) and (abs(r.yaw) < low + YAW_STEP or last)]
+        of_source = [result for result in results if result.source == source]
+        rows.append(_mean_row(source, "all", of_source))
+        for low in np.arange(0.0, MAX_YAW, YAW_STEP):
+            inside = [result for result in of_source if in_yaw_bin(result.yaw, low, low + YAW_STEP)]
             if inside:
                 rows.append(_mean_row(source, f"{low:.0f}-{low + YAW_STEP:.0f}", inside))
     return {"benchmark": "maps", "rows": rows}
 
 
 def _mean_row(source: str, yaw: str, results: list[CaseResult]) -> dict[str, Any]:
+    """Return one row of `summarise`; `yaw` is the name of the bin."""
     errors = [result.error for result in results]
     known = [error for error in errors if np.isfinite(error.depth)]
     nan = float("nan")
@@ -230,9 +256,9 @@ def _mean_row(source: str, yaw: str, results: list[CaseResult]) -> dict[str, Any
 
 
 def format_summary(summary: dict[str, Any]) -> str:
-    """Return the figures of `summarise` as a table."""
+    """Return the result of `summarise` as a text table."""
     return table(
-        ["source", "|yaw|", "crops", "depth % of range", "correspondence mm", "mask IoU", "no overlap"],
+        ["source", "|yaw|", "crops", "depth % of range", "correspondence mm", "mask IoU", "without overlap"],
         [
             [
                 row["source"],
@@ -250,21 +276,25 @@ def format_summary(summary: dict[str, Any]) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom evaluate maps`."""
-    parser.add_argument("photos", metavar="PHOTOS", nargs="?", help="folder of photos; left out: ICT heads only")
-    parser.add_argument("--fits", metavar="FILE", help="file of `facegeom prepare labels`")
-    parser.add_argument("--landmarks", metavar="FILE", help="file of `facegeom prepare landmarks`, without --fits")
-    parser.add_argument("--ict", metavar="FILE", help="ict_face_model.npz: evaluate on rendered heads too")
-    parser.add_argument("--heads", type=int, default=300, help="how many of them (default: %(default)s)")
-    parser.add_argument("--limit", type=int, help="at most so many photos")
-    parser.add_argument("--seed", type=int, default=0, help="of the turned yaws and the heads (default: %(default)s)")
+    """Add the arguments of `facegeom evaluate maps`."""
+    parser.add_argument("photos", metavar="PHOTOS", nargs="?", help="folder with photos; without it, only ICT heads")
+    parser.add_argument("--fits", metavar="FILE", help="file written by `facegeom prepare labels`")
+    parser.add_argument(
+        "--landmarks", metavar="FILE", help="file written by `facegeom prepare landmarks`, used if --fits is missing"
+    )
+    parser.add_argument("--ict", metavar="FILE", help="ict_face_model.npz: evaluate on rendered ICT heads, too")
+    parser.add_argument("--heads", type=int, default=300, help="number of ICT heads (default: %(default)s)")
+    parser.add_argument("--limit", type=int, help="largest number of photos (default: all)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the turned renders and of the ICT heads (default: %(default)s)"
+    )
     add_common_arguments(parser, MAP_PIPELINES)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate the network's maps, or those of the template registered to them."""
+    """Evaluate the maps of the network or of the registered template, and write the results; return the exit code."""
     if not args.photos and not args.ict:
-        raise FacegeomError("evaluate maps needs a folder of photos, --ict, or both")
+        raise FacegeomError("evaluate maps needs a folder with photos, --ict, or both")
     trained = load_network(args.weights, args.device)
     network: MapsNetwork = RegisteredNetwork(trained) if args.pipeline == "pix2vertex" else trained
     results: list[CaseResult] = []
@@ -274,9 +304,9 @@ def run(args: argparse.Namespace) -> int:
         cases = photo_cases(samples, names[: args.limit], yaws[: args.limit], network.size, args.seed)
         results, pictures = evaluate(cases, network)
     if args.ict:
-        more, rows = evaluate(head_cases(args.ict, args.heads, network.size, args.seed), network)
-        results += more
-        pictures.update(rows)
+        head_results, head_pictures = evaluate(head_cases(args.ict, args.heads, network.size, args.seed), network)
+        results += head_results
+        pictures.update(head_pictures)
     summary = summarise(results)
     show(format_summary(summary))
     if args.json:
@@ -284,5 +314,5 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         folder = picture_folder(args.out)
         for source, tiles in pictures.items():
-            save_image(sheet(tiles, 7, SHEET_SIZE), folder / f"maps_{source}.png")
+            save_image(sheet(tiles, SHEET_COLUMNS, SHEET_SIZE), folder / f"maps_{source}.png")
     return 0

@@ -1,16 +1,18 @@
-"""The true surface of a photographed face, and how far a pipeline's mesh lies from it.
+"""The true surface of a photographed face, and the distance of a predicted mesh from it.
 
-Where a mesh lies in the photo counts: pixels become millimetres by the true camera, for predicted meshes too, so that
-neither a person's size, which no photo shows, nor anything else is aligned but the mean depth.
+Both meshes keep the position and size at which they project to the photo. Their pixel coordinates are converted to
+millimetres by the true camera, because a single photo does not determine the size of a person. Only the depth is
+aligned, in two ways:
 
-That is taken over all of both surfaces. A mesh of what the photo shows has no far side, which pulls its mean forward
-and spoils every distance, so that all meshes are measured a second time with the depth set by what both surfaces show
-to the camera at the same place (the median difference). For complete meshes the two differ little.
+- By the mean depth of both surfaces. A mesh that covers only the visible side of the face has a mean depth nearer to
+  the camera; this alignment then increases all its distances.
+- By the median depth difference of the pixels where both surfaces are visible (the values `*_shown`). For meshes of the
+  complete face, both ways give similar results.
 
-Face region: that of the ground truth of `facegeom.training.meshes.samples`, the skin that depth maps show and the front
-of the eyeballs. Of a mesh of the face model's topology the same region counts, of others all of it. A predicted point
-that lies on the rest of the true head (ears, scalp, neck), nearer to it than to the region and within 5 mm, is left out
-for every pipeline.
+The face region is the one of the ground truth of `facegeom.training.meshes.samples`: the skin that depth maps contain,
+and the front of the eyeballs. Of a mesh with the topology of the face model, the same region is compared; of other
+meshes, all triangles. For all pipelines, predicted points on the rest of the true head (ears, scalp, neck) are ignored:
+points at most 5 mm from the rest of the head, and nearer to it than to the face region.
 """
 
 from __future__ import annotations
@@ -30,20 +32,26 @@ from facegeom.measures.mesh_metrics import EMD_POINTS, cloud_distances, earth_mo
 from facegeom.mesh.face_mesh import FaceMesh
 
 POINTS = 60_000
-"""Points by area on either surface, as many as in the Pixel2Mesh paper's ground truth."""
+"""Number of points sampled on each surface, as in the ground truth of the Pixel2Mesh paper."""
 
 TAUS = (2.0, 4.0)
-"""mm, of the F-scores."""
+"""Distance thresholds of the F-scores, mm."""
 
 GRID_MM = 250
-"""Side of the square in which depths are compared; no face is larger."""
+"""Side of the square region in which depths are compared, mm; larger than any face."""
 
 ELSEWHERE_MM = 5.0
-"""A predicted point this near to the rest of the head, and farther from the face region, is not of the face."""
+"""A predicted point is ignored if it is this near to the rest of the head, and nearer to it than to the face region."""
 
 
 class Surface(NamedTuple):
-    """A mesh in the true camera's frame: V (n, 3) mm, z from any origin, and F (m, 3)."""
+    """A mesh in the frame of the true camera.
+
+    Attributes
+    ----------
+    V : (n, 3) float array, mm; the origin of z is arbitrary
+    F : (m, 3) int array
+    """
 
     V: FloatArray
     F: IntArray
@@ -51,16 +59,17 @@ class Surface(NamedTuple):
 
 @dataclass(frozen=True)
 class MeshScore:
-    """How far a mesh lies from the truth.
+    """Distances of a mesh from the true surface.
 
     Attributes
     ----------
-    chamfer : mm, mean distance to the truth plus mean distance from it
-    chamfer_squared : mm^2, likewise of squared distances
-    emd, emd_floor : mm, earth mover's distance to the truth, and between two samplings of the truth
-    f_score : tau in mm -> in [0, 1]
-    chamfer_shown, f_score_shown : the same with the depth set by what both surfaces show
-    left_out : share of the mesh's points that lie on another part of the head
+    chamfer : chamfer distance, mm: the sum of the mean distances in both directions
+    chamfer_squared : the same with squared distances, mm^2
+    emd : earth mover's distance, mm
+    emd_floor : earth mover's distance between two random samples of the true surface, mm
+    f_score : threshold tau in mm -> F-score in [0, 1]
+    chamfer_shown, f_score_shown : the same with the depth aligned where both surfaces are visible
+    left_out : share of the points of the mesh that are ignored because they lie on another part of the head
     """
 
     chamfer: float
@@ -73,15 +82,21 @@ class MeshScore:
     left_out: float
 
 
-class Truth:
-    """The surface that a photo shows.
+class TrueSurface:
+    """The true surface of a photographed face: the face model fitted to the photo.
 
     Parameters
     ----------
     model : FaceModel
-    fit : Fit, in pixels of the photo
-    seed : of the points; each photo should have its own, so that the chance in them is averaged out over photos (1,024
-        points of the same surface lie 6 to 9 mm from each other by the earth mover's distance)
+    fit : Fit, with a camera in pixels of the photo
+    seed : of the sampled points. Each photo should have its own seed, so that the sampling error averages out: two
+        samples of 1,024 points of the same surface have an earth mover's distance of 6 to 9 mm.
+
+    Attributes
+    ----------
+    camera : the true camera, face frame to pixels
+    surface : Surface, the face region
+    points : (POINTS, 3) float array, sampled on the face region
     """
 
     def __init__(self, model: FaceModel, fit: Fit, seed: int = 0) -> None:
@@ -92,18 +107,25 @@ class Truth:
         rest = np.asarray(model.regions["head"][model.faces].all(axis=1))
         rest[: model.face_triangle_count] &= ~model.regions["map"][model.faces[: model.face_triangle_count]].all(axis=1)
         self._sample, other = self.points[:EMD_POINTS], self.points[EMD_POINTS : 2 * EMD_POINTS]
-        self._seed = seed + 1  # of the meshes' points
+        self._seed = seed + 1  # of the points on predicted meshes
         self._emd_floor = earth_movers_distance(other, self._sample)
         self._region = NearestFinder(self.points)
         self._rest = NearestFinder(sample_surface(self.surface.V, model.faces[rest], POINTS).points)
 
     def place(self, V: FloatArray, F: IntArray, camera: Camera) -> Surface:
-        """Return a mesh (n, 3), mm in the frame of `camera`'s face, in the true camera's frame."""
+        """Transform a predicted mesh to the frame of the true camera, so that its projection does not change.
+
+        Parameters
+        ----------
+        V : (n, 3) float array, mm in the face frame of the prediction
+        F : (m, 3) int array
+        camera : the predicted camera, face frame to pixels of the photo
+        """
         across = (camera.project(V) - self.camera.translation) / (self.camera.scale, -self.camera.scale)
         return Surface(np.column_stack([across, camera.view(V)[:, 2] * (camera.scale / self.camera.scale)]), F)
 
     def score(self, mesh: Surface) -> MeshScore:
-        """Measure a mesh."""
+        """Return the distances of a mesh, in the frame of the true camera, from the true surface."""
         points = sample_surface(*mesh, POINTS, seed=self._seed).points
         points[:, 2] += self._shown_shift(mesh)
         elsewhere = self._rest.nearest(points)[1]
@@ -123,7 +145,10 @@ class Truth:
         )
 
     def _shown_shift(self, mesh: Surface) -> float:
-        """Return how far the truth lies before the mesh, mm: the median where both are seen, else by all of both."""
+        """Return the depth of the true surface minus that of the mesh, mm.
+
+        The median over the pixels where both are visible; if there are none, the difference of the mean depths.
+        """
         corner = self.surface.V[np.unique(self.surface.F)].min(axis=0)
         difference = _depth_map(self.surface, corner) - _depth_map(mesh, corner)
         both = np.isfinite(difference)
@@ -133,14 +158,14 @@ class Truth:
 
 
 def _depth_map(surface: Surface, corner: FloatArray) -> FloatArray:
-    """Return the depth of a surface, NaN beside it, at a grid of 1 mm from `corner` to the right and up."""
+    """Return the depth map of a surface on a grid of 1 mm, NaN outside it; `corner` has the lowest x and y."""
     return rasterize(surface.V - (corner[0], corner[1], 0.0), surface.F, None, (GRID_MM, GRID_MM)).depth
 
 
 def face_triangles(mesh: FaceMesh) -> IntArray:
-    """Return the triangles (m, 3) of a pipeline's mesh, in the face's frame, that count as face region."""
+    """Return the triangles (m, 3) of a mesh in the face frame that belong to the face region."""
     regions = mesh.regions
-    if "map" not in regions:  # a topology of its own, made for this region
+    if "map" not in regions:  # not the topology of the face model: such meshes cover only the face region
         return mesh.faces
     skin = (regions["face"] & regions["map"])[mesh.faces].all(axis=1)
     eyes = (regions["eyeball_left"] | regions["eyeball_right"])[mesh.faces].all(axis=1)

@@ -1,8 +1,7 @@
-"""`facegeom evaluate meshes`: distance of every pipeline's mesh from the true surface, mm in the photo's camera frame.
+"""`facegeom evaluate meshes`: distance between the mesh of each pipeline and the true surface, in mm.
 
-The truth is the face model fitted to a photo: to its dense landmarks (test identities of the LFW split) or to the 68
-annotated 3-D points (AFLW2000-3D, by the calibrated definition of the points). What is compared, and how, is said in
-`facegeom.evaluation.mesh_truth`.
+The true surface is the face model fitted to the photo: to its FaceMesh landmarks (photos of test identities) or to its
+68 annotated 3-D points (AFLW2000-3D). The comparison is described in `facegeom.evaluation.mesh_truth`.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from facegeom._internal.arrays import ByteArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom.detection import detector as detection
 from facegeom.errors import FacegeomError, NoFaceFound, WeightsError
-from facegeom.evaluation.aflw2000 import ORIGIN
+from facegeom.evaluation.aflw2000 import load_annotations
 from facegeom.evaluation.detection import evenly_spread
-from facegeom.evaluation.mesh_truth import TAUS, MeshScore, Surface, Truth, face_triangles
+from facegeom.evaluation.mesh_truth import TAUS, MeshScore, Surface, TrueSurface, face_triangles
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region
 from facegeom.face_model.fitting import Fit, fit_landmarks68
@@ -33,7 +32,7 @@ from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
 from facegeom.images.crop import crop_image
 from facegeom.images.image_files import load_image, save_image
-from facegeom.measures.metrics import YAW_BINS, landmark_box
+from facegeom.measures.metrics import YAW_BINS, in_yaw_bin, landmark_box
 from facegeom.measures.predictor import mean_face_in_box
 from facegeom.measures.report import picture_folder, sheet, show, table, write_json
 from facegeom.mesh.face_mesh import FaceMesh
@@ -48,46 +47,48 @@ from facegeom.training.data.split import split_names
 MEAN_FACE = "mean face"
 
 CONDITIONS = ("as it is", "25 % occluded", "noise 0.1", "noise 0.25", "dark")
-DARKNESS = 0.25  # of the values
-OCCLUDER = 128  # gray
+"""How a photo is changed before the reconstruction, see `degrade`; the first is the unchanged photo."""
+
+DARKNESS = 0.25  # factor on the pixel values of a dark photo
+OCCLUDER = 128  # gray level of the occluding rectangle
 
 PUBLISHED = (
     ("Pixel2Mesh for faces, table 1", "AFLW2000 (200 photos)", "CD 0.039, F(tau) 57.28 %, F(2 tau) 77.54 %"),
     ("GCN-IGAN, table 3", "300W-LP", "CD 0.0075, EMD 0.1200"),
     ("GCN-IGAN, table 3", "AFLW2000-3D", "CD 0.0573, EMD 0.2800"),
 )
-"""What the papers state, in units that they do not: their truth is fits of the Basel model, their tau is unknown."""
+"""Paper, data set and published figures. The papers state neither unit nor tau, and use another face model as truth."""
 
 FIGURES = {
     "found_percent": "found %",
     "chamfer_mm": "CD mm",
     "chamfer_squared_mm2": "CD mm^2",
     "emd_mm": "EMD mm",
-    "emd_floor_mm": "its floor",
+    "emd_floor_mm": "EMD floor mm",
     **{f"f_{tau:.0f}mm_percent": f"F {tau:.0f} mm %" for tau in TAUS},
     "chamfer_shown_mm": "CD* mm",
     **{f"f_shown_{tau:.0f}mm_percent": f"F* {tau:.0f} mm %" for tau in TAUS},
-    "left_out_percent": "left out %",
+    "left_out_percent": "ignored %",
     "milliseconds": "ms",
 }
-"""Figures of a row of the summary, and their headings."""
+"""Key of a figure in a row of the summary -> heading in the table."""
 
-SHEET_ROWS, SHEET_SIZE = 10, 160
+SHEET_ROWS, SHEET_SIZE = 10, 160  # photos on the sheet, side of a picture in pixels
 
-Reconstructed: TypeAlias = tuple[FaceMesh, Camera, float]
-Reconstructor: TypeAlias = Callable[[ByteArray, Box, str], Reconstructed]
+Reconstructed: TypeAlias = tuple[FaceMesh, Camera, float]  # mesh, camera, milliseconds
+Reconstructor: TypeAlias = Callable[[ByteArray, Box, str], Reconstructed]  # from photo, box and name of the pipeline
 
 
 @dataclass(frozen=True)
-class Case:
-    """A photo whose face is known.
+class MeshCase:
+    """A photo with its ground truth.
 
     Attributes
     ----------
     source : "test" or "aflw2000"
     name : of the photo
-    path : of its file
-    fit : Fit, the face model in the photo's pixels
+    path : of the photo file
+    fit : Fit, the face model fitted to the photo, with a camera in pixels of the photo
     yaw : degrees
     """
 
@@ -99,7 +100,7 @@ class Case:
 
     @property
     def box(self) -> Box:
-        """The box of the 68 landmarks, x0, y0, x1, y1 in pixels."""
+        """The bounding box of the 68 landmarks, x0, y0, x1, y1 in pixels."""
         model = load_face_model()
         camera = Camera(self.fit.rotation, self.fit.scale, self.fit.translation)
         x0, y0, x1, y1 = landmark_box(camera.project(self.fit.vertices(model)[model.landmarks68])).tolist()
@@ -108,7 +109,17 @@ class Case:
 
 @dataclass(frozen=True)
 class MeshResult:
-    """A pipeline's mesh of one photo; where it found no face, `score` is that of the mean face in the annotated box."""
+    """The result of one pipeline on one photo.
+
+    Attributes
+    ----------
+    source, name, yaw : as in `MeshCase`
+    condition : how the photo was changed, one of `CONDITIONS`
+    pipeline : its name, or `MEAN_FACE`
+    found : whether the pipeline found the face
+    milliseconds : run time; NaN if no face was found, and for the mean face
+    score : of the mesh; if no face was found, of the mean face in the annotated box
+    """
 
     source: str
     name: str
@@ -116,20 +127,25 @@ class MeshResult:
     condition: str
     pipeline: str
     found: bool
-    milliseconds: float  # NaN where nothing was found, and for the mean face
+    milliseconds: float
     score: MeshScore
 
 
-def spoil(photo: ByteArray, condition: str, box: Box, seed: int) -> ByteArray:
-    """Return the photo under a condition of `CONDITIONS`.
+def degrade(photo: ByteArray, condition: str, box: Box, seed: int) -> ByteArray:
+    """Return a degraded photo.
 
     Parameters
     ----------
     photo : (h, w, 3) uint8 array
-    condition : "25 % occluded": a gray rectangle of a quarter of the box's area, somewhere within the box; "noise s":
-        Gaussian, with standard deviation s of the range of values; "dark": a quarter of the values
-    box : of the 68 landmarks
-    seed : of place and noise
+    condition : one of `CONDITIONS`. "as it is": unchanged; "25 % occluded": a gray rectangle at a random position
+        covers a quarter of the area of the box; "noise s": Gaussian noise with a standard deviation of s times 255;
+        "dark": pixel values times `DARKNESS`
+    box : x0, y0, x1, y1 of the 68 landmarks in pixels
+    seed : of the position of the rectangle and of the noise
+
+    Returns
+    -------
+    (h, w, 3) uint8 array
     """
     rng = np.random.default_rng(seed)
     if condition == CONDITIONS[0]:
@@ -147,91 +163,109 @@ def spoil(photo: ByteArray, condition: str, box: Box, seed: int) -> ByteArray:
     return np.asarray(np.clip(np.rint(photo + noise), 0, 255), dtype=np.uint8)
 
 
-def held_out_cases(photos: str | Path, labels: str | Path, limit: int | None = None) -> list[Case]:
-    """Return photos of test identities whose fit may serve as truth, evenly spread where there are more than `limit`.
+def held_out_cases(photos: str | Path, labels: str | Path, limit: int | None = None) -> list[MeshCase]:
+    """Return the photos of test identities whose fit is accurate enough to serve as ground truth.
+
+    Parameters
+    ----------
+    photos : folder with the photos
+    labels : file written by `facegeom prepare labels`
+    limit : largest number of photos, evenly spread over all; None: all
 
     Raises
     ------
     FacegeomError
-        When there is none.
+        If there is no such photo.
     """
     found, fits = find_photos(photos), Labels.load(labels)
     test = split_names([str(name) for name in fits.names]).test
     rows = [int(row) for row in np.intersect1d(test, fits.kept) if str(fits.names[row]) in found]
     if not rows:
-        raise FacegeomError(f"no test photo with a usable fit is below {photos}")
+        raise FacegeomError(f"{photos} contains no photo of a test identity with a usable fit")
     yaws = yaw_deg(fits.rotation.astype(np.float64))
     return [
-        Case("test", str(fits.names[row]), found[str(fits.names[row])], fits.fit(row), float(yaws[row]))
+        MeshCase("test", str(fits.names[row]), found[str(fits.names[row])], fits.fit(row), float(yaws[row]))
         for row in (rows[item] for item in evenly_spread(len(rows), limit or len(rows)))
     ]
 
 
-def aflw2000_cases(folder: str | Path, limit: int | None = None) -> list[Case]:
+def aflw2000_cases(folder: str | Path, limit: int | None = None) -> list[MeshCase]:
     """Return the photos of AFLW2000-3D with the face model fitted to their 68 annotated 3-D points.
+
+    Parameters
+    ----------
+    folder : folder that contains annotations.npz and images/
+    limit : largest number of photos, evenly spread over all; None: all
 
     Raises
     ------
     FacegeomError
-        When the annotations are not there.
+        If the annotations do not exist.
     """
-    path = Path(folder) / "annotations.npz"
-    if not path.is_file():
-        raise FacegeomError(f"{path} is not there: the folder must hold annotations.npz and images/")
+    annotations = load_annotations(folder)
     model = load_face_model()
-    with np.load(path) as data:
-        names, points = data["names"], data["points68"].transpose(0, 2, 1).astype(np.float64)
-        yaws = data["pitch_yaw_roll_deg"][:, 1]
-    points[..., :2] -= ORIGIN["original"]
+    names = annotations.names
     return [
-        Case(
+        MeshCase(
             "aflw2000",
-            str(names[row]),
+            names[row],
             Path(folder) / "images" / f"{names[row]}.jpg",
-            fit_landmarks68(model, points[row]),
-            float(yaws[row]),
+            fit_landmarks68(model, annotations.points_3d[row]),
+            float(annotations.yaw[row]),
         )
         for row in evenly_spread(len(names), limit or len(names))
     ]
 
 
 def reconstruct_pipeline(photo: ByteArray, box: Box, name: str, device: str = "cpu") -> Reconstructed:
-    """Return a pipeline's mesh, its camera and the milliseconds that it took, reading the photo excepted."""
+    """Reconstruct a photo with one pipeline.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8 array
+    box : x0, y0, x1, y1 of the face in pixels
+    name : of the pipeline
+    device : where the networks run
+
+    Returns
+    -------
+    mesh, camera, milliseconds : the run time does not include loading the photo
+    """
     rec = reconstruct(photo, box=box, pipeline=name, device=device)
     return rec.mesh, rec.camera, sum(rec.timings.values()) - rec.timings["loading"]
 
 
 def evaluate_case(
-    case: Case, pipelines: Sequence[str], conditions: Sequence[str], reconstructor: Reconstructor
+    case: MeshCase, pipelines: Sequence[str], conditions: Sequence[str], reconstructor: Reconstructor
 ) -> tuple[list[MeshResult], list[Surface]]:
-    """Measure all pipelines, and the mean face seen by pix2vertex's camera, on one photo.
+    """Evaluate all pipelines on one photo, and the mean face in the camera that pix2vertex predicts.
 
     Parameters
     ----------
-    case : Case
-    pipelines : their names
-    conditions : of `CONDITIONS`
-    reconstructor : from a photo, the box of its 68 landmarks and a pipeline's name to mesh, camera and milliseconds
+    case : MeshCase
+    pipelines : names of the pipelines
+    conditions : some of `CONDITIONS`
+    reconstructor : function from a photo, a box and the name of a pipeline to mesh, camera and milliseconds
 
     Returns
     -------
-    results : one a condition and pipeline
-    surfaces : the truth, and each pipeline's mesh under the first condition
+    results : list of MeshResult, one per condition and pipeline
+    surfaces : the true surface, and the mesh of each pipeline under the first condition
 
     Notes
     -----
-    All pipelines are given the true box, so that in a photo of several people they see the same one; the time of
-    facegeom's own detection is added to theirs.
+    All pipelines get the true box, so that they reconstruct the same person in photos of several people. The time of
+    the detection is measured separately and added to the run time of each pipeline.
     """
     model = load_face_model()
     seed = zlib.crc32(case.name.encode())
-    truth, box = Truth(model, case.fit, seed), case.box
-    clean = load_image(case.path)
+    truth, box = TrueSurface(model, case.fit, seed), case.box
+    original = load_image(case.path)
     results, surfaces = [], [truth.surface]
     for condition in conditions:
-        photo = spoil(clean, condition, box, seed)
-        spent: dict[str, float] = {}
-        with stopwatch(spent, "detection"):
+        photo = degrade(original, condition, box, seed)
+        times: dict[str, float] = {}
+        with stopwatch(times, "detection"):
             detection.detect(photo)
         camera: Camera | None = None
         for name in (*pipelines, MEAN_FACE):
@@ -239,16 +273,17 @@ def evaluate_case(
             try:
                 if name == MEAN_FACE:
                     camera = camera or predict(photo, box).camera
-                    mesh, taken = truth.place(model.mean, face_region(model), camera), float("nan")
+                    mesh, milliseconds = truth.place(model.mean, face_region(model), camera), float("nan")
                 else:
-                    made, seen_by, taken = reconstructor(photo, box, name)
-                    mesh, taken = truth.place(made.vertices, face_triangles(made), seen_by), taken + spent["detection"]
-                    camera = seen_by if name == "pix2vertex" else camera
+                    predicted, predicted_camera, milliseconds = reconstructor(photo, box, name)
+                    mesh = truth.place(predicted.vertices, face_triangles(predicted), predicted_camera)
+                    milliseconds += times["detection"]
+                    camera = predicted_camera if name == "pix2vertex" else camera
             except NoFaceFound:
-                found, taken = False, float("nan")
+                found, milliseconds = False, float("nan")
                 mesh = truth.place(model.mean, face_region(model), mean_face_in_box(model, box))
             results.append(
-                MeshResult(case.source, case.name, case.yaw, condition, name, found, taken, truth.score(mesh))
+                MeshResult(case.source, case.name, case.yaw, condition, name, found, milliseconds, truth.score(mesh))
             )
             if condition == conditions[0]:
                 surfaces.append(mesh)
@@ -256,32 +291,45 @@ def evaluate_case(
 
 
 def evaluate(
-    cases: Sequence[Case], pipelines: Sequence[str], reconstructor: Reconstructor, spoiled: int = 0
+    cases: Sequence[MeshCase], pipelines: Sequence[str], reconstructor: Reconstructor, degraded: int = 0
 ) -> tuple[list[MeshResult], list[ByteArray]]:
-    """Measure all pipelines on all photos, and under all conditions on `spoiled` of them, evenly spread.
+    """Evaluate all pipelines on all photos.
+
+    Parameters
+    ----------
+    cases : photos with ground truth
+    pipelines : names of the pipelines
+    reconstructor : as in `evaluate_case`
+    degraded : number of photos, evenly spread over all, that are evaluated under all conditions of `CONDITIONS`
 
     Returns
     -------
-    results : in the order of the cases
-    tiles : pictures of the first photos: the photo, the truth and each mesh, as the true camera sees them
+    results : list of MeshResult, in the order of the cases
+    tiles : pictures of the first `SHEET_ROWS` photos, see `case_pictures`
     """
     results: list[MeshResult] = []
     tiles: list[ByteArray] = []
-    chosen = set(evenly_spread(len(cases), spoiled)) if spoiled else set()
-    for name in pipelines:  # once before the clock runs: networks are loaded by then
+    degraded_rows = set(evenly_spread(len(cases), degraded)) if degraded else set()
+    for name in pipelines:  # loads the networks, so that their loading is not part of the measured time
         with contextlib.suppress(NoFaceFound):
             reconstructor(load_image(cases[0].path), cases[0].box, name)
     for number, case in enumerate(tqdm(cases, desc="meshes", unit="photo")):
-        conditions = CONDITIONS if number in chosen else CONDITIONS[:1]
-        more, surfaces = evaluate_case(case, pipelines, conditions, reconstructor)
-        results += more
+        conditions = CONDITIONS if number in degraded_rows else CONDITIONS[:1]
+        case_results, surfaces = evaluate_case(case, pipelines, conditions, reconstructor)
+        results += case_results
         if number < SHEET_ROWS:
             tiles += case_pictures(case, surfaces)
     return results, tiles
 
 
-def case_pictures(case: Case, surfaces: Sequence[Surface]) -> list[ByteArray]:
-    """Return the crop of the photo, and the surfaces in the same frame and scale, the truth first."""
+def case_pictures(case: MeshCase, surfaces: Sequence[Surface]) -> list[ByteArray]:
+    """Return a crop of the photo and renders of the surfaces by the true camera, aligned with the crop.
+
+    Parameters
+    ----------
+    case : MeshCase
+    surfaces : the true surface first
+    """
     meshes = [FaceMesh(surface.V, surface.F) for surface in surfaces]
     frame = Frame.around(FaceMesh(surfaces[0].V[np.unique(surfaces[0].F)], np.zeros((0, 3), np.int64)))
     fit = case.fit
@@ -293,41 +341,44 @@ def case_pictures(case: Case, surfaces: Sequence[Surface]) -> list[ByteArray]:
 
 
 def summarise(results: Sequence[MeshResult]) -> dict[str, Any]:
-    """Return the means by source, photos and pipeline: all photos, by absolute yaw, and those under all conditions."""
+    """Return the mean figures of each source and pipeline.
+
+    Returns
+    -------
+    dict
+        In "rows", a row has "yaw" "all" (all unchanged photos), a bin of absolute yaw (unchanged photos), or "some"
+        (the photos evaluated under all conditions).
+    """
     rows = []
     for source in dict.fromkeys(result.source for result in results):
-        mine = [result for result in results if result.source == source]
-        plain = [result for result in mine if result.condition == CONDITIONS[0]]
-        rows += _mean_rows(source, CONDITIONS[0], "all", plain)
+        of_source = [result for result in results if result.source == source]
+        unchanged = [result for result in of_source if result.condition == CONDITIONS[0]]
+        rows += _mean_rows(source, CONDITIONS[0], "all", unchanged)
         for low, high in YAW_BINS:
-            last = high == YAW_BINS[-1][1]
-            rows += _mean_rows(
-                source,
-                CONDITIONS[0],
-                f"{low:.0f}-{high:.0f}",
-                [result for result in plain if low <= abs(result.yaw) and (abs(result.yaw) < high or last)],
-            )
-        spoiled = {result.name for result in mine if result.condition != CONDITIONS[0]}
-        for condition in CONDITIONS if spoiled else ():
-            some = [result for result in mine if result.condition == condition and result.name in spoiled]
-            rows += _mean_rows(source, condition, "some", some)
+            inside = [result for result in unchanged if in_yaw_bin(result.yaw, low, high)]
+            rows += _mean_rows(source, CONDITIONS[0], f"{low:.0f}-{high:.0f}", inside)
+        degraded = {result.name for result in of_source if result.condition != CONDITIONS[0]}
+        for condition in CONDITIONS if degraded else ():
+            under_condition = [r for r in of_source if r.condition == condition and r.name in degraded]
+            rows += _mean_rows(source, condition, "some", under_condition)
     return {"benchmark": "meshes", "rows": rows, "published": [list(row) for row in PUBLISHED]}
 
 
 def _mean_rows(source: str, condition: str, photos: str, results: Sequence[MeshResult]) -> list[dict[str, Any]]:
+    """Return one row of `summarise` per pipeline; `photos` is the value of "yaw"."""
     rows = []
     for pipeline in dict.fromkeys(result.pipeline for result in results):
-        mine = [result for result in results if result.pipeline == pipeline]
-        scores = [result.score for result in mine]
-        spent = [result.milliseconds for result in mine if np.isfinite(result.milliseconds)]
+        of_pipeline = [result for result in results if result.pipeline == pipeline]
+        scores = [result.score for result in of_pipeline]
+        times = [result.milliseconds for result in of_pipeline if np.isfinite(result.milliseconds)]
         rows.append(
             {
                 "source": source,
                 "condition": condition,
                 "yaw": photos,
                 "pipeline": pipeline,
-                "photos": len(mine),
-                "found_percent": 100.0 * float(np.mean([result.found for result in mine])),
+                "photos": len(of_pipeline),
+                "found_percent": 100.0 * float(np.mean([result.found for result in of_pipeline])),
                 "chamfer_mm": float(np.mean([score.chamfer for score in scores])),
                 "chamfer_squared_mm2": float(np.mean([score.chamfer_squared for score in scores])),
                 "emd_mm": float(np.mean([score.emd for score in scores])),
@@ -339,14 +390,14 @@ def _mean_rows(source: str, condition: str, photos: str, results: Sequence[MeshR
                     for tau in TAUS
                 },
                 "left_out_percent": 100.0 * float(np.mean([score.left_out for score in scores])),
-                "milliseconds": float(np.median(spent)) if spent else float("nan"),
+                "milliseconds": float(np.median(times)) if times else float("nan"),
             }
         )
     return rows
 
 
 def format_summary(summary: dict[str, Any]) -> str:
-    """Return the figures of `summarise` as a table, the papers' own below it."""
+    """Return the result of `summarise` as a text table, followed by the published figures."""
     lines = table(
         ["photos", "|yaw|", "pipeline", "n", *FIGURES.values()],
         [
@@ -356,12 +407,14 @@ def format_summary(summary: dict[str, Any]) -> str:
         ],
     )
     published = "\n".join(f"  {paper}, {data}: {values}" for paper, data, values in summary["published"])
-    lines += "\n\n* with the depth set by what both surfaces show to the camera, not by all of both"
-    return f"{lines}\n\nas published, not comparable (another truth, unknown units and tau):\n{published}"
+    lines += "\n\nCD: chamfer distance; EMD: earth mover's distance; EMD floor: EMD of two samples of the true surface;"
+    lines += "\nF: F-score; ignored: points on other parts of the head"
+    lines += "\n*: depth aligned where both surfaces are visible, instead of by the mean depth of both surfaces"
+    return f"{lines}\n\npublished, not comparable (different ground truth, unknown units and tau):\n{published}"
 
 
 def available_pipelines(device: str) -> list[str]:
-    """Return the pipelines whose weights are there, and say which are left out."""
+    """Return the pipelines whose weights are installed, and print the names of the others."""
     available = []
     for name in PIPELINES:
         try:
@@ -369,40 +422,45 @@ def available_pipelines(device: str) -> list[str]:
                 mesh_network(name, device)
             available.append(name)
         except WeightsError as error:
-            show(f"{name} is left out: {error}")
+            show(f"{name} is not evaluated: {error}")
     return available
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom evaluate meshes`."""
-    parser.add_argument("photos", metavar="PHOTOS", nargs="?", help="folder of photos; needs --labels")
-    parser.add_argument("--labels", metavar="FILE", help="file of `facegeom prepare labels`")
-    parser.add_argument("--aflw2000", metavar="DIR", help="folder of annotations.npz and images/: evaluate there too")
+    """Add the arguments of `facegeom evaluate meshes`."""
+    parser.add_argument("photos", metavar="PHOTOS", nargs="?", help="folder with photos; needs --labels")
+    parser.add_argument("--labels", metavar="FILE", help="file written by `facegeom prepare labels`")
     parser.add_argument(
-        "--pipelines", metavar="P", nargs="+", choices=PIPELINES, help="default: all whose weights are there"
+        "--aflw2000",
+        metavar="DIR",
+        help="folder that contains annotations.npz and images/: evaluate on AFLW2000-3D, too",
     )
-    parser.add_argument("--limit", type=int, help="at most so many photos of each kind")
+    parser.add_argument(
+        "--pipelines", metavar="P", nargs="+", choices=PIPELINES,
+        help="pipelines to evaluate (default: all whose weights are installed)",
+    )  # fmt: skip
+    parser.add_argument("--limit", type=int, help="largest number of photos of each source (default: all)")
     parser.add_argument(
         "--spoiled", type=int, default=100, metavar="N",
-        help="photos of each kind that are occluded, noisy and dark as well (default: %(default)s)",
+        help="number of photos of each source that are also evaluated occluded, noisy and dark (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write the results to this file too")
+    parser.add_argument("--json", metavar="FILE", help="also write the results to this JSON file")
     parser.add_argument("--out", metavar="DIR", help="write pictures to this folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure the pipelines' meshes."""
+    """Evaluate the meshes of the pipelines and write the results; return the exit code."""
     if bool(args.photos) != bool(args.labels) or not (args.photos or args.aflw2000):
-        raise FacegeomError("evaluate meshes needs a folder of photos with --labels, --aflw2000, or both")
+        raise FacegeomError("evaluate meshes needs a folder with photos and --labels, or --aflw2000, or both")
     if args.limit is not None:
         check.count(args.limit, "limit", 1)
     check.count(args.spoiled, "spoiled")
-    kinds = []
+    sources = []
     if args.photos:
-        kinds.append(held_out_cases(args.photos, args.labels, args.limit))
+        sources.append(held_out_cases(args.photos, args.labels, args.limit))
     if args.aflw2000:
-        kinds.append(aflw2000_cases(args.aflw2000, args.limit))
+        sources.append(aflw2000_cases(args.aflw2000, args.limit))
 
     def reconstructor(photo: ByteArray, box: Box, name: str) -> Reconstructed:
         return reconstruct_pipeline(photo, box, name, args.device)
@@ -410,9 +468,9 @@ def run(args: argparse.Namespace) -> int:
     pipelines = args.pipelines or available_pipelines(args.device)
     results: list[MeshResult] = []
     tiles: dict[str, list[ByteArray]] = {}
-    for cases in kinds:
-        more, tiles[cases[0].source] = evaluate(cases, pipelines, reconstructor, args.spoiled)
-        results += more
+    for cases in sources:
+        source_results, tiles[cases[0].source] = evaluate(cases, pipelines, reconstructor, args.spoiled)
+        results += source_results
     summary = summarise(results)
     show(format_summary(summary))
     if args.json:

@@ -1,6 +1,7 @@
-"""`facegeom evaluate pipeline`: `facegeom.reconstruct` as a user calls it, from the photo's file to the final mesh.
+"""`facegeom evaluate pipeline`: `facegeom.reconstruct` as a user calls it, from the photo file to the final mesh.
 
-On photos of test identities: faces found, size of the mesh, time. On pictures without a face: false alarms.
+On photos of test identities, it measures the detection rate, the size of the meshes and the run time. On images without
+a face, it counts the false detections.
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ from facegeom.training.data.split import split_names
 Limits: TypeAlias = dict[str, tuple[int, int]]
 
 FACEVISION_LIMITS: Limits = {"vertices": (5_000, 8_000), "triangles": (10_000, 15_000)}
-"""What a mesh should have, both ends included: the vertices of FaceVision-GAN, and about twice as many triangles."""
+"""Smallest and largest permitted numbers, from the FaceVision-GAN paper; a mesh has about 2 triangles per vertex."""
 
 WARM_UP = 2
-"""Photos reconstructed once before the clock runs: networks are loaded and memory is taken by then."""
+"""Number of photos that are reconstructed before the time measurement, to load the networks and allocate memory."""
 
 FOUND_OVERLAP = 0.5
-"""Least overlap (IoU) of the boxes of the mesh in the photo and of FaceMesh's points at which they are one face."""
+"""The right face was found if the boxes of the projected mesh and of the FaceMesh landmarks have at least this IoU."""
 
 QUANTILES = {"least": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "most": 1.0}
 TIME_QUANTILES = {"median": 0.5, "90 %": 0.9}
@@ -58,17 +59,18 @@ Reconstructor: TypeAlias = Callable[[ImageSource], Reconstruction]
 
 @dataclass(frozen=True)
 class PhotoResult:
-    """What became of one photo.
+    """The result of one photo.
 
     Attributes
     ----------
     name : file name
     pixels : width and height of the photo
-    detected : whether the detector had a box, right or wrong
-    found : whether there is a mesh
-    overlap : of the boxes of the mesh and of FaceMesh's points (IoU); None where either is not known
-    vertices, triangles : of the final mesh, 0 where there is none
-    milliseconds : stage -> its time; "from the file" all of the call, "decoded" all but reading the photo
+    detected : whether the detector returned a box, right or wrong
+    found : whether a mesh was reconstructed
+    overlap : IoU of the boxes of the projected mesh and of the FaceMesh landmarks; None if one of them is missing
+    vertices, triangles : numbers in the final mesh; 0 without a mesh
+    milliseconds : step -> run time; "from the file" is the complete call, "decoded" is the call without loading the
+        photo
     """
 
     name: str
@@ -83,7 +85,14 @@ class PhotoResult:
 
 @dataclass(frozen=True)
 class Alarm:
-    """A picture without a face in which one was found, and how plausible it looked."""
+    """An image without a face in which a face was found.
+
+    Attributes
+    ----------
+    set, kind, name : of the image, see `FacelessPicture`
+    score : `Reconstruction.score`
+    image : (h, w, 3) uint8 array
+    """
 
     set: str
     kind: str
@@ -94,7 +103,7 @@ class Alarm:
 
 @dataclass(frozen=True)
 class FacelessCount:
-    """Pictures without a face: how many of a kind there were in a set, and in how many a face was found."""
+    """The numbers of images without a face of one kind, and of those in which a face was found (`alarms`)."""
 
     set: str
     kind: str
@@ -103,7 +112,7 @@ class FacelessCount:
 
 
 def mesh_limits(pipeline: str, *, head: bool = False) -> Limits:
-    """Return least and most vertices and triangles of a pipeline's meshes."""
+    """Return the smallest and largest permitted numbers of vertices and triangles of the meshes of a pipeline."""
     if pipeline == "facevision":
         return FACEVISION_LIMITS
     if pipeline in MESH_PIPELINES and not head:
@@ -115,7 +124,13 @@ def mesh_limits(pipeline: str, *, head: bool = False) -> Limits:
 
 
 def held_out_photos(photos: Mapping[str, Path], count: int) -> dict[str, Path]:
-    """Return photos of test identities, at most `count`, evenly spread over all of them."""
+    """Return photos of test identities.
+
+    Parameters
+    ----------
+    photos : file name -> path
+    count : largest number of photos, evenly spread over all of them
+    """
     count = check.count(count, "count", 1)
     names = list(photos)
     test = [names[row] for row in split_names(names).test]
@@ -125,17 +140,17 @@ def held_out_photos(photos: Mapping[str, Path], count: int) -> dict[str, Path]:
 def evaluate_photos(
     photos: Mapping[str, Path], reconstructor: Reconstructor, boxes: Mapping[str, FloatArray] | None = None
 ) -> list[PhotoResult]:
-    """Reconstruct photos from their files.
+    """Reconstruct photos from their files and measure the results.
 
     Parameters
     ----------
     photos : file name -> path
-    reconstructor : what is evaluated; raises `NoFaceFound` where there is no face
-    boxes : file name -> (4,) float array, where the face is
+    reconstructor : the evaluated method; raises `NoFaceFound` if it finds no face
+    boxes : file name -> (4,) float array, x0, y0, x1, y1 of the face in pixels
 
     Returns
     -------
-    list of PhotoResult, one a photo
+    list of PhotoResult, one per photo
     """
     for path in list(photos.values())[:WARM_UP]:
         _attempt(reconstructor, path)
@@ -146,14 +161,14 @@ def evaluate_photos(
 
 
 def _evaluate_photo(name: str, path: Path, reconstructor: Reconstructor, box: FloatArray | None) -> PhotoResult:
-    spent: dict[str, float] = {}
-    with stopwatch(spent, "from the file"):
+    times: dict[str, float] = {}
+    with stopwatch(times, "from the file"):
         rec = _attempt(reconstructor, path)
     photo = load_image(path)
     pixels = photo.shape[1], photo.shape[0]
     if rec is None:
         return PhotoResult(name, pixels, detected=bool(detection.detect(photo)), found=False)
-    spent["decoded"] = spent["from the file"] - rec.timings.get("loading", 0.0)
+    times["decoded"] = times["from the file"] - rec.timings.get("loading", 0.0)
     return PhotoResult(
         name,
         pixels,
@@ -164,7 +179,7 @@ def _evaluate_photo(name: str, path: Path, reconstructor: Reconstructor, box: Fl
         else box_overlap(landmark_box(rec.camera.project(rec.mesh.vertices[rec.mesh.seen > 0])), box),
         vertices=len(rec.mesh.vertices),
         triangles=len(rec.mesh.faces),
-        milliseconds={**spent, **rec.timings},
+        milliseconds={**times, **rec.timings},
     )
 
 
@@ -178,22 +193,22 @@ def _attempt(reconstructor: Reconstructor, image: ImageSource) -> Reconstruction
 def evaluate_faceless(
     name: str, pictures: Iterable[FacelessPicture], reconstructor: Reconstructor
 ) -> tuple[list[FacelessCount], list[Alarm]]:
-    """Count the pictures without a face from which a mesh is made.
+    """Count the images without a face in which a face is found.
 
     Parameters
     ----------
     name : of the set
-    pictures : its pictures
-    reconstructor : what is evaluated; raises `NoFaceFound` where there is no face
+    pictures : images of the set
+    reconstructor : the evaluated method; raises `NoFaceFound` if it finds no face
 
     Returns
     -------
-    counts : one a kind of picture, in the order in which the kinds come
-    alarms : the pictures in which a face was found
+    counts : list of FacelessCount, one per kind, in the order of the first image of each kind
+    alarms : list of Alarm, the images in which a face was found
     """
     seen: Counter[str] = Counter()
     alarms = []
-    for kind, picture, image in tqdm(list(pictures), desc=f"faceless pictures, {name}", unit="picture"):
+    for kind, picture, image in tqdm(list(pictures), desc=f"images without a face, {name}", unit="image"):
         seen[kind] += 1
         rec = _attempt(reconstructor, image)
         if rec is not None:
@@ -208,14 +223,16 @@ def summarise(
     alarms: list[Alarm],
     limits: Limits = FACEVISION_LIMITS,
 ) -> dict[str, Any]:
-    """Return all figures: `found`, `mesh`, `milliseconds` and `false_alarms`; shares are fractions.
+    """Return the detection rates, mesh sizes, run times and false detections.
 
-    Notes
-    -----
-    The figures of `mesh` and `milliseconds` are of the photos in which a face was found.
+    Returns
+    -------
+    dict
+        "found", "mesh", "milliseconds" and "false_alarms"; shares are fractions in [0, 1]. "mesh" and "milliseconds"
+        include only the photos in which a face was found.
     """
     found = [result for result in results if result.found]
-    judged = [result.overlap for result in found if result.overlap is not None]
+    overlaps = [result.overlap for result in found if result.overlap is not None]
     sizes = {name: (np.array([getattr(result, name) for result in found]), limit) for name, limit in limits.items()}
     inside = {name: (values >= low) & (values <= high) for name, (values, (low, high)) in sizes.items()}
     stages = dict.fromkeys(stage for result in found for stage in result.milliseconds)
@@ -226,7 +243,7 @@ def summarise(
             "pixels": [float(value) for value in np.median([result.pixels for result in results], axis=0)],
             "detected": _mean([result.detected for result in results]),
             "found": _mean([result.found for result in results]),
-            "right_face": _mean([overlap >= FOUND_OVERLAP for overlap in judged]) if judged else None,
+            "right_face": _mean([overlap >= FOUND_OVERLAP for overlap in overlaps]) if overlaps else None,
             "missed": [result.name for result in results if not result.found],
             "wrong": [r.name for r in found if r.overlap is not None and r.overlap < FOUND_OVERLAP],
         },
@@ -251,29 +268,31 @@ def summarise(
 
 
 def _total(name: str, counts: Sequence[FacelessCount]) -> FacelessCount:
-    mine = [count for count in counts if count.set == name]
-    return FacelessCount(name, "all", sum(count.pictures for count in mine), sum(count.alarms for count in mine))
+    """Return the sum of all kinds of one set."""
+    of_set = [count for count in counts if count.set == name]
+    return FacelessCount(name, "all", sum(count.pictures for count in of_set), sum(count.alarms for count in of_set))
 
 
 def _mean(values: Any) -> float:
+    """Return the mean; NaN without values."""
     return float(np.mean(values)) if len(values) else float("nan")
 
 
 def _quantiles(values: Any, quantiles: Mapping[str, float]) -> dict[str, float]:
-    """Return the named quantiles; NaN where there are no values."""
+    """Return the named quantiles; NaN without values."""
     return {name: float(np.quantile(values, q)) if len(values) else float("nan") for name, q in quantiles.items()}
 
 
 def format_summary(summary: dict[str, Any]) -> str:
-    """Return the figures of `summarise` as tables."""
+    """Return the result of `summarise` as text tables."""
     found, mesh, alarms = summary["found"], summary["mesh"], summary["false_alarms"]
     width, height = found["pixels"]
     faces = [
-        ["the detector has a box", 100 * found["detected"]],
-        ["a face is found and meshed", 100 * found["found"]],
+        ["with a detection", 100 * found["detected"]],
+        ["with a mesh", 100 * found["found"]],
     ]
     if found["right_face"] is not None:
-        faces.append(["and it is the annotated face", 100 * found["right_face"]])
+        faces.append(["meshes of the annotated face", 100 * found["right_face"]])
     listed = [f"  {kind}: {name}" for kind in ("missed", "wrong") for name in found[kind]]
     sizes: list[list[str | float]] = [
         [
@@ -290,42 +309,50 @@ def format_summary(summary: dict[str, Any]) -> str:
         for count in [*alarms["kinds"], *alarms["sets"]]
     ]
     parts = [
-        "\n".join([table([f"{found['photos']} photos, about {width:.0f} x {height:.0f}", "%"], faces, 1), *listed]),
-        table([f"mesh of {mesh['faces']} faces", *QUANTILES, "within %"], sizes, 1),
-        table([f"milliseconds, after {WARM_UP} photos", *TIME_QUANTILES], times, 1),
+        "\n".join([table([f"{found['photos']} photos, median {width:.0f} x {height:.0f}", "%"], faces, 1), *listed]),
+        table([f"size of {mesh['faces']} meshes", *QUANTILES, "within limits %"], sizes, 1),
+        table([f"milliseconds, after a warm-up of {WARM_UP} photos", *TIME_QUANTILES], times, 1),
     ]
     if counts:
         listed = [
             f"  {alarm['set']}: {alarm['kind']}, {alarm['name']}: {alarm['score']:.2f}" for alarm in alarms["alarms"]
         ]
-        parts.append("\n".join([table(["pictures without a face", "pictures", "alarms", "%"], counts), *listed]))
+        header = ["images without a face", "images", "false detections", "%"]
+        parts.append("\n".join([table(header, counts), *listed]))
     return "\n\n".join(parts)
 
 
 def alarm_sheet(alarms: Sequence[Alarm]) -> ByteArray:
-    """Return a sheet of the alarms' pictures, to see whether there is no face in them."""
+    """Draw the images with false detections, so that a person can check that they show no face."""
     captions = [f"{alarm.name} {alarm.score:.2f}" for alarm in alarms]
     return sheet([alarm.image for alarm in alarms], SHEET_COLUMNS, SHEET_SIZE, captions)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom evaluate pipeline`."""
-    parser.add_argument("photos", metavar="PHOTOS", help="folder of the LFW photos")
-    parser.add_argument("--count", type=int, default=200, help="photos of test identities (default: %(default)s)")
+    """Add the arguments of `facegeom evaluate pipeline`."""
+    parser.add_argument("photos", metavar="PHOTOS", help="folder with the LFW photos")
+    parser.add_argument(
+        "--count", type=int, default=200, help="number of photos of test identities (default: %(default)s)"
+    )
     parser.add_argument(
         "--landmarks", metavar="FILE",
-        help="file of `facegeom prepare landmarks`, to see if it is the right face, and to cut corners without a face",
+        help="file written by `facegeom prepare landmarks`: check that the right face was found, and count false "
+        "detections in corners of photos, too",
     )  # fmt: skip
-    parser.add_argument("--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE, help="default: %(default)s")
-    parser.add_argument("--head", action="store_true", help="the whole head; measured on photos alone")
-    parser.add_argument("--texture", metavar="N", type=int, help="with an atlas of N x N texels")
+    parser.add_argument(
+        "--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE, help="reconstruction method (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--head", action="store_true", help="complete the face to a full head; false detections are not counted"
+    )
+    parser.add_argument("--texture", metavar="N", type=int, help="make a texture of N x N texels")
     parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write the results to this file too")
-    parser.add_argument("--faceless-sheet", metavar="FILE", help="write a picture of the false alarms to this file")
+    parser.add_argument("--json", metavar="FILE", help="also write the results to this JSON file")
+    parser.add_argument("--faceless-sheet", metavar="FILE", help="write a picture of the false detections to this file")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate the whole chain."""
+    """Evaluate the reconstruction from file to mesh and write the results; return the exit code."""
 
     def reconstructor(image: ImageSource) -> Reconstruction:
         return reconstruct(image, pipeline=args.pipeline, device=args.device, head=args.head, texture=args.texture)
@@ -348,5 +375,5 @@ def run(args: argparse.Namespace) -> int:
         if alarms:
             save_image(alarm_sheet(alarms), args.faceless_sheet)
         else:
-            show(f"no false alarm: {args.faceless_sheet} is not written")
+            show(f"no false detections: {args.faceless_sheet} was not written")
     return 0

@@ -1,8 +1,8 @@
-"""`facegeom evaluate registration`: what the registered template adds to maps, on rendered heads and on photos.
+"""`facegeom evaluate registration`: effect of the template registration, on rendered heads and on photos.
 
-Heads of the ICT model with seven expressions: depth error of the network's maps, of the face model fitted to them and
-of the template registered to them (Sela et al. 2017, table 2); the same where a fifth of the map was erased. Photos:
-triangles of the skin that pass through each other.
+On ICT heads with seven expressions, it measures the depth error of the maps of the network and of the template
+registered to them (Sela et al. 2017, table 2), also after a fifth of the maps was erased. On photos, it counts the
+self-intersections of the mesh.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom.errors import FacegeomError, NoFaceFound
-from facegeom.evaluation.ict_heads import HeadOptions, HeadRenderer
+from facegeom.evaluation.ict_heads import HeadRenderer, RandomHeadOptions
 from facegeom.evaluation.pipeline import held_out_photos
 from facegeom.evaluation.registration_sheet import projection_pictures, textured_photo
 from facegeom.face_model import load_face_model
@@ -45,17 +45,27 @@ EXPRESSIONS: dict[str, dict[str, float]] = {
     "sad": {"browInnerUp": 0.8, "mouthFrown": 0.8, "mouthShrugLower": 0.4},
     "surprise": {"browInnerUp": 0.8, "browOuterUp": 0.9, "eyeWide": 0.7, "jawOpen": 0.6},
 }
-"""Those of the paper's table 2 as weights of ICT's shapes, both sides alike."""
+"""Expressions of table 2 of Sela et al. 2017 -> weights of ICT expression shapes, equal for left and right."""
 
-SUBJECTS = 10
-SHEET_PHOTOS, SHEET_SIZE = 8, 200
-ERASED = 0.2  # share of the mask, a disc around one of its pixels
-HEADS = HeadOptions(max_yaw_deg=20.0, pitch_deg=5.0, roll_deg=5.0)  # the faces of the paper's table look ahead
+SUBJECTS = 10  # heads per expression
+SHEET_PHOTOS, SHEET_SIZE = 8, 200  # number of photos, side of a picture in pixels
+ERASED = 0.2  # share of the mask that is erased
+HEADS = RandomHeadOptions(max_yaw_deg=20.0, pitch_deg=5.0, roll_deg=5.0)  # near frontal, as in the paper
 
 
 @dataclass(frozen=True)
 class HeadResult:
-    """Depth errors of one head, percent of its range, and errors of the depth where the map was erased, mm."""
+    """The depth errors of one head; NaN if the registration found no face.
+
+    Attributes
+    ----------
+    expression : key of `EXPRESSIONS`
+    subject : number of the identity
+    maps : depth error of the maps of the network, percent of the depth range
+    registered : depth error of the registered template, percent of the depth range
+    completed_mm : depth error in the erased region, mm, after registration to the remaining part of the maps
+    not_erased_mm : depth error in the same region, mm, after registration to the complete maps
+    """
 
     expression: str
     subject: int
@@ -66,7 +76,17 @@ class HeadResult:
 
 
 def expression_heads(path: str, size: int) -> Iterator[tuple[str, int, Sample, np.random.Generator]]:
-    """Yield ten subjects with each expression: its name, the subject's number, the sample, the generator behind it."""
+    """Yield the same `SUBJECTS` heads with each expression.
+
+    Parameters
+    ----------
+    path : of the file `ict_face_model.npz`
+    size : side of the images, pixels
+
+    Yields
+    ------
+    expression, subject, sample, rng : str, int, Sample, and the random generator after rendering the sample
+    """
     renderer = HeadRenderer(path, HEADS)
     head = renderer.head
     for name, mix in EXPRESSIONS.items():
@@ -74,36 +94,45 @@ def expression_heads(path: str, size: int) -> Iterator[tuple[str, int, Sample, n
             [mix.get(str(shape).removesuffix("_L").removesuffix("_R"), 0.0) for shape in head.expression_names]
         )
         for subject in range(SUBJECTS):
-            rng = np.random.default_rng([subject, 1])  # the same ten people with each
+            rng = np.random.default_rng([subject, 1])  # independent of the expression
             vertices = head.sample(rng.normal(0, HEADS.identity_sigma, len(head.identity)), weights)
             yield name, subject, renderer.posed(vertices, rng, size)[0], rng
 
 
 def evaluate_head(name: str, subject: int, sample: Sample, network: MapNetwork, rng: np.random.Generator) -> HeadResult:
-    """Measure one head."""
+    """Return the depth errors of one head.
+
+    Parameters
+    ----------
+    name : of the expression
+    subject : number of the identity
+    sample : the image and its exact maps
+    network : the network whose maps are evaluated
+    rng : random generator of the erased region
+    """
     maps = network.predict(sample.image[None])
-    depth, place = maps.depth[0], maps.correspondence[0]
+    depth, correspondence = maps.depth[0], maps.correspondence[0]
     mask: BoolArray = np.asarray(maps.mask_probability[0] > MapOptions().threshold)
     erased = erased_disc(mask, rng)
-    whole = register_crop(sample.image, depth, place, mask)
-    holed = register_crop(sample.image, depth, place, mask & ~erased)
-    if whole is None or holed is None:
-        nothing = float("nan")
-        return HeadResult(name, subject, _error(depth, mask, sample), nothing, nothing, nothing)
-    shown = erased & sample.mask & whole.mask & holed.mask
-    around = sample.mask & whole.mask & holed.mask & mask & ~erased
+    complete = register_crop(sample.image, depth, correspondence, mask)
+    partial = register_crop(sample.image, depth, correspondence, mask & ~erased)
+    if complete is None or partial is None:
+        nan = float("nan")
+        return HeadResult(name, subject, _error(depth, mask, sample), nan, nan, nan)
+    region = erased & sample.mask & complete.mask & partial.mask
+    around = sample.mask & complete.mask & partial.mask & mask & ~erased
     return HeadResult(
         name,
         subject,
         _error(depth, mask, sample),
-        _error(whole.depth, whole.mask, sample),
-        _shifted_error(holed.depth, sample, shown, around),
-        _shifted_error(whole.depth, sample, shown, around),
+        _error(complete.depth, complete.mask, sample),
+        _shifted_error(partial.depth, sample, region, around),
+        _shifted_error(complete.depth, sample, region, around),
     )
 
 
 def erased_disc(mask: BoolArray, rng: np.random.Generator) -> BoolArray:
-    """Return the fifth of the mask's pixels that lies nearest to a random one of them."""
+    """Return the share `ERASED` of the mask pixels that is nearest to a randomly chosen one, (h, w) bool array."""
     rows, columns = np.nonzero(mask)
     chosen = int(rng.integers(len(rows)))
     distance = np.hypot(rows - rows[chosen], columns - columns[chosen])
@@ -114,12 +143,13 @@ def erased_disc(mask: BoolArray, rng: np.random.Generator) -> BoolArray:
 
 
 def _error(depth: FloatArray, mask: BoolArray, sample: Sample) -> float:
-    place = np.nan_to_num(sample.correspondence)
-    return map_error(depth, place, mask, sample.depth, place, sample.mask).depth
+    """Return `MapError.depth`, percent of the depth range."""
+    correspondence = np.nan_to_num(sample.correspondence)
+    return map_error(depth, correspondence, mask, sample.depth, correspondence, sample.mask).depth
 
 
 def _shifted_error(depth: FloatArray, sample: Sample, pixels: BoolArray, around: BoolArray) -> float:
-    """Mean depth error over pixels in mm, after removing the mean shift over the pixels around."""
+    """Return the mean absolute depth error at `pixels`, mm, after subtracting the mean difference at `around`."""
     if not pixels.any() or not around.any():
         return float("nan")
     difference = depth - sample.depth
@@ -127,7 +157,13 @@ def _shifted_error(depth: FloatArray, sample: Sample, pixels: BoolArray, around:
 
 
 def self_intersections(V: FloatArray, F: IntArray) -> int:
-    """Return how many triangles pass through another one, as MeshLab counts them."""
+    """Return the number of triangles that intersect another triangle, counted by MeshLab.
+
+    Parameters
+    ----------
+    V : (n, 3) float array
+    F : (m, 3) int array
+    """
     import pymeshlab
 
     meshes = pymeshlab.MeshSet()
@@ -137,51 +173,78 @@ def self_intersections(V: FloatArray, F: IntArray) -> int:
 
 
 def count_on_photos(photos: str, count: int, network: MapNetwork) -> dict[str, Any]:
-    """Return self-intersections of the skin on photos of test identities: of the fit, of the result, by photo."""
+    """Count the self-intersections of the skin in reconstructions of photos of test identities.
+
+    Parameters
+    ----------
+    photos : folder with the photos
+    count : largest number of photos
+    network : the network whose maps the template is registered to
+
+    Returns
+    -------
+    dict
+        "photos": number of photos with a face; "with": stage -> number of photos with self-intersections; "triangles":
+        stage -> number of intersecting triangles in all photos; "by_photo": the numbers of the affected photos. The
+        stages are "aligned", "registered" and "detailed".
+    """
     template = load_template()
     coarse, fine = template.coarse, template.fine
     rows = {}
     for name, path in tqdm(held_out_photos(find_photos(photos), count).items(), unit="photo"):
         photo = load_image(path)
         try:
-            seen = predict_maps(photo, network=network)
+            prediction = predict_maps(photo, network=network)
         except NoFaceFound:
             continue
-        stages = pix2vertex.run(photo, seen, PipelineOptions()).meshes
+        stages = pix2vertex.run(photo, prediction, PipelineOptions()).meshes
         rows[name] = {
             "aligned": self_intersections(stages["aligned"].vertices[: coarse.skin_count], coarse.skin_faces),
             "registered": self_intersections(stages["registered"].vertices[: coarse.skin_count], coarse.skin_faces),
             "detailed": self_intersections(stages["detailed"].vertices[: fine.skin_count], fine.skin_faces),
         }
-    stages_seen = ("aligned", "registered", "detailed")
+    names = ("aligned", "registered", "detailed")
     return {
         "photos": len(rows),
-        "with": {stage: sum(row[stage] > 0 for row in rows.values()) for stage in stages_seen},
-        "triangles": {stage: sum(row[stage] for row in rows.values()) for stage in stages_seen},
+        "with": {stage: sum(row[stage] > 0 for row in rows.values()) for stage in names},
+        "triangles": {stage: sum(row[stage] for row in rows.values()) for stage in names},
         "by_photo": {name: row for name, row in rows.items() if any(row.values())},
     }
 
 
 def photo_sheet(photos: str, texture_model: str, network: MapNetwork) -> ByteArray:
-    """Draw photos of test identities: the mean texture by the correspondence, and the projection onto the model."""
+    """Draw photos of test identities with the mean texture, and the registered skin with its projection.
+
+    Parameters
+    ----------
+    photos : folder with the photos
+    texture_model : file written by `facegeom prepare texture-model`
+    network : the network whose maps are used
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+        For each photo the crop, the mean texture on it (`textured_photo`), and `projection_pictures`.
+    """
     model, template = load_face_model(), load_template()
     mean = TextureModel.load(texture_model).mean.astype(np.float64)
     captions: list[str] = []
     pictures: list[ByteArray] = []
     for path in held_out_photos(find_photos(photos), SHEET_PHOTOS).values():
-        seen = predict_maps(load_image(path), network=network)
-        target = target_mesh(seen.maps, seen.camera, WarpOptions().max_edge_mm)
-        aligned = fitted_vertices(model, seen.fit)[template.vertices]
+        prediction = predict_maps(load_image(path), network=network)
+        maps, camera = prediction.maps, prediction.camera
+        target = target_mesh(maps, camera, WarpOptions().max_edge_mm)
+        aligned = fitted_vertices(model, prediction.fit)[template.vertices]
         skin = register_template(template, aligned, target)[: template.coarse.skin_count]
-        row = {"photo": seen.maps.image, "mean texture": textured_photo(seen.maps, mean)}
-        row |= projection_pictures(skin, seen.camera.rotation, SHEET_SIZE)
+        row = {"photo": maps.image, "mean texture": textured_photo(maps, mean)}
+        row |= projection_pictures(skin, camera.rotation, SHEET_SIZE)
         captions += list(row)
         pictures += list(row.values())
     return sheet(pictures, len(pictures) // SHEET_PHOTOS * 2, SHEET_SIZE, captions)
 
 
 def summarise(results: list[HeadResult]) -> dict[str, Any]:
-    """Return means by expression and over all."""
+    """Return the mean errors of each expression and of all heads; heads with NaN are ignored."""
     rows = [*((name, [r for r in results if r.expression == name]) for name in EXPRESSIONS), ("all", results)]
     return {
         "benchmark": "registration",
@@ -198,35 +261,40 @@ def summarise(results: list[HeadResult]) -> dict[str, Any]:
 
 
 def format_summary(summary: dict[str, Any]) -> str:
-    """Return the figures as tables."""
+    """Return the errors and the counts of self-intersections as text tables."""
     parts = []
     if "expressions" in summary:
-        header = ["depth error, % of range", "maps", "registered", "a fifth erased, there, mm", "with all of the map"]
+        header = ["depth error", "maps, % of range", "registered, %", "erased region, mm", "same, not erased, mm"]
         parts.append(table(header, [list(row.values()) for row in summary["expressions"]]))
     if "photos" in summary:
         counts = summary["photos"]
         rows: list[list[str | float | int]] = [
             [stage, counts["with"][stage], counts["triangles"][stage]] for stage in counts["with"]
         ]
-        parts.append(table([f"skin of {counts['photos']} photos", "that pass through themselves", "triangles"], rows))
+        header = [f"skin, {counts['photos']} photos", "with self-intersections", "intersecting triangles"]
+        parts.append(table(header, rows))
     return "\n\n".join(parts)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom evaluate registration`."""
-    parser.add_argument("photos", metavar="PHOTOS", nargs="?", help="folder of the LFW photos: count intersections")
-    parser.add_argument("--count", type=int, default=50, help="of photos of test identities (default: %(default)s)")
-    parser.add_argument("--ict", metavar="FILE", help="ict_face_model.npz: errors on rendered heads")
+    """Add the arguments of `facegeom evaluate registration`."""
+    parser.add_argument("photos", metavar="PHOTOS", nargs="?", help="folder with the LFW photos: count intersections")
     parser.add_argument(
-        "--texture-model", metavar="FILE", help="with PHOTOS and --out: draw its mean on eight photos, and residuals"
+        "--count", type=int, default=50, help="number of photos of test identities (default: %(default)s)"
     )
+    parser.add_argument("--ict", metavar="FILE", help="ict_face_model.npz: measure depth errors on rendered ICT heads")
+    parser.add_argument(
+        "--texture-model", metavar="FILE",
+        help="file written by `facegeom prepare texture-model`; with PHOTOS and --out, its mean texture is drawn on "
+        "eight photos, beside the registered skin and its distance from the face model",
+    )  # fmt: skip
     add_common_arguments(parser, MAP_PIPELINES)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate the registration behind a network of maps."""
+    """Evaluate the registration to the maps of a network and write the results; return the exit code."""
     if not args.photos and not args.ict:
-        raise FacegeomError("evaluate registration needs a folder of photos, --ict, or both")
+        raise FacegeomError("evaluate registration needs a folder with photos, --ict, or both")
     network = load_network(args.weights, args.device)
     summary: dict[str, Any] = {}
     results: list[HeadResult] = []

@@ -1,7 +1,7 @@
-"""Pictures of what maps and registration say: the mean texture through the correspondence, and the model's residual.
+"""Pictures of the correspondence and of the registered template.
 
-Sela et al. 2017: figures 8 and 15 lay an average texture on photos by the predicted correspondence, figure 12 shows how
-far a registered template lies from its projection onto the space of the face model.
+As in Sela et al. 2017: figures 8 and 15 map a mean texture to photos by the predicted correspondence; figure 12 shows
+the distance of the registered template from its projection onto the space of the face model.
 """
 
 from __future__ import annotations
@@ -19,12 +19,22 @@ from facegeom.measures.report import heat_picture
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.render import Frame, render_mesh
 
-LIMIT_MM = 3.0  # residual of the warmest colour
-PRIOR_MM = 0.05  # a coefficient of one standard deviation counts as much as a residual of this at every vertex
+LIMIT_MM = 3.0  # residual of the last colour
+PRIOR_MM = 0.05  # a coefficient of 1 standard deviation costs as much as a residual of this size at every vertex
 
 
 def textured_photo(maps: FaceMaps, texture: FloatArray) -> ByteArray:
-    """Return the crop with the colours (n, 3) in [0, 255] of the face model's vertices where its correspondence is."""
+    """Return the crop with a texture mapped to it by the correspondence: the colour of the nearest model vertex.
+
+    Parameters
+    ----------
+    maps : FaceMaps
+    texture : (n, 3) float array, colours of the vertices of the face model, 0 to 255
+
+    Returns
+    -------
+    (S, S, 3) uint8 array
+    """
     model = load_face_model()
     ids = np.flatnonzero(model.regions["map"])
     picture = maps.image.copy()
@@ -35,25 +45,37 @@ def textured_photo(maps: FaceMaps, texture: FloatArray) -> ByteArray:
 
 @dataclass(frozen=True)
 class Projection:
-    """The face of the face model that lies nearest to a registered skin: (s, 3) mm, and the distances (s,) mm."""
+    """The projection of a registered skin onto the space of the face model.
+
+    Attributes
+    ----------
+    skin : (s, 3) float array, mm
+    residual : (s,) float array, mm, distance of each vertex from its projection
+    """
 
     skin: FloatArray
     residual: FloatArray
 
 
 def project(skin: FloatArray) -> Projection:
-    """Project a skin (s, 3) in the face frame onto the space of the face model, all components and small motions.
+    """Project a registered skin onto the space of the face model by linear least squares.
 
-    Linear least squares; the prior on the coefficients is weak, motions (a shift, and a turn as for small angles) are
-    free.
+    Parameters
+    ----------
+    skin : (s, 3) float array, mm in the face frame, the first s vertices of the face model
+
+    Notes
+    -----
+    Unknowns are all identity and expression coefficients, with a weak prior (`PRIOR_MM`), a translation, and a rotation
+    linearised for small angles.
     """
     model = load_face_model()
     count = len(skin)
     mean = model.mean[:count]
     shapes = np.concatenate([model.identity[:, :count], model.expression[:, :count]]).astype(np.float64)
-    shifts = np.broadcast_to(np.eye(3)[:, None], (3, count, 3))
-    turns = np.cross(np.eye(3)[:, None], mean[None])
-    basis = np.concatenate([shapes, shifts, turns]).reshape(-1, 3 * count).T
+    translations = np.broadcast_to(np.eye(3)[:, None], (3, count, 3))
+    rotations = np.cross(np.eye(3)[:, None], mean[None])
+    basis = np.concatenate([shapes, translations, rotations]).reshape(-1, 3 * count).T
     prior = np.zeros(basis.shape[1])
     prior[: len(shapes)] = count * PRIOR_MM**2
     coefficients = np.linalg.solve(basis.T @ basis + np.diag(prior), basis.T @ (skin - mean).ravel())
@@ -62,7 +84,14 @@ def project(skin: FloatArray) -> Projection:
 
 
 def projection_pictures(skin: FloatArray, rotation: FloatArray, size: int) -> dict[str, ByteArray]:
-    """Return the registered skin, its projection, and the distance as colours (`LIMIT_MM` the warmest)."""
+    """Return pictures by caption: the registered skin, its projection, and the distance between them as colours.
+
+    Parameters
+    ----------
+    skin : (s, 3) float array, mm in the face frame
+    rotation : (3, 3) float array, face frame to camera frame
+    size : side of a picture, pixels
+    """
     found = project(skin)
     F = load_template().coarse.skin_faces
     heat = heat_picture(found.residual[:, None], LIMIT_MM)[:, 0]

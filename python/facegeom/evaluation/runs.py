@@ -1,4 +1,4 @@
-"""`facegeom evaluate runs`: trainings of mesh networks side by side, their losses and what validation said of them."""
+"""`facegeom evaluate runs`: comparison of training runs of mesh networks by their losses and validation errors."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from facegeom.errors import FacegeomError
 from facegeom.measures.report import show, table, write_json
 
 LOSS = ("chamfer", "normal", "laplacian", "movement", "edges")
-"""The terms that count here: those that all mesh networks are trained with to the end, in all their ablations."""
+"""The loss terms that are compared: those of all mesh networks and all their ablations, during the whole training."""
 
 FIGURES = {
     "images": "images",
     "chamfer_mm": "CD mm",
     "f_percent": "F 2 mm %",
-    "near_chamfer_mm": "CD near",
-    "near_f_percent": "F near",
+    "near_chamfer_mm": "CD near mm",
+    "near_f_percent": "F near %",
     "emd_mm": "EMD mm",
     "loss": "loss",
-    "loss_deviation": "std",
-    "best_smoothed_loss": "best",
-    "reached_after": "reached",
+    "loss_deviation": "loss std",
+    "best_smoothed_loss": "best smoothed",
+    "reached_after": "reached after",
 }
-"""What is said of a run, and its heading."""
+"""Key of a figure of a run -> heading in the table."""
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What steps.jsonl of a run says.
+    """The content of the log file `steps.jsonl` of a training run.
 
     Attributes
     ----------
-    name : of its folder
-    images : (n,) float array, those seen at the end of each step
-    loss : (n,) float array, sum of the terms of `LOSS`
-    validation : images -> figures, of the photos as they are
+    name : name of the folder of the run
+    images : (n,) float array, number of training images used up to the end of each step
+    loss : (n,) float array, sum of the terms of `LOSS` in each step
+    validation : number of training images -> figures on the unchanged validation photos
     """
 
     name: str
@@ -53,38 +53,42 @@ class TrainingRun:
     validation: dict[int, dict[str, float]]
 
     def smoothed(self, window: int) -> FloatArray:
-        """Return the means of the loss over the last `window` steps, (n - window + 1,); of a shorter run, nothing."""
+        """Return the moving average of the loss over `window` steps, (n - window + 1,); empty if the run is shorter."""
         if len(self.loss) < window:
             return np.zeros(0)
         sums = np.concatenate([[0.0], np.cumsum(self.loss)])
         return np.asarray((sums[window:] - sums[:-window]) / window)
 
     def reached(self, target: float, window: int) -> float:
-        """Return the images after which the smoothed loss is first at most `target`; NaN: never."""
+        """Return the number of images after which the smoothed loss is first at most `target`; NaN if it never is."""
         below = np.flatnonzero(self.smoothed(window) <= target)
         return float(self.images[below[0] + window - 1]) if len(below) else float("nan")
 
 
 def read_run(folder: str | Path) -> TrainingRun:
-    """Read a run of `facegeom train pixel2mesh` or `gcn_igan`.
+    """Read the log of a run of `facegeom train pixel2mesh` or `facegeom train gcn_igan`.
+
+    Parameters
+    ----------
+    folder : folder of the run
 
     Raises
     ------
     FacegeomError
-        When the folder holds none.
+        If the folder contains no log of such a run, or if the log contains no validation.
     """
     path = Path(folder) / "steps.jsonl"
     if not path.is_file():
-        raise FacegeomError(f"{path} is not there: the folder must be that of a training")
+        raise FacegeomError(f"{path} does not exist: the folder must be that of a training run")
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    steps = {row["step"]: row for row in rows if LOSS[0] in row}  # a resumed run repeats some: the last ones count
+    steps = {row["step"]: row for row in rows if LOSS[0] in row}  # a resumed run repeats steps; the last row is kept
     checks = {row["images"]: row for row in rows if "photo_chamfer_mm" in row}
     if not steps or not checks:
-        raise FacegeomError(f"{path} holds no validated training of a network that makes meshes")
-    each = next(row["images"] / row["step"] for row in checks.values())
+        raise FacegeomError(f"{path} contains no training of a mesh network with a validation")
+    batch = next(row["images"] / row["step"] for row in checks.values())
     return TrainingRun(
         Path(folder).name,
-        np.array(sorted(steps)) * each,
+        np.array(sorted(steps)) * batch,
         np.array([sum(steps[step].get(term, 0.0) for term in LOSS) for step in sorted(steps)]),
         {
             images: {name.removeprefix("photo_"): row[name] for name in row if name.startswith("photo_")}
@@ -94,10 +98,19 @@ def read_run(folder: str | Path) -> TrainingRun:
 
 
 def summarise(runs: Sequence[TrainingRun], window: int) -> list[dict[str, Any]]:
-    """Return a row a run: the last validation, and of the loss the mean and the standard deviation over its last third.
+    """Return the figures of each run.
 
-    best_smoothed_loss is the least mean of `window` steps; reached_after the images that the run needed until its
-    smoothed loss was as low as the first run's ever was.
+    Parameters
+    ----------
+    runs : the first one is the reference
+    window : number of steps over which the loss is averaged
+
+    Returns
+    -------
+    list of dict
+        The figures of the last validation; "loss" and "loss_deviation", mean and standard deviation of the loss over
+        the last third of the steps; "best_smoothed_loss", the smallest moving average; "reached_after", the number of
+        images after which the moving average was as low as the smallest one of the first run.
     """
     rows = []
     target = min(runs[0].smoothed(window), default=float("nan"))
@@ -119,7 +132,14 @@ def summarise(runs: Sequence[TrainingRun], window: int) -> list[dict[str, Any]]:
 
 
 def plot(runs: Sequence[TrainingRun], window: int, path: str | Path) -> None:
-    """Draw the smoothed loss and the validation's chamfer distance of every run over the images it saw, as PNG."""
+    """Plot the smoothed loss and the chamfer distance of the validation over the number of images, to a PNG file.
+
+    Parameters
+    ----------
+    runs : list of TrainingRun
+    window : number of steps over which the loss is averaged
+    path : of the PNG file
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 5), layout="constrained")
@@ -128,23 +148,25 @@ def plot(runs: Sequence[TrainingRun], window: int, path: str | Path) -> None:
         losses.plot(run.images[window - 1 :], run.smoothed(window), label=run.name)
         distances.plot(list(run.validation), [row["chamfer_mm"] for row in run.validation.values()], marker="o")
     losses.set(xlabel="images", ylabel=f"loss, mean of {window} steps", yscale="log")
-    distances.set(xlabel="images", ylabel="chamfer distance of validation photos, mm")
+    distances.set(xlabel="images", ylabel="chamfer distance on validation photos, mm")
     losses.legend(fontsize="small")
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110, format="png"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom evaluate runs`."""
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="folder of a training; the first is the one to reach")
+    """Add the arguments of `facegeom evaluate runs`."""
     parser.add_argument(
-        "--window", type=int, default=100, help="steps over which the loss is smoothed (default: %(default)s)"
+        "runs", metavar="RUN", nargs="+", help="folder of a training run; the first run is the reference"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the results to this file too")
-    parser.add_argument("--out", metavar="FILE", help="draw the curves to this PNG")
+    parser.add_argument(
+        "--window", type=int, default=100, help="number of steps to average the loss over (default: %(default)s)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the results to this JSON file")
+    parser.add_argument("--out", metavar="FILE", help="plot the curves to this PNG file")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare trainings."""
+    """Compare training runs, print the table and write the requested files; return the exit code."""
     window = check.count(args.window, "window", 1)
     runs = [read_run(folder) for folder in args.runs]
     rows = summarise(runs, window)

@@ -1,7 +1,7 @@
-"""A head scan as the truth of the depth benchmark: read, placed in the face's frame, and rendered turned.
+"""The head scan of the depth benchmark: it is loaded, transformed to the face frame and rendered with several yaws.
 
-The constants below belong to the scan "Infinite" of Lee Perry-Smith (www.triplegangers.com, CC-BY 3.0); they were read
-off its renders once.
+The constants belong to the scan "Infinite" by Lee Perry-Smith (www.triplegangers.com, CC-BY 3.0). They were measured
+once on renders of the scan.
 """
 
 from __future__ import annotations
@@ -19,46 +19,46 @@ from facegeom.images.camera import Camera
 from facegeom.images.image_files import load_image
 
 FILE_UNIT_MM = 10.0
-"""The file is in centimetres, true to size: its eyeball centres are 65.9 mm apart."""
+"""Millimetres per unit of the file, which is in centimetres. The scale is real: the eye centres are 65.9 mm apart."""
 
 EYE_CENTRES = ((3.267, -0.402, 0.693), (-3.318, -0.408, 0.773))
-"""Left and right eyeball centre, file unit: centres of the spheres that fit the closed lids' bulge best."""
+"""Centre of the left and of the right eyeball, file unit: least-squares spheres fitted to the closed eyelids."""
 
 NOSE_TIP = (0.079, -3.452, 5.080)
-"""The foremost vertex, file unit."""
+"""The vertex with the largest z, file unit."""
 
 CHIN_Y = -11.4
-"""Height of the chin's lowest point (menton), file unit: there the midline's profile turns under, past 45 degrees."""
+"""y of the lowest point of the chin (menton), file unit: where the midline profile turns more than 45 degrees back."""
 
 SCORED_RADIUS_MM = 90.0
-"""Scored points lie within this distance of the nose tip.
+"""Largest distance of a scored point from the tip of the nose.
 
-On this scan the ball reaches |x| = 63 mm, 48 mm above the file's origin and back to z = -32 mm: the ears are 137 mm and
-more from the nose tip, and the shaved hair begins 70 mm above the origin (35 mm at the temples, where |x| > 55 mm and
-the ball has ended). No further limit is needed for them.
+In the frame of the file, the points within this distance have |x| up to 63 mm, y up to 48 mm and z down to -32 mm. So
+neither the ears (at least 137 mm from the tip of the nose) nor the shaved hair are scored: the hair has y above 70 mm,
+at the temples above 35 mm, but there |x| is above 55 mm and the distance from the tip of the nose too large.
 """
 
 BELOW_CHIN_MM = 6.0
-"""Scored points are at most this far below the chin, which with the ball leaves out the neck."""
+"""Largest distance of a scored point below the chin; it excludes the neck."""
 
 FIELD_MM = 330.0
-"""Width and height of the rendered photo at the scan: head and neck."""
+"""Width and height of the region that a render shows, mm: head and neck."""
 
 OVERSAMPLING = 2
-"""Renders are made at this multiple of their size and averaged, against jagged edges."""
+"""Images are rendered at this multiple of their size and averaged, for anti-aliasing."""
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A textured head scan in the face's own frame.
+    """A textured head scan in the face frame.
 
     Attributes
     ----------
-    vertices : (n, 3) float array, mm, origin midway between the eye centres
+    vertices : (n, 3) float array, mm; the origin is midway between the eye centres
     faces : (m, 3) int array
-    uv : (m, 3, 2) float array, texture coordinates of each triangle's corners, v up
+    uv : (m, 3, 2) float array, texture coordinates of the corners of each triangle, v up
     texture : (h, w, 3) uint8 array, RGB
-    scorable : (n,) bool array, near enough to the nose tip and high enough above the neck
+    scorable : (n,) bool array, vertices in the region where depth is evaluated, see `scorable`
     nose_tip : (3,) float array, mm
     """
 
@@ -71,17 +71,17 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class View:
+class ScanRender:
     """A render of the scan.
 
     Attributes
     ----------
     image : (size, size, 3) uint8 array, RGB
     depth : (size, size) float array, mm in the camera frame, NaN outside the scan
-    scored : (size, size) bool array
-    camera : of the scan's frame
-    yaw : degrees, positive when the nose points to the right of the image
-    background : name
+    scored : (size, size) bool array, pixels where depth is evaluated
+    camera : Camera, frame of the scan to pixels
+    yaw : degrees, positive if the nose points to the right of the image
+    background : a key of `BACKGROUNDS`
     """
 
     image: ByteArray
@@ -93,11 +93,11 @@ class View:
 
 
 def load_scan(folder: str | Path) -> Scan:
-    """Read `head.obj` and `color.jpg` of the scan's folder and move the head into the face's frame.
+    """Read the scan and transform it to the face frame.
 
     Parameters
     ----------
-    folder : of the scan
+    folder : folder that contains `head.obj` and `color.jpg`
 
     Returns
     -------
@@ -106,11 +106,11 @@ def load_scan(folder: str | Path) -> Scan:
     Raises
     ------
     FacegeomError
-        When a file is missing.
+        If a file does not exist.
     """
     path = Path(folder) / "head.obj"
     if not path.is_file():
-        raise FacegeomError(f"{path} is not there: the folder must hold head.obj and color.jpg")
+        raise FacegeomError(f"{path} does not exist: the folder must contain head.obj and color.jpg")
     points, uv, faces, uv_faces = _read_obj(path)
     eyes = np.array(EYE_CENTRES)
     origin = eyes.mean(axis=0)
@@ -127,31 +127,42 @@ def load_scan(folder: str | Path) -> Scan:
 
 
 def scorable(points: FloatArray, nose_tip: FloatArray) -> BoolArray:
-    """Return which (..., 3) points of the scan's frame, mm, may be scored where they are seen."""
+    """Return which points lie in the region where depth is evaluated.
+
+    Parameters
+    ----------
+    points : (..., 3) float array, mm, frame of the scan
+    nose_tip : (3,) float array, mm
+
+    Returns
+    -------
+    (...) bool array
+        True at most `SCORED_RADIUS_MM` from the tip of the nose and at most `BELOW_CHIN_MM` below the chin.
+    """
     floor = (CHIN_Y - np.array(EYE_CENTRES)[:, 1].mean()) * FILE_UNIT_MM - BELOW_CHIN_MM
     near = np.linalg.norm(points - nose_tip, axis=-1) <= SCORED_RADIUS_MM
     return np.asarray(near & (points[..., 1] >= floor))
 
 
-def render_view(scan: Scan, yaw: float, size: int, background: str) -> View:
-    """Render the scan orthographically with its texture as its only shading.
+def render_view(scan: Scan, yaw: float, size: int, background: str) -> ScanRender:
+    """Render the scan orthographically, with its texture and without lighting.
 
     Parameters
     ----------
     scan : Scan
-    yaw : degrees about the vertical axis, positive: the nose points to the right of the image
-    size : of the image, pixels; `FIELD_MM` fill it
-    background : a name of `BACKGROUNDS`
+    yaw : degrees about the vertical axis, positive if the nose points to the right of the image
+    size : side of the image, pixels; it shows `FIELD_MM`
+    background : a key of `BACKGROUNDS`
 
     Returns
     -------
-    View
-        Scored are the pixels that see a `scorable` point whose triangle faces the camera.
+    ScanRender
+        A pixel is scored if it shows a `scorable` point on a triangle that faces the camera.
     """
     angle = np.radians(yaw)
     turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     scale = size / FIELD_MM
-    middle = scale * turn @ np.array([0.0, -30.0, -40.0])  # about the middle of the head's front half
+    middle = scale * turn @ np.array([0.0, -30.0, -40.0])  # near the middle of the front half of the head
     centre = 0.5 * (size - 1)
     camera = Camera(turn, scale, np.array([centre - middle[0], centre + middle[1]]))
     placed = np.column_stack([camera.project(scan.vertices), camera.view(scan.vertices)[:, 2]])
@@ -160,20 +171,21 @@ def render_view(scan: Scan, yaw: float, size: int, background: str) -> View:
     seen = raster.triangle >= 0
     corners = placed[scan.faces[raster.triangle]]
     edges = corners[..., 1:, :2] - corners[..., :1, :2]
-    facing = edges[..., 0, 1] * edges[..., 1, 0] > edges[..., 0, 0] * edges[..., 1, 1]  # y down: seen from outside
+    # Sign of the area in the image: y points down, so triangles that face the camera are clockwise in (x, y).
+    facing = edges[..., 0, 1] * edges[..., 1, 0] > edges[..., 0, 0] * edges[..., 1, 1]
     scored = seen & facing & scorable(np.nan_to_num(raster.attributes), scan.nose_tip)
-    return View(
+    return ScanRender(
         _colors(scan, placed, size, BACKGROUNDS[background](size)), raster.depth, scored, camera, yaw, background
     )
 
 
 def plain_background(size: int) -> ByteArray:
-    """Return a uniform gray background."""
+    """Return a uniform gray background, (size, size, 3) uint8 array."""
     return np.full((size, size, 3), 128, np.uint8)
 
 
 def cluttered_background(size: int) -> ByteArray:
-    """Return a background of overlapping coloured shapes, slightly out of focus, the same at every call."""
+    """Return a background of overlapping coloured shapes, slightly blurred; the same in every call."""
     rng = np.random.default_rng(7)
     ramp = np.linspace(0, 1, size)[:, None, None]
     image = (ramp * rng.uniform(60, 220, 3) + (1 - ramp) * rng.uniform(60, 220, 3)) * np.ones((1, size, 1))
@@ -198,10 +210,10 @@ BACKGROUNDS = {"plain": plain_background, "clutter": cluttered_background}
 
 
 def _colors(scan: Scan, placed: FloatArray, size: int, background: ByteArray) -> ByteArray:
-    """Return the textured head over `background`, anti-aliased."""
+    """Return the image of the textured head in front of `background`, anti-aliased."""
     k = OVERSAMPLING
     fine = np.column_stack([placed[:, :2] * k + 0.5 * (k - 1), placed[:, 2]])[scan.faces].reshape(-1, 3)
-    corners = np.arange(len(fine)).reshape(-1, 3)  # a corner of its own for each triangle: the texture has cuts
+    corners = np.arange(len(fine)).reshape(-1, 3)  # triangles share no vertices, because the texture has seams
     raster = rasterize(fine, corners, scan.uv.reshape(-1, 2), (size * k, size * k))
     uv = np.nan_to_num(raster.attributes)
     height, width = scan.texture.shape[:2]
@@ -214,7 +226,15 @@ def _colors(scan: Scan, placed: FloatArray, size: int, background: ByteArray) ->
 
 
 def _read_obj(path: Path) -> tuple[FloatArray, FloatArray, IntArray, IntArray]:
-    """Return vertices, texture coordinates, triangles and their texture triangles; polygons are cut into fans."""
+    """Read a Wavefront OBJ file with texture coordinates; polygons are split into triangle fans.
+
+    Returns
+    -------
+    vertices : (n, 3) float array
+    uv : (t, 2) float array
+    faces : (m, 3) int array, indices of vertices
+    uv_faces : (m, 3) int array, indices of texture coordinates
+    """
     points: list[list[float]] = []
     uv: list[list[float]] = []
     faces: list[list[list[int]]] = []

@@ -1,8 +1,9 @@
-"""`facegeom evaluate texture`: texture completion on the test identities, beside mirroring and OpenCV's inpainting.
+"""`facegeom evaluate texture`: texture completion on test identities, compared with mirroring and OpenCV inpainting.
 
-The figures are those of table 4.1 of the thesis on full textured heads. Its 1.36 and 2.02 % of mask L1 are given
-without saying over what the mean is taken, so both are measured: over the masked texels, and over all texels of the
-completed texture, the known ones counting zero. Only masked texels that a photo of the identity really showed count.
+The figures are those of table 4.1 of the thesis on fully textured heads. The thesis does not state over which texels
+its mask L1 errors of 1.36 and 2.02 % are averaged. So two means are measured: over the masked texels, and over all
+texels of the completed texture (known texels have the error 0). Only masked texels that are visible in a photo of the
+identity contribute.
 """
 
 from __future__ import annotations
@@ -32,25 +33,25 @@ from facegeom.training.texture.data import TextureSet, read_textures
 from facegeom.training.texture.losses import PerceptualLoss, critic_loss
 from facegeom.training.texture.samples import draw_known, held_out_masks, mean_texture, rows_of, scaled
 
-BATCH = 10
-MASK_SEED = 20  # of the masks: mask i is drawn with the seed (MASK_SEED, i), whatever is measured
-TELEA_RADIUS = 5.0  # texels
-SHARES = (0.2, 0.4)  # of the region: small masks hide less than the first, large ones more than the second
+BATCH = 10  # textures per network pass
+MASK_SEED = 20  # the mask of texture i has the seed (MASK_SEED, i), in all evaluations
+TELEA_RADIUS = 5.0  # radius of the neighbourhood in OpenCV's inpainting, texels
+SHARES = (0.2, 0.4)  # limits between small, medium and large masks, as a share of the face region
 BASELINES = ("mirror", "telea")
 
 
 @dataclass(frozen=True)
 class MaskedCase:
-    """One test texture and what of it is known.
+    """A test texture and its mask.
 
     Attributes
     ----------
-    truth : (S, S, 3) uint8 array
-    known : (S, S) bool array
-    counted : (S, S) bool array
-        Masked, in the region and really seen in a photo of the identity.
-    hidden_share : of the region, masked
-    identity : str
+    truth : (S, S, 3) uint8 array, the complete texture
+    known : (S, S) bool array, texels that the methods get
+    counted : (S, S) bool array, texels that are evaluated: masked, in the face region, and visible in a photo of the
+        identity
+    hidden_share : share of the face region that is masked, in [0, 1]
+    identity : name of the person
     """
 
     truth: ByteArray
@@ -62,18 +63,17 @@ class MaskedCase:
 
 @dataclass(frozen=True)
 class CaseError:
-    """One method's errors on one case, in percent of the range of colours.
+    """The errors of one method on one case.
 
     Attributes
     ----------
-    method : str
-    identity : str
-    hidden_share : float
-    masked : L1 over the counted texels; NaN where there are none
-    whole : L1 over all texels of the texture, known and uncounted ones zero
-    perceptual : relative L1 of the features of the completed texture, see `PerceptualLoss`
-    critic : the critic's loss ("D loss"), not in percent; NaN without a critic
-    gan : the negative of its score of the completed texture ("GAN loss"), likewise
+    method : name of the method
+    identity, hidden_share : of the case
+    masked : mean absolute error (L1) over the counted texels, percent of 255; NaN if there are none
+    whole : L1 over all texels of the texture, percent of 255; texels that are not counted have the error 0
+    perceptual : L1 of network features relative to those of the true texture, percent, see `PerceptualLoss`
+    critic : loss of the critic ("D loss"); NaN without a critic
+    gan : negative critic score of the completed texture ("GAN loss"); NaN without a critic
     """
 
     method: str
@@ -87,14 +87,14 @@ class CaseError:
 
 
 class Judges:
-    """What scores completed textures as a whole: FaceVision's features, and a training's critic where one is given.
+    """Scores of completed textures by networks: a perceptual loss, and optionally a trained critic.
 
     Parameters
     ----------
     perceptual : PerceptualLoss
-    region : (S, S) bool array
+    region : (S, S) bool array, the face region
     critic : TextureCritic, optional
-    adversary : which loss it was trained by, see `critic_loss`
+    adversary : the adversarial loss with which the critic was trained, see `critic_loss`
     """
 
     def __init__(
@@ -107,7 +107,13 @@ class Judges:
         self.perceptual, self.region, self.critic, self.adversary = perceptual, region, critic, adversary
 
     def scores(self, completed: ByteArray, case: MaskedCase) -> tuple[float, float, float]:
-        """Return perceptual loss in percent, critic's loss and GAN loss; beyond the region both textures are alike."""
+        """Return the perceptual loss in percent, the critic loss and the GAN loss of a completed texture.
+
+        Parameters
+        ----------
+        completed : (S, S, 3) uint8 array; outside the face region, it is replaced by the true texture
+        case : MaskedCase
+        """
         images = [np.where(self.region[..., None], image, case.truth) for image in (completed, case.truth)]
         both = as_texture(np.stack(images), torch.device("cpu"))
         fake, real = both[:1], both[1:]
@@ -121,12 +127,21 @@ class Judges:
 
 
 def load_critic(path: Path) -> tuple[TextureCritic, str]:
-    """Return the critic in the checkpoint of a training of both stages, and its adversary's name.
+    """Load the critic from a checkpoint of a training of both stages.
+
+    Parameters
+    ----------
+    path : of the checkpoint
+
+    Returns
+    -------
+    critic : TextureCritic
+    adversary : name of the adversarial loss with which it was trained
 
     Raises
     ------
     FacegeomError
-        When the file is no such checkpoint.
+        If the file is not such a checkpoint.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -134,17 +149,24 @@ def load_critic(path: Path) -> tuple[TextureCritic, str]:
         critic = TextureCritic(options["critic_width"], spectral=options["adversary"] == "sn-patchgan")
         critic.load_state_dict(state["critic"])
     except (KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise FacegeomError(f"{path.name} is no checkpoint of a training of both stages") from error
+        raise FacegeomError(f"{path.name} contains no checkpoint of a training of both stages") from error
     return critic.eval(), str(options["adversary"])
 
 
 def masked_cases(textures: TextureSet, limit: int | None = None) -> list[MaskedCase]:
-    """Return the test textures, each with a mask of its own: the held-out occlusion masks and strokes, fixed seeds.
+    """Return the textures of test identities, each with a different mask.
+
+    A mask is either an occlusion mask that was not used for training, or a set of random strokes; the seeds are fixed.
+
+    Parameters
+    ----------
+    textures : TextureSet
+    limit : largest number of textures; None: all
 
     Raises
     ------
     FacegeomError
-        When there are no textures of test identities.
+        If there are no textures of test identities.
     """
     masks = held_out_masks(textures)
     cases = []
@@ -158,45 +180,72 @@ def masked_cases(textures: TextureSet, limit: int | None = None) -> list[MaskedC
 
 
 def complete_by_mirror(texture: ByteArray, known: BoolArray, mean: ByteArray) -> ByteArray:
-    """Return the texture with its mirror image where that is known, and the mean texture where neither is.
+    """Complete a texture by its mirror image, and by the mean texture where the mirror image is unknown, too.
 
     Parameters
     ----------
     texture : (S, S, 3) uint8 array
-    known : (S, S) bool array
-    mean : (S, S, 3) uint8 array
+    known : (S, S) bool array, the valid texels of `texture`
+    mean : (S, S, 3) uint8 array, the mean texture of the training identities
 
     Returns
     -------
     (S, S, 3) uint8 array
-        The mean moved by the known texels' mean difference from it: a fair baseline knows the colour of the skin.
+
+    Notes
+    -----
+    The mean difference between the known texels and the mean texture is added to the mean texture, so that the baseline
+    uses the skin colour of the person.
     """
-    moved = mean.astype(np.float32)
+    adapted = mean.astype(np.float32)
     if known.any():
-        moved += (texture[known].astype(np.float32) - mean[known]).mean(0)
-    filled = np.where(known[:, ::-1, None], texture[:, ::-1], np.clip(np.rint(moved), 0, 255).astype(np.uint8))
+        adapted += (texture[known].astype(np.float32) - mean[known]).mean(0)
+    filled = np.where(known[:, ::-1, None], texture[:, ::-1], np.clip(np.rint(adapted), 0, 255).astype(np.uint8))
     return np.where(known[..., None], texture, filled)
 
 
 def complete_by_telea(texture: ByteArray, known: BoolArray, region: BoolArray) -> ByteArray:
-    """Return the texture inpainted within the region by OpenCV (Telea 2004); arrays as in `complete_by_mirror`."""
+    """Complete a texture by OpenCV's inpainting.
+
+    Parameters
+    ----------
+    texture, known : as in `complete_by_mirror`
+    region : (S, S) bool array, the face region; only its texels are inpainted
+
+    Returns
+    -------
+    (S, S, 3) uint8 array
+
+    References
+    ----------
+    Telea, An Image Inpainting Technique Based on the Fast Marching Method (2004).
+    """
     hidden = (region & ~known).astype(np.uint8)
-    # Beyond the region there is nothing to continue from: what is known is continued over it first.
+    # Inpainting also reads texels outside the region, which have no colour: give them that of the nearest known texel.
     padded = np.where((region & known)[..., None], texture, texture.reshape(-1, 3)[nearest_known(known)])
     filled = np.asarray(cv2.inpaint(padded, hidden, TELEA_RADIUS, cv2.INPAINT_TELEA))
     return np.where(known[..., None], texture, filled)
 
 
 def answers(network: Inpainter, cases: Sequence[MaskedCase], mean: ByteArray) -> Iterator[dict[str, ByteArray]]:
-    """Yield the completed textures of each case by method: coarse, refined (where there is one) and the baselines.
+    """Yield the completed textures of each case, by the name of the method.
 
-    Beyond the network's region they are black.
+    Parameters
+    ----------
+    network : Inpainter; it gives the methods "coarse" and, if it has a second stage, "refined"
+    cases : list of MaskedCase
+    mean : (S, S, 3) uint8 array, the mean texture, for the baseline "mirror"
+
+    Yields
+    ------
+    dict
+        Method -> (S, S, 3) uint8 array, black outside the face region.
     """
     for start in range(0, len(cases), BATCH):
         batch = cases[start : start + BATCH]
         truth = np.stack([case.truth for case in batch])
         known = np.stack([case.known for case in batch])
-        shown = np.where(known[..., None], truth, 0).astype(np.uint8)  # so that nothing masked can leak
+        shown = np.where(known[..., None], truth, 0).astype(np.uint8)  # the methods cannot access masked texels
         with torch.inference_mode():
             stages = network.network(
                 as_texture(shown, network.device), torch.from_numpy(known)[:, None].to(network.device)
@@ -212,7 +261,15 @@ def answers(network: Inpainter, cases: Sequence[MaskedCase], mean: ByteArray) ->
 
 
 def measure(method: str, completed: ByteArray, case: MaskedCase, judges: Judges) -> CaseError:
-    """Return the errors of one completed texture, (S, S, 3) uint8."""
+    """Return the errors of one completed texture.
+
+    Parameters
+    ----------
+    method : its name
+    completed : (S, S, 3) uint8 array
+    case : MaskedCase
+    judges : Judges
+    """
     error = np.abs(completed.astype(np.float32) - case.truth).mean(-1) * case.counted / 2.55
     count = int(case.counted.sum())
     masked = float(error.sum() / count) if count else float("nan")
@@ -222,7 +279,7 @@ def measure(method: str, completed: ByteArray, case: MaskedCase, judges: Judges)
 
 
 def size_name(share: float) -> str:
-    """Return the class of a mask by the share of the region that it hides.
+    """Return the size class of a mask that hides the share `share` of the face region.
 
     Examples
     --------
@@ -235,24 +292,31 @@ def size_name(share: float) -> str:
 
 
 def summarise(errors: Sequence[CaseError]) -> dict[str, Any]:
-    """Return the mean errors of each method, over all cases and by the size of the mask, and the gain on baselines."""
+    """Return the mean errors of each method, and their reduction relative to the better baseline.
+
+    Returns
+    -------
+    dict
+        "rows": one row per method and size class of the masks ("all": all masks);
+        "lower_than_better_baseline_percent": method -> reduction of the error "masked", percent.
+    """
     rows: list[dict[str, Any]] = []
     for method in dict.fromkeys(error.method for error in errors):
-        mine = [error for error in errors if error.method == method and np.isfinite(error.masked)]
+        of_method = [error for error in errors if error.method == method and np.isfinite(error.masked)]
         for size in ("all", "< 20 %", "20-40 %", "> 40 %"):
-            these = [error for error in mine if size in ("all", size_name(error.hidden_share))]
-            if these:
+            of_size = [error for error in of_method if size in ("all", size_name(error.hidden_share))]
+            if of_size:
                 rows.append(
                     {
                         "method": method,
                         "masks": size,
-                        "textures": len(these),
+                        "textures": len(of_size),
                         **{
-                            f"{name}_percent": float(np.mean([getattr(error, name) for error in these]))
+                            f"{name}_percent": float(np.mean([getattr(error, name) for error in of_size]))
                             for name in ("masked", "whole", "perceptual")
                         },
                         **{
-                            name: float(np.mean([getattr(error, name) for error in these]))
+                            name: float(np.mean([getattr(error, name) for error in of_size]))
                             for name in ("critic", "gan")
                         },
                     }
@@ -264,16 +328,17 @@ def summarise(errors: Sequence[CaseError]) -> dict[str, Any]:
 
 
 def format_summary(summary: dict[str, Any]) -> str:
-    """Return the figures of `summarise` as a table."""
+    """Return the result of `summarise` as a text table."""
     header = ["method", "masks", "textures", "L1 masked %", "L1 whole %", "perceptual %", "D loss", "GAN loss"]
     keys = ("method", "masks", "textures", "masked_percent", "whole_percent", "perceptual_percent", "critic", "gan")
     text = table(header, [[row[key] for key in keys] for row in summary["rows"]], digits=3)
     gains = summary["lower_than_better_baseline_percent"]
-    return "\n".join([text, *(f"{name}: {gain:.1f} % below the better baseline" for name, gain in gains.items())])
+    lines = [f"{name}: L1 of masked texels {gain:.1f} % below the better baseline" for name, gain in gains.items()]
+    return "\n".join([text, *lines])
 
 
 def row_pictures(case: MaskedCase, completed: dict[str, ByteArray], region: BoolArray) -> list[ByteArray]:
-    """Return tiles of one case: truth and what is known of it, within the region, and each method's answer."""
+    """Return the pictures of one case: the true texture, its known part, and the result of each method."""
     shown = [np.where(mask[..., None], case.truth, 0).astype(np.uint8) for mask in (region, case.known)]
     return [*shown, *completed.values()]
 
@@ -286,20 +351,26 @@ def evaluate(
     rows: Sequence[int] = (),
     checkpoint: Path | None = None,
 ) -> tuple[list[CaseError], list[ByteArray], list[str]]:
-    """Return the errors of every method on every test texture, and pictures of the chosen ones with captions.
+    """Evaluate all methods on the textures of test identities.
 
     Parameters
     ----------
     network : Inpainter
     textures : TextureSet
-    limit : at most so many test textures
-    rows : numbers of the test textures that pictures are made of
-    checkpoint : of a training of both stages, whose critic scores the textures too
+    limit : largest number of test textures; None: all
+    rows : numbers of the test textures that are drawn
+    checkpoint : checkpoint of a training of both stages; its critic also scores the textures
+
+    Returns
+    -------
+    errors : list of CaseError, one per case and method
+    tiles : pictures of the selected cases, see `row_pictures`
+    captions : one per picture
 
     Raises
     ------
     FacegeomError
-        When there are no textures of test identities.
+        If there are no textures of test identities, or if the checkpoint is invalid.
     """
     textures = scaled(textures, network.size)
     cases, mean = masked_cases(textures, limit), mean_texture(textures)
@@ -320,25 +391,29 @@ def evaluate(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom evaluate texture`."""
-    parser.add_argument("textures", metavar="FILE", help="file of `facegeom prepare textures`")
-    parser.add_argument("--weights", type=Path, help="weight file instead of the shipped one")
-    parser.add_argument("--checkpoint", type=Path, help="of the training of both stages: its critic's losses too")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--limit", type=int, help="at most so many textures")
+    """Add the arguments of `facegeom evaluate texture`."""
+    parser.add_argument("textures", metavar="FILE", help="file written by `facegeom prepare textures`")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="weight file (default: that of the package)")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FILE",
+        help="checkpoint of a training of both stages; the losses of its critic are measured, too",
+    )  # fmt: skip
+    parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
+    parser.add_argument("--limit", type=int, help="largest number of textures (default: all)")
     parser.add_argument(
         "--rows",
         type=int,
         nargs="+",
+        metavar="N",
         default=list(range(8)),
-        help="test textures that are drawn (default: the first 8)",
+        help="numbers of the test textures to draw (default: the first 8)",
     )
-    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
-    parser.add_argument("--out", "-o", metavar="FOLDER", help="folder for the pictures")
+    parser.add_argument("--json", metavar="FILE", help="also write the results to this JSON file")
+    parser.add_argument("--out", "-o", metavar="DIR", help="write pictures to this folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print the table, and write figures and pictures where asked."""
+    """Evaluate texture completion, print the table and write the requested files; return the exit code."""
     if args.limit is not None:
         check.count(args.limit, "--limit", 1)
     network = load_gated_inpainting(args.device, args.weights)

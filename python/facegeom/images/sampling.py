@@ -45,36 +45,6 @@ def bilinear(image: npt.NDArray[Any], points: npt.NDArray[np.floating]) -> npt.N
     return np.asarray(top * (1 - v) + bottom * v, kind)
 
 
-def bilinear_where_finite(image: FloatArray, points: FloatArray) -> FloatArray:
-    """Return the (...) values of an (h, w) image at (..., 2) pixels x, y; NaN where the image knows too little.
-
-    Parameters
-    ----------
-    image : (h, w) float array; NaN marks unknown pixels
-    points : (..., 2) float array
-
-    Returns
-    -------
-    (...) float array
-        Where some of the four neighbours are unknown, the others are averaged by their bilinear weights if these sum
-        to at least half; else NaN.
-    """
-    height, width = image.shape
-    corner = np.floor(points)
-    fraction = points - corner
-    total, weight = np.zeros(points.shape[:-1]), np.zeros(points.shape[:-1])
-    for dy in (0, 1):
-        for dx in (0, 1):
-            x, y = corner[..., 0] + dx, corner[..., 1] + dy
-            inside: BoolArray = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            value = image[np.where(inside, y, 0).astype(np.int64), np.where(inside, x, 0).astype(np.int64)]
-            share = np.abs(1 - dx - fraction[..., 0]) * np.abs(1 - dy - fraction[..., 1])
-            share = np.where(inside & np.isfinite(value), share, 0.0)
-            total += share * np.where(share > 0, value, 0.0)
-            weight += share
-    return np.where(weight >= 0.5, total / np.maximum(weight, 1e-12), np.nan)
-
-
 def distance_inside(mask: BoolArray) -> FloatArray:
     """Return for each pixel of a mask the Euclidean distance to the nearest pixel outside it, in pixels.
 

@@ -1,1 +1,1 @@
-"""What training and evaluation share: error measures, predictors, tables and pictures of reports."""
+"""Shared by training and evaluation: error measures, predictors, and the tables and pictures of benchmark reports."""

@@ -1,4 +1,8 @@
-"""Distances between surfaces, by points sampled on them: chamfer distance, F-score, earth mover's distance."""
+"""Distances between surfaces, measured on sampled points: chamfer distance, F-score, earth mover's distance.
+
+The chamfer distance and the earth mover's distance are those of the GCN-IGAN paper (equations 6 and 7), the F-score is
+that of Wang et al., Pixel2Mesh (ECCV 2018).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from facegeom._internal.arrays import FloatArray, IntArray
 from facegeom.geometry import nearest
 
 EMD_POINTS = 1024
-"""Points a surface between which the earth mover's distance is exact: the assignment costs their third power."""
+"""Number of points per surface for the exact earth mover's distance; the cost grows with its third power."""
 
 
 class SurfacePoints(NamedTuple):
@@ -22,8 +26,8 @@ class SurfacePoints(NamedTuple):
     Attributes
     ----------
     points : (n, 3) float array
-    normals : (n, 3) float array, unit, those of the triangles
-    face : (n,) int64 array, the triangle of each
+    normals : (n, 3) float array, unit normals of the triangles on which the points lie
+    face : (n,) int64 array, index of that triangle for each point
     """
 
     points: FloatArray
@@ -32,23 +36,24 @@ class SurfacePoints(NamedTuple):
 
 
 def sample_surface(V: npt.ArrayLike, F: npt.ArrayLike, count: int, *, seed: int = 0) -> SurfacePoints:
-    """Draw points uniformly by area.
+    """Draw random points on a triangle mesh, uniformly by area.
 
     Parameters
     ----------
-    V : (n, 3) float array
-    F : (m, 3) int array, some of them with an area
-    count : how many points
-    seed : the same gives the same points
+    V : (n, 3) float array, vertex positions
+    F : (m, 3) int array, triangles; at least one must have an area above zero
+    count : number of points
+    seed : of the random numbers; the same seed gives the same points
 
     Returns
     -------
     SurfacePoints
+        `count` points.
 
     Raises
     ------
     ValueError, TypeError
-        On a wrong shape or dtype, or where no triangle has an area.
+        If a shape or dtype is wrong, or if no triangle has an area above zero.
 
     Examples
     --------
@@ -61,27 +66,27 @@ def sample_surface(V: npt.ArrayLike, F: npt.ArrayLike, count: int, *, seed: int 
     rng = np.random.default_rng(check.count(seed, "seed"))
     a, b, c = (V[F[:, corner]] for corner in range(3))
     normals = np.cross(b - a, c - a)
-    doubled = np.linalg.norm(normals, axis=1)  # twice the areas
-    reached = np.cumsum(doubled)
-    if not len(F) or not reached[-1] > 0:
-        raise ValueError(f"F must hold a triangle with an area, got {len(F)} without")
+    double_area = np.linalg.norm(normals, axis=1)
+    cumulative = np.cumsum(double_area)
+    if not len(F) or not cumulative[-1] > 0:
+        raise ValueError(f"F must contain a triangle with an area above 0, got {len(F)} triangles without area")
 
-    face = np.searchsorted(reached, rng.random(count) * reached[-1], side="right")
-    root, share = np.sqrt(rng.random((count, 1))), rng.random((count, 1))  # uniform over a triangle
+    face = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
+    root, share = np.sqrt(rng.random((count, 1))), rng.random((count, 1))  # the root makes the density uniform
     points = (1 - root) * a[face] + root * ((1 - share) * b[face] + share * c[face])
-    return SurfacePoints(points, normals[face] / doubled[face, None], face)
+    return SurfacePoints(points, normals[face] / double_area[face, None], face)
 
 
 @dataclass(frozen=True)
 class CloudDistances:
-    """How far two clouds of points lie from each other, point by point.
+    """Nearest-point distances between two point clouds, in both directions.
 
-    All four chamfer distances add both directions: the papers' equation does, and so does their code.
+    All four chamfer distances are the sum of the two directions, as in the equations and the code of the papers.
 
     Attributes
     ----------
-    to_truth : (p,) float array, from each predicted point to the nearest true one
-    to_predicted : (q,) float array, from each true point to the nearest predicted one
+    to_truth : (p,) float array, distance from each predicted point to the nearest true point
+    to_predicted : (q,) float array, distance from each true point to the nearest predicted point
     """
 
     to_truth: FloatArray
@@ -89,29 +94,34 @@ class CloudDistances:
 
     @property
     def chamfer_mean(self) -> float:
-        """Mean distance to the truth plus mean distance to the prediction, in the unit of the points."""
+        """Mean of `to_truth` plus mean of `to_predicted`, in the unit of the points."""
         return float(self.to_truth.mean() + self.to_predicted.mean())
 
     @property
     def chamfer_sum(self) -> float:
-        """The same with sums instead of means, which grows with the number of points."""
+        """Sum of `to_truth` plus sum of `to_predicted`; it grows with the number of points."""
         return float(self.to_truth.sum() + self.to_predicted.sum())
 
     @property
     def chamfer_squared_mean(self) -> float:
-        """Mean squared distance to the truth plus that to the prediction, in the unit squared."""
+        """Mean of the squared `to_truth` plus mean of the squared `to_predicted`, in the unit squared."""
         return float((self.to_truth**2).mean() + (self.to_predicted**2).mean())
 
     @property
     def chamfer_squared_sum(self) -> float:
-        """The same with sums instead of means: equation 6 of the GCN-IGAN paper."""
+        """Sum of the squared `to_truth` plus sum of the squared `to_predicted`: equation 6 of the GCN-IGAN paper."""
         return float((self.to_truth**2).sum() + (self.to_predicted**2).sum())
 
     def f_score(self, tau: float) -> float:
-        """Return the harmonic mean of precision and recall, in [0, 1].
+        """Return the F-score: the harmonic mean of precision and recall, in [0, 1].
 
-        Precision is the share of the predicted points within `tau` of the truth, recall the share of the true points
-        within `tau` of the prediction. `tau` bounds distances; Pixel2Mesh's own code compares squared ones with it.
+        Precision is the share of predicted points at most `tau` from the truth. Recall is the share of true points at
+        most `tau` from the prediction.
+
+        Parameters
+        ----------
+        tau : distance threshold, above 0, in the unit of the points (the code of Pixel2Mesh applies its threshold to
+            squared distances)
         """
         tau = check.positive(tau, "tau")
         precision, recall = float((self.to_truth <= tau).mean()), float((self.to_predicted <= tau).mean())
@@ -119,7 +129,21 @@ class CloudDistances:
 
 
 def cloud_distances(predicted: npt.ArrayLike, truth: npt.ArrayLike) -> CloudDistances:
-    """Return the distances between (p, 3) `predicted` and (q, 3) `truth`, each with at least one point.
+    """Return the nearest-point distances between a predicted and a true point cloud.
+
+    Parameters
+    ----------
+    predicted : (p, 3) float array, p at least 1
+    truth : (q, 3) float array, q at least 1, in the same unit
+
+    Returns
+    -------
+    CloudDistances
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a shape or dtype is wrong, or if a cloud is empty.
 
     Examples
     --------
@@ -133,21 +157,26 @@ def cloud_distances(predicted: npt.ArrayLike, truth: npt.ArrayLike) -> CloudDist
 
 
 def earth_movers_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Return the mean distance over which the points of one cloud move when they become the other at the least cost.
+    """Return the earth mover's distance of two point clouds: the mean distance of the best one-to-one assignment.
 
     Parameters
     ----------
-    first, second : (n, 3) float arrays, n at least 1; about 1,000 take a tenth of a second
+    first, second : (n, 3) float arrays, n at least 1; 1,000 points take about a tenth of a second
 
     Returns
     -------
     float
-        In the unit of the points; times n it is the sum of the GCN-IGAN paper's equation 7.
+        In the unit of the points. Multiplied by n, it is equation 7 of the GCN-IGAN paper, which is a sum.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a shape or dtype is wrong, or if a cloud is empty.
 
     Notes
     -----
-    Exact: the best of all bijections (SciPy's `linear_sum_assignment`, of the extra `train`). Two samplings of the same
-    surface do not lie at distance 0: theirs is the floor of the measure.
+    The assignment is exact (SciPy's `linear_sum_assignment`, which the extra `train` installs). Two independent samples
+    of the same surface have a distance above 0: it is the smallest value that can be expected of this measure.
 
     Examples
     --------
@@ -159,6 +188,6 @@ def earth_movers_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     first = check.float_array(first, "first", (None, 3))
     second = check.float_array(second, "second", first.shape)
     if not len(first):
-        raise ValueError("first must hold at least one point, got none")
+        raise ValueError("first must contain at least one point, got none")
     cost = np.linalg.norm(first[:, None] - second[None], axis=2)
     return float(cost[linear_sum_assignment(cost)].mean())

@@ -1,4 +1,4 @@
-"""Error measures: landmark error, box overlap, depth after RANSAC alignment, and the maps of one face."""
+"""Error measures of landmarks, boxes, depth maps (after RANSAC alignment) and all maps of a face."""
 
 from __future__ import annotations
 
@@ -8,51 +8,70 @@ import numpy as np
 import numpy.typing as npt
 
 from facegeom._internal import check
-from facegeom._internal.arrays import FloatArray
+from facegeom._internal.arrays import BoolArray, FloatArray
+from facegeom.images.boxes import iou
 
 INNER_POINTS = slice(17, 68)
-"""The 51 of the 68 points that are not on the jaw line."""
+"""The 51 of the 68 points that do not lie on the jaw line."""
 
-YAW_BINS = ((0.0, 30.0), (30.0, 60.0), (60.0, 90.0))
-"""Bins of absolute yaw in degrees, the upper end open except in the last (AFLW2000-3D's custom)."""
+MAX_YAW = 90.0
+"""Degrees: the last yaw bin ends here, and also contains every larger yaw."""
+
+YAW_BINS = ((0.0, 30.0), (30.0, 60.0), (60.0, MAX_YAW))
+"""Lower and upper limit of each bin of absolute yaw, degrees: the protocol of AFLW2000-3D (Zhu et al. 2016)."""
 
 RANSAC_ITERATIONS = 1000
 RANSAC_INLIER = 0.03
-"""Residual of an inlier as a share of the true depth's range."""
+"""Largest residual of an inlier, as a fraction of the range of the true depth."""
 
 
 def landmark_box(points: npt.ArrayLike) -> FloatArray:
-    """Return the box x0, y0, x1, y1 of (k, 2) points as a (4,) float array."""
+    """Return the bounding box (x0, y0, x1, y1) of (k, 2) points, as a (4,) float array."""
     points = check.float_array(points, "points", (None, 2))
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
 def box_overlap(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Return the intersection over union of two boxes x0, y0, x1, y1.
+    """Return the intersection over union (IoU) of two boxes, in [0, 1].
+
+    Parameters
+    ----------
+    first, second : (4,) float arrays, x0, y0, x1, y1 with x0 < x1 and y0 < y1
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not such a box.
 
     Examples
     --------
     >>> box_overlap((0, 0, 2, 2), (1, 0, 3, 2)) * 3
     1.0
     """
-    a, b = check.box(first, "first"), check.box(second, "second")
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    shared = float(np.prod(np.maximum(sides, 0.0)))
-    return shared / (float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - shared)
+    return float(iou(check.box(first, "first")[None], check.box(second, "second")[None])[0, 0])
 
 
 def landmark_error(predicted: npt.ArrayLike, truth: npt.ArrayLike, points: slice = slice(None)) -> float:
-    """Return the normalised mean error of 2-D landmarks, as a fraction.
+    """Return the normalised mean error (NME) of 2-D landmarks, as a fraction.
 
     Parameters
     ----------
     predicted, truth : (k, 2) float arrays, pixels
-    points : the points whose error is averaged; the normalisation always uses all of `truth`
+    points : which points to average over; the normalisation always uses all points of `truth`
 
     Returns
     -------
     float
-        Mean distance over the square root of the area of the box of `truth`.
+        Mean distance divided by the square root of the area of the bounding box of `truth`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a shape or dtype is wrong, or if the bounding box of `truth` has no area.
+
+    References
+    ----------
+    Zhu et al., Face Alignment Across Large Poses: A 3D Solution (CVPR 2016).
 
     Examples
     --------
@@ -65,24 +84,45 @@ def landmark_error(predicted: npt.ArrayLike, truth: npt.ArrayLike, points: slice
     return float(np.linalg.norm(predicted - truth, axis=1)[points].mean()) / check.positive(size, "the box of truth")
 
 
+def in_yaw_bin(yaw: npt.ArrayLike, low: float, high: float) -> BoolArray:
+    """Return whether low <= |yaw| < high; a bin whose `high` is `MAX_YAW` or more has no upper limit.
+
+    Parameters
+    ----------
+    yaw : (n,) float array, degrees, of either sign
+    low, high : limits of the bin, degrees
+
+    Returns
+    -------
+    (n,) bool array
+
+    Examples
+    --------
+    >>> in_yaw_bin([-40.0, 60.0, 95.0], 30.0, 60.0).tolist(), in_yaw_bin([-40.0, 60.0, 95.0], 60.0, 90.0).tolist()
+    ([True, False, False], [False, True, True])
+    """
+    size = np.abs(np.asarray(yaw, dtype=np.float64))
+    return np.asarray((size >= low) & ((size < high) | (high >= MAX_YAW)))
+
+
 def yaw_bin_means(errors: npt.ArrayLike, yaw: npt.ArrayLike) -> list[float]:
-    """Return the mean error of each bin of `YAW_BINS`, then the mean of the bins, then the mean of all.
+    """Return the mean error of each bin of `YAW_BINS`, then the mean of these means, then the mean of all errors.
 
     Parameters
     ----------
     errors : (n,) float array
-    yaw : (n,) float array, degrees, either sign
+    yaw : (n,) float array, degrees, of either sign
 
     Returns
     -------
     list of five floats
-        NaN for an empty bin and for the mean of the bins when one is empty.
+        NaN for an empty bin. If a bin is empty, the mean of the bins is NaN too.
     """
     errors = check.float_array(errors, "errors", (None,), allow_nan=True)
-    yaw = np.abs(check.float_array(yaw, "yaw", errors.shape))
+    yaw = check.float_array(yaw, "yaw", errors.shape)
     means = []
     for low, high in YAW_BINS:
-        inside = (yaw >= low) & ((yaw < high) | (high == YAW_BINS[-1][1]))
+        inside = in_yaw_bin(yaw, low, high)
         means.append(float(errors[inside].mean()) if inside.any() else float("nan"))
     return [*means, float(np.mean(means)), float(errors.mean()) if len(errors) else float("nan")]
 
@@ -95,42 +135,46 @@ def ransac_scale_shift(
     iterations: int = RANSAC_ITERATIONS,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Fit truth = scale * predicted + shift by RANSAC over pairs of pixels, then least squares on the inliers.
+    """Fit truth = scale * predicted + shift: RANSAC on pairs of pixels, then least squares on the inliers.
 
     Parameters
     ----------
-    predicted, truth : (n,) float arrays, depth of the same n >= 2 pixels
+    predicted, truth : (n,) float arrays, depths of the same n pixels, n at least 2
     inlier : largest residual of an inlier, in the unit of `truth`
-    iterations : pairs that are tried
-    seed : of the pairs
+    iterations : number of random pairs that are tested
+    seed : of the random pairs
 
     Returns
     -------
     scale, shift : float
 
+    Raises
+    ------
+    ValueError, TypeError
+        If a shape or dtype is wrong, or if there are fewer than 2 pixels.
+
     Notes
     -----
-    A pair that gives no positive scale is skipped: depth turned inside out is not forgiven. When none is left, or the
-    inliers' own least-squares scale is not positive, the scale is 0 and the shift the median of `truth`.
+    Pairs that give a scale of 0 or below are ignored, so that inverted depth does not count as correct. If no pair is
+    left, or if the least-squares scale is not positive, the result is the scale 0 and the median of `truth` as shift.
 
     References
     ----------
-    Sela, Richardson, Kimmel: Unrestricted Facial Geometry Reconstruction Using Image-to-Image Translation, table 1:
-    depth up to a global scale and shift found by RANSAC.
+    Sela, Richardson, Kimmel, Unrestricted Facial Geometry Reconstruction Using Image-to-Image Translation (ICCV 2017),
+    table 1: errors of depth after a global scale and shift found by RANSAC.
     """
     truth = check.float_array(truth, "truth", (None,))
     predicted = check.float_array(predicted, "predicted", truth.shape)
     if len(truth) < 2:
-        raise ValueError(f"predicted and truth must hold at least 2 pixels, got {len(truth)}")
+        raise ValueError(f"predicted and truth must contain at least 2 pixels, got {len(truth)}")
     limit = check.positive(inlier, "inlier")
     pairs = np.random.default_rng(seed).integers(0, len(truth), (check.count(iterations, "iterations", 1), 2))
 
-    run = predicted[pairs[:, 1]] - predicted[pairs[:, 0]]
-    rise = truth[pairs[:, 1]] - truth[pairs[:, 0]]
-    sloped = run * rise > 0
+    step = predicted[pairs[:, 1]] - predicted[pairs[:, 0]]
+    true_step = truth[pairs[:, 1]] - truth[pairs[:, 0]]
     best, best_count = None, 0
-    for i in np.flatnonzero(sloped):
-        scale = rise[i] / run[i]
+    for i in np.flatnonzero(step * true_step > 0):
+        scale = true_step[i] / step[i]
         inside = np.abs(scale * (predicted - predicted[pairs[i, 0]]) + (truth[pairs[i, 0]] - truth)) <= limit
         number = int(np.count_nonzero(inside))
         if number > best_count:
@@ -147,15 +191,15 @@ def ransac_scale_shift(
 
 @dataclass(frozen=True)
 class DepthError:
-    """Depth error of one view, in percent of the range of the true depth unless said otherwise.
+    """Depth error of one view after alignment; errors are in percent of the range of the true depth.
 
     Attributes
     ----------
-    mean, std, median, percentile90 : of the absolute error over the pixels that are scored and covered
-    coverage : share of the scored pixels that the estimate covers, in [0, 1]
-    scale : of the alignment truth = scale * predicted + shift; 1 where relief and size agree, large for a flat face
+    mean, std, median, percentile90 : statistics of the absolute error over the scored pixels with a predicted depth
+    coverage : share of the scored pixels that have a predicted depth, in [0, 1]
+    scale : of the alignment truth = scale * predicted + shift; above 1 if the predicted face is too flat
     shift : of the alignment, in the unit of the true depth
-    depth_range : of the true depth over the scored pixels, in its unit
+    depth_range : largest minus smallest true depth of the scored pixels, in the unit of the true depth
     """
 
     mean: float
@@ -171,26 +215,36 @@ class DepthError:
 def aligned_depth_error(
     predicted: npt.ArrayLike, truth: npt.ArrayLike, scored: npt.ArrayLike, *, seed: int = 0
 ) -> tuple[DepthError, FloatArray]:
-    """Measure a depth map against the truth after the best scale and shift.
+    """Return the error of a depth map after the scale and shift of `ransac_scale_shift`.
 
     Parameters
     ----------
-    predicted : (h, w) float array, NaN where the estimate says nothing
-    truth : (h, w) float array, finite where `scored`
-    scored : (h, w) bool array
+    predicted : (h, w) float array, NaN where no depth is predicted
+    truth : (h, w) float array, finite at all scored pixels
+    scored : (h, w) bool array, pixels that are evaluated
+    seed : of RANSAC
 
     Returns
     -------
-    DepthError
-        With NaN errors where fewer than two scored pixels are covered.
-    (h, w) float array
-        The absolute error in percent of the range, NaN where nothing is scored or covered.
+    error : DepthError
+        Its errors are NaN if fewer than two scored pixels have a predicted depth.
+    errors : (h, w) float array
+        Absolute error of each pixel in percent of the true depth range; NaN at pixels that are not evaluated.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a shape or dtype is wrong, if no pixel is scored, or if the true depth is constant or not finite there.
+
+    References
+    ----------
+    Sela et al. 2017, table 1; see `ransac_scale_shift`.
     """
     truth = check.float_array(truth, "truth", (None, None), allow_nan=True)
     predicted = check.float_array(predicted, "predicted", truth.shape, allow_nan=True)
     scored = check.bool_array(scored, "scored", truth.shape)
     if not scored.any() or not np.isfinite(truth[scored]).all():
-        raise ValueError("truth must be finite over at least one scored pixel")
+        raise ValueError("truth must be finite at all scored pixels, and at least one pixel must be scored")
     depth_range = check.positive(float(np.ptp(truth[scored])), "the range of truth")
     covered = scored & np.isfinite(predicted)
     coverage = float(covered.sum() / scored.sum())
@@ -223,8 +277,8 @@ class MapError:
 
     Attributes
     ----------
-    depth : mean absolute depth error after removing the mean shift, in percent of the face's true depth range
-    correspondence : mean distance of the correspondence, mm
+    depth : mean absolute depth error after subtracting the mean difference, in percent of the true depth range
+    correspondence : mean Euclidean distance between predicted and true correspondence, mm
     overlap : intersection over union of the masks, in [0, 1]
     """
 
@@ -241,18 +295,24 @@ def map_error(
     true_correspondence: npt.ArrayLike,
     true_mask: npt.ArrayLike,
 ) -> MapError:
-    """Measure depth, correspondence and mask of one crop against the truth.
+    """Return the errors of depth, correspondence and mask of one crop.
 
     Parameters
     ----------
-    depth, true_depth : (h, w) float arrays, mm; read over both masks only
-    correspondence, true_correspondence : (h, w, 3) float arrays, mm; read over both masks only
-    mask, true_mask : (h, w) bool arrays
+    depth : (h, w) float array, mm
+    correspondence : (h, w, 3) float array, mm in the face frame
+    mask : (h, w) bool array
+    true_depth, true_correspondence, true_mask : the ground truth, in the same shapes and units
 
     Returns
     -------
     MapError
-        Depth and correspondence over the intersection of the masks; both are NaN when it is empty.
+        Depth and correspondence errors over the intersection of the two masks; NaN if it is empty.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a shape or dtype is wrong, if `true_mask` is empty, or if the true depth is constant.
     """
     true_mask = check.bool_array(true_mask, "true_mask", (None, None))
     mask = check.bool_array(mask, "mask", true_mask.shape)
@@ -262,7 +322,7 @@ def map_error(
     true_correspondence = check.float_array(true_correspondence, "true_correspondence", shape, allow_nan=True)
     correspondence = check.float_array(correspondence, "correspondence", shape, allow_nan=True)
     if not true_mask.any():
-        raise ValueError("true_mask must hold at least one pixel, got none")
+        raise ValueError("true_mask must contain at least one pixel, got none")
     both = mask & true_mask
     overlap = float(both.sum() / (mask | true_mask).sum())
     if not both.any():
@@ -274,3 +334,33 @@ def map_error(
         float(np.linalg.norm(correspondence[both] - true_correspondence[both], axis=1).mean()),
         overlap,
     )
+
+
+def sample_bilinear(image: npt.ArrayLike, pixels: npt.ArrayLike) -> FloatArray:
+    """Return a map with missing values at fractional pixel positions, by bilinear interpolation.
+
+    Parameters
+    ----------
+    image : (h, w) float array; NaN marks a missing value
+    pixels : (..., 2) float array, x and y; pixel centres lie at integers
+
+    Returns
+    -------
+    (...) float array
+        Pixels that are missing or outside the image are ignored, and the weights of the others are rescaled to sum 1.
+        NaN where these weights sum to less than 0.5.
+
+    Notes
+    -----
+    `facegeom.images.sampling.bilinear` interpolates complete RGB images and continues their border outside.
+    """
+    from scipy.ndimage import map_coordinates  # installed by the extra `train`
+
+    image = check.float_array(image, "image", (None, None), allow_nan=True)
+    known = np.isfinite(image)
+    rows_columns = np.moveaxis(np.asarray(pixels, dtype=np.float64)[..., ::-1], -1, 0)
+    total, weight = (
+        map_coordinates(values, rows_columns, order=1, mode="grid-constant", prefilter=False)
+        for values in (np.where(known, image, 0.0), known.astype(np.float64))
+    )
+    return np.where(weight >= 0.5, total / np.maximum(weight, 1e-12), np.nan)

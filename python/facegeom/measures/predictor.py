@@ -1,4 +1,4 @@
-"""What is evaluated: a function from a photo to a predicted face. And the mean face, the least that it must beat."""
+"""Predictors, the functions from a photo to a face that benchmarks evaluate, and the mean face as their baseline."""
 
 from __future__ import annotations
 
@@ -24,35 +24,51 @@ from facegeom.reconstruction import predict
 
 
 class PredictedFace(Protocol):
-    """A face that was found in a photo."""
+    """The face that a predictor found in a photo."""
 
     @property
     def maps(self) -> FaceMaps:
-        """The maps of its crop."""
+        """Depth, correspondence and mask of the face's crop."""
 
     @property
     def camera(self) -> Camera:
-        """The camera, in pixels of the photo."""
+        """Weak-perspective camera from the face frame to pixels of the photo."""
 
     @property
     def landmarks(self) -> FloatArray:
-        """The 68 points, (68, 3) float array, mm in the face's own frame."""
+        """The 68 landmarks, (68, 3) float array, mm in the face frame."""
 
 
 class Predictor(Protocol):
-    """Finds the face of a photo; raises `NoFaceFound` where there is none."""
+    """A function that reconstructs the face of a photo."""
 
     def __call__(self, image: ByteArray, *, box: Box | None = None) -> PredictedFace:
-        """Return the face in (h, w, 3) uint8 RGB `image`, inside `box` where one is given."""
+        """Return the face of a photo.
+
+        Parameters
+        ----------
+        image : (h, w, 3) uint8 array, RGB
+        box : x0, y0, x1, y1 of the face in pixels; None: the predictor detects the face
+
+        Raises
+        ------
+        NoFaceFound
+            If no face is found.
+        """
 
 
 def load_network(weights: str | None = None, device: str = "cpu") -> FaceVision | Pix2Vertex:
-    """Return the shipped FaceVision network, or the network of either kind in the file `weights`.
+    """Return a network that predicts maps.
+
+    Parameters
+    ----------
+    weights : path of a weight file of a FaceVision or pix2vertex network; None: the FaceVision weights of the package
+    device : where the network runs, such as "cpu" or "cuda"
 
     Raises
     ------
     WeightsError
-        When the file is missing, damaged or of another configuration.
+        If the file is missing or damaged, or if its configuration does not match.
     """
     if weights is None:
         return load_facevision(device)
@@ -65,9 +81,13 @@ def load_network(weights: str | None = None, device: str = "cpu") -> FaceVision 
 
 
 def facegeom_predictor(network: FaceVision | Pix2Vertex, pipeline: str) -> Predictor:
-    """Return facegeom's own predictor, what `facegeom.reconstruct` knows of the face, with the given network.
+    """Return the predictor of a pipeline whose network predicts maps.
 
-    Pipeline "facevision" means the network's own maps, "pix2vertex" those of the template registered to them.
+    Parameters
+    ----------
+    network : FaceVision or Pix2Vertex
+    pipeline : "facevision": evaluate the maps of the network; "pix2vertex": evaluate the maps of the template after
+        its registration to the maps of the network
     """
     from facegeom.measures.registered import predict_registered
 
@@ -80,12 +100,12 @@ def facegeom_predictor(network: FaceVision | Pix2Vertex, pipeline: str) -> Predi
 
 
 def chosen_predictor(args: argparse.Namespace) -> Predictor:
-    """Return the predictor of `--pipeline`, with the network of `--weights` on `--device`.
+    """Return the predictor that the options `--pipeline`, `--weights` and `--device` select.
 
     Raises
     ------
     WeightsError
-        When the weights cannot be loaded.
+        If the weights cannot be loaded.
     """
     if args.pipeline not in MESH_PIPELINES:
         return facegeom_predictor(load_network(args.weights, args.device), args.pipeline)
@@ -98,35 +118,36 @@ def chosen_predictor(args: argparse.Namespace) -> Predictor:
 
 
 MAP_PIPELINES = tuple(name for name in PIPELINES if name not in MESH_PIPELINES)
-"""The pipelines whose network sees maps."""
+"""The pipelines whose network predicts maps."""
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, pipelines: tuple[str, ...] = tuple(PIPELINES)) -> None:
-    """Declare what every benchmark takes, with the pipelines that it can measure."""
+    """Declare the options that most benchmarks share; `pipelines` are the choices of `--pipeline`."""
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        help="of the pipeline's mesh network, else of a network of maps (default: the package's, facevision's maps)",
+        help="weight file: for pixel2mesh and gcn_igan that of their mesh network, for the other pipelines that of a "
+        "network that predicts maps (default: the weights of the package; maps come from the facevision network)",
     )
     parser.add_argument(
         "--pipeline",
         choices=pipelines,
         default=pipelines[0],
-        help="as in facegeom.reconstruct: pix2vertex is measured by the template registered to a network's maps, "
-        "facevision by the maps themselves (default: %(default)s)",
+        help="pipeline to evaluate; with pix2vertex, the maps of the registered template are evaluated, with "
+        "facevision the maps of the network (default: %(default)s)",
     )
     parser.add_argument("--device", default="cpu", help="where the network runs (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write the results to this file too")
+    parser.add_argument("--json", metavar="FILE", help="also write the results to this JSON file")
     parser.add_argument("--out", metavar="DIR", help="write pictures to this folder")
 
 
 def projected_landmarks(face: PredictedFace) -> FloatArray:
-    """Return the (68, 2) pixels of the photo onto which the face's 68 points fall."""
+    """Return the 68 landmarks projected to the photo, (68, 2) float array, pixels."""
     return face.camera.project(face.landmarks)
 
 
 def mean_face_in_box(model: FaceModel, box: npt.ArrayLike) -> Camera:
-    """Return the frontal camera that puts the mean face's 68 points into `box`: same centre, same mean side.
+    """Return the frontal camera that fits the mean face into a box.
 
     Parameters
     ----------
@@ -136,6 +157,7 @@ def mean_face_in_box(model: FaceModel, box: npt.ArrayLike) -> Camera:
     Returns
     -------
     Camera
+        The bounding box of the projected 68 points has the same centre and the same mean side length as `box`.
     """
     x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
     points = model.mean[model.landmarks68, :2]
@@ -146,27 +168,27 @@ def mean_face_in_box(model: FaceModel, box: npt.ArrayLike) -> Camera:
 
 
 def mean_face_landmarks(model: FaceModel, box: npt.ArrayLike) -> FloatArray:
-    """Return the (68, 2) pixels of the mean face's 68 points in the camera of `mean_face_in_box`."""
+    """Return the 68 points of the mean face, projected by the camera of `mean_face_in_box`, (68, 2) float array."""
     return mean_face_in_box(model, box).project(model.mean[model.landmarks68])
 
 
 def model_depth(model: FaceModel, vertices: FloatArray, camera: Camera, shape: tuple[int, int]) -> FloatArray:
-    """Return the depth map of a face of the model, seen by `camera`.
+    """Return the depth map of a mesh with the topology of the face model.
 
     Parameters
     ----------
     model : FaceModel
-    vertices : (n, 3) float array, mm in the face's own frame
-    camera : Camera
+    vertices : (n, 3) float array, mm in the face frame
+    camera : Camera, face frame to pixels of the photo
     shape : (h, w) of the photo
 
     Returns
     -------
     (h, w) float array
-        Camera depth in mm, NaN where the model's map region is not seen.
+        Depth in mm in the camera frame; NaN where the region "map" of the model is not visible.
     """
     placed = np.column_stack([camera.project(vertices), camera.view(vertices)[:, 2]])
-    shown = np.asarray(model.regions["map"][model.faces].all(axis=1))  # the rest of the head only hides
+    in_map = np.asarray(model.regions["map"][model.faces].all(axis=1))  # other triangles only occlude
     raster = rasterize(placed, model.faces, None, shape)
-    seen = (raster.triangle >= 0) & shown[raster.triangle]
-    return np.where(seen, raster.depth, np.nan)
+    visible = (raster.triangle >= 0) & in_map[raster.triangle]
+    return np.where(visible, raster.depth, np.nan)

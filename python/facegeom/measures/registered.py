@@ -1,4 +1,8 @@
-"""What pipeline pix2vertex says of a photo, as maps: benchmarks of maps and landmarks measure it like a network."""
+"""The result of the pipeline pix2vertex as maps, so that benchmarks of maps and landmarks can evaluate it.
+
+The template is registered to the maps of a network; then depth, correspondence and mask of the registered template are
+rendered in the same crop.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +26,19 @@ from facegeom.pipelines.map_prediction import MapNetwork, MapOptions, photo_came
 from facegeom.pipelines.pix2vertex import WarpOptions, register_template, target_mesh
 from facegeom.pipelines.template_stages import fitted_vertices
 
-KNOWN, UNKNOWN = 0.99, 0.01  # probability of the face where the template is, and where it is not
+INSIDE_PROBABILITY, OUTSIDE_PROBABILITY = 0.99, 0.01  # mask probability inside and outside the registered template
 
 
 @dataclass(frozen=True)
 class RegisteredFace:
-    """A face whose maps and landmarks are those of the registered template."""
+    """Maps, camera and landmarks of a registered template.
+
+    Attributes
+    ----------
+    maps : FaceMaps, rendered from the registered template
+    camera : Camera, face frame to pixels of the photo
+    landmarks : (68, 3) float array, mm in the face frame
+    """
 
     maps: FaceMaps
     camera: Camera
@@ -35,18 +46,18 @@ class RegisteredFace:
 
 
 def registered_face(maps: FaceMaps, camera: Camera, vertices: FloatArray) -> RegisteredFace:
-    """Return the face that the template, registered to maps, shows in the same crop.
+    """Register the template to the maps of a face and render the maps of the result in the same crop.
 
     Parameters
     ----------
     maps : FaceMaps
-    camera : Camera, face frame -> photo
-    vertices : (n, 3) float array, mm, the face model fitted to the maps
+    camera : Camera, face frame to pixels of the photo
+    vertices : (n, 3) float array, mm in the face frame, the face model fitted to the maps
 
     Raises
     ------
     NoFaceFound
-        When the maps do not show enough of the face.
+        If the mask covers too little of the face.
     """
     model, template = load_face_model(), load_template()
     options = WarpOptions()
@@ -55,28 +66,48 @@ def registered_face(maps: FaceMaps, camera: Camera, vertices: FloatArray) -> Reg
     faces = template.coarse.faces
     placed = np.column_stack([apply_affine(maps.affine, camera.project(V)), camera.view(V)[:, 2]])
     raster = rasterize(placed, faces, model.mean[template.vertices], maps.mask.shape)
-    shown = np.asarray(template.coarse.regions["map"][faces].all(axis=1))  # the rest only hides
-    mask = (raster.triangle >= 0) & shown[raster.triangle]
+    in_map = np.asarray(template.coarse.regions["map"][faces].all(axis=1))  # other triangles only occlude
+    mask = (raster.triangle >= 0) & in_map[raster.triangle]
     return RegisteredFace(
         FaceMaps(maps.image, raster.depth, raster.attributes, mask, maps.box), camera, V[model.landmarks68]
     )
 
 
 def predict_registered(image: ByteArray, network: MapNetwork, *, box: Box | None = None) -> RegisteredFace:
-    """Return the registered face of a photo, as pipeline pix2vertex finds it with the given network."""
-    seen = predict_maps(image, box=box, network=network)
-    return registered_face(seen.maps, seen.camera, fitted_vertices(load_face_model(), seen.fit))
+    """Return the registered face of a photo, as the pipeline pix2vertex computes it with the given network.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8 array, RGB
+    network : MapNetwork
+    box : x0, y0, x1, y1 of the face in pixels; None: the face is detected
+
+    Raises
+    ------
+    NoFaceFound
+        If no face is found, or if the mask covers too little of it.
+    """
+    prediction = predict_maps(image, box=box, network=network)
+    vertices = fitted_vertices(load_face_model(), prediction.fit)
+    return registered_face(prediction.maps, prediction.camera, vertices)
 
 
 class RegisteredNetwork:
-    """A network of maps with the registration behind it; where that finds no face, the network's own maps."""
+    """A network whose maps are replaced by the maps of the registered template, with the same interface.
+
+    Where the registration finds no face, the maps of the network are kept.
+
+    Parameters
+    ----------
+    network : MapNetwork
+    """
 
     def __init__(self, network: MapNetwork) -> None:
         self.network = network
         self.size = network.size
 
     def predict(self, crops: ByteArray) -> NetworkMaps:
-        """Return the maps of (b, size, size, 3) uint8 crops, depth in the network's own frame."""
+        """Return the maps of (b, size, size, 3) uint8 crops; depth keeps the origin of the network's depth."""
         maps = self.network.predict(crops)
         depth, correspondence = maps.depth.copy(), maps.correspondence.copy()
         probability = maps.mask_probability.copy()
@@ -87,28 +118,33 @@ class RegisteredNetwork:
                 continue
             depth[item] = np.where(found.mask, found.depth, 0)
             correspondence[item] = np.where(found.mask[..., None], found.correspondence, 0)
-            probability[item] = np.where(found.mask, KNOWN, UNKNOWN)
+            probability[item] = np.where(found.mask, INSIDE_PROBABILITY, OUTSIDE_PROBABILITY)
         return NetworkMaps(depth, correspondence, probability)
 
 
 def register_crop(
-    crop: ByteArray, depth: npt.NDArray[np.floating], place: npt.NDArray[np.floating], mask: BoolArray
+    crop: ByteArray, depth: npt.NDArray[np.floating], correspondence: npt.NDArray[np.floating], mask: BoolArray
 ) -> FaceMaps | None:
-    """Return the maps of the template registered to those of a crop, depth in their own frame; None without a face.
+    """Return the maps of the template after its registration to the maps of a crop.
 
     Parameters
     ----------
-    crop : (S, S, 3) uint8 array
-    depth : (S, S) float array, mm
-    place : (S, S, 3) float array, the correspondence, mm
-    mask : (S, S) bool array, where they count
+    crop : (S, S, 3) uint8 array, RGB
+    depth : (S, S) float array, mm, with any origin
+    correspondence : (S, S, 3) float array, mm in the face frame
+    mask : (S, S) bool array, pixels where depth and correspondence are valid
+
+    Returns
+    -------
+    FaceMaps or None
+        Depth has the origin of `depth`. None if the face model cannot be fitted or the template not be registered.
     """
     model = load_face_model()
     side = len(mask) - 0.5
     try:
-        fit = fit_maps(model, depth, place, mask)
-        height = depth.astype(np.float64) - fit.depth_offset
-        maps = FaceMaps(crop, height, place.astype(np.float64), mask, (-0.5, -0.5, side, side))
+        fit = fit_maps(model, depth, correspondence, mask)
+        centred = depth.astype(np.float64) - fit.depth_offset
+        maps = FaceMaps(crop, centred, correspondence.astype(np.float64), mask, (-0.5, -0.5, side, side))
         face = registered_face(maps, photo_camera(fit, maps), fitted_vertices(model, fit)).maps
     except (NoFaceFound, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""What the benchmarks hand out: tables, JSON files and pictures."""
+"""Output of the benchmarks: text tables, JSON files, sheets of pictures."""
 
 from __future__ import annotations
 
@@ -17,14 +17,21 @@ import numpy.typing as npt
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
 from facegeom._internal.files import write_atomically
+from facegeom.images.pictures import fit_square
 
 GAP = 2  # pixels between the tiles of a sheet
-CAPTION = 15  # pixels of the line above a tile
-INK, PAPER = (235, 235, 235), 24
+CAPTION = 15  # height of the caption above a tile, pixels
+TEXT_COLOR, SHEET_GRAY = (235, 235, 235), 24
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str | float | int]], digits: int = 2) -> str:
-    """Return a plain-text table, the first column to the left and the rest to the right.
+    """Return a plain-text table; the first column is aligned to the left, the others to the right.
+
+    Parameters
+    ----------
+    header : headings of the k columns
+    rows : k cells per row; NaN is printed as "-"
+    digits : decimal places of the floating-point cells
 
     Examples
     --------
@@ -55,13 +62,20 @@ def _cell(value: str | float | int, digits: int) -> str:
 
 
 def show(text: str) -> None:
-    """Write a benchmark's answer to the standard output."""
+    """Print the result of a benchmark to the standard output."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def write_json(path: str | Path, results: Any) -> None:
-    """Write results to a JSON file, whole or not at all; NaN becomes null, dataclasses and arrays become plain."""
+    """Write results to a JSON file.
+
+    Parameters
+    ----------
+    path : of the file; it is replaced only after all results were written
+    results : dicts, lists, dataclasses, arrays, numbers and strings, nested; floats are rounded to 6 digits, and NaN
+        and infinity become null
+    """
     text = json.dumps(_plain(results), indent=1, allow_nan=False) + "\n"
 
     def write(temporary: Path) -> None:
@@ -87,85 +101,86 @@ def _plain(value: Any) -> Any:
 
 
 def picture_folder(path: str | Path) -> Path:
-    """Return `path` as a folder, made where it is not there yet."""
+    """Create the folder `path` if it does not exist, and return it."""
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def fit_tile(image: ByteArray, size: int) -> ByteArray:
-    """Return a picture scaled to fit a (size, size) tile, centred on black."""
-    image = check.rgb_image(image)
-    height, width = image.shape[:2]
-    factor = size / max(height, width)
-    wanted = (max(1, round(width * factor)), max(1, round(height * factor)))
-    scaled = cv2.resize(image, wanted, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-    tile = np.zeros((size, size, 3), np.uint8)
-    top, left = (size - wanted[1]) // 2, (size - wanted[0]) // 2
-    tile[top : top + wanted[1], left : left + wanted[0]] = scaled
-    return tile
-
-
 def sheet(tiles: Sequence[ByteArray], columns: int, size: int, captions: Sequence[str] | None = None) -> ByteArray:
-    """Return the tiles in rows of `columns`, each (size, size), under a line of caption where captions are given."""
+    """Arrange pictures in a grid on a dark background, row by row.
+
+    Parameters
+    ----------
+    tiles : (h, w, 3) uint8 arrays, each scaled to fit into a square
+    columns : number of pictures per row
+    size : side of each square, pixels
+    captions : one line of text above each picture; None: no captions
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
     columns = check.count(columns, "columns", 1)
     head = CAPTION if captions is not None else 0
     rows = -(-len(tiles) // columns)
     step_x, step_y = size + GAP, size + head + GAP
-    page = np.full((rows * step_y + GAP, columns * step_x + GAP, 3), PAPER, np.uint8)
+    page = np.full((rows * step_y + GAP, columns * step_x + GAP, 3), SHEET_GRAY, np.uint8)
     for number, tile in enumerate(tiles):
         row, column = divmod(number, columns)
         top, left = GAP + row * step_y, GAP + column * step_x
         if captions is not None:
             write_text(page, captions[number], (left + 1, top + CAPTION - 4), width=size)
-        page[top + head : top + head + size, left : left + size] = fit_tile(tile, size)
+        page[top + head : top + head + size, left : left + size] = fit_square(tile, size)
     return page
 
 
 def write_text(image: ByteArray, text: str, place: tuple[int, int], width: int | None = None) -> None:
-    """Write a line of small text into `image` itself, shrunk to `width` pixels where it is longer."""
+    """Draw one line of small text into an image, in place.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8 array, changed
+    text : the line
+    place : x and y of the left end of the baseline, pixels
+    width : a longer line is scaled down to this width, pixels; None: no limit
+    """
     scale = 0.38
     length = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]
     if width is not None and length > width:
         scale *= width / length
-    cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, INK, 1, cv2.LINE_AA)
+    cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, TEXT_COLOR, 1, cv2.LINE_AA)
 
 
 def draw_points(image: ByteArray, points: FloatArray, color: tuple[int, int, int], radius: float = 1.5) -> ByteArray:
-    """Return a copy of the picture with a dot on each of (k, 2) points (pixel centres at integers)."""
+    """Return a copy of an image with a dot at each point.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8 array
+    points : (k, 2) float array, x and y; pixel centres lie at integers
+    color : red, green, blue, 0 to 255
+    radius : of the dots, pixels
+    """
     picture = check.rgb_image(image).copy()
-    for x, y in np.asarray(points) * 16:  # OpenCV's fixed point with 4 fractional bits
+    for x, y in np.asarray(points) * 16:  # fixed-point coordinates of OpenCV, 4 fractional bits
         cv2.circle(picture, (round(x), round(y)), max(1, round(radius * 16)), color, -1, cv2.LINE_AA, shift=4)
     return picture
 
 
-def depth_picture(depth: FloatArray, low: float | None = None, high: float | None = None) -> ByteArray:
-    """Return a depth map as gray, the nearest white; black where it is NaN."""
-    values = np.asarray(depth, dtype=np.float64)
-    known = np.isfinite(values)
-    if not known.any():
-        return np.zeros((*values.shape, 3), np.uint8)
-    low = float(values[known].min()) if low is None else low
-    high = float(values[known].max()) if high is None else high
-    share = (np.clip(values, low, high) - low) / max(high - low, 1e-9)
-    gray = np.where(known, 40 + 215 * np.nan_to_num(share), 0).astype(np.uint8)
-    return np.repeat(gray[..., None], 3, axis=2)
-
-
-def correspondence_picture(correspondence: FloatArray) -> ByteArray:
-    """Return a correspondence map (h, w, 3), mm, as red, green and blue; black where it is NaN.
-
-    Notes
-    -----
-    x from -80 to 80 mm, y from -110 to 70 mm and z from -70 to 40 mm fill the range, which holds the face.
-    """
-    low, high = np.array([-80.0, -110.0, -70.0]), np.array([80.0, 70.0, 40.0])
-    share = np.clip((np.asarray(correspondence) - low) / (high - low), 0, 1)
-    return np.where(np.isfinite(share), 255 * np.nan_to_num(share), 0).astype(np.uint8)
-
-
 def heat_picture(values: npt.ArrayLike, limit: float, background: ByteArray | None = None) -> ByteArray:
-    """Return errors (h, w) from 0 to `limit` as colours, over a darkened background where they are NaN."""
+    """Return an error map in the colours of the "turbo" colour map.
+
+    Parameters
+    ----------
+    values : (h, w) float array
+    limit : the error of the last colour, above 0; larger errors have the same colour
+    background : (h, w, 3) uint8 array, shown darkened where `values` is NaN; None: black
+
+    Returns
+    -------
+    (h, w, 3) uint8 array
+    """
     values = np.asarray(values, dtype=np.float64)
     known: BoolArray = np.isfinite(values)
     level = (255 * np.clip(np.nan_to_num(values) / check.positive(limit, "limit"), 0, 1)).astype(np.uint8)

@@ -45,8 +45,8 @@ class Matched(NamedTuple):
 def match_colors(layer: Layer, reference: Layer) -> Matched:
     """Return a layer with each channel scaled to the reference's colours where both are known.
 
-    The scale is the median ratio, which a shadow or a beard in one of them hardly changes. Layers without common texels
-    are returned unchanged, with an infinite misfit.
+    The scale is the median ratio, which a shadow or a beard in one of them hardly changes. Layers without common
+    texels are returned unchanged, with an infinite misfit.
 
     Raises
     ------

@@ -219,7 +219,7 @@ def deviation_score(
 
 
 def _spots(off: Float32Array, judged: BoolArray, options: OccluderOptions) -> BoolArray:
-    """Return the (W, W) mask of covered pixels by hysteresis: connected scores above `low`, one of them above `high`."""
+    """Return the (W, W) mask of covered pixels by hysteresis: connected scores above `low`, one above `high`."""
     mirrored = judged[:, ::-1]
     leads = np.where(mirrored, off > options.mirror_ratio * off[:, ::-1], True)
     candidate = judged & (((off > options.low) & leads) | (off > options.high_alone))

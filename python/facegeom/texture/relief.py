@@ -17,7 +17,7 @@ FADE_MM = {"brow": 5.0, "eyelids": 2.0, "lips": 2.0, "border": 4.0}
 
 NEAR_MM2 = 6.0  # diffusion time; what it removes is fine contrast
 WIDE_MM2 = 400.0  # diffusion time of the brightness of the surrounding skin
-DARK = (0.65, 0.85)  # brightness over that of the skin around: below the first it is hair, above the second not
+DARK = (0.65, 0.85)  # brightness over that of the skin around: hair below the first, none above the second
 ROUGH = (0.08, 0.14)  # rms contrast over brightness: up to the first it is wrinkles, from the second on hair
 HAIRY = 0.6  # reduction of these limits where hair grows: a wrinkled cheek has 0.06, a beard 0.045 to 0.07
 BEARD_MM = (-50.0, -62.0)  # heights on the mean face at which the weight of beards starts, and reaches 1
