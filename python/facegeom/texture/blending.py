@@ -65,7 +65,7 @@ def match_colors(layer: Layer, reference: Layer) -> Matched:
 
 
 def overlay(layers: Sequence[Layer]) -> ByteArray:
-    """Return a complete texture: the first layer where it is known, then the second, and so on; a smooth fill elsewhere.
+    """Return a complete texture: the first layer where it is known, then the second, ..., and a smooth fill elsewhere.
 
     To each layer the difference to the layers above is added, continued smoothly from the texels that both know, so
     that no border is visible.

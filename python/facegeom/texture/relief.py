@@ -45,7 +45,7 @@ def relief_weight(template: Template, view: View) -> FloatArray:
 
 @lru_cache(maxsize=2)
 def skin_weight(template: Template) -> FloatArray:
-    """Return the factor of `relief_weight` that is the same for all faces: 0 at lids, lips, brows and outside the face."""
+    """Return the factor of `relief_weight` that is the same for all faces: 0 at lids, lips, brows and off the face."""
     fine = template.fine
     weight = np.ones(fine.skin_count)
     for name, length in FADE_MM.items():
