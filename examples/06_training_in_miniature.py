@@ -1,4 +1,4 @@
-"""Train a small FaceVision generator on eight rendered faces of 64 pixels; the real training is `facegeom train facevision`.
+"""Train a small FaceVision generator on eight rendered faces. The real training: `facegeom train facevision`.
 
 Needs: pip install 'facegeom[train]'. Run: python examples/06_training_in_miniature.py [OUTPUT_FOLDER]
 """
@@ -27,14 +27,12 @@ network = FaceVisionGenerator(FaceVisionConfig(64, (16, 32, 48, 64, 64), (1, 1, 
 optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
 for step in range(151):
     maps = network(image)[:, :4]  # (8, 4, 64, 64): depth, correspondence x, y, z
-    loss = ((maps - truth).abs() * mask).sum() / (4 * mask.sum())  # mean absolute error inside the mask
+    loss = ((maps - truth).abs() * mask).sum() / (4 * mask.sum())  # mean error inside the mask, in units of 100 mm
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
     if step % 50 == 0:
-        print(
-            f"step {step:3d}: mean error of depth and correspondence {100 * loss.item():.1f} mm"
-        )  # the unit is 100 mm
+        print(f"step {step:3d}: mean error of depth and correspondence {100 * loss.item():.1f} mm")
 depth = torch.cat([truth[:, 0], maps[:, 0].detach()]) * mask[:, 0].repeat(2, 1, 1)  # 8 true, 8 predicted
 grey = (128 + 160 * depth).clamp(0, 255).byte()[..., None].expand(-1, -1, -1, 3).numpy()
 pictures = np.stack([*(s.image for s in samples), *grey]).reshape(3, 8, 64, 64, 3)  # photos, true depth, predicted
