@@ -23,6 +23,7 @@ version = release = facegeom.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinxcontrib.bibtex", "sphinx_copybutton"]
 exclude_patterns = ["README.md"]
 language = "en"
+smartquotes = False  # they turn "--option" into a dash
 root_doc = "index"
 
 myst_enable_extensions = ["colon_fence", "deflist"]

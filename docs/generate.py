@@ -204,12 +204,12 @@ def _function(path: str) -> list[str]:
 def _class(module: str, name: str, kind: type) -> list[str]:
     """Return the directive of a class with its own public methods and documented options."""
     lines = [f".. autoclass:: {module}.{name}"]
-    methods = [n for n in _own_members(kind) if callable(getattr(kind, n)) or isinstance(getattr(kind, n), property)]
-    if "Attributes" in (kind.__doc__ or "") or not getattr(kind, "__dataclass_fields__", None):
-        if methods:
-            lines += [f"   :members: {', '.join(methods)}", "   :inherited-members: tuple"]
-    else:  # a dataclass of options: each field has a docstring of its own
-        lines += ["   :members:", "   :member-order: bysource"]
+    if getattr(kind, "__dataclass_fields__", None) and "Attributes" not in (kind.__doc__ or ""):
+        lines.append("   :members:")  # a dataclass of options: each field has a docstring of its own
+    else:
+        for member in _own_members(kind):
+            directive = "autoproperty" if isinstance(inspect.getattr_static(kind, member), property) else "automethod"
+            lines += ["", f"   .. {directive}:: {member}"]
     return [*lines, ""]
 
 
