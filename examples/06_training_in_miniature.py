@@ -16,13 +16,13 @@ from facegeom.training.data.synthetic import SyntheticFaces
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
 out.mkdir(parents=True, exist_ok=True)
-
 faces = SyntheticFaces(load_face_model())
 samples = [faces.draw(np.random.default_rng(i), 64)[0] for i in range(8)]  # exact depth, correspondence and mask
 image = torch.tensor(np.stack([s.image for s in samples])).permute(0, 3, 1, 2) / 127.5 - 1  # (8, 3, 64, 64)
 mask = torch.tensor(np.stack([s.mask for s in samples]))[:, None].float()  # (8, 1, 64, 64)
 truth = torch.tensor(np.stack([np.dstack([s.depth, s.correspondence]) / 100 for s in samples])).permute(0, 3, 1, 2)
 torch.manual_seed(0)
+torch.set_num_threads(1)  # fastest for images of this size
 network = FaceVisionGenerator(FaceVisionConfig(64, (16, 32, 48, 64, 64), (1, 1, 1, 1, 1), (16, 24, 32, 48)))
 optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
 for step in range(151):
@@ -33,7 +33,7 @@ for step in range(151):
     optimizer.step()
     if step % 50 == 0:
         print(f"step {step:3d}: mean error of depth and correspondence {100 * loss.item():.1f} mm")
-depth = torch.cat([truth[:, 0], maps[:, 0].detach()]) * mask[:, 0].repeat(2, 1, 1)  # 8 true, 8 predicted
-grey = (128 + 160 * depth).clamp(0, 255).byte()[..., None].expand(-1, -1, -1, 3).numpy()
-pictures = np.stack([*(s.image for s in samples), *grey]).reshape(3, 8, 64, 64, 3)  # photos, true depth, predicted
+grey = (128 + 160 * torch.cat([truth, maps.detach()])[:, :1] * mask.repeat(2, 1, 1, 1)).clamp(0, 255).byte()
+grey = np.repeat(grey.permute(0, 2, 3, 1).numpy(), 3, axis=3)  # depth as grey values: 8 true, 8 predicted
+pictures = np.stack([*(s.image for s in samples), *grey]).reshape(3, 8, 64, 64, 3)
 Image.fromarray(pictures.transpose(0, 2, 1, 3, 4).reshape(192, 512, 3)).save(out / "training.png")
