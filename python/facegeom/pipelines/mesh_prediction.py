@@ -174,8 +174,8 @@ def face_square(box: BoxLike, options: MeshOptions = MeshOptions()) -> Box:
 
     Examples
     --------
-    >>> [round(side, 2) for side in face_square((0, 0, 90, 100))]
-    [-29.31, -37.91, 119.31, 110.7]
+    >>> [round(side, 1) for side in face_square((0, 0, 90, 100))]
+    [-29.3, -37.9, 119.3, 110.7]
     """
     x0, y0, x1, y1 = (float(side) for side in box[:4])
     height = y1 - y0
