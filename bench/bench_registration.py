@@ -90,7 +90,7 @@ def check(library, errors, other_errors, max_mean_mm, max_flipped=0):
 @pytest.mark.parametrize("defect", [CLEAN, NOISY_EMBEDDING])
 def test_all_methods(defect, library, measure):
     subject = cases.subject(SHIPPED, 1, 256, defect)
-    errors = compare(measure, f"register face 1, {defect}, 256 px", library, subject)
+    errors = compare(measure, f"register_nonrigid, face 1, {defect}, 256 px", library, subject)
     check(library, *errors, MAX_MEAN_MM[defect])
 
 
@@ -100,7 +100,7 @@ def test_all_methods(defect, library, measure):
 @pytest.mark.parametrize("model", MODELS)
 def test_people(model, person, defect, library, measure):
     subject = cases.subject(model, person, 256, defect)
-    name = f"register face {person}" if model == SHIPPED else f"register ICT face {person}"
+    name = f"register_nonrigid, face {person}" if model == SHIPPED else f"register_nonrigid, ICT face {person}"
     errors = compare(measure, f"{name}, {defect}, 256 px", library, subject)
     check(library, *errors, MAX_MEAN_MM[defect])
 
@@ -109,7 +109,7 @@ def test_people(model, person, defect, library, measure):
 @pytest.mark.parametrize(("size", "max_mean_mm"), [(128, 0.1), (512, 0.02)], ids=["128 px", "512 px"])
 def test_resolutions(size, max_mean_mm, library, measure):
     subject = cases.subject(SHIPPED, 1, size)
-    errors = compare(measure, f"register face 1, {CLEAN}, {size} px", library, subject)
+    errors = compare(measure, f"register_nonrigid, face 1, {CLEAN}, {size} px", library, subject)
     check(library, *errors, max_mean_mm)
 
 
@@ -117,7 +117,7 @@ def test_resolutions(size, max_mean_mm, library, measure):
 def test_closed_eyes(library, measure):
     """The rims of the closed eyelids turn over where no pixel shows them, so that a few triangles stay flipped."""
     subject = cases.subject(SHIPPED, 2, 256, CLEAN, closed_eyes=True)
-    errors = compare(measure, f"register face 2, closed eyes, {CLEAN}, 256 px", library, subject)
+    errors = compare(measure, f"register_nonrigid, face 2, closed eyes, {CLEAN}, 256 px", library, subject)
     check(library, *errors, max_mean_mm=0.08, max_flipped=8)
 
 
@@ -128,7 +128,9 @@ def test_settings_of_the_paper(measure):
     near = distance < peers.MAX_EMBEDDING_MM
     affine = register_affine(subject.V[near], subject.target_V[match[near]]).apply(subject.V)
     calls = {"facegeom": lambda: with_facegeom(subject, PAPER), "affine map": lambda: affine}
-    found, _ = measure(f"register face 2, {CLEAN}, 256 px, settings of the paper", "facegeom", calls, rounds=1)
+    found, _ = measure(
+        f"register_nonrigid, face 2, {CLEAN}, 256 px, settings of the paper", "facegeom", calls, rounds=1
+    )
     errors = face_errors(subject, found.vertices)
     measure.errors(**errors)
     assert found.converged
@@ -146,7 +148,7 @@ def test_face_without_embedding(library, measure):
         "unregistered": lambda: V,
         AMBERG: lambda: peers.trimesh_registration("nricp_amberg", V, F, target_V, target_F),
     }
-    X, other = measure(f"register face 2 without embedding, {CLEAN}, 256 px", library, calls, rounds=1)
+    X, other = measure(f"register_nonrigid, face 2 without embedding, {CLEAN}, 256 px", library, calls, rounds=1)
     errors = face_errors(subject, X)
     measure.errors(**errors)
     if library == AMBERG:
@@ -180,7 +182,7 @@ def test_shape_without_embedding(library, measure):
         "unregistered": lambda: case.V,
         AMBERG: lambda: peers.trimesh_registration("nricp_amberg", case.V, case.F, case.target_V, case.target_F),
     }
-    X, other = measure("register two-lobed blob without embedding", library, calls, rounds=1)
+    X, other = measure("register_nonrigid, two-lobed blob without embedding", library, calls, rounds=1)
     errors, other_errors = shape_errors(case, X), shape_errors(case, other)
     measure.errors(**errors)
     ours, theirs = (errors, other_errors) if library == "facegeom" else (other_errors, errors)
@@ -197,7 +199,7 @@ def test_shape_without_embedding(library, measure):
 def test_shapes_without_embedding(name, missing, max_mean_percent, measure):
     case = shape_case(name, missing)
     calls = {"facegeom": lambda: register_shape(case), "unregistered": lambda: case.V}
-    group = f"register {name} without embedding{', 20 % missing' if missing else ''}"
+    group = f"register_nonrigid, {name} without embedding{', 20 % missing' if missing else ''}"
     X, _ = measure(group, "facegeom", calls, rounds=1)
     errors = shape_errors(case, X)
     measure.errors(**errors)

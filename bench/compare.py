@@ -182,9 +182,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.threshold < 1:
         parser.error(f"--threshold must be at least 1, got {options.threshold}")
-    for path in (options.run, *(() if options.write else (options.baseline,))):
-        if not path.is_file():
-            parser.error(f"no such file: {path}; `make bench` writes {LATEST.name}")
+    if not options.run.is_file():
+        parser.error(f"no results at {options.run}: run `make bench` first")
+    if not options.write and not options.baseline.is_file():
+        parser.error(f"no baseline at {options.baseline}: write it with --write")
 
     new = read_run(options.run)
     if options.write:

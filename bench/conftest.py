@@ -88,7 +88,7 @@ def measure(benchmark):
         _results.append(result)
 
 
-@pytest.fixture(params=MESH_SIDES, scope="session")
+@pytest.fixture(params=MESH_SIDES, scope="module")
 def mesh(request):
     """Name, vertices (n, 3) in mm and triangles of a jittered grid in the shape of a face, 170 mm wide."""
     side = MESH_SIDES[request.param]

@@ -54,7 +54,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int =
 
 
 def number(value: float | None) -> str:
-    """Return a number with four significant digits, as an integer if it is one, "-" for None."""
+    """Return a number with four significant digits or more, as an integer if it is one, "-" for None."""
     if value is None:
         return "-"
-    return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
+    return f"{value:.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:.4g}"
