@@ -57,7 +57,7 @@ def test_failed_photos_are_reported_and_the_others_are_reconstructed(
     assert code == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert "text.jpg is not an image" in lines[0]
+    assert "text.jpg is not in an image format" in lines[0]
     assert "none.jpg" in lines[1]
     assert [path.name for path in out.iterdir()] == ["photo.stl"]
 
@@ -77,7 +77,8 @@ def test_missing_face_is_reported_in_one_line(
     monkeypatch.setattr("facegeom.detection.detector.detect", lambda image, **options: [])
     Image.new("RGB", (200, 200)).save(photo)
     assert main(["reconstruct", str(photo), "-o", str(tmp_path / "face.glb")]) == 1
-    assert capsys.readouterr().err == f"facegeom: {photo}: no face was found in the photo; box= says where it is\n"
+    message = "no face was found in the photo; give its place as box=(x0, y0, x1, y1)"
+    assert capsys.readouterr().err == f"facegeom: {photo}: {message}\n"
     assert not (tmp_path / "face.glb").exists()
 
 

@@ -254,7 +254,7 @@ def test_command_fails_if_the_weights_of_a_requested_pipeline_are_missing(
     def absent(name: str, device: str) -> None:
         raise WeightsError(f"there are no weights of {name}")
 
-    monkeypatch.setattr("facegeom.reconstruction.mesh_network", absent)
+    monkeypatch.setattr("facegeom.pipelines.gcn_igan.mesh_network", absent)
     assert main(["evaluate", "meshes", "--aflw2000", str(aflw), "--pipelines", "gcn_igan"]) == 1
     assert "there are no weights of gcn_igan" in capsys.readouterr().err
     assert main(["evaluate", "meshes"]) == 1

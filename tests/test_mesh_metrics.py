@@ -112,7 +112,7 @@ def test_chamfer_distance_of_a_shifted_plane_is_twice_the_shift() -> None:
 
 
 def test_empty_cloud_is_an_error() -> None:
-    with pytest.raises(ValueError, match="n at least 1"):
+    with pytest.raises(ValueError, match="at least one point"):
         cloud_distances(np.zeros((0, 3)), np.zeros((4, 3)))
 
 

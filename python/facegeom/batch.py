@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from facegeom._internal.arrays import ByteArray
+from facegeom._internal.stopwatch import stopwatch
 from facegeom.errors import FacegeomError, WeightsError
 from facegeom.images.image_files import load_image, save_image
 from facegeom.pipelines import DEFAULT_PIPELINE
@@ -21,11 +23,13 @@ class Outcome:
     Attributes
     ----------
     photo : path of the photo
+    image : (h, w, 3) uint8 array, the decoded photo; None if it failed
     reconstruction : Reconstruction, or None if it failed
     error : the error message if the reconstruction or the saving failed, else None
     """
 
     photo: Path
+    image: ByteArray | None
     reconstruction: Reconstruction | None
     error: str | None
 
@@ -38,12 +42,12 @@ class Outcome:
         neutral : write the mesh with the neutral expression
         preview : also write a preview sheet, with the suffix .png
         """
-        if self.reconstruction is None:
+        if self.reconstruction is None or self.image is None:
             return self
         try:
             self.reconstruction.save(path, neutral=neutral)
             if preview:
-                save_image(preview_sheet(self.reconstruction, load_image(self.photo)), path.with_suffix(".png"))
+                save_image(preview_sheet(self.reconstruction, self.image), path.with_suffix(".png"))
         except (FacegeomError, OSError) as error:
             return replace(self, error=str(error))
         return self
@@ -103,14 +107,17 @@ def reconstruct_all(
         If the networks cannot be loaded; then every photo would fail.
     """
     for photo in photos:
+        loading: dict[str, float] = {}
         try:
-            rec = reconstruct(photo, pipeline=pipeline, device=device, head=head, texture=texture)
+            with stopwatch(loading, "loading"):
+                image = load_image(photo)
+            rec = reconstruct(image, pipeline=pipeline, device=device, head=head, texture=texture)
         except WeightsError:
             raise
         except (FacegeomError, OSError, ValueError) as error:
-            yield Outcome(photo, None, str(error))
+            yield Outcome(photo, None, None, str(error))
         else:
-            yield Outcome(photo, rec, None)
+            yield Outcome(photo, image, replace(rec, timings={**rec.timings, **loading}), None)
 
 
 def output_paths(photos: Sequence[Path], out: Path, suffix: str) -> list[Path]:

@@ -241,13 +241,14 @@ def _demo(args: argparse.Namespace) -> int:
 
     args.out.mkdir(parents=True, exist_ok=True)
     options = {"device": args.device, "head": True, "texture": args.texture}
-    reconstruct(demo_photo(), **options)  # the first call loads the networks; the times below are of the second call
-    rec = reconstruct(demo_photo(), **options)
+    photo = load_image(demo_photo())
+    reconstruct(photo, **options)  # the first call loads the networks; the times below are of the second call
+    rec = reconstruct(photo, **options)
     names = ["head.glb", "head.obj", *(["head.html"] if is_bundled() else []), "preview.png"]
     written = [args.out / name for name in names]
     for path in written[:-1]:
         rec.save(path)
-    save_image(preview_sheet(rec, load_image(demo_photo())), written[-1])
+    save_image(preview_sheet(rec, photo), written[-1])
 
     width = max(len(name) for name in rec.timings)
     for name, spent in rec.timings.items():
