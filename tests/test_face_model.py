@@ -185,7 +185,7 @@ class TestVertices:
         assert open_gap > 20.0
 
     def test_blink_closes_the_lids(self, model: FaceModel) -> None:
-        from facegeom.training.face_model.check import visible_area
+        from facegeom.training.face_model.quality import visible_area
 
         blink = model.vertices(expression=weights(model, eyeBlink_L=1.0, eyeBlink_R=1.0))
         for side in ("left", "right"):
@@ -362,7 +362,7 @@ def test_held_out_heads_are_reached_and_no_lid_stays_open() -> None:
     if not ICT.is_file():
         pytest.skip("../shared/data/ict is not there")
     import facegeom.face_model.model as module
-    from facegeom.training.face_model.check import check_face_model
+    from facegeom.training.face_model.quality import check_face_model
 
     report = check_face_model(ICT, Path(module.__file__).with_name("face_model.npz"), samples=10)
     assert report["surface distance mean (mm)"] < 0.3

@@ -9,7 +9,12 @@ import pytest
 
 from facegeom.face_model import model as face_model
 from facegeom.face_model import read_face_model
-from facegeom.training.face_model.corners import CornerOptions, smooth_corners, smooth_face_model, turned_over
+from facegeom.training.face_model.corner_smoothing import (
+    CornerOptions,
+    inverted_triangles,
+    smooth_corners,
+    smooth_face_model,
+)
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 MODEL = Path(face_model.__file__).with_name("face_model.npz")
@@ -50,12 +55,12 @@ def test_a_triangle_turns_over_when_a_corner_crosses_its_opposite_edge(
     V, F, _ = sheet
     moved = V.copy()
     moved[40] += (0.9, 0.0, 0.0)
-    assert not turned_over(moved, F).any()
+    assert not inverted_triangles(moved, F).any()
     moved[40] += (0.2, 0.0, 0.0)
-    crossed = turned_over(moved, F)
+    crossed = inverted_triangles(moved, F)
     assert crossed.any()
     assert (F[crossed] == 40).any(axis=1).all()
-    np.testing.assert_array_equal(turned_over(np.stack([V, moved]), F), [np.zeros(128, bool), crossed])
+    np.testing.assert_array_equal(inverted_triangles(np.stack([V, moved]), F), [np.zeros(128, bool), crossed])
 
 
 def test_smoothed_components_turn_nothing_over(
@@ -66,7 +71,9 @@ def test_smoothed_components_turn_nothing_over(
         V, F, mirror, components, 0.5 * components[:2], CornerOptions(heads=600, rounds=40, patience=40)
     )
     z = np.random.default_rng(99).standard_normal((300, 3))
-    before, after = (turned_over(V + np.tensordot(z, values, axes=1), F).sum() for values in (components, smooth))
+    before, after = (
+        inverted_triangles(V + np.tensordot(z, values, axes=1), F).sum() for values in (components, smooth)
+    )
     assert before > 30
     assert after < 0.07 * before
     np.testing.assert_allclose(smooth[0][mirror] * MIRROR, smooth[1], atol=1e-12)

@@ -22,11 +22,11 @@ from facegeom.networks.mesh_network import MESH_PIPELINES, load_mesh_network
 from facegeom.networks.semi_sphere import CROP_FACTOR, mean_landmarks, semi_sphere
 from facegeom.networks.semi_sphere_network import SemiSpherePredictor
 from facegeom.networks.weights import save_weights
-from facegeom.training.data.landmark_errors import drawn_errors, kept_errors, landmark_errors
+from facegeom.training.data.landmark_errors import cached_errors, landmark_errors, sample_errors
 from facegeom.training.data.samples import FaceSamples
-from facegeom.training.meshes import mesh_training
-from facegeom.training.meshes.samples import MESH_MIX, Drawing, MeshSamples, MeshStream, MeshTensors
-from facegeom.training.meshes.train_gcn_igan import PARTS, TERMS, GcnIganOptions, Trainer
+from facegeom.training.meshes import validation as mesh_validation
+from facegeom.training.meshes.samples import MESH_MIX, MeshSamples, MeshStream, MeshStreamOptions, MeshTensors
+from facegeom.training.meshes.train_gcn_igan import PARTS, TERMS, GcnIganOptions, GcnIganTrainer
 
 CPU = torch.device("cpu")
 SMALL = GcnIganConfig(size=33, pooled=8, widths=(8, 8, 8, 8), identity_blocks=1)
@@ -54,7 +54,7 @@ def faces(samples, labels):
 
 @pytest.fixture(scope="module")
 def batch(faces):
-    stream = MeshStream(MeshSamples(faces), Drawing(33, share=0.02), 0, 0, 8)
+    stream = MeshStream(MeshSamples(faces), MeshStreamOptions(33, share=0.02), 0, 0, 8)
     return MeshTensors(*(torch.stack(tensors) for tensors in zip(*(stream[i] for i in range(8)), strict=True)))
 
 
@@ -275,7 +275,7 @@ def test_landmark_errors_are_drawn_with_their_own_spread():
     rng = np.random.default_rng(0)
     errors = torch.from_numpy(rng.normal(0, 1, (40, 68, 3)).astype(np.float32))
     errors[..., 2] *= 3
-    drawn = drawn_errors(errors, 4000, torch.Generator().manual_seed(0))
+    drawn = sample_errors(errors, 4000, torch.Generator().manual_seed(0))
     assert drawn.shape == (4000, 68, 3)
     np.testing.assert_allclose(drawn.square().mean(0), errors.square().mean(0), rtol=0.15)
 
@@ -300,16 +300,16 @@ def test_landmark_errors_are_in_mm_of_the_cameras_frame_and_kept(faces, tmp_path
 
     monkeypatch.setattr("facegeom.training.data.landmark_errors.predict", seen)
     monkeypatch.setattr("facegeom.training.data.landmark_errors.PHOTOS", 3)
-    errors = kept_errors(faces, tmp_path)
+    errors = cached_errors(faces, tmp_path)
     assert errors.shape == (2, 68, 3)  # where nothing is seen there is no error
     np.testing.assert_allclose(errors, np.broadcast_to(np.array([1.0, 2.0, 3.0]), errors.shape), atol=0.02)
-    assert np.array_equal(kept_errors(faces, tmp_path), errors)
+    assert np.array_equal(cached_errors(faces, tmp_path), errors)
     assert len(landmark_errors(faces, 0)) == 0
 
 
 def test_a_step_teaches_all_of_both_networks(small, batch):
     torch.manual_seed(0)
-    trainer = Trainer(replace(SMALL_RUN, learning_rate=2e-3), CPU, torch.randn(3, 68, 3))
+    trainer = GcnIganTrainer(replace(SMALL_RUN, learning_rate=2e-3), CPU, torch.randn(3, 68, 3))
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
     critic = {name: tensor.clone() for name, tensor in trainer.discriminator.state_dict().items()}
     rows = [trainer.train_step(*batch) for _ in range(16)]
@@ -325,7 +325,7 @@ def test_a_step_teaches_all_of_both_networks(small, batch):
 
 def test_a_run_that_is_resumed_draws_the_errors_that_the_whole_run_does(small, batch):
     errors = torch.randn(3, 68, 3)
-    whole, first, second = (Trainer(SMALL_RUN, CPU, errors) for _ in range(3))
+    whole, first, second = (GcnIganTrainer(SMALL_RUN, CPU, errors) for _ in range(3))
     rows = [whole.train_step(*batch) for _ in range(2)]
     assert first.train_step(*batch) == rows[0]
     second.load(first.state())
@@ -336,18 +336,18 @@ def test_a_run_that_is_resumed_draws_the_errors_that_the_whole_run_does(small, b
 
 
 def test_the_discriminator_learns_to_tell(small, batch):
-    trainer = Trainer(replace(SMALL_RUN, critic_rate=1e-2), CPU, NO_ERRORS)
+    trainer = GcnIganTrainer(replace(SMALL_RUN, critic_rate=1e-2), CPU, NO_ERRORS)
     true = batch.vertices.transpose(0, 1)
     made = true + 0.2 * torch.randn_like(true)
     graph = trainer.network.graphs[-1]
-    rows = [trainer._criticise(true, made, graph) for _ in range(30)]
+    rows = [trainer._train_discriminator(true, made, graph) for _ in range(30)]
     assert rows[-1]["critic"] < 0.7 * rows[0]["critic"]
     assert rows[-1]["critic_right"] == 1.0
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_each_part_can_be_left_out(small, batch, part):
-    trainer = Trainer(replace(SMALL_RUN, without=(part,)), CPU, NO_ERRORS)
+    trainer = GcnIganTrainer(replace(SMALL_RUN, without=(part,)), CPU, NO_ERRORS)
     row = trainer.train_step(*batch)
     assert ("adversarial" in row) == (part != "discriminator")
     config = trainer.network.config
@@ -363,7 +363,7 @@ def test_other_options_are_named():
         GcnIganOptions(without=("mouth",))
     with pytest.raises(ValueError, match="batch of at least 8, got 7"):
         GcnIganOptions(batch=7)
-    with pytest.raises(ValueError, match="size must be a multiple of 4 and one more, got 112"):
+    with pytest.raises(ValueError, match="size must be a multiple of 4 plus 1, got 112"):
         GcnIganOptions(size=112)
     with pytest.raises(ValueError, match="share must be above 0"):
         GcnIganOptions(share=0.0)
@@ -373,18 +373,18 @@ def test_other_options_are_named():
 
 
 def test_other_networks_are_no_start(small, tmp_path):
-    trainer = Trainer(SMALL_RUN, CPU, NO_ERRORS)
+    trainer = GcnIganTrainer(SMALL_RUN, CPU, NO_ERRORS)
     file = tmp_path / "other.safetensors"
     save_weights(file, replace(SMALL, pooled=4), {})
-    with pytest.raises(FacegeomError, match="holds a network of"):
+    with pytest.raises(FacegeomError, match="contains a network with"):
         trainer.start_from(file)
 
 
 @pytest.mark.slow
 def test_the_command_trains_resumes_and_measures(small, tmp_path, labels, folder, monkeypatch, capsys):
-    monkeypatch.setattr(mesh_training, "VALIDATION_FACES", 2)
+    monkeypatch.setattr(mesh_validation, "VALIDATION_FACES", 2)
     monkeypatch.setattr(
-        "facegeom.training.meshes.train_gcn_igan.kept_errors", lambda faces, out: np.ones((2, 68, 3), "f4")
+        "facegeom.training.meshes.train_gcn_igan.cached_errors", lambda faces, out: np.ones((2, 68, 3), "f4")
     )
     labels.save(tmp_path / "labels.npz")
     arguments = [

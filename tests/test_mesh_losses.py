@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
 
 from facegeom.networks.graph import Graph
 from facegeom.networks.semi_sphere import semi_sphere
@@ -18,7 +16,6 @@ from facegeom.training.meshes.losses import (
     laplacian_loss,
     movement_loss,
     normal_loss,
-    sinkhorn_distance,
 )
 
 LEVEL = semi_sphere().levels[0]
@@ -48,13 +45,13 @@ def test_chamfer_is_that_of_scipy(squared, power):
         assert found == pytest.approx(expected, rel=1e-5)
 
 
-def test_full_search_finds_what_the_trees_find(monkeypatch):
+def test_brute_force_search_finds_what_the_trees_find(monkeypatch):
     meshes, points = clouds(50), clouds(33, seed=1)
     matches = CloudFinder(points).match(meshes.transpose(0, 1))
     monkeypatch.setattr(mesh_losses, "CHUNK", 200)
     for row in range(2):
-        assert torch.equal(mesh_losses._full_search(points[row], meshes[row]), matches.to_cloud[row])
-        assert torch.equal(mesh_losses._full_search(meshes[row], points[row]), matches.to_mesh[row])
+        assert torch.equal(mesh_losses._brute_force_search(points[row], meshes[row]), matches.to_cloud[row])
+        assert torch.equal(mesh_losses._brute_force_search(meshes[row], points[row]), matches.to_mesh[row])
 
 
 def test_chamfer_pulls_vertices_to_the_cloud():
@@ -112,24 +109,3 @@ def test_laplacian_ignores_a_shift_and_sees_one_moved_vertex():
 def test_movement_is_the_mean_square():
     before = torch.zeros(5, 2, 3)
     assert movement_loss(before, before + torch.tensor([1.0, 2.0, 2.0])).item() == pytest.approx(9.0)
-
-
-@pytest.mark.parametrize("count", [20, 60])
-def test_sinkhorn_is_near_the_exact_assignment(count):
-    first, second = clouds(count), clouds(count, seed=5)
-    exact = []
-    for a, b in zip(first.numpy(), second.numpy(), strict=True):
-        cost = cdist(a, b)
-        exact.append(cost[linear_sum_assignment(cost)].mean())
-    found = sinkhorn_distance(first, second, blur=0.02, iterations=400).item()
-    assert found == pytest.approx(np.mean(exact), rel=0.02)
-    assert sinkhorn_distance(first, first, blur=0.02).item() < 0.02 * found
-
-
-def test_sinkhorn_carries_a_cloud_onto_another():
-    target = clouds(30, batch=1)
-    moved = (target + 0.5).requires_grad_()
-    assert sinkhorn_distance(moved, target, blur=0.05).item() == pytest.approx(0.5 * 3**0.5, rel=0.05)
-    sinkhorn_distance(moved, target, blur=0.05).backward()
-    assert (moved.grad.mean((0, 1)) > 0).all()
-    assert moved.grad.sum(1).norm().item() == pytest.approx(1.0, rel=0.1)

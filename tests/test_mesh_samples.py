@@ -18,10 +18,10 @@ from facegeom.training.meshes.samples import (
     MESH_MIX,
     SAMPLINGS,
     ZONES_MM,
-    Drawing,
     FaceSurface,
     MeshSamples,
     MeshStream,
+    MeshStreamOptions,
     load_mesh_data,
 )
 
@@ -72,7 +72,7 @@ def test_turned_faces_keep_their_surface_and_show_it(meshes):
         for sample in (as_it_is, turned)
     ]
     np.testing.assert_allclose(*lengths, atol=2e-3)
-    mask = meshes.faces.rendered(meshes.faces.placed(2, size, 60.0, CROP_FACTOR), size).mask
+    mask = meshes.faces.render_crop(meshes.faces.evaluation_crop(2, size, 60.0, CROP_FACTOR), size).mask
     pixels = np.rint((turned.vertices[np.unique(face_region(MODEL)), :2] * (1, -1) + 1) * size / 2 - 0.5).astype(int)
     assert mask[pixels[:, 1].clip(0, size - 1), pixels[:, 0].clip(0, size - 1)].mean() > 0.95
 
@@ -131,7 +131,7 @@ class MeshSamplesTiny:
 
 
 def test_a_samples_number_decides_it(meshes):
-    drawing = Drawing(48, share=0.01)
+    drawing = MeshStreamOptions(48, share=0.01)
     first, second = MeshStream(meshes, drawing, 7, 0, 20), MeshStream(meshes, drawing, 7, 12, 20)
     tensors = first[15]
     for a, b in zip(tensors, second[3], strict=True):
@@ -146,7 +146,7 @@ def test_a_samples_number_decides_it(meshes):
 
 
 def test_fixed_photos_come_again_with_other_points(meshes):
-    stream = MeshStream(meshes, Drawing(48, share=0.01, fixed=3), 0, 0, 9)
+    stream = MeshStream(meshes, MeshStreamOptions(48, share=0.01, fixed=3), 0, 0, 9)
     assert torch.equal(stream[1].image, stream[4].image)
     assert torch.equal(stream[1].landmarks, stream[7].landmarks)
     assert not torch.equal(stream[1].points, stream[4].points)

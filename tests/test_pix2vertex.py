@@ -26,10 +26,10 @@ from facegeom.networks.pix2vertex import (
     read_placement,
 )
 from facegeom.networks.weights import save_weights
-from facegeom.training.data.samples import FaceSamples, MixOptions, SampleStream, as_placed_tensors, as_tensors
+from facegeom.training.data.samples import FaceSamples, MixOptions, SampleStream, as_position_tensors, as_tensors
 from facegeom.training.maps import validation
-from facegeom.training.maps.train_pix2vertex import NETWORKS, Pix2VertexOptions, Trainer
-from facegeom.training.maps.validation import Truth, Validation, map_errors
+from facegeom.training.maps.train_pix2vertex import NETWORKS, Pix2VertexOptions, Pix2VertexTrainer
+from facegeom.training.maps.validation import MapValidation, TrueMaps, map_errors
 
 SMALL = Pix2VertexConfig(size=32, width=4)
 SMALL_RUN = Pix2VertexOptions(
@@ -210,7 +210,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("network", sorted(NETWORKS))
 def test_each_network_has_its_losses(network: str) -> None:
-    terms = Trainer(replace(SMALL_RUN, network=network), CPU).train_step(*batch(32))
+    terms = Pix2VertexTrainer(replace(SMALL_RUN, network=network), CPU).train_step(*batch(32))
     geometry = {"geometry_l1", "relief", "normals"} if network != "correspondence" else set()
     correspondence = {"correspondence_l1"} if network != "geometry" else set()
     own = {f"{name}_{what}" for name in NETWORKS[network] for what in ("mask", "gradient_norm")}
@@ -219,13 +219,13 @@ def test_each_network_has_its_losses(network: str) -> None:
 
 
 def test_the_normals_can_be_left_out_and_have_the_papers_weight() -> None:
-    assert "normals" not in Trainer(replace(SMALL_RUN, normal_weight=0.0), CPU).train_step(*batch(32))
-    assert "relief" not in Trainer(replace(SMALL_RUN, relief_weight=0.0), CPU).train_step(*batch(32))
+    assert "normals" not in Pix2VertexTrainer(replace(SMALL_RUN, normal_weight=0.0), CPU).train_step(*batch(32))
+    assert "relief" not in Pix2VertexTrainer(replace(SMALL_RUN, relief_weight=0.0), CPU).train_step(*batch(32))
     assert (Pix2VertexOptions.l1_weight, Pix2VertexOptions.normal_weight) == (100.0, 10.0)
 
 
 def test_training_resumes_exactly_in_spite_of_dropout() -> None:
-    whole, first, second = (Trainer(SMALL_RUN, CPU) for _ in range(3))
+    whole, first, second = (Pix2VertexTrainer(SMALL_RUN, CPU) for _ in range(3))
     for step in range(4):
         whole.train_step(*batch(32, seed=step))
     for step in range(2):
@@ -240,34 +240,34 @@ def test_training_resumes_exactly_in_spite_of_dropout() -> None:
 
 def test_a_step_on_nothing_but_faceless_crops_is_finite() -> None:
     image, target, mask, position, spacing = batch(32)
-    terms = Trainer(SMALL_RUN, CPU).train_step(image, target * 0, mask * 0, position * 0, spacing)
+    terms = Pix2VertexTrainer(SMALL_RUN, CPU).train_step(image, target * 0, mask * 0, position * 0, spacing)
     assert np.isfinite(list(terms.values())).all()
 
 
 def test_initial_weights_must_be_of_the_same_networks(tmp_path: Path) -> None:
-    trainer = Trainer(SMALL_RUN, CPU)
+    trainer = Pix2VertexTrainer(SMALL_RUN, CPU)
     trainer.save_weights(tmp_path)
-    again = Trainer(replace(SMALL_RUN, seed=5), CPU)
+    again = Pix2VertexTrainer(replace(SMALL_RUN, seed=5), CPU)
     again.start_from(tmp_path / "pix2vertex.safetensors")
     for name, value in trainer.networks.state_dict().items():
         torch.testing.assert_close(again.networks.state_dict()[name], value, rtol=1e-3, atol=1e-5)
-    with pytest.raises(FacegeomError, match="holds networks of"):
-        Trainer(replace(SMALL_RUN, network="joint"), CPU).start_from(tmp_path / "pix2vertex.safetensors")
+    with pytest.raises(FacegeomError, match="contains networks with"):
+        Pix2VertexTrainer(replace(SMALL_RUN, network="joint"), CPU).start_from(tmp_path / "pix2vertex.safetensors")
 
 
 def test_the_truth_has_no_error(samples: FaceSamples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "VALIDATION_FACES", 2)
-    known = [as_placed_tensors(samples.evaluation(i, 64)) for i in range(2)]
+    known = [as_position_tensors(samples.evaluation(i, 64)) for i in range(2)]
     turn = iter([known, None, known])
 
     def predict(image: torch.Tensor) -> MapTensors:
-        crops = next(turn) or [as_placed_tensors(samples.evaluation(i, 64, float(yaws[i]))) for i in range(2)]
+        crops = next(turn) or [as_position_tensors(samples.evaluation(i, 64, float(yaws[i]))) for i in range(2)]
         _, maps, mask, position, _ = (torch.stack(t) for t in zip(*crops, strict=True))
         assert image.shape == (2, 3, 64, 64)
         return MapTensors(maps[:, 0] + 0.1, maps[:, 1:], mask[:, 0], position)
 
     yaws = np.random.default_rng(0).uniform(30, 85, 2)
-    checks = Validation(samples, 64, predict, CPU, surface=True)
+    checks = MapValidation(samples, 64, predict, CPU, surface=True)
     for name, value in checks.measure().items():
         assert value == pytest.approx(1.0 if name.endswith("iou") else 0.0, abs=0.1), name
 
@@ -278,7 +278,7 @@ def test_map_errors_in_closed_form() -> None:
     columns = torch.arange(float(size)).expand(size, size)
     mask = torch.zeros(1, 1, size, size)
     mask[..., :10] = 1
-    truth = Truth(
+    truth = TrueMaps(
         torch.cat([torch.zeros(3, size, size), columns[None] * 0.1])[None][:, [3, 0, 1, 2]],
         mask,
         torch.tensor([spacing]),
@@ -299,13 +299,13 @@ def test_map_errors_in_closed_form() -> None:
 
 
 def test_streams_give_the_same_samples_with_and_without_position(samples: FaceSamples) -> None:
-    plain, placed = (SampleStream(samples, 32, 3, 0, 4, placed=p) for p in (False, True))
+    plain, located = (SampleStream(samples, 32, 3, 0, 4, positions=p) for p in (False, True))
     for number in range(4):
-        assert len(placed[number]) == 5
-        for a, b in zip(plain[number], placed[number], strict=False):
+        assert len(located[number]) == 5
+        for a, b in zip(plain[number], located[number], strict=False):
             assert torch.equal(a, b)
     sample = samples.evaluation(0, 64)
-    maps, position, spacing = as_tensors(sample)[1], *as_placed_tensors(sample)[3:]
+    maps, position, spacing = as_tensors(sample)[1], *as_position_tensors(sample)[3:]
     assert maps.shape == (4, 64, 64)
     assert position_step(position.permute(1, 2, 0).numpy(), sample.mask) == pytest.approx(float(spacing), rel=1e-4)
 
@@ -321,7 +321,7 @@ def test_full_width_overfits_one_batch() -> None:
         learning_rate=1e-3,
         relief_weight=0.0,  # as the paper trains
     )
-    trainer = Trainer(options, CPU)
+    trainer = Pix2VertexTrainer(options, CPU)
     assert parameters(trainer.networks) == 54_546_052
     tensors = batch(256)
     first = trainer.train_step(*tensors)
@@ -332,7 +332,7 @@ def test_full_width_overfits_one_batch() -> None:
 
 @pytest.mark.slow
 def test_the_compact_networks_overfit_one_batch() -> None:
-    trainer = Trainer(Pix2VertexOptions(size=64, batch=2, images=10**6, warmup=1, learning_rate=2e-3), CPU)
+    trainer = Pix2VertexTrainer(Pix2VertexOptions(size=64, batch=2, images=10**6, warmup=1, learning_rate=2e-3), CPU)
     tensors = batch(64)
     first = trainer.train_step(*tensors)
     for _ in range(60):
@@ -359,7 +359,7 @@ def test_the_command_trains_resumes_and_saves(
     assert expected <= set(figures)
     ticks = iter(range(10**6))
     with monkeypatch.context() as patch:
-        patch.setattr("facegeom.training.maps.loop.time.monotonic", lambda: next(ticks) * 20.0)
+        patch.setattr("facegeom.training.loop.time.monotonic", lambda: next(ticks) * 20.0)
         assert main([*arguments, "-o", str(tmp_path / "parts"), "--minutes", "1"]) == 0
     half = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
     assert 0 < half["step"] < 8

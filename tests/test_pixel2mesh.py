@@ -19,17 +19,22 @@ from facegeom.networks.semi_sphere import mean_face, semi_sphere
 from facegeom.networks.semi_sphere_network import SMOOTHING, Placement, SemiSpherePredictor
 from facegeom.networks.weights import load_weights, save_weights
 from facegeom.training.data.samples import FaceSamples
-from facegeom.training.meshes import mesh_training
-from facegeom.training.meshes.mesh_training import (
-    MeshValidation,
+from facegeom.training.meshes import validation as mesh_validation
+from facegeom.training.meshes.mesh_trainer import (
     MeshWeights,
-    draw_mesh,
     mesh_terms,
-    stepped_factor,
+    step_decay_factor,
     term_shares,
 )
-from facegeom.training.meshes.samples import MESH_MIX, Drawing, MeshSamples, MeshStream, MeshTensors
-from facegeom.training.meshes.train_pixel2mesh import TERMS, Pixel2MeshOptions, Trainer, draw_places, start_encoder
+from facegeom.training.meshes.samples import MESH_MIX, MeshSamples, MeshStream, MeshStreamOptions, MeshTensors
+from facegeom.training.meshes.train_pixel2mesh import (
+    TERMS,
+    Pixel2MeshOptions,
+    Pixel2MeshTrainer,
+    draw_places,
+    start_encoder,
+)
+from facegeom.training.meshes.validation import MeshValidation, draw_mesh
 
 CPU = torch.device("cpu")
 SMALL = Pixel2MeshConfig(
@@ -57,7 +62,7 @@ def meshes(samples, labels):
 
 @pytest.fixture(scope="module")
 def batch(meshes):
-    stream = MeshStream(meshes, Drawing(32, share=0.02), 0, 0, 2)
+    stream = MeshStream(meshes, MeshStreamOptions(32, share=0.02), 0, 0, 2)
     return MeshTensors(*(torch.stack(tensors) for tensors in zip(stream[0], stream[1], strict=True)))
 
 
@@ -256,7 +261,7 @@ def test_terms_do_not_depend_on_the_crops_scale(batch):
 def test_bad_options_are_named():
     with pytest.raises(ValueError, match="size must be a multiple of 16, got 100"):
         Pixel2MeshOptions(size=100)
-    with pytest.raises(ValueError, match="placing must be from 0 to 1"):
+    with pytest.raises(ValueError, match="placing must be in"):
         Pixel2MeshOptions(placing=1.5)
     with pytest.raises(ValueError, match="share must be above 0"):
         Pixel2MeshOptions(share=1.5)
@@ -264,7 +269,7 @@ def test_bad_options_are_named():
 
 def test_learning_rate_drops_where_the_paper_has_it():
     options = replace(SMALL_RUN, images=160)  # 80 steps, as many as the paper's epochs
-    factors = [stepped_factor(step, options, options.drops, options.drop_factor) for step in range(80)]
+    factors = [step_decay_factor(step, options, options.drops, options.drop_factor) for step in range(80)]
     np.testing.assert_allclose(factors, [1.0] * 25 + [0.3] * 15 + [0.09] * 20 + [0.027] * 20)
 
 
@@ -279,7 +284,7 @@ def test_shares_are_those_of_the_first_and_last_steps(tmp_path):
 
 def test_a_step_teaches_all_that_is_to_learn(small, batch):
     torch.manual_seed(0)
-    trainer = Trainer(replace(SMALL_RUN, encoder="scratch", learning_rate=2e-3), CPU)
+    trainer = Pixel2MeshTrainer(replace(SMALL_RUN, encoder="scratch", learning_rate=2e-3), CPU)
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
     losses = [sum(trainer.train_step(*batch).values()) for _ in range(8)]
     assert losses[-1] < 0.9 * losses[0]
@@ -292,7 +297,7 @@ def test_a_step_teaches_all_that_is_to_learn(small, batch):
 
 def test_at_first_only_the_placement_is_taught(small, batch):
     torch.manual_seed(0)
-    trainer = Trainer(replace(SMALL_RUN, encoder="scratch", placing=0.5, learning_rate=2e-3), CPU)
+    trainer = Pixel2MeshTrainer(replace(SMALL_RUN, encoder="scratch", placing=0.5, learning_rate=2e-3), CPU)
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
     steps = [trainer.train_step(*batch) for _ in range(4)]
     assert [set(terms) for terms in steps] == [{"placement"}] * 4
@@ -305,7 +310,7 @@ def test_at_first_only_the_placement_is_taught(small, batch):
 
 def test_midpoints_and_a_frozen_encoder_stay(small, batch, monkeypatch):
     monkeypatch.setattr("facegeom.training.meshes.train_pixel2mesh.start_encoder", lambda network: None)
-    trainer = Trainer(replace(SMALL_RUN, encoder="frozen", unpooling="midpoint"), CPU)
+    trainer = Pixel2MeshTrainer(replace(SMALL_RUN, encoder="frozen", unpooling="midpoint"), CPU)
     before = {name: tensor.clone() for name, tensor in trainer.network.encoder.state_dict().items()}
     trainer.train_step(*batch)
     for name, tensor in trainer.network.encoder.state_dict().items():
@@ -316,7 +321,7 @@ def test_midpoints_and_a_frozen_encoder_stay(small, batch, monkeypatch):
 @pytest.mark.parametrize("wrong", [{"encoder": "vgg"}, {"unpooling": "random"}])
 def test_unknown_choices_are_refused(wrong):
     with pytest.raises(ValueError, match="must be one of"):
-        Trainer(replace(SMALL_RUN, **wrong), CPU)
+        Pixel2MeshTrainer(replace(SMALL_RUN, **wrong), CPU)
 
 
 def test_validation_measures_in_mm_and_forgives_the_mean_depth(meshes):
@@ -342,7 +347,7 @@ def test_validation_measures_in_mm_and_forgives_the_mean_depth(meshes):
     aside = validation([1.0, 0, 0]).measure()
     assert aside["photo_chamfer_mm"] > 2 * measured["photo_chamfer_mm"]
     assert aside["photo_f_percent"] < measured["photo_f_percent"]
-    assert validation([0.0, 0, 0]).sheet().shape == (2 * mesh_training.CELL, 7 * mesh_training.CELL, 3)
+    assert validation([0.0, 0, 0]).sheet().shape == (2 * mesh_validation.CELL, 7 * mesh_validation.CELL, 3)
 
 
 def test_a_mesh_is_drawn_where_it_lies():
@@ -364,7 +369,7 @@ def test_learned_places_are_drawn():
 
 @pytest.mark.slow
 def test_command_trains_resumes_exactly_and_refuses_other_options(tmp_path, labels, folder, monkeypatch, capsys):
-    monkeypatch.setattr(mesh_training, "VALIDATION_FACES", 2)
+    monkeypatch.setattr(mesh_validation, "VALIDATION_FACES", 2)
     labels.save(tmp_path / "labels.npz")
     arguments = [
         "train", "pixel2mesh", str(folder), "--labels", str(tmp_path / "labels.npz"), "--no-synthetic",
@@ -376,7 +381,7 @@ def test_command_trains_resumes_exactly_and_refuses_other_options(tmp_path, labe
     assert (tmp_path / "whole" / "places.png").is_file()
     ticks = iter(range(10**6))
     with monkeypatch.context() as patch:
-        patch.setattr("facegeom.training.maps.loop.time.monotonic", lambda: next(ticks) * 20.0)
+        patch.setattr("facegeom.training.loop.time.monotonic", lambda: next(ticks) * 20.0)
         assert main([*arguments, "-o", str(tmp_path / "parts"), "--minutes", "1"]) == 0
     half = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
     assert 0 < half["step"] < 8

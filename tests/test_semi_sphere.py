@@ -9,7 +9,7 @@ import pytest
 from facegeom.networks import semi_sphere as module
 from facegeom.networks.semi_sphere import FILE, build_semi_sphere, semi_sphere, triangle_angles
 from facegeom.training.meshes import semi_sphere_layout
-from facegeom.training.meshes.semi_sphere_layout import CANDIDATES, LONGEST_EDGE, TRIANGLES, Layouts, centred, draw
+from facegeom.training.meshes.semi_sphere_layout import CANDIDATES, LONGEST_EDGE, TRIANGLES, LayoutSearch, centred, draw
 from meshes import check_mesh, euler_characteristic
 
 
@@ -121,7 +121,7 @@ def test_the_command_writes_the_best_candidate_and_its_picture(tmp_path, monkeyp
 
     with np.load(FILE) as data:
         shipped = {name: data[name] for name in data.files}
-    good = [c for c in CANDIDATES if Layouts(c).layout(*Layouts(c).start).angle > -1000][:2]
+    good = [c for c in CANDIDATES if LayoutSearch(c).layout(*LayoutSearch(c).start).angle > -1000][:2]
     monkeypatch.setattr(semi_sphere_layout, "CANDIDATES", tuple(good))
     monkeypatch.setattr(semi_sphere_layout, "RELAXATIONS", 2)
     monkeypatch.setattr(semi_sphere_layout, "TRIALS", 3)
@@ -136,7 +136,7 @@ def test_the_command_writes_the_best_candidate_and_its_picture(tmp_path, monkeyp
 
 
 def test_a_layout_that_is_not_symmetric_is_none(monkeypatch):
-    layouts = Layouts(CANDIDATES[0])
+    layouts = LayoutSearch(CANDIDATES[0])
     layout = layouts.layout(*layouts.start)
     assert draw(layout, 64).shape == (64, 64, 3)
     assert layouts.layout(*layouts.start).angle > -1000

@@ -17,7 +17,7 @@ from facegeom.training.data.labels import Labels
 from facegeom.training.data.renderer import Pose, Renderer
 from facegeom.training.data.samples import MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces, SyntheticOptions
-from facegeom.training.data.texture_model import NormalOperator, TextureModel, TextureOptions
+from facegeom.training.data.texture_model import NormalOperator, TextureModel, TextureModelOptions
 
 SIZE = 96
 
@@ -146,7 +146,7 @@ def test_even_light_hides_the_shape(model: FaceModel, even_light: float) -> None
     rng = np.random.default_rng(4)
     normals = rng.normal(size=(50, 3)).astype(np.float32)
     skin = np.full(50, synthetic.SKIN, np.int8)
-    shown = faces._lit(np.full((50, 3), 120, np.float32), normals, skin, rng)
+    shown = faces._shade(np.full((50, 3), 120, np.float32), normals, skin, rng)
     assert (np.ptp(shown, axis=0).max() < 1e-3) == (even_light == 1.0)
 
 
@@ -229,7 +229,7 @@ def test_photo_colours_come_back_at_visible_vertices(model: FaceModel) -> None:
     photo = np.nan_to_num(raster.attributes).astype(np.uint8)
 
     found, seen, normals = texture_model.visible_colours(
-        photo, turned, model, NormalOperator(model.faces, len(model.mean)), TextureOptions()
+        photo, turned, model, NormalOperator(model.faces, len(model.mean)), TextureModelOptions()
     )
 
     skin = texture_model.skin_vertices(model)
@@ -315,7 +315,7 @@ def test_texture_model_of_photos(model: FaceModel) -> None:
 
     with np.load(DATA / "lfw" / "landmarks.npz") as data:
         labels = make_labels(data["names"][:940], data["landmarks"][:940], LabelOptions(), processes=1)
-    options = TextureOptions(photos=80, components=8, rounds=1, photos_per_person=80, backgrounds=4)
+    options = TextureModelOptions(photos=80, components=8, rounds=1, photos_per_person=80, backgrounds=4)
     texture = texture_model.build_texture_model(model, find_photos(DATA / "lfw" / "photos"), labels, options)
 
     assert texture.components.shape == (8, len(model.mean), 3)

@@ -13,7 +13,7 @@ from facegeom.texture.blending import Layer, middle_third
 from facegeom.texture.occluders import features
 from facegeom.training.data.labels import LabelOptions, Labels, find_photos, make_labels
 from facegeom.training.data.split import split_names
-from facegeom.training.texture.data import (
+from facegeom.training.texture.complete_textures import (
     TextureDataOptions,
     TextureSet,
     join_views,
@@ -23,7 +23,7 @@ from facegeom.training.texture.data import (
     read_textures,
 )
 from facegeom.training.texture.masks import MaskOptions, draw_masks, head_at, visible_texels
-from facegeom.training.texture.photos import REJECTIONS, SIZE, PhotoBaker
+from facegeom.training.texture.photo_textures import REJECTIONS, SIZE, PhotoBaker
 from facegeom.training.texture.statistics import StatisticsOptions, choose_rows, texture_statistics
 
 LFW = Path(__file__).parents[2] / "shared" / "data" / "lfw"

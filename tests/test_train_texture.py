@@ -14,9 +14,9 @@ from facegeom.errors import FacegeomError
 from facegeom.evaluation import texture as evaluation
 from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator
 from facegeom.networks.gated_inpainting import load_gated_inpainting
-from facegeom.training.maps.loop import CHECKPOINT, Place
+from facegeom.training.loop import CHECKPOINT, RunSettings
 from facegeom.training.texture import train_texture
-from facegeom.training.texture.data import TextureSet
+from facegeom.training.texture.complete_textures import TextureSet
 from facegeom.training.texture.losses import PerceptualLoss, critic_loss, gradient_penalty, weighted_l1
 from facegeom.training.texture.samples import (
     TextureStream,
@@ -27,12 +27,12 @@ from facegeom.training.texture.samples import (
     scaled,
     training_masks,
 )
-from facegeom.training.texture.train_texture import TextureOptions, Trainer, train
+from facegeom.training.texture.train_texture import TextureTrainer, TextureTrainingOptions, train
 
 CPU = torch.device("cpu")
 trains = pytest.mark.skipif(find_spec("tensorboard") is None, reason="training needs facegeom[train]")
 SIZE = 48
-SMALL = TextureOptions(
+SMALL = TextureTrainingOptions(
     size=SIZE, width=4, batch=4, images=32, epoch_images=16, warmup=1, critic_width=2, average_decay=0.0
 )
 GENERATOR = FaceVisionConfig(size=64, encoder_widths=(4,) * 5, encoder_blocks=(0, 0, 1, 0, 0), decoder_widths=(4,) * 4)
@@ -77,7 +77,7 @@ def test_masks_hide_some_and_leave_some_of_the_region_only(textures: TextureSet)
         assert 0.05 <= known.sum() / textures.region.sum() <= 0.98
         sides += int(known[:, : SIZE // 2].sum() > known[:, SIZE // 2 :].sum())
     assert 10 < sides < 50  # mirrored as often as not
-    with pytest.raises(FacegeomError, match="mask after mask"):
+    with pytest.raises(FacegeomError, match="50 masks in a row"):
         draw_known(rng, textures.masks, np.zeros_like(textures.region))
 
 
@@ -182,9 +182,9 @@ def test_perceptual_loss_is_zero_of_the_same_and_of_no_scale() -> None:
 @trains
 def test_training_learns_and_resumes_exactly(textures: TextureSet, tmp_path: Path) -> None:
     options = replace(SMALL, width=8, images=1000, epoch_images=1000, learning_rate=2e-3)
-    whole = train(options, textures, Place(tmp_path / "whole", workers=0))
-    untrained = Trainer(options, mean_texture(textures), textures.region, CPU)
-    start = train_texture.Examination(untrained, textures).measure()
+    whole = train(options, textures, RunSettings(tmp_path / "whole", workers=0))
+    untrained = TextureTrainer(options, mean_texture(textures), textures.region, CPU)
+    start = train_texture.TextureValidation(untrained, textures).measure()
     assert whole["coarse_percent"] < 0.9 * start["coarse_percent"]
 
     def steps(folder: str) -> list[float]:
@@ -192,8 +192,8 @@ def test_training_learns_and_resumes_exactly(textures: TextureSet, tmp_path: Pat
         return [line["coarse_l1"] for line in lines if "coarse_l1" in line]
 
     short = replace(options, images=40, epoch_images=20)
-    train(short, textures, Place(tmp_path / "one", workers=0))
-    place = Place(tmp_path / "two", minutes=0, workers=0)  # ends after one step
+    train(short, textures, RunSettings(tmp_path / "one", workers=0))
+    place = RunSettings(tmp_path / "two", minutes=0, workers=0)  # ends after one step
     train(short, textures, place)
     assert len(steps("two")) == 1
     train(short, textures, replace(place, minutes=10))
@@ -206,11 +206,11 @@ def test_training_learns_and_resumes_exactly(textures: TextureSet, tmp_path: Pat
 @pytest.mark.usefixtures("untrained_features")
 @pytest.mark.parametrize("adversary", ["wgan", "sn-patchgan"])
 def test_both_stages_train_against_the_critic(textures: TextureSet, tmp_path: Path, adversary: str) -> None:
-    coarse = train(SMALL, textures, Place(tmp_path / "coarse", workers=0))
+    coarse = train(SMALL, textures, RunSettings(tmp_path / "coarse", workers=0))
     options = replace(SMALL, stage="both", adversary=adversary)
-    trainer = Trainer(options, mean_texture(textures), textures.region, CPU)
+    trainer = TextureTrainer(options, mean_texture(textures), textures.region, CPU)
     trainer.start_from(tmp_path / "coarse" / "gated_inpainting.safetensors")
-    examined = train_texture.Examination(trainer, textures).measure()
+    examined = train_texture.TextureValidation(trainer, textures).measure()
     assert examined["coarse_percent"] == pytest.approx(coarse["coarse_percent"], abs=0.05)  # float16
     assert examined["refined_percent"] == examined["coarse_percent"]  # the refinement begins as nothing
 
@@ -222,7 +222,7 @@ def test_both_stages_train_against_the_critic(textures: TextureSet, tmp_path: Pa
     assert all(math.isfinite(value) for value in terms.values())
     assert any(not torch.equal(before[name], value) for name, value in trainer.critic.state_dict().items())
 
-    done = train(options, textures, Place(tmp_path / "both", workers=0))
+    done = train(options, textures, RunSettings(tmp_path / "both", workers=0))
     assert set(done) == {"coarse_percent", "refined_percent"}
     assert (tmp_path / "both" / CHECKPOINT).exists()
     assert load_gated_inpainting(path=tmp_path / "both" / "gated_inpainting.safetensors").network.refinement is not None
@@ -230,20 +230,20 @@ def test_both_stages_train_against_the_critic(textures: TextureSet, tmp_path: Pa
 
 @trains
 def test_a_file_of_another_network_is_refused(textures: TextureSet, tmp_path: Path) -> None:
-    train(SMALL, textures, Place(tmp_path, workers=0))
-    other = Trainer(replace(SMALL, width=8), mean_texture(textures), textures.region, CPU)
-    with pytest.raises(FacegeomError, match="holds a network of"):
+    train(SMALL, textures, RunSettings(tmp_path, workers=0))
+    other = TextureTrainer(replace(SMALL, width=8), mean_texture(textures), textures.region, CPU)
+    with pytest.raises(FacegeomError, match="contains a network with"):
         other.start_from(tmp_path / "gated_inpainting.safetensors")
 
 
 def test_textures_without_an_identity_to_measure_are_refused(textures: TextureSet, tmp_path: Path) -> None:
     lacking = replace(textures, split=np.full(24, "training"))
     with pytest.raises(FacegeomError, match="none of the validation identities"):
-        train(SMALL, lacking, Place(tmp_path, workers=0))
+        train(SMALL, lacking, RunSettings(tmp_path, workers=0))
 
 
 def test_the_rates_are_halved_after_half_of_the_images(textures: TextureSet) -> None:
-    trainer = Trainer(SMALL, mean_texture(textures), textures.region, CPU)
+    trainer = TextureTrainer(SMALL, mean_texture(textures), textures.region, CPU)
     rates = []
     for step in range(8):
         trainer.step = step
@@ -273,7 +273,7 @@ def test_telea_continues_from_the_known_texels_alone(textures: TextureSet) -> No
 @trains
 @pytest.mark.usefixtures("untrained_features")
 def test_evaluation_counts_seen_masked_texels_of_the_test_identities(textures: TextureSet, tmp_path: Path) -> None:
-    train(replace(SMALL, stage="both"), textures, Place(tmp_path, workers=0))
+    train(replace(SMALL, stage="both"), textures, RunSettings(tmp_path, workers=0))
     network = load_gated_inpainting(path=tmp_path / "gated_inpainting.safetensors")
     checkpoint = tmp_path / CHECKPOINT
     errors, tiles, captions = evaluation.evaluate(network, textures, rows=[1], checkpoint=checkpoint)

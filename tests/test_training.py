@@ -15,9 +15,9 @@ from facegeom.training.data.landmarks468 import calibrate_landmarks468
 from facegeom.training.data.photo_data import Sources
 from facegeom.training.data.renderer import Pose, Renderer, Sample, crop_square
 from facegeom.training.data.samples import FaceSamples, MixOptions, PhotoStore, SampleStream
+from facegeom.training.loop import RunSettings
 from facegeom.training.maps import validation
-from facegeom.training.maps.loop import Place
-from facegeom.training.maps.train_facevision import Trainer, TrainOptions, train
+from facegeom.training.maps.train_facevision import FaceVisionOptions, FaceVisionTrainer, train
 
 
 def test_labels_round_trip(tmp_path: Path, labels: Labels) -> None:
@@ -139,7 +139,7 @@ def test_maps_show_neither_ears_nor_neck_nor_the_underside_of_the_jaw() -> None:
     assert model.mean[model.faces[: model.face_triangle_count][~shown]][..., 1].mean() < -80  # mm: all that is left out
 
 
-SMALL = TrainOptions(
+SMALL = FaceVisionOptions(
     size=64, batch=2, images=16, warmup=1, epoch_images=8, adversarial_every=2, discriminator_width=4,
     synthetic=False, mix=MixOptions(synthetic=0.0),
 )  # fmt: skip
@@ -152,26 +152,26 @@ def test_training_resumes_exactly(
     labels.save(tmp_path / "labels.npz")
     sources = Sources(folder, tmp_path / "labels.npz")
     monkeypatch.setattr(validation, "VALIDATION_FACES", 2)
-    train(SMALL, sources, Place(tmp_path / "whole", minutes=60, workers=0))
+    train(SMALL, sources, RunSettings(tmp_path / "whole", minutes=60, workers=0))
     ticks = iter(range(10**6))
     with monkeypatch.context() as patch:
-        patch.setattr("facegeom.training.maps.loop.time.monotonic", lambda: next(ticks) * 20.0)
-        train(SMALL, sources, Place(tmp_path / "parts", minutes=1, workers=0))
+        patch.setattr("facegeom.training.loop.time.monotonic", lambda: next(ticks) * 20.0)
+        train(SMALL, sources, RunSettings(tmp_path / "parts", minutes=1, workers=0))
     half = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
     assert 0 < half["step"] < 8
-    train(SMALL, sources, Place(tmp_path / "parts", minutes=60, workers=0))
+    train(SMALL, sources, RunSettings(tmp_path / "parts", minutes=60, workers=0))
     whole, parts = (torch.load(tmp_path / run / "checkpoint.pt", weights_only=True) for run in ("whole", "parts"))
     assert whole["step"] == parts["step"] == 8
     for name, tensor in whole["generator"].items():
         assert torch.equal(tensor, parts["generator"][name]), name
     with pytest.raises(FacegeomError, match="other options"):
-        train(replace(SMALL, seed=1), sources, Place(tmp_path / "parts", workers=0))
+        train(replace(SMALL, seed=1), sources, RunSettings(tmp_path / "parts", workers=0))
 
 
 @pytest.mark.slow
 def test_training_overfits_one_batch() -> None:
-    options = TrainOptions(size=64, batch=2, images=10**6, warmup=1, adversarial_weight=0.0, learning_rate=2e-3)
-    trainer = Trainer(options, torch.device("cpu"))
+    options = FaceVisionOptions(size=64, batch=2, images=10**6, warmup=1, adversarial_weight=0.0, learning_rate=2e-3)
+    trainer = FaceVisionTrainer(options, torch.device("cpu"))
     rng = np.random.default_rng(0)
     image = torch.from_numpy(rng.integers(0, 256, (2, 3, 64, 64), dtype=np.uint8))
     ramp = torch.linspace(-1, 1, 64)
@@ -187,7 +187,7 @@ def test_training_overfits_one_batch() -> None:
 
 
 def test_both_discriminators_are_trained_and_scored() -> None:
-    trainer = Trainer(SMALL, torch.device("cpu"))
+    trainer = FaceVisionTrainer(SMALL, torch.device("cpu"))
     before = {k: v.clone() for k, v in trainer.discriminators.state_dict().items()}
     image = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
     terms = trainer.train_step(image, torch.rand(2, 4, 64, 64), torch.ones(2, 1, 64, 64))
@@ -241,7 +241,7 @@ def test_some_samples_have_no_face(samples: FaceSamples, labels: Labels) -> None
 
 
 def test_a_step_on_nothing_but_faceless_crops_is_finite() -> None:
-    trainer = Trainer(SMALL, torch.device("cpu"))
+    trainer = FaceVisionTrainer(SMALL, torch.device("cpu"))
     image = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
     terms = trainer.train_step(image, torch.zeros(2, 4, 64, 64), torch.zeros(2, 1, 64, 64))
     assert np.isfinite(list(terms.values())).all()

@@ -20,15 +20,15 @@ from facegeom.training.data.samples import FaceSamples, MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces
 from facegeom.training.data.translated import TranslatedFaces
 from facegeom.training.maps import train_translate, validation
-from facegeom.training.maps.train_translate import PairStream, Trainer, TranslateOptions, geometric_loss
-from facegeom.training.maps.translation_check import (
+from facegeom.training.maps.train_translate import PairStream, TranslateOptions, TranslatorTrainer, geometric_loss
+from facegeom.training.maps.translation_metrics import (
     ClassifierOptions,
-    all_translated,
     classifier_accuracy,
     draw_photos,
     draw_renders,
-    faces_alone,
     geometry_change,
+    grey_background,
+    translate_all,
     translation_sheet,
 )
 
@@ -110,7 +110,7 @@ def test_a_step_trains_both_sides_and_leaves_the_network_alone(number: int) -> N
     network = networks()[number]
     module = network.generator if isinstance(network, FaceVision) else network.networks
     frozen = {name: value.clone() for name, value in module.state_dict().items()}
-    trainer = Trainer(SMALL, network.maps, CPU)
+    trainer = TranslatorTrainer(SMALL, network.maps, CPU)
     sides = {side: getattr(trainer, side) for side in ("generator", "discriminator")}
     before = {side: [p.detach().clone() for p in part.parameters()] for side, part in sides.items()}
     terms = [trainer.train_step(images(2, i), images(2, 10 + i)) for i in range(2)]
@@ -123,13 +123,13 @@ def test_a_step_trains_both_sides_and_leaves_the_network_alone(number: int) -> N
 
 
 def test_equation_7_can_be_left_out() -> None:
-    trainer = Trainer(replace(SMALL, geometry_weight=0.0), networks()[0].maps, CPU)
+    trainer = TranslatorTrainer(replace(SMALL, geometry_weight=0.0), networks()[0].maps, CPU)
     assert "geometry" not in trainer.train_step(images(2, 0), images(2, 1))
 
 
 def test_training_resumes_exactly() -> None:
     predict = networks()[0].maps
-    whole, first, second = (Trainer(SMALL, predict, CPU) for _ in range(3))
+    whole, first, second = (TranslatorTrainer(SMALL, predict, CPU) for _ in range(3))
     for trainer, steps in ((whole, range(4)), (first, range(2)), (second, range(2, 4))):
         if trainer is second:
             second.load(first.state())
@@ -174,7 +174,7 @@ def test_faces_alone_are_grey_where_the_network_sees_no_face() -> None:
         return MapTensors(None, None, (image[:, 0] > 0).float())
 
     seen = images(30, 1)
-    shown = faces_alone(images(30, 2), seen, predict, CPU)
+    shown = grey_background(images(30, 2), seen, predict, CPU)
     face = (seen[:, :1] > 127).expand_as(shown)
     assert torch.equal(shown[face], images(30, 2)[face])
     assert (shown[~face] == 128).all()
@@ -205,7 +205,7 @@ def test_translated_faces_keep_their_labels(tmp_path: Path, rendering: FaceSampl
     np.testing.assert_array_equal(eyes, same)
     assert shown.image.dtype == np.uint8
     assert shown.image.mean() > plain.image.mean() + 15
-    expected = all_translated(changed_translator(), torch.from_numpy(plain.image).permute(2, 0, 1)[None], CPU)
+    expected = translate_all(changed_translator(), torch.from_numpy(plain.image).permute(2, 0, 1)[None], CPU)
     np.testing.assert_array_equal(shown.image, expected[0].permute(1, 2, 0).numpy())
 
 

@@ -44,7 +44,10 @@ MODULES = {
         "synthetic": ("facegeom.training.data.synthetic", "renders of random heads with exact labels"),
         "texture-model": ("facegeom.training.data.texture_model", "a model of face colours, from fitted photos"),
         "texture-statistics": ("facegeom.training.texture.statistics", "how colours are distributed over faces"),
-        "textures": ("facegeom.training.texture.data", "complete textures and occlusion masks, from fitted photos"),
+        "textures": (
+            "facegeom.training.texture.complete_textures",
+            "complete textures and occlusion masks, from fitted photos",
+        ),
         "semi-sphere": ("facegeom.training.meshes.semi_sphere_layout", "the mesh that graph networks deform"),
     },
     "train": {
@@ -63,7 +66,7 @@ MODULES = {
             "GCN-IGAN: the same from landmarks too, with a discriminator",
         ),
         "texture": ("facegeom.training.texture.train_texture", "the network that completes textures"),
-        "face-model": ("facegeom.training.face_model.train_face_model", "the statistical face model"),
+        "face-model": ("facegeom.training.face_model.build_face_model", "the statistical face model"),
         "detector": ("facegeom.training.detector.train_detector", "the cascade of small detection networks"),
     },
 }

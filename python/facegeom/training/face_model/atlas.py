@@ -25,8 +25,8 @@ from facegeom.training.face_model.flatten import (
     tutte,
 )
 from facegeom.training.face_model.remesh import edge_table
-from facegeom.training.face_model.skin import EYE_SOCKET, FACE, HEAD, MOUTH_SOCKET
-from facegeom.training.face_model.topology import EYEBALL_LEFT, GUMS, TEETH, Topology
+from facegeom.training.face_model.skin_remeshing import EYE_SOCKET, FACE, HEAD, MOUTH_SOCKET
+from facegeom.training.face_model.topology import EYEBALL_LEFT, GUMS, TEETH, ModelTopology
 
 _STRIP = 0.078  # height of the strip of small charts
 _GUTTER = 0.004  # around each small chart: two texels between charts at 256 pixels
@@ -51,12 +51,14 @@ class AtlasOptions:
     iterations: int = 150
 
 
-def build_atlas(topology: Topology, V: FloatArray, options: AtlasOptions | None = None) -> tuple[FloatArray, IntArray]:
+def build_atlas(
+    topology: ModelTopology, V: FloatArray, options: AtlasOptions | None = None
+) -> tuple[FloatArray, IntArray]:
     """Unwrap the symmetric mean.
 
     Parameters
     ----------
-    topology : Topology
+    topology : ModelTopology
         The face model's mesh.
     V : (n, 3) float array
         Its exactly symmetric mean, mm.
@@ -96,7 +98,7 @@ def _mirror_triangles(F: IntArray, mirror: IntArray, left: IntArray, corner_uv: 
         corner_uv[twin, order] = corner_uv[index] * [-1.0, 1.0] + [1.0, 0.0]
 
 
-def _skin_chart(topology: Topology, V: FloatArray, F: IntArray, options: AtlasOptions) -> FloatArray:
+def _skin_chart(topology: ModelTopology, V: FloatArray, F: IntArray, options: AtlasOptions) -> FloatArray:
     """Return the corners' places, (m, 3, 2), of the left half of the skin."""
     used, inverse = np.unique(F, return_inverse=True)
     G = inverse.reshape(-1, 3)
@@ -117,7 +119,7 @@ def _skin_chart(topology: Topology, V: FloatArray, F: IntArray, options: AtlasOp
     return uv[G]
 
 
-def _room(topology: Topology, V: FloatArray, options: AtlasOptions) -> FloatArray:
+def _room(topology: ModelTopology, V: FloatArray, options: AtlasOptions) -> FloatArray:
     """Return the wanted length scale at each vertex, smooth across the borders of the regions."""
     mesh, regions = topology.mesh, topology.regions
     scale = np.where(regions["face"], 1.0, options.rest)
@@ -152,7 +154,7 @@ def _fill_openings(
 
 
 def _rectangle(P: FloatArray, outline: IntArray, options: AtlasOptions) -> tuple[FloatArray, BoolArray]:
-    """Place the outline on the half chart's four sides; return (n, 2) places and what may slide.
+    """RunSettings the outline on the half chart's four sides; return (n, 2) places and what may slide.
 
     Around the outline, counter-clockwise from outside on the left half of the head: the front
     midline downward, the neck, the back midline upward to the crown.

@@ -17,18 +17,18 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
 from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
-from facegeom.training.face_model.parts import eyeballs, inner_mouth, nearest_place
+from facegeom.training.face_model.eyes_and_mouth import eyeballs, inner_mouth, nearest_place
+from facegeom.training.face_model.ict_head import IctHead
 from facegeom.training.face_model.remesh import edge_table
-from facegeom.training.face_model.skin import (
+from facegeom.training.face_model.skin_remeshing import (
     EYE_SOCKET,
     FACE,
     HEAD,
     MOUTH_SOCKET,
-    Carried,
+    EmbeddedMesh,
     SkinOptions,
     remesh_skin,
 )
-from facegeom.training.face_model.source import IctHead
 
 EYEBALL_LEFT, EYEBALL_RIGHT, TEETH, GUMS = 10, 11, 12, 13  # patches beside those of the skin
 _ORDER = (FACE, HEAD, EYEBALL_LEFT, EYEBALL_RIGHT, MOUTH_SOCKET, TEETH, GUMS, EYE_SOCKET)
@@ -41,10 +41,10 @@ FLIP68 = np.r_[
 
 
 @dataclass(frozen=True)
-class Topology:
+class ModelTopology:
     """The face model's mesh and what is named on it."""
 
-    mesh: Carried  # labelled by patch
+    mesh: EmbeddedMesh  # labelled by patch
     patch: IntArray  # (n,) patch of each vertex
     regions: dict[str, BoolArray]  # name -> (n,)
     landmarks68: IntArray  # (68,) Multi-PIE
@@ -67,7 +67,7 @@ def build_topology(
     canonical_triangles: IntArray,
     canonical_barycentric: FloatArray,
     options: SkinOptions | None = None,
-) -> Topology:
+) -> ModelTopology:
     """Make the face model's topology from the ICT head.
 
     Parameters
@@ -81,17 +81,17 @@ def build_topology(
 
     Returns
     -------
-    Topology
+    ModelTopology
         See the module's docstring for the order.
     """
     mesh, patch = _assemble(head, options)
     opened = head.vertices + 0.6 * head.expression[head.expression_names.index("jawOpen")]
-    V, V_open = mesh.carry(head.vertices), mesh.carry(opened)
+    V, V_open = mesh.interpolate(head.vertices), mesh.interpolate(opened)
     landmarks = _landmarks68(head, mesh, patch, opened, V_open)
     points = np.einsum("ij,ijk->ik", canonical_barycentric, opened[canonical_triangles])
     outer = mesh.faces[np.isin(mesh.labels, [FACE, HEAD, EYEBALL_LEFT, EYEBALL_RIGHT])]
     triangles, barycentric = nearest_place(points, V_open, outer)
-    return Topology(
+    return ModelTopology(
         mesh=mesh,
         patch=patch,
         regions=_regions(V, mesh, patch, landmarks),
@@ -101,12 +101,12 @@ def build_topology(
     )
 
 
-def symmetric_positions(mesh: Carried, V: FloatArray) -> FloatArray:
+def symmetric_positions(mesh: EmbeddedMesh, V: FloatArray) -> FloatArray:
     """Return `V` averaged with its own mirror image: exactly symmetric, x = 0 on the midline."""
     return np.asarray(0.5 * (V + V[mesh.mirror] * np.array([-1.0, 1.0, 1.0])))
 
 
-def _assemble(head: IctHead, options: SkinOptions | None) -> tuple[Carried, IntArray]:
+def _assemble(head: IctHead, options: SkinOptions | None) -> tuple[EmbeddedMesh, IntArray]:
     """Make all parts and put them into one mesh in the documented order."""
     balls, which = eyeballs(head)
     teeth = inner_mouth(head, "teeth", 2.3, 3.8)
@@ -135,7 +135,7 @@ def _assemble(head: IctHead, options: SkinOptions | None) -> tuple[Carried, IntA
     new[order] = np.arange(len(order))
     faces = new[faces]
     by_part = np.lexsort((faces.min(axis=1), [_ORDER.index(name) for name in label]))
-    mesh = Carried(
+    mesh = EmbeddedMesh(
         carrier=carrier[order],
         weight=weight[order],
         faces=faces[by_part],
@@ -145,9 +145,11 @@ def _assemble(head: IctHead, options: SkinOptions | None) -> tuple[Carried, IntA
     return mesh, patch[order]
 
 
-def _landmarks68(head: IctHead, mesh: Carried, patch: IntArray, opened: FloatArray, V_open: FloatArray) -> IntArray:
+def _landmarks68(
+    head: IctHead, mesh: EmbeddedMesh, patch: IntArray, opened: FloatArray, V_open: FloatArray
+) -> IntArray:
     """Return the face vertices nearest to ICT's own ids, the mouth open; left mirrors right."""
-    V = mesh.carry(head.vertices)
+    V = mesh.interpolate(head.vertices)
     allowed = np.flatnonzero(patch == FACE)
     found = allowed[cKDTree(V_open[allowed]).query(opened[head.landmarks68])[1]]
     middle = allowed[np.abs(V[allowed, 0]) < 1e-6]
@@ -160,7 +162,7 @@ def _landmarks68(head: IctHead, mesh: Carried, patch: IntArray, opened: FloatArr
     return np.asarray(found)
 
 
-def _regions(V: FloatArray, mesh: Carried, patch: IntArray, landmarks: IntArray) -> dict[str, BoolArray]:
+def _regions(V: FloatArray, mesh: EmbeddedMesh, patch: IntArray, landmarks: IntArray) -> dict[str, BoolArray]:
     """Return the named vertex masks; the skin's are found on the neutral mean."""
     face, rest = patch == FACE, patch == HEAD
     point = V[landmarks]

@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 from facegeom._internal.files import write_atomically
 from facegeom.errors import FacegeomError
 from facegeom.training.face_model.atlas import build_atlas
-from facegeom.training.face_model.corners import smooth_corners, smooth_face_model
-from facegeom.training.face_model.skin import SkinOptions
-from facegeom.training.face_model.source import load_ict
-from facegeom.training.face_model.statistics import (
+from facegeom.training.face_model.components import (
     expression_components,
     identity_components,
     quantise,
     vertex_importance,
 )
+from facegeom.training.face_model.corner_smoothing import smooth_corners, smooth_face_model
+from facegeom.training.face_model.ict_head import load_ict
+from facegeom.training.face_model.skin_remeshing import SkinOptions
 from facegeom.training.face_model.topology import build_topology, symmetric_positions
 
 _IDENTITY_STEP = 0.003  # mm; rounding adds 0.0009 mm RMS per sigma and component
@@ -73,7 +73,7 @@ def build_face_model(
         barycentric = canonical["barycentric"].astype(np.float64)
     topology = build_topology(head, triangles, barycentric, options)
     mesh = topology.mesh
-    mean = symmetric_positions(mesh, np.asarray(mesh.carry(head.vertices), dtype=np.float64))
+    mean = symmetric_positions(mesh, np.asarray(mesh.interpolate(head.vertices), dtype=np.float64))
     importance = vertex_importance(mean, mesh, topology.face_vertex_count)
     identity = identity_components(head, mesh, importance, count=identity_count, samples=samples)
     log.info("%d components keep %.4f of the variance", identity_count, identity.kept)
@@ -137,7 +137,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the face model or smooth one, unless it is only to be checked, measure it and print what was measured."""
-    from facegeom.training.face_model.check import check_face_model
+    from facegeom.training.face_model.quality import check_face_model
 
     if args.smooth_corners is not None:
         if args.check:

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from facegeom._internal.arrays import FloatArray, IntArray
+from facegeom.training.face_model.ict_head import IctHead
 from facegeom.training.face_model.remesh import Remesher, SourceSurface, closest_on_triangles
-from facegeom.training.face_model.skin import Carried, midline_ends, mirror_and_weld
-from facegeom.training.face_model.source import IctHead
+from facegeom.training.face_model.skin_remeshing import EmbeddedMesh, midline_ends, mirror_and_weld
 
 _ROOT_DEPTH = 1.2  # mm inside the gums from which a tooth is left out
 
@@ -50,12 +50,12 @@ def geodesic_sphere(frequency: int) -> tuple[FloatArray, IntArray]:
     return V / np.linalg.norm(V, axis=1, keepdims=True), inverse.reshape(-1)[np.array(faces)]
 
 
-def eyeballs(head: IctHead, frequency: int = 5) -> tuple[Carried, IntArray]:
+def eyeballs(head: IctHead, frequency: int = 5) -> tuple[EmbeddedMesh, IntArray]:
     """Put a geodesic sphere on each ICT eyeball's outer surface.
 
     Returns
     -------
-    Carried
+    EmbeddedMesh
         Both balls, the left one's vertices first.
     (n,) int array
         1 for vertices of the left ball, 2 for the right.
@@ -67,7 +67,7 @@ def eyeballs(head: IctHead, frequency: int = 5) -> tuple[Carried, IntArray]:
     reach = 1.1 * np.linalg.norm(points - centre, axis=1).max()
     carrier, weight = nearest_place(centre + reach * V, head.vertices, faces)
     count = len(V)
-    both = Carried(
+    both = EmbeddedMesh(
         carrier=np.concatenate([carrier, head.mirror[carrier]]),
         weight=np.concatenate([weight, weight]),
         faces=np.concatenate([F, F[:, ::-1] + count]),
@@ -77,7 +77,7 @@ def eyeballs(head: IctHead, frequency: int = 5) -> tuple[Carried, IntArray]:
     return both, np.repeat([1, 2], count)
 
 
-def inner_mouth(head: IctHead, part: str, front: float, back: float) -> Carried:
+def inner_mouth(head: IctHead, part: str, front: float, back: float) -> EmbeddedMesh:
     """Remesh one half of a part of the mouth's inside and mirror it.
 
     Parameters
@@ -91,7 +91,7 @@ def inner_mouth(head: IctHead, part: str, front: float, back: float) -> Carried:
 
     Returns
     -------
-    Carried
+    EmbeddedMesh
         Welded on x = 0 where the part has a midline.
     """
     faces = head.part_faces(part)

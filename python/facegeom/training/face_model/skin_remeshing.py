@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from facegeom._internal.arrays import FloatArray, IntArray
+from facegeom.training.face_model.ict_head import IctHead
 from facegeom.training.face_model.remesh import Remeshed, Remesher, SourceSurface, edge_table
-from facegeom.training.face_model.source import IctHead
 
 FACE, HEAD, MOUTH_SOCKET, EYE_SOCKET = 0, 1, 2, 3  # patches of the remeshed half
 _LID = 4  # and up: strips of the face along the lids' edges, only while remeshing
@@ -28,7 +28,7 @@ _NECK_NORMAL = np.array([0.0, 0.88, 0.475])  # and rises toward the nape
 
 
 @dataclass(frozen=True)
-class Carried:
+class EmbeddedMesh:
     """A mesh whose vertices lie on triangles of the ICT head, left and right welded."""
 
     carrier: IntArray  # (n, 3) ICT vertex ids
@@ -37,7 +37,7 @@ class Carried:
     labels: IntArray  # (m,)
     mirror: IntArray  # (n,) left-right permutation
 
-    def carry(self, field: NDArray[np.floating]) -> FloatArray:
+    def interpolate(self, field: NDArray[np.floating]) -> FloatArray:
         """Return an ICT vertex field, (..., ICT vertices, d), at this mesh's vertices."""
         weight = self.weight
         result: FloatArray = weight[:, 0, None] * field[..., self.carrier[:, 0], :]
@@ -60,7 +60,7 @@ class SkinOptions:
     iterations: int = 12
 
 
-def remesh_skin(head: IctHead, options: SkinOptions | None = None) -> Carried:
+def remesh_skin(head: IctHead, options: SkinOptions | None = None) -> EmbeddedMesh:
     """Remesh skin and sockets into a mesh of the face model's own, exactly symmetric.
 
     Parameters
@@ -72,7 +72,7 @@ def remesh_skin(head: IctHead, options: SkinOptions | None = None) -> Carried:
 
     Returns
     -------
-    Carried
+    EmbeddedMesh
         Labelled with FACE, HEAD, MOUTH_SOCKET and EYE_SOCKET.
     """
     options = options or SkinOptions()
@@ -95,7 +95,9 @@ def remesh_skin(head: IctHead, options: SkinOptions | None = None) -> Carried:
     return mirror_and_weld(head, carrier, weight, half.faces, half.labels)
 
 
-def mirror_and_weld(head: IctHead, carrier: IntArray, weight: FloatArray, faces: IntArray, labels: IntArray) -> Carried:
+def mirror_and_weld(
+    head: IctHead, carrier: IntArray, weight: FloatArray, faces: IntArray, labels: IntArray
+) -> EmbeddedMesh:
     """Add the mirror image of a half mesh and share the vertices on x = 0."""
     x = np.einsum("ij,ij->i", weight, head.vertices[carrier][..., 0])
     middle = np.abs(x) < 1e-6
@@ -104,7 +106,7 @@ def mirror_and_weld(head: IctHead, carrier: IntArray, weight: FloatArray, faces:
     flipped = image[faces][:, ::-1]
     away = np.flatnonzero(~middle)
     mirror = np.concatenate([image, away])
-    return Carried(
+    return EmbeddedMesh(
         carrier=np.concatenate([carrier, head.mirror[carrier[away]]]),
         weight=np.concatenate([weight, weight[away]]),
         faces=np.concatenate([faces, flipped]),

@@ -15,9 +15,9 @@ from facegeom._internal.arrays import FloatArray, IntArray
 from facegeom.face_model.model import FaceModel, read_face_model
 from facegeom.geometry import rasterize
 from facegeom.training.face_model.atlas import atlas_stretch, coverage
-from facegeom.training.face_model.corners import random_expression, turned_over
-from facegeom.training.face_model.figures import draw_face_model
-from facegeom.training.face_model.source import IctHead, load_ict
+from facegeom.training.face_model.corner_smoothing import inverted_triangles, random_expression
+from facegeom.training.face_model.ict_head import IctHead, load_ict
+from facegeom.training.face_model.pictures import draw_face_model
 
 
 def check_face_model(
@@ -92,8 +92,8 @@ def _held_out(
         points = np.concatenate([fitted[:count], fitted[triangles].mean(axis=1)])
         there.append(surface_distance(points, target, skin))
         back.append(surface_distance(target[narrow], fitted, triangles))
-        inverted += int(turned_over(fitted, triangles).sum())
-        source_inverted += int(turned_over(target, narrow_faces).sum())
+        inverted += int(inverted_triangles(fitted, triangles).sum())
+        source_inverted += int(inverted_triangles(target, narrow_faces).sum())
     gap, reverse = np.concatenate(there), np.concatenate(back)
     return {
         "samples": float(samples),

@@ -2,7 +2,7 @@
 
 There ICT's components differ from vertex to vertex by as much as the triangles are wide, and most of what turns over in
 our mesh turns over at the same place in ICT's own. The repair makes the components, identities and expressions, of the
-few vertices around such triangles vary less from vertex to vertex. Topology, mean and all other vertices stay.
+few vertices around such triangles vary less from vertex to vertex. ModelTopology, mean and all other vertices stay.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
 from facegeom._internal.files import write_atomically
 from facegeom.face_model.model import read_face_model
-from facegeom.training.face_model.statistics import quantise
+from facegeom.training.face_model.components import quantise
 
 log = logging.getLogger("facegeom")
 
@@ -57,7 +57,7 @@ def random_expression(count: int, generator: np.random.Generator) -> FloatArray:
     return weights
 
 
-def turned_over(V: FloatArray, F: IntArray) -> BoolArray:
+def inverted_triangles(V: FloatArray, F: IntArray) -> BoolArray:
     """Return which triangles look away from the surface around all three of their corners.
 
     Parameters
@@ -185,7 +185,7 @@ def _count(
         number = min(_CHUNK, options.heads - start)
         faces_drawn = [random_expression(expressions, generator) for _ in range(number)]
         coefficients = np.column_stack([generator.standard_normal((number, identities)), faces_drawn])
-        count += turned_over(mean + np.tensordot(coefficients, components, axes=1), faces).sum(axis=0)
+        count += inverted_triangles(mean + np.tensordot(coefficients, components, axes=1), faces).sum(axis=0)
     return count
 
 

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegeom._internal.arrays import BoolArray, FloatArray
-from facegeom.training.face_model.lids import close_lids
-from facegeom.training.face_model.skin import FACE, Carried
-from facegeom.training.face_model.source import IctHead
+from facegeom.training.face_model.ict_head import IctHead
+from facegeom.training.face_model.lid_closing import close_lids
+from facegeom.training.face_model.skin_remeshing import FACE, EmbeddedMesh
 from facegeom.training.face_model.topology import geodesic_distance
 
 
 @dataclass(frozen=True)
-class IdentityModel:
+class IdentityComponents:
     """Principal components of sampled neutral heads."""
 
     components: FloatArray  # (k, n, 3) mm per sigma, by falling variance
@@ -24,20 +24,20 @@ class IdentityModel:
 
 def identity_components(
     head: IctHead,
-    mesh: Carried,
+    mesh: EmbeddedMesh,
     importance: FloatArray,
     *,
     count: int = 100,
     samples: int = 8000,
     seed: int = 0,
-) -> IdentityModel:
+) -> IdentityComponents:
     """Return the principal components of neutral heads sampled from ICT's identity space.
 
     Parameters
     ----------
     head : IctHead
         The source; its identity coefficients are drawn from N(0, 1), independently.
-    mesh : Carried
+    mesh : EmbeddedMesh
         The face model's vertices on the source.
     importance : (n,) float array
         Weight of each vertex's squared displacement, such as its area; sum free.
@@ -50,7 +50,7 @@ def identity_components(
 
     Returns
     -------
-    IdentityModel
+    IdentityComponents
         Components in millimetres per standard deviation of the sample.
 
     Notes
@@ -59,7 +59,7 @@ def identity_components(
     neutral head come exactly from a QR factorisation of the modes and a singular value
     decomposition of (samples, modes); the (samples, 3n) matrix is never formed.
     """
-    modes = mesh.carry(head.identity)
+    modes = mesh.interpolate(head.identity)
     number = len(modes)
     root = np.sqrt(importance / importance.mean())[:, None]
     basis, triangle = np.linalg.qr((modes * root).reshape(number, -1).T)
@@ -70,22 +70,24 @@ def identity_components(
     flat = components.reshape(len(components), -1)
     largest = flat[np.arange(len(flat)), np.abs(flat).argmax(axis=1)]
     components *= np.sign(largest)[:, None, None]  # a singular vector's sign is arbitrary
-    return IdentityModel(components, float((sigma[:count] ** 2).sum() / (sigma**2).sum()))
+    return IdentityComponents(components, float((sigma[:count] ** 2).sum() / (sigma**2).sum()))
 
 
-def expression_components(head: IctHead, mesh: Carried, mean: FloatArray, regions: dict[str, BoolArray]) -> FloatArray:
+def expression_components(
+    head: IctHead, mesh: EmbeddedMesh, mean: FloatArray, regions: dict[str, BoolArray]
+) -> FloatArray:
     """Return ICT's expressions on the face model's vertices, (e, n, 3) mm, the blink's slit closed.
 
     Parameters
     ----------
     head : IctHead
-    mesh : Carried
+    mesh : EmbeddedMesh
         The face model's vertices on the source.
     mean : (n, 3) float array, mm
     regions : dict of (n,) bool arrays
         With `eyeball_left`, `eye_rims` and `face`.
     """
-    expression = mesh.carry(head.expression)
+    expression = mesh.interpolate(head.expression)
     names = head.expression_names
     left = names.index("eyeBlink_L")
     closed = close_lids(
@@ -102,7 +104,7 @@ def expression_components(head: IctHead, mesh: Carried, mean: FloatArray, region
     return expression
 
 
-def vertex_importance(V: FloatArray, mesh: Carried, face_vertices: int) -> FloatArray:
+def vertex_importance(V: FloatArray, mesh: EmbeddedMesh, face_vertices: int) -> FloatArray:
     """Return each vertex's area, mm^2, with what is not the face counted a tenth."""
     corners = V[mesh.faces]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
