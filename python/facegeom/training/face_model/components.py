@@ -1,4 +1,4 @@
-"""Identity and expression components of the face model, from the ICT head's on its own vertices."""
+"""Identity and expression components of the face model, computed from those of the ICT head."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from facegeom.training.face_model.topology import geodesic_distance
 
 @dataclass(frozen=True)
 class IdentityComponents:
-    """Principal components of sampled neutral heads."""
+    """Principal components of random neutral heads."""
 
-    components: FloatArray  # (k, n, 3) mm per sigma, by falling variance
-    kept: float  # share of the samples' (weighted) variance in the components
+    components: FloatArray  # (k, n, 3) mm per standard deviation, in order of decreasing variance
+    kept: float  # share of the weighted variance of the heads that the components explain
 
 
 def identity_components(
@@ -31,33 +31,32 @@ def identity_components(
     samples: int = 8000,
     seed: int = 0,
 ) -> IdentityComponents:
-    """Return the principal components of neutral heads sampled from ICT's identity space.
+    """Return the principal components of random neutral heads of the ICT model.
 
     Parameters
     ----------
     head : IctHead
-        The source; its identity coefficients are drawn from N(0, 1), independently.
+        Its identity coefficients are drawn independently from N(0, 1).
     mesh : EmbeddedMesh
-        The face model's vertices on the source.
+        The mesh of the face model.
     importance : (n,) float array
-        Weight of each vertex's squared displacement, such as its area; sum free.
+        Weight of the squared displacement of each vertex, such as its area; only ratios matter.
     count : int
-        How many components to keep.
+        Number of components.
     samples : int
-        How many heads to draw, at least 5,000 for a steady result.
+        Number of random heads; at least 5,000 for a stable result.
     seed : int
-        Of the draw.
+        Random seed.
 
     Returns
     -------
     IdentityComponents
-        Components in millimetres per standard deviation of the sample.
 
     Notes
     -----
-    Every sample is a combination of the carried modes, so the components of the samples about the
-    neutral head come exactly from a QR factorisation of the modes and a singular value
-    decomposition of (samples, modes); the (samples, 3n) matrix is never formed.
+    Each head is a linear combination of the ICT components interpolated on the mesh. Their QR factorisation and a
+    singular value decomposition of a (samples, components) matrix give the exact result without the (samples, 3 n)
+    matrix of all vertices.
     """
     modes = mesh.interpolate(head.identity)
     number = len(modes)
@@ -69,23 +68,27 @@ def identity_components(
     components = (basis @ axes[:count].T).T.reshape(count, -1, 3) / root * sigma[:count, None, None]
     flat = components.reshape(len(components), -1)
     largest = flat[np.arange(len(flat)), np.abs(flat).argmax(axis=1)]
-    components *= np.sign(largest)[:, None, None]  # a singular vector's sign is arbitrary
+    components *= np.sign(largest)[:, None, None]  # the sign of a singular vector is arbitrary
     return IdentityComponents(components, float((sigma[:count] ** 2).sum() / (sigma**2).sum()))
 
 
 def expression_components(
     head: IctHead, mesh: EmbeddedMesh, mean: FloatArray, regions: dict[str, BoolArray]
 ) -> FloatArray:
-    """Return ICT's expressions on the face model's vertices, (e, n, 3) mm, the blink's slit closed.
+    """Return the expression components of the face model: those of ICT, with completely closed lids in the blinks.
 
     Parameters
     ----------
     head : IctHead
     mesh : EmbeddedMesh
-        The face model's vertices on the source.
+        The mesh of the face model.
     mean : (n, 3) float array, mm
-    regions : dict of (n,) bool arrays
-        With `eyeball_left`, `eye_rims` and `face`.
+    regions : dict of str to (n,) bool array
+        With `eyeball_left` and `eye_rims`.
+
+    Returns
+    -------
+    (e, n, 3) float array, mm at weight 1
     """
     expression = mesh.interpolate(head.expression)
     names = head.expression_names
@@ -105,7 +108,15 @@ def expression_components(
 
 
 def vertex_importance(V: FloatArray, mesh: EmbeddedMesh, face_vertices: int) -> FloatArray:
-    """Return each vertex's area, mm^2, with what is not the face counted a tenth."""
+    """Return the weight of each vertex in the analysis, (n,): its area in mm^2, times 0.1 outside the face.
+
+    Parameters
+    ----------
+    V : (n, 3) float array, mm
+    mesh : EmbeddedMesh
+    face_vertices : int
+        Number of vertices of the face, which come first.
+    """
     corners = V[mesh.faces]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.zeros(len(V))
@@ -116,8 +127,23 @@ def vertex_importance(V: FloatArray, mesh: EmbeddedMesh, face_vertices: int) -> 
 
 
 def quantise(components: FloatArray, step: float) -> NDArray[np.int16]:
-    """Return components, (k, n, 3) mm, as multiples of `step`, axis-first (k, 3, n) for packing."""
+    """Return components as integer multiples of a step, in the axis order that the model file stores.
+
+    Parameters
+    ----------
+    components : (k, n, 3) float array, mm
+    step : float, mm
+
+    Returns
+    -------
+    (k, 3, n) int16 array
+
+    Raises
+    ------
+    ValueError
+        If a value exceeds the range of 16 bits.
+    """
     levels = np.rint(components / step)
     if np.abs(levels).max() > np.iinfo(np.int16).max:
-        raise ValueError(f"step {step} mm is too fine for 16 bits")
+        raise ValueError(f"step is too small for 16-bit integers: {step} mm")
     return np.ascontiguousarray(levels.astype(np.int16).transpose(0, 2, 1))

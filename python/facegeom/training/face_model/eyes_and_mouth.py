@@ -1,4 +1,4 @@
-"""Eyeballs, teeth, gums and tongue of the face model, carried by triangles of the ICT head."""
+"""Eyeballs, teeth, gums and tongue of the face model, embedded in the surface of the ICT head."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from facegeom.training.face_model.ict_head import IctHead
 from facegeom.training.face_model.remesh import Remesher, SourceSurface, closest_on_triangles
 from facegeom.training.face_model.skin_remeshing import EmbeddedMesh, midline_ends, mirror_and_weld
 
-_ROOT_DEPTH = 1.2  # mm inside the gums from which a tooth is left out
+_ROOT_DEPTH = 1.2  # depth in the gums from which triangles of the teeth are left out, mm
 
 
 def geodesic_sphere(frequency: int) -> tuple[FloatArray, IntArray]:
-    """Return a unit sphere: an icosahedron, each side split in `frequency`; a vertex at +z.
+    """Return a unit sphere: an icosahedron with each edge subdivided into `frequency` parts, and a vertex at +z.
 
     Returns
     -------
@@ -51,14 +51,20 @@ def geodesic_sphere(frequency: int) -> tuple[FloatArray, IntArray]:
 
 
 def eyeballs(head: IctHead, frequency: int = 5) -> tuple[EmbeddedMesh, IntArray]:
-    """Put a geodesic sphere on each ICT eyeball's outer surface.
+    """Return the eyeballs: a geodesic sphere projected onto the outer surface of each ICT eyeball.
+
+    Parameters
+    ----------
+    head : IctHead
+    frequency : int
+        See `geodesic_sphere`.
 
     Returns
     -------
-    EmbeddedMesh
-        Both balls, the left one's vertices first.
-    (n,) int array
-        1 for vertices of the left ball, 2 for the right.
+    mesh : EmbeddedMesh
+        Both eyeballs; the vertices of the left one come first.
+    side : (n,) int array
+        1 for vertices of the left eyeball, 2 for those of the right one.
     """
     V, F = geodesic_sphere(frequency)
     faces = head.part_faces("eyeball_left")
@@ -78,21 +84,20 @@ def eyeballs(head: IctHead, frequency: int = 5) -> tuple[EmbeddedMesh, IntArray]
 
 
 def inner_mouth(head: IctHead, part: str, front: float, back: float) -> EmbeddedMesh:
-    """Remesh one half of a part of the mouth's inside and mirror it.
+    """Remesh the left half of a part of the mouth interior and mirror it.
 
     Parameters
     ----------
     head : IctHead
-        The source.
     part : str
         "teeth" or "gums_and_tongue".
     front, back : float
-        Edge length at the part's front and at its back, mm.
+        Edge lengths at the front and at the back of the part, mm.
 
     Returns
     -------
     EmbeddedMesh
-        Welded on x = 0 where the part has a midline.
+        The halves share their vertices on x = 0.
     """
     faces = head.part_faces(part)
     if part == "teeth":
@@ -111,7 +116,7 @@ def inner_mouth(head: IctHead, part: str, front: float, back: float) -> Embedded
 
 
 def _without_roots(head: IctHead, faces: IntArray) -> IntArray:
-    """Leave out the triangles of the teeth that lie deep in the gums and are never seen."""
+    """Return the triangles of the teeth without those deep in the gums, which are never visible."""
     gums = head.part_faces("gums_and_tongue")
     vertices = np.unique(faces)
     corners, weight = nearest_place(head.vertices[vertices], head.vertices, gums)
@@ -125,10 +130,16 @@ def _without_roots(head: IctHead, faces: IntArray) -> IntArray:
 
 
 def nearest_place(P: FloatArray, V: FloatArray, F: IntArray) -> tuple[IntArray, FloatArray]:
-    """Return the nearest triangle's corners (k, 3) and the barycentrics (k, 3) of points (k, 3).
+    """Return the closest points on a surface: corners of the triangle (k, 3) and barycentric coordinates (k, 3).
 
-    Exact: only triangles whose centre is within the nearest vertex's distance plus the longest
-    centre-to-corner distance can be nearer, and all of those are tried.
+    The result is exact: all triangles are tested whose centre is nearer than the nearest vertex plus the largest
+    distance between centre and corner of a triangle.
+
+    Parameters
+    ----------
+    P : (k, 3) float array
+    V : (n, 3) float array
+    F : (m, 3) int array
     """
     centre = V[F].mean(axis=1)
     size = np.linalg.norm(V[F] - centre[:, None], axis=2).max()
