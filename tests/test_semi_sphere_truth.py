@@ -6,8 +6,9 @@ import pytest
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region
 from facegeom.geometry import closest_points, face_normals, nearest
+from facegeom.geometry.boundary import boundary_loops
 from facegeom.networks.semi_sphere import in_sphere_frame, mean_face, semi_sphere
-from facegeom.training.meshes.semi_sphere_truth import TURN, boundary_loops, corners_unrolled, semi_sphere_on, unrolled
+from facegeom.training.meshes.semi_sphere_truth import TURN, corners_unrolled, semi_sphere_on, unrolled
 
 
 @pytest.fixture(scope="module")

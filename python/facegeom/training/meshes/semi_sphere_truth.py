@@ -21,6 +21,7 @@ from facegeom._internal.arrays import FloatArray, IntArray
 from facegeom.face_model import FaceModel
 from facegeom.face_model.face_region import eye_fronts, face_surface
 from facegeom.geometry import closest_points
+from facegeom.geometry.boundary import boundary_loops
 from facegeom.networks.semi_sphere import SemiSphere, semi_sphere
 
 TURN = 4.0
@@ -117,25 +118,8 @@ def unrolled(V: FloatArray, F: IntArray) -> FloatArray:
     return _tutte(place, V, F, float(V[mouth, 1].mean()))
 
 
-def boundary_loops(F: IntArray) -> list[IntArray]:
-    """Return the boundaries of a mesh whose boundaries do not touch, each in the direction of its triangles."""
-    sides = np.concatenate([F[:, [0, 1]], F[:, [1, 2]], F[:, [2, 0]]])
-    key, other = sides @ (1 << 32, 1), sides @ (1, 1 << 32)
-    after = dict(sides[~np.isin(key, other)].tolist())
-    loops = []
-    while after:
-        start, vertex = next(iter(after.items()))
-        loop = [start]
-        del after[start]
-        while vertex != start:
-            loop.append(vertex)
-            vertex = after.pop(vertex)
-        loops.append(np.array(loop))
-    return loops
-
-
 def boundaries(F: IntArray, V: FloatArray) -> list[IntArray]:
-    """Return the boundaries, the longest first; see `boundary_loops`."""
+    """Return the boundary loops of a mesh (n, 3), (m, 3) as vertex ids, in order of decreasing extent."""
     return sorted(boundary_loops(F), key=lambda loop: -float(np.ptp(V[loop], axis=0).sum()))
 
 
