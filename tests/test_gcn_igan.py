@@ -1,4 +1,4 @@
-"""GCN-IGAN: sizes, landmarks, ablations, the discriminator, errors of landmarks and training."""
+"""GCN-IGAN: sizes, landmarks, ablations, discriminator, landmark errors and training."""
 
 import json
 from dataclasses import replace
@@ -38,7 +38,7 @@ NO_ERRORS = torch.zeros(0, 68, 3)
 
 @pytest.fixture
 def small(monkeypatch):
-    """Make the trainer's networks small."""
+    """Make the networks of the trainer small."""
 
     def config(**sizes):
         return replace(SMALL, **sizes)
@@ -67,7 +67,7 @@ def marks(count=2):
 
 
 def awake(config):
-    """Return a generator whose last layers, zero at the start, say something."""
+    """Return a generator with random weights in its last layers, which are 0 initially."""
     torch.manual_seed(0)
     network = GcnIganGenerator(config)
     for block in network.blocks:
@@ -78,7 +78,7 @@ def awake(config):
     return network
 
 
-def test_the_encoder_has_the_papers_sizes():
+def test_the_encoder_has_the_sizes_of_the_paper():
     x = torch.zeros(1, 3, 113, 113)
     sizes = []
     with torch.inference_mode():
@@ -89,7 +89,7 @@ def test_the_encoder_has_the_papers_sizes():
                      (29, 29, 320)]  # fmt: skip
 
 
-def test_what_ships_fits_its_budget():
+def test_shipped_network_is_within_the_size_budget():
     network = GcnIganGenerator()
     assert network.config.size == 113
     assert sum(t.numel() * 2 for t in network.state_dict().values()) < 10e6
@@ -107,7 +107,7 @@ def test_an_untrained_network_returns_the_refined_semi_sphere_where_the_landmark
             np.testing.assert_allclose(mesh, V, atol=1e-5)
 
 
-def test_landmarks_place_by_least_squares_and_never_by_a_mirror_image():
+def test_placement_by_landmarks_is_least_squares_without_reflection():
     mean = torch.from_numpy(mean_landmarks().astype(np.float32))
     noisy = mean + 0.05 * torch.randn(3, 68, 3, generator=torch.Generator().manual_seed(0))
     found = place_by_landmarks(mean, torch.cat([noisy, mean[None] * torch.tensor([-1.0, 1, 1])]))
@@ -122,7 +122,7 @@ def test_landmarks_place_by_least_squares_and_never_by_a_mirror_image():
     torch.testing.assert_close(found.to_own(found.to_crop(points)), points, atol=1e-5, rtol=0)
 
 
-def test_mean_landmarks_lie_where_a_frontal_mean_face_has_them():
+def test_mean_landmarks_are_those_of_the_frontal_mean_face():
     model = load_face_model()
     rotation, scale, shift = similarity(model.mean[model.landmarks68], mean_landmarks())
     np.testing.assert_allclose(rotation, np.eye(3), atol=1e-9)
@@ -133,7 +133,7 @@ def test_mean_landmarks_lie_where_a_frontal_mean_face_has_them():
     assert mean_depth(model, face) == pytest.approx(0, abs=1e-6)
 
 
-def test_photo_and_landmarks_decide_and_crops_do_not_mix():
+def test_result_depends_on_its_own_photo_and_landmarks_only():
     wrapped = SemiSpherePredictor("gcn_igan", awake(SMALL))
     both = wrapped.predict(crops(), marks())
     alone = wrapped.predict(crops()[1:], marks()[1:])
@@ -144,8 +144,8 @@ def test_photo_and_landmarks_decide_and_crops_do_not_mix():
     assert np.abs(wrapped.predict(crops()[::-1], marks())[-1] - both[-1]).max() > 1e-4
 
 
-def test_appended_landmarks_are_columns_of_the_first_convolution():
-    """What is computed once a mesh and added is what a convolution of the appended features gives."""
+def test_landmark_features_equal_appended_columns_of_the_first_convolution():
+    """Adding a term computed once per mesh equals a convolution of the appended features."""
     torch.manual_seed(0)
     level = semi_sphere().levels[0]
     graph = Graph(level.edges, level.count)
@@ -162,8 +162,8 @@ def test_appended_landmarks_are_columns_of_the_first_convolution():
     torch.testing.assert_close(caught[0], expected, atol=1e-5, rtol=1e-4)
 
 
-def test_a_vertex_reads_what_lies_under_it():
-    """The encoder's cells lie on every fourth pixel from the first to the last."""
+def test_a_vertex_samples_the_features_at_its_projection():
+    """The feature cells of the encoder lie at every fourth pixel from the first to the last."""
     stages = list(MobileEncoder())[:4]
     convolutions = [layer for stage in stages for layer in stage.modules() if isinstance(layer, torch.nn.Conv2d)]
     spatial = [layer for layer in convolutions if layer.kernel_size != (1, 1)]
@@ -182,7 +182,7 @@ def test_a_vertex_reads_what_lies_under_it():
     torch.testing.assert_close(seen[0, 0], torch.tensor([10.0, 22.0]))
 
 
-def test_without_its_graph_every_vertex_is_by_itself():
+def test_without_the_graph_vertices_do_not_interact():
     for graph, alone in ((False, True), (True, False)):
         block = awake(replace(SMALL, graph=graph)).blocks[0]
         level = semi_sphere().levels[0]
@@ -211,12 +211,12 @@ def test_folded_batch_norms_change_nothing():
 
 
 @pytest.mark.parametrize("given", [None, marks(1), marks()[:, :60], np.full((2, 68, 3), np.nan)])
-def test_missing_landmarks_are_named(given):
+def test_missing_landmarks_are_refused(given):
     with pytest.raises(ValueError, match=r"needs landmarks|landmarks must"):
         SemiSpherePredictor("gcn_igan", GcnIganGenerator(SMALL)).predict(crops(), given)
 
 
-def test_a_network_without_landmarks_takes_none():
+def test_a_network_without_landmarks_refuses_landmarks():
     wrapped = SemiSpherePredictor("gcn_igan", GcnIganGenerator(replace(SMALL, landmarks=False)))
     assert not wrapped.needs_landmarks
     assert len(wrapped.predict(crops())) == 4
@@ -238,7 +238,7 @@ def test_weights_round_trip_by_name(tmp_path):
         np.testing.assert_allclose(mine, theirs, atol=5e-3)
 
 
-def test_what_cannot_be_loaded_is_named(tmp_path):
+def test_errors_of_loading_contain_the_reason(tmp_path):
     assert "gcn_igan" in MESH_PIPELINES
     with pytest.raises(WeightsError, match="missing"):
         load_mesh_network("gcn_igan", weights=tmp_path / "none.safetensors")
@@ -248,7 +248,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path):
         load_mesh_network("gcn_igan", weights=file)
 
 
-def test_the_discriminator_sees_96_features_and_the_mean_of_the_mesh():
+def test_the_discriminator_pools_96_features_and_the_mean_of_the_mesh():
     level = semi_sphere().levels[0]
     graph = Graph(level.edges, level.count)
     critic = MeshDiscriminator(minibatch=False)
@@ -256,7 +256,7 @@ def test_the_discriminator_sees_96_features_and_the_mean_of_the_mesh():
     meshes = torch.randn(141, 3, 3)
     np.testing.assert_allclose(
         critic(meshes, graph).detach()[1:], critic(meshes[:, 1:], graph).detach(), atol=1e-5
-    )  # without minibatch discrimination the others do not matter
+    )  # without minibatch discrimination the other meshes have no effect
     assert critic(meshes, graph).shape == (3,)
 
 
@@ -265,13 +265,13 @@ def test_minibatch_discrimination_counts_neighbours_in_the_batch():
     layer = MinibatchDiscrimination(4, kernels=3, size=2)
     row = torch.randn(1, 4)
     same = layer(row.expand(5, -1))
-    torch.testing.assert_close(same[:, 4:], torch.ones(5, 3))  # all alike
+    torch.testing.assert_close(same[:, 4:], torch.ones(5, 3))  # all meshes are equal
     apart = layer(100 * torch.randn(5, 4))
     assert apart[:, 4:].max() < 0.1
-    assert torch.equal(layer(row)[:, 4:], torch.zeros(1, 3))  # nobody else
+    assert torch.equal(layer(row)[:, 4:], torch.zeros(1, 3))  # no other mesh in the batch
 
 
-def test_landmark_errors_are_drawn_with_their_own_spread():
+def test_sampled_landmark_errors_have_the_measured_covariance():
     rng = np.random.default_rng(0)
     errors = torch.from_numpy(rng.normal(0, 1, (40, 68, 3)).astype(np.float32))
     errors[..., 2] *= 3
@@ -280,7 +280,7 @@ def test_landmark_errors_are_drawn_with_their_own_spread():
     np.testing.assert_allclose(drawn.square().mean(0), errors.square().mean(0), rtol=0.15)
 
 
-def test_landmark_errors_are_in_mm_of_the_cameras_frame_and_kept(faces, tmp_path, monkeypatch):
+def test_landmark_errors_are_in_mm_in_the_camera_frame_and_cached(faces, tmp_path, monkeypatch):
     model = load_face_model()
     true = [faces.pose(item) for item in range(3)]
     calls = iter(range(3))
@@ -301,13 +301,13 @@ def test_landmark_errors_are_in_mm_of_the_cameras_frame_and_kept(faces, tmp_path
     monkeypatch.setattr("facegeom.training.data.landmark_errors.predict", seen)
     monkeypatch.setattr("facegeom.training.data.landmark_errors.PHOTOS", 3)
     errors = cached_errors(faces, tmp_path)
-    assert errors.shape == (2, 68, 3)  # where nothing is seen there is no error
+    assert errors.shape == (2, 68, 3)  # photos without a detected face give no errors
     np.testing.assert_allclose(errors, np.broadcast_to(np.array([1.0, 2.0, 3.0]), errors.shape), atol=0.02)
     assert np.array_equal(cached_errors(faces, tmp_path), errors)
     assert len(landmark_errors(faces, 0)) == 0
 
 
-def test_a_step_teaches_all_of_both_networks(small, batch):
+def test_a_step_changes_all_weights_of_both_networks(small, batch):
     torch.manual_seed(0)
     trainer = GcnIganTrainer(replace(SMALL_RUN, learning_rate=2e-3), CPU, torch.randn(3, 68, 3))
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
@@ -323,7 +323,7 @@ def test_a_step_teaches_all_of_both_networks(small, batch):
     assert any(not torch.equal(critic[name], tensor) for name, tensor in trainer.discriminator.state_dict().items())
 
 
-def test_a_run_that_is_resumed_draws_the_errors_that_the_whole_run_does(small, batch):
+def test_a_resumed_run_draws_the_same_landmark_errors(small, batch):
     errors = torch.randn(3, 68, 3)
     whole, first, second = (GcnIganTrainer(SMALL_RUN, CPU, errors) for _ in range(3))
     rows = [whole.train_step(*batch) for _ in range(2)]
@@ -335,7 +335,7 @@ def test_a_run_that_is_resumed_draws_the_errors_that_the_whole_run_does(small, b
         assert torch.equal(tensor, second.network.state_dict()[name]), name
 
 
-def test_the_discriminator_learns_to_tell(small, batch):
+def test_the_discriminator_learns_to_separate_meshes(small, batch):
     trainer = GcnIganTrainer(replace(SMALL_RUN, critic_rate=1e-2), CPU, NO_ERRORS)
     true = batch.vertices.transpose(0, 1)
     made = true + 0.2 * torch.randn_like(true)
@@ -358,7 +358,7 @@ def test_each_part_can_be_left_out(small, batch, part):
     assert isinstance(trainer.discriminator.minibatch, torch.nn.Identity) == (part == "minibatch")
 
 
-def test_other_options_are_named():
+def test_invalid_options_are_refused():
     with pytest.raises(ValueError, match="got 'mouth'"):
         GcnIganOptions(without=("mouth",))
     with pytest.raises(ValueError, match="batch of at least 8, got 7"):
@@ -372,7 +372,7 @@ def test_other_options_are_named():
     assert GcnIganOptions(batch=1, without=("minibatch",)).batch == 1
 
 
-def test_other_networks_are_no_start(small, tmp_path):
+def test_initial_weights_of_another_configuration_are_refused(small, tmp_path):
     trainer = GcnIganTrainer(SMALL_RUN, CPU, NO_ERRORS)
     file = tmp_path / "other.safetensors"
     save_weights(file, replace(SMALL, pooled=4), {})

@@ -1,4 +1,4 @@
-"""Pix2vertex's networks and their training: shapes, counts, mirror images, the scale read off x and y, losses."""
+"""The networks of pix2vertex and their training: shapes, sizes, mirroring, estimated scale, losses."""
 
 import doctest
 import json
@@ -43,7 +43,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 
 def batch(size: int, count: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
-    """Return a saddle of depth and correspondence in a square mask, with the position of pixels 2 mm apart."""
+    """Return saddle-shaped depth and correspondence in a square mask, and pixel positions with 2 mm spacing."""
     rng = np.random.default_rng(seed)
     image = torch.from_numpy(rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8))
     ramp = torch.linspace(-1, 1, size)
@@ -55,13 +55,13 @@ def batch(size: int, count: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
     return image, target, mask, position, torch.full((count,), 0.02)
 
 
-def test_examples() -> None:
+def test_docstring_examples() -> None:
     result = doctest.testmod(pix2vertex)
     assert result.attempted > 0
     assert result.failed == 0
 
 
-def test_full_width_is_the_papers_network() -> None:
+def test_full_width_has_the_layers_of_the_paper() -> None:
     network = MapUNet(256, PAPER_WIDTH, 4).eval()
     assert parameters(network) == 54_546_052
     with torch.inference_mode():
@@ -74,7 +74,7 @@ def test_full_width_is_the_papers_network() -> None:
     assert drops == [True] * 3 + [False] * 5
 
 
-def test_what_ships_fits_its_budget() -> None:
+def test_shipped_network_is_within_the_size_budget() -> None:
     networks = Pix2VertexNetworks()
     assert networks.config.size == 128
     assert parameters(networks) == 2 * 4_133_332
@@ -82,7 +82,7 @@ def test_what_ships_fits_its_budget() -> None:
 
 
 @pytest.mark.parametrize("size", [32, 64, 96, 128, 192])
-def test_networks_keep_the_size(size: int) -> None:
+def test_maps_have_the_size_of_the_image(size: int) -> None:
     network = MapUNet(size, 4, 4).eval()
     with torch.inference_mode():
         assert network(torch.zeros(2, 3, size, size)).shape == (2, 4, size, size)
@@ -90,7 +90,7 @@ def test_networks_keep_the_size(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [8, 100, 300])
-def test_sizes_that_cannot_be_halved_are_refused(size: int) -> None:
+def test_sizes_not_divisible_by_the_stride_are_refused(size: int) -> None:
     with pytest.raises(ValueError, match="size must be"):
         Pix2VertexNetworks(Pix2VertexConfig(size=size))
 
@@ -102,7 +102,7 @@ def test_unknown_networks_are_refused() -> None:
         Pix2Vertex(Pix2VertexNetworks(replace(SMALL, networks=("geometry",))))
 
 
-def test_separate_networks_share_nothing() -> None:
+def test_separate_networks_share_no_weights() -> None:
     networks = Pix2VertexNetworks(SMALL)
     networks(torch.randn(2, 3, 32, 32))["geometry"].sum().backward()
     moved = {name: any(p.grad is not None for p in net.parameters()) for name, net in networks.networks.items()}
@@ -125,7 +125,7 @@ def test_mirror_averaging_makes_the_maps_equivariant(names: tuple[str, ...]) -> 
     np.testing.assert_allclose(other.position[:, :, ::-1] * [-1, 1], maps.position, atol=1e-3)
 
 
-def test_maps_and_predictions_are_the_same_numbers() -> None:
+def test_maps_and_predictions_are_equal() -> None:
     network = Pix2Vertex(Pix2VertexNetworks(SMALL))
     crop = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
     predicted = network.predict(crop, mirror=False)
@@ -137,7 +137,7 @@ def test_maps_and_predictions_are_the_same_numbers() -> None:
     assert maps.coordinates().shape == (1, 6, 32, 32)
 
 
-def test_gradients_reach_the_image_and_not_the_weights() -> None:
+def test_gradients_flow_to_the_image_and_not_to_the_weights() -> None:
     network = Pix2Vertex(Pix2VertexNetworks(SMALL))
     image = torch.randn(1, 3, 32, 32, requires_grad=True)
     network.maps(image).coordinates().sum().backward()
@@ -153,7 +153,7 @@ def test_predict_refuses_crops_of_another_size() -> None:
         Pix2Vertex(Pix2VertexNetworks(SMALL)).predict(np.zeros((1, 64, 64, 3), np.uint8))
 
 
-def test_placement_is_read_off_noisy_positions() -> None:
+def test_placement_is_estimated_from_noisy_positions() -> None:
     rng = np.random.default_rng(0)
     rows, columns = np.indices((64, 64))
     position = np.stack([(columns - 30.25) / 0.6, (28.5 - rows) / 0.6], axis=-1)
@@ -166,14 +166,14 @@ def test_placement_is_read_off_noisy_positions() -> None:
     assert noisy.origin == pytest.approx((30.25, 28.5), abs=0.3)
 
 
-def test_placement_needs_positions_that_grow() -> None:
+def test_placement_needs_increasing_positions() -> None:
     position = np.zeros((8, 8, 2))
     with pytest.raises(ValueError, match="no scale can be read off the positions of 64 pixels"):
         read_placement(position, np.ones((8, 8), bool))
     assert np.isnan(position_step(position, np.zeros((8, 8), bool)))
 
 
-def test_weights_go_through_one_file(tmp_path: Path) -> None:
+def test_weights_of_all_networks_file_round_trip(tmp_path: Path) -> None:
     file = tmp_path / "small.safetensors"
     torch.manual_seed(3)
     networks = Pix2VertexNetworks(SMALL)
@@ -189,7 +189,7 @@ def test_weights_go_through_one_file(tmp_path: Path) -> None:
     assert isinstance(load_network(), FaceVision)
 
 
-def test_other_weights_are_refused(tmp_path: Path) -> None:
+def test_incompatible_weights_are_refused(tmp_path: Path) -> None:
     facevision, alone, old = (tmp_path / f"{name}.safetensors" for name in ("facevision", "alone", "old"))
     generator = load_facevision().generator
     save_weights(facevision, generator.config, generator.state_dict())
@@ -209,7 +209,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("network", sorted(NETWORKS))
-def test_each_network_has_its_losses(network: str) -> None:
+def test_each_network_has_its_loss_terms(network: str) -> None:
     terms = Pix2VertexTrainer(replace(SMALL_RUN, network=network), CPU).train_step(*batch(32))
     geometry = {"geometry_l1", "relief", "normals"} if network != "correspondence" else set()
     correspondence = {"correspondence_l1"} if network != "geometry" else set()
@@ -218,19 +218,19 @@ def test_each_network_has_its_losses(network: str) -> None:
     assert np.isfinite(list(terms.values())).all()
 
 
-def test_the_normals_can_be_left_out_and_have_the_papers_weight() -> None:
+def test_normal_loss_is_optional_and_has_the_weight_of_the_paper() -> None:
     assert "normals" not in Pix2VertexTrainer(replace(SMALL_RUN, normal_weight=0.0), CPU).train_step(*batch(32))
     assert "relief" not in Pix2VertexTrainer(replace(SMALL_RUN, relief_weight=0.0), CPU).train_step(*batch(32))
     assert (Pix2VertexOptions.l1_weight, Pix2VertexOptions.normal_weight) == (100.0, 10.0)
 
 
-def test_training_resumes_exactly_in_spite_of_dropout() -> None:
+def test_training_with_dropout_resumes_exactly() -> None:
     whole, first, second = (Pix2VertexTrainer(SMALL_RUN, CPU) for _ in range(3))
     for step in range(4):
         whole.train_step(*batch(32, seed=step))
     for step in range(2):
         first.train_step(*batch(32, seed=step))
-    torch.rand(17)  # what happens in between does not matter
+    torch.rand(17)  # random numbers drawn in between must have no effect
     second.load(first.state())
     for step in range(2, 4):
         second.train_step(*batch(32, seed=step))
@@ -238,13 +238,13 @@ def test_training_resumes_exactly_in_spite_of_dropout() -> None:
         assert torch.equal(tensor, second.networks.state_dict()[name]), name
 
 
-def test_a_step_on_nothing_but_faceless_crops_is_finite() -> None:
+def test_a_step_on_a_batch_without_faces_has_a_finite_loss() -> None:
     image, target, mask, position, spacing = batch(32)
     terms = Pix2VertexTrainer(SMALL_RUN, CPU).train_step(image, target * 0, mask * 0, position * 0, spacing)
     assert np.isfinite(list(terms.values())).all()
 
 
-def test_initial_weights_must_be_of_the_same_networks(tmp_path: Path) -> None:
+def test_initial_weights_of_another_configuration_are_refused(tmp_path: Path) -> None:
     trainer = Pix2VertexTrainer(SMALL_RUN, CPU)
     trainer.save_weights(tmp_path)
     again = Pix2VertexTrainer(replace(SMALL_RUN, seed=5), CPU)
@@ -255,7 +255,7 @@ def test_initial_weights_must_be_of_the_same_networks(tmp_path: Path) -> None:
         Pix2VertexTrainer(replace(SMALL_RUN, network="joint"), CPU).start_from(tmp_path / "pix2vertex.safetensors")
 
 
-def test_the_truth_has_no_error(samples: FaceSamples, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_true_maps_have_no_error(samples: FaceSamples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "VALIDATION_FACES", 2)
     known = [as_position_tensors(samples.evaluation(i, 64)) for i in range(2)]
     turn = iter([known, None, known])
@@ -273,7 +273,7 @@ def test_the_truth_has_no_error(samples: FaceSamples, monkeypatch: pytest.Monkey
 
 
 def test_map_errors_in_closed_form() -> None:
-    """A plane with another slope, a correspondence shifted by 3, 4 and 0 mm, a mask twice the size, 10 % of scale."""
+    """Other slope of a plane, correspondence shifted by (3, 4, 0) mm, mask of twice the area, scale 10 % too large."""
     size, spacing = 20, 0.02
     columns = torch.arange(float(size)).expand(size, size)
     mask = torch.zeros(1, 1, size, size)
@@ -298,7 +298,7 @@ def test_map_errors_in_closed_form() -> None:
     assert np.isnan(list(nothing.values())).all()
 
 
-def test_streams_give_the_same_samples_with_and_without_position(samples: FaceSamples) -> None:
+def test_samples_with_and_without_positions_are_equal(samples: FaceSamples) -> None:
     plain, located = (SampleStream(samples, 32, 3, 0, 4, positions=p) for p in (False, True))
     for number in range(4):
         assert len(located[number]) == 5
@@ -319,7 +319,7 @@ def test_full_width_overfits_one_batch() -> None:
         images=10**6,
         warmup=1,
         learning_rate=1e-3,
-        relief_weight=0.0,  # as the paper trains
+        relief_weight=0.0,  # as in the paper
     )
     trainer = Pix2VertexTrainer(options, CPU)
     assert parameters(trainer.networks) == 54_546_052

@@ -1,4 +1,4 @@
-"""The semi-sphere: counts, one hole, symmetry, angles; and the command that lays it out."""
+"""The semi-sphere: counts, one hole, symmetry, angles; and the command that makes its layout."""
 
 import doctest
 import itertools
@@ -20,7 +20,7 @@ def boundary_edges(F):
 
 
 def loops(F):
-    """Return the lengths of the boundary's loops."""
+    """Return the lengths of the boundary loops."""
     follow = dict(boundary_edges(F))
     lengths = []
     while follow:
@@ -34,14 +34,14 @@ def loops(F):
 
 
 def refined(sphere):
-    """Return the vertices of all levels, new ones at the middles."""
+    """Return the vertices of all levels, with new vertices at the midpoints of edges."""
     V = [sphere.vertices]
     for level in sphere.levels[1:]:
         V.append(V[-1][level.parents].mean(axis=1))
     return V
 
 
-def test_examples():
+def test_docstring_examples():
     result = doctest.testmod(module)
     assert result.attempted > 0
     assert result.failed == 0
@@ -61,7 +61,7 @@ def test_counts_are_those_of_a_disk_with_one_hole():
     assert sum(loops(sphere.levels[0].faces)) == 72
 
 
-def test_new_vertices_follow_the_edges_of_the_level_before():
+def test_new_vertices_are_midpoints_of_the_previous_level():
     levels = semi_sphere().levels
     for coarse, fine in itertools.pairwise(levels):
         old = np.arange(coarse.count)
@@ -69,7 +69,7 @@ def test_new_vertices_follow_the_edges_of_the_level_before():
         np.testing.assert_array_equal(fine.parents[coarse.count :], coarse.edges)
 
 
-def test_it_lies_where_a_face_does_and_is_symmetric():
+def test_position_is_that_of_a_face_and_symmetric():
     sphere = semi_sphere()
     V, F = sphere.vertices, sphere.levels[0].faces
     assert np.abs(V[:, 0]).max() == pytest.approx(0.78, abs=1e-3)
@@ -88,7 +88,7 @@ def test_triangles_are_neither_thin_nor_large():
     assert np.linalg.norm(V[edges[:, 0]] - V[edges[:, 1]], axis=1).max() <= LONGEST_EDGE + 1e-9
 
 
-def test_uv_is_a_plane_without_folds():
+def test_uv_triangles_are_not_flipped():
     sphere = semi_sphere()
     assert sphere.uv.shape == (7008, 2)
     assert sphere.uv.min(axis=0).tolist() == [0, 0]
@@ -97,7 +97,7 @@ def test_uv_is_a_plane_without_folds():
     np.testing.assert_allclose(np.corrcoef(sphere.uv[:, 1], refined(sphere)[-1][:, 1])[0, 1], 1)
 
 
-def test_what_is_cached_cannot_be_changed():
+def test_cached_arrays_are_read_only():
     assert semi_sphere() is semi_sphere()
     with pytest.raises(ValueError, match="read-only"):
         semi_sphere().vertices[0] = 0
@@ -135,7 +135,7 @@ def test_the_command_writes_the_best_candidate_and_its_picture(tmp_path, monkeyp
         assert len(data["faces"]) == TRIANGLES
 
 
-def test_a_layout_that_is_not_symmetric_is_none(monkeypatch):
+def test_an_asymmetric_layout_is_rejected(monkeypatch):
     layouts = LayoutSearch(CANDIDATES[0])
     layout = layouts.layout(*layouts.start)
     assert draw(layout, 64).shape == (64, 64, 3)

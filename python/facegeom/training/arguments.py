@@ -21,9 +21,9 @@ Options = TypeVar("Options", bound="DataclassInstance")
 
 
 def add_run_settings(parser: argparse.ArgumentParser, out: str, workers: int) -> None:
-    """Declare the fields of `RunSettings`; `out` and `workers` are default values."""
+    """Add arguments for the fields of `RunSettings` to a parser; `out` and `workers` are default values."""
     parser.add_argument("--out", "-o", default=out, help="folder of the run (default: %(default)s)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps (default: %(default)s)")
+    parser.add_argument("--device", default="cpu", help="device: cpu, cuda, cuda:1 or mps (default: %(default)s)")
     parser.add_argument(
         "--minutes", type=float, default=110, help="time limit; call again to resume (default: %(default)s)"
     )
@@ -33,7 +33,7 @@ def add_run_settings(parser: argparse.ArgumentParser, out: str, workers: int) ->
 
 
 def add_photo_training(parser: argparse.ArgumentParser, defaults: Any, out: str) -> None:
-    """Declare the arguments of all trainings on photos.
+    """Add the arguments that all trainings on photos have to a parser.
 
     Parameters
     ----------
@@ -56,17 +56,20 @@ def add_photo_training(parser: argparse.ArgumentParser, defaults: Any, out: str)
         default = getattr(defaults, name)
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} (default: %(default)s)")
     parser.add_argument(
-        "--learning-rate", type=float, default=defaults.learning_rate, help="largest (default: %(default)s)"
+        "--learning-rate",
+        type=float,
+        default=defaults.learning_rate,
+        help="largest learning rate (default: %(default)s)",
     )
 
 
 def add_initial_weights(parser: argparse.ArgumentParser, help: str = "weight file to start from") -> None:
-    """Declare `--initial`."""
+    """Add the argument `--initial` to a parser."""
     parser.add_argument("--initial", type=Path, help=help)
 
 
 def add_no_synthetic(parser: argparse._ActionsContainer) -> None:
-    """Declare `--no-synthetic`."""
+    """Add the argument `--no-synthetic` to a parser."""
     parser.add_argument(
         "--no-synthetic", dest="synthetic", action="store_false", help="train without rendered synthetic faces"
     )

@@ -30,7 +30,7 @@ log = logging.getLogger("facegeom")
 
 CHECKPOINT = "checkpoint.pt"
 SAVE_SECONDS = 300.0  # time between two checkpoints within an epoch
-BOARD_STEPS = 20  # training losses are written to TensorBoard every so many steps
+BOARD_STEPS = 20  # number of steps between two records of the training losses in TensorBoard
 
 
 class NetworkTrainer:

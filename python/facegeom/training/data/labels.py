@@ -86,7 +86,7 @@ class Labels:
         return np.flatnonzero(self.reason == 0)
 
     def fit(self, row: int) -> Fit:
-        """Return one row as a `Fit`."""
+        """Return the fit of one row, without its residuals."""
         return Fit(
             self.identity[row].astype(np.float64),
             self.expression[row].astype(np.float64),
@@ -181,13 +181,13 @@ def make_labels(names: np.ndarray, landmarks: np.ndarray, options: LabelOptions,
 
 
 def add_labelled_photos(parser: argparse.ArgumentParser) -> None:
-    """Declare the folder of photos and the file of their labels."""
+    """Add the arguments for the folder of photos and the file of their labels to a parser."""
     parser.add_argument("photos", help="folder of photos")
     parser.add_argument("--labels", required=True, help="file of `facegeom prepare labels`")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare labels`."""
+    """Add the arguments of `facegeom prepare labels` to a parser."""
     parser.add_argument("photos", help="folder of photos")
     parser.add_argument("--landmarks", required=True, help="file of `facegeom prepare landmarks`")
     parser.add_argument("--out", "-o", default="runs/labels.npz", help="file to write (default: %(default)s)")

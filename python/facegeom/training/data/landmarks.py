@@ -61,7 +61,7 @@ def read_photo(path: Path) -> np.ndarray:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare landmarks`."""
+    """Add the arguments of `facegeom prepare landmarks` to a parser."""
     parser.add_argument("photos", type=Path, help="folder of photos")
     parser.add_argument("--out", "-o", type=Path, default=Path("runs/landmarks.npz"), help="(default: %(default)s)")
 

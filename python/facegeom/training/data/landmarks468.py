@@ -141,7 +141,7 @@ def _mirrored_points(model: FaceModel) -> IntArray:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare calibrate`."""
+    """Add the arguments of `facegeom prepare calibrate` to a parser."""
     parser.add_argument("model", help="face model file; it is changed in place")
     parser.add_argument("--renders", type=Path, required=True, help="folder of the rendered heads and their landmarks")
     parser.add_argument(
@@ -163,7 +163,9 @@ def run(args: argparse.Namespace) -> int:
         names, landmarks = data["names"], data["landmarks"][:, :468] * LANDMARK_UNIT - LANDMARK_ORIGIN
     _, ours, found = np.intersect1d(place_names, names, return_indices=True)
     if len(ours) < HEADS // 2:
-        raise FacegeomError(f"only {len(ours)} of the {len(place_names)} heads in {args.renders} have landmarks")
+        raise FacegeomError(
+            f"only {len(ours)} of the {len(place_names)} heads in {args.renders} have landmarks, at least half must"
+        )
     model, moved = calibrate_landmarks468(model, places[ours], landmarks[found, :, :2])
     store_arrays(
         args.model,

@@ -143,7 +143,7 @@ class FaceSamples:
             If there is no source of synthetic faces.
         """
         if self.synthetic is None:
-            raise ValueError("these samples were made without synthetic faces")
+            raise ValueError("these samples were made without synthetic faces: give a source of synthetic faces")
         sample, _ = self.synthetic(rng, size)
         return sample.flipped() if rng.random() < 0.5 else sample
 

@@ -187,7 +187,7 @@ class SyntheticFaces:
 
         head = np.greater_equal(raster.triangle, 0)
         part = np.where(head, self.parts[raster.triangle], -1)
-        surface = raster.attributes[head].astype(np.float32)  # (p, 9)
+        surface = raster.attributes[head].astype(np.float32)  # (p, 9): correspondence, normal, colour
         colour = self._material(surface, part[head], rng)
         lit = self._shade(colour, surface[:, 3:6], part[head], rng)
         image: AnyArray = self._backdrop(rng, size)
@@ -562,7 +562,7 @@ def make_sheet(samples: Sequence[Sample], columns: int = 8) -> ByteArray:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare synthetic`."""
+    """Add the arguments of `facegeom prepare synthetic` to a parser."""
     parser.add_argument(
         "--texture-model", help="file of `facegeom prepare texture-model` (default: skin of one random colour)"
     )

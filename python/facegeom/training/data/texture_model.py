@@ -287,7 +287,7 @@ def principal_colours(
             used = max(1, count // 2) if turn == 0 else count
             projected = leading[:, :used] @ axes[:used] + mean
             rows[missing] = projected[missing]
-        log.info("texture: round %d, deviations %s", turn, np.round(spread[:4], 0))
+        log.info("round %d: standard deviations of the first components: %s", turn, np.round(spread[:4], 0))
     return mean.reshape(vertices, 3), components.reshape(count, vertices, 3)
 
 
@@ -442,7 +442,7 @@ def build_texture_model(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare texture-model`."""
+    """Add the arguments of `facegeom prepare texture-model` to a parser."""
     defaults = TextureModelOptions()
     add_labelled_photos(parser)
     parser.add_argument("--out", "-o", default="runs/texture_model.npz", help="file to write (default: %(default)s)")
@@ -453,11 +453,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Learn the texture model and write it."""
+    """Learn a texture model from photos and write it."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = TextureModelOptions(photos=args.count, components=args.components)
     texture = build_texture_model(load_face_model(), find_photos(args.photos), Labels.load(args.labels), options)
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     texture.save(args.out)
-    log.info("%s: deviations of the first components %s", args.out, np.round(texture.deviations[:8], 1))
+    log.info("%s: standard deviations of the first components: %s", args.out, np.round(texture.deviations[:8], 1))
     return 0

@@ -117,24 +117,26 @@ def train_detector(options: DetectorOptions) -> Path | None:
             return None
         trainer.finish_stage()
         _window_file(out, stage).unlink(missing_ok=True)
-        log.info("%s-net trained", name)
+        log.info("training of the %s-net is complete", name)
     weights = out / "detector.safetensors"
     save_weights(weights, options.network, trainer.network.state_dict())
     found = found_rates(trainer.network, SceneMaker(validation, training_backgrounds()), options.seed)
     write_bytes(out / "validation.json", (json.dumps(found, indent=2) + "\n").encode())
-    log.info("validation scenes: %s", found)
+    log.info("detection rates and false positives per scene on validation photos: %s", found)
     return weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom train detector`."""
+    """Add the arguments of `facegeom train detector` to a parser."""
     default = DetectorOptions()
     parser.add_argument("photos", help="folder of photos")
     parser.add_argument(
         "--labels", default=default.labels, help="file of `facegeom prepare labels` (default: %(default)s)"
     )
     parser.add_argument("--out", "-o", default=default.out, help="folder of the run (default: %(default)s)")
-    parser.add_argument("--device", default=default.device, help="cpu, cuda, cuda:1 or mps (default: %(default)s)")
+    parser.add_argument(
+        "--device", default=default.device, help="device: cpu, cuda, cuda:1 or mps (default: %(default)s)"
+    )
     parser.add_argument(
         "--minutes", type=float, default=default.minutes, help="time limit; call again to resume (default: %(default)s)"
     )
@@ -327,8 +329,8 @@ def found_rates(network: Mtcnn, maker: SceneMaker, seed: int, count: int = 300) 
     Returns
     -------
     dict of str to float
-        yaw_0, yaw_30 and yaw_60: detection rates in [0, 1] of faces with an absolute yaw of at least so many degrees
-        and less than the next; false_alarms_per_scene.
+        yaw_0, yaw_30 and yaw_60: detection rates in [0, 1] of faces with an absolute yaw of 0 to 30, 30 to 60 and above
+        60 degrees, each only if there are such faces; and false_alarms_per_scene.
     """
     hits: dict[str, list[bool]] = {}
     alarms = 0

@@ -113,7 +113,7 @@ def build_face_model(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom train face-model`."""
+    """Add the arguments of `facegeom train face-model` to a parser."""
     parser.add_argument("--ict", type=Path, required=True, help="ict_face_model.npz, ICT FaceKit Light as arrays")
     parser.add_argument(
         "--canonical", type=Path, help="canonical_on_ict.npz, the positions of the FaceMesh landmarks on the ICT head"

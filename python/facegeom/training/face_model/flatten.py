@@ -129,11 +129,11 @@ def relax(
     """
     m, n = len(F), len(uv)
     inverse = np.linalg.inv(np.stack([rest[:, 1] - rest[:, 0], rest[:, 2] - rest[:, 0]], axis=2))
-    # J[t, i, j] = sum_c gradient[t, j, c] * uv[F[t, c], i]
+    # The Jacobian of triangle t is J[t, i, j] = sum over its corners c of gradient[t, j, c] * uv[F[t, c], i].
     gradient = np.zeros((m, 2, 3))
     gradient[:, :, 1], gradient[:, :, 2] = inverse[:, 0], inverse[:, 1]
     gradient[:, :, 0] = -inverse.sum(axis=1)
-    moving = np.flatnonzero(free.T.ravel())  # all u first, then all v
+    moving = np.flatnonzero(free.T.ravel())  # indices of the free coordinates, with all u before all v
     root = np.sqrt(weight / weight.sum())
     energy = symmetric_dirichlet(jacobians(rest, uv, F), weight)
     for _ in range(iterations):
@@ -144,7 +144,7 @@ def relax(
         near = np.abs(S - 1.0) < 1e-6
         ratio = (S - S**-3) / np.where(near, 1.0, S - 1.0)
         W = (U * np.sqrt(np.where(near, 4.0, ratio))[:, None, :]) @ U.transpose(0, 2, 1)
-        # Rows (t, a, j): root * sum_i W[t, a, i] * J[t, i, j]
+        # Least-squares system of the global step: row (t, a, j) is root[t] * sum_i W[t, a, i] * J[t, i, j].
         entry = np.einsum("tai,tjc->tajic", W, gradient) * root[:, None, None, None, None]
         row = np.broadcast_to(np.arange(4 * m).reshape(m, 2, 2, 1, 1), entry.shape)
         column = np.arange(2)[None, None, None, :, None] * n + F[:, None, None, None, :]

@@ -69,10 +69,10 @@ def calibrate_landmarks(model: FaceModel, projected: FloatArray, points: FloatAr
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare landmarks68`."""
+    """Add the arguments of `facegeom prepare landmarks68` to a parser."""
     parser.add_argument("model", type=Path, help="face model file; its 68 landmarks are replaced")
     parser.add_argument("--aflw2000", type=Path, required=True, help="folder with images/ and annotations.npz")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps (default: %(default)s)")
+    parser.add_argument("--device", default="cpu", help="device: cpu, cuda, cuda:1 or mps (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

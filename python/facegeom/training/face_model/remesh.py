@@ -342,7 +342,7 @@ class Remesher:
                 continue
             gone = [f for f in around[drop] if keep in self.F[f]]
             shared = np.intersect1d(ring_keep, ring_drop)
-            if len(shared) - 2 != len(gone):  # the link condition
+            if len(shared) - 2 != len(gone):  # the link condition: otherwise the collapse would change the topology
                 continue
             place = 0.5 * (self.P[keep] + self.P[drop]) if middle else self.P[keep]
             moved = [f for f in around[drop] if f not in gone]

@@ -48,7 +48,7 @@ class EmbeddedMesh:
 
 @dataclass(frozen=True)
 class SkinOptions:
-    """Numbers of vertices and relative edge lengths of the remeshed skin."""
+    """Numbers of vertices of the remeshed skin, and edge lengths relative to that of the cheeks."""
 
     face_vertices: int = 7000  # vertices of the face, both halves
     head_vertices: int = 2250  # vertices of scalp, ears and neck, both halves

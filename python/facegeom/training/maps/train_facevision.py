@@ -63,7 +63,13 @@ class FaceVisionOptions:
 
 
 class FaceVisionTrainer(NetworkTrainer):
-    """Trains the generator and the discriminators for depth and correspondence."""
+    """Trains the generator, and one discriminator each for depth maps and for correspondence maps.
+
+    Parameters
+    ----------
+    options : FaceVisionOptions
+    device : torch.device
+    """
 
     options: FaceVisionOptions
     parts = ("generator", "averaged", "discriminators", "generator_optimizer", "discriminator_optimizer")
@@ -233,7 +239,7 @@ def train(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom train facevision`."""
+    """Add the arguments of `facegeom train facevision` to a parser."""
     defaults = FaceVisionOptions()
     add_photo_training(parser, defaults, "runs/facevision")
     add_initial_weights(parser)

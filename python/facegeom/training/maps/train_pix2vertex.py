@@ -79,7 +79,13 @@ class Pix2VertexOptions:
 
 
 class Pix2VertexTrainer(NetworkTrainer):
-    """Trains the geometry and correspondence networks; the dropout of a step depends only on its number."""
+    """Trains the geometry and correspondence networks; the dropout of a step depends only on its number.
+
+    Parameters
+    ----------
+    options : Pix2VertexOptions
+    device : torch.device
+    """
 
     options: Pix2VertexOptions
     parts = ("networks", "averaged", "optimizer")
@@ -212,7 +218,7 @@ def train(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom train pix2vertex`."""
+    """Add the arguments of `facegeom train pix2vertex` to a parser."""
     defaults = Pix2VertexOptions()
     add_photo_training(parser, defaults, "runs/pix2vertex")
     add_initial_weights(parser)

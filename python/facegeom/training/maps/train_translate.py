@@ -336,7 +336,7 @@ def report(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom train translate`."""
+    """Add the arguments of `facegeom train translate` to a parser."""
     defaults = TranslateOptions()
     add_photo_training(parser, defaults, "runs/translate")
     parser.add_argument(

@@ -142,8 +142,8 @@ def normal_loss(vectors: Tensor, edges: Tensor, normals: Tensor) -> Tensor:
     Notes
     -----
     The equation squares the scalar product of the normal and the edge, which depends on the edge length. The published
-    code of Wang et al. uses the absolute cosine instead, with a weight of 0.5 beside 3,000 of the chamfer distance. The
-    weight of Liu et al., 1.6e-4, is that ratio.
+    code of Wang et al. uses the absolute cosine instead, with weight 0.5; its weight of the chamfer distance is 3,000.
+    The weight of Liu et al., 1.6e-4, is the ratio of these weights.
     """
     directions = functional.normalize(vectors, dim=-1)
     cosines = [(directions * normals.index_select(0, edges[:, end])).sum(-1).abs().mean() for end in (0, 1)]

@@ -229,7 +229,7 @@ class MeshTrainer(NetworkTrainer):
             fill(network, self.name, weights)
 
     def save_weights(self, folder: Path) -> None:
-        """Write the averaged weights."""
+        """Write the averaged weights to the folder of a run, as {name}.safetensors."""
         save_weights(folder / f"{self.name}.safetensors", self.averaged.config, self.averaged.state_dict())
 
     def predict(self, image: Tensor, landmarks: Tensor) -> list[Tensor]:
@@ -306,7 +306,7 @@ def train_mesh_network(
 
 
 def add_mesh_arguments(parser: argparse.ArgumentParser, sampling: str, share: float, guided: float) -> None:
-    """Declare the arguments of both trainings that `add_photo_training` does not declare."""
+    """Add the arguments of both trainings that `add_photo_training` does not add to a parser."""
     add_initial_weights(parser)
     parser.add_argument(
         "--sampling",
@@ -316,7 +316,10 @@ def add_mesh_arguments(parser: argparse.ArgumentParser, sampling: str, share: fl
         "3,000; half: half of these; near: 2,000, 3,000, 4,000 (default: %(default)s)",
     )
     parser.add_argument(
-        "--share", type=float, default=share, help="share of these points used in one step (default: %(default)s)"
+        "--share",
+        type=float,
+        default=share,
+        help="share of the points of --sampling used in one step (default: %(default)s)",
     )
     parser.add_argument(
         "--guided",

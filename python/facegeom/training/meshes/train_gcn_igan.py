@@ -217,7 +217,7 @@ def train(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom train gcn_igan`."""
+    """Add the arguments of `facegeom train gcn_igan` to a parser."""
     defaults = GcnIganOptions()
     add_photo_training(parser, defaults, "runs/gcn_igan")
     add_mesh_arguments(parser, defaults.sampling, defaults.share, defaults.guided)

@@ -74,7 +74,13 @@ class Pixel2MeshOptions:
 
 
 class Pixel2MeshTrainer(MeshTrainer):
-    """Trains the network."""
+    """Trains the Pixel2Mesh network.
+
+    Parameters
+    ----------
+    options : Pixel2MeshOptions
+    device : torch.device
+    """
 
     name = "pixel2mesh"
     options: Pixel2MeshOptions
@@ -147,7 +153,9 @@ def start_encoder(network: Pixel2MeshNetwork) -> None:
     ours = network.config.encoder_widths, network.config.encoder_blocks
     theirs = config.encoder_widths[:levels], config.encoder_blocks[:levels]
     if ours != theirs:
-        raise FacegeomError(f"the encoder has widths and blocks {ours}, that of facevision has {theirs}")
+        raise FacegeomError(
+            f"the encoder has the widths and blocks {ours}, but that of facevision has {theirs}: use encoder scratch"
+        )
     own = network.encoder.state_dict()
     network.encoder.load_state_dict({name: weights[f"encoder.{name}"] for name in own})
 
@@ -209,7 +217,7 @@ def draw_places(network: Pixel2MeshNetwork, size: int = 600) -> np.ndarray:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom train pixel2mesh`."""
+    """Add the arguments of `facegeom train pixel2mesh` to a parser."""
     defaults = Pixel2MeshOptions()
     add_photo_training(parser, defaults, "runs/pixel2mesh")
     add_mesh_arguments(parser, defaults.sampling, defaults.share, defaults.guided)

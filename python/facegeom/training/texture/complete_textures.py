@@ -395,7 +395,7 @@ def make_textures(
     made["test"] = sorted(made["test"], key=lambda t: order[t.kind])[: options.test_textures]
     textures = [texture for part in PARTS for texture in made[part]]
     if not textures:
-        raise FacegeomError(f"none of the {len(usable)} photos gives a texture: {dict(counts)}")
+        raise FacegeomError(f"none of the {len(usable)} photos gives a texture; counts of the reasons: {dict(counts)}")
     parts_of = np.repeat(PARTS, [len(made[part]) for part in PARTS])
     region = region_of_textures()
     result = TextureSet(
@@ -421,7 +421,7 @@ def region_of_textures() -> BoolArray:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare textures`."""
+    """Add the arguments of `facegeom prepare textures` to a parser."""
     add_labelled_photos(parser)
     parser.add_argument("--out", "-o", default="runs/textures.npz", help="file to write (default: %(default)s)")
     parser.add_argument(

@@ -117,7 +117,7 @@ def _median(values: Float32Array, known: BoolArray) -> Float32Array:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare texture-statistics`."""
+    """Add the arguments of `facegeom prepare texture-statistics` to a parser."""
     add_labelled_photos(parser)
     parser.add_argument("--out", "-o", default="runs/statistics.npz", help="file to write (default: %(default)s)")
 

@@ -154,7 +154,7 @@ class TextureTrainer(NetworkTrainer):
         self.averaged.load_state_dict(state)
 
     def save_weights(self, folder: Path) -> None:
-        """Write the averaged weights."""
+        """Write the averaged weights to the folder of a run, as gated_inpainting.safetensors."""
         save_weights(folder / "gated_inpainting.safetensors", self.averaged.config, self.averaged.state_dict())
 
     def train_step(self, texture: Tensor, known: Tensor, weight: Tensor) -> dict[str, float]:
@@ -322,7 +322,7 @@ def train(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom train texture`."""
+    """Add the arguments of `facegeom train texture` to a parser."""
     defaults = TextureTrainingOptions()
     parser.add_argument("textures", metavar="FILE", help="file of `facegeom prepare textures`")
     add_run_settings(parser, "runs/texture", workers=1)
