@@ -237,7 +237,7 @@ class TestTraining:
 
     @pytest.fixture
     def tiles(self) -> object:
-        data = pytest.importorskip("facegeom.training.detector.detector_data")
+        data = pytest.importorskip("facegeom.training.detector.scenes")
         rng = np.random.default_rng(0)
         images = rng.integers(60, 90, (6, data.TILE_SIDE, data.TILE_SIDE, 4), dtype=np.uint8)
         images[..., 3] = 255
@@ -251,7 +251,7 @@ class TestTraining:
         return data.Tiles(images, points, np.zeros(6, dtype=np.float32))
 
     def test_a_seed_makes_a_scene(self, tiles: object) -> None:
-        from facegeom.training.detector.detector_data import SceneMaker
+        from facegeom.training.detector.scenes import SceneMaker
 
         maker = SceneMaker(tiles)  # type: ignore[arg-type]
         first, second = (maker.draw(np.random.default_rng(5)) for _ in range(2))
@@ -260,11 +260,11 @@ class TestTraining:
 
     def test_faces_of_scenes_are_where_their_boxes_say(self, tiles: object, monkeypatch: pytest.MonkeyPatch) -> None:
         """White discs on black: the box of what is white is the box of the face."""
-        from facegeom.training.detector import detector_data
+        from facegeom.training.detector import scenes
 
-        monkeypatch.setattr(detector_data, "augment", lambda image, *rest: image)
-        monkeypatch.setattr(detector_data, "_feather", lambda rng: np.ones((128, 128, 1), dtype=np.float32))
-        maker = detector_data.SceneMaker(tiles)  # type: ignore[arg-type]
+        monkeypatch.setattr(scenes, "augment", lambda image, *rest: image)
+        monkeypatch.setattr(scenes, "_feather", lambda rng: np.ones((128, 128, 1), dtype=np.float32))
+        maker = scenes.SceneMaker(tiles)  # type: ignore[arg-type]
         monkeypatch.setattr(maker, "background", lambda rng, size: np.zeros((size, size, 3), dtype=np.uint8))
         checked = 0
         for seed in range(40):
@@ -278,7 +278,7 @@ class TestTraining:
         assert checked > 10
 
     def test_windows_are_labelled_by_how_well_they_hold_the_face(self) -> None:
-        data = pytest.importorskip("facegeom.training.detector.detector_data")
+        data = pytest.importorskip("facegeom.training.detector.scenes")
         scene = data.Scene(np.zeros((100, 100, 3), np.uint8), np.array([[40.0, 40, 60, 60]]), np.array([0]))
         boxes = np.array([[40.0, 40, 60, 60], [46, 40, 66, 60], [48, 48, 68, 68], [0, 0, 20, 20], [43, 43, 60, 60]])
         windows = data.label_windows(scene, boxes, 12)

@@ -265,7 +265,7 @@ def test_held_out_photos_give_meshes_of_the_right_face(name: str):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nowhere"], "no photos below nowhere"),
+        (["nowhere"], "no photos (.jpg, .jpeg, .png) in nowhere"),
         (["photos", "--count", "0"], "count must be at least 1, got 0"),
         (["photos", "--landmarks", "none.npz"], "none.npz is not a file of `facegeom prepare landmarks`"),
     ],

@@ -1,4 +1,4 @@
-"""The face model that ships: its shape, its symmetry, its atlas, its loader; and how it is made."""
+"""The shipped face model: shape, symmetry, atlas and loader; and the functions that made it."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def smallest_angles(V: np.ndarray, F: np.ndarray) -> np.ndarray:
 
 
 class TestTopology:
-    def test_size_is_what_the_design_says(self, model: FaceModel) -> None:
+    def test_sizes_are_those_of_the_design(self, model: FaceModel) -> None:
         assert len(model.mean) <= 12_000
         assert 6_500 <= model.face_vertex_count <= 7_500
         assert len(model.identity) >= 80
         assert len(model.expression) == len(model.expression_names) == len(set(model.expression_names))
 
-    def test_face_part_is_a_prefix_of_vertices_and_triangles(self, model: FaceModel) -> None:
+    def test_face_vertices_and_triangles_come_first(self, model: FaceModel) -> None:
         face = model.faces[: model.face_triangle_count]
         assert np.array_equal(np.unique(face), np.arange(model.face_vertex_count))
         assert (model.faces[model.face_triangle_count :].max(axis=1) >= model.face_vertex_count).all()
@@ -71,7 +71,7 @@ class TestTopology:
         assert count.max() == 2
         assert np.array_equal(np.unique(model.faces), np.arange(len(model.mean)))
 
-    def test_skin_is_open_at_the_eyes_the_mouth_and_the_neck_only(self, model: FaceModel) -> None:
+    def test_skin_has_openings_only_at_eyes_mouth_and_neck(self, model: FaceModel) -> None:
         skin = model.faces[model.regions["head"][model.faces].all(axis=1)]
         rim = boundary_vertices(skin)
         inside = model.regions["eye_rims"] | model.regions["lip_rim"]
@@ -79,14 +79,14 @@ class TestTopology:
         assert inside[rim].sum() == inside.sum()
         assert model.regions["neck"][neck].all()
         vertices, edges = len(np.unique(skin)), len(np.unique(np.sort(directed_edges(skin), axis=1), axis=0))
-        assert vertices - edges + len(skin) == 2 - 4  # a sphere less two eyes, the mouth and the neck
+        assert vertices - edges + len(skin) == 2 - 4  # a sphere with four holes: two eyes, the mouth and the neck
 
-    def test_triangles_are_even(self, model: FaceModel) -> None:
+    def test_triangles_have_no_small_angles(self, model: FaceModel) -> None:
         skin = model.faces[model.regions["head"][model.faces].all(axis=1)]
         assert (smallest_angles(model.mean, skin) > 15.0).mean() > 0.99
         assert (smallest_angles(model.mean, model.faces) > 15.0).mean() > 0.99
 
-    def test_triangles_look_outward(self, model: FaceModel) -> None:
+    def test_triangles_are_oriented_outward(self, model: FaceModel) -> None:
         ball = model.faces[model.regions["eyeball_left"][model.faces].all(axis=1)]
         T = model.mean[ball]
         volume = np.einsum("ij,ij->i", T[:, 0], np.cross(T[:, 1], T[:, 2])).sum() / 6
@@ -119,7 +119,7 @@ class TestSymmetry:
         assert (model.mean[model.mirror == np.arange(len(model.mean)), 0] == 0.0).all()
 
     @pytest.mark.parametrize("name", ["eyelids", "ear", "brow", "eyeball"])
-    def test_regions_come_in_mirrored_pairs(self, model: FaceModel, name: str) -> None:
+    def test_left_and_right_regions_are_symmetric(self, model: FaceModel, name: str) -> None:
         left, right = model.regions[f"{name}_left"], model.regions[f"{name}_right"]
         assert left.any()
         assert not (left & right).any()
@@ -127,14 +127,16 @@ class TestSymmetry:
         assert (model.mean[left, 0] > 0).all()
 
     @pytest.mark.parametrize("field", ["landmarks68", "landmarks68_multipie"])
-    def test_landmarks_mirror_each_other(self, model: FaceModel, field: str) -> None:
+    def test_landmarks_are_symmetric(self, model: FaceModel, field: str) -> None:
         points = getattr(model, field)
         assert np.array_equal(model.mirror[points], points[FLIP68])
 
-    def test_left_and_right_expressions_mirror_each_other(self, model: FaceModel) -> None:
+    def test_left_and_right_expressions_are_symmetric(self, model: FaceModel) -> None:
         smile = [model.vertices(expression=weights(model, **{f"mouthSmile_{side}": 1.0})) for side in "LR"]
         face = slice(0, model.face_vertex_count)
-        assert np.abs(smile[0][model.mirror][face] * MIRROR - smile[1][face]).max() < 0.2  # ICT's own is not exact
+        assert (
+            np.abs(smile[0][model.mirror][face] * MIRROR - smile[1][face]).max() < 0.2
+        )  # ICT is not exactly symmetric
 
 
 class TestFrame:
@@ -145,7 +147,7 @@ class TestFrame:
             centres.append(0.5 * (ball.min(axis=0) + ball.max(axis=0)))
         assert np.linalg.norm(centres[0] - centres[1]) == pytest.approx(63.0, abs=0.1)
         assert np.abs(centres[0] + centres[1]).max() / 2 < 0.2
-        assert centres[0][0] > 0  # +x is the subject's left
+        assert centres[0][0] > 0  # +x is the left side of the person
 
     def test_nose_points_forward_and_chin_down(self, model: FaceModel) -> None:
         tip, chin = model.mean[model.landmarks68_multipie[[30, 8]]]
@@ -154,7 +156,7 @@ class TestFrame:
 
 
 class TestVertices:
-    def test_no_coefficients_give_a_fresh_mean(self, model: FaceModel) -> None:
+    def test_vertices_without_coefficients_are_a_copy_of_the_mean(self, model: FaceModel) -> None:
         V = model.vertices()
         assert np.array_equal(V, model.mean)
         V[0] = 0.0
@@ -172,12 +174,12 @@ class TestVertices:
         with pytest.raises(ValueError, match="expression must be one-dimensional with at most"):
             model.vertices(expression=bad)
 
-    def test_identity_falls_in_variance(self, model: FaceModel) -> None:
+    def test_identity_components_have_decreasing_variance(self, model: FaceModel) -> None:
         size = np.linalg.norm(model.identity.reshape(len(model.identity), -1), axis=1)
         assert size[0] > 5 * size[20] > 0
         assert size[0] == size.max()
 
-    def test_jaw_parts_the_lips(self, model: FaceModel) -> None:
+    def test_jaw_opening_separates_the_lips(self, model: FaceModel) -> None:
         lips = model.landmarks68_multipie[[62, 66]]
         opened = model.vertices(expression=weights(model, jawOpen=1.0))
         closed_gap, open_gap = (np.linalg.norm(np.diff(V[lips], axis=0)) for V in (model.mean, opened))
@@ -185,21 +187,21 @@ class TestVertices:
         assert open_gap > 20.0
 
     def test_blink_closes_the_lids(self, model: FaceModel) -> None:
-        from facegeom.training.face_model.check import visible_area
+        from facegeom.training.face_model.quality import visible_area
 
         blink = model.vertices(expression=weights(model, eyeBlink_L=1.0, eyeBlink_R=1.0))
         for side in ("left", "right"):
             assert visible_area(model, model.mean, f"eyeball_{side}") > 100.0
             assert visible_area(model, blink, f"eyeball_{side}") < 0.5
 
-    def test_looking_down_moves_the_lids_and_nothing_far_from_them(self, model: FaceModel) -> None:
+    def test_looking_down_moves_only_vertices_near_the_lids(self, model: FaceModel) -> None:
         move = np.linalg.norm(model.expression[model.expression_names.index("eyeLookDown_L")], axis=1)
         assert move[model.regions["eyelids_left"]].max() > 3.0
         assert move[model.regions["lips"] | model.regions["eyelids_right"]].max() < 0.2
 
 
 class TestAtlas:
-    def test_is_mirrored_about_the_middle(self, model: FaceModel) -> None:
+    def test_atlas_is_symmetric_about_the_middle(self, model: FaceModel) -> None:
         twin = {tuple(sorted(face)): row for row, face in enumerate(model.faces.tolist())}
         for row in range(0, len(model.faces), 97):
             other = twin[tuple(sorted(model.mirror[model.faces[row]].tolist()))]
@@ -207,7 +209,7 @@ class TestAtlas:
             mirrored = model.uv[model.uv_faces[other][order]] * [-1.0, 1.0] + [1.0, 0.0]
             assert np.abs(mirrored - model.uv[model.uv_faces[row]]).max() < 1e-12
 
-    def test_has_no_flipped_triangle_and_no_overlap(self, model: FaceModel) -> None:
+    def test_atlas_has_no_flipped_triangle_and_no_overlap(self, model: FaceModel) -> None:
         from facegeom.training.face_model.atlas import coverage
 
         a, b, c = model.uv[model.uv_faces].transpose(1, 0, 2)
@@ -216,13 +218,13 @@ class TestAtlas:
         assert 0.0 <= model.uv.min() <= model.uv.max() <= 1.0
         assert coverage(model.uv, model.uv_faces, 192).max() == 1
 
-    def test_gives_the_face_half_of_the_texels(self, model: FaceModel) -> None:
+    def test_face_gets_half_of_the_texels(self, model: FaceModel) -> None:
         from facegeom.training.face_model.atlas import coverage
 
         face = coverage(model.uv, model.uv_faces[: model.face_triangle_count], 192)
         assert (face > 0).mean() >= 0.5
 
-    def test_skin_is_one_chart_cut_only_behind(self, model: FaceModel) -> None:
+    def test_skin_is_one_chart_with_the_cut_at_the_back(self, model: FaceModel) -> None:
         skin = model.regions["head"][model.faces].all(axis=1)
         rows, vertices = model.uv_faces[skin].ravel(), model.faces[skin].ravel()
         pairs = np.unique(np.stack([vertices, rows], axis=1), axis=0)
@@ -250,7 +252,7 @@ class TestLoader:
 
         assert Path(module.__file__).with_name("face_model.npz").stat().st_size <= FILE_LIMIT
 
-    def test_missing_file_is_named(self, tmp_path: Path) -> None:
+    def test_error_for_a_missing_file_contains_its_path(self, tmp_path: Path) -> None:
         with pytest.raises(WeightsError, match="there is no face model at"):
             read_face_model(tmp_path / "none.npz")
 
@@ -263,7 +265,7 @@ class TestLoader:
 
 
 class TestCalibration:
-    def test_finds_the_points_that_annotations_were_made_from(self, model: FaceModel) -> None:
+    def test_calibration_recovers_the_annotated_vertices(self, model: FaceModel) -> None:
         from facegeom.training.face_model.landmarks68 import calibrate_landmarks
 
         generator = np.random.default_rng(3)
@@ -276,7 +278,7 @@ class TestCalibration:
             < 1
         )
 
-    def test_result_is_symmetric_whatever_the_annotation(self, model: FaceModel) -> None:
+    def test_calibrated_landmarks_are_symmetric_for_any_annotation(self, model: FaceModel) -> None:
         from facegeom.training.face_model.landmarks68 import calibrate_landmarks
 
         generator = np.random.default_rng(4)
@@ -288,7 +290,7 @@ class TestCalibration:
 
 @pytest.fixture(scope="module")
 def half_sphere() -> tuple[np.ndarray, np.ndarray]:
-    """Return a half sphere of radius 30 about +z, in five rings of points."""
+    """Return a half sphere of radius 30 around +z with five rings of vertices."""
     polar = [np.full(max(1, 6 * ring), 0.1 * np.pi * ring) for ring in range(6)]
     turn = [2 * np.pi * np.arange(len(angles)) / len(angles) for angles in polar]
     a, b = np.concatenate(polar), np.concatenate(turn)
@@ -300,9 +302,11 @@ def half_sphere() -> tuple[np.ndarray, np.ndarray]:
 
 
 class TestRemeshing:
-    """The remesher on a shape whose answer is known."""
+    """Tests of the remesher on a shape with a known result."""
 
-    def test_keeps_the_boundary_and_makes_even_triangles(self, half_sphere: tuple[np.ndarray, np.ndarray]) -> None:
+    def test_remeshing_preserves_the_boundary_and_gives_regular_triangles(
+        self, half_sphere: tuple[np.ndarray, np.ndarray]
+    ) -> None:
         from facegeom.training.face_model.remesh import Remesher, SourceSurface
 
         V, F = half_sphere
@@ -326,7 +330,7 @@ class TestRemeshing:
         assert sorted(tips[shared[0]].tolist()) == [0, 3]
         assert len(edges) == 5
 
-    def test_closest_place_on_a_triangle(self) -> None:
+    def test_closest_point_on_a_triangle(self) -> None:
         from facegeom.training.face_model.remesh import closest_on_triangles
 
         T = np.array([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]]).repeat(3, axis=0)
@@ -337,7 +341,7 @@ class TestRemeshing:
 
 
 class TestFlattening:
-    def test_flat_disc_stays_what_it_is(self) -> None:
+    def test_relax_reproduces_a_flat_disc(self) -> None:
         from facegeom.geometry.boundary import boundary_loops
         from facegeom.training.face_model.flatten import flat_triangles, jacobians, relax, tutte
 
@@ -358,11 +362,11 @@ class TestFlattening:
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_held_out_heads_are_reached_and_no_lid_stays_open() -> None:
+def test_random_heads_are_fitted_and_blinking_lids_are_closed() -> None:
     if not ICT.is_file():
-        pytest.skip("../shared/data/ict is not there")
+        pytest.skip("needs ../shared/data/ict")
     import facegeom.face_model.model as module
-    from facegeom.training.face_model.check import check_face_model
+    from facegeom.training.face_model.quality import check_face_model
 
     report = check_face_model(ICT, Path(module.__file__).with_name("face_model.npz"), samples=10)
     assert report["surface distance mean (mm)"] < 0.3

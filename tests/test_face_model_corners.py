@@ -1,4 +1,4 @@
-"""Corners of the face model: which triangles turn over in random heads, and the smoothing that stops it."""
+"""Inverted triangles at the corners of lids and mouth in random heads, and the smoothing that avoids them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ import pytest
 
 from facegeom.face_model import model as face_model
 from facegeom.face_model import read_face_model
-from facegeom.training.face_model.corners import CornerOptions, smooth_corners, smooth_face_model, turned_over
+from facegeom.training.face_model.corner_smoothing import (
+    CornerOptions,
+    inverted_triangles,
+    smooth_corners,
+    smooth_face_model,
+)
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 MODEL = Path(face_model.__file__).with_name("face_model.npz")
@@ -17,7 +22,7 @@ MODEL = Path(face_model.__file__).with_name("face_model.npz")
 
 @pytest.fixture(scope="module")
 def sheet() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A flat 9 x 9 grid of unit squares, symmetric about x = 0: vertices, triangles and mirror images."""
+    """Return a flat 9 x 9 grid of unit squares, symmetric about x = 0: vertices, triangles and counterparts."""
     y, x = np.mgrid[0:9, -4:5]
     V = np.column_stack([x.ravel(), y.ravel(), np.zeros(81)]).astype(np.float64)
     ids = np.arange(81).reshape(9, 9)
@@ -30,35 +35,35 @@ def sheet() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def components(sheet: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
-    """A rough component on each side, which moves one vertex across its neighbours, and a smooth one."""
+    """Return components: on each side a rough one, which moves one vertex beyond its neighbours, and a smooth one."""
     V, _, mirror = sheet
     rough = np.zeros((81, 3))
     rough[np.flatnonzero((V[:, :2] == (2, 4)).all(axis=1))] = (0.7, 0.2, 0.0)
     return np.stack([rough, rough[mirror] * MIRROR, 0.1 * V])
 
 
-def test_the_sheet_looks_up(sheet: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_the_grid_is_oriented_upward(sheet: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     V, F, mirror = sheet
     cross = np.cross(V[F[:, 1]] - V[F[:, 0]], V[F[:, 2]] - V[F[:, 0]])
     np.testing.assert_allclose(cross, np.tile([0.0, 0.0, 1.0], (128, 1)))
     np.testing.assert_array_equal(V[mirror], V * MIRROR)
 
 
-def test_a_triangle_turns_over_when_a_corner_crosses_its_opposite_edge(
+def test_a_triangle_is_inverted_if_a_corner_crosses_the_opposite_edge(
     sheet: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     V, F, _ = sheet
     moved = V.copy()
     moved[40] += (0.9, 0.0, 0.0)
-    assert not turned_over(moved, F).any()
+    assert not inverted_triangles(moved, F).any()
     moved[40] += (0.2, 0.0, 0.0)
-    crossed = turned_over(moved, F)
+    crossed = inverted_triangles(moved, F)
     assert crossed.any()
     assert (F[crossed] == 40).any(axis=1).all()
-    np.testing.assert_array_equal(turned_over(np.stack([V, moved]), F), [np.zeros(128, bool), crossed])
+    np.testing.assert_array_equal(inverted_triangles(np.stack([V, moved]), F), [np.zeros(128, bool), crossed])
 
 
-def test_smoothed_components_turn_nothing_over(
+def test_smoothed_components_invert_no_triangle(
     sheet: tuple[np.ndarray, np.ndarray, np.ndarray], components: np.ndarray
 ) -> None:
     V, F, mirror = sheet
@@ -66,7 +71,9 @@ def test_smoothed_components_turn_nothing_over(
         V, F, mirror, components, 0.5 * components[:2], CornerOptions(heads=600, rounds=40, patience=40)
     )
     z = np.random.default_rng(99).standard_normal((300, 3))
-    before, after = (turned_over(V + np.tensordot(z, values, axes=1), F).sum() for values in (components, smooth))
+    before, after = (
+        inverted_triangles(V + np.tensordot(z, values, axes=1), F).sum() for values in (components, smooth)
+    )
     assert before > 30
     assert after < 0.07 * before
     np.testing.assert_allclose(smooth[0][mirror] * MIRROR, smooth[1], atol=1e-12)
@@ -76,7 +83,7 @@ def test_smoothed_components_turn_nothing_over(
     np.testing.assert_allclose(smooth[2], components[2], atol=0.1)
 
 
-def test_components_that_turn_nothing_over_stay(
+def test_components_without_inverted_triangles_do_not_change(
     sheet: tuple[np.ndarray, np.ndarray, np.ndarray], components: np.ndarray
 ) -> None:
     V, F, mirror = sheet
@@ -85,7 +92,7 @@ def test_components_that_turn_nothing_over_stay(
     np.testing.assert_array_equal(moving, components[2:])
 
 
-def test_a_model_keeps_all_but_the_components_of_its_corners(tmp_path: Path) -> None:
+def test_smoothing_a_model_changes_only_components_near_the_corners(tmp_path: Path) -> None:
     written = smooth_face_model(MODEL, tmp_path / "model.npz", CornerOptions(heads=40, rounds=2))
     with np.load(MODEL) as old, np.load(written) as new:
         assert old.files == new.files

@@ -1,4 +1,4 @@
-"""GCN-IGAN: sizes, landmarks, ablations, the discriminator, landmark errors and training."""
+"""GCN-IGAN: sizes, landmarks, ablations, discriminator, landmark errors and training."""
 
 import json
 from dataclasses import replace
@@ -22,11 +22,11 @@ from facegeom.networks.mesh_network import MESH_PIPELINES, load_mesh_network
 from facegeom.networks.semi_sphere import CROP_FACTOR, mean_landmarks, semi_sphere
 from facegeom.networks.semi_sphere_network import SemiSpherePredictor
 from facegeom.networks.weights import save_weights
-from facegeom.training.data.landmark_errors import drawn_errors, kept_errors, landmark_errors
+from facegeom.training.data.landmark_errors import cached_errors, landmark_errors, sample_errors
 from facegeom.training.data.samples import FaceSamples
-from facegeom.training.meshes import mesh_training
-from facegeom.training.meshes.samples import MESH_MIX, Drawing, MeshSamples, MeshStream, MeshTensors
-from facegeom.training.meshes.train_gcn_igan import PARTS, TERMS, GcnIganOptions, Trainer
+from facegeom.training.meshes import validation as mesh_validation
+from facegeom.training.meshes.samples import MESH_MIX, MeshSamples, MeshStream, MeshStreamOptions, MeshTensors
+from facegeom.training.meshes.train_gcn_igan import PARTS, TERMS, GcnIganOptions, GcnIganTrainer
 
 CPU = torch.device("cpu")
 SMALL = GcnIganConfig(size=33, pooled=8, widths=(8, 8, 8, 8), identity_blocks=1)
@@ -38,7 +38,7 @@ NO_ERRORS = torch.zeros(0, 68, 3)
 
 @pytest.fixture
 def small(monkeypatch):
-    """Replace the networks of the trainer by small ones."""
+    """Make the networks of the trainer small."""
 
     def config(**sizes):
         return replace(SMALL, **sizes)
@@ -54,7 +54,7 @@ def faces(samples, labels):
 
 @pytest.fixture(scope="module")
 def batch(faces):
-    stream = MeshStream(MeshSamples(faces), Drawing(33, share=0.02), 0, 0, 8)
+    stream = MeshStream(MeshSamples(faces), MeshStreamOptions(33, share=0.02), 0, 0, 8)
     return MeshTensors(*(torch.stack(tensors) for tensors in zip(*(stream[i] for i in range(8)), strict=True)))
 
 
@@ -67,7 +67,7 @@ def marks(count=2):
 
 
 def awake(config):
-    """Return a generator with random weights in the last layers, which are zero before training."""
+    """Return a generator with random weights in its last layers, which are 0 initially."""
     torch.manual_seed(0)
     network = GcnIganGenerator(config)
     for block in network.blocks:
@@ -78,7 +78,7 @@ def awake(config):
     return network
 
 
-def test_the_encoder_has_the_papers_sizes():
+def test_the_encoder_has_the_sizes_of_the_paper():
     x = torch.zeros(1, 3, 113, 113)
     sizes = []
     with torch.inference_mode():
@@ -89,7 +89,7 @@ def test_the_encoder_has_the_papers_sizes():
                      (29, 29, 320)]  # fmt: skip
 
 
-def test_the_packaged_weights_meet_their_size_limit():
+def test_shipped_network_is_within_the_size_budget():
     network = GcnIganGenerator()
     assert network.config.size == 113
     assert sum(t.numel() * 2 for t in network.state_dict().values()) < 10e6
@@ -107,7 +107,7 @@ def test_an_untrained_network_returns_the_refined_semi_sphere_placed_by_the_land
             np.testing.assert_allclose(mesh, V, atol=1e-5)
 
 
-def test_placement_by_landmarks_is_least_squares_and_never_a_reflection():
+def test_placement_by_landmarks_is_least_squares_without_reflection():
     mean = torch.from_numpy(mean_landmarks().astype(np.float32))
     noisy = mean + 0.05 * torch.randn(3, 68, 3, generator=torch.Generator().manual_seed(0))
     found = place_by_landmarks(mean, torch.cat([noisy, mean[None] * torch.tensor([-1.0, 1, 1])]))
@@ -124,7 +124,7 @@ def test_placement_by_landmarks_is_least_squares_and_never_a_reflection():
     torch.testing.assert_close(found.to_sphere(found.to_crop(points)), points, atol=1e-5, rtol=0)
 
 
-def test_mean_landmarks_are_those_of_a_frontal_mean_face():
+def test_mean_landmarks_are_those_of_the_frontal_mean_face():
     model = load_face_model()
     rotation, scale, shift = similarity(model.mean[model.landmarks68], mean_landmarks())
     np.testing.assert_allclose(rotation, np.eye(3), atol=1e-9)
@@ -135,7 +135,7 @@ def test_mean_landmarks_are_those_of_a_frontal_mean_face():
     assert mean_depth(model, face) == pytest.approx(0, abs=1e-6)
 
 
-def test_result_depends_on_photo_and_landmarks_and_crops_are_independent():
+def test_result_depends_on_its_own_photo_and_landmarks_only():
     wrapped = SemiSpherePredictor("gcn_igan", awake(SMALL))
     both = wrapped.predict(crops(), marks())
     alone = wrapped.predict(crops()[1:], marks()[1:])
@@ -146,8 +146,8 @@ def test_result_depends_on_photo_and_landmarks_and_crops_are_independent():
     assert np.abs(wrapped.predict(crops()[::-1], marks())[-1] - both[-1]).max() > 1e-4
 
 
-def test_added_landmark_term_equals_a_convolution_of_concatenated_features():
-    """The landmark term, computed once per mesh and added, equals the convolution of the concatenated features."""
+def test_landmark_features_equal_appended_columns_of_the_first_convolution():
+    """Adding a term computed once per mesh equals a convolution of the appended features."""
     torch.manual_seed(0)
     level = semi_sphere().levels[0]
     graph = Graph(level.edges, level.count)
@@ -165,7 +165,7 @@ def test_added_landmark_term_equals_a_convolution_of_concatenated_features():
 
 
 def test_a_vertex_samples_the_features_at_its_projection():
-    """The cells of the encoder are centred on every fourth pixel, from the first to the last."""
+    """The feature cells of the encoder lie at every fourth pixel from the first to the last."""
     stages = list(MobileEncoder())[:4]
     convolutions = [layer for stage in stages for layer in stage.modules() if isinstance(layer, torch.nn.Conv2d)]
     spatial = [layer for layer in convolutions if layer.kernel_size != (1, 1)]
@@ -184,7 +184,7 @@ def test_a_vertex_samples_the_features_at_its_projection():
     torch.testing.assert_close(seen[0, 0], torch.tensor([10.0, 22.0]))
 
 
-def test_without_the_graph_vertices_are_independent():
+def test_without_the_graph_vertices_do_not_interact():
     for graph, alone in ((False, True), (True, False)):
         block = awake(replace(SMALL, graph=graph)).blocks[0]
         level = semi_sphere().levels[0]
@@ -213,12 +213,12 @@ def test_folded_batch_norms_do_not_change_the_result():
 
 
 @pytest.mark.parametrize("given", [None, marks(1), marks()[:, :60], np.full((2, 68, 3), np.nan)])
-def test_missing_landmarks_are_reported(given):
+def test_missing_landmarks_are_refused(given):
     with pytest.raises(ValueError, match=r"needs landmarks|landmarks must"):
         SemiSpherePredictor("gcn_igan", GcnIganGenerator(SMALL)).predict(crops(), given)
 
 
-def test_a_network_without_landmarks_rejects_them():
+def test_a_network_without_landmarks_refuses_landmarks():
     wrapped = SemiSpherePredictor("gcn_igan", GcnIganGenerator(replace(SMALL, landmarks=False)))
     assert not wrapped.needs_landmarks
     assert len(wrapped.predict(crops())) == 4
@@ -240,7 +240,7 @@ def test_weights_round_trip_by_name(tmp_path):
         np.testing.assert_allclose(mine, theirs, atol=5e-3)
 
 
-def test_weights_that_cannot_be_loaded_are_reported(tmp_path):
+def test_errors_of_loading_contain_the_reason(tmp_path):
     assert "gcn_igan" in MESH_PIPELINES
     with pytest.raises(WeightsError, match="missing"):
         load_mesh_network("gcn_igan", weights=tmp_path / "none.safetensors")
@@ -250,7 +250,7 @@ def test_weights_that_cannot_be_loaded_are_reported(tmp_path):
         load_mesh_network("gcn_igan", weights=file)
 
 
-def test_the_discriminator_has_96_features_and_averages_over_the_mesh():
+def test_the_discriminator_pools_96_features_and_the_mean_of_the_mesh():
     level = semi_sphere().levels[0]
     graph = Graph(level.edges, level.count)
     critic = MeshDiscriminator(minibatch=False)
@@ -267,17 +267,17 @@ def test_minibatch_discrimination_measures_similarity_in_the_batch():
     layer = MinibatchDiscrimination(4, kernels=3, size=2)
     row = torch.randn(1, 4)
     same = layer(row.expand(5, -1))
-    torch.testing.assert_close(same[:, 4:], torch.ones(5, 3))  # all items are equal
+    torch.testing.assert_close(same[:, 4:], torch.ones(5, 3))  # all meshes are equal
     apart = layer(100 * torch.randn(5, 4))
     assert apart[:, 4:].max() < 0.1
-    assert torch.equal(layer(row)[:, 4:], torch.zeros(1, 3))  # there is no other item
+    assert torch.equal(layer(row)[:, 4:], torch.zeros(1, 3))  # no other mesh in the batch
 
 
-def test_landmark_errors_are_drawn_with_the_measured_covariance():
+def test_sampled_landmark_errors_have_the_measured_covariance():
     rng = np.random.default_rng(0)
     errors = torch.from_numpy(rng.normal(0, 1, (40, 68, 3)).astype(np.float32))
     errors[..., 2] *= 3
-    drawn = drawn_errors(errors, 4000, torch.Generator().manual_seed(0))
+    drawn = sample_errors(errors, 4000, torch.Generator().manual_seed(0))
     assert drawn.shape == (4000, 68, 3)
     np.testing.assert_allclose(drawn.square().mean(0), errors.square().mean(0), rtol=0.15)
 
@@ -302,16 +302,16 @@ def test_landmark_errors_are_in_mm_in_the_camera_frame_and_cached(faces, tmp_pat
 
     monkeypatch.setattr("facegeom.training.data.landmark_errors.predict", seen)
     monkeypatch.setattr("facegeom.training.data.landmark_errors.PHOTOS", 3)
-    errors = kept_errors(faces, tmp_path)
-    assert errors.shape == (2, 68, 3)  # photos without a detected face are left out
+    errors = cached_errors(faces, tmp_path)
+    assert errors.shape == (2, 68, 3)  # photos without a detected face give no errors
     np.testing.assert_allclose(errors, np.broadcast_to(np.array([1.0, 2.0, 3.0]), errors.shape), atol=0.02)
-    assert np.array_equal(kept_errors(faces, tmp_path), errors)
+    assert np.array_equal(cached_errors(faces, tmp_path), errors)
     assert len(landmark_errors(faces, 0)) == 0
 
 
-def test_a_step_updates_all_parameters_of_both_networks(small, batch):
+def test_a_step_changes_all_weights_of_both_networks(small, batch):
     torch.manual_seed(0)
-    trainer = Trainer(replace(SMALL_RUN, learning_rate=2e-3), CPU, torch.randn(3, 68, 3))
+    trainer = GcnIganTrainer(replace(SMALL_RUN, learning_rate=2e-3), CPU, torch.randn(3, 68, 3))
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
     critic = {name: tensor.clone() for name, tensor in trainer.discriminator.state_dict().items()}
     rows = [trainer.train_step(*batch) for _ in range(16)]
@@ -327,7 +327,7 @@ def test_a_step_updates_all_parameters_of_both_networks(small, batch):
 
 def test_a_resumed_run_draws_the_same_landmark_errors(small, batch):
     errors = torch.randn(3, 68, 3)
-    whole, first, second = (Trainer(SMALL_RUN, CPU, errors) for _ in range(3))
+    whole, first, second = (GcnIganTrainer(SMALL_RUN, CPU, errors) for _ in range(3))
     rows = [whole.train_step(*batch) for _ in range(2)]
     assert first.train_step(*batch) == rows[0]
     second.load(first.state())
@@ -337,19 +337,19 @@ def test_a_resumed_run_draws_the_same_landmark_errors(small, batch):
         assert torch.equal(tensor, second.network.state_dict()[name]), name
 
 
-def test_the_discriminator_learns_to_separate_the_classes(small, batch):
-    trainer = Trainer(replace(SMALL_RUN, critic_rate=1e-2), CPU, NO_ERRORS)
+def test_the_discriminator_learns_to_separate_meshes(small, batch):
+    trainer = GcnIganTrainer(replace(SMALL_RUN, critic_rate=1e-2), CPU, NO_ERRORS)
     true = batch.vertices.transpose(0, 1)
     made = true + 0.2 * torch.randn_like(true)
     graph = trainer.network.graphs[-1]
-    rows = [trainer._criticise(true, made, graph) for _ in range(30)]
+    rows = [trainer._train_discriminator(true, made, graph) for _ in range(30)]
     assert rows[-1]["critic"] < 0.7 * rows[0]["critic"]
     assert rows[-1]["critic_right"] == 1.0
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_each_part_can_be_switched_off(small, batch, part):
-    trainer = Trainer(replace(SMALL_RUN, without=(part,)), CPU, NO_ERRORS)
+def test_each_part_can_be_left_out(small, batch, part):
+    trainer = GcnIganTrainer(replace(SMALL_RUN, without=(part,)), CPU, NO_ERRORS)
     row = trainer.train_step(*batch)
     assert ("adversarial" in row) == (part != "discriminator")
     config = trainer.network.config
@@ -360,12 +360,12 @@ def test_each_part_can_be_switched_off(small, batch, part):
     assert isinstance(trainer.discriminator.minibatch, torch.nn.Identity) == (part == "minibatch")
 
 
-def test_invalid_options_are_reported():
+def test_invalid_options_are_refused():
     with pytest.raises(ValueError, match="got 'mouth'"):
         GcnIganOptions(without=("mouth",))
     with pytest.raises(ValueError, match="batch of at least 8, got 7"):
         GcnIganOptions(batch=7)
-    with pytest.raises(ValueError, match="size must be a multiple of 4 and one more, got 112"):
+    with pytest.raises(ValueError, match="size must be a multiple of 4 plus 1, got 112"):
         GcnIganOptions(size=112)
     with pytest.raises(ValueError, match="share must be above 0"):
         GcnIganOptions(share=0.0)
@@ -374,19 +374,19 @@ def test_invalid_options_are_reported():
     assert GcnIganOptions(batch=1, without=("minibatch",)).batch == 1
 
 
-def test_initial_weights_of_another_network_are_rejected(small, tmp_path):
-    trainer = Trainer(SMALL_RUN, CPU, NO_ERRORS)
+def test_initial_weights_of_another_configuration_are_refused(small, tmp_path):
+    trainer = GcnIganTrainer(SMALL_RUN, CPU, NO_ERRORS)
     file = tmp_path / "other.safetensors"
     save_weights(file, replace(SMALL, pooled=4), {})
-    with pytest.raises(FacegeomError, match="holds a network of"):
+    with pytest.raises(FacegeomError, match="contains a network with"):
         trainer.start_from(file)
 
 
 @pytest.mark.slow
 def test_the_command_trains_resumes_and_measures(small, tmp_path, labels, folder, monkeypatch, capsys):
-    monkeypatch.setattr(mesh_training, "VALIDATION_FACES", 2)
+    monkeypatch.setattr(mesh_validation, "VALIDATION_FACES", 2)
     monkeypatch.setattr(
-        "facegeom.training.meshes.train_gcn_igan.kept_errors", lambda faces, out: np.ones((2, 68, 3), "f4")
+        "facegeom.training.meshes.train_gcn_igan.cached_errors", lambda faces, out: np.ones((2, 68, 3), "f4")
     )
     labels.save(tmp_path / "labels.npz")
     arguments = [

@@ -1,11 +1,9 @@
-"""Losses on meshes, against SciPy and closed forms."""
+"""Losses on meshes, compared with SciPy and closed forms."""
 
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
 
 from facegeom.networks.graph import Graph
 from facegeom.networks.semi_sphere import semi_sphere
@@ -18,7 +16,6 @@ from facegeom.training.meshes.losses import (
     laplacian_loss,
     movement_loss,
     normal_loss,
-    sinkhorn_distance,
 )
 
 LEVEL = semi_sphere().levels[0]
@@ -29,7 +26,7 @@ def clouds(count, batch=2, seed=0):
 
 
 def by_scipy(meshes, points, power):
-    """Return sums and means, over the batch, of distances to a power, both ways."""
+    """Return the sum and the mean of the powers of nearest distances in both directions, averaged over the batch."""
     sums, means = [], []
     for a, b in zip(meshes.numpy(), points.numpy(), strict=True):
         one, two = cKDTree(b).query(a)[0] ** power, cKDTree(a).query(b)[0] ** power
@@ -39,7 +36,7 @@ def by_scipy(meshes, points, power):
 
 
 @pytest.mark.parametrize(("squared", "power"), [(True, 2), (False, 1)])
-def test_chamfer_is_that_of_scipy(squared, power):
+def test_chamfer_equals_that_of_scipy(squared, power):
     meshes, points = clouds(40), clouds(70, seed=1)
     positions = meshes.transpose(0, 1)
     matches = CloudFinder(points).match(positions)
@@ -48,16 +45,16 @@ def test_chamfer_is_that_of_scipy(squared, power):
         assert found == pytest.approx(expected, rel=1e-5)
 
 
-def test_full_search_finds_what_the_trees_find(monkeypatch):
+def test_brute_force_search_equals_the_k_d_trees(monkeypatch):
     meshes, points = clouds(50), clouds(33, seed=1)
     matches = CloudFinder(points).match(meshes.transpose(0, 1))
     monkeypatch.setattr(mesh_losses, "CHUNK", 200)
     for row in range(2):
-        assert torch.equal(mesh_losses._full_search(points[row], meshes[row]), matches.to_cloud[row])
-        assert torch.equal(mesh_losses._full_search(meshes[row], points[row]), matches.to_mesh[row])
+        assert torch.equal(mesh_losses._brute_force_search(points[row], meshes[row]), matches.to_cloud[row])
+        assert torch.equal(mesh_losses._brute_force_search(meshes[row], points[row]), matches.to_mesh[row])
 
 
-def test_chamfer_pulls_vertices_to_the_cloud():
+def test_minimising_chamfer_moves_vertices_to_the_cloud():
     points = clouds(60, batch=1)
     positions = clouds(60, batch=1, seed=3).transpose(0, 1).clone().requires_grad_()
     finder = CloudFinder(points)
@@ -77,7 +74,7 @@ def test_chamfer_of_equal_points_has_finite_gradients():
     assert torch.isfinite(positions.grad).all()
 
 
-def test_edges_in_a_plane_are_at_right_angles_to_its_normal():
+def test_normal_loss_of_edges_in_a_plane_is_zero():
     positions = torch.from_numpy(semi_sphere().vertices.copy()).float()[:, None]
     flat = positions * torch.tensor([1.0, 1.0, 0.0])
     edges = torch.from_numpy(LEVEL.edges.copy())
@@ -90,13 +87,13 @@ def test_edges_in_a_plane_are_at_right_angles_to_its_normal():
     assert normal_loss(3 * vectors, edges, along).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_edge_length_is_the_mean_square():
+def test_edge_length_loss_is_the_mean_squared_length():
     positions = torch.tensor([[0.0, 0, 0], [3, 0, 0], [3, 4, 0]])[:, None]
     edges = torch.tensor([[0, 1], [1, 2], [0, 2]])
     assert edge_length_loss(edge_vectors(positions, edges)).item() == pytest.approx((9 + 16 + 25) / 3)
 
 
-def test_laplacian_ignores_a_shift_and_sees_one_moved_vertex():
+def test_laplacian_loss_ignores_a_translation_but_not_one_moved_vertex():
     graph = Graph(LEVEL.edges, LEVEL.count)
     before = torch.from_numpy(semi_sphere().vertices.copy()).float()[:, None]
     assert laplacian_loss(before, before + 2, graph).item() == pytest.approx(0.0, abs=1e-9)
@@ -109,27 +106,6 @@ def test_laplacian_ignores_a_shift_and_sees_one_moved_vertex():
     assert laplacian_loss(before, after, graph).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_movement_is_the_mean_square():
+def test_movement_loss_is_the_mean_squared_displacement():
     before = torch.zeros(5, 2, 3)
     assert movement_loss(before, before + torch.tensor([1.0, 2.0, 2.0])).item() == pytest.approx(9.0)
-
-
-@pytest.mark.parametrize("count", [20, 60])
-def test_sinkhorn_is_near_the_exact_assignment(count):
-    first, second = clouds(count), clouds(count, seed=5)
-    exact = []
-    for a, b in zip(first.numpy(), second.numpy(), strict=True):
-        cost = cdist(a, b)
-        exact.append(cost[linear_sum_assignment(cost)].mean())
-    found = sinkhorn_distance(first, second, blur=0.02, iterations=400).item()
-    assert found == pytest.approx(np.mean(exact), rel=0.02)
-    assert sinkhorn_distance(first, first, blur=0.02).item() < 0.02 * found
-
-
-def test_sinkhorn_carries_a_cloud_onto_another():
-    target = clouds(30, batch=1)
-    moved = (target + 0.5).requires_grad_()
-    assert sinkhorn_distance(moved, target, blur=0.05).item() == pytest.approx(0.5 * 3**0.5, rel=0.05)
-    sinkhorn_distance(moved, target, blur=0.05).backward()
-    assert (moved.grad.mean((0, 1)) > 0).all()
-    assert moved.grad.sum(1).norm().item() == pytest.approx(1.0, rel=0.1)

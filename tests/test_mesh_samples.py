@@ -1,4 +1,4 @@
-"""Samples for networks that make meshes: where the true surface lies, and which of its points are drawn."""
+"""Samples of networks that predict meshes: position of the true surface, and choice of its points."""
 
 import numpy as np
 import pytest
@@ -18,10 +18,10 @@ from facegeom.training.meshes.samples import (
     MESH_MIX,
     SAMPLINGS,
     ZONES_MM,
-    Drawing,
     FaceSurface,
     MeshSamples,
     MeshStream,
+    MeshStreamOptions,
     load_mesh_data,
 )
 
@@ -33,7 +33,7 @@ def meshes(samples, labels):
     return MeshSamples(FaceSamples(MODEL, samples.store, labels, np.arange(4), MESH_MIX))
 
 
-def test_the_region_is_skin_without_openings_for_eyes():
+def test_the_face_region_has_closed_eye_openings():
     region = face_region(MODEL)
     assert not MODEL.regions["ear_left"][region].any()
     assert not MODEL.regions["mouth_interior"][region].any()
@@ -43,7 +43,7 @@ def test_the_region_is_skin_without_openings_for_eyes():
     assert MODEL.regions["eyeball_left"][corner].all()
 
 
-def test_vertices_lie_over_their_pixels(meshes):
+def test_vertices_project_onto_their_pixels(meshes):
     size, pose = 64, meshes.faces.pose(1)
     sample = meshes.evaluation(1, size)
     box = crop_square(meshes.faces.renderer.face_box(pose), factor=CROP_FACTOR, shift=(0, 0))
@@ -57,14 +57,14 @@ def test_vertices_lie_over_their_pixels(meshes):
 
 
 @pytest.mark.parametrize("yaw", [None, 60.0])
-def test_depth_is_counted_from_the_surfaces_mean(meshes, yaw):
+def test_depth_is_relative_to_the_mean_of_the_surface(meshes, yaw):
     sample = meshes.evaluation(0, 64, yaw)
     points = meshes.surface.pool(sample.vertices, 30_000, np.random.default_rng(0)).points
     assert abs(points[:, 2].mean()) < 2e-3
     assert np.ptp(points[:, 2]) > 0.5
 
 
-def test_turned_faces_keep_their_surface_and_show_it(meshes):
+def test_turned_faces_keep_their_surface(meshes):
     size = 64
     as_it_is, turned = meshes.evaluation(2, size), meshes.evaluation(2, size, 60.0)
     lengths = [
@@ -72,7 +72,7 @@ def test_turned_faces_keep_their_surface_and_show_it(meshes):
         for sample in (as_it_is, turned)
     ]
     np.testing.assert_allclose(*lengths, atol=2e-3)
-    mask = meshes.faces.rendered(meshes.faces.placed(2, size, 60.0, CROP_FACTOR), size).mask
+    mask = meshes.faces.render_crop(meshes.faces.evaluation_crop(2, size, 60.0, CROP_FACTOR), size).mask
     pixels = np.rint((turned.vertices[np.unique(face_region(MODEL)), :2] * (1, -1) + 1) * size / 2 - 0.5).astype(int)
     assert mask[pixels[:, 1].clip(0, size - 1), pixels[:, 0].clip(0, size - 1)].mean() > 0.95
 
@@ -88,7 +88,7 @@ def test_mirrored_samples_swap_left_and_right(meshes):
     np.testing.assert_array_equal(again.image, sample.image)
 
 
-def test_pool_is_even_by_area_and_lies_on_the_surface(meshes):
+def test_pool_points_are_uniform_by_area_and_on_the_surface(meshes):
     V = MODEL.mean.astype(np.float32)
     drawn = meshes.surface.pool(V, 8000, np.random.default_rng(1))
     assert drawn.points.dtype == drawn.normals.dtype == np.float32
@@ -100,7 +100,7 @@ def test_pool_is_even_by_area_and_lies_on_the_surface(meshes):
     upper = ((a + b + c)[:, 1] / 3) > 0
     assert (drawn.points[:, 1] > 0).mean() == pytest.approx(area[upper].sum() / area.sum(), abs=0.01)
     middle = drawn.points[np.abs(drawn.points[:, 0]) < 5]
-    assert drawn.normals[np.abs(drawn.points[:, 0]) < 5][middle[:, 2] > 40][:, 2].mean() > 0.5  # the nose's back
+    assert drawn.normals[np.abs(drawn.points[:, 0]) < 5][middle[:, 2] > 40][:, 2].mean() > 0.5  # ridge of the nose
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLINGS))
@@ -118,7 +118,7 @@ def test_samplings_are_those_of_table_3():
     assert SAMPLINGS["near"].near > SAMPLINGS["near"].far
 
 
-def test_a_zone_that_is_empty_is_no_failure():
+def test_points_are_drawn_even_if_a_zone_is_empty():
     surface = FaceSurface(MODEL)
     tiny = MeshSamplesTiny(MODEL.mean.astype(np.float32), 100.0)  # a face of 2 mm: every point is near a landmark
     drawn = surface.draw(tiny, SAMPLINGS["far"], 0.01, np.random.default_rng(0))
@@ -130,8 +130,8 @@ class MeshSamplesTiny:
         self.vertices, self.units_per_mm = vertices, units_per_mm
 
 
-def test_a_samples_number_decides_it(meshes):
-    drawing = Drawing(48, share=0.01)
+def test_a_sample_depends_only_on_its_seed_and_number(meshes):
+    drawing = MeshStreamOptions(48, share=0.01)
     first, second = MeshStream(meshes, drawing, 7, 0, 20), MeshStream(meshes, drawing, 7, 12, 20)
     tensors = first[15]
     for a, b in zip(tensors, second[3], strict=True):
@@ -145,15 +145,15 @@ def test_a_samples_number_decides_it(meshes):
     assert not torch.equal(first[15].image, first[14].image)
 
 
-def test_fixed_photos_come_again_with_other_points(meshes):
-    stream = MeshStream(meshes, Drawing(48, share=0.01, fixed=3), 0, 0, 9)
+def test_fixed_photos_repeat_with_other_points(meshes):
+    stream = MeshStream(meshes, MeshStreamOptions(48, share=0.01, fixed=3), 0, 0, 9)
     assert torch.equal(stream[1].image, stream[4].image)
     assert torch.equal(stream[1].landmarks, stream[7].landmarks)
     assert not torch.equal(stream[1].points, stream[4].points)
     assert not torch.equal(stream[0].landmarks, stream[1].landmarks)
 
 
-def test_synthetic_faces_come_with_their_own_surface(meshes):
+def test_synthetic_faces_have_their_true_surface(meshes):
     faces = SyntheticFaces(MODEL, MESH_MIX)
     both = MeshSamples(meshes.faces, faces.draw_with_vertices)
     kinds = [np.random.default_rng(seed) for seed in range(40)]

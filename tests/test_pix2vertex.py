@@ -1,4 +1,4 @@
-"""Pix2vertex's networks and their training: shapes, sizes, mirroring, the scale computed from x and y, losses."""
+"""The networks of pix2vertex and their training: shapes, sizes, mirroring, estimated scale, losses."""
 
 import doctest
 import json
@@ -26,10 +26,10 @@ from facegeom.networks.pix2vertex import (
     position_per_pixel,
 )
 from facegeom.networks.weights import save_weights
-from facegeom.training.data.samples import FaceSamples, MixOptions, SampleStream, as_placed_tensors, as_tensors
+from facegeom.training.data.samples import FaceSamples, MixOptions, SampleStream, as_position_tensors, as_tensors
 from facegeom.training.maps import validation
-from facegeom.training.maps.train_pix2vertex import NETWORKS, Pix2VertexOptions, Trainer
-from facegeom.training.maps.validation import Truth, Validation, map_errors
+from facegeom.training.maps.train_pix2vertex import NETWORKS, Pix2VertexOptions, Pix2VertexTrainer
+from facegeom.training.maps.validation import MapValidation, TrueMaps, map_errors
 
 SMALL = Pix2VertexConfig(size=32, width=4)
 SMALL_RUN = Pix2VertexOptions(
@@ -43,7 +43,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 
 def batch(size: int, count: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
-    """Return saddle-shaped depth and correspondence in a square mask, with positions for pixels 2 mm apart."""
+    """Return saddle-shaped depth and correspondence in a square mask, and pixel positions with 2 mm spacing."""
     rng = np.random.default_rng(seed)
     image = torch.from_numpy(rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8))
     ramp = torch.linspace(-1, 1, size)
@@ -55,13 +55,13 @@ def batch(size: int, count: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
     return image, target, mask, position, torch.full((count,), 0.02)
 
 
-def test_examples() -> None:
+def test_docstring_examples() -> None:
     result = doctest.testmod(pix2vertex)
     assert result.attempted > 0
     assert result.failed == 0
 
 
-def test_full_width_has_the_size_of_the_papers_network() -> None:
+def test_full_width_has_the_layers_of_the_paper() -> None:
     network = MapUNet(256, PAPER_WIDTH, 4).eval()
     assert parameters(network) == 54_546_052
     with torch.inference_mode():
@@ -74,7 +74,7 @@ def test_full_width_has_the_size_of_the_papers_network() -> None:
     assert drops == [True] * 3 + [False] * 5
 
 
-def test_the_packaged_weights_meet_their_size_limit() -> None:
+def test_shipped_network_is_within_the_size_budget() -> None:
     networks = Pix2VertexNetworks()
     assert networks.config.size == 128
     assert parameters(networks) == 2 * 4_133_332
@@ -82,7 +82,7 @@ def test_the_packaged_weights_meet_their_size_limit() -> None:
 
 
 @pytest.mark.parametrize("size", [32, 64, 96, 128, 192])
-def test_networks_preserve_the_resolution(size: int) -> None:
+def test_maps_have_the_size_of_the_image(size: int) -> None:
     network = MapUNet(size, 4, 4).eval()
     with torch.inference_mode():
         assert network(torch.zeros(2, 3, size, size)).shape == (2, 4, size, size)
@@ -90,7 +90,7 @@ def test_networks_preserve_the_resolution(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [8, 100, 300])
-def test_sizes_that_cannot_be_halved_are_rejected(size: int) -> None:
+def test_sizes_not_divisible_by_the_stride_are_refused(size: int) -> None:
     with pytest.raises(ValueError, match="size must be"):
         Pix2VertexNetworks(Pix2VertexConfig(size=size))
 
@@ -102,7 +102,7 @@ def test_unknown_networks_are_rejected() -> None:
         Pix2Vertex(Pix2VertexNetworks(replace(SMALL, networks=("geometry",))))
 
 
-def test_separate_networks_share_no_parameters() -> None:
+def test_separate_networks_share_no_weights() -> None:
     networks = Pix2VertexNetworks(SMALL)
     networks(torch.randn(2, 3, 32, 32))["geometry"].sum().backward()
     moved = {name: any(p.grad is not None for p in net.parameters()) for name, net in networks.networks.items()}
@@ -125,7 +125,7 @@ def test_mirror_averaging_makes_the_maps_equivariant(names: tuple[str, ...]) -> 
     np.testing.assert_allclose(other.position[:, :, ::-1] * [-1, 1], maps.position, atol=1e-3)
 
 
-def test_maps_and_predict_return_the_same_values() -> None:
+def test_maps_and_predictions_are_equal() -> None:
     network = Pix2Vertex(Pix2VertexNetworks(SMALL))
     crop = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
     predicted = network.predict(crop, mirror=False)
@@ -137,7 +137,7 @@ def test_maps_and_predict_return_the_same_values() -> None:
     assert maps.coordinates().shape == (1, 6, 32, 32)
 
 
-def test_gradients_flow_to_the_image_but_not_to_the_weights() -> None:
+def test_gradients_flow_to_the_image_and_not_to_the_weights() -> None:
     network = Pix2Vertex(Pix2VertexNetworks(SMALL))
     image = torch.randn(1, 3, 32, 32, requires_grad=True)
     network.maps(image).coordinates().sum().backward()
@@ -153,7 +153,7 @@ def test_predict_rejects_crops_of_another_size() -> None:
         Pix2Vertex(Pix2VertexNetworks(SMALL)).predict(np.zeros((1, 64, 64, 3), np.uint8))
 
 
-def test_placement_is_computed_from_noisy_positions() -> None:
+def test_placement_is_estimated_from_noisy_positions() -> None:
     rng = np.random.default_rng(0)
     rows, columns = np.indices((64, 64))
     position = np.stack([(columns - 30.25) / 0.6, (28.5 - rows) / 0.6], axis=-1)
@@ -166,14 +166,14 @@ def test_placement_is_computed_from_noisy_positions() -> None:
     assert noisy.origin == pytest.approx((30.25, 28.5), abs=0.3)
 
 
-def test_placement_rejects_positions_that_do_not_increase() -> None:
+def test_placement_needs_increasing_positions() -> None:
     position = np.zeros((8, 8, 2))
     with pytest.raises(ValueError, match="the positions of 64 pixels do not determine a scale"):
         placement_from_positions(position, np.ones((8, 8), bool))
     assert np.isnan(position_per_pixel(position, np.zeros((8, 8), bool)))
 
 
-def test_weights_round_trip_through_one_file(tmp_path: Path) -> None:
+def test_weights_of_all_networks_file_round_trip(tmp_path: Path) -> None:
     file = tmp_path / "small.safetensors"
     torch.manual_seed(3)
     networks = Pix2VertexNetworks(SMALL)
@@ -189,7 +189,7 @@ def test_weights_round_trip_through_one_file(tmp_path: Path) -> None:
     assert isinstance(load_network(), FaceVision)
 
 
-def test_weights_of_other_networks_are_rejected(tmp_path: Path) -> None:
+def test_incompatible_weights_are_refused(tmp_path: Path) -> None:
     facevision, alone, old = (tmp_path / f"{name}.safetensors" for name in ("facevision", "alone", "old"))
     generator = load_facevision().generator
     save_weights(facevision, generator.config, generator.state_dict())
@@ -209,8 +209,8 @@ def test_weights_of_other_networks_are_rejected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("network", sorted(NETWORKS))
-def test_each_network_has_its_own_loss_terms(network: str) -> None:
-    terms = Trainer(replace(SMALL_RUN, network=network), CPU).train_step(*batch(32))
+def test_each_network_has_its_loss_terms(network: str) -> None:
+    terms = Pix2VertexTrainer(replace(SMALL_RUN, network=network), CPU).train_step(*batch(32))
     geometry = {"geometry_l1", "relief", "normals"} if network != "correspondence" else set()
     correspondence = {"correspondence_l1"} if network != "geometry" else set()
     own = {f"{name}_{what}" for name in NETWORKS[network] for what in ("mask", "gradient_norm")}
@@ -218,19 +218,19 @@ def test_each_network_has_its_own_loss_terms(network: str) -> None:
     assert np.isfinite(list(terms.values())).all()
 
 
-def test_the_normal_loss_has_the_papers_weight_and_can_be_switched_off() -> None:
-    assert "normals" not in Trainer(replace(SMALL_RUN, normal_weight=0.0), CPU).train_step(*batch(32))
-    assert "relief" not in Trainer(replace(SMALL_RUN, relief_weight=0.0), CPU).train_step(*batch(32))
+def test_normal_loss_is_optional_and_has_the_weight_of_the_paper() -> None:
+    assert "normals" not in Pix2VertexTrainer(replace(SMALL_RUN, normal_weight=0.0), CPU).train_step(*batch(32))
+    assert "relief" not in Pix2VertexTrainer(replace(SMALL_RUN, relief_weight=0.0), CPU).train_step(*batch(32))
     assert (Pix2VertexOptions.l1_weight, Pix2VertexOptions.normal_weight) == (100.0, 10.0)
 
 
 def test_training_with_dropout_resumes_exactly() -> None:
-    whole, first, second = (Trainer(SMALL_RUN, CPU) for _ in range(3))
+    whole, first, second = (Pix2VertexTrainer(SMALL_RUN, CPU) for _ in range(3))
     for step in range(4):
         whole.train_step(*batch(32, seed=step))
     for step in range(2):
         first.train_step(*batch(32, seed=step))
-    torch.rand(17)  # other random draws in between have no effect
+    torch.rand(17)  # random numbers drawn in between must have no effect
     second.load(first.state())
     for step in range(2, 4):
         second.train_step(*batch(32, seed=step))
@@ -238,47 +238,47 @@ def test_training_with_dropout_resumes_exactly() -> None:
         assert torch.equal(tensor, second.networks.state_dict()[name]), name
 
 
-def test_a_step_on_crops_without_faces_has_finite_losses() -> None:
+def test_a_step_on_a_batch_without_faces_has_a_finite_loss() -> None:
     image, target, mask, position, spacing = batch(32)
-    terms = Trainer(SMALL_RUN, CPU).train_step(image, target * 0, mask * 0, position * 0, spacing)
+    terms = Pix2VertexTrainer(SMALL_RUN, CPU).train_step(image, target * 0, mask * 0, position * 0, spacing)
     assert np.isfinite(list(terms.values())).all()
 
 
-def test_initial_weights_must_be_of_the_same_networks(tmp_path: Path) -> None:
-    trainer = Trainer(SMALL_RUN, CPU)
+def test_initial_weights_of_another_configuration_are_refused(tmp_path: Path) -> None:
+    trainer = Pix2VertexTrainer(SMALL_RUN, CPU)
     trainer.save_weights(tmp_path)
-    again = Trainer(replace(SMALL_RUN, seed=5), CPU)
+    again = Pix2VertexTrainer(replace(SMALL_RUN, seed=5), CPU)
     again.start_from(tmp_path / "pix2vertex.safetensors")
     for name, value in trainer.networks.state_dict().items():
         torch.testing.assert_close(again.networks.state_dict()[name], value, rtol=1e-3, atol=1e-5)
-    with pytest.raises(FacegeomError, match="holds networks of"):
-        Trainer(replace(SMALL_RUN, network="joint"), CPU).start_from(tmp_path / "pix2vertex.safetensors")
+    with pytest.raises(FacegeomError, match="contains networks with"):
+        Pix2VertexTrainer(replace(SMALL_RUN, network="joint"), CPU).start_from(tmp_path / "pix2vertex.safetensors")
 
 
-def test_the_ground_truth_has_zero_error(samples: FaceSamples, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_true_maps_have_no_error(samples: FaceSamples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "VALIDATION_FACES", 2)
-    known = [as_placed_tensors(samples.evaluation(i, 64)) for i in range(2)]
+    known = [as_position_tensors(samples.evaluation(i, 64)) for i in range(2)]
     turn = iter([known, None, known])
 
     def predict(image: torch.Tensor) -> MapTensors:
-        crops = next(turn) or [as_placed_tensors(samples.evaluation(i, 64, float(yaws[i]))) for i in range(2)]
+        crops = next(turn) or [as_position_tensors(samples.evaluation(i, 64, float(yaws[i]))) for i in range(2)]
         _, maps, mask, position, _ = (torch.stack(t) for t in zip(*crops, strict=True))
         assert image.shape == (2, 3, 64, 64)
         return MapTensors(maps[:, 0] + 0.1, maps[:, 1:], mask[:, 0], position)
 
     yaws = np.random.default_rng(0).uniform(30, 85, 2)
-    checks = Validation(samples, 64, predict, CPU, surface=True)
+    checks = MapValidation(samples, 64, predict, CPU, surface=True)
     for name, value in checks.measure().items():
         assert value == pytest.approx(1.0 if name.endswith("iou") else 0.0, abs=0.1), name
 
 
 def test_map_errors_in_closed_form() -> None:
-    """A plane of another slope, correspondence shifted by (3, 4, 0) mm, a mask of twice the area, 10 % of scale."""
+    """Other slope of a plane, correspondence shifted by (3, 4, 0) mm, mask of twice the area, scale 10 % too large."""
     size, spacing = 20, 0.02
     columns = torch.arange(float(size)).expand(size, size)
     mask = torch.zeros(1, 1, size, size)
     mask[..., :10] = 1
-    truth = Truth(
+    truth = TrueMaps(
         torch.cat([torch.zeros(3, size, size), columns[None] * 0.1])[None][:, [3, 0, 1, 2]],
         mask,
         torch.tensor([spacing]),
@@ -298,14 +298,14 @@ def test_map_errors_in_closed_form() -> None:
     assert np.isnan(list(nothing.values())).all()
 
 
-def test_sample_streams_with_and_without_position_are_equal(samples: FaceSamples) -> None:
-    plain, placed = (SampleStream(samples, 32, 3, 0, 4, placed=p) for p in (False, True))
+def test_samples_with_and_without_positions_are_equal(samples: FaceSamples) -> None:
+    plain, located = (SampleStream(samples, 32, 3, 0, 4, positions=p) for p in (False, True))
     for number in range(4):
-        assert len(placed[number]) == 5
-        for a, b in zip(plain[number], placed[number], strict=False):
+        assert len(located[number]) == 5
+        for a, b in zip(plain[number], located[number], strict=False):
             assert torch.equal(a, b)
     sample = samples.evaluation(0, 64)
-    maps, position, spacing = as_tensors(sample)[1], *as_placed_tensors(sample)[3:]
+    maps, position, spacing = as_tensors(sample)[1], *as_position_tensors(sample)[3:]
     assert maps.shape == (4, 64, 64)
     assert position_per_pixel(position.permute(1, 2, 0).numpy(), sample.mask) == pytest.approx(float(spacing), rel=1e-4)
 
@@ -321,7 +321,7 @@ def test_full_width_overfits_one_batch() -> None:
         learning_rate=1e-3,
         relief_weight=0.0,  # as in the paper
     )
-    trainer = Trainer(options, CPU)
+    trainer = Pix2VertexTrainer(options, CPU)
     assert parameters(trainer.networks) == 54_546_052
     tensors = batch(256)
     first = trainer.train_step(*tensors)
@@ -332,7 +332,7 @@ def test_full_width_overfits_one_batch() -> None:
 
 @pytest.mark.slow
 def test_the_compact_networks_overfit_one_batch() -> None:
-    trainer = Trainer(Pix2VertexOptions(size=64, batch=2, images=10**6, warmup=1, learning_rate=2e-3), CPU)
+    trainer = Pix2VertexTrainer(Pix2VertexOptions(size=64, batch=2, images=10**6, warmup=1, learning_rate=2e-3), CPU)
     tensors = batch(64)
     first = trainer.train_step(*tensors)
     for _ in range(60):
@@ -359,7 +359,7 @@ def test_the_command_trains_resumes_and_saves(
     assert expected <= set(figures)
     ticks = iter(range(10**6))
     with monkeypatch.context() as patch:
-        patch.setattr("facegeom.training.maps.loop.time.monotonic", lambda: next(ticks) * 20.0)
+        patch.setattr("facegeom.training.loop.time.monotonic", lambda: next(ticks) * 20.0)
         assert main([*arguments, "-o", str(tmp_path / "parts"), "--minutes", "1"]) == 0
     half = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
     assert 0 < half["step"] < 8

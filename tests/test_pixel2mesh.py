@@ -1,4 +1,4 @@
-"""Pixel2Mesh for faces: shapes, size, initial state, weight files, loss terms, validation and training."""
+"""Pixel2Mesh for faces: shapes, size, start mesh, weight files, loss terms, validation and training."""
 
 import json
 from dataclasses import replace
@@ -19,17 +19,22 @@ from facegeom.networks.semi_sphere import mean_face, semi_sphere
 from facegeom.networks.semi_sphere_network import SMOOTHING, SemiSpherePlacement, SemiSpherePredictor
 from facegeom.networks.weights import load_weights, save_weights
 from facegeom.training.data.samples import FaceSamples
-from facegeom.training.meshes import mesh_training
-from facegeom.training.meshes.mesh_training import (
-    MeshValidation,
+from facegeom.training.meshes import validation as mesh_validation
+from facegeom.training.meshes.mesh_trainer import (
     MeshWeights,
-    draw_mesh,
     mesh_terms,
-    stepped_factor,
+    step_decay_factor,
     term_shares,
 )
-from facegeom.training.meshes.samples import MESH_MIX, Drawing, MeshSamples, MeshStream, MeshTensors
-from facegeom.training.meshes.train_pixel2mesh import TERMS, Pixel2MeshOptions, Trainer, draw_places, start_encoder
+from facegeom.training.meshes.samples import MESH_MIX, MeshSamples, MeshStream, MeshStreamOptions, MeshTensors
+from facegeom.training.meshes.train_pixel2mesh import (
+    TERMS,
+    Pixel2MeshOptions,
+    Pixel2MeshTrainer,
+    draw_places,
+    start_encoder,
+)
+from facegeom.training.meshes.validation import MeshValidation, draw_mesh
 
 CPU = torch.device("cpu")
 SMALL = Pixel2MeshConfig(
@@ -42,7 +47,7 @@ FIGURES = ("chamfer_mm", "f_percent", "near_chamfer_mm", "near_f_percent", "emd_
 
 @pytest.fixture
 def small(monkeypatch):
-    """Replace the networks of the trainer by small ones."""
+    """Make the networks of the trainer small."""
 
     def config(**sizes):
         return replace(SMALL, **sizes)
@@ -57,7 +62,7 @@ def meshes(samples, labels):
 
 @pytest.fixture(scope="module")
 def batch(meshes):
-    stream = MeshStream(meshes, Drawing(32, share=0.02), 0, 0, 2)
+    stream = MeshStream(meshes, MeshStreamOptions(32, share=0.02), 0, 0, 2)
     return MeshTensors(*(torch.stack(tensors) for tensors in zip(stream[0], stream[1], strict=True)))
 
 
@@ -66,7 +71,7 @@ def crops(count=2, size=32):
 
 
 def finished(V):
-    """Add the mean face's detail to the finest semi-sphere and smooth the difference from the mean face."""
+    """Return refined vertices: the mean face plus the smoothed difference from it, computed in NumPy."""
     edges, mean = semi_sphere().levels[-1].edges, mean_face()
     ends = np.concatenate([edges, edges[:, ::-1]])
     different = V - mean[semi_sphere().levels[-1].parents].mean(axis=1)
@@ -77,7 +82,7 @@ def finished(V):
     return mean + different
 
 
-def test_the_packaged_weights_meet_their_size_limit():
+def test_shipped_network_is_within_the_size_budget():
     network = Pixel2MeshNetwork()
     assert network.config.size == 128
     assert sum(t.numel() * 2 for t in network.state_dict().values()) < 10e6
@@ -94,7 +99,7 @@ def test_an_untrained_network_returns_the_refined_semi_sphere():
         np.testing.assert_allclose(stage[1], V if level.count < COUNTS[-1] else finished(V), atol=1e-6)
 
 
-def test_a_trained_network_depends_on_the_photo_and_crops_are_independent():
+def test_result_depends_on_its_own_photo_only():
     torch.manual_seed(0)
     network = Pixel2MeshNetwork(SMALL)
     for block in network.blocks:
@@ -106,7 +111,7 @@ def test_a_trained_network_depends_on_the_photo_and_crops_are_independent():
         assert np.abs(stage[0] - stage[1]).max() > 1e-4
 
 
-def test_a_trained_network_places_the_semi_sphere_depending_on_the_photo():
+def test_placement_of_the_start_mesh_depends_on_the_photo():
     torch.manual_seed(0)
     head = PlacementHead(4, 3, 16)
     level = torch.randn(6, 4, 8, 8)
@@ -129,7 +134,7 @@ def test_a_trained_network_places_the_semi_sphere_depending_on_the_photo():
     assert (torch.linalg.det(found.rotation) > 0).all()
 
 
-def test_the_last_block_restores_the_mean_face_and_smooths_the_difference_from_it():
+def test_refinement_adds_the_detail_of_the_mean_face_and_smooths_the_difference():
     network = Pixel2MeshNetwork(SMALL).requires_grad_(False)
     turns = torch.from_numpy(Rotation.random(2, random_state=1).as_matrix()).float()
     placement = SemiSpherePlacement(turns, torch.tensor([[0.5], [2.0]]), torch.randn(2, 3))
@@ -146,10 +151,10 @@ def test_the_last_block_restores_the_mean_face_and_smooths_the_difference_from_i
     assert (finest(mean[: COUNTS[2]] + rough) - mean).std() < 0.35 * 0.02
     lost = (finest(mean[: COUNTS[2]] + broad) - 1.1 * mean).norm(dim=-1)  # the difference itself is up to 0.1
     assert lost.mean() < 0.005
-    assert lost.max() < 0.03  # at the outline, where all neighbours are on one side
+    assert lost.max() < 0.03  # at the outline, where all neighbours lie on one side
 
 
-def test_a_network_that_places_its_start_has_a_placement_loss(batch):
+def test_placement_of_the_start_mesh_has_a_loss_term(batch):
     graphs, still = Pixel2MeshNetwork(SMALL).graphs, start_positions()
     assert "placement" not in mesh_terms(still, batch, graphs, MeshWeights())
     own = batch.vertices[:, :141].transpose(0, 1)
@@ -160,7 +165,7 @@ def test_a_network_that_places_its_start_has_a_placement_loss(batch):
 
 
 @pytest.mark.parametrize("given", [crops(size=48), crops().astype(np.float32), crops()[0]])
-def test_crops_of_another_size_or_type_are_rejected(given):
+def test_crops_of_wrong_shape_or_type_are_refused(given):
     with pytest.raises(ValueError, match="crops must be uint8"):
         SemiSpherePredictor("pixel2mesh", Pixel2MeshNetwork(SMALL)).predict(given)
 
@@ -184,7 +189,7 @@ def test_weights_round_trip_by_name(tmp_path):
         np.testing.assert_allclose(mine, theirs, atol=2e-3)
 
 
-def test_weights_that_cannot_be_loaded_are_reported(tmp_path):
+def test_errors_of_loading_contain_the_reason(tmp_path):
     assert "pixel2mesh" in MESH_PIPELINES
     with pytest.raises(ValueError, match="name must be one of"):
         load_mesh_network("pixel3mesh")
@@ -198,7 +203,7 @@ def test_weights_that_cannot_be_loaded_are_reported(tmp_path):
         load_mesh_network("pixel2mesh", "abacus")
 
 
-def test_the_encoder_starts_as_facevisions():
+def test_the_encoder_is_initialised_from_facevision():
     network = Pixel2MeshNetwork()
     start_encoder(network)
     _, weights = load_weights("facevision", FaceVisionConfig)
@@ -211,12 +216,12 @@ def test_the_encoder_starts_as_facevisions():
 
 
 def start_positions():
-    """Return the four deformations of two meshes that do not move the semi-sphere."""
+    """Return deformations of two meshes that do not change the semi-sphere."""
     stages = [d.after for d in Pixel2MeshNetwork(SMALL)(torch.zeros(2, 3, 32, 32))]
     return [Deformation(stage.detach(), stage.detach()) for stage in stages]
 
 
-def test_terms_are_weighted_and_the_first_block_may_move(batch):
+def test_terms_are_weighted_and_the_first_block_has_no_movement_term(batch):
     network = Pixel2MeshNetwork(SMALL)
     still = start_positions()
     terms = mesh_terms(still, batch, network.graphs, MeshWeights())
@@ -233,7 +238,7 @@ def test_terms_are_weighted_and_the_first_block_may_move(batch):
     assert mesh_terms(still, batch, network.graphs, MeshWeights(edges=0.0))["edges"] == 0
 
 
-def test_guidance_is_the_distance_of_each_vertex_from_its_true_position(batch):
+def test_correspondence_term_is_the_distance_to_the_true_positions(batch):
     graphs, still = Pixel2MeshNetwork(SMALL).graphs, start_positions()
     own = batch.vertices.transpose(0, 1)
     there = [Deformation(d.before, own[: len(d.after)]) for d in still]
@@ -243,8 +248,8 @@ def test_guidance_is_the_distance_of_each_vertex_from_its_true_position(batch):
     assert found.item() == pytest.approx(4 * 1.5 * (0.001 / batch.units_per_mm).mean().item(), rel=1e-4)
 
 
-def test_terms_do_not_depend_on_the_crops_scale(batch):
-    """Lengths are in units of 100 mm, independent of the scale of the crop."""
+def test_terms_do_not_depend_on_the_scale_of_the_crop(batch):
+    """Lengths are in 100 mm for any scale of the crop."""
     graphs, still = Pixel2MeshNetwork(SMALL).graphs, start_positions()
     twice = [Deformation(2 * d.before, 2 * d.after) for d in still]
     other = batch._replace(points=2 * batch.points, units_per_mm=2 * batch.units_per_mm)
@@ -253,22 +258,22 @@ def test_terms_do_not_depend_on_the_crops_scale(batch):
         assert same[name].item() == pytest.approx(term.item(), rel=1e-4)
 
 
-def test_invalid_options_are_reported():
+def test_invalid_options_are_refused():
     with pytest.raises(ValueError, match="size must be a multiple of 16, got 100"):
         Pixel2MeshOptions(size=100)
-    with pytest.raises(ValueError, match="placing must be from 0 to 1"):
+    with pytest.raises(ValueError, match="placing must be in"):
         Pixel2MeshOptions(placing=1.5)
     with pytest.raises(ValueError, match="share must be above 0"):
         Pixel2MeshOptions(share=1.5)
 
 
-def test_learning_rate_drops_at_the_steps_of_the_paper():
+def test_learning_rate_decays_as_in_the_paper():
     options = replace(SMALL_RUN, images=160)  # 80 steps, like the 80 epochs of the paper
-    factors = [stepped_factor(step, options, options.drops, options.drop_factor) for step in range(80)]
+    factors = [step_decay_factor(step, options, options.drops, options.drop_factor) for step in range(80)]
     np.testing.assert_allclose(factors, [1.0] * 25 + [0.3] * 15 + [0.09] * 20 + [0.027] * 20)
 
 
-def test_loss_shares_are_those_of_the_first_and_last_steps(tmp_path):
+def test_term_shares_of_the_first_and_last_steps(tmp_path):
     rows = [{"step": i, "a": 1.0, "b": 3.0} for i in range(5)] + [{"step": 5, "photo_mm": 1.0}]
     rows += [{"step": i, "a": 1.0, "b": 0.0} for i in range(5)]
     (tmp_path / "steps.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -277,9 +282,9 @@ def test_loss_shares_are_those_of_the_first_and_last_steps(tmp_path):
     }  # fmt: skip
 
 
-def test_a_step_updates_all_trainable_parameters(small, batch):
+def test_a_step_changes_all_trainable_weights(small, batch):
     torch.manual_seed(0)
-    trainer = Trainer(replace(SMALL_RUN, encoder="scratch", learning_rate=2e-3), CPU)
+    trainer = Pixel2MeshTrainer(replace(SMALL_RUN, encoder="scratch", learning_rate=2e-3), CPU)
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
     losses = [sum(trainer.train_step(*batch).values()) for _ in range(8)]
     assert losses[-1] < 0.9 * losses[0]
@@ -290,9 +295,9 @@ def test_a_step_updates_all_trainable_parameters(small, batch):
     assert all(torch.isfinite(tensor).all() for tensor in after.values())
 
 
-def test_initially_only_the_placement_is_trained(small, batch):
+def test_first_steps_train_only_the_placement(small, batch):
     torch.manual_seed(0)
-    trainer = Trainer(replace(SMALL_RUN, encoder="scratch", placing=0.5, learning_rate=2e-3), CPU)
+    trainer = Pixel2MeshTrainer(replace(SMALL_RUN, encoder="scratch", placing=0.5, learning_rate=2e-3), CPU)
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
     steps = [trainer.train_step(*batch) for _ in range(4)]
     assert [set(terms) for terms in steps] == [{"placement"}] * 4
@@ -303,9 +308,9 @@ def test_initially_only_the_placement_is_trained(small, batch):
     assert "chamfer" in trainer.train_step(*batch)
 
 
-def test_midpoint_unpooling_and_a_frozen_encoder_are_not_trained(small, batch, monkeypatch):
+def test_midpoint_unpooling_and_a_frozen_encoder_do_not_change(small, batch, monkeypatch):
     monkeypatch.setattr("facegeom.training.meshes.train_pixel2mesh.start_encoder", lambda network: None)
-    trainer = Trainer(replace(SMALL_RUN, encoder="frozen", unpooling="midpoint"), CPU)
+    trainer = Pixel2MeshTrainer(replace(SMALL_RUN, encoder="frozen", unpooling="midpoint"), CPU)
     before = {name: tensor.clone() for name, tensor in trainer.network.encoder.state_dict().items()}
     trainer.train_step(*batch)
     for name, tensor in trainer.network.encoder.state_dict().items():
@@ -316,7 +321,7 @@ def test_midpoint_unpooling_and_a_frozen_encoder_are_not_trained(small, batch, m
 @pytest.mark.parametrize("wrong", [{"encoder": "vgg"}, {"unpooling": "random"}])
 def test_unknown_choices_are_rejected(wrong):
     with pytest.raises(ValueError, match="must be one of"):
-        Trainer(replace(SMALL_RUN, **wrong), CPU)
+        Pixel2MeshTrainer(replace(SMALL_RUN, **wrong), CPU)
 
 
 def test_validation_measures_in_mm_and_ignores_the_mean_depth(meshes):
@@ -342,10 +347,10 @@ def test_validation_measures_in_mm_and_ignores_the_mean_depth(meshes):
     aside = validation([1.0, 0, 0]).measure()
     assert aside["photo_chamfer_mm"] > 2 * measured["photo_chamfer_mm"]
     assert aside["photo_f_percent"] < measured["photo_f_percent"]
-    assert validation([0.0, 0, 0]).sheet().shape == (2 * mesh_training.CELL, 7 * mesh_training.CELL, 3)
+    assert validation([0.0, 0, 0]).sheet().shape == (2 * mesh_validation.CELL, 7 * mesh_validation.CELL, 3)
 
 
-def test_a_mesh_is_drawn_at_its_position():
+def test_draw_mesh_covers_the_projected_mesh():
     sphere = semi_sphere()
     drawn = draw_mesh(sphere.vertices, sphere.levels[0].faces, np.zeros((64, 64, 3), np.uint8))
     assert drawn[32, 32].max() > 100
@@ -354,7 +359,7 @@ def test_a_mesh_is_drawn_at_its_position():
     assert not drawn[mouth, 32].any()
 
 
-def test_learned_edge_positions_are_drawn():
+def test_draw_places_shows_the_learned_positions():
     network = Pixel2MeshNetwork(SMALL)
     plain = draw_places(network, 200)
     assert plain.shape == (200, 600, 3)
@@ -363,8 +368,8 @@ def test_learned_edge_positions_are_drawn():
 
 
 @pytest.mark.slow
-def test_command_trains_resumes_exactly_and_rejects_other_options(tmp_path, labels, folder, monkeypatch, capsys):
-    monkeypatch.setattr(mesh_training, "VALIDATION_FACES", 2)
+def test_command_trains_resumes_exactly_and_refuses_other_options(tmp_path, labels, folder, monkeypatch, capsys):
+    monkeypatch.setattr(mesh_validation, "VALIDATION_FACES", 2)
     labels.save(tmp_path / "labels.npz")
     arguments = [
         "train", "pixel2mesh", str(folder), "--labels", str(tmp_path / "labels.npz"), "--no-synthetic",
@@ -376,7 +381,7 @@ def test_command_trains_resumes_exactly_and_rejects_other_options(tmp_path, labe
     assert (tmp_path / "whole" / "places.png").is_file()
     ticks = iter(range(10**6))
     with monkeypatch.context() as patch:
-        patch.setattr("facegeom.training.maps.loop.time.monotonic", lambda: next(ticks) * 20.0)
+        patch.setattr("facegeom.training.loop.time.monotonic", lambda: next(ticks) * 20.0)
         assert main([*arguments, "-o", str(tmp_path / "parts"), "--minutes", "1"]) == 0
     half = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
     assert 0 < half["step"] < 8

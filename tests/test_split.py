@@ -1,4 +1,4 @@
-"""The split by identity."""
+"""The split of photos by identity."""
 
 import hashlib
 
@@ -23,7 +23,7 @@ def test_sizes_are_rounded_up_to_a_whole_identity() -> None:
     assert VALIDATION_PHOTOS <= len(split.validation) < VALIDATION_PHOTOS + 4
 
 
-def test_the_test_set_is_the_front_of_the_hash_order() -> None:
+def test_the_test_set_comes_first_in_the_hash_order() -> None:
     names = _names()
     order = sorted({identity(n) for n in names}, key=lambda p: hashlib.sha256(p.encode()).hexdigest())
     people = {identity(names[r]) for r in split_names(names).test}

@@ -1,4 +1,4 @@
-"""Synthetic faces and the texture model: labels are exact, draws repeat, colours come back from photos."""
+"""Synthetic faces and the texture model: exact labels, reproducible samples, recovered vertex colours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facegeom.training.data.labels import Labels
 from facegeom.training.data.renderer import Pose, Renderer
 from facegeom.training.data.samples import MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces, SyntheticOptions
-from facegeom.training.data.texture_model import NormalOperator, TextureModel, TextureOptions
+from facegeom.training.data.texture_model import NormalOperator, TextureModel, TextureModelOptions
 
 SIZE = 96
 
@@ -33,7 +33,7 @@ def faces(model: FaceModel) -> SyntheticFaces:
 
 
 def test_the_same_seed_gives_the_same_sample(faces: SyntheticFaces) -> None:
-    faces.draw(np.random.default_rng(1), SIZE)  # what came before must not matter
+    faces.draw(np.random.default_rng(1), SIZE)  # previous draws must have no effect
     a, eyes_a = faces.draw(np.random.default_rng(7), SIZE)
     faces.draw(np.random.default_rng(2), SIZE)
     b, eyes_b = faces.draw(np.random.default_rng(7), SIZE)
@@ -44,7 +44,7 @@ def test_the_same_seed_gives_the_same_sample(faces: SyntheticFaces) -> None:
 
 
 @pytest.mark.parametrize("size", [64, 128])
-def test_shapes_types_and_empty_outside(faces: SyntheticFaces, size: int) -> None:
+def test_shapes_types_and_zeros_outside_the_mask(faces: SyntheticFaces, size: int) -> None:
     sample, eyes = faces.draw(np.random.default_rng(3), size)
 
     assert sample.image.shape == (size, size, 3)
@@ -68,10 +68,10 @@ def test_every_pose_is_a_rotation_and_large_yaws_are_common(faces: SyntheticFace
     assert 0.4 < (yaw > 0).mean() < 0.6
 
 
-def test_labels_are_those_of_the_drawn_geometry(
+def test_maps_agree_with_the_rendered_geometry(
     faces: SyntheticFaces, model: FaceModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Depth at a pixel is the depth of the surface point whose mean position the correspondence names there."""
+    """The depth at a pixel is that of the surface point that the correspondence gives there."""
     kept = []
     draw = SyntheticFaces._vertices
 
@@ -93,10 +93,10 @@ def test_labels_are_those_of_the_drawn_geometry(
     assert np.median(np.abs(error)) < 0.3
 
 
-def test_labels_are_those_of_the_renderer(
+def test_maps_equal_those_of_the_photo_renderer(
     faces: SyntheticFaces, model: FaceModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same geometry through the renderer of the photos' labels gives the same maps."""
+    """The renderer of photo labels gives the same maps for the same geometry."""
     drawn: dict[str, np.ndarray] = {}
     for name in ("_vertices", "_rotation", "_crop"):
         method = getattr(SyntheticFaces, name)
@@ -116,7 +116,7 @@ def test_labels_are_those_of_the_renderer(
 
 
 def test_image_shows_the_face_where_the_mask_is(model: FaceModel, texture: TextureModel, tmp_path: Path) -> None:
-    """A face of one bright colour in front of black: what is bright inside the head is what the mask covers."""
+    """With one bright colour on a black background, the bright pixels of the head are those of the mask."""
     texture.save(tmp_path / "texture.npz")
     options = SyntheticOptions(hair=0, beard=0, hair_volume=0, pixel_noise=0)
     black = [np.zeros((32, 32, 3), np.uint8)]
@@ -136,21 +136,21 @@ def test_eyes_lie_inside_the_mask_of_frontal_faces(model: FaceModel) -> None:
         sample, eyes = faces.draw(np.random.default_rng(seed), SIZE)
         columns, rows = np.rint(eyes).astype(int).T
         assert sample.mask[rows, columns].all()
-        assert eyes[0, 0] < eyes[1, 0]  # the person's right eye is on the left of the image
+        assert eyes[0, 0] < eyes[1, 0]  # the right eye of the person is on the left in the image
 
 
 @pytest.mark.parametrize("even_light", [1.0, 0.0])
-def test_even_light_hides_the_shape(model: FaceModel, even_light: float) -> None:
+def test_uniform_lighting_gives_no_shading(model: FaceModel, even_light: float) -> None:
     options = SyntheticOptions(even_light=even_light, harmonics=0.0)
     faces = SyntheticFaces(model, options=options)
     rng = np.random.default_rng(4)
     normals = rng.normal(size=(50, 3)).astype(np.float32)
     skin = np.full(50, synthetic.SKIN, np.int8)
-    shown = faces._lit(np.full((50, 3), 120, np.float32), normals, skin, rng)
+    shown = faces._shade(np.full((50, 3), 120, np.float32), normals, skin, rng)
     assert (np.ptp(shown, axis=0).max() < 1e-3) == (even_light == 1.0)
 
 
-def test_expressions_are_possible(faces: SyntheticFaces, model: FaceModel) -> None:
+def test_expressions_are_plausible(faces: SyntheticFaces, model: FaceModel) -> None:
     rng = np.random.default_rng(0)
     weights = np.array([faces._expression(rng) for _ in range(400)])
     names = list(model.expression_names)
@@ -198,7 +198,7 @@ def test_command_writes_a_sheet_and_labels(texture: TextureModel, tmp_path: Path
         assert data["mask"].dtype == np.bool_
 
 
-def test_texture_model_survives_its_file(texture: TextureModel, tmp_path: Path) -> None:
+def test_texture_model_file_round_trip(texture: TextureModel, tmp_path: Path) -> None:
     texture.save(tmp_path / "texture.npz")
     again = TextureModel.load(tmp_path / "texture.npz")
 
@@ -221,19 +221,19 @@ def test_normals_of_a_sphere_point_outward() -> None:
     assert (normals * points).sum(1)[inner].min() > 0.995
 
 
-def test_photo_colours_come_back_at_visible_vertices(model: FaceModel) -> None:
-    """A face rendered with known colours, sampled again: the seen vertices have them, the far side is not seen."""
+def test_visible_colours_recovers_known_vertex_colours(model: FaceModel) -> None:
+    """Visible vertices of a rendered face have the known colours; the far side is not visible."""
     colours = np.clip(128 + model.mean, 0, 255)
     turned = Pose(model.mean, np.eye(3), 1.6, np.array([160.0, 150.0])).turned(35)
     raster = rasterize(turned.pixels(), model.faces, colours, (320, 320))
     photo = np.nan_to_num(raster.attributes).astype(np.uint8)
 
     found, seen, normals = texture_model.visible_colours(
-        photo, turned, model, NormalOperator(model.faces, len(model.mean)), TextureOptions()
+        photo, turned, model, NormalOperator(model.faces, len(model.mean)), TextureModelOptions()
     )
 
     skin = texture_model.skin_vertices(model)
-    # The inside of the mouth shines through next to the closed lips' edge, so medians.
+    # Medians, because the inside of the mouth is visible at the edge of the closed lips.
     error = np.abs(found - colours).max(1)[seen & skin]
     assert np.median(error) < 2
     assert np.percentile(error, 95) < 8
@@ -242,7 +242,7 @@ def test_photo_colours_come_back_at_visible_vertices(model: FaceModel) -> None:
     assert seen[model.landmarks68[30]]  # the tip of the nose
 
 
-def test_light_is_taken_out(model: FaceModel) -> None:
+def test_remove_light_recovers_unshaded_colours(model: FaceModel) -> None:
     rng = np.random.default_rng(0)
     normals = NormalOperator(model.faces, len(model.mean))(model.mean.astype(np.float32))
     mean = rng.uniform(100, 180, (len(normals), 3)).astype(np.float32)
@@ -252,12 +252,12 @@ def test_light_is_taken_out(model: FaceModel) -> None:
     plain = texture_model.remove_light(lit, skin, normals, mean, skin)
 
     ratio = plain[skin] / mean[skin]
-    assert ratio.std(0).max() < 0.02  # what is left is the person's own colour, constant here
+    assert ratio.std(0).max() < 0.02  # the remainder is the colour of the person, which is constant here
     before = (lit / mean)[skin].std(0).max()
     assert before > 0.1
 
 
-def test_principal_colours_fill_what_is_missing() -> None:
+def test_principal_colours_estimates_missing_values() -> None:
     rng = np.random.default_rng(1)
     scores = rng.standard_normal((120, 3)) * [9, 6, 4]
     axes = rng.standard_normal((3, 60))
@@ -273,8 +273,8 @@ def test_principal_colours_fill_what_is_missing() -> None:
     np.testing.assert_allclose(mean, truth.mean(0), atol=2.0)
 
 
-def test_extension_is_harmonic() -> None:
-    """A strip whose ends are known: linear in between."""
+def test_extend_is_harmonic() -> None:
+    """On a strip with known ends the values in between are linear."""
     n = 11
     faces = np.array([[i, i + 1, i + 2] for i in range(2 * n - 2)])
     known = np.zeros(2 * n, bool)
@@ -308,14 +308,14 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not (DATA / "lfw").is_dir(), reason="the shared data folder is not beside the repository")
-def test_texture_model_of_photos(model: FaceModel) -> None:
-    """From 940 names, some sixty of them in the training part: skin is skin-coloured, lips are redder."""
+@pytest.mark.skipif(not (DATA / "lfw").is_dir(), reason="needs ../shared/data")
+def test_texture_model_of_real_photos(model: FaceModel) -> None:
+    """Made from about sixty training photos of 940 names: the skin has skin colours, and the lips are redder."""
     from facegeom.training.data.labels import LabelOptions, find_photos, make_labels
 
     with np.load(DATA / "lfw" / "landmarks.npz") as data:
         labels = make_labels(data["names"][:940], data["landmarks"][:940], LabelOptions(), processes=1)
-    options = TextureOptions(photos=80, components=8, rounds=1, photos_per_person=80, backgrounds=4)
+    options = TextureModelOptions(photos=80, components=8, rounds=1, photos_per_person=80, backgrounds=4)
     texture = texture_model.build_texture_model(model, find_photos(DATA / "lfw" / "photos"), labels, options)
 
     assert texture.components.shape == (8, len(model.mean), 3)

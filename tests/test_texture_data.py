@@ -1,4 +1,4 @@
-"""The data for texture completion: views joined, masks drawn, files written, on photos whose answer is known."""
+"""Training data of texture completion: joined views, masks and files, on photos with known textures."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from facegeom.texture.blending import Layer, middle_third
 from facegeom.texture.occluders import features
 from facegeom.training.data.labels import LabelOptions, Labels, find_photos, make_labels
 from facegeom.training.data.split import split_names
-from facegeom.training.texture.data import (
+from facegeom.training.texture.complete_textures import (
     TextureDataOptions,
     TextureSet,
     join_views,
@@ -23,7 +23,7 @@ from facegeom.training.texture.data import (
     read_textures,
 )
 from facegeom.training.texture.masks import MaskOptions, draw_masks, head_at, visible_texels
-from facegeom.training.texture.photos import REJECTIONS, SIZE, PhotoBaker
+from facegeom.training.texture.photo_textures import REJECTIONS, SIZE, PhotoBaker
 from facegeom.training.texture.statistics import StatisticsOptions, choose_rows, texture_statistics
 
 LFW = Path(__file__).parents[2] / "shared" / "data" / "lfw"
@@ -33,7 +33,7 @@ SKIN = (190, 140, 115)
 
 
 class GreenScreen:
-    """A network that takes what is not green for face."""
+    """A network that predicts a face where the image is not green."""
 
     size = 128
 
@@ -53,7 +53,7 @@ YAWS = {"Both_Sides": (0, 35, -38), "One_Side": (4, 30), "In_Front": (8,), "Turn
 
 @pytest.fixture(scope="module")
 def colors():
-    """A head's colours by vertex: skin that gets redder to one side and darker downward, and dark brows."""
+    """Return vertex colours of a head: skin redder towards one side and darker downwards, dark brows."""
     model = load_face_model()
     out = np.array(SKIN) + np.column_stack([0.35 * model.mean[:, 0], 0.25 * model.mean[:, 1], 0.2 * model.mean[:, 1]])
     out[model.regions["brow_left"] | model.regions["brow_right"]] *= 0.5
@@ -62,7 +62,7 @@ def colors():
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory, colors):
-    """Photos of four people with one head before a green screen, and their labels."""
+    """Return photos of four people with the same head on a green background, and their labels."""
     model = load_face_model()
     folder = tmp_path_factory.mktemp("people")
     names, turns, photos = [], [], {}
@@ -102,7 +102,7 @@ def rows_of(labels, person):
 
 @pytest.fixture(scope="module")
 def truth(baker, colors):
-    """The head's texture as it is."""
+    """Return the true texture of the head."""
     return baker.atlas.image(baker.atlas.carry(colors))
 
 
@@ -112,7 +112,7 @@ def test_the_region_is_symmetric_and_about_half_of_the_atlas(baker):
     assert not (baker.region & ~baker.atlas.covered).any()
 
 
-def test_photos_are_baked_onto_the_heads_own_texture(baker, truth):
+def test_baked_photos_equal_the_true_texture(baker, truth):
     rows = range(len(baker.labels))
     for row, baked in zip(rows, baker.bake(list(rows)), strict=True):
         assert REJECTIONS[baked.reason] == "kept", baker.labels.names[row]
@@ -123,7 +123,7 @@ def test_photos_are_baked_onto_the_heads_own_texture(baker, truth):
 
 
 @pytest.mark.parametrize("person", list(YAWS))
-def test_what_a_persons_photos_give(baker, truth, person):
+def test_textures_of_each_kind_of_person(baker, truth, person):
     made, counts = person_textures(baker, rows_of(baker.labels, person), TextureDataOptions(least_seen=0.5))
     kinds = {"Both_Sides": ["three", "frontal"], "One_Side": ["two", "frontal"], "In_Front": ["frontal"], "Turned": []}
     assert [texture.kind for texture in made] == kinds[person]
@@ -140,13 +140,13 @@ def test_what_a_persons_photos_give(baker, truth, person):
         assert np.abs(made[0].texture.astype(float) - truth)[inside].mean() < 8
 
 
-def test_photos_of_other_light_or_expression_are_not_joined(people):
+def test_photos_with_other_lighting_or_expression_are_not_joined(people):
     photos, labels = people
     rows = rows_of(labels, "One_Side")
     expression = labels.expression.copy()
     expression[rows[1], :20] = 1
     changed = PhotoBaker(GreenScreen(), photos, replace(labels, expression=expression), None)
-    # the head the label says is another, too, but the photo is rejected as part of the pair before that shows
+    # the fitted head changes too, but the pair is rejected first because of its expression
     made, counts = person_textures(changed, rows, TextureDataOptions(least_seen=0.5))
     assert "two" not in [texture.kind for texture in made]
     assert counts["pair: expression"] + counts["photo: mask"] > 0
@@ -156,7 +156,7 @@ def test_photos_of_other_light_or_expression_are_not_joined(people):
     assert [texture.kind for texture in made] == ["frontal"]
 
 
-def test_photos_are_refused_with_the_reason(people):
+def test_rejected_photos_have_a_reason(people):
     photos, labels = people
     row = rows_of(labels, "In_Front")[0]
     small = replace(labels, scale=np.full(len(labels), 0.2, np.float32))
@@ -165,7 +165,7 @@ def test_photos_are_refused_with_the_reason(people):
         assert REJECTIONS[PhotoBaker(GreenScreen(), photos, changed, None).bake([row])[0].reason] == reason
 
 
-def test_views_of_constants_join_to_the_constant_and_seen_is_by_thirds():
+def test_joined_constant_views_are_constant_and_seen_is_per_third():
     texture = np.full((SIZE, SIZE, 3), (150, 110, 90), np.uint8)
     rows = np.zeros((3, SIZE, SIZE), bool)
     rows[0, 40:150, :100] = rows[1, 60:120] = rows[2, 40:150, 92:] = True
@@ -177,13 +177,13 @@ def test_views_of_constants_join_to_the_constant_and_seen_is_by_thirds():
     joined, seen, kind = join_views(center, left, None)
     assert kind == "two"
     assert np.abs(joined.astype(int) - texture).max() <= 2
-    assert np.array_equal(seen, rows[:2].any(axis=0))  # the mirrored side was not seen
+    assert np.array_equal(seen, rows[:2].any(axis=0))  # the mirrored side is not shown by a photo
     with pytest.raises(ValueError, match="at least one"):
         join_views(center, None, None)
     assert middle_third(SIZE) == slice(64, 128)
 
 
-def test_the_plan_takes_few_photos_of_a_person(labels):
+def test_the_plan_limits_the_photos_of_a_person(labels):
     many = replace(
         labels,
         names=np.array([f"Same_Person_{i:04d}.jpg" for i in range(len(labels))]),
@@ -198,10 +198,10 @@ def test_the_plan_takes_few_photos_of_a_person(labels):
     assert plan(many, turned, options) == []
 
 
-# --- masks
+# --- occlusion masks
 
 
-def test_a_turned_heads_visible_texels_are_on_the_side_it_shows(baker):
+def test_visible_texels_of_a_turned_head_are_on_the_visible_side(baker):
     shares = []
     for yaw in (0, 30, 60, 85):
         shown = visible_texels(baker, head_at(baker, 0, yaw, 0, 0.75)) & baker.region
@@ -213,7 +213,7 @@ def test_a_turned_heads_visible_texels_are_on_the_side_it_shows(baker):
     assert 0.15 < shares[3] < 0.5
 
 
-def test_masks_repeat_with_their_seed_and_stay_in_the_region(baker):
+def test_masks_depend_only_on_the_seed_and_lie_in_the_region(baker):
     rows = np.arange(len(baker.labels))
     masks = draw_masks(baker, rows, 3, np.random.default_rng(1), MaskOptions())
     assert masks.shape == (3, SIZE, SIZE)
@@ -226,7 +226,7 @@ def test_masks_repeat_with_their_seed_and_stay_in_the_region(baker):
 # --- statistics
 
 
-def test_statistics_of_faces_in_different_light_are_the_face():
+def test_statistics_recover_a_face_from_different_lighting():
     rng = np.random.default_rng(0)
     face = cv2.resize(rng.uniform(80, 160, (12, 12, 3)), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
     face = (face + face[:, ::-1]) / 2
@@ -250,17 +250,17 @@ def test_statistics_of_faces_in_different_light_are_the_face():
     assert np.abs(color / color.mean(axis=0) - want / want.mean(axis=0)).mean() < 0.06
 
 
-def test_statistics_come_from_training_people_once_each(labels):
+def test_statistics_use_one_photo_of_each_training_identity(labels):
     rows = choose_rows(labels, StatisticsOptions(photos=10))
     training = split_names([str(name) for name in labels.names]).training
     assert len(rows) == 10
     assert set(rows) <= set(training.tolist())
 
 
-# --- the whole, and the file
+# --- all steps together, and the file
 
 
-def test_a_texture_set_is_written_and_read(tmp_path):
+def test_texture_set_file_round_trip(tmp_path):
     rng = np.random.default_rng(0)
     given = TextureSet(
         rng.integers(0, 256, (4, 20, 20, 3)).astype(np.uint8),

@@ -1,4 +1,4 @@
-"""Training of texture completion: masks, losses in closed form, a run that learns, resumes and is evaluated."""
+"""Training of texture completion: masks, losses in closed form, training, resuming and evaluation."""
 
 import json
 import math
@@ -14,9 +14,9 @@ from facegeom.errors import FacegeomError
 from facegeom.evaluation import texture as evaluation
 from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator
 from facegeom.networks.gated_inpainting import load_gated_inpainting
-from facegeom.training.maps.loop import CHECKPOINT, Place
+from facegeom.training.loop import CHECKPOINT, RunSettings
 from facegeom.training.texture import train_texture
-from facegeom.training.texture.data import TextureSet
+from facegeom.training.texture.complete_textures import TextureSet
 from facegeom.training.texture.losses import PerceptualLoss, critic_loss, gradient_penalty, weighted_l1
 from facegeom.training.texture.samples import (
     TextureStream,
@@ -27,12 +27,12 @@ from facegeom.training.texture.samples import (
     scaled,
     training_masks,
 )
-from facegeom.training.texture.train_texture import TextureOptions, Trainer, train
+from facegeom.training.texture.train_texture import TextureTrainer, TextureTrainingOptions, train
 
 CPU = torch.device("cpu")
 trains = pytest.mark.skipif(find_spec("tensorboard") is None, reason="training needs facegeom[train]")
 SIZE = 48
-SMALL = TextureOptions(
+SMALL = TextureTrainingOptions(
     size=SIZE, width=4, batch=4, images=32, epoch_images=16, warmup=1, critic_width=2, average_decay=0.0
 )
 GENERATOR = FaceVisionConfig(size=64, encoder_widths=(4,) * 5, encoder_blocks=(0, 0, 1, 0, 0), decoder_widths=(4,) * 4)
@@ -40,7 +40,7 @@ GENERATOR = FaceVisionConfig(size=64, encoder_widths=(4,) * 5, encoder_blocks=(0
 
 @pytest.fixture(scope="module")
 def textures() -> TextureSet:
-    """Symmetric waves of random colours: what one side shows tells the other."""
+    """Return textures of symmetric waves in random colours: each side determines the other."""
     rng, count = np.random.default_rng(0), 24
     y, x = np.indices((SIZE, SIZE)) / (SIZE - 1)
     waves = np.sin(12 * np.abs(x - 0.5)[..., None] * rng.uniform(0.5, 2, (count, 1, 1, 3)) + 5 * y[..., None])
@@ -61,14 +61,14 @@ def textures() -> TextureSet:
 
 @pytest.fixture
 def untrained_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small random encoder in the place of the shipped one."""
+    """Replace the shipped encoder by a small random one."""
     torch.manual_seed(0)
     network = FaceVision(FaceVisionGenerator(GENERATOR))
     for module in (train_texture, evaluation):
         monkeypatch.setattr(module, "load_facevision", lambda: network)
 
 
-def test_masks_hide_some_and_leave_some_of_the_region_only(textures: TextureSet) -> None:
+def test_masks_hide_and_show_enough_of_the_region(textures: TextureSet) -> None:
     rng = np.random.default_rng(0)
     sides = 0
     for _ in range(60):
@@ -76,13 +76,13 @@ def test_masks_hide_some_and_leave_some_of_the_region_only(textures: TextureSet)
         assert not known[~textures.region].any()
         assert 0.05 <= known.sum() / textures.region.sum() <= 0.98
         sides += int(known[:, : SIZE // 2].sum() > known[:, SIZE // 2 :].sum())
-    assert 10 < sides < 50  # mirrored as often as not
-    with pytest.raises(FacegeomError, match="mask after mask"):
+    assert 10 < sides < 50  # half of the masks are mirrored
+    with pytest.raises(FacegeomError, match="50 masks in a row"):
         draw_known(rng, textures.masks, np.zeros_like(textures.region))
 
 
-def test_occlusion_masks_are_four_fifths_of_all(textures: TextureSet) -> None:
-    """Occlusion masks hide nothing of the middle row here, strokes nearly always some of it."""
+def test_four_fifths_of_the_masks_are_occlusion_masks(textures: TextureSet) -> None:
+    """Here occlusion masks hide nothing of the middle row, and strokes nearly always hide part of it."""
     masks = np.ones((1, SIZE, SIZE), bool)
     masks[:, : SIZE // 3] = False
     rng = np.random.default_rng(1)
@@ -91,7 +91,7 @@ def test_occlusion_masks_are_four_fifths_of_all(textures: TextureSet) -> None:
     assert np.mean(same) == pytest.approx(0.8, abs=0.05)
 
 
-def test_strokes_are_connected_to_the_region(textures: TextureSet) -> None:
+def test_strokes_start_in_the_region(textures: TextureSet) -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         strokes = draw_strokes(rng, textures.region)
@@ -99,13 +99,13 @@ def test_strokes_are_connected_to_the_region(textures: TextureSet) -> None:
         assert 0 < strokes.mean() < 0.9
 
 
-def test_masks_that_are_measured_with_are_not_trained_with(textures: TextureSet) -> None:
+def test_held_out_masks_are_not_training_masks(textures: TextureSet) -> None:
     trained, held = training_masks(textures), held_out_masks(textures)
     assert len(trained) + len(held) == len(textures.masks)
     assert not any(np.array_equal(a, b) for a in trained for b in held)
 
 
-def test_samples_are_numbered_weighted_and_of_the_training_identities(textures: TextureSet) -> None:
+def test_samples_are_reproducible_weighted_and_of_training_identities(textures: TextureSet) -> None:
     stream = TextureStream(textures, 0.3, 0, 0, 40)
     texture, known, weight = stream[7]
     assert texture.shape == (3, SIZE, SIZE)
@@ -118,7 +118,7 @@ def test_samples_are_numbered_weighted_and_of_the_training_identities(textures: 
     assert set(stream.rows) == set(range(16))
 
 
-def test_scaling_keeps_shares(textures: TextureSet) -> None:
+def test_scaling_preserves_the_shares_of_masks(textures: TextureSet) -> None:
     half = scaled(textures, SIZE // 2)
     assert half.textures.shape == (24, SIZE // 2, SIZE // 2, 3)
     assert half.region.mean() == pytest.approx(textures.region.mean(), abs=0.03)
@@ -126,7 +126,7 @@ def test_scaling_keeps_shares(textures: TextureSet) -> None:
     assert scaled(textures, SIZE) is textures
 
 
-def test_the_mean_texture_is_symmetric_and_of_the_training_identities(textures: TextureSet) -> None:
+def test_the_mean_texture_is_symmetric_and_uses_training_identities_only(textures: TextureSet) -> None:
     mean = mean_texture(textures)
     assert np.array_equal(mean, mean[:, ::-1])
     expected = textures.textures[:16].astype(float).mean(0)[textures.region]
@@ -141,7 +141,7 @@ def test_weighted_l1_in_closed_form() -> None:
 
 
 class Linear(torch.nn.Module):
-    """A critic whose gradient is known: the sum of all texels times a slope."""
+    """A critic with a known gradient: the sum of all texels times a slope."""
 
     def __init__(self, slope: float) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ def test_critic_losses_in_closed_form() -> None:
     assert critic_loss(Linear(1.0), real, fake, known, "sn-patchgan").item() == pytest.approx(0.0 + 4.0)
 
 
-def test_perceptual_loss_is_zero_of_the_same_and_of_no_scale() -> None:
+def test_perceptual_loss_of_equal_textures_is_zero_and_scale_invariant() -> None:
     torch.manual_seed(0)
     loss = PerceptualLoss(FaceVisionGenerator(GENERATOR)).train()
     assert not any(module.training for module in loss.levels.modules())
@@ -182,9 +182,9 @@ def test_perceptual_loss_is_zero_of_the_same_and_of_no_scale() -> None:
 @trains
 def test_training_learns_and_resumes_exactly(textures: TextureSet, tmp_path: Path) -> None:
     options = replace(SMALL, width=8, images=1000, epoch_images=1000, learning_rate=2e-3)
-    whole = train(options, textures, Place(tmp_path / "whole", workers=0))
-    untrained = Trainer(options, mean_texture(textures), textures.region, CPU)
-    start = train_texture.Examination(untrained, textures).measure()
+    whole = train(options, textures, RunSettings(tmp_path / "whole", workers=0))
+    untrained = TextureTrainer(options, mean_texture(textures), textures.region, CPU)
+    start = train_texture.TextureValidation(untrained, textures).measure()
     assert whole["coarse_percent"] < 0.9 * start["coarse_percent"]
 
     def steps(folder: str) -> list[float]:
@@ -192,27 +192,27 @@ def test_training_learns_and_resumes_exactly(textures: TextureSet, tmp_path: Pat
         return [line["coarse_l1"] for line in lines if "coarse_l1" in line]
 
     short = replace(options, images=40, epoch_images=20)
-    train(short, textures, Place(tmp_path / "one", workers=0))
-    place = Place(tmp_path / "two", minutes=0, workers=0)  # ends after one step
-    train(short, textures, place)
+    train(short, textures, RunSettings(tmp_path / "one", workers=0))
+    settings = RunSettings(tmp_path / "two", minutes=0, workers=0)  # ends after one step
+    train(short, textures, settings)
     assert len(steps("two")) == 1
-    train(short, textures, replace(place, minutes=10))
+    train(short, textures, replace(settings, minutes=10))
     assert steps("two") == steps("one")
     with pytest.raises(FacegeomError, match="other options"):
-        train(replace(short, seed=1), textures, place)
+        train(replace(short, seed=1), textures, settings)
 
 
 @trains
 @pytest.mark.usefixtures("untrained_features")
 @pytest.mark.parametrize("adversary", ["wgan", "sn-patchgan"])
 def test_both_stages_train_against_the_critic(textures: TextureSet, tmp_path: Path, adversary: str) -> None:
-    coarse = train(SMALL, textures, Place(tmp_path / "coarse", workers=0))
+    coarse = train(SMALL, textures, RunSettings(tmp_path / "coarse", workers=0))
     options = replace(SMALL, stage="both", adversary=adversary)
-    trainer = Trainer(options, mean_texture(textures), textures.region, CPU)
+    trainer = TextureTrainer(options, mean_texture(textures), textures.region, CPU)
     trainer.start_from(tmp_path / "coarse" / "gated_inpainting.safetensors")
-    examined = train_texture.Examination(trainer, textures).measure()
+    examined = train_texture.TextureValidation(trainer, textures).measure()
     assert examined["coarse_percent"] == pytest.approx(coarse["coarse_percent"], abs=0.05)  # float16
-    assert examined["refined_percent"] == examined["coarse_percent"]  # the refinement begins as nothing
+    assert examined["refined_percent"] == examined["coarse_percent"]  # the untrained refinement stage changes nothing
 
     before = {name: value.clone() for name, value in trainer.critic.state_dict().items()}
     batch = [torch.stack(t) for t in zip(*(TextureStream(textures, 0.3, 0, 0, 4)[i] for i in range(4)), strict=True)]
@@ -222,28 +222,28 @@ def test_both_stages_train_against_the_critic(textures: TextureSet, tmp_path: Pa
     assert all(math.isfinite(value) for value in terms.values())
     assert any(not torch.equal(before[name], value) for name, value in trainer.critic.state_dict().items())
 
-    done = train(options, textures, Place(tmp_path / "both", workers=0))
+    done = train(options, textures, RunSettings(tmp_path / "both", workers=0))
     assert set(done) == {"coarse_percent", "refined_percent"}
     assert (tmp_path / "both" / CHECKPOINT).exists()
     assert load_gated_inpainting(path=tmp_path / "both" / "gated_inpainting.safetensors").network.refinement is not None
 
 
 @trains
-def test_a_file_of_another_network_is_refused(textures: TextureSet, tmp_path: Path) -> None:
-    train(SMALL, textures, Place(tmp_path, workers=0))
-    other = Trainer(replace(SMALL, width=8), mean_texture(textures), textures.region, CPU)
-    with pytest.raises(FacegeomError, match="holds a network of"):
+def test_weights_of_another_configuration_are_refused(textures: TextureSet, tmp_path: Path) -> None:
+    train(SMALL, textures, RunSettings(tmp_path, workers=0))
+    other = TextureTrainer(replace(SMALL, width=8), mean_texture(textures), textures.region, CPU)
+    with pytest.raises(FacegeomError, match="contains a network with"):
         other.start_from(tmp_path / "gated_inpainting.safetensors")
 
 
-def test_textures_without_an_identity_to_measure_are_refused(textures: TextureSet, tmp_path: Path) -> None:
+def test_textures_without_validation_identities_are_refused(textures: TextureSet, tmp_path: Path) -> None:
     lacking = replace(textures, split=np.full(24, "training"))
     with pytest.raises(FacegeomError, match="none of the validation identities"):
-        train(SMALL, lacking, Place(tmp_path, workers=0))
+        train(SMALL, lacking, RunSettings(tmp_path, workers=0))
 
 
-def test_the_rates_are_halved_after_half_of_the_images(textures: TextureSet) -> None:
-    trainer = Trainer(SMALL, mean_texture(textures), textures.region, CPU)
+def test_learning_rates_are_halved_after_half_of_the_run(textures: TextureSet) -> None:
+    trainer = TextureTrainer(SMALL, mean_texture(textures), textures.region, CPU)
     rates = []
     for step in range(8):
         trainer.step = step
@@ -252,7 +252,7 @@ def test_the_rates_are_halved_after_half_of_the_images(textures: TextureSet) -> 
     assert rates == [1.0] * 4 + [0.5] * 4
 
 
-def test_the_mirror_baseline_fills_what_the_other_side_shows(textures: TextureSet) -> None:
+def test_the_mirror_baseline_copies_known_texels_of_the_other_side(textures: TextureSet) -> None:
     truth, mean = textures.textures[20], mean_texture(textures)
     known = np.zeros((SIZE, SIZE), bool)
     known[:30, : SIZE // 2] = True
@@ -262,18 +262,18 @@ def test_the_mirror_baseline_fills_what_the_other_side_shows(textures: TextureSe
     assert np.abs(out[30:] - np.clip(mean[30:] + shift, 0, 255)).max() <= 1
 
 
-def test_telea_continues_from_the_known_texels_alone(textures: TextureSet) -> None:
+def test_the_telea_baseline_uses_known_texels_only(textures: TextureSet) -> None:
     texture = np.full((SIZE, SIZE, 3), 90, np.uint8)
     known = textures.masks[4] & textures.region
     texture[~known] = 255
     out = evaluation.complete_by_telea(texture, known, textures.region)
-    assert np.abs(out[textures.region].astype(int) - 90).max() <= 4  # it adds up its own rounding
+    assert np.abs(out[textures.region].astype(int) - 90).max() <= 4  # Telea's method accumulates rounding errors
 
 
 @trains
 @pytest.mark.usefixtures("untrained_features")
-def test_evaluation_counts_seen_masked_texels_of_the_test_identities(textures: TextureSet, tmp_path: Path) -> None:
-    train(replace(SMALL, stage="both"), textures, Place(tmp_path, workers=0))
+def test_evaluation_uses_seen_hidden_texels_of_test_identities(textures: TextureSet, tmp_path: Path) -> None:
+    train(replace(SMALL, stage="both"), textures, RunSettings(tmp_path, workers=0))
     network = load_gated_inpainting(path=tmp_path / "gated_inpainting.safetensors")
     checkpoint = tmp_path / CHECKPOINT
     errors, tiles, captions = evaluation.evaluate(network, textures, rows=[1], checkpoint=checkpoint)
@@ -287,7 +287,7 @@ def test_evaluation_counts_seen_masked_texels_of_the_test_identities(textures: T
         evaluation.load_critic(tmp_path / "steps.jsonl")
 
     case = evaluation.masked_cases(textures)[0]
-    assert not case.counted[:10].any()  # not seen in any photo
+    assert not case.counted[:10].any()  # not shown by any photo
     assert not (case.counted & case.known).any()
     wrong = np.where(case.counted[..., None], 255 - case.truth, case.truth)
     judges = evaluation.Judges(PerceptualLoss(FaceVisionGenerator(GENERATOR)), textures.region)

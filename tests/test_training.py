@@ -1,4 +1,4 @@
-"""Labels, renderer, samples and the training loop, on faces made here."""
+"""Labels, renderer, training samples and the training loop, on faces made in the tests."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +15,9 @@ from facegeom.training.data.landmarks468 import calibrate_landmarks468
 from facegeom.training.data.photo_data import Sources
 from facegeom.training.data.renderer import Pose, Renderer, Sample, crop_square
 from facegeom.training.data.samples import FaceSamples, MixOptions, PhotoStore, SampleStream
+from facegeom.training.loop import RunSettings
 from facegeom.training.maps import validation
-from facegeom.training.maps.loop import Place
-from facegeom.training.maps.train_facevision import Trainer, TrainOptions, train
+from facegeom.training.maps.train_facevision import FaceVisionOptions, FaceVisionTrainer, train
 
 
 def test_labels_round_trip(tmp_path: Path, labels: Labels) -> None:
@@ -27,7 +27,7 @@ def test_labels_round_trip(tmp_path: Path, labels: Labels) -> None:
         np.testing.assert_array_equal(getattr(again, name), getattr(labels, name))
 
 
-def test_labels_refuse_a_face_that_is_turned_away_and_one_that_is_no_face() -> None:
+def test_labels_reject_large_yaw_and_implausible_shapes() -> None:
     model = load_face_model()
     points = np.einsum("pcd,pc->pd", model.mean[model.landmarks468_triangles], model.landmarks468_barycentric)
     turn = Pose(points, np.eye(3), 1.0, np.zeros(2)).turned(75.0).rotation
@@ -42,7 +42,7 @@ def test_labels_refuse_a_face_that_is_turned_away_and_one_that_is_no_face() -> N
     assert abs(yaw_deg(labels.rotation[1].astype(float)) - 75) < 5
 
 
-def test_yaw_is_positive_to_image_right() -> None:
+def test_yaw_is_positive_if_the_nose_points_to_the_right() -> None:
     pose = Pose(np.array([[0.0, 0, 100.0]]), np.eye(3), 1.0, np.zeros(2)).turned(30.0)
     assert yaw_deg(pose.rotation) == pytest.approx(30.0)
     assert pose.pixels()[0, 0] > 0
@@ -54,7 +54,7 @@ def test_rendered_labels_agree_with_the_camera(samples: FaceSamples) -> None:
     box = crop_square(samples.renderer.face_box(samples.pose(0)), factor=1.15, shift=(0, 0))
     affine = crop_affine(box, 128)
     pose = samples.pose(0)
-    # The correspondence is the mean's place of what the pixel sees: carried to this face it must project there.
+    # A pixel's correspondence is a point of the mean face; the same point of this face must project onto the pixel.
     nearest = ((samples.renderer.model.mean[None] - sample.correspondence[y, x][::97, None]) ** 2).sum(2).argmin(1)
     pixels = pose.pixels()[nearest, :2] @ affine[:, :2].T + affine[:, 2]
     assert np.abs(pixels - np.column_stack([x, y])[::97]).mean() < 1.5
@@ -62,12 +62,12 @@ def test_rendered_labels_agree_with_the_camera(samples: FaceSamples) -> None:
 
 
 @pytest.mark.parametrize("roll", [0.0, 35.0])
-def test_position_is_that_of_the_camera_frame_turned_with_the_crop(samples: FaceSamples, roll: float) -> None:
+def test_position_is_in_the_camera_frame_rotated_with_the_crop(samples: FaceSamples, roll: float) -> None:
     source = samples.pose(0)
     pose = source.turned(25.0)
     box = crop_square(samples.renderer.face_box(pose), factor=1.2, shift=(0.03, -0.05))
     affine = crop_affine(box, 128, roll)
-    turn = np.radians(roll)  # anticlockwise in the picture
+    turn = np.radians(roll)  # counter-clockwise in the image
     turned = pose.vertices @ pose.rotation.T
     x = np.cos(turn) * turned[:, 0] - np.sin(turn) * turned[:, 1]
     y = np.sin(turn) * turned[:, 0] + np.cos(turn) * turned[:, 1]
@@ -91,7 +91,7 @@ def test_position_is_that_of_the_camera_frame_turned_with_the_crop(samples: Face
     assert not sample.position()[~sample.mask].any()
 
 
-def test_turned_sample_shows_the_pose_asked_for(samples: FaceSamples) -> None:
+def test_turned_sample_shows_the_target_pose(samples: FaceSamples) -> None:
     sample = samples.evaluation(1, 128, 70.0)
     y, x = np.nonzero(sample.mask)
     design = np.column_stack([sample.correspondence[y, x], np.ones(len(x))])
@@ -99,7 +99,7 @@ def test_turned_sample_shows_the_pose_asked_for(samples: FaceSamples) -> None:
     assert abs(np.degrees(np.arctan2(row[2], row[0]))) == pytest.approx(70.0, abs=6.0)
 
 
-def test_flipping_twice_is_nothing_and_flips_the_persons_side(samples: FaceSamples) -> None:
+def test_flipping_swaps_sides_and_twice_is_the_identity(samples: FaceSamples) -> None:
     sample = samples.evaluation(2, 96)
     flipped = sample.flipped()
     again = flipped.flipped()
@@ -118,7 +118,7 @@ def test_outside_the_mask_labels_are_zero(samples: FaceSamples) -> None:
         assert np.isfinite(sample.depth).all()
 
 
-def test_a_samples_number_decides_it(samples: FaceSamples) -> None:
+def test_a_sample_depends_only_on_its_seed_and_number(samples: FaceSamples) -> None:
     first, second = SampleStream(samples, 64, 7, 0, 20), SampleStream(samples, 64, 7, 12, 20)
     for a, b in zip(first[15], second[3], strict=True):
         assert torch.equal(a, b)
@@ -136,10 +136,10 @@ def test_maps_show_neither_ears_nor_neck_nor_the_underside_of_the_jaw() -> None:
     assert not model.regions["ear_left"][model.faces[renderer.in_map]].any()
     shown = renderer.in_map[: model.face_triangle_count]
     assert shown.mean() > 0.9
-    assert model.mean[model.faces[: model.face_triangle_count][~shown]][..., 1].mean() < -80  # mm: all that is left out
+    assert model.mean[model.faces[: model.face_triangle_count][~shown]][..., 1].mean() < -80  # mm: the excluded area
 
 
-SMALL = TrainOptions(
+SMALL = FaceVisionOptions(
     size=64, batch=2, images=16, warmup=1, epoch_images=8, adversarial_every=2, discriminator_width=4,
     synthetic=False, mix=MixOptions(synthetic=0.0),
 )  # fmt: skip
@@ -152,26 +152,26 @@ def test_training_resumes_exactly(
     labels.save(tmp_path / "labels.npz")
     sources = Sources(folder, tmp_path / "labels.npz")
     monkeypatch.setattr(validation, "VALIDATION_FACES", 2)
-    train(SMALL, sources, Place(tmp_path / "whole", minutes=60, workers=0))
+    train(SMALL, sources, RunSettings(tmp_path / "whole", minutes=60, workers=0))
     ticks = iter(range(10**6))
     with monkeypatch.context() as patch:
-        patch.setattr("facegeom.training.maps.loop.time.monotonic", lambda: next(ticks) * 20.0)
-        train(SMALL, sources, Place(tmp_path / "parts", minutes=1, workers=0))
+        patch.setattr("facegeom.training.loop.time.monotonic", lambda: next(ticks) * 20.0)
+        train(SMALL, sources, RunSettings(tmp_path / "parts", minutes=1, workers=0))
     half = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
     assert 0 < half["step"] < 8
-    train(SMALL, sources, Place(tmp_path / "parts", minutes=60, workers=0))
+    train(SMALL, sources, RunSettings(tmp_path / "parts", minutes=60, workers=0))
     whole, parts = (torch.load(tmp_path / run / "checkpoint.pt", weights_only=True) for run in ("whole", "parts"))
     assert whole["step"] == parts["step"] == 8
     for name, tensor in whole["generator"].items():
         assert torch.equal(tensor, parts["generator"][name]), name
     with pytest.raises(FacegeomError, match="other options"):
-        train(replace(SMALL, seed=1), sources, Place(tmp_path / "parts", workers=0))
+        train(replace(SMALL, seed=1), sources, RunSettings(tmp_path / "parts", workers=0))
 
 
 @pytest.mark.slow
 def test_training_overfits_one_batch() -> None:
-    options = TrainOptions(size=64, batch=2, images=10**6, warmup=1, adversarial_weight=0.0, learning_rate=2e-3)
-    trainer = Trainer(options, torch.device("cpu"))
+    options = FaceVisionOptions(size=64, batch=2, images=10**6, warmup=1, adversarial_weight=0.0, learning_rate=2e-3)
+    trainer = FaceVisionTrainer(options, torch.device("cpu"))
     rng = np.random.default_rng(0)
     image = torch.from_numpy(rng.integers(0, 256, (2, 3, 64, 64), dtype=np.uint8))
     ramp = torch.linspace(-1, 1, 64)
@@ -186,8 +186,8 @@ def test_training_overfits_one_batch() -> None:
     assert last["mask"] < 0.3 * first["mask"]
 
 
-def test_both_discriminators_are_trained_and_scored() -> None:
-    trainer = Trainer(SMALL, torch.device("cpu"))
+def test_both_discriminators_are_trained_and_measured() -> None:
+    trainer = FaceVisionTrainer(SMALL, torch.device("cpu"))
     before = {k: v.clone() for k, v in trainer.discriminators.state_dict().items()}
     image = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
     terms = trainer.train_step(image, torch.rand(2, 4, 64, 64), torch.ones(2, 1, 64, 64))
@@ -197,14 +197,14 @@ def test_both_discriminators_are_trained_and_scored() -> None:
         assert any(not torch.equal(before[k], after[k]) for k in before if k.startswith(task))
 
 
-def test_calibration_finds_where_the_468_points_lie() -> None:
-    """Points seen elsewhere than the model has them move there, on both sides alike, in spite of gross errors."""
+def test_calibration_recovers_the_positions_of_the_468_landmarks() -> None:
+    """Landmarks detected at other positions move there, symmetrically, despite outliers."""
     model = load_face_model()
     rng = np.random.default_rng(0)
     true = np.einsum("pcd,pc->pd", model.mean[model.landmarks468_triangles], model.landmarks468_barycentric)
     elsewhere = replace(
         model,
-        landmarks468_triangles=np.roll(model.landmarks468_triangles, 1, axis=1),  # other weights: about 1 mm away
+        landmarks468_triangles=np.roll(model.landmarks468_triangles, 1, axis=1),  # other points, about 1 mm away
     )
     places, landmarks = [], []
     for _ in range(24):
@@ -240,8 +240,8 @@ def test_some_samples_have_no_face(samples: FaceSamples, labels: Labels) -> None
     assert all(never.draw(np.random.default_rng(seed), 48).mask.any() for seed in range(12))
 
 
-def test_a_step_on_nothing_but_faceless_crops_is_finite() -> None:
-    trainer = Trainer(SMALL, torch.device("cpu"))
+def test_a_step_on_a_batch_without_faces_has_a_finite_loss() -> None:
+    trainer = FaceVisionTrainer(SMALL, torch.device("cpu"))
     image = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
     terms = trainer.train_step(image, torch.zeros(2, 4, 64, 64), torch.zeros(2, 1, 64, 64))
     assert np.isfinite(list(terms.values())).all()

@@ -1,4 +1,4 @@
-"""The translation of renders into photos: it begins as nothing, the frozen network's view counts, and is measured."""
+"""The translator of renderings into photos: identity at the start, losses, training and measures."""
 
 import json
 from dataclasses import replace
@@ -20,15 +20,15 @@ from facegeom.training.data.samples import FaceSamples, MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces
 from facegeom.training.data.translated import TranslatedFaces
 from facegeom.training.maps import train_translate, validation
-from facegeom.training.maps.train_translate import PairStream, Trainer, TranslateOptions, geometric_loss
-from facegeom.training.maps.translation_check import (
+from facegeom.training.maps.train_translate import PairStream, TranslateOptions, TranslatorTrainer, geometric_loss
+from facegeom.training.maps.translation_metrics import (
     ClassifierOptions,
-    all_translated,
     classifier_accuracy,
     draw_photos,
     draw_renders,
-    faces_alone,
     geometry_change,
+    grey_background,
+    translate_all,
     translation_sheet,
 )
 
@@ -49,7 +49,7 @@ def images(count: int, seed: int, size: int = 32) -> torch.Tensor:
 
 
 def changed_translator() -> Translator:
-    """A translator that brightens."""
+    """A translator that increases the brightness."""
     translator = Translator(SMALL.translator)
     with torch.no_grad():
         translator.change.bias.fill_(0.25)
@@ -58,12 +58,12 @@ def changed_translator() -> Translator:
 
 @pytest.fixture(scope="module")
 def rendering(samples: FaceSamples) -> FaceSamples:
-    """Photos with synthetic faces of plain skin beside them."""
+    """Return samples of photos and of synthetic faces without a texture model."""
     source = SyntheticFaces(load_face_model(), train_translate.UPRIGHT).draw
     return FaceSamples(load_face_model(), samples.store, samples.labels, samples.rows, train_translate.UPRIGHT, source)
 
 
-def test_a_new_translator_changes_nothing() -> None:
+def test_an_untrained_translator_is_the_identity() -> None:
     image = images(2, 0)
     assert torch.equal(translate_images(Translator().eval(), image), image)
     brighter = translate_images(changed_translator().eval(), image).int() - image.int()
@@ -71,7 +71,7 @@ def test_a_new_translator_changes_nothing() -> None:
     assert brighter.min() >= 0
 
 
-def test_one_image_is_translated_as_a_batch_of_them_is() -> None:
+def test_translation_of_one_image_equals_that_in_a_batch() -> None:
     torch.manual_seed(0)
     translator = Translator(SMALL.translator)
     torch.nn.init.normal_(translator.change.weight)
@@ -81,7 +81,7 @@ def test_one_image_is_translated_as_a_batch_of_them_is() -> None:
     assert (together.int() - alone.int()).abs().max() <= 1
 
 
-def test_translator_weights_go_through_a_file(tmp_path: Path) -> None:
+def test_translator_weights_file_round_trip(tmp_path: Path) -> None:
     file = tmp_path / "translator.safetensors"
     save_weights(file, SMALL.translator, changed_translator().state_dict())
     assert torch.equal(
@@ -100,7 +100,7 @@ def test_geometric_loss_in_closed_form() -> None:
     before = MapTensors(torch.zeros(1, 4, 4), torch.zeros(1, 3, 4, 4), probability)
     assert geometric_loss(before, before).item() == 0.0
     depth = torch.full((1, 4, 4), 0.2)
-    depth[:, 2:] = 1e3  # where there is no face, depth means nothing
+    depth[:, 2:] = 1e3  # outside the face the depth has no meaning
     after = MapTensors(depth, torch.zeros(1, 3, 4, 4), probability)
     assert geometric_loss(before, after).item() == pytest.approx(0.2 / 4)
     elsewhere = MapTensors(before.depth, before.correspondence, probability.flip(1))
@@ -108,16 +108,16 @@ def test_geometric_loss_in_closed_form() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["facevision", "pix2vertex"])
-def test_a_step_trains_both_sides_and_leaves_the_network_alone(number: int) -> None:
+def test_a_step_trains_both_networks_but_not_the_frozen_one(number: int) -> None:
     network = networks()[number]
     module = network.generator if isinstance(network, FaceVision) else network.networks
     frozen = {name: value.clone() for name, value in module.state_dict().items()}
-    trainer = Trainer(SMALL, network.maps, CPU)
+    trainer = TranslatorTrainer(SMALL, network.maps, CPU)
     sides = {side: getattr(trainer, side) for side in ("generator", "discriminator")}
     before = {side: [p.detach().clone() for p in part.parameters()] for side, part in sides.items()}
     terms = [trainer.train_step(images(2, i), images(2, 10 + i)) for i in range(2)]
     assert set(terms[0]) == {"adversarial", "geometry", "discriminator", "real", "fake", "gradient_norm"}
-    assert terms[0]["geometry"] == 0.0  # of the identity
+    assert terms[0]["geometry"] == 0.0  # the translator is still the identity
     assert np.isfinite(list(terms[1].values())).all()
     for side, part in sides.items():
         assert any(not torch.equal(a, b) for a, b in zip(before[side], part.parameters(), strict=True)), side
@@ -125,13 +125,13 @@ def test_a_step_trains_both_sides_and_leaves_the_network_alone(number: int) -> N
 
 
 def test_equation_7_can_be_left_out() -> None:
-    trainer = Trainer(replace(SMALL, geometry_weight=0.0), networks()[0].maps, CPU)
+    trainer = TranslatorTrainer(replace(SMALL, geometry_weight=0.0), networks()[0].maps, CPU)
     assert "geometry" not in trainer.train_step(images(2, 0), images(2, 1))
 
 
 def test_training_resumes_exactly() -> None:
     predict = networks()[0].maps
-    whole, first, second = (Trainer(SMALL, predict, CPU) for _ in range(3))
+    whole, first, second = (TranslatorTrainer(SMALL, predict, CPU) for _ in range(3))
     for trainer, steps in ((whole, range(4)), (first, range(2)), (second, range(2, 4))):
         if trainer is second:
             second.load(first.state())
@@ -141,7 +141,7 @@ def test_training_resumes_exactly() -> None:
         assert torch.equal(tensor, second.generator.state_dict()[name]), name
 
 
-def test_renders_and_photos_come_by_number(rendering: FaceSamples) -> None:
+def test_pairs_depend_only_on_seed_and_number(rendering: FaceSamples) -> None:
     first, second = PairStream(rendering, 32, 7, 0, 20), PairStream(rendering, 32, 7, 12, 20)
     for a, b in zip(first[15], second[3], strict=True):
         assert a.shape == (3, 32, 32)
@@ -149,14 +149,14 @@ def test_renders_and_photos_come_by_number(rendering: FaceSamples) -> None:
         assert torch.equal(a, b)
     renders, photos = draw_renders(rendering, 32, 7, 3), draw_photos(rendering, 32, 7, 3)
     assert renders.shape == photos.shape == (3, 3, 32, 32)
-    assert not torch.equal(renders[0], first[0][0])  # measured renders are none of the training's
+    assert not torch.equal(renders[0], first[0][0])  # test renderings differ from training renderings
     without = FaceSamples(rendering.renderer.model, rendering.store, rendering.labels, rendering.rows)
     with pytest.raises(ValueError, match="without synthetic faces"):
         draw_renders(without, 32, 0, 1)
 
 
-def test_change_of_geometry_in_closed_form() -> None:
-    """A network that reads depth off the brightness; a translation that doubles its contrast."""
+def test_geometry_change_in_closed_form() -> None:
+    """The network takes the brightness as depth, and the translation doubles the contrast."""
 
     def predict(image: torch.Tensor) -> MapTensors:
         return MapTensors(
@@ -171,18 +171,18 @@ def test_change_of_geometry_in_closed_form() -> None:
     assert doubled["mm"] == pytest.approx(25.0, rel=0.05)
 
 
-def test_faces_alone_are_grey_where_the_network_sees_no_face() -> None:
+def test_grey_background_replaces_pixels_outside_the_predicted_mask() -> None:
     def predict(image: torch.Tensor) -> MapTensors:
         return MapTensors(None, None, (image[:, 0] > 0).float())
 
     seen = images(30, 1)
-    shown = faces_alone(images(30, 2), seen, predict, CPU)
+    shown = grey_background(images(30, 2), seen, predict, CPU)
     face = (seen[:, :1] > 127).expand_as(shown)
     assert torch.equal(shown[face], images(30, 2)[face])
     assert (shown[~face] == 128).all()
 
 
-def test_the_classifier_tells_apart_what_differs_and_guesses_otherwise() -> None:
+def test_the_classifier_separates_different_classes_and_not_equal_ones() -> None:
     options = ClassifierOptions(width=4, epochs=4, batch=16)
     dark, bright, more = images(64, 0) // 3, 255 - images(64, 1) // 3, images(64, 2) // 3
     assert classifier_accuracy((bright, dark), (bright, more), CPU, options) > 0.95
@@ -207,11 +207,11 @@ def test_translated_faces_keep_their_labels(tmp_path: Path, rendering: FaceSampl
     np.testing.assert_array_equal(eyes, same)
     assert shown.image.dtype == np.uint8
     assert shown.image.mean() > plain.image.mean() + 15
-    expected = all_translated(changed_translator(), torch.from_numpy(plain.image).permute(2, 0, 1)[None], CPU)
+    expected = translate_all(changed_translator(), torch.from_numpy(plain.image).permute(2, 0, 1)[None], CPU)
     np.testing.assert_array_equal(shown.image, expected[0].permute(1, 2, 0).numpy())
 
 
-def test_a_translator_needs_something_to_translate(tmp_path: Path, labels: object, folder: Path) -> None:
+def test_a_translator_without_synthetic_faces_is_refused(tmp_path: Path, labels: object, folder: Path) -> None:
     labels.save(tmp_path / "labels.npz")  # type: ignore[attr-defined]
     with pytest.raises(FacegeomError, match="needs synthetic faces"):
         load_training_data(
@@ -219,7 +219,7 @@ def test_a_translator_needs_something_to_translate(tmp_path: Path, labels: objec
         )
 
 
-def test_validation_photos_are_cropped_as_the_training_photos_are(tmp_path: Path, labels: object, folder: Path) -> None:
+def test_validation_and_training_photos_have_the_same_crops(tmp_path: Path, labels: object, folder: Path) -> None:
     labels.save(tmp_path / "labels.npz")  # type: ignore[attr-defined]
     data = load_training_data(Sources(folder, tmp_path / "labels.npz"), train_translate.UPRIGHT, synthetic=False)
     assert data.training.mix == data.validation.mix == train_translate.UPRIGHT
@@ -227,7 +227,7 @@ def test_validation_photos_are_cropped_as_the_training_photos_are(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_the_command_trains_measures_and_feeds_pix2vertex(
+def test_the_command_trains_measures_and_its_file_trains_pix2vertex(
     tmp_path: Path,
     labels: object,
     texture: object,

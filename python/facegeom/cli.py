@@ -52,7 +52,10 @@ MODULES = {
             "statistical model of face colours, from fitted photos",
         ),
         "texture-statistics": ("facegeom.training.texture.statistics", "statistics of the colours of face textures"),
-        "textures": ("facegeom.training.texture.data", "complete textures and occlusion masks, from fitted photos"),
+        "textures": (
+            "facegeom.training.texture.complete_textures",
+            "complete textures and occlusion masks, from fitted photos",
+        ),
         "semi-sphere": (
             "facegeom.training.meshes.semi_sphere_layout",
             "the semi-sphere mesh that graph networks deform",
@@ -77,7 +80,7 @@ MODULES = {
             "GCN-IGAN: like Pixel2Mesh, with landmarks as input and a discriminator",
         ),
         "texture": ("facegeom.training.texture.train_texture", "texture completion network"),
-        "face-model": ("facegeom.training.face_model.train_face_model", "statistical face model"),
+        "face-model": ("facegeom.training.face_model.build_face_model", "statistical face model"),
         "detector": ("facegeom.training.detector.train_detector", "cascade of small face detection networks"),
     },
 }

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
@@ -35,5 +38,18 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
     def write(temporary: Path) -> None:
         temporary.write_bytes(content)
+
+    write_atomically(path, write)
+
+
+def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Any], *, compressed: bool = True) -> None:
+    """Write named arrays to one .npz file; on an error no file is left behind."""
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as stream:
+            if compressed:
+                np.savez_compressed(stream, **arrays)
+            else:
+                np.savez(stream, **arrays)
 
     write_atomically(path, write)

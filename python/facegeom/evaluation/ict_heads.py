@@ -18,7 +18,7 @@ from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom.images.crop import crop_affine
 from facegeom.training.data.renderer import Pose, Sample, crop_square
-from facegeom.training.face_model.source import IctHead, load_ict
+from facegeom.training.face_model.ict_head import IctHead, load_ict
 from facegeom.training.face_model.topology import under_jaw
 
 EYE_PARTS = ("eyeball_left", "eyeball_right", "lacrimal_left", "lacrimal_right", "eye_socket_left", "eye_socket_right")
@@ -133,7 +133,7 @@ class HeadRenderer:
             np.where(mask, raster.depth, 0).astype(np.float32),
             np.where(mask[..., None], raster.attributes, 0).astype(np.float32),
             mask,
-            *pose.placed(affine),
+            *pose.origin_and_scale(affine),
         )
 
     def _picture(

@@ -29,7 +29,7 @@ from facegeom.measures.report import picture_folder, sheet, show, table, write_j
 from facegeom.networks.facevision import load_facevision
 from facegeom.networks.gated_inpainting import Inpainter, as_bytes, as_texture, load_gated_inpainting
 from facegeom.networks.texture_critic import TextureCritic, critic_scores
-from facegeom.training.texture.data import TextureSet, read_textures
+from facegeom.training.texture.complete_textures import TextureSet, read_textures
 from facegeom.training.texture.losses import PerceptualLoss, critic_loss
 from facegeom.training.texture.samples import draw_known, held_out_masks, mean_texture, rows_of, scaled
 

@@ -135,7 +135,7 @@ def load_face_model() -> FaceModel:
 
 
 def read_face_model(path: str | Path) -> FaceModel:
-    """Read a face model written by `facegeom.training.face_model.train_face_model.build_face_model`.
+    """Read a face model written by `facegeom.training.face_model.build_face_model.build_face_model`.
 
     Parameters
     ----------

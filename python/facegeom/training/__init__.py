@@ -1,1 +1,1 @@
-"""Data preparation, losses and training loops; needs the extra `facegeom[train]`."""
+"""Training data, losses and training loops of all networks. Needs the extra `facegeom[train]`."""

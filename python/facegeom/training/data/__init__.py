@@ -1,1 +1,1 @@
-"""Training data: labels and splits of photos, samples, renders, synthetic faces, augmentation."""
+"""Training data: labels and splits of photos, training samples, renderings, synthetic faces, augmentation."""

@@ -1,7 +1,7 @@
-"""Augmentation of training images; the labels stay as they are.
+"""Augmentation of training images that leaves the labels valid.
 
-Colour, light, blur, resolution, noise, compression and things in front of the face. Geometry (scale, shift, in-plane
-rotation, mirror) is part of rendering, so that labels are never resampled.
+It changes colour, lighting, sharpness, resolution, noise and compression, and adds occluders and glasses. Geometric
+augmentation (scale, shift, in-plane rotation, mirroring) is part of the rendering, so that labels are never resampled.
 """
 
 from __future__ import annotations
@@ -16,32 +16,39 @@ from facegeom._internal.arrays import AnyArray, FloatArray
 
 @dataclass(frozen=True)
 class AugmentOptions:
-    """Probability of each change."""
+    """Probability of each kind of augmentation."""
 
-    colour: float = 0.9
-    gray: float = 0.08
-    light: float = 0.25
-    occluder: float = 0.3
+    colour: float = 0.9  # gamma, gain, contrast, brightness and saturation
+    gray: float = 0.08  # conversion to grey
+    light: float = 0.25  # light that varies across the image
+    occluder: float = 0.3  # a hand, bar, patch or disc in front of the face
     glasses: float = 0.08
-    low_resolution: float = 0.2
-    blur: float = 0.25
-    noise: float = 0.3
-    jpeg: float = 0.25
-    cut: float = 0.12
+    low_resolution: float = 0.2  # reduction and enlargement
+    blur: float = 0.25  # Gaussian or motion blur
+    noise: float = 0.3  # Gaussian noise
+    jpeg: float = 0.25  # JPEG compression
+    cut: float = 0.12  # black area on one side, as in a crop that extends beyond the photo
 
 
 def augment(
     image: AnyArray, eyes: FloatArray, rng: np.random.Generator, other: AnyArray | None, options: AugmentOptions
 ) -> AnyArray:
-    """Return a changed copy of `image`.
+    """Return a randomly augmented copy of an image.
 
     Parameters
     ----------
-    image : (S, S, 3) uint8
-    eyes : (2, 2) pixel positions of the eyes, for glasses
-    rng : the source of chance
-    other : (h, w, 3) uint8, another photo to cut textured occluders from, or None
+    image : (S, S, 3) uint8 array, RGB
+    eyes : (2, 2) float array, pixels
+        Centres of the right and the left eye, x and y. Glasses are drawn there.
+    rng : Generator
+        Random number generator.
+    other : (h, w, 3) uint8 array or None
+        Another photo. Parts of it serve as the texture of occluders; with None, occluders have one colour.
     options : AugmentOptions
+
+    Returns
+    -------
+    (S, S, 3) uint8 array
     """
 
     def chance(p: float) -> bool:
@@ -81,7 +88,7 @@ def augment(
 
 
 def _cut(image: AnyArray, rng: np.random.Generator) -> None:
-    """Blacken what lies beyond a line, as where a crop reaches beyond the photo's edge; half of the lines slope."""
+    """Set the pixels on one side of a line to black, as outside the photo; half of the lines are not axis-parallel."""
     size = image.shape[0]
     angle = np.pi / 2 * rng.integers(4) + (rng.normal(0, 0.5) if rng.random() < 0.5 else 0.0)
     axis = np.linspace(-1, 1, size, dtype=np.float32)
@@ -106,7 +113,7 @@ def _light(image: AnyArray, rng: np.random.Generator) -> AnyArray:
     angle = rng.uniform(0, 2 * np.pi)
     axis = np.linspace(-1, 1, size, dtype=np.float32)
     ramp = np.cos(angle) * axis[None] + np.sin(angle) * axis[:, None]
-    if rng.random() < 0.4:  # a shadow's edge rather than a slope
+    if rng.random() < 0.4:  # the edge of a shadow instead of a linear gradient
         ramp = np.tanh((ramp - rng.uniform(-0.4, 0.4)) * rng.uniform(3, 12))
     factor = 1 + rng.uniform(0.15, 0.7) * ramp.astype(np.float32)
     return np.clip(image * factor[..., None], 0, 255).astype(np.uint8)
@@ -124,7 +131,7 @@ def _motion_kernel(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _occluder(image: AnyArray, rng: np.random.Generator, other: AnyArray | None) -> None:
-    """Draw a hand, a bar, a patch or a disc of one colour or cut from another photo, with soft edges."""
+    """Draw a hand, bar, patch or disc with soft edges, in one colour or with the texture of another photo."""
     size = image.shape[0]
     shape = np.zeros((size, size), np.uint8)
     kind = rng.choice(["hand", "bar", "patch", "disc"])

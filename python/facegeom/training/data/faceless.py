@@ -1,4 +1,4 @@
-"""Pictures without a face, so that a network learns to say so: textures, photos without their head, jumbled photos."""
+"""Training images without a face, for which the true mask is empty: textures, photos without the head, mosaics."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray
 
 
 def faceless_crop(photo: ByteArray, head: FloatArray, rng: np.random.Generator, size: int) -> ByteArray:
-    """Draw a crop without a face.
+    """Return a random image that contains no face.
 
     Parameters
     ----------
-    photo : (h, w, 3) uint8, a photo of a face
-    head : (n, 2) float array, pixels of the vertices of its whole head
-    rng : the source of chance
-    size : side S of the crop
+    photo : (h, w, 3) uint8 array
+        Photo of a face.
+    head : (n, 2) float array, pixels
+        Projected vertices of the whole head in the photo.
+    rng : Generator
+        Random number generator.
+    size : int
+        Side S of the image in pixels.
 
     Returns
     -------
-    (S, S, 3) uint8
-        A drawn texture; the photo with something else where its head is; a corner of it; or the photo cut into cells
-        that change places, which has a face's colours and parts but not a face.
+    (S, S, 3) uint8 array
+        A procedural texture, the photo with the head replaced, a corner of the photo, or a mosaic of shuffled cells of
+        the photo, which has the colours and parts of a face but no face.
     """
     kind = rng.random()
     if kind < 0.3:
@@ -33,7 +37,7 @@ def faceless_crop(photo: ByteArray, head: FloatArray, rng: np.random.Generator, 
         extent = max(8, min(photo.shape[:2]) // int(rng.integers(4, 7)))
         picture = photo[:extent, :extent] if rng.random() < 0.5 else photo[:extent, -extent:]
     else:
-        picture = _jumbled(photo, rng)
+        picture = _mosaic(photo, rng)
     method = cv2.INTER_AREA if len(picture) > size else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(np.ascontiguousarray(picture), (size, size), interpolation=method), dtype=np.uint8)
 
@@ -46,14 +50,14 @@ def _without_head(photo: ByteArray, head: FloatArray, rng: np.random.Generator) 
         fill = cv2.resize(texture(rng, 64), (width, height), interpolation=cv2.INTER_CUBIC)
     elif rng.random() < 0.5:
         fill = np.roll(photo, (height // 2, width // 2), axis=(0, 1))
-    else:  # one skin-coloured blur
+    else:  # a strongly blurred copy of the photo
         fill = cv2.GaussianBlur(photo, (0, 0), 0.2 * width)
     alpha = cv2.GaussianBlur(hole, (0, 0), rng.uniform(0.5, 3))[..., None] / np.float32(255)
     return np.asarray((fill * alpha + photo * (1 - alpha)).astype(np.uint8))
 
 
-def _jumbled(photo: ByteArray, rng: np.random.Generator) -> ByteArray:
-    """The middle of a photo as a mosaic of shuffled, turned cells."""
+def _mosaic(photo: ByteArray, rng: np.random.Generator) -> ByteArray:
+    """Return the middle of a photo as a mosaic of shuffled and rotated square cells."""
     cells = int(rng.integers(4, 8))
     side = min(photo.shape[:2]) // cells
     top, left = (np.array(photo.shape[:2]) - cells * side) // 2
@@ -67,7 +71,7 @@ def _jumbled(photo: ByteArray, rng: np.random.Generator) -> ByteArray:
 
 
 def texture(rng: np.random.Generator, size: int) -> ByteArray:
-    """Draw a procedural picture of `size` pixels a side: noise of several octaves, stripes, shapes or one colour."""
+    """Return a random procedural image (size, size, 3) uint8: multi-octave noise, stripes, shapes or a gradient."""
     kind = int(rng.integers(5))
     colours = rng.uniform(0, 255, (2, 3)).astype(np.float32)
     if kind == 0:

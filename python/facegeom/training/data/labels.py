@@ -1,4 +1,4 @@
-"""`facegeom prepare labels`: fits of the face model to the landmarks of photos, in one compact file."""
+"""`facegeom prepare labels`: fit the face model to the landmarks of photos and write all fits to one file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from facegeom._internal.arrays import FloatArray, IntArray
-from facegeom._internal.files import write_atomically
+from facegeom._internal.files import write_npz
 from facegeom._internal.threads import limit_worker_to_one_thread
 from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
@@ -22,33 +22,41 @@ from facegeom.face_model.fitting import Fit, FitOptions, PointBasis, fit_landmar
 
 log = logging.getLogger("facegeom")
 
-LANDMARK_UNIT = 1 / 16  # pixels
-LANDMARK_ORIGIN = np.array([0.5, 0.5, 0.0])  # landmark files count from the image's corner, facegeom from pixel centres
+LANDMARK_UNIT = 1 / 16  # pixels; landmark files store integers in this unit
+LANDMARK_ORIGIN = np.array([0.5, 0.5, 0.0])  # pixels: landmark files have (0, 0) at the image corner, facegeom at the
+# centre of the first pixel
 REJECTIONS = ("kept", "residual", "identity", "yaw", "landmarks")
 
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """When a fit is refused as a label."""
+    """Limits beyond which a fit is rejected as a label."""
 
-    max_residual: float = 0.022  # root mean square residual as a share of the landmark box's mean side
-    max_identity: float = 1.6  # root mean square of the identity coefficients, sigma
-    max_yaw_deg: float = 60.0  # FaceMesh is unreliable beyond
+    max_residual: float = 0.022  # RMS residual divided by the mean side of the bounding box of the landmarks
+    max_identity: float = 1.6  # RMS of the identity coefficients, in standard deviations
+    max_yaw_deg: float = 60.0  # FaceMesh is unreliable at larger yaw
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Fits of many photos, row by row.
+    """Fits of the face model to n photos.
 
     Attributes
     ----------
-    names : (n,) photo file names
-    identity : (n, k) float16
-    expression : (n, e) float16
-    rotation : (n, 3, 3) float32
-    scale : (n,) float32, pixels per mm
-    translation : (n, 2) float32, pixels
-    reason : (n,) index into `REJECTIONS`; 0 is kept
+    names : (n,) str array
+        File names of the photos.
+    identity : (n, k) float16 array
+        Identity coefficients, in standard deviations.
+    expression : (n, e) float16 array
+        Expression weights.
+    rotation : (n, 3, 3) float32 array
+        From the face frame to the camera frame.
+    scale : (n,) float32 array
+        Pixels per mm.
+    translation : (n, 2) float32 array
+        Pixel onto which the face origin is projected.
+    reason : (n,) int8 array
+        Index into `REJECTIONS`: 0 for usable labels, otherwise why the fit was rejected.
     """
 
     names: np.ndarray
@@ -66,25 +74,19 @@ class Labels:
             return cls(**{name: data[name] for name in cls.__dataclass_fields__})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all arrays to one .npz, whole or not at all."""
-        arrays = {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-        def write(temporary: Path) -> None:
-            with open(temporary, "wb") as stream:
-                np.savez_compressed(stream, **arrays)
-
-        write_atomically(Path(path), write)
+        """Write all arrays to one .npz file; on an error no file is left behind."""
+        write_npz(path, {name: getattr(self, name) for name in self.__dataclass_fields__})
 
     def __len__(self) -> int:
         return len(self.names)
 
     @property
     def kept(self) -> IntArray:
-        """Rows that may serve as labels."""
+        """Return the rows of the usable labels, (r,) int array."""
         return np.flatnonzero(self.reason == 0)
 
     def fit(self, row: int) -> Fit:
-        """Return one row as a `Fit`."""
+        """Return the fit of one row, without its residuals."""
         return Fit(
             self.identity[row].astype(np.float64),
             self.expression[row].astype(np.float64),
@@ -97,15 +99,21 @@ class Labels:
 
 
 def yaw_deg(rotation: FloatArray) -> FloatArray:
-    """Return the yaw of rotations (..., 3, 3) in degrees: positive when the face's nose points to image right."""
+    """Return the yaw of rotations (..., 3, 3) in degrees; positive if the nose points to the right in the image."""
     return np.degrees(np.arctan2(rotation[..., 0, 2], rotation[..., 2, 2]))
 
 
 def find_photos(folder: str | os.PathLike[str]) -> dict[str, Path]:
-    """Return the photos below `folder` by file name."""
+    """Return the paths of all .jpg, .jpeg and .png files in a folder and its subfolders, by file name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are none.
+    """
     photos = {p.name: p for p in sorted(Path(folder).rglob("*")) if p.suffix.lower() in {".jpg", ".jpeg", ".png"}}
     if not photos:
-        raise FileNotFoundError(f"no photos below {folder}")
+        raise FileNotFoundError(f"no photos (.jpg, .jpeg, .png) in {folder} or its subfolders")
     return photos
 
 
@@ -125,7 +133,7 @@ def _fit_chunk(landmarks: np.ndarray) -> list[Fit]:
 
 
 def fit_photos(landmarks: np.ndarray, *, processes: int) -> Iterator[Fit]:
-    """Fit the face model to (n, 478, 3) int16 landmark rows, in order."""
+    """Yield the fit of the face model to each row of (n, 478, 3) int16 landmarks, in order."""
     chunks = np.array_split(landmarks[:, :468], max(1, len(landmarks) // 64))
     with ProcessPoolExecutor(processes, initializer=limit_worker_to_one_thread) as pool:
         for fits in tqdm(pool.map(_fit_chunk, chunks), total=len(chunks), unit="chunk", desc="labels"):
@@ -133,7 +141,22 @@ def fit_photos(landmarks: np.ndarray, *, processes: int) -> Iterator[Fit]:
 
 
 def make_labels(names: np.ndarray, landmarks: np.ndarray, options: LabelOptions, *, processes: int = 2) -> Labels:
-    """Fit every photo and mark the fits that must not serve as labels."""
+    """Fit the face model to every photo and mark the fits that are not usable as labels.
+
+    Parameters
+    ----------
+    names : (n,) str array
+        File names of the photos.
+    landmarks : (n, 478, 3) int16 array, 1/16 pixels
+        As `facegeom prepare landmarks` writes them.
+    options : LabelOptions
+    processes : int
+        Number of worker processes.
+
+    Returns
+    -------
+    Labels
+    """
     fits = list(fit_photos(landmarks, processes=processes))
     points = landmarks[:, :468, :2] * LANDMARK_UNIT
     side = (points.max(1) - points.min(1)).mean(1)
@@ -157,22 +180,30 @@ def make_labels(names: np.ndarray, landmarks: np.ndarray, options: LabelOptions,
     )
 
 
+def add_labelled_photos(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for the folder of photos and the file of their labels to a parser."""
+    parser.add_argument("photos", help="folder of photos")
+    parser.add_argument("--labels", required=True, help="file of `facegeom prepare labels`")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare labels`."""
+    """Add the arguments of `facegeom prepare labels` to a parser."""
     parser.add_argument("photos", help="folder of photos")
     parser.add_argument("--landmarks", required=True, help="file of `facegeom prepare landmarks`")
     parser.add_argument("--out", "-o", default="runs/labels.npz", help="file to write (default: %(default)s)")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="worker processes (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fit the face model to the photos' landmarks and write the labels."""
+    """Fit the face model to the landmarks of the photos, write the labels and print how many were rejected."""
     photos = find_photos(args.photos)
     with np.load(args.landmarks) as data:
         names, landmarks = data["names"], data["landmarks"]
     have = np.array([str(name) in photos for name in names])
     if not have.any():
-        raise FacegeomError(f"none of the {len(names)} names in {args.landmarks} is a photo below {args.photos}")
+        raise FacegeomError(f"none of the {len(names)} photos named in {args.landmarks} is in {args.photos}")
     labels = make_labels(names[have], landmarks[have], LabelOptions(), processes=args.processes)
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     labels.save(args.out)

@@ -1,4 +1,8 @@
-"""What our maps get wrong about the 68 landmarks, for networks that are trained on true ones and used on those."""
+"""Errors of the 68 landmarks that FaceVision predicts, measured on validation photos.
+
+GCN-IGAN takes landmarks as input. It trains on true landmarks with such errors added, because in use its landmarks come
+from predicted maps.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +24,20 @@ PHOTOS = 150
 
 
 def landmark_errors(faces: FaceSamples, count: int) -> np.ndarray:
-    """Return landmarks of our maps less true ones, on photos that the maps' network was not trained on.
+    """Return predicted minus true landmarks of photos on which the map network was not trained.
 
     Parameters
     ----------
-    faces : FaceSamples, of the validation photos
-    count : of the first so many
+    faces : FaceSamples
+        Of the validation photos.
+    count : int
+        Only the first `count` photos are used.
 
     Returns
     -------
-    (k, 68, 3) float32 array
-        mm in the camera's frame: x to the right, y up, z to the camera from the face region's mean depth. Photos where
-        nothing is found are left out.
+    (k, 68, 3) float32 array, mm
+        In the camera frame: x to the right, y up, z towards the camera, measured from the mean depth of the face
+        region. Photos in which no face is found are left out.
     """
     model = load_face_model()
     rows = []
@@ -51,8 +57,19 @@ def landmark_errors(faces: FaceSamples, count: int) -> np.ndarray:
     return np.array(rows, np.float32).reshape(-1, len(model.landmarks68), 3)
 
 
-def kept_errors(faces: FaceSamples, folder: Path) -> np.ndarray:
-    """Return the errors that a run keeps in its folder, measured if it has none yet."""
+def cached_errors(faces: FaceSamples, folder: Path) -> np.ndarray:
+    """Return the landmark errors stored in the folder of a run; measure and store them first if there are none.
+
+    Parameters
+    ----------
+    faces : FaceSamples
+        Of the validation photos.
+    folder : Path
+
+    Returns
+    -------
+    (k, 68, 3) float32 array, mm
+    """
     file = folder / "landmark_errors.npy"
     if not file.is_file():
         errors = landmark_errors(faces, PHOTOS)
@@ -65,7 +82,18 @@ def kept_errors(faces: FaceSamples, folder: Path) -> np.ndarray:
     return np.asarray(np.load(file))
 
 
-def drawn_errors(errors: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw `count` errors (count, 68, 3) from the normal distribution that has the second moments of `errors`."""
+def sample_errors(errors: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
+    """Return random landmark errors: zero-mean normal, with the second moments of measured errors.
+
+    Parameters
+    ----------
+    errors : (k, 68, 3) tensor, mm
+    count : int
+    generator : torch.Generator, optional
+
+    Returns
+    -------
+    (count, 68, 3) tensor, mm
+    """
     share = torch.randn(count, len(errors), generator=generator, device=errors.device) / len(errors) ** 0.5
     return torch.einsum("bk,kld->bld", share, errors)

@@ -1,13 +1,14 @@
-"""`facegeom prepare landmarks`: FaceMesh landmarks of photos, with MediaPipe.
+"""`facegeom prepare landmarks`: detect the FaceMesh landmarks of photos with MediaPipe.
 
-MediaPipe 0.10.21 needs numpy below 2, so it lives in an environment of its own and is nothing that facegeom depends on:
+MediaPipe 0.10.21 needs a numpy version below 2. Therefore facegeom does not depend on it, and it is installed in a
+separate environment:
 
     python -m venv mediapipe-env
     mediapipe-env/bin/pip install mediapipe==0.10.21 'numpy<2' tqdm
     PYTHONPATH=python mediapipe-env/bin/python -m facegeom.training.data.landmarks PHOTOS -o landmarks.npz
 
-or, where facegeom is installed into that environment too, `facegeom prepare landmarks PHOTOS -o landmarks.npz`. This
-file imports nothing but numpy, Pillow, tqdm and MediaPipe, so that it runs without facegeom's other dependencies.
+If facegeom is installed in that environment too, `facegeom prepare landmarks PHOTOS -o landmarks.npz` does the same.
+This file imports only numpy, Pillow, tqdm and MediaPipe, so that it runs without the other dependencies of facegeom.
 """
 
 from __future__ import annotations
@@ -21,26 +22,27 @@ from typing import Any
 
 import numpy as np
 
-UNITS_PER_PIXEL = 16  # landmarks are stored as int16 in 1/16 pixel
-POINTS = 478  # 468 of the face mesh and 2 x 5 of the irises
-LARGEST_SIDE = 2000  # larger photos do not fit the int16 range and gain nothing
+UNITS_PER_PIXEL = 16  # landmarks are stored as int16 in units of 1/16 pixel
+POINTS = 478  # 468 of the face mesh and 5 of each iris
+LARGEST_SIDE = 2000  # pixels; the coordinates of larger photos exceed the int16 range
 
 log = logging.getLogger("facegeom")
 
 
 def detect_landmarks(face_mesh: Any, image: np.ndarray) -> np.ndarray | None:
-    """Return the landmarks of the largest face as (478, 3) pixels, or None where no face is found.
+    """Return the landmarks of the largest face in an image, or None if no face is found.
 
     Parameters
     ----------
-    face_mesh : mediapipe.solutions.face_mesh.FaceMesh with refine_landmarks=True
-    image : (h, w, 3) uint8 RGB
+    face_mesh : mediapipe.solutions.face_mesh.FaceMesh
+        Made with refine_landmarks=True.
+    image : (h, w, 3) uint8 array, RGB
 
     Returns
     -------
-    (478, 3) float array or None
-        x right, y down, from the image's top-left corner (not from the centre of its first pixel), and z away from the
-        camera, all in pixels (MediaPipe scales z like x).
+    (478, 3) float array, pixels, or None
+        x to the right and y down from the top-left image corner (not from the centre of the first pixel), z away from
+        the camera. MediaPipe scales z like x.
     """
     faces = face_mesh.process(image).multi_face_landmarks
     if not faces:
@@ -51,7 +53,7 @@ def detect_landmarks(face_mesh: Any, image: np.ndarray) -> np.ndarray | None:
 
 
 def read_photo(path: Path) -> np.ndarray:
-    """Return a photo as (h, w, 3) uint8 RGB, turned as its EXIF tag says."""
+    """Return a photo as (h, w, 3) uint8 RGB, rotated according to its EXIF orientation."""
     from PIL import Image, ImageOps
 
     with Image.open(path) as image:
@@ -59,24 +61,24 @@ def read_photo(path: Path) -> np.ndarray:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare landmarks`."""
+    """Add the arguments of `facegeom prepare landmarks` to a parser."""
     parser.add_argument("photos", type=Path, help="folder of photos")
-    parser.add_argument("--out", "-o", type=Path, default=Path("runs/landmarks.npz"), help="default: %(default)s")
+    parser.add_argument("--out", "-o", type=Path, default=Path("runs/landmarks.npz"), help="(default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Find the landmarks of all photos and write them; photos without a face are counted and left out."""
+    """Detect the landmarks of all photos and write them; log how many photos gave none."""
     try:
         from mediapipe.python.solutions.face_mesh import FaceMesh
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "MediaPipe is not installed; make an environment of its own with mediapipe==0.10.21 and numpy<2"
+            "MediaPipe is not installed: use a separate environment with mediapipe==0.10.21 and numpy<2"
         ) from None
     from tqdm import tqdm
 
     paths = sorted(p for p in args.photos.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
     if not paths:
-        raise FileNotFoundError(f"no photos below {args.photos}")
+        raise FileNotFoundError(f"no photos (.jpg, .jpeg, .png) in {args.photos} or its subfolders")
     names, rows, failures = [], [], {"no face": 0, "not readable": 0, "too large": 0}
     with FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=4) as face_mesh:
         for path in tqdm(paths, unit="photo", desc="landmarks"):

@@ -1,16 +1,16 @@
-"""Where FaceMesh's 468 points lie on our face: `facegeom prepare calibrate`.
+"""`facegeom prepare calibrate`: determine the positions of the 468 FaceMesh landmarks on the face model.
 
-The points come as the place on the ICT mean that is nearest to MediaPipe's canonical face. That face has other
-proportions, and the detector has habits of its own: with those places, fits of faces whose pose is known come out
-2 degrees too far bowed and with the first identity component at +1.3 sigma. So the points are read off rendered heads:
-FaceMesh looks at synthetic faces of exactly known shape, and each of its points moves to the place of the surface
-whose projection lies nearest to it over all of them.
+Initially each landmark is the point of the ICT mean face nearest to MediaPipe's canonical face. The proportions of that
+face differ, and the detector has systematic errors: with these positions, fits to faces of known pose have a pitch
+error of 2 degrees and a first identity coefficient of +1.3 standard deviations. The positions are therefore calibrated
+on rendered heads of exactly known shape: FaceMesh detects its landmarks on them, and each landmark moves to the surface
+point whose projections are nearest to the detections on average.
 
-FaceMesh lives in an environment of its own (`facegeom.training.data.landmarks`), hence three commands:
+MediaPipe needs a separate environment (`facegeom.training.data.landmarks`), so the calibration takes three commands:
 
-    facegeom prepare calibrate MODEL --renders runs/renders --texture-model runs/texture_model.npz   # renders heads
-    facegeom prepare landmarks runs/renders -o runs/renders/landmarks.npz                           # with MediaPipe
-    facegeom prepare calibrate MODEL --renders runs/renders                                         # moves the points
+    facegeom prepare calibrate MODEL --renders runs/renders --texture-model runs/texture_model.npz   # render heads
+    facegeom prepare landmarks runs/renders -o runs/renders/landmarks.npz                           # run MediaPipe
+    facegeom prepare calibrate MODEL --renders runs/renders                                         # move landmarks
 """
 
 from __future__ import annotations
@@ -26,27 +26,36 @@ import numpy as np
 from tqdm import tqdm
 
 from facegeom._internal.arrays import FloatArray, IntArray
-from facegeom._internal.files import write_atomically
+from facegeom._internal.files import write_npz
 from facegeom.errors import FacegeomError
 from facegeom.face_model.model import FaceModel, read_face_model
 from facegeom.training.data.labels import LANDMARK_ORIGIN, LANDMARK_UNIT
 from facegeom.training.data.samples import MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces
 
-HEADS = 1500
-SIDE = 320  # pixels of a render
+HEADS = 1500  # number of rendered heads
+SIDE = 320  # side of a rendering, pixels
 MIX = MixOptions(max_yaw_deg=35.0, crop_factor=(1.4, 1.8), loose_crops=0.0, any_roll=0.0)
 PLACES_FILE, LANDMARKS_FILE = "places.npz", "landmarks.npz"
-REACH_MM = 14.0  # how far a point may move
-ROBUST_MM = 8.0  # errors count up to here
-STEPS = 6  # a triangle is searched at the points of a lattice of so many steps a side
-FINALISTS = 8  # triangles whose lattice is searched
+REACH_MM = 14.0  # only triangles whose centre is within this distance of the initial position are searched
+ROBUST_MM = 8.0  # larger errors are truncated to this value
+STEPS = 6  # subdivisions of a triangle side in the lattice of candidate points
+FINALISTS = 8  # number of triangles in which the lattice is searched
 
 log = logging.getLogger("facegeom")
 
 
 def render_heads(model: FaceModel, texture_model: str, out: Path) -> None:
-    """Render `HEADS` synthetic heads, and write where in each picture every vertex of the skin lies."""
+    """Render `HEADS` synthetic heads to PNG files, and write the projections of all vertices to one .npz file.
+
+    Parameters
+    ----------
+    model : FaceModel
+    texture_model : str
+        File of `facegeom prepare texture-model`.
+    out : Path
+        Folder to write; made if it does not exist.
+    """
     out.mkdir(parents=True, exist_ok=True)
     faces = SyntheticFaces(model, MIX, texture_model)
     names, places = [], []
@@ -55,24 +64,27 @@ def render_heads(model: FaceModel, texture_model: str, out: Path) -> None:
         names.append(f"{number:04d}.png")
         cv2.imwrite(str(out / names[-1]), cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR))
         places.append(points[:, :2].astype(np.float32))
-    write_arrays(out / PLACES_FILE, names=np.array(names), places=np.array(places))
+    write_npz(out / PLACES_FILE, {"names": np.array(names), "places": np.array(places)})
 
 
 def calibrate_landmarks468(model: FaceModel, places: FloatArray, landmarks: FloatArray) -> tuple[FaceModel, FloatArray]:
-    """Return the model with the 468 points where they lie on heads of known shape.
+    """Return the face model with calibrated positions of the 468 FaceMesh landmarks.
 
     Parameters
     ----------
     model : FaceModel
-    places : (p, n, 2) float array, the pixels of every vertex in each picture
-    landmarks : (p, 468, 2) float array, pixels, as FaceMesh found them
+    places : (p, n, 2) float array, pixels
+        Projections of all vertices in each of p rendered images.
+    landmarks : (p, 468, 2) float array, pixels
+        FaceMesh landmarks detected in the same images.
 
     Returns
     -------
-    FaceModel
-        With other `landmarks468_triangles` and `landmarks468_barycentric`, mirror-symmetric but on the midline.
-    (468,) float array
-        How far each point has moved over the mean face, mm.
+    model : FaceModel
+        With new `landmarks468_triangles` and `landmarks468_barycentric`. Left and right landmarks are mirror images;
+        landmarks on the midline may deviate from it.
+    moved : (468,) float array, mm
+        Distance between the old and the new position of each landmark on the mean face.
     """
     partner = _mirrored_points(model)
     flip = np.array([-1.0, 1.0])
@@ -80,7 +92,9 @@ def calibrate_landmarks468(model: FaceModel, places: FloatArray, landmarks: Floa
     landmarks = np.concatenate([landmarks, landmarks[:, partner] * flip])
     face = places[:, : model.face_vertex_count]
     mean_face = model.mean[: model.face_vertex_count, :2]
-    mm = np.linalg.norm(np.ptp(mean_face, axis=0)) / np.linalg.norm(np.ptp(face, axis=1), axis=1)  # about, per pixel
+    mm = np.linalg.norm(np.ptp(mean_face, axis=0)) / np.linalg.norm(
+        np.ptp(face, axis=1), axis=1
+    )  # mm per pixel, approximate
 
     before = _points(model)
     skin = model.faces[~(model.regions["mouth_interior"] | _eyes(model))[model.faces].any(axis=1)]
@@ -89,7 +103,7 @@ def calibrate_landmarks468(model: FaceModel, places: FloatArray, landmarks: Floa
     lattice /= STEPS
 
     def misfit(triangles: IntArray, weights: FloatArray, point: int) -> FloatArray:
-        """Mean squared error (t, w) in mm, each picture's capped, of places in triangles for one landmark."""
+        """Return the mean truncated squared error, (t, w) mm^2, of w points in each of t triangles for one landmark."""
         seen = np.einsum("wc,ptcd->ptwd", weights, places[:, triangles])
         error = (((seen - landmarks[:, point, None, None]) * mm[:, None, None, None]) ** 2).sum(axis=3)
         return np.asarray(np.minimum(error, ROBUST_MM**2).mean(axis=0), dtype=np.float64)
@@ -127,19 +141,21 @@ def _mirrored_points(model: FaceModel) -> IntArray:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare calibrate`."""
-    parser.add_argument("model", help="face model file to calibrate in place")
+    """Add the arguments of `facegeom prepare calibrate` to a parser."""
+    parser.add_argument("model", help="face model file; it is changed in place")
     parser.add_argument("--renders", type=Path, required=True, help="folder of the rendered heads and their landmarks")
-    parser.add_argument("--texture-model", help="file of `facegeom prepare texture-model`: render the heads")
+    parser.add_argument(
+        "--texture-model", help="file of `facegeom prepare texture-model`; if given, only render the heads"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render heads, or move the 468 points of the face model to where FaceMesh puts them on those."""
+    """Render heads, or calibrate the 468 landmarks on rendered heads and write them to the face model file."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     model = read_face_model(args.model)
     if args.texture_model:
         render_heads(model, args.texture_model, args.renders)
-        log.info("now: facegeom prepare landmarks %s -o %s", args.renders, args.renders / LANDMARKS_FILE)
+        log.info("next step: facegeom prepare landmarks %s -o %s", args.renders, args.renders / LANDMARKS_FILE)
         return 0
     with np.load(args.renders / PLACES_FILE) as data:
         place_names, places = data["names"], data["places"]
@@ -147,29 +163,21 @@ def run(args: argparse.Namespace) -> int:
         names, landmarks = data["names"], data["landmarks"][:, :468] * LANDMARK_UNIT - LANDMARK_ORIGIN
     _, ours, found = np.intersect1d(place_names, names, return_indices=True)
     if len(ours) < HEADS // 2:
-        raise FacegeomError(f"only {len(ours)} of the {len(place_names)} heads in {args.renders} have landmarks")
+        raise FacegeomError(
+            f"only {len(ours)} of the {len(place_names)} heads in {args.renders} have landmarks, at least half must"
+        )
     model, moved = calibrate_landmarks468(model, places[ours], landmarks[found, :, :2])
     store_arrays(
         args.model,
         landmarks468_triangles=model.landmarks468_triangles.astype(np.int32),
         landmarks468_barycentric=model.landmarks468_barycentric,
     )
-    print(f"{len(ours)} heads; the points moved by {moved.mean():.2f} mm, at most {moved.max():.2f} mm")
+    print(f"{len(ours)} heads; landmarks moved by {moved.mean():.2f} mm on average, at most by {moved.max():.2f} mm")
     return 0
 
 
 def store_arrays(path: str | os.PathLike[str], **changed: np.ndarray) -> None:
-    """Replace arrays of a face model file, the others staying as they are."""
+    """Replace arrays of a face model file; the other arrays do not change."""
     with np.load(path) as data:
         arrays = {name: data[name] for name in data.files} | changed
-    write_arrays(Path(path), **arrays)
-
-
-def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Write arrays to one compressed .npz, whole or not at all."""
-
-    def write(temporary: Path) -> None:
-        with open(temporary, "wb") as stream:
-            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
-
-    write_atomically(path, write)
+    write_npz(path, arrays)

@@ -1,4 +1,4 @@
-"""The photos that training and validation see, with their fits, and the synthetic faces beside them."""
+"""Loading of the training and validation samples: labelled photos and synthetic faces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facegeom.training.data.split import split_names
 
 
 class TrainingData(NamedTuple):
-    """Samples of the training and of the validation photos, with the same mix and synthetic faces."""
+    """Samples of the training photos and of the validation photos; both use the same options and synthetic faces."""
 
     training: FaceSamples
     validation: FaceSamples
@@ -25,22 +25,23 @@ class TrainingData(NamedTuple):
 
 @dataclass(frozen=True)
 class Sources:
-    """The files that training reads."""
+    """Input files of a training run."""
 
     photos: Path  # folder of photos
     labels: Path  # file of `facegeom prepare labels`
-    texture_model: Path | None = None  # file of `facegeom prepare texture-model`, for synthetic faces
-    translator: Path | None = None  # file of `facegeom train translate` that the images of those go through
+    texture_model: Path | None = None  # file of `facegeom prepare texture-model`; needed for synthetic faces
+    translator: Path | None = None  # weight file of `facegeom train translate`; it changes the synthetic images
 
 
 def load_training_data(sources: Sources, mix: MixOptions, *, synthetic: bool = True) -> TrainingData:
-    """Read labels and photos and set up the samples.
+    """Read labels and photos and make the samples of the training and validation sets.
 
     Parameters
     ----------
     sources : Sources
     mix : MixOptions
-    synthetic : whether training sees synthetic faces
+    synthetic : bool
+        Whether the samples include synthetic faces.
 
     Returns
     -------
@@ -49,9 +50,10 @@ def load_training_data(sources: Sources, mix: MixOptions, *, synthetic: bool = T
     Raises
     ------
     FacegeomError
-        When a part of the split is empty, or synthetic faces lack their texture model.
+        If the training or validation set is empty, if synthetic faces are wanted without a texture model, or if a
+        translator is given without synthetic faces.
     """
-    cv2.setNumThreads(0)  # OpenCV's threads do not survive the fork of the loader's workers
+    cv2.setNumThreads(0)  # OpenCV's threads do not work in forked processes, such as those of the data loader
     model = load_face_model()
     labels = Labels.load(sources.labels)
     found = find_photos(sources.photos)
@@ -60,20 +62,20 @@ def load_training_data(sources: Sources, mix: MixOptions, *, synthetic: bool = T
     for name, rows in (("training", split.training), ("validation", split.validation)):
         rows = np.intersect1d(rows, labels.kept)
         if not len(rows):
-            raise FacegeomError(f"the {len(labels)} labels leave no {name} photos: the split needs more than 843")
+            raise FacegeomError(f"the {name} set is empty: {len(labels)} labels, the split needs more than 843")
         parts[name] = rows, PhotoStore(found, [str(n) for n in labels.names[rows]])
     source = None
     if synthetic:
         from facegeom.training.data.synthetic import SyntheticFaces
 
         if sources.texture_model is None:
-            raise FacegeomError("synthetic faces need --texture-model; make one, or give --no-synthetic")
+            raise FacegeomError("synthetic faces need --texture-model; use --no-synthetic to train without them")
         source = SyntheticFaces(model, mix, sources.texture_model).draw
     if sources.translator is not None:
         from facegeom.training.data.translated import TranslatedFaces
 
         if source is None:
-            raise FacegeomError("a translator needs synthetic faces to translate")
+            raise FacegeomError("a translator needs synthetic faces: remove --translator or --no-synthetic")
         source = TranslatedFaces(source, sources.translator).draw
     samples = [FaceSamples(model, store, labels, rows, mix, source) for rows, store in parts.values()]
     return TrainingData(*samples)

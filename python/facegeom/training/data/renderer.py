@@ -1,4 +1,4 @@
-"""Rendering of training samples: a photo and its fit into (image, depth, correspondence, mask), as it is or turned."""
+"""Rendering of training samples: image, depth, correspondence and mask of a fitted photo, also with the head turned."""
 
 from __future__ import annotations
 
@@ -13,23 +13,28 @@ from facegeom.face_model.fitting import Fit
 from facegeom.geometry import Raster, rasterize
 from facegeom.images.crop import warp_image
 
-BACKGROUND_GRID = 17  # vertices along each side of the turned background plane
-BACKGROUND_DEPTH_MM = -70.0  # where hair and background stand behind the face's origin
-BACKGROUND_WORK_PIXELS = 64  # the hole that the face leaves is filled at this size
+BACKGROUND_GRID = 17  # vertices along each side of the background plane
+BACKGROUND_DEPTH_MM = -70.0  # z of the background plane in the camera frame of the photo
+BACKGROUND_WORK_PIXELS = 64  # longer side of the photo at which the face is removed by inpainting
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One training sample.
+    """An image and its true maps.
 
     Attributes
     ----------
-    image : (S, S, 3) uint8
-    depth : (S, S) float32, mm in the camera frame, zero at the face's origin; 0 outside the mask
-    correspondence : (S, S, 3) float32, mm on the mean face; 0 outside the mask
-    mask : (S, S) bool
-    origin : column and row, in pixels of the sample, onto which the face's origin falls
-    scale : pixels per mm
+    image : (S, S, 3) uint8 array, RGB
+    depth : (S, S) float32 array, mm
+        z in the camera frame, zero at the face origin, larger values nearer to the camera; 0 outside the mask.
+    correspondence : (S, S, 3) float32 array, mm
+        Position of the same point on the mean face; 0 outside the mask.
+    mask : (S, S) bool array
+        Pixels that show the face.
+    origin : tuple of float
+        Column and row of the projected face origin, in pixels of the sample.
+    scale : float
+        Pixels per mm.
     """
 
     image: ByteArray
@@ -41,22 +46,22 @@ class Sample:
 
     @classmethod
     def without_face(cls, image: ByteArray) -> Sample:
-        """Return the sample of an image that shows no face."""
+        """Return the sample of an image (S, S, 3) that shows no face: an empty mask."""
         size = image.shape[0]
         nothing = np.zeros((size, size), np.float32)
         return cls(image, nothing, np.zeros((size, size, 3), np.float32), np.zeros((size, size), bool), (0.0, 0.0), 1.0)
 
     def position(self) -> np.ndarray:
-        """Return x (right) and y (up) of every pixel, (S, S, 2) float32, mm in the camera frame; 0 outside the mask.
+        """Return x (right) and y (up) of every pixel in the camera frame, (S, S, 2) float32, mm; 0 outside the mask.
 
-        They are exact: the camera is a weak perspective, and the camera frame turns with the crop.
+        The values are exact, because the camera is a weak-perspective camera and its frame rotates with the crop.
         """
         rows, columns = np.indices(self.mask.shape)
         x, y = (columns - self.origin[0]) / self.scale, (self.origin[1] - rows) / self.scale
         return (np.stack([x, y], axis=-1) * self.mask[..., None]).astype(np.float32)
 
     def flipped(self) -> Sample:
-        """Return the mirror image: the person's left becomes right."""
+        """Return the mirrored sample, in which the left side of the face becomes the right side."""
         correspondence = self.correspondence[:, ::-1] * np.array([-1, 1, 1], np.float32)
         return Sample(
             np.ascontiguousarray(self.image[:, ::-1]),
@@ -70,15 +75,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Pose:
-    """A face placed in a photo: vertices in the face's frame and a weak-perspective camera in pixels."""
+    """A face in a photo: its vertices in the face frame and a weak-perspective camera."""
 
     vertices: FloatArray  # (n, 3) mm
-    rotation: FloatArray  # (3, 3)
-    scale: float
-    translation: FloatArray  # (2,)
+    rotation: FloatArray  # (3, 3), from the face frame to the camera frame
+    scale: float  # pixels per mm
+    translation: FloatArray  # (2,) pixel onto which the face origin is projected
 
     def pixels(self) -> FloatArray:
-        """Return (n, 3): pixel x, pixel y and depth in mm (greater is nearer)."""
+        """Return the projected vertices, (n, 3): pixel x, pixel y, and depth in mm (larger is nearer to the camera)."""
         camera = self.vertices @ self.rotation.T
         out = np.empty_like(camera)
         out[:, 0] = camera[:, 0] * self.scale + self.translation[0]
@@ -87,20 +92,31 @@ class Pose:
         return out
 
     def turned(self, yaw_deg: float, pitch_deg: float = 0.0) -> Pose:
-        """Return the pose with the head turned further about the camera's vertical and horizontal axes."""
+        """Return the pose after a rotation about the vertical (yaw) and then the horizontal (pitch) camera axis."""
         y, p = np.radians([yaw_deg, pitch_deg])
         yaw = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
         pitch = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
         return Pose(self.vertices, pitch @ yaw @ self.rotation, self.scale, self.translation)
 
-    def placed(self, affine: FloatArray) -> tuple[tuple[float, float], float]:
-        """Return column and row of the face's origin, and pixels per mm, in the crop of the similarity `affine`."""
+    def origin_and_scale(self, affine: FloatArray) -> tuple[tuple[float, float], float]:
+        """Return the face origin (column, row) and the scale (pixels per mm) in a crop of the photo.
+
+        Parameters
+        ----------
+        affine : (2, 3) float array
+            Similarity from photo pixels to crop pixels.
+        """
         column, row = affine[:, :2] @ self.translation + affine[:, 2]
         return (float(column), float(row)), float(self.scale * np.sqrt(abs(np.linalg.det(affine[:, :2]))))
 
 
 class Renderer:
-    """Renders labels and turned heads of one face model."""
+    """Renders training samples with the geometry of a face model.
+
+    Parameters
+    ----------
+    model : FaceModel
+    """
 
     def __init__(self, model: FaceModel) -> None:
         self.model = model
@@ -109,20 +125,35 @@ class Renderer:
         self.face_vertices = np.flatnonzero(model.regions["map"][: model.face_vertex_count])
 
     def pose(self, fit: Fit) -> Pose:
-        """Return the fitted vertices with the fitted camera."""
+        """Return the vertices and the camera of a fit."""
         return Pose(fit.vertices(self.model), fit.rotation, fit.scale, fit.translation)
 
     def face_box(self, pose: Pose) -> tuple[float, float, float, float]:
-        """Return the box x0, y0, x1, y1 of what maps show of the face part, in pixels."""
+        """Return the bounding box x0, y0, x1, y1 of the face vertices in the region `map`, in pixels of the photo."""
         points = pose.pixels()[self.face_vertices, :2]
         (x0, y0), (x1, y1) = points.min(0), points.max(0)
         return float(x0), float(y0), float(x1), float(y1)
 
     def render_photo(self, photo: ByteArray, pose: Pose, affine: FloatArray, size: int) -> Sample:
-        """Render the labels of a photo under `affine` (2, 3), photo pixels to sample pixels."""
+        """Return the crop of a photo with its rendered maps.
+
+        Parameters
+        ----------
+        photo : (h, w, 3) uint8 array
+        pose : Pose
+            Fitted face in the photo.
+        affine : (2, 3) float array
+            Similarity from photo pixels to sample pixels.
+        size : int
+            Side S of the sample in pixels.
+
+        Returns
+        -------
+        Sample
+        """
         points = _transformed(pose.pixels(), affine)
         raster = rasterize(points, self.faces, self.model.mean, (size, size))
-        return self._sample(warp_image(photo, affine, size), raster, raster.attributes, pose.placed(affine))
+        return self._sample(warp_image(photo, affine, size), raster, raster.attributes, pose.origin_and_scale(affine))
 
     def render_turned(
         self,
@@ -133,15 +164,25 @@ class Renderer:
         size: int,
         backdrop: ByteArray | None = None,
     ) -> Sample:
-        """Render the head that a photo shows in another pose, textured by the photo.
+        """Render the head of a photo in another pose, with the photo as its texture.
 
         Parameters
         ----------
-        photo : (h, w, 3) uint8
-        source, target : the pose in the photo, and the one to render (in the photo's pixel frame too)
-        affine : (2, 3) photo pixels to sample pixels
-        size : S
-        backdrop : (S, S, 3) uint8 to stand behind the head, or None: the photo's own surroundings, turned as a plane
+        photo : (h, w, 3) uint8 array
+        source : Pose
+            Fitted face in the photo.
+        target : Pose
+            Pose to render, with the camera in pixels of the photo too.
+        affine : (2, 3) float array
+            Similarity from photo pixels to sample pixels.
+        size : int
+            Side S of the sample in pixels.
+        backdrop : (S, S, 3) uint8 array, optional
+            Background image. By default the background of the photo, as a plane that turns with the head.
+
+        Returns
+        -------
+        Sample
         """
         model = self.model
         points = _transformed(target.pixels(), affine)
@@ -157,11 +198,18 @@ class Renderer:
         alpha = cv2.GaussianBlur(head.astype(np.float32), (0, 0), 0.6)[..., None] * head[..., None]
         image = texture * alpha + backdrop * (1 - alpha)
         return self._sample(
-            np.clip(image + 0.5, 0, 255).astype(np.uint8), raster, raster.attributes[..., :3], target.placed(affine)
+            np.clip(image + 0.5, 0, 255).astype(np.uint8),
+            raster,
+            raster.attributes[..., :3],
+            target.origin_and_scale(affine),
         )
 
     def _sample(
-        self, image: ByteArray, raster: Raster, correspondence: FloatArray, placed: tuple[tuple[float, float], float]
+        self,
+        image: ByteArray,
+        raster: Raster,
+        correspondence: FloatArray,
+        origin_and_scale: tuple[tuple[float, float], float],
     ) -> Sample:
         mask: BoolArray = np.asarray(self.in_map[raster.triangle] & (raster.triangle >= 0))
         return Sample(
@@ -169,13 +217,17 @@ class Renderer:
             np.where(mask, raster.depth, 0).astype(np.float32),
             np.where(mask[..., None], correspondence, 0).astype(np.float32),
             mask,
-            *placed,
+            *origin_and_scale,
         )
 
     def _turned_surroundings(
         self, photo: ByteArray, source_points: FloatArray, source: Pose, target: Pose, affine: FloatArray, size: int
     ) -> ByteArray:
-        """The photo without its face on a plane behind the head that turns along with it, over its own blur."""
+        """Return the background of a turned head, (size, size, 3) uint8.
+
+        The photo without the face lies on a plane behind the head and turns with it. A blurred copy of the photo fills
+        the area that the plane does not cover.
+        """
         height, width = photo.shape[:2]
         factor = BACKGROUND_WORK_PIXELS / max(height, width)
         small = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
@@ -217,7 +269,16 @@ class Renderer:
 def crop_square(
     box: tuple[float, float, float, float], *, factor: float, shift: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """Return the square of `factor` times the box's longer side, its centre moved by `shift` shares of that side."""
+    """Return the square crop of a bounding box, as x0, y0, x1, y1.
+
+    Parameters
+    ----------
+    box : x0, y0, x1, y1
+    factor : float
+        Side of the square divided by the longer side of the box.
+    shift : tuple of float
+        Offset of the centre in x and y, in sides of the square.
+    """
     x0, y0, x1, y1 = box
     side = factor * max(x1 - x0, y1 - y0)
     x, y = (x0 + x1) / 2 + shift[0] * side, (y0 + y1) / 2 + shift[1] * side

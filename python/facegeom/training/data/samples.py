@@ -1,4 +1,4 @@
-"""Training samples on the fly, each by its own seed: photos, photos turned further, synthetic faces, no face."""
+"""Training samples, each made when needed from its own seed: photos, turned heads, synthetic faces, no face."""
 
 from __future__ import annotations
 
@@ -21,30 +21,39 @@ from facegeom.training.data.faceless import faceless_crop
 from facegeom.training.data.labels import Labels, yaw_deg
 from facegeom.training.data.renderer import Pose, Renderer, Sample, crop_square
 
-EYES_MM = np.array([[-31.5, 0.0, 12.0], [31.5, 0.0, 12.0]])
-VERTEX_STEP_MM = 0.01
-MAX_ROLL_DEG = 100.0  # a second look turns the crop upright, so the first must cope with any
-SyntheticSource = Callable[[np.random.Generator, int], tuple[Sample, np.ndarray]]  # -> sample, eyes in pixels
+EYES_MM = np.array([[-31.5, 0.0, 12.0], [31.5, 0.0, 12.0]])  # right and left eye in the face frame
+VERTEX_STEP_MM = 0.01  # quantisation step of the stored vertices
+MAX_ROLL_DEG = 100.0  # in use, a second pass rotates the crop upright; the first pass must handle large roll angles
+SyntheticSource = Callable[[np.random.Generator, int], tuple[Sample, np.ndarray]]
+"""Draws a synthetic face from a random number generator and a size: the sample, and the eyes (2, 2) in pixels."""
 
 
 @dataclass(frozen=True)
 class MixOptions:
-    """What a batch holds and how faces sit in their crops."""
+    """Shares of the kinds of samples, and random distributions of the pose and the crop."""
 
-    turned: float = 0.42  # share of photos rendered in a larger pose
-    synthetic: float = 0.22  # share of rendered model faces
-    faceless: float = 0.06  # share of crops without a face, whose mask is empty
-    max_yaw_deg: float = 88.0
-    crop_factor: tuple[float, float] = (0.95, 1.5)  # crop side over the face part's longer side
-    loose_crops: float = 0.15  # share of crops as a poor detector gives them
-    loose_factor: tuple[float, float] = (0.8, 2.3)
-    shift: float = 0.07  # standard deviation of the crop's shift, in crop sides
+    turned: float = 0.42  # share of photos rendered with the head turned to a larger yaw
+    synthetic: float = 0.22  # share of synthetic faces
+    faceless: float = 0.06  # share of images without a face, for which the true mask is empty
+    max_yaw_deg: float = 88.0  # of turned and of synthetic heads
+    crop_factor: tuple[float, float] = (0.95, 1.5)  # range of the crop side divided by the longer side of the face box
+    loose_crops: float = 0.15  # share of inaccurate crops, as from a poor detection
+    loose_factor: tuple[float, float] = (0.8, 2.3)  # as crop_factor, for inaccurate crops
+    shift: float = 0.07  # standard deviation of the offset of the crop, in crop sides; twice that for inaccurate crops
     roll_deg: float = 10.0  # standard deviation of the in-plane rotation
-    any_roll: float = 0.2  # share of crops turned uniformly within `MAX_ROLL_DEG`
+    any_roll: float = 0.2  # share of crops with a uniform in-plane rotation in +-`MAX_ROLL_DEG` instead
 
 
 class PhotoStore:
-    """Compressed photos of labelled rows in memory, decoded on demand."""
+    """Photos held in memory as compressed files and decoded on access.
+
+    Parameters
+    ----------
+    photos : dict of str to Path
+        Paths of the photos by file name.
+    names : sequence of str
+        File names of the photos to read; item i of the store is the photo `names[i]`, (h, w, 3) uint8 RGB.
+    """
 
     def __init__(self, photos: dict[str, Path], names: Sequence[str]) -> None:
         self.data = [np.frombuffer(photos[str(name)].read_bytes(), np.uint8) for name in names]
@@ -58,17 +67,35 @@ class PhotoStore:
         )
 
 
-class Placed(NamedTuple):
-    """A photo's face put into a crop: the photo, its pose there, the pose to show, photo pixels to crop pixels."""
+class PhotoCrop(NamedTuple):
+    """What a sample of a photo shows: the photo, the pose to render, and the crop."""
 
-    photo: ByteArray
-    source: Pose
-    target: Pose
-    affine: FloatArray
+    photo: ByteArray  # (h, w, 3) uint8
+    source: Pose  # fitted face in the photo
+    target: Pose  # pose to render; the same object as `source` for a photo without a turned head
+    affine: FloatArray  # (2, 3) similarity from photo pixels to crop pixels
 
 
 class FaceSamples:
-    """Draws samples of labelled photos; the same seed gives the same sample."""
+    """Draws training samples of labelled photos; the same random state gives the same sample.
+
+    Parameters
+    ----------
+    model : FaceModel
+    store : PhotoStore
+        The p photos.
+    labels : Labels
+    rows : (p,) int array
+        Row of `labels` of each photo.
+    mix : MixOptions
+    synthetic : SyntheticSource, optional
+        Source of synthetic faces.
+
+    Raises
+    ------
+    ValueError
+        If the store and `rows` differ in length.
+    """
 
     def __init__(
         self,
@@ -80,14 +107,14 @@ class FaceSamples:
         synthetic: SyntheticSource | None = None,
     ) -> None:
         if len(store) != len(rows):
-            raise ValueError(f"the store holds {len(store)} photos, the rows are {len(rows)}")
+            raise ValueError(f"the store holds {len(store)} photos, but there are {len(rows)} rows")
         self.renderer = Renderer(model)
         self.store, self.labels, self.rows = store, labels, np.asarray(rows)
         self.mix, self.synthetic = mix, synthetic
         self._vertices = _all_vertices(model, labels, self.rows)
 
     def draw(self, rng: np.random.Generator, size: int, options: AugmentOptions = AugmentOptions()) -> Sample:
-        """Draw one augmented training sample."""
+        """Draw one augmented training sample of S = `size` pixels."""
         cv2.setRNGSeed(int(rng.integers(2**31)))
         kind = rng.random()
         if self.synthetic is not None and kind < self.mix.synthetic:
@@ -103,30 +130,68 @@ class FaceSamples:
         return sample.flipped() if rng.random() < 0.5 else sample
 
     def photo(self, rng: np.random.Generator, size: int) -> Sample:
-        """Draw a photo as it is, in a random crop, half of them mirrored, without augmentation."""
+        """Draw a photo in a random crop, mirrored with probability 1/2, without turned head and augmentation."""
         sample, _ = self._photo_sample(int(rng.integers(len(self.rows))), False, rng, size)
         return sample.flipped() if rng.random() < 0.5 else sample
 
     def render(self, rng: np.random.Generator, size: int) -> Sample:
-        """Draw a synthetic face likewise."""
+        """Draw a synthetic face, mirrored with probability 1/2, without augmentation.
+
+        Raises
+        ------
+        ValueError
+            If there is no source of synthetic faces.
+        """
         if self.synthetic is None:
-            raise ValueError("these samples were made without synthetic faces")
+            raise ValueError("these samples were made without synthetic faces: give a source of synthetic faces")
         sample, _ = self.synthetic(rng, size)
         return sample.flipped() if rng.random() < 0.5 else sample
 
     def evaluation(self, item: int, size: int, yaw: float | None = None, factor: float = 1.15) -> Sample:
-        """Return a photo's sample without augmentation, as it is or turned to `yaw` degrees (to either side)."""
-        return self.rendered(self.placed(item, size, yaw, factor), size)
+        """Return the sample of a photo in a centred crop, without augmentation.
 
-    def placed(self, item: int, size: int, yaw: float | None = None, factor: float = 1.15) -> Placed:
-        """Return where `evaluation` puts the photo's face."""
+        Parameters
+        ----------
+        item : int
+            Number of the photo.
+        size : int
+            Side S of the sample in pixels.
+        yaw : float, optional
+            Absolute yaw in degrees to which the head is turned. By default the head is not turned.
+        factor : float
+            Side of the crop divided by the longer side of the face box.
+
+        Returns
+        -------
+        Sample
+        """
+        return self.render_crop(self.evaluation_crop(item, size, yaw, factor), size)
+
+    def evaluation_crop(self, item: int, size: int, yaw: float | None = None, factor: float = 1.15) -> PhotoCrop:
+        """Return the pose and the crop of `evaluation`, with the same parameters."""
         source = self.pose(item)
         target = source if yaw is None else self._turn(source, yaw, 0.0, np.random.default_rng(item))
         box = crop_square(self.renderer.face_box(target), factor=factor, shift=(0, 0))
-        return Placed(self.store[item], source, target, crop_affine(box, size))
+        return PhotoCrop(self.store[item], source, target, crop_affine(box, size))
 
-    def draw_placed(self, item: int, turned: bool, rng: np.random.Generator, size: int) -> Placed:
-        """Draw where a photo's face is put."""
+    def draw_crop(self, item: int, turned: bool, rng: np.random.Generator, size: int) -> PhotoCrop:
+        """Draw the pose and the crop of a training sample.
+
+        Parameters
+        ----------
+        item : int
+            Number of the photo.
+        turned : bool
+            Whether the head is turned to a larger yaw.
+        rng : Generator
+            Random number generator.
+        size : int
+            Side S of the crop in pixels.
+
+        Returns
+        -------
+        PhotoCrop
+        """
         mix = self.mix
         source = self.pose(item)
         photo = self.store[item]
@@ -140,20 +205,33 @@ class FaceSamples:
         any_roll = rng.random() < mix.any_roll
         angle = rng.uniform(-MAX_ROLL_DEG, MAX_ROLL_DEG) if any_roll else rng.normal(0, mix.roll_deg)
         box = crop_square(self.renderer.face_box(target), factor=factor, shift=(shift[0], shift[1]))
-        return Placed(photo, source, target, crop_affine(box, size, angle))
+        return PhotoCrop(photo, source, target, crop_affine(box, size, angle))
 
-    def rendered(self, placed: Placed, size: int, rng: np.random.Generator | None = None) -> Sample:
-        """Render a placed face, with `rng` now and then before a background other than its own where it is turned."""
-        photo, source, target, affine = placed
+    def render_crop(self, crop: PhotoCrop, size: int, rng: np.random.Generator | None = None) -> Sample:
+        """Render the sample of a pose and crop.
+
+        Parameters
+        ----------
+        crop : PhotoCrop
+        size : int
+            Side S of the sample in pixels.
+        rng : Generator, optional
+            If given, some turned heads get a random background instead of that of the photo.
+
+        Returns
+        -------
+        Sample
+        """
+        photo, source, target, affine = crop
         if target is source:
             return self.renderer.render_photo(photo, source, affine, size)
         backdrop = self._backdrop(rng, size) if rng is not None and rng.random() < 0.35 else None
         return self.renderer.render_turned(photo, source, target, affine, size, backdrop)
 
     def _photo_sample(self, item: int, turned: bool, rng: np.random.Generator, size: int) -> tuple[Sample, np.ndarray]:
-        placed = self.draw_placed(item, turned, rng, size)
-        sample = self.rendered(placed, size, rng)
-        _, _, target, affine = placed
+        crop = self.draw_crop(item, turned, rng, size)
+        sample = self.render_crop(crop, size, rng)
+        _, _, target, affine = crop
         eyes = Pose(EYES_MM, target.rotation, target.scale, target.translation).pixels()[:, :2]
         return sample, eyes @ affine[:, :2].T + affine[:, 2]
 
@@ -162,7 +240,7 @@ class FaceSamples:
         return Sample.without_face(image)
 
     def pose(self, item: int) -> Pose:
-        """Return the fitted face of photo number `item`, in the photo."""
+        """Return the fitted face of photo number `item`, with the camera in pixels of the photo."""
         row = int(self.rows[item])
         labels = self.labels
         return Pose(
@@ -173,13 +251,16 @@ class FaceSamples:
         )
 
     def _turn(self, source: Pose, yaw: float, pitch: float, rng: np.random.Generator) -> Pose:
-        """Turn the face to |yaw| degrees to the side it already faces, so that what comes into view was in view."""
+        """Turn the head to an absolute yaw in degrees, to the side it already faces.
+
+        Most of the surface that becomes visible is then visible in the photo too.
+        """
         have = float(yaw_deg(source.rotation))
         side = np.sign(have) if abs(have) > 6 else rng.choice([-1.0, 1.0])
         return source.turned(side * max(yaw - side * have, 0.0), pitch)
 
     def _backdrop(self, rng: np.random.Generator, size: int) -> ByteArray:
-        """Another photo's corner, enlarged and blurred, or a texture of noise: never a face."""
+        """Return a random background without a face, (size, size, 3) uint8: the corner of a photo, or coarse noise."""
         if rng.random() < 0.6:
             photo = self.store[int(rng.integers(len(self.store)))]
             extent = max(8, min(photo.shape[:2]) // 5)
@@ -193,7 +274,7 @@ class FaceSamples:
 
 
 def _all_vertices(model: FaceModel, labels: Labels, rows: np.ndarray) -> np.ndarray:
-    """Return the fitted vertices of all rows, (r, n, 3) int16 in steps of `VERTEX_STEP_MM`: made once, read often."""
+    """Return the fitted vertices of all rows, (r, n, 3) int16 in units of `VERTEX_STEP_MM`."""
     out = np.empty((len(rows), *model.mean.shape), np.int16)
     identity = model.identity[: labels.identity.shape[1]].reshape(labels.identity.shape[1], -1)
     expression = model.expression.reshape(len(model.expression), -1)
@@ -207,7 +288,14 @@ def _all_vertices(model: FaceModel, labels: Labels, rows: np.ndarray) -> np.ndar
 
 
 class NumberedStream(Dataset[tuple[Tensor, ...]]):
-    """Samples by their number in the run: number i is drawn with the seed (seed, i), whatever came before."""
+    """Data set of numbered samples: sample i depends only on (seed, i), so that a run can be resumed exactly.
+
+    Parameters
+    ----------
+    seed : int
+    start, end : int
+        The data set contains the samples `start` to `end` - 1 of the run.
+    """
 
     def __init__(self, seed: int, start: int, end: int) -> None:
         self.seed, self.start, self.end = seed, start, end
@@ -219,38 +307,75 @@ class NumberedStream(Dataset[tuple[Tensor, ...]]):
         return self.draw(np.random.default_rng([self.seed, self.start + index]))
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
-        """Draw one sample."""
+        """Draw one sample with a random number generator."""
         raise NotImplementedError
 
 
 class SampleStream(NumberedStream):
-    """The training samples of a network of maps, as `as_tensors` makes them, or as `as_placed_tensors` where asked."""
+    """Training samples of a network that predicts maps.
+
+    Parameters
+    ----------
+    samples : FaceSamples
+    size : int
+        Side S of the samples in pixels.
+    seed, start, end : int
+        See `NumberedStream`.
+    positions : bool
+        Whether the tensors are those of `as_position_tensors` or those of `as_tensors`.
+    """
 
     def __init__(
-        self, samples: FaceSamples, size: int, seed: int, start: int, end: int, *, placed: bool = False
+        self, samples: FaceSamples, size: int, seed: int, start: int, end: int, *, positions: bool = False
     ) -> None:
         super().__init__(seed, start, end)
-        self.samples, self.size, self.placed = samples, size, placed
+        self.samples, self.size, self.positions = samples, size, positions
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
         """Draw one augmented sample."""
         sample = self.samples.draw(rng, self.size)
-        return as_placed_tensors(sample) if self.placed else as_tensors(sample)
+        return as_position_tensors(sample) if self.positions else as_tensors(sample)
 
 
 def as_tensors(sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
-    """Return image (3, S, S) uint8, maps (4, S, S) float32 in 100 mm: depth and correspondence, mask (1, S, S)."""
+    """Return the tensors of a sample that has maps.
+
+    Parameters
+    ----------
+    sample : Sample
+
+    Returns
+    -------
+    image : (3, S, S) uint8 tensor
+    maps : (4, S, S) float32 tensor, in 100 mm
+        Depth and correspondence.
+    mask : (1, S, S) float32 tensor
+    """
     maps = np.concatenate([sample.depth[None], sample.correspondence.transpose(2, 0, 1)]) / np.float32(100)
     return image_tensor(sample.image), torch.from_numpy(maps), torch.from_numpy(sample.mask[None].astype(np.float32))
 
 
 def image_tensor(image: ByteArray) -> Tensor:
-    """Return an image (S, S, 3) uint8 as (3, S, S)."""
+    """Return an image (S, S, 3) uint8 as a tensor (3, S, S) uint8."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
-def as_placed_tensors(sample: Sample) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return what `as_tensors` does, then x and y (2, S, S) and the pixels' spacing (), both in 100 mm."""
+def as_position_tensors(sample: Sample) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the tensors of `as_tensors`, and the positions of the pixels.
+
+    Parameters
+    ----------
+    sample : Sample
+
+    Returns
+    -------
+    image, maps, mask : tensors
+        See `as_tensors`.
+    position : (2, S, S) float32 tensor, in 100 mm
+        Camera-frame x and y of every pixel.
+    spacing : () float32 tensor, in 100 mm
+        Distance between neighbouring pixels.
+    """
     position = np.ascontiguousarray(sample.position().transpose(2, 0, 1)) / np.float32(100)
     spacing = torch.tensor(0.01 / sample.scale, dtype=torch.float32)
     return (*as_tensors(sample), torch.from_numpy(position), spacing)

@@ -1,4 +1,4 @@
-"""The one split of the photos into training, validation and test, by identity."""
+"""Split of the photos into training, validation and test sets by identity; all networks use the same split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VALIDATION_PHOTOS = 300
 
 
 class Split(NamedTuple):
-    """Rows of the photo list: training (a,), validation (b,) and test (c,) int64 arrays, each in ascending order."""
+    """Rows of the photos of each set: training (a,), validation (b,), test (c,) int64 arrays in ascending order."""
 
     training: IntArray
     validation: IntArray

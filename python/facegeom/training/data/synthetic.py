@@ -1,10 +1,10 @@
-"""Synthetic faces with exact labels: `facegeom prepare synthetic`, and a source of samples while networks train.
+"""Synthetic faces with exact labels, for training and for `facegeom prepare synthetic`.
 
-Identity, expression and texture are drawn from Gaussians, and rendered in random pose and light before random
-backgrounds, as section 3.1 of Sela, Richardson & Kimmel 2017 describes (after Richardson, Sela & Kimmel 2016). Shading
-is computed for every pixel from interpolated normals: one to three distant lights or second-order spherical harmonics,
-diffuse reflection and Blinn-Phong highlights. The depth, correspondence and mask come from the same raster as the
-image, so that they are exact.
+Random heads of the face model with random expression and texture are rendered in random poses and lighting on random
+backgrounds (Sela, Richardson & Kimmel 2017, section 3.1, after Richardson, Sela & Kimmel 2016). Shading is computed per
+pixel from interpolated normals, with one to three directional lights or second-order spherical harmonics, diffuse
+reflection and Blinn-Phong highlights. Depth, correspondence and mask come from the same rasterisation as the image and
+are exact.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -24,8 +23,8 @@ from scipy.spatial import cKDTree
 from tqdm import tqdm
 
 from facegeom._internal import check
-from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
-from facegeom._internal.files import write_atomically
+from facegeom._internal.arrays import AnyArray, BoolArray, ByteArray, Float32Array, FloatArray
+from facegeom._internal.files import write_bytes, write_npz
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.fitting import possible_expression
 from facegeom.geometry import rasterize
@@ -36,17 +35,15 @@ from facegeom.training.data.texture_model import NormalOperator, TextureModel, p
 
 log = logging.getLogger("facegeom")
 
-Floats = np.ndarray  # float32
-
-SKIN, SCALP, EYE_LEFT, EYE_RIGHT, MOUTH, EYE_SOCKET = range(6)
-GLOSS = np.array([1, 0.5, 2.5, 2.5, 1.5, 0.5], np.float32)  # of each part, relative to the skin
-GRAIN = np.array([1, 2.5, 1, 1, 1, 1], np.float32)
-FLIP = np.array([1.0, -1.0, 1.0])  # from a camera with y up to pixels and back
-VIEWER = np.array([0, 0, 1], np.float32)
-IRIS_MM = 5.9  # radius
-SKULL_CENTRE = np.array([0.0, 15.0, -75.0], np.float32)  # mm; hair grows away from it
-HAIR_EDGE_MM = 30.0  # from the hairline to where hair has its full height
-SHARD = 500  # samples in one file of `prepare synthetic`
+SKIN, SCALP, EYE_LEFT, EYE_RIGHT, MOUTH, EYE_SOCKET = range(6)  # parts of the head with different materials
+GLOSS = np.array([1, 0.5, 2.5, 2.5, 1.5, 0.5], np.float32)  # specular reflectance of each part, relative to the skin
+GRAIN = np.array([1, 2.5, 1, 1, 1, 1], np.float32)  # amplitude of the pixel noise of each part, relative to the skin
+FLIP = np.array([1.0, -1.0, 1.0])  # converts between y up (camera frame) and y down (pixels)
+VIEWER = np.array([0, 0, 1], np.float32)  # direction from the surface to the camera
+IRIS_MM = 5.9  # radius of the iris
+SKULL_CENTRE = np.array([0.0, 15.0, -75.0], np.float32)  # mm; hair raises the scalp in the direction away from here
+HAIR_EDGE_MM = 30.0  # distance from the hairline at which hair has its full height
+SHARD = 500  # number of samples in one file of `facegeom prepare synthetic`
 PLAIN_SKIN = np.array(
     [(236, 196, 176), (222, 172, 146), (198, 144, 112), (160, 106, 78), (112, 72, 52), (72, 46, 36)], np.float32
 )
@@ -58,7 +55,7 @@ HAIR = np.array(
 
 
 class Pictures(Protocol):
-    """Something to take backgrounds from: a list of images, or a `PhotoStore`."""
+    """Images from which backgrounds are cut: a list of images, or a `PhotoStore`."""
 
     def __len__(self) -> int: ...
 
@@ -67,18 +64,18 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class SyntheticOptions:
-    """What varies from face to face, beside the pose and the crop of `MixOptions`."""
+    """Random distributions of synthetic faces; those of the yaw and the crop are in `MixOptions`."""
 
-    identity_sigma: float = 1.0
-    texture_sigma: float = 1.1  # photos of celebrities hold fewer kinds of skin than the world
+    identity_sigma: float = 1.0  # standard deviation of the identity coefficients
+    texture_sigma: float = 1.1  # of the texture coefficients; above 1 because the photos show too few skin tones
     pitch_deg: float = 12.0  # standard deviation
     neutral: float = 0.15  # share of faces without expression
-    harmonics: float = 0.4  # share lit by spherical harmonics
-    even_light: float = 0.08  # share lit evenly from everywhere, without shading; the rest by distant lights
+    harmonics: float = 0.4  # share with spherical harmonic lighting
+    even_light: float = 0.08  # share with uniform lighting, without shading; the others have directional lights
     hair: float = 0.75  # share with hair, a cap or a scarf painted on the scalp
-    beard: float = 0.25
-    hair_volume: float = 0.6  # share whose scalp is raised as hair is
-    pixel_noise: float = 3.0  # standard deviation of the fine grain of skin, grey levels
+    beard: float = 0.25  # share with a beard
+    hair_volume: float = 0.6  # share with a scalp raised to the height of hair
+    pixel_noise: float = 3.0  # standard deviation of the pixel noise on the skin, grey levels
 
 
 _MIX = MixOptions()
@@ -86,16 +83,23 @@ _OPTIONS = SyntheticOptions()
 
 
 class SyntheticFaces:
-    """Draws synthetic faces; the same generator state gives the same sample.
+    """Draws synthetic faces; the same random state gives the same sample.
 
     Parameters
     ----------
     model : FaceModel
     mix : MixOptions
-        Largest yaw and how faces sit in their crops.
-    texture_path : path of a texture model, or None: plain skin of random colour
-    backgrounds : pictures without faces, or None: those of the texture model
+        Distributions of the yaw and the crop; the shares of the kinds of samples are not used.
+    texture_path : str or path, optional
+        File of a texture model. By default the skin has one random colour.
+    backgrounds : sequence of (h, w, 3) uint8 arrays, optional
+        Images without faces. By default those of the texture model.
     options : SyntheticOptions
+
+    Raises
+    ------
+    ValueError
+        If the texture model belongs to another face model.
     """
 
     def __init__(
@@ -107,12 +111,12 @@ class SyntheticFaces:
         options: SyntheticOptions = _OPTIONS,
     ) -> None:
         self.model, self.mix, self.options = model, mix, options
-        self.in_map: BoolArray = np.asarray(Renderer(model).in_map)  # the one rule of what a map shows
+        self.in_map: BoolArray = np.asarray(Renderer(model).in_map)  # triangles that maps contain
         self.texture = None if texture_path is None else TextureModel.load(texture_path)
         if self.texture is not None and self.texture.mean.shape != model.mean.shape:
             raise ValueError(
                 f"the texture model has {len(self.texture.mean)} vertices, the face model {len(model.mean)}: "
-                "make it again with `facegeom prepare texture-model`"
+                "make a new one with `facegeom prepare texture-model`"
             )
         if backgrounds is None and self.texture is not None:
             backgrounds = list(self.texture.backgrounds)
@@ -133,21 +137,37 @@ class SyntheticFaces:
 
         Parameters
         ----------
-        rng : the source of chance
-        size : side S of the sample in pixels
+        rng : Generator
+            Random number generator.
+        size : int
+            Side S of the sample in pixels, at least 16.
 
         Returns
         -------
-        Sample
-            ByteArray, depth, correspondence and mask, without augmentation.
-        (2, 2) float array
-            Pixels of the right and the left eye.
+        sample : Sample
+            Without augmentation.
+        eyes : (2, 2) float array, pixels
+            Centres of the right and the left eye.
         """
         sample, eyes, _ = self._draw(rng, size)
         return sample, eyes
 
     def draw_with_vertices(self, rng: np.random.Generator, size: int) -> tuple[Sample, FloatArray]:
-        """Draw one face as `draw` does, and return with it the (n, 3) pixel x, y and depth in mm of every vertex."""
+        """Draw one face as `draw` does, and return its projected vertices too.
+
+        Parameters
+        ----------
+        rng : Generator
+            Random number generator.
+        size : int
+            Side S of the sample in pixels, at least 16.
+
+        Returns
+        -------
+        sample : Sample
+        points : (n, 3) float array
+            Pixel x, pixel y, and depth in mm of every vertex.
+        """
         sample, _, points = self._draw(rng, size)
         return sample, points
 
@@ -159,7 +179,7 @@ class SyntheticFaces:
         affine = self._crop(points, rng, size)
         normals = self.normals((points * FLIP).astype(np.float32))
         natural = HAIR[rng.integers(len(HAIR))] * np.float32(rng.uniform(0.7, 1.2)) + _grey_or_tinted(rng, 0, 8)
-        hair = _grey_or_tinted(rng, rng.uniform(20, 230), 35) if rng.random() < 0.12 else natural  # a cap, a scarf
+        hair = _grey_or_tinted(rng, rng.uniform(20, 230), 35) if rng.random() < 0.12 else natural  # a cap or scarf
         self.attributes[:, 3:6] = normals
         self.attributes[:, 6:] = self._colours(rng, hair, natural)
         points[:, :2] = apply_affine(affine, points[:, :2])
@@ -167,16 +187,16 @@ class SyntheticFaces:
 
         head = np.greater_equal(raster.triangle, 0)
         part = np.where(head, self.parts[raster.triangle], -1)
-        surface = raster.attributes[head].astype(np.float32)  # (p, 9)
+        surface = raster.attributes[head].astype(np.float32)  # (p, 9): correspondence, normal, colour
         colour = self._material(surface, part[head], rng)
-        lit = self._lit(colour, surface[:, 3:6], part[head], rng)
-        image = self._backdrop(rng, size)
+        lit = self._shade(colour, surface[:, 3:6], part[head], rng)
+        image: AnyArray = self._backdrop(rng, size)
         self._paint_surroundings(image, points, hair, rng)
         face = image.copy()
         face[head] = lit
         alpha = cv2.GaussianBlur(head.astype(np.float32), (0, 0), 0.6)[..., None] * head[..., None]
         image = face * alpha + image * (1 - alpha)
-        if rng.random() < 0.7:  # a renderer's pixels are sharper than a lens
+        if rng.random() < 0.7:  # renderings are sharper than photos
             image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.7) * size / 128)
 
         mask = self.in_map[raster.triangle] & head
@@ -185,13 +205,13 @@ class SyntheticFaces:
             np.where(mask, raster.depth, 0).astype(np.float32),
             np.where(mask[..., None], raster.attributes[..., :3], 0).astype(np.float32),
             mask,
-            *pose.placed(affine),
+            *pose.origin_and_scale(affine),
         )
         eyes = Pose(EYES_MM, pose.rotation, 1.0, pose.translation).pixels()[:, :2]
         return sample, apply_affine(affine, eyes), points
 
     def _triangle_parts(self) -> np.ndarray:
-        """The part of each triangle, with a last entry for pixels that show none."""
+        """Return the part of each triangle, (m + 1,) int8; the last entry is for pixels without a triangle."""
         regions, faces = self.model.regions, self.model.faces
         parts = np.full(len(faces) + 1, SKIN, np.int8)
         for part, names in (
@@ -206,8 +226,8 @@ class SyntheticFaces:
                     parts[:-1][regions[name][faces].all(1)] = part
         return parts
 
-    def _hair(self) -> tuple[np.ndarray, Floats]:
-        """Vertices of the scalp, and how much of the hair's height each has: none where the scalp ends."""
+    def _hair(self) -> tuple[np.ndarray, Float32Array]:
+        """Return the vertices of the scalp, (s,), and their hair height, (s,) in [0, 1]: 0 at the hairline."""
         scalp = self.model.regions.get("scalp", np.zeros(len(self.mean32), bool))
         rows, others = np.flatnonzero(scalp), np.flatnonzero(self.skin & ~scalp)
         if not len(rows):
@@ -216,7 +236,7 @@ class SyntheticFaces:
         return rows, np.clip((away - 2) / HAIR_EDGE_MM, 0, 1).astype(np.float32)
 
     def _vertices(self, rng: np.random.Generator) -> FloatArray:
-        """A random head: every identity component, and a few expressions."""
+        """Return the vertices of a random head, (n, 3) mm: random identity, expression and hair volume."""
         model = self.model
         identity = rng.standard_normal(len(model.identity), np.float32) * np.float32(self.options.identity_sigma)
         vertices = self.mean32 + (identity @ model.identity.reshape(len(identity), -1)).reshape(-1, 3)
@@ -231,7 +251,7 @@ class SyntheticFaces:
         return vertices.astype(np.float64)
 
     def _expression(self, rng: np.random.Generator) -> FloatArray:
-        """Weights of the expressions: some groups together on both sides, some alone, and a common gaze."""
+        """Return random expression weights, (e,): symmetric groups, single expressions, and a gaze of both eyes."""
         weights = np.zeros(len(self.model.expression_names))
         if rng.random() >= self.options.neutral:
             for rows, chance, strength in self.expressions:
@@ -243,7 +263,7 @@ class SyntheticFaces:
                 if self._is_free(int(row)):
                     weights[row] += rng.uniform(0, 0.5)
         self._gaze(weights, rng)
-        self._keep_possible(weights)
+        self._make_plausible(weights)
         return weights
 
     def _is_free(self, row: int) -> bool:
@@ -259,8 +279,8 @@ class SyntheticFaces:
                 if name in index:
                     weights[index[name]] = min(amount, 1.0)
 
-    def _keep_possible(self, weights: FloatArray) -> None:
-        """Lips cannot close further than the jaw is open, nor an eye blink while it is wide."""
+    def _make_plausible(self, weights: FloatArray) -> None:
+        """Limit closing of the lips to the opening of the jaw, and remove wide and squinting from blinking eyes."""
         index = {name: row for row, name in enumerate(self.model.expression_names)}
         weights[:] = possible_expression(self.model, weights)
         for side in "LR":
@@ -271,7 +291,10 @@ class SyntheticFaces:
                         weights[other] = 0.0
 
     def _rotation(self, rng: np.random.Generator) -> FloatArray:
-        """Yaw over the whole range with more mass far out; pitch before or after it. Roll is the crop's."""
+        """Return a random rotation: yaw with more large angles than a uniform distribution, and pitch.
+
+        The roll angle is that of the crop.
+        """
         yaw = rng.choice([-1.0, 1.0]) * self.mix.max_yaw_deg * rng.random() ** 0.75
         y, p = np.radians([yaw, rng.normal(0, self.options.pitch_deg)])
         turn = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
@@ -289,8 +312,8 @@ class SyntheticFaces:
         square = crop_square(box, factor=factor, shift=(shift[0], shift[1]))
         return crop_affine(square, size, angle)
 
-    def _colours(self, rng: np.random.Generator, hair: Floats, beard: Floats) -> Floats:
-        """Colour of every vertex before light: texture, hair, beard, mouth."""
+    def _colours(self, rng: np.random.Generator, hair: Float32Array, beard: Float32Array) -> Float32Array:
+        """Return the colour of every vertex without shading, (n, 3) in [4, 252]: texture, hair and beard."""
         o = self.options
         if self.texture is None:
             tone = PLAIN_SKIN[rng.integers(len(PLAIN_SKIN))] * rng.uniform(0.85, 1.1) + rng.normal(0, 6, 3)
@@ -303,7 +326,7 @@ class SyntheticFaces:
             colours = self.texture.colours(np.clip(coefficients * o.texture_sigma, -2, 2))
         x, y, z = self.mean32.T
         if rng.random() < o.hair:
-            # Above and behind a line that runs from the forehead over the temple to behind the ear.
+            # Hair covers the area above and behind a line from the forehead over the temple to behind the ear.
             line = (y - rng.uniform(52, 82)) / 12 + np.maximum(0, 10 - z) / rng.uniform(14, 30) * 1.2
             line -= 6.0 * np.maximum(0, (rng.uniform(-70, 10) - y) / 60)
             cover = _sigmoid(line * rng.uniform(1, 3) + 1.5 * self._waves(rng) - 1)[:, None]
@@ -322,14 +345,14 @@ class SyntheticFaces:
             colours = colours + (rng.uniform(2, 10) * self._waves(rng))[:, None] * self.skin[:, None]
         return np.clip(colours, 4, 252)
 
-    def _waves(self, rng: np.random.Generator, count: int = 4) -> Floats:
-        """Smooth noise of unit deviation over the vertices: a random mixture of a few of the bank's waves."""
+    def _waves(self, rng: np.random.Generator, count: int = 4) -> Float32Array:
+        """Return smooth noise of unit standard deviation on the vertices, (n,): a random mixture of stored waves."""
         rows = rng.integers(len(self.waves), size=count)
         weights = rng.standard_normal(count, np.float32) / np.float32(np.sqrt(count))
         return np.asarray(weights @ self.waves[rows])
 
-    def _material(self, surface: Floats, part: np.ndarray, rng: np.random.Generator) -> Floats:
-        """Colours (p, 3) with what vertices cannot carry: irises, the mouth's darkness, the grain of skin and hair."""
+    def _material(self, surface: Float32Array, part: np.ndarray, rng: np.random.Generator) -> Float32Array:
+        """Return the colours of pixels, (p, 3), with details finer than the mesh: irises, dark mouth, pixel noise."""
         colour = surface[:, 6:].copy()
         iris = IRIS[rng.integers(len(IRIS))] * rng.uniform(0.6, 1.3) + rng.normal(0, 6, 3)
         pupil, white = rng.uniform(1.5, 3.4), rng.uniform(0.75, 1.02)
@@ -346,7 +369,7 @@ class SyntheticFaces:
             ring = iris * pattern[:, None] * (0.55 + 0.45 * edge[:, None])
             ring = ring * np.clip((off_axis - pupil) / 0.6, 0.08, 1)[:, None]
             cover = np.clip((IRIS_MM - off_axis) / 0.6 + 0.5, 0, 1)[:, None]
-            lid = np.clip(1 - (surface[at, 1] - centre[1] - 1) / 12, 0.55, 1)[:, None]  # the upper lid's shadow
+            lid = np.clip(1 - (surface[at, 1] - centre[1] - 1) / 12, 0.55, 1)[:, None]  # shadow of the upper lid
             corner = np.clip(1.25 - off_axis / radius * 0.6, 0.6, 1)[:, None]
             colour[at] = (colour[at] * white * corner * (1 - cover) + ring * cover) * lid * (offset[:, 2:] > 0)
         mouth = part == MOUTH
@@ -356,12 +379,14 @@ class SyntheticFaces:
         colour += grain * GRAIN[part][:, None]
         return np.asarray(colour, dtype=np.float32)
 
-    def _lit(self, colour: Floats, normals: Floats, part: np.ndarray, rng: np.random.Generator) -> Floats:
-        """Shade colours (p, 3) with camera-frame normals (p, 3); the viewer is at +z."""
+    def _shade(
+        self, colour: Float32Array, normals: Float32Array, part: np.ndarray, rng: np.random.Generator
+    ) -> Float32Array:
+        """Return shaded colours, (p, 3), under random lighting; normals (p, 3) in the camera frame, camera at +z."""
         length = np.sqrt(np.einsum("ij,ij->i", normals, normals))
         normals = normals / np.maximum(length, 1e-6)[:, None]
         shiny = rng.uniform(0, 0.25) * GLOSS[part]
-        squarings = int(rng.integers(3, 6))  # exponents of 8, 16 and 32
+        squarings = int(rng.integers(3, 6))  # Blinn-Phong exponent 8, 16 or 32
         kind = rng.random()
         if kind < self.options.even_light:
             shading = np.ones((len(normals), 1), np.float32) * _tints(rng, 1)
@@ -377,7 +402,7 @@ class SyntheticFaces:
             lights = rng.dirichlet(np.ones(count)).astype(np.float32)[:, None] * _tints(rng, count)
             ambient = np.float32(rng.beta(2, 2)) * _tints(rng, 1)
             facing = normals @ directions.T
-            wrap = rng.uniform(0, 0.35)  # light that skin carries past the terminator
+            wrap = rng.uniform(0, 0.35)  # wrap lighting: approximates subsurface scattering past the terminator
             diffuse = np.maximum((facing + wrap) / (1 + wrap), 0)
             shading = ambient + (1.6 - ambient.mean()) * (diffuse @ lights)
             highlight = lights
@@ -388,13 +413,13 @@ class SyntheticFaces:
         for _ in range(squarings):
             gloss *= gloss
         light = np.maximum(shading * np.float32(level), np.float32(0.02))
-        shown = colour * np.sqrt(light * np.sqrt(light))  # light to the power 3/4: grey levels are not linear in light
+        shown = colour * np.sqrt(light * np.sqrt(light))  # light ** 0.75: grey levels are gamma-compressed
         shown += 255 * shiny[:, None] * (gloss @ highlight)
-        over = np.maximum(shown - 220, 0)  # what is too bright approaches white instead of being cut off
+        over = np.maximum(shown - 220, 0)  # soft clipping: values above 220 are compressed
         return np.asarray(np.minimum(shown, 220) + over / (1 + over / 35), dtype=np.float32)
 
-    def _backdrop(self, rng: np.random.Generator, size: int) -> Floats:
-        """A photo's surroundings, a gradient, or noise at several scales: (S, S, 3) float32."""
+    def _backdrop(self, rng: np.random.Generator, size: int) -> Float32Array:
+        """Return a random background, (size, size, 3) float32: part of an image, a gradient, or multi-scale noise."""
         kind = rng.random()
         if kind < 0.55 and len(self.backgrounds):
             picture = self.backgrounds[int(rng.integers(len(self.backgrounds)))]
@@ -419,8 +444,10 @@ class SyntheticFaces:
             image = image + rng.standard_normal((size, size, 1), np.float32) * np.float32(rng.uniform(1, 10))
         return np.clip(image, 0, 255)
 
-    def _paint_surroundings(self, image: Floats, points: FloatArray, hair: Floats, rng: np.random.Generator) -> None:
-        """Paint hair and clothes behind the head, so that the head's outline is not always against the background."""
+    def _paint_surroundings(
+        self, image: Float32Array, points: FloatArray, hair: Float32Array, rng: np.random.Generator
+    ) -> None:
+        """Paint hair and clothes behind the head, so that not only the background adjoins the outline of the head."""
         size = len(image)
         x, y = points[:, 0], points[:, 1]
         low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
@@ -451,7 +478,7 @@ class SyntheticFaces:
 
 
 def _expression_groups(names: tuple[str, ...]) -> list[tuple[list[int], float, float]]:
-    """Rows that move together, with the chance and the largest strength of each group."""
+    """Return groups of expressions that are used together: their rows, the probability, and the largest weight."""
     stems: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         stems.setdefault(name.removesuffix("_L").removesuffix("_R"), []).append(row)
@@ -464,47 +491,47 @@ def _expression_groups(names: tuple[str, ...]) -> list[tuple[list[int], float, f
     return groups
 
 
-def _sphere(points: FloatArray) -> tuple[Floats, float]:
-    """Centre and radius of the sphere through points, by least squares."""
+def _sphere(points: FloatArray) -> tuple[Float32Array, float]:
+    """Return the centre and the radius of the least-squares sphere of points (n, 3)."""
     system = np.column_stack([2 * points, np.ones(len(points))])
     solution = np.linalg.lstsq(system, (points**2).sum(1), rcond=None)[0]
     centre = solution[:3]
     return centre.astype(np.float32), float(np.sqrt(solution[3] + centre @ centre))
 
 
-def _sigmoid(x: Floats) -> Floats:
+def _sigmoid(x: Float32Array) -> Float32Array:
     return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x), dtype=np.float32)
 
 
-def _grey_or_tinted(rng: np.random.Generator, level: float, tint: float) -> Floats:
-    """A colour (3,) float32 about a grey level."""
+def _grey_or_tinted(rng: np.random.Generator, level: float, tint: float) -> Float32Array:
+    """Return a random colour (3,) float32: the grey level plus normal noise of standard deviation `tint`."""
     return np.asarray(level + rng.normal(0, tint, 3), dtype=np.float32)
 
 
-def _wave_bank(points: Floats, count: int = 48) -> Floats:
-    """Smooth fields (count, n) of unit deviation over (n, 3) points in mm: waves of 25 to 150 mm, always alike."""
+def _wave_bank(points: Float32Array, count: int = 48) -> Float32Array:
+    """Return sine waves (count, n) of unit standard deviation at points (n, 3): wavelength 25 to 150 mm, fixed seed."""
     rng = np.random.default_rng(0)
     frequency = rng.standard_normal((3, count)) * 2 * np.pi / np.sqrt(3) / rng.uniform(25, 150, count)
     phase = rng.uniform(0, 2 * np.pi, count)
     return np.asarray(np.sqrt(2) * np.sin(points @ frequency + phase).T, dtype=np.float32)
 
 
-def _directions(rng: np.random.Generator, count: int) -> Floats:
-    """Unit vectors (count, 3) towards lights, mostly before and above the face."""
+def _directions(rng: np.random.Generator, count: int) -> Float32Array:
+    """Return random unit vectors (count, 3) towards lights, most of them in front of and above the face."""
     vectors = rng.normal([0, 0.3, 0.6], [0.8, 0.6, 0.5], (count, 3))
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
-def _tints(rng: np.random.Generator, count: int) -> Floats:
-    """Colours of light (count, 3) of mean one, warm to cold."""
+def _tints(rng: np.random.Generator, count: int) -> Float32Array:
+    """Return random light colours (count, 3), from warm to cold, with a mean near 1."""
     warmth = rng.normal(0, 0.09, (count, 1)) * np.array([1, 0.1, -1.1]) + rng.normal(0, 0.02, (count, 3))
     return np.exp(warmth).astype(np.float32)
 
 
-def _harmonic_light(normals: Floats, rng: np.random.Generator) -> Floats:
-    """Shading (p, 3) by random spherical harmonics to second order, in the mean from the front and above.
+def _harmonic_light(normals: Float32Array, rng: np.random.Generator) -> Float32Array:
+    """Return the shading (p, 3) under random second-order spherical harmonics, on average lit from front and above.
 
-    The cosine lobe damps the orders by 1, 2/3 and 1/4 (Ramamoorthi & Hanrahan 2001).
+    The convolution with the cosine lobe attenuates the orders by 1, 2/3 and 1/4 (Ramamoorthi & Hanrahan 2001).
     """
     x, y, z = normals.T
     basis = np.stack([np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1], 1)
@@ -515,7 +542,14 @@ def _harmonic_light(normals: Floats, rng: np.random.Generator) -> Floats:
 
 
 def make_sheet(samples: Sequence[Sample], columns: int = 8) -> ByteArray:
-    """Return a picture of samples: for each the image above its depth, correspondence shown as colours beside it."""
+    """Return one picture of many samples, (h, w, 3) uint8: of each the image, below it depth and correspondence.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+    columns : int
+        Number of samples in one row.
+    """
     cells = []
     for sample in samples:
         depth = np.clip((sample.depth + 100) * 1.2, 0, 255) * sample.mask
@@ -528,16 +562,18 @@ def make_sheet(samples: Sequence[Sample], columns: int = 8) -> ByteArray:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare synthetic`."""
-    parser.add_argument("--texture-model", help="file of `facegeom prepare texture-model`; plain skin without it")
+    """Add the arguments of `facegeom prepare synthetic` to a parser."""
+    parser.add_argument(
+        "--texture-model", help="file of `facegeom prepare texture-model` (default: skin of one random colour)"
+    )
     parser.add_argument("--out", "-o", default="runs/synthetic", help="folder to write (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=64, help="faces to render (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=128, help="pixels (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=64, help="number of faces (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=128, help="side of the images in pixels (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write sheet.png and samples_NNN.npz (image, depth, correspondence, mask, eyes), face i by the seed (seed, i)."""
+    """Write sheet.png and samples_NNN.npz (image, depth, correspondence, mask, eyes); face i has the seed (seed, i)."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     count = check.count(args.count, "--count", 1)
     out = Path(args.out)
@@ -549,21 +585,12 @@ def run(args: argparse.Namespace) -> int:
         samples = [sample for sample, _ in drawn]
         if start == 0:
             sheet = np.asarray(cv2.cvtColor(make_sheet(samples[:32]), cv2.COLOR_RGB2BGR), np.uint8)
-            write_atomically(out / "sheet.png", partial(_write_png, image=sheet))
+            write_bytes(out / "sheet.png", cv2.imencode(".png", sheet)[1].tobytes())
         arrays = {
             name: np.array([getattr(sample, name) for sample in samples])
             for name in ("image", "depth", "correspondence", "mask")
         }
         arrays["eyes"] = np.array([eyes for _, eyes in drawn])
-        write_atomically(out / f"samples_{start // SHARD:03d}.npz", partial(_write_npz, arrays=arrays))
+        write_npz(out / f"samples_{start // SHARD:03d}.npz", arrays)
     log.info("%d faces in %s", count, out)
     return 0
-
-
-def _write_png(path: Path, image: ByteArray) -> None:
-    path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
-
-
-def _write_npz(path: Path, arrays: dict[str, Any]) -> None:
-    with open(path, "wb") as stream:
-        np.savez_compressed(stream, **arrays)

@@ -1,9 +1,9 @@
-"""`facegeom prepare texture-model`: a Gaussian of per-vertex colour, learned from the visible colours of photos.
+"""`facegeom prepare texture-model`: learn a Gaussian model of per-vertex colour from photos.
 
-The model serves synthetic training images only. A photo gives the colours of the vertices that it shows; its light is
-taken out to first order; what it hides is filled from the mirrored side, and then by what the other photos say goes
-with the rest (principal components with missing values, a few rounds of expectation and maximisation). The back of the
-head, which no photo shows, continues the hair smoothly.
+The model is used for synthetic training images only. Each photo gives the colours of its visible vertices, and its
+first-order lighting is removed. Hidden vertices get the colour of the mirrored vertex if that is visible; the others
+are treated as missing values in a principal component analysis with a few iterations of expectation maximisation. The
+colours at the back of the head, which no photo shows, continue smoothly from the hair.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from scipy.sparse.linalg import splu
 from tqdm import tqdm
 
 from facegeom._internal import check
-from facegeom._internal.arrays import BoolArray, ByteArray, IntArray
-from facegeom._internal.files import write_atomically
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, IntArray
+from facegeom._internal.files import write_npz
 from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.geometry import rasterize
-from facegeom.training.data.labels import Labels, find_photos, yaw_deg
+from facegeom.training.data.labels import Labels, add_labelled_photos, find_photos, yaw_deg
 from facegeom.training.data.renderer import Pose, Renderer
 from facegeom.training.data.samples import PhotoStore
 from facegeom.training.data.split import identity as identity_of
@@ -34,52 +34,60 @@ from facegeom.training.data.split import split_names
 
 log = logging.getLogger("facegeom")
 
-Floats = np.ndarray  # float32
-
-TEETH = (222.0, 212.0, 192.0)
+TEETH = (222.0, 212.0, 192.0)  # RGB colours in [0, 255]
 GUMS = (172.0, 92.0, 90.0)
 MOUTH = (112.0, 48.0, 46.0)
 SOCKET = (150.0, 95.0, 85.0)
 EYE_WHITE = (226.0, 218.0, 214.0)
-BACKGROUND_PIXELS = 48
+BACKGROUND_PIXELS = 48  # side of the stored backgrounds
 
 
 @dataclass(frozen=True)
-class TextureOptions:
-    """How the colours are gathered and reduced."""
+class TextureModelOptions:
+    """Choice of the photos, visibility of vertices, and size of the model."""
 
-    photos: int = 2000  # at most; more change the components little
-    photos_per_person: int = 2  # a few people have hundreds of photos
-    max_yaw_deg: float = 50.0
-    components: int = 60
-    rounds: int = 4  # of filling what is hidden by the components found so far
-    facing: float = 0.35  # least cosine between normal and view at which a colour counts
-    tolerance_mm: float = 2.5  # by which a vertex may lie behind the z-buffer and still be seen
-    least_seen: float = 0.02  # share of photos below which a vertex's colour is continued from its neighbours
-    backgrounds: int = 400  # photos kept, tiny and with the head removed, to stand behind synthetic heads
+    photos: int = 2000  # at most; more photos change the components little
+    photos_per_person: int = 2  # at most; a few people have hundreds of photos
+    max_yaw_deg: float = 50.0  # photos with larger yaw are not used
+    components: int = 60  # number of principal components
+    rounds: int = 4  # iterations in which hidden colours are estimated from the components
+    facing: float = 0.35  # smallest cosine between normal and viewing direction of a visible vertex
+    tolerance_mm: float = 2.5  # largest depth behind the z-buffer of a visible vertex
+    least_seen: float = 0.02  # a vertex visible in a smaller share of the photos is interpolated from its neighbours
+    backgrounds: int = 400  # number of backgrounds stored for synthetic images: small photos without the head
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class TextureModel:
-    """Colour of every vertex of the face model as a Gaussian.
+    """Gaussian model of the colour of every vertex of the face model.
 
     Attributes
     ----------
-    mean : (n, 3) float32, RGB in [0, 255]
-    components : (k, n, 3) float32, RGB at one standard deviation
-    deviations : (k,) float32, root mean square of each component over the vertices
-    backgrounds : (b, B, B, 3) uint8, surroundings of faces
+    mean : (n, 3) float32 array
+        Mean RGB colour in [0, 255].
+    components : (k, n, 3) float32 array
+        Principal components: change of the RGB colour at one standard deviation.
+    deviations : (k,) float32 array
+        RMS of each component over the vertices.
+    backgrounds : (b, B, B, 3) uint8 array
+        Small background images without a head.
     """
 
-    mean: Floats
-    components: Floats
-    deviations: Floats
+    mean: Float32Array
+    components: Float32Array
+    deviations: Float32Array
     backgrounds: np.ndarray
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> TextureModel:
-        """Read the file that `save` wrote."""
+        """Read the file that `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        """
         if not Path(path).is_file():
             raise FileNotFoundError(
                 f"there is no texture model at {path}: make one with `facegeom prepare texture-model`"
@@ -89,24 +97,37 @@ class TextureModel:
             return cls(mean, components, deviations, data["backgrounds"])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write float16 arrays to one .npz, whole or not at all."""
+        """Write the arrays as float16 to one .npz file; on an error no file is left behind."""
         arrays = {name: getattr(self, name).astype(np.float16) for name in ("mean", "components", "deviations")}
+        write_npz(path, {"backgrounds": self.backgrounds} | arrays)
 
-        def write(temporary: Path) -> None:
-            with open(temporary, "wb") as stream:
-                np.savez_compressed(stream, backgrounds=self.backgrounds, **arrays)
+    def colours(self, coefficients: Float32Array) -> Float32Array:
+        """Return the vertex colours of the first j coefficients.
 
-        write_atomically(Path(path), write)
+        Parameters
+        ----------
+        coefficients : (j,) array, j <= k
+            In standard deviations.
 
-    def colours(self, coefficients: Floats) -> Floats:
-        """Return (n, 3) float32 colours of (j,) coefficients in standard deviations, j <= k; not clipped."""
+        Returns
+        -------
+        (n, 3) float32 array
+            RGB, not clipped to [0, 255].
+        """
         flat = self.components.reshape(len(self.components), -1)
         weights = np.asarray(coefficients, np.float32)
         return self.mean + (weights @ flat[: len(weights)]).reshape(self.mean.shape)
 
 
 class NormalOperator:
-    """Vertex normals of one topology at many positions: area-weighted means of the triangles' normals."""
+    """Computes area-weighted vertex normals of meshes with the same triangles.
+
+    Parameters
+    ----------
+    faces : (m, 3) int array
+    vertex_count : int
+        Number of vertices n.
+    """
 
     def __init__(self, faces: IntArray, vertex_count: int) -> None:
         self.faces = np.ascontiguousarray(faces.T)
@@ -115,9 +136,9 @@ class NormalOperator:
         ones = np.ones(3 * m, np.float32)
         self.gather = sparse.csr_matrix((ones, (faces.ravel(), columns)), (vertex_count, m))
 
-    def __call__(self, vertices: Floats) -> Floats:
+    def __call__(self, vertices: Float32Array) -> Float32Array:
         """Return (n, 3) float32 unit normals of (n, 3) float32 positions, outward for counter-clockwise triangles."""
-        axes = np.ascontiguousarray(vertices.T, dtype=np.float32)  # one axis at a time: gathering rows is slower
+        axes = np.ascontiguousarray(vertices.T, dtype=np.float32)  # axis by axis: gathering rows is slower
         a = [axis.take(self.faces[0]) for axis in axes]
         ux, uy, uz = (axis.take(self.faces[1]) - start for axis, start in zip(axes, a, strict=True))
         vx, vy, vz = (axis.take(self.faces[2]) - start for axis, start in zip(axes, a, strict=True))
@@ -125,28 +146,34 @@ class NormalOperator:
         cross[:, 0] = uy * vz - uz * vy
         cross[:, 1] = uz * vx - ux * vz
         cross[:, 2] = ux * vy - uy * vx
-        normals: Floats = self.gather @ cross
+        normals: Float32Array = self.gather @ cross
         length = np.sqrt(np.einsum("ij,ij->i", normals, normals))
         return normals / np.maximum(length, 1e-12)[:, None]
 
 
 def visible_colours(
-    photo: ByteArray, pose: Pose, model: FaceModel, normal_operator: NormalOperator, options: TextureOptions
-) -> tuple[Floats, BoolArray, Floats]:
-    """Sample a photo at the vertices that it shows.
+    photo: ByteArray, pose: Pose, model: FaceModel, normal_operator: NormalOperator, options: TextureModelOptions
+) -> tuple[Float32Array, BoolArray, Float32Array]:
+    """Sample the colours of a photo at the projected vertices, and determine which vertices are visible.
 
     Parameters
     ----------
-    photo : (h, w, 3) uint8
-    pose : the face in that photo
+    photo : (h, w, 3) uint8 array
+    pose : Pose
+        The face in the photo.
     model : FaceModel
-    normal_operator : of the model's triangles
-    options : TextureOptions
+    normal_operator : NormalOperator
+        Of the triangles of the model.
+    options : TextureModelOptions
 
     Returns
     -------
-    colours (n, 3) float32 in [0, 255]; seen (n,) bool; normals (n, 3) float32 in the camera's frame.
-        A vertex is seen when it lies in the photo, faces the camera and is not behind another part of the head.
+    colours : (n, 3) float32 array
+        RGB in [0, 255]; valid for visible vertices only.
+    seen : (n,) bool array
+        Visible vertices: inside the photo, facing the camera, and not occluded by another part of the head.
+    normals : (n, 3) float32 array
+        Unit normals in the camera frame.
     """
     height, width = photo.shape[:2]
     points = pose.pixels()
@@ -165,7 +192,7 @@ def visible_colours(
 
 
 def without_head(photo: ByteArray, pose: Pose, size: int = BACKGROUND_PIXELS) -> ByteArray:
-    """Return the (size, size, 3) uint8 surroundings of a head: the photo, small, with the head painted over."""
+    """Return the background of a photo, (size, size, 3) uint8: the photo reduced in size, with the head inpainted."""
     height, width = photo.shape[:2]
     small = cv2.resize(photo, (size, size), interpolation=cv2.INTER_AREA)
     points = pose.pixels()[:, :2] * np.array([size / width, size / height])
@@ -174,16 +201,29 @@ def without_head(photo: ByteArray, pose: Pose, size: int = BACKGROUND_PIXELS) ->
     return np.asarray(cv2.inpaint(small, cv2.dilate(hole, np.ones((5, 5), np.uint8)), 3, cv2.INPAINT_TELEA))
 
 
-def remove_light(colours: Floats, seen: BoolArray, normals: Floats, mean: Floats, fit_on: BoolArray) -> Floats:
-    """Divide (n, 3) colours by the first-order light that sets them off from the mean face, leaving their own mean.
+def remove_light(
+    colours: Float32Array, seen: BoolArray, normals: Float32Array, mean: Float32Array, fit_on: BoolArray
+) -> Float32Array:
+    """Divide vertex colours by the first-order lighting estimated from the mean colours of all faces.
+
+    The brightness ratio of the face to the mean face is fitted by an ambient term plus a term linear in the normal. The
+    mean brightness of the colours does not change.
 
     Parameters
     ----------
-    colours : (n, 3) float32
-    seen : (n,) bool
-    normals : (n, 3) float32, in the camera's frame
-    mean : (n, 3) float32, the mean face's colours
-    fit_on : (n,) bool; vertices whose light is measured (the face part: hair differs from person to person)
+    colours : (n, 3) float32 array
+    seen : (n,) bool array
+        Visible vertices.
+    normals : (n, 3) float32 array
+        Unit normals in the camera frame.
+    mean : (n, 3) float32 array
+        Mean colours of all faces.
+    fit_on : (n,) bool array
+        Vertices on which the lighting is fitted. Hair is excluded, because its colour varies too much.
+
+    Returns
+    -------
+    (n, 3) float32 array
     """
     rows = np.flatnonzero(seen & fit_on)
     basis = np.column_stack([np.ones(len(colours), np.float32), normals])
@@ -200,24 +240,32 @@ def remove_light(colours: Floats, seen: BoolArray, normals: Floats, mean: Floats
     return np.asarray(colours / shading[:, None], dtype=np.float32)
 
 
-def principal_colours(values: Floats, known: BoolArray, count: int, rounds: int) -> tuple[Floats, Floats]:
-    """Principal components of rows with missing entries.
+def principal_colours(
+    values: Float32Array, known: BoolArray, count: int, rounds: int
+) -> tuple[Float32Array, Float32Array]:
+    """Return the principal components of vertex colours with missing values.
 
     Parameters
     ----------
-    values : (s, v, 3) float32; changed in place: missing entries are filled
-    known : (s, v) bool
-    count : components
-    rounds : times that missing entries are filled from the components
+    values : (s, v, 3) float32 array
+        Colours of s faces. Missing values are filled in place.
+    known : (s, v) bool array
+    count : int
+        Number of components.
+    rounds : int
+        Number of times that missing values are estimated from the components.
 
     Returns
     -------
-    mean (v, 3), components (count, v, 3) at one standard deviation, float32.
+    mean : (v, 3) float32 array
+    components : (count, v, 3) float32 array
+        At one standard deviation.
 
     Notes
     -----
-    Missing entries start at the mean of the known ones. Each round projects the filled rows on the leading components,
-    half of them at first, and takes the projection for the missing entries. They come from the (s, s) Gram matrix.
+    Missing values are initialised with the mean of the known ones. Each round projects the faces onto the leading
+    components, in the first round onto half of them, and takes the missing values from the projection. The components
+    are computed from the (s, s) Gram matrix.
     """
     samples, vertices, _ = values.shape
     weight = known.astype(np.float32)
@@ -233,18 +281,29 @@ def principal_colours(values: Floats, known: BoolArray, count: int, rounds: int)
         eigenvalues, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
         leading = vectors[:, ::-1][:, :count].astype(np.float32)
         spread = np.sqrt(np.maximum(eigenvalues[::-1][:count], 1e-12) / samples).astype(np.float32)
-        axes = leading.T @ centred  # (count, 3v): each row is the unit axis times sqrt(eigenvalue)
+        axes = leading.T @ centred  # (count, 3v): each row is a unit axis times sqrt(eigenvalue)
         components = axes / np.float32(np.sqrt(samples))
         if turn < rounds:
             used = max(1, count // 2) if turn == 0 else count
             projected = leading[:, :used] @ axes[:used] + mean
             rows[missing] = projected[missing]
-        log.info("texture: round %d, deviations %s", turn, np.round(spread[:4], 0))
+        log.info("round %d: standard deviations of the first components: %s", turn, np.round(spread[:4], 0))
     return mean.reshape(vertices, 3), components.reshape(count, vertices, 3)
 
 
-def extend(values: Floats, known: BoolArray, faces: IntArray) -> Floats:
-    """Return (n, c) values with the unknown ones continued harmonically over the mesh from the known ones."""
+def extend(values: Float32Array, known: BoolArray, faces: IntArray) -> Float32Array:
+    """Return vertex values with the unknown ones interpolated harmonically (uniform Laplacian) from the known ones.
+
+    Parameters
+    ----------
+    values : (n, c) float array
+    known : (n,) bool array
+    faces : (m, 3) int array
+
+    Returns
+    -------
+    (n, c) float array
+    """
     n = len(values)
     pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     ones = np.ones(len(pairs))
@@ -260,7 +319,7 @@ def extend(values: Floats, known: BoolArray, faces: IntArray) -> Floats:
 
 
 def skin_vertices(model: FaceModel) -> BoolArray:
-    """Return the (n,) mask of the outer skin: all but eyeballs, their sockets and the inside of the mouth."""
+    """Return the vertices of the outer skin, (n,) bool: all except eyeballs, eye sockets and mouth interior."""
     inner = ("eyeball_left", "eyeball_right", "eye_sockets", "mouth_interior")
     skin = np.ones(len(model.mean), bool)
     for name in inner:
@@ -269,8 +328,11 @@ def skin_vertices(model: FaceModel) -> BoolArray:
     return skin
 
 
-def plain_colours(model: FaceModel) -> Floats:
-    """Return (n, 3) float32 colours of what photos hardly show: teeth, mouth, whites of the eyes; 0 on the skin."""
+def plain_colours(model: FaceModel) -> Float32Array:
+    """Return fixed colours, (n, 3) float32 RGB, of the parts that photos rarely show; 0 on the skin.
+
+    These parts are the teeth, the inside of the mouth, the eye sockets and the eyeballs.
+    """
     colours = np.zeros((len(model.mean), 3), np.float32)
     regions = model.regions
     inside = regions["mouth_interior"]
@@ -286,8 +348,8 @@ def plain_colours(model: FaceModel) -> Floats:
     return colours
 
 
-def choose_photos(labels: Labels, options: TextureOptions) -> IntArray:
-    """Return rows of labelled training photos, turned moderately, few of any one person."""
+def choose_photos(labels: Labels, options: TextureModelOptions) -> IntArray:
+    """Return the rows of the labels to learn from, (r,) int array: training photos of moderate yaw, few per person."""
     split = split_names([str(name) for name in labels.names])
     rows = np.intersect1d(split.training, labels.kept)
     rows = rows[np.abs(yaw_deg(labels.rotation[rows])) <= options.max_yaw_deg]
@@ -302,16 +364,18 @@ def choose_photos(labels: Labels, options: TextureOptions) -> IntArray:
 
 
 def build_texture_model(
-    model: FaceModel, photos: dict[str, Path], labels: Labels, options: TextureOptions = TextureOptions()
+    model: FaceModel, photos: dict[str, Path], labels: Labels, options: TextureModelOptions = TextureModelOptions()
 ) -> TextureModel:
     """Learn a texture model from labelled photos.
 
     Parameters
     ----------
     model : FaceModel
-    photos : paths by name
-    labels : fits of those photos; only identities of the training split are used
-    options : TextureOptions
+    photos : dict of str to Path
+        Paths of the photos by file name.
+    labels : Labels
+        Fits of the photos. Only photos of the training set are used.
+    options : TextureModelOptions
 
     Returns
     -------
@@ -320,18 +384,18 @@ def build_texture_model(
     Raises
     ------
     FacegeomError
-        When fewer usable photos than components are there.
+        If there are not more usable photos than components.
     """
     check.count(options.components, "components", 1)
     rows = [row for row in choose_photos(labels, options) if str(labels.names[row]) in photos]
     if len(rows) <= options.components:
         raise FacegeomError(
-            f"{options.components} components need more photos than that, found {len(rows)} usable ones"
+            f"{options.components} components need more photos than that, but only {len(rows)} are usable"
         )
     skin = skin_vertices(model)
     mirror = model.mirror[skin]
     if not skin[: int(skin.sum())].all():
-        raise FacegeomError("the face model's skin vertices do not come first")
+        raise FacegeomError("the skin vertices of the face model must come first")
     renderer, normal_operator = Renderer(model), NormalOperator(model.faces, len(model.mean))
     values = np.zeros((len(rows), int(skin.sum()), 3), np.float32)
     known = np.zeros(values.shape[:2], bool)
@@ -378,21 +442,22 @@ def build_texture_model(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare texture-model`."""
-    defaults = TextureOptions()
-    parser.add_argument("photos", help="folder of photos")
-    parser.add_argument("--labels", required=True, help="file of `facegeom prepare labels`")
+    """Add the arguments of `facegeom prepare texture-model` to a parser."""
+    defaults = TextureModelOptions()
+    add_labelled_photos(parser)
     parser.add_argument("--out", "-o", default="runs/texture_model.npz", help="file to write (default: %(default)s)")
     parser.add_argument("--count", type=int, default=defaults.photos, help="photos to use (default: %(default)s)")
-    parser.add_argument("--components", type=int, default=defaults.components)
+    parser.add_argument(
+        "--components", type=int, default=defaults.components, help="principal components (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Learn the texture model and write it."""
+    """Learn a texture model from photos and write it."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    options = TextureOptions(photos=args.count, components=args.components)
+    options = TextureModelOptions(photos=args.count, components=args.components)
     texture = build_texture_model(load_face_model(), find_photos(args.photos), Labels.load(args.labels), options)
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     texture.save(args.out)
-    log.info("%s: deviations of the first components %s", args.out, np.round(texture.deviations[:8], 1))
+    log.info("%s: standard deviations of the first components: %s", args.out, np.round(texture.deviations[:8], 1))
     return 0

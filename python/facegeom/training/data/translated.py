@@ -1,4 +1,4 @@
-"""Synthetic faces whose images went through a translator: renders with exact labels that look more like photos."""
+"""Synthetic faces whose images a translator network makes more similar to photos; the labels stay exact."""
 
 from __future__ import annotations
 
@@ -13,19 +13,35 @@ from facegeom.training.data.samples import SyntheticSource, image_tensor
 
 
 class TranslatedFaces:
-    """A source of synthetic faces behind a translator; the labels stay as they are.
+    """Source of synthetic faces with translated images and unchanged labels.
 
     Parameters
     ----------
-    source : the synthetic faces
-    path : weight file of `facegeom train translate`
+    source : SyntheticSource
+        Draws the synthetic faces.
+    path : str or path
+        Weight file of `facegeom train translate`.
     """
 
     def __init__(self, source: SyntheticSource, path: str | os.PathLike[str]) -> None:
         self.source, self.translator = source, load_translator(path)
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[Sample, np.ndarray]:
-        """Draw one face, as the source does, and translate its image."""
+        """Draw one face from the source and translate its image.
+
+        Parameters
+        ----------
+        rng : Generator
+            Random number generator.
+        size : int
+            Side S of the sample in pixels.
+
+        Returns
+        -------
+        sample : Sample
+        eyes : (2, 2) float array, pixels
+            Centres of the right and the left eye.
+        """
         sample, eyes = self.source(rng, size)
         shown = (
             translate_images(self.translator, image_tensor(sample.image)[None])[0].permute(1, 2, 0).contiguous().numpy()

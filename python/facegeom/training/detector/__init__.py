@@ -1,1 +1,1 @@
-"""Training of the detector's networks."""
+"""Training of the three networks of the face detector (MTCNN)."""

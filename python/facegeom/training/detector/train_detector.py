@@ -1,7 +1,7 @@
-"""`facegeom train detector`: trains the three networks of the small face detector, one after the other.
+"""`facegeom train detector`: train the three networks of the face detector (MTCNN), one after the other.
 
-Each network learns from windows that the ones before it let through: the refinement network from what the proposal
-network finds in scenes, the output network from what both find, beside windows drawn at random.
+The refinement network is trained on windows that the proposal network accepts, and the output network on windows that
+both accept; random windows are added to all of them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import dataclasses
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from facegeom._internal.arrays import ByteArray, FloatArray
-from facegeom._internal.files import write_atomically
+from facegeom._internal.files import write_atomically, write_bytes, write_npz
 from facegeom.detection.mtcnn_search import SearchOptions, propose, refine, search
 from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
@@ -36,7 +35,7 @@ from facegeom.networks.mtcnn import WINDOWS, Mtcnn, MtcnnConfig, OutputNet, norm
 from facegeom.networks.weights import save_weights
 from facegeom.training.data.labels import Labels, find_photos
 from facegeom.training.data.split import split_names
-from facegeom.training.detector.detector_data import (
+from facegeom.training.detector.scenes import (
     TRAINING_SAMPLES,
     Scene,
     SceneMaker,
@@ -46,46 +45,44 @@ from facegeom.training.detector.detector_data import (
     make_tiles,
     random_windows,
 )
+from facegeom.training.loop import set_learning_rate
 
 log = logging.getLogger("facegeom")
 
 STAGES = ("p", "r", "o", "o")
-"""The networks in the order of training. The output network is trained twice: the second time on what it got wrong."""
+"""Network of each training stage. The output network is trained twice, the second time on its own false positives."""
 
 MINING = SearchOptions(proposal_score=0.3, refine_score=0.2, most_proposals=60, most_refined=30)
-"""Looser than in use, so that the next network also learns from what is nearly accepted."""
+"""Search for training windows. Its score thresholds are lower than in use, to include windows near the thresholds."""
 
 SMALLEST_FACE = 16.0
-"""Side in pixels of the smallest face in the scenes."""
+"""Side of the smallest face that is searched for in the scenes, pixels."""
 
 
 @dataclass(frozen=True)
 class DetectorOptions:
-    """One training run of the small detector."""
+    """Options of one training run. Tuples have one value for each of `STAGES`."""
 
     photos: str = ""  # folder of photos
     labels: str = "runs/labels.npz"  # file of `facegeom prepare labels`
-    out: str = "runs/detector"  # checkpoints, tiles, metrics and weights
+    out: str = "runs/detector"  # folder of checkpoint, tiles, windows, records and weights
     device: str = "cpu"
-    minutes: float = math.inf  # a call stops after these, to be continued by the same call
-    steps: tuple[int, ...] = (5_000, 2_500, 3_000, 3_000)  # of each stage: proposal, refinement, output network twice
-    batch: tuple[int, ...] = (512, 384, 192, 192)  # windows in each of these steps
-    scenes: tuple[int, ...] = (10_000, 8_000, 10_000, 10_000)  # that each stage's windows come from
-    most_photos: int = 8_000  # of the training set
-    turned: int = 1  # renders of each photo at larger yaw
-    learning_rate: float = 2e-3  # falls to zero along a cosine
-    offset_weight: float = 2.0  # of the squared offset error beside the cross-entropy; the paper has 0.5
+    minutes: float = math.inf  # time limit of one call; the next call resumes the run
+    steps: tuple[int, ...] = (5_000, 2_500, 3_000, 3_000)  # training steps
+    batch: tuple[int, ...] = (512, 384, 192, 192)  # windows in one step
+    scenes: tuple[int, ...] = (10_000, 8_000, 10_000, 10_000)  # scenes from which the windows are cut
+    most_photos: int = 8_000  # largest number of training photos
+    turned: int = 1  # tiles with turned heads for each training photo
+    learning_rate: float = 2e-3  # initial value; it decreases to zero along a half cosine
+    offset_weight: float = 2.0  # of the loss of the offsets relative to the cross-entropy; 0.5 in the paper
     seed: int = 0
-    checkpoint_steps: int = 250
-    bfloat16: bool = True  # training arithmetic; where the processor has it, a third faster
+    checkpoint_steps: int = 250  # steps between checkpoints
+    bfloat16: bool = True  # train in bfloat16; a third faster on processors that support it
     network: MtcnnConfig = field(default_factory=MtcnnConfig)
 
 
 def train_detector(options: DetectorOptions) -> Path | None:
-    """Train the three networks and write `detector.safetensors`.
-
-    Goes on where an earlier run with the same `out` stopped: finished networks are kept, an unfinished one continues
-    from its last checkpoint with the batches that would have come, so that an interrupted run ends as any other.
+    """Train the three networks, or resume from the checkpoint in `options.out`.
 
     Parameters
     ----------
@@ -94,54 +91,79 @@ def train_detector(options: DetectorOptions) -> Path | None:
     Returns
     -------
     Path or None
-        The weight file; None when the minutes were over first.
+        The weight file detector.safetensors; None if the time limit was reached first.
 
     Raises
     ------
     FacegeomError
-        When the labels name no training photo, or the checkpoint is of other options.
+        If there are no labels of training photos, or if the checkpoint contains networks of another size.
+
+    Notes
+    -----
+    An interrupted run gives the same result as an uninterrupted one: each step has its own random seed. The last file
+    written is validation.json, with the values of `found_rates` on validation photos.
     """
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     training, validation = _tiles(options, out)
     maker = SceneMaker(training, training_backgrounds())
-    trainer = Trainer(options, out)
+    trainer = DetectorTrainer(options, out)
     for stage, name in enumerate(STAGES):
         if trainer.stage > stage:
             continue
         windows = _windows(trainer.network, maker, stage, options, out)
         if not trainer.train(windows):
-            log.info("stopped at step %d of the %s-net; the same call continues", trainer.step, name)
+            log.info("time limit reached at step %d of the %s-net; call again to resume", trainer.step, name)
             return None
         trainer.finish_stage()
         _window_file(out, stage).unlink(missing_ok=True)
-        log.info("%s-net trained", name)
+        log.info("training of the %s-net is complete", name)
     weights = out / "detector.safetensors"
     save_weights(weights, options.network, trainer.network.state_dict())
     found = found_rates(trainer.network, SceneMaker(validation, training_backgrounds()), options.seed)
-    write_atomically(out / "validation.json", lambda path: _write_text(path, json.dumps(found, indent=2)))
-    log.info("validation scenes: %s", found)
+    write_bytes(out / "validation.json", (json.dumps(found, indent=2) + "\n").encode())
+    log.info("detection rates and false positives per scene on validation photos: %s", found)
     return weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom train detector`."""
+    """Add the arguments of `facegeom train detector` to a parser."""
     default = DetectorOptions()
     parser.add_argument("photos", help="folder of photos")
-    parser.add_argument("--labels", default=default.labels, help="file of `facegeom prepare labels` (%(default)s)")
-    parser.add_argument("--out", "-o", default=default.out, help="folder to write and to resume from (%(default)s)")
-    parser.add_argument("--device", default=default.device, help="default: %(default)s")
-    parser.add_argument("--minutes", type=float, default=default.minutes, help="stop after these, to be continued")
-    of_each: dict[str, Any] = {"type": int, "nargs": len(STAGES), "metavar": ("P", "R", "O", "O2")}
-    parser.add_argument("--steps", default=default.steps, help="of each stage (%(default)s)", **of_each)
-    parser.add_argument("--batch", default=default.batch, help="windows a step (%(default)s)", **of_each)
-    parser.add_argument("--scenes", default=default.scenes, help="that windows come from (%(default)s)", **of_each)
-    parser.add_argument("--most-photos", type=int, default=default.most_photos, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument(
+        "--labels", default=default.labels, help="file of `facegeom prepare labels` (default: %(default)s)"
+    )
+    parser.add_argument("--out", "-o", default=default.out, help="folder of the run (default: %(default)s)")
+    parser.add_argument(
+        "--device", default=default.device, help="device: cpu, cuda, cuda:1 or mps (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=default.minutes, help="time limit; call again to resume (default: %(default)s)"
+    )
+    stages: dict[str, Any] = {"type": int, "nargs": len(STAGES), "metavar": ("P", "R", "O", "O2")}
+    parser.add_argument(
+        "--steps", default=default.steps, help="training steps of each stage (default: %(default)s)", **stages
+    )
+    parser.add_argument(
+        "--batch", default=default.batch, help="windows in one step of each stage (default: %(default)s)", **stages
+    )
+    parser.add_argument(
+        "--scenes",
+        default=default.scenes,
+        help="scenes of each stage to cut windows from (default: %(default)s)",
+        **stages,
+    )
+    parser.add_argument(
+        "--most-photos",
+        type=int,
+        default=default.most_photos,
+        help="largest number of training photos (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=default.seed, help="random seed (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train the detector, or go on with it."""
+    """Train the detector, or resume its training."""
     train_detector(
         DetectorOptions(
             photos=args.photos,
@@ -159,8 +181,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-class Trainer:
-    """The three networks, the optimiser of the one in training, and how far it is."""
+class DetectorTrainer:
+    """Trains the three networks, one in each stage, and stores the progress in a checkpoint.
+
+    Parameters
+    ----------
+    options : DetectorOptions
+    out : Path
+        Folder of the run. An existing checkpoint is loaded.
+
+    Attributes
+    ----------
+    network : Mtcnn
+    stage : int
+        Index into `STAGES` of the network in training.
+    step : int
+        Number of steps already made in this stage.
+    """
 
     def __init__(self, options: DetectorOptions, out: Path) -> None:
         torch.manual_seed(options.seed)
@@ -175,7 +212,17 @@ class Trainer:
             self._load()
 
     def train(self, windows: Windows) -> bool:
-        """Train the network of this stage; return whether it is finished, or the minutes are over."""
+        """Train the network of the current stage.
+
+        Parameters
+        ----------
+        windows : Windows
+
+        Returns
+        -------
+        bool
+            True if the stage is complete, False if the time limit was reached.
+        """
         options, stage = self.options, self.stage
         name = STAGES[stage]
         network: nn.Module = getattr(self.network, name).to(self.device, memory_format=torch.channels_last)
@@ -189,8 +236,7 @@ class Trainer:
         for step in tqdm(range(self.step, steps), initial=self.step, total=steps, unit="step", desc=f"{name}-net"):
             rng = np.random.default_rng((options.seed, stage, step))
             rows = np.concatenate([rng.choice(r, n) for r, n in zip(by_kind, counts, strict=True) if len(r)])
-            for group in optimizer.param_groups:
-                group["lr"] = 0.5 * options.learning_rate * (1 + math.cos(math.pi * step / steps))
+            set_learning_rate(optimizer, 0.5 * options.learning_rate * (1 + math.cos(math.pi * step / steps)))
             terms = self._step(network, optimizer, windows, rows, rng)
             self.step = step + 1
             over = time.monotonic() > self.end
@@ -204,7 +250,7 @@ class Trainer:
         return True
 
     def finish_stage(self) -> None:
-        """Go to the next network."""
+        """Start the next stage and write a checkpoint."""
         self.stage, self.step, self.optimizer_state = self.stage + 1, 0, None
         self._save(None)
 
@@ -218,7 +264,7 @@ class Trainer:
     ) -> dict[str, Tensor]:
         kind = torch.from_numpy(windows.kind[rows]).to(self.device)
         offsets = torch.from_numpy(windows.offsets[rows]).to(self.device)
-        images = _changed(normalise(torch.from_numpy(windows.crops[rows])).to(self.device), rng)
+        images = _jitter(normalise(torch.from_numpy(windows.crops[rows])).to(self.device), rng)
         if rng.random() < 0.5:
             images = images.flip(3)
             offsets = offsets * torch.tensor([-1.0, 1.0, 1.0, 1.0], device=self.device)
@@ -253,7 +299,7 @@ class Trainer:
     def _load(self) -> None:
         state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         if state["options"]["network"] != dataclasses.asdict(self.options.network):
-            raise FacegeomError(f"{self.checkpoint} is of a network of another size; choose another `out`")
+            raise FacegeomError(f"{self.checkpoint} contains networks of another size: use another folder with --out")
         self.stage, self.step = state["stage"], state["step"]
         self.network.load_state_dict(state["network"])
         self.network.eval()
@@ -261,13 +307,31 @@ class Trainer:
 
 
 def training_backgrounds() -> list[ByteArray]:
-    """Return those of scikit-image's pictures that training may see, as (h, w, 3) uint8."""
+    """Return the training backgrounds of `TRAINING_SAMPLES`, each (h, w, 3) uint8."""
     pictures = [np.asarray(getattr(skimage.data, name)()) for name in TRAINING_SAMPLES]
     return [np.repeat(p[..., None], 3, axis=2) if p.ndim == 2 else np.ascontiguousarray(p[..., :3]) for p in pictures]
 
 
 def found_rates(network: Mtcnn, maker: SceneMaker, seed: int, count: int = 300) -> dict[str, float]:
-    """Return the share of faces found (IoU 0.5) in `count` scenes by steps of yaw, and false alarms an image."""
+    """Return the detection rates by yaw and the number of false positives per scene, over random scenes.
+
+    A face is detected if a box with a score of at least 0.5 has an intersection over union (IoU) of at least 0.5 with
+    its landmark box. A box whose IoU with every face is below 0.3 is a false positive.
+
+    Parameters
+    ----------
+    network : Mtcnn
+    maker : SceneMaker
+    seed : int
+    count : int
+        Number of scenes.
+
+    Returns
+    -------
+    dict of str to float
+        yaw_0, yaw_30 and yaw_60: detection rates in [0, 1] of faces with an absolute yaw of 0 to 30, 30 to 60 and above
+        60 degrees, each only if there are such faces; and false_alarms_per_scene.
+    """
     hits: dict[str, list[bool]] = {}
     alarms = 0
     for index in range(count):
@@ -286,7 +350,7 @@ def found_rates(network: Mtcnn, maker: SceneMaker, seed: int, count: int = 300) 
 
 
 def _tiles(options: DetectorOptions, out: Path) -> tuple[Tiles, Tiles]:
-    """Return the tiles of the training and the validation photos, from `out` where they are there."""
+    """Return the tiles of the training and the validation photos; read them from `out` or make and store them."""
     files = out / "tiles_training.npz", out / "tiles_validation.npz"
     if not all(file.is_file() for file in files):
         labels, photos, model = Labels.load(options.labels), find_photos(options.photos), load_face_model()
@@ -294,7 +358,7 @@ def _tiles(options: DetectorOptions, out: Path) -> tuple[Tiles, Tiles]:
         rng = np.random.default_rng(options.seed)
         training = np.intersect1d(split.training, labels.kept)
         if not len(training):
-            raise FacegeomError(f"{options.labels} has no kept photo of the training set")
+            raise FacegeomError(f"{options.labels} contains no usable label of a training photo")
         training = np.sort(rng.permutation(training)[: options.most_photos])
         validation = np.intersect1d(split.validation, labels.kept)
         make_tiles(model, photos, labels, training, options.turned, options.seed).save(files[0])
@@ -303,7 +367,7 @@ def _tiles(options: DetectorOptions, out: Path) -> tuple[Tiles, Tiles]:
 
 
 def _windows(network: Mtcnn, maker: SceneMaker, stage: int, options: DetectorOptions, out: Path) -> Windows:
-    """Return the windows that one stage learns from, from `out` where they are there."""
+    """Return the training windows of a stage; read them from `out` or make and store them."""
     file, name = _window_file(out, stage), STAGES[stage]
     again = name in STAGES[:stage]
     if not file.is_file():
@@ -314,16 +378,17 @@ def _windows(network: Mtcnn, maker: SceneMaker, stage: int, options: DetectorOpt
             scene = maker.draw(rng, faces=0 if again and index % 2 else None)
             boxes = np.concatenate([random_windows(scene, rng), mine(scene)])
             windows = label_windows(scene, boxes, WINDOWS[name])
-            parts.append(_mistaken(network.o, windows, rng) if again else _thinned(windows, rng))
+            parts.append(_with_false_positives(network.o, windows, rng) if again else _subsample(windows, rng))
         windows = Windows.joined(parts)
-        write_atomically(file, lambda path: _write_windows(path, windows))
+        arrays = {"crops": windows.crops, "kind": windows.kind, "offsets": windows.offsets}
+        write_npz(file, arrays, compressed=False)
         return windows
     with np.load(file) as data:
         return Windows(data["crops"], data["kind"], data["offsets"])
 
 
 def _miner(network: Mtcnn, name: str) -> Callable[[Scene], FloatArray]:
-    """Return what the networks before `name` let through in a scene."""
+    """Return a function that finds the windows of a scene (n, 4) that all networks before `name` accept."""
 
     def proposals(scene: Scene) -> FloatArray:
         return propose(network, scene.image, SMALLEST_FACE, MINING).boxes
@@ -334,16 +399,16 @@ def _miner(network: Mtcnn, name: str) -> Callable[[Scene], FloatArray]:
     return {"p": lambda scene: np.empty((0, 4)), "r": proposals, "o": refined}[name]
 
 
-def _thinned(windows: Windows, rng: np.random.Generator, most: int = 30) -> Windows:
-    """Return at most `most` windows without a face, all mined and random ones alike, and all others."""
+def _subsample(windows: Windows, rng: np.random.Generator, most: int = 30) -> Windows:
+    """Return all windows with a face or part of one, and a random choice of at most `most` of the others."""
     none = np.flatnonzero(windows.kind == 0)
     rows = np.concatenate([np.flatnonzero(windows.kind != 0), rng.permutation(none)[:most]])
     return Windows(windows.crops[rows], windows.kind[rows], windows.offsets[rows])
 
 
 @torch.inference_mode()
-def _mistaken(network: OutputNet, windows: Windows, rng: np.random.Generator) -> Windows:
-    """Return the windows with a face, those that the network takes wrongly for one, and a few others."""
+def _with_false_positives(network: OutputNet, windows: Windows, rng: np.random.Generator) -> Windows:
+    """Return the windows with a face or part of one, the false positives of the network, and three random others."""
     none = np.flatnonzero(windows.kind == 0)
     score = torch.sigmoid(network(normalise(torch.from_numpy(windows.crops[none])))[0]).numpy()
     rows = np.concatenate([np.flatnonzero(windows.kind != 0), none[score > 0.1], rng.permutation(none)[:3]])
@@ -354,18 +419,9 @@ def _window_file(out: Path, stage: int) -> Path:
     return out / f"windows_{stage}{STAGES[stage]}.npz"
 
 
-def _changed(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return the images (n, 3, h, w) with contrast and brightness of each changed a little."""
+def _jitter(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return images (n, 3, h, w) with small random changes of contrast and brightness."""
     count = len(images)
     gain = torch.from_numpy(np.exp(rng.normal(0, 0.2, count)).astype(np.float32)).to(images.device)
     lift = torch.from_numpy(rng.normal(0, 0.1, count).astype(np.float32)).to(images.device)
     return (images * gain[:, None, None, None] + lift[:, None, None, None]).clamp_(-1, 1)
-
-
-def _write_text(path: str | os.PathLike[str], text: str) -> None:
-    Path(path).write_text(text + "\n", encoding="utf-8")
-
-
-def _write_windows(path: str | os.PathLike[str], windows: Windows) -> None:
-    with open(path, "wb") as stream:
-        np.savez(stream, crops=windows.crops, kind=windows.kind, offsets=windows.offsets)

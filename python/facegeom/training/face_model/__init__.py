@@ -1,1 +1,1 @@
-"""Construction of the statistical face model: remeshing, atlas, statistics, landmarks."""
+"""Construction of the statistical face model from the ICT FaceKit head: mesh, components, atlas, landmarks."""

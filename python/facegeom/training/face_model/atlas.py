@@ -1,11 +1,11 @@
-"""The face model's texture atlas.
+"""Texture atlas of the face model.
 
-Face, ears, scalp and neck are one chart over the square above a low strip: unrolled like a
-cylinder, symmetric about u = 0.5, the front midline from the neck over the nose to the crown
-upright at u = 0.5, cut down the back of the head from the crown, whose two sides are the chart's
-upper and outer edges, and below the neck, the chart's lower edge.  The face is given more room
-than its area.  Eyeballs, sockets, gums, tongue and teeth lie in the strip, the left half's on the
-right and mirrored: u -> 1 - u is the face's mirror everywhere.
+Face, ears, scalp and neck form one chart that fills the unit square above a low strip. The head is unrolled like a
+cylinder, symmetric about u = 0.5: the front midline from the neck over the nose to the crown is the vertical line u =
+0.5. The head is cut along the back midline, whose two sides are the outer edges and the upper edge of the chart, and
+below the neck, which is the lower edge. The face gets a larger share of the chart than of the surface area. Eyeballs,
+eye sockets, mouth socket, gums, tongue and teeth are small charts in the strip: those of the left half of the head in
+the right half of the strip. Everywhere u -> 1 - u is the mirror image.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from facegeom.training.face_model.flatten import (
     tutte,
 )
 from facegeom.training.face_model.remesh import edge_table
-from facegeom.training.face_model.skin import EYE_SOCKET, FACE, HEAD, MOUTH_SOCKET
-from facegeom.training.face_model.topology import EYEBALL_LEFT, GUMS, TEETH, Topology
+from facegeom.training.face_model.skin_remeshing import EYE_SOCKET, FACE, HEAD, MOUTH_SOCKET
+from facegeom.training.face_model.topology import EYEBALL_LEFT, GUMS, TEETH, ModelTopology
 
-_STRIP = 0.078  # height of the strip of small charts
-_GUTTER = 0.004  # around each small chart: two texels between charts at 256 pixels
-# Small charts, left half: patch -> (u from, width) in the strip; teeth are a grid in theirs.
+_STRIP = 0.078  # height of the strip with the small charts
+_GUTTER = 0.004  # margin around each small chart; two texels between charts at 256 x 256
+# Cells of the small charts of the left half of the head: patch -> (first u, width). The teeth are a grid in their cell.
 _CELLS = {
     EYEBALL_LEFT: (0.922, 0.078),
     EYE_SOCKET: (0.872, 0.050),
@@ -42,35 +42,38 @@ _CELLS = {
 
 @dataclass(frozen=True)
 class AtlasOptions:
-    """How the room of the skin's chart is shared, as lengths against the face's."""
+    """Length scales of the parts of the skin chart relative to the face, and the position of the cut."""
 
-    ears: float = 0.5
-    rest: float = 0.285  # scalp and neck
-    crown: float = -75.0  # z of the midline's end at the top, mm: where the cut starts
-    corner: float = 0.40  # share of the back midline along the chart's upper edge
-    iterations: int = 150
+    ears: float = 0.5  # length scale of the ears; that of the face is 1
+    rest: float = 0.285  # length scale of scalp and neck
+    crown: float = -75.0  # z of the point on the midline at which the cut starts, mm
+    corner: float = 0.40  # share of the back midline that lies along the upper edge of the chart
+    iterations: int = 150  # largest number of iterations of the parameterisation
 
 
-def build_atlas(topology: Topology, V: FloatArray, options: AtlasOptions | None = None) -> tuple[FloatArray, IntArray]:
-    """Unwrap the symmetric mean.
+def build_atlas(
+    topology: ModelTopology, V: FloatArray, options: AtlasOptions | None = None
+) -> tuple[FloatArray, IntArray]:
+    """Return the texture coordinates of the face model.
 
     Parameters
     ----------
-    topology : Topology
-        The face model's mesh.
-    V : (n, 3) float array
-        Its exactly symmetric mean, mm.
+    topology : ModelTopology
+    V : (n, 3) float array, mm
+        Vertices of the mean head, exactly symmetric.
     options : AtlasOptions, optional
 
     Returns
     -------
-    uv : (p, 2) float array in [0, 1], v up
-    uv_faces : (m, 3) int array, rows of uv
+    uv : (p, 2) float array
+        Texture coordinates in [0, 1], v up.
+    uv_faces : (m, 3) int array
+        Rows of `uv` at the corners of each triangle.
     """
     options = options or AtlasOptions()
     F, labels, mirror = topology.mesh.faces, topology.mesh.labels, topology.mesh.mirror
     left = np.flatnonzero((V[F, 0] >= -1e-9).all(axis=1))
-    corner_uv = np.full((len(F), 3, 2), np.nan)  # of every triangle's corners
+    corner_uv = np.full((len(F), 3, 2), np.nan)  # texture coordinates of the corners of each triangle
     skin = left[np.isin(labels[left], [FACE, HEAD])]
     corner_uv[skin] = _skin_chart(topology, V, F[skin], options)
     ball = left[labels[left] == EYEBALL_LEFT]
@@ -81,14 +84,14 @@ def build_atlas(topology: Topology, V: FloatArray, options: AtlasOptions | None 
     tooth = left[labels[left] == TEETH]
     corner_uv[tooth] = _teeth_charts(V, F[tooth])
     _mirror_triangles(F, mirror, left, corner_uv)
-    # Corners of one vertex at one place share a row.
+    # Corners with the same vertex and the same texture coordinates share a row.
     key = np.concatenate([F.reshape(-1, 1), np.rint(corner_uv.reshape(-1, 2) * 1e9)], axis=1)
     _, first, inverse = np.unique(key, axis=0, return_index=True, return_inverse=True)
     return corner_uv.reshape(-1, 2)[first], inverse.reshape(-1, 3)
 
 
 def _mirror_triangles(F: IntArray, mirror: IntArray, left: IntArray, corner_uv: FloatArray) -> None:
-    """Fill in the right half's corners from the left half's."""
+    """Set the texture coordinates of the right half of the head to the mirror image of those of the left half."""
     where = {tuple(sorted(face)): index for index, face in enumerate(F.tolist())}
     for index in left.tolist():
         twin = where[tuple(sorted(mirror[F[index]].tolist()))]
@@ -96,19 +99,19 @@ def _mirror_triangles(F: IntArray, mirror: IntArray, left: IntArray, corner_uv: 
         corner_uv[twin, order] = corner_uv[index] * [-1.0, 1.0] + [1.0, 0.0]
 
 
-def _skin_chart(topology: Topology, V: FloatArray, F: IntArray, options: AtlasOptions) -> FloatArray:
-    """Return the corners' places, (m, 3, 2), of the left half of the skin."""
+def _skin_chart(topology: ModelTopology, V: FloatArray, F: IntArray, options: AtlasOptions) -> FloatArray:
+    """Return the texture coordinates of the corners of the left half of the skin, (m, 3, 2)."""
     used, inverse = np.unique(F, return_inverse=True)
     G = inverse.reshape(-1, 3)
     P = V[used]
-    scale = _room(topology, V, options)[used]
+    scale = _length_scale(topology, V, options)[used]
     lips, lids = topology.regions["lip_rim"][used], topology.regions["eye_rims"][used]
     P, scale, filled, mouth = _fill_openings(P, scale, G, lips, lids)
     outline = boundary_loops(filled)[0]
     uv, free = _rectangle(P, outline, options)
     start = tutte(filled, outline, uv[outline])
     rest = flat_triangles(P[filled]) * scale[filled].mean(axis=1)[:, None, None]
-    rest[mouth] = 0.9 * np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.8]])  # closed lips have no shape
+    rest[mouth] = 0.9 * np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.8]])  # the opening between closed lips has no area
     area = 0.5 * rest[:, 1, 0] * rest[:, 2, 1]
     weight = area.copy()
     weight[len(G) :] *= 0.2
@@ -117,8 +120,8 @@ def _skin_chart(topology: Topology, V: FloatArray, F: IntArray, options: AtlasOp
     return uv[G]
 
 
-def _room(topology: Topology, V: FloatArray, options: AtlasOptions) -> FloatArray:
-    """Return the wanted length scale at each vertex, smooth across the borders of the regions."""
+def _length_scale(topology: ModelTopology, V: FloatArray, options: AtlasOptions) -> FloatArray:
+    """Return the wanted length scale at each vertex, (n,), smoothed across the borders of the regions."""
     mesh, regions = topology.mesh, topology.regions
     scale = np.where(regions["face"], 1.0, options.rest)
     scale[regions["ear_left"] | regions["ear_right"]] = options.ears
@@ -135,7 +138,10 @@ def _room(topology: Topology, V: FloatArray, options: AtlasOptions) -> FloatArra
 def _fill_openings(
     P: FloatArray, scale: FloatArray, G: IntArray, lips: BoolArray, lids: BoolArray
 ) -> tuple[FloatArray, FloatArray, IntArray, BoolArray]:
-    """Close the eye and the half mouth by fans; return P, scale, all triangles, the mouth's."""
+    """Fill the eye opening and the half mouth opening with triangle fans.
+
+    Return the vertices, their length scales, all triangles, and a mask of the triangles in the mouth opening.
+    """
     edges, faces, _ = edge_table(G)
     rim = edges[faces[:, 1] < 0]
     fans, of_mouth = [G], [np.zeros(len(G), dtype=bool)]
@@ -152,10 +158,13 @@ def _fill_openings(
 
 
 def _rectangle(P: FloatArray, outline: IntArray, options: AtlasOptions) -> tuple[FloatArray, BoolArray]:
-    """Place the outline on the half chart's four sides; return (n, 2) places and what may slide.
+    """Place the outline of the left half of the skin on the four sides of its half of the chart.
 
-    Around the outline, counter-clockwise from outside on the left half of the head: the front
-    midline downward, the neck, the back midline upward to the crown.
+    Counter-clockwise from outside, the outline consists of the front midline downwards, the neck, and the back midline
+    upwards to the crown.
+
+    Return the texture coordinates (n, 2), and a mask (n, 2) of the coordinates that may change: vertices on a side may
+    slide along it.
     """
     uv, free = np.zeros((len(P), 2)), np.ones((len(P), 2), dtype=bool)
     middle = np.abs(P[outline, 0]) < 1e-9
@@ -167,7 +176,7 @@ def _rectangle(P: FloatArray, outline: IntArray, options: AtlasOptions) -> tuple
     front, below, back = outline[: neck[0]], outline[neck[0] - 1 : neck[-1] + 2], outline[neck[-1] + 1 :]
     back = np.append(back, crown)
     if P[front[len(front) // 2], 2] < P[back[len(back) // 2], 2]:
-        raise ValueError("the outline runs the wrong way round")
+        raise ValueError("the outline has the wrong orientation: it must start with the front midline")
     length = _arc(P[back])
     turn = int(np.argmin(np.abs(length - (1.0 - options.corner))))
     chains = (
@@ -185,13 +194,13 @@ def _rectangle(P: FloatArray, outline: IntArray, options: AtlasOptions) -> tuple
 
 
 def _arc(points: FloatArray) -> FloatArray:
-    """Return the share of a chain's length up to each of its points, 0 to 1."""
+    """Return the relative arc length at each point of a polyline (k, 3): (k,), from 0 to 1."""
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     return np.asarray(length / length[-1])
 
 
 def _disc_chart(V: FloatArray, F: IntArray) -> FloatArray:
-    """Flatten one disc into the square [0, 1]^2: an ellipse-bounded map, (m, 3, 2)."""
+    """Flatten a disc-like surface into the circle inscribed in the unit square; return the corners, (m, 3, 2)."""
     used, inverse = np.unique(F, return_inverse=True)
     G = inverse.reshape(-1, 3)
     outline = boundary_loops(G)[0]
@@ -206,10 +215,10 @@ def _disc_chart(V: FloatArray, F: IntArray) -> FloatArray:
 
 
 def _ball_chart(V: FloatArray, F: IntArray) -> FloatArray:
-    """Flatten an eyeball around its front point into the square [0, 1]^2, (m, 3, 2).
+    """Flatten an eyeball around its front point into the unit square; return the corners, (m, 3, 2).
 
-    The point at the back is opened: its triangles hang, each on its own, on the sides of a
-    polygon that holds the rest.  The front gets most of the room.
+    The vertex at the back is split, so that its triangles lie separately at the sides of the polygon that contains the
+    other triangles. The front of the eyeball gets most of the area.
     """
     used, inverse = np.unique(F, return_inverse=True)
     G = inverse.reshape(-1, 3)
@@ -239,7 +248,7 @@ def _ball_chart(V: FloatArray, F: IntArray) -> FloatArray:
 
 
 def _teeth_charts(V: FloatArray, F: IntArray) -> FloatArray:
-    """Flatten each tooth on its own and set them in two rows: upper, lower."""
+    """Flatten each tooth separately and arrange the charts in two rows, lower and upper teeth; return the corners."""
     used, inverse = np.unique(F, return_inverse=True)
     G = inverse.reshape(-1, 3)
     ones = np.ones(3 * len(G))
@@ -260,7 +269,7 @@ def _teeth_charts(V: FloatArray, F: IntArray) -> FloatArray:
 
 
 def _split_height(heights: FloatArray) -> float:
-    """Return the middle of the widest gap between heights: between lower and upper teeth."""
+    """Return the middle of the widest gap between the heights, which separates lower and upper teeth."""
     ordered = np.sort(heights)
     gap = int(np.argmax(np.diff(ordered)))
     return float(0.5 * (ordered[gap] + ordered[gap + 1]))
@@ -272,19 +281,29 @@ def _into_cell(square: FloatArray, patch: int) -> FloatArray:
 
 
 def _into_box(square: FloatArray, box: tuple[float, float, float, float]) -> FloatArray:
-    """Move a chart from the unit square into a box (u, v, width, height), less the gutter."""
+    """Return a chart of the unit square moved into a box (u, v, width, height), with the margin `_GUTTER`."""
     low = np.array(box[:2]) + _GUTTER
     size = np.array(box[2:]) - 2 * _GUTTER
     return np.asarray(low + square * size)
 
 
 def atlas_stretch(V: FloatArray, F: IntArray, uv: FloatArray, uv_faces: IntArray) -> FloatArray:
-    """Return each triangle's two singular values, (m, 2) falling, in uv units per mm."""
+    """Return the stretch of the texture map: the two singular values of each triangle, (m, 2), in uv units per mm.
+
+    The larger value comes first.
+
+    Parameters
+    ----------
+    V : (n, 3) float array, mm
+    F : (m, 3) int array
+    uv : (p, 2) float array
+    uv_faces : (m, 3) int array
+    """
     return np.asarray(np.linalg.svd(jacobians(flat_triangles(V[F]), uv, uv_faces), compute_uv=False))
 
 
 def coverage(uv: FloatArray, uv_faces: IntArray, size: int) -> IntArray:
-    """Return how many triangles cover the middle of each texel, (size, size), row 0 at v = 1."""
+    """Return the number of triangles that cover the centre of each texel, (size, size) int, row 0 at v = 1."""
     count = np.zeros((size, size), dtype=np.int64)
     corners = uv[uv_faces] * size - 0.5
     low = np.maximum(np.ceil(corners.min(axis=1)).astype(int), 0)

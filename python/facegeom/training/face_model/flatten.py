@@ -1,10 +1,9 @@
-"""Flip-free flattening of disc-like surfaces: a convex start and symmetric Dirichlet descent.
+"""Parameterisation of disc-like surfaces without flipped triangles.
 
-The start is Tutte's embedding with uniform weights.  The descent is the reweighted local-global
-scheme of Rabinovich, Poranne, Panozzo and Sorkine-Hornung, "Scalable locally injective mappings"
-(TOG 2017), on the symmetric Dirichlet energy, with coordinates that may be held, so that a
-boundary vertex can slide along a straight side.  All triangles stay positive; with the boundary on
-a convex outline the map is then one to one.
+Tutte's embedding with uniform weights is the initial map. The symmetric Dirichlet energy is then minimised by the
+reweighted local-global method of Rabinovich, Poranne, Panozzo & Sorkine-Hornung, "Scalable locally injective mappings"
+(TOG 2017). Single coordinates can be fixed, so that a boundary vertex can slide along a straight side. The orientation
+of all triangles stays positive; if the boundary lies on a convex outline, the map is therefore bijective.
 """
 
 from __future__ import annotations
@@ -18,7 +17,20 @@ from facegeom.training.face_model.remesh import edge_table
 
 
 def tutte(F: IntArray, fixed: IntArray, places: FloatArray) -> FloatArray:
-    """Return (n, 2) positions with the `fixed` vertices at `places`, others at neighbours' means."""
+    """Return Tutte's embedding: each free vertex lies at the mean of its neighbours.
+
+    Parameters
+    ----------
+    F : (m, 3) int array
+    fixed : (k,) int array
+        Vertices with given positions.
+    places : (k, 2) float array
+        Their positions.
+
+    Returns
+    -------
+    (n, 2) float array
+    """
     edges = edge_table(F)[0]
     count = int(F.max()) + 1
     ones = np.ones(len(edges))
@@ -34,7 +46,13 @@ def tutte(F: IntArray, fixed: IntArray, places: FloatArray) -> FloatArray:
 
 
 def flat_triangles(T: FloatArray) -> FloatArray:
-    """Lay triangles, (m, 3, 3) corners, into the plane one by one: (m, 3, 2), first corner at 0."""
+    """Return triangles rigidly moved into the plane, (m, 3, 2), with the first corner at the origin.
+
+    Parameters
+    ----------
+    T : (m, 3, 3) float array
+        Corners of the triangles.
+    """
     a, b = T[:, 1] - T[:, 0], T[:, 2] - T[:, 0]
     length = np.linalg.norm(a, axis=1)
     x = np.einsum("ij,ij->i", a, b) / length
@@ -45,14 +63,34 @@ def flat_triangles(T: FloatArray) -> FloatArray:
 
 
 def jacobians(rest: FloatArray, uv: FloatArray, F: IntArray) -> FloatArray:
-    """Return the (m, 2, 2) linear maps from each rest triangle to its place in the plane."""
+    """Return the linear map of each triangle from its rest shape to the plane, (m, 2, 2).
+
+    Parameters
+    ----------
+    rest : (m, 3, 2) float array
+        Rest shapes of the triangles.
+    uv : (n, 2) float array
+    F : (m, 3) int array
+    """
     source = np.stack([rest[:, 1] - rest[:, 0], rest[:, 2] - rest[:, 0]], axis=2)
     goal = np.stack([uv[F[:, 1]] - uv[F[:, 0]], uv[F[:, 2]] - uv[F[:, 0]]], axis=2)
     return np.asarray(goal @ np.linalg.inv(source))
 
 
 def symmetric_dirichlet(J: FloatArray, weight: FloatArray) -> float:
-    """Return the weighted energy |J|^2 + |J^-1|^2, infinite if a triangle is flat or flipped."""
+    """Return the symmetric Dirichlet energy, the weighted sum of |J|^2 + |J^-1|^2.
+
+    Parameters
+    ----------
+    J : (m, 2, 2) float array
+        Of `jacobians`.
+    weight : (m,) float array
+
+    Returns
+    -------
+    float
+        Infinite if a triangle is degenerate or flipped.
+    """
     det = np.linalg.det(J)
     if det.min() <= 0:
         return float("inf")
@@ -68,34 +106,34 @@ def relax(
     weight: FloatArray,
     iterations: int = 60,
 ) -> FloatArray:
-    """Lower the symmetric Dirichlet energy of a flip-free map without making a flip.
+    """Minimise the symmetric Dirichlet energy of a map without flipped triangles (Rabinovich et al. 2017).
 
     Parameters
     ----------
     rest : (m, 3, 2) float array
-        The wanted shape and size of each triangle.
+        Wanted shape and size of each triangle.
     F : (m, 3) int array
     uv : (n, 2) float array
-        The start; every triangle positive.
+        Initial map; all triangles must have positive orientation.
     free : (n, 2) bool array
-        Which coordinates may move.
+        Coordinates that may change.
     weight : (m,) float array
-        Of each triangle, such as its wanted area.
+        Weight of each triangle, such as its wanted area.
     iterations : int
-        Global steps at most; it ends early when the energy stands still.
+        Largest number of global steps. The iteration stops early if the energy decreases by less than 1e-6 of itself.
 
     Returns
     -------
     (n, 2) float array
-        Every triangle positive.
+        All triangles have positive orientation.
     """
     m, n = len(F), len(uv)
     inverse = np.linalg.inv(np.stack([rest[:, 1] - rest[:, 0], rest[:, 2] - rest[:, 0]], axis=2))
-    # J[t, i, j] = sum_c gradient[t, j, c] * uv[F[t, c], i]
+    # The Jacobian of triangle t is J[t, i, j] = sum over its corners c of gradient[t, j, c] * uv[F[t, c], i].
     gradient = np.zeros((m, 2, 3))
     gradient[:, :, 1], gradient[:, :, 2] = inverse[:, 0], inverse[:, 1]
     gradient[:, :, 0] = -inverse.sum(axis=1)
-    moving = np.flatnonzero(free.T.ravel())  # all u first, then all v
+    moving = np.flatnonzero(free.T.ravel())  # indices of the free coordinates, with all u before all v
     root = np.sqrt(weight / weight.sum())
     energy = symmetric_dirichlet(jacobians(rest, uv, F), weight)
     for _ in range(iterations):
@@ -106,7 +144,7 @@ def relax(
         near = np.abs(S - 1.0) < 1e-6
         ratio = (S - S**-3) / np.where(near, 1.0, S - 1.0)
         W = (U * np.sqrt(np.where(near, 4.0, ratio))[:, None, :]) @ U.transpose(0, 2, 1)
-        # Rows (t, a, j): root * sum_i W[t, a, i] * J[t, i, j]
+        # Least-squares system of the global step: row (t, a, j) is root[t] * sum_i W[t, a, i] * J[t, i, j].
         entry = np.einsum("tai,tjc->tajic", W, gradient) * root[:, None, None, None, None]
         row = np.broadcast_to(np.arange(4 * m).reshape(m, 2, 2, 1, 1), entry.shape)
         column = np.arange(2)[None, None, None, :, None] * n + F[:, None, None, None, :]
@@ -138,7 +176,7 @@ def relax(
 
 
 def _first_flip(uv: FloatArray, direction: FloatArray, F: IntArray) -> float:
-    """Return the least positive step at which a triangle's area vanishes, infinity if none."""
+    """Return the smallest positive step length at which the area of a triangle becomes 0; infinity if there is none."""
     a, b = uv[F[:, 1]] - uv[F[:, 0]], uv[F[:, 2]] - uv[F[:, 0]]
     p, q = direction[F[:, 1]] - direction[F[:, 0]], direction[F[:, 2]] - direction[F[:, 0]]
     c2 = p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]

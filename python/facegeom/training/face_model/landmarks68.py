@@ -1,10 +1,9 @@
-"""Which template points AFLW2000-3D means by its 68 landmarks: `facegeom prepare landmarks68`.
+"""`facegeom prepare landmarks68`: determine the vertices that correspond to the 68 landmarks of AFLW2000-3D.
 
-The 68 points are a convention, and the Multi-PIE vertices that the face model starts from are another:
-along the jaw they differ by up to two centimetres.  For each name the point of the template is taken
-that lies nearest to the annotation on average, over fits to the benchmark's photos at even positions
-of `names` below 50 degrees of yaw; those photos are used for nothing else, and accuracy is reported
-on the others.
+The landmark definitions of AFLW2000-3D differ from the Multi-PIE definitions of the initial landmarks of the face
+model, along the jaw by up to 20 mm. For each landmark, the vertex nearest to the annotation on average is chosen. The
+average is over fits to the photos at even positions of `names` with a yaw below 50 degrees. These photos are not used
+for any other purpose; accuracy is reported on the other photos.
 """
 
 from __future__ import annotations
@@ -23,35 +22,34 @@ from facegeom.training.data.landmarks468 import store_arrays
 from facegeom.training.face_model.topology import FLIP68
 
 MAX_YAW_DEG = 50.0
-_CHUNK = 1024  # vertices at a time, to bound memory
+_CHUNK = 1024  # number of vertices processed together, to limit memory
 
 
 def calibrate_landmarks(model: FaceModel, projected: FloatArray, points: FloatArray) -> IntArray:
-    """Return the 68 vertices that lie nearest to annotated points on average, left mirroring right.
+    """Return the 68 vertices nearest to annotated landmarks on average; left and right landmarks are symmetric.
 
     Parameters
     ----------
     model : FaceModel
     projected : (p, n, 2) float array, pixels
-        The vertices of the face fitted to each photo, in the photo.
+        Projected vertices of the face fitted to each photo.
     points : (p, 68, 2) float array, pixels
-        The annotation of each photo, pixel centres at integers.
+        Annotated landmarks of each photo, pixel centres at integers.
 
     Returns
     -------
     (68,) int array
-        Vertices of the skin; the points of the face's middle lie on the midline.
+        Vertices of the skin. Landmarks in the middle of the face are vertices on the midline.
 
     Raises
     ------
     ValueError
-        If the arrays do not fit the model or each other.
+        If the shapes of the arrays do not match the model or each other.
 
     Notes
     -----
-    A distance counts as a share of the annotated box's side (the square root of its area), so that
-    every photo weighs the same.  A point and its twin are chosen together, by the sum of their
-    mean distances.
+    Distances are divided by the square root of the area of the bounding box of the annotation, so that all photos have
+    the same weight. A landmark and its symmetric counterpart are chosen together, by the sum of their mean distances.
     """
     projected = check.float_array(projected, "projected", (None, len(model.mean), 2))
     points = check.float_array(points, "points", (len(projected), 68, 2))
@@ -71,37 +69,37 @@ def calibrate_landmarks(model: FaceModel, projected: FloatArray, points: FloatAr
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare landmarks68`."""
-    parser.add_argument("model", type=Path, help="face model file; its landmarks68 are replaced")
-    parser.add_argument("--aflw2000", type=Path, required=True, help="folder of images/ and annotations.npz")
-    parser.add_argument("--device", default="cpu", help="where the network runs")
+    """Add the arguments of `facegeom prepare landmarks68` to a parser."""
+    parser.add_argument("model", type=Path, help="face model file; its 68 landmarks are replaced")
+    parser.add_argument("--aflw2000", type=Path, required=True, help="folder with images/ and annotations.npz")
+    parser.add_argument("--device", default="cpu", help="device: cpu, cuda, cuda:1 or mps (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fit the benchmark's calibration photos with the shipped network and choose the 68 points."""
+    """Fit the face model to the calibration photos with the shipped network, and replace the 68 landmarks."""
     model = read_face_model(args.model)
     projected, points = _fits(model, args.aflw2000, args.device)
     chosen = calibrate_landmarks(model, projected, points)
     moved = np.linalg.norm(model.mean[chosen] - model.mean[model.landmarks68_multipie], axis=1)
     store_arrays(args.model, landmarks68=chosen.astype(np.int32))
     logging.getLogger("facegeom").info(
-        "from %d photos; the points moved by %.1f mm on average, %.1f at most", len(points), moved.mean(), moved.max()
+        "%d photos; landmarks moved by %.1f mm on average, at most by %.1f mm", len(points), moved.mean(), moved.max()
     )
     return 0
 
 
 def _fits(model: FaceModel, folder: Path, device: str) -> tuple[FloatArray, FloatArray]:
-    """Return fitted vertices (p, n, 2) and annotations (p, 68, 2) of the calibration photos."""
+    """Return the projected vertices (p, n, 2) and the annotated landmarks (p, 68, 2) of the calibration photos."""
     from tqdm import tqdm
 
     from facegeom.reconstruction import predict
 
     file = folder / "annotations.npz"
     if not file.is_file():
-        raise FacegeomError(f"{file} is not there: the folder must hold annotations.npz and images/")
+        raise FacegeomError(f"{file} does not exist: the folder must contain annotations.npz and images/")
     with np.load(file) as data:
         names = [str(name) for name in data["names"]]
-        points = data["points68"][:, :2].transpose(0, 2, 1).astype(np.float64) - 1.0  # counted from 1
+        points = data["points68"][:, :2].transpose(0, 2, 1).astype(np.float64) - 1.0  # the file counts from 1
         yaw = data["pitch_yaw_roll_deg"][:, 1].astype(np.float64)
     rows = [row for row in range(0, len(names), 2) if abs(yaw[row]) < MAX_YAW_DEG]
     projected = np.empty((len(rows), len(model.mean), 2))

@@ -1,12 +1,11 @@
 """Isotropic remeshing of a triangle surface with graded edge lengths and feature curves.
 
-The scheme of Botsch and Kobbelt, "A remeshing approach to multiresolution modeling" (SGP 2004):
-split long edges, collapse short ones, flip toward Delaunay, relax in the tangent plane, project
-back.  Two things are our own.  Every vertex keeps the source triangle and barycentric coordinates
-it lies on, and projection walks over the source from that triangle, so that two sheets that touch
-(closed lips, an eyelid and what is behind it) never exchange vertices.  And patches of the source
-are labelled: the curves between patches, and the boundary, are kept as edge chains, with corners
-where they meet.
+The method is that of Botsch & Kobbelt, "A remeshing approach to multiresolution modeling" (SGP 2004): split long edges,
+collapse short edges, flip edges towards a Delaunay triangulation, relax vertices in the tangent plane, project them
+back onto the source. There are two extensions. Each vertex stores its source triangle and barycentric coordinates, and
+the projection searches the neighbourhood of that triangle, so that vertices do not move between surfaces in contact,
+such as closed lips, or an eyelid and the eyeball. And the source is divided into labelled patches: the curves between
+patches, and the boundary, are preserved as chains of edges, with fixed corners where they meet.
 """
 
 from __future__ import annotations
@@ -19,24 +18,35 @@ from scipy import sparse
 
 from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
 
-FREE, CORNER = 0, -1  # tags of vertices; a positive tag is the number of a curve
+FREE, CORNER = 0, -1  # tags of vertices; a positive tag is the number of the curve on which the vertex lies
 
 
 @dataclass(frozen=True)
 class Remeshed:
-    """A remeshed surface that knows where on the source each vertex lies."""
+    """A remeshed surface, with the position of each vertex on the source surface."""
 
     faces: IntArray  # (m, 3)
-    labels: IntArray  # (m,) patch of each face
+    labels: IntArray  # (m,) patch of each triangle
     source_face: IntArray  # (n,) source triangle of each vertex
-    barycentric: FloatArray  # (n, 3) its coordinates there
-    tags: IntArray  # (n,) FREE, CORNER or the number of the curve that the vertex lies on
+    barycentric: FloatArray  # (n, 3) barycentric coordinates in the source triangle
+    tags: IntArray  # (n,) FREE, CORNER or the number of the curve on which the vertex lies
 
 
 def edge_table(F: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Return the edges (e, 2), their faces (e, 2) and opposite vertices (e, 2); -1 for none.
+    """Return the edges of a mesh with their triangles.
 
-    The first face of an edge (a, b) runs from a to b.
+    Parameters
+    ----------
+    F : (m, 3) int array
+
+    Returns
+    -------
+    edges : (e, 2) int array
+        Vertices a and b; the first triangle of the edge runs from a to b.
+    faces : (e, 2) int array
+        Both triangles of each edge; -1 if the second one does not exist.
+    tips : (e, 2) int array
+        Vertex of each of these triangles opposite to the edge; -1 if it does not exist.
     """
     half = np.concatenate([F[:, [0, 1]], F[:, [1, 2]], F[:, [2, 0]]])
     opposite = np.concatenate([F[:, 2], F[:, 0], F[:, 1]])
@@ -54,9 +64,20 @@ def edge_table(F: IntArray) -> tuple[IntArray, IntArray, IntArray]:
 
 
 def closest_on_triangles(P: FloatArray, T: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the squared distance (k,) and barycentrics (k, 3) of each point's closest place.
+    """Return the point of a triangle closest to each point.
 
-    `P` is (k, 3), `T` the corners (k, 3, 3) of one triangle a point.
+    Parameters
+    ----------
+    P : (k, 3) float array
+    T : (k, 3, 3) float array
+        Corners of one triangle for each point.
+
+    Returns
+    -------
+    square : (k,) float array
+        Squared distances.
+    barycentric : (k, 3) float array
+        Barycentric coordinates of the closest points.
     """
     a, b, c = T[:, 0], T[:, 1], T[:, 2]
     ab, ac, ap = b - a, c - a, P - a
@@ -92,7 +113,17 @@ def closest_on_triangles(P: FloatArray, T: FloatArray) -> tuple[FloatArray, Floa
 
 
 class SourceSurface:
-    """A labelled triangle surface that points walk over, with the curves between its labels."""
+    """A labelled triangle surface with the feature curves between its labels.
+
+    Parameters
+    ----------
+    V : (n, 3) float array
+    F : (m, 3) int array
+    labels : (m,) int array
+        Patch of each triangle.
+    corners : (k,) int array
+        Vertices at which feature curves end, in addition to those where several curves meet.
+    """
 
     def __init__(self, V: FloatArray, F: IntArray, labels: IntArray, corners: IntArray) -> None:
         self.V, self.F, self.labels = V, F, labels
@@ -106,7 +137,7 @@ class SourceSurface:
         self._trace_curves(corners)
 
     def _trace_curves(self, corners: IntArray) -> None:
-        """Split the edges between labels, and the boundary, into chains that end at corners."""
+        """Split the edges between patches and on the boundary into curves that end at corners."""
         edges, faces, _ = edge_table(self.F)
         feature = (faces[:, 1] < 0) | (self.labels[faces[:, 0]] != self.labels[faces[:, 1]])
         chain_edges, chain_faces = edges[feature], faces[feature, 0]
@@ -119,7 +150,7 @@ class SourceSurface:
         self.tags = np.full(len(self.V), FREE)
         curve_of = np.zeros(len(chain_edges), dtype=np.int64)
         number = 0
-        for end in sorted(ends) + sorted(incident):  # after the ends, loops that have none
+        for end in sorted(ends) + sorted(incident):  # first open curves, then closed curves without ends
             for first in incident[end]:
                 if curve_of[first]:
                     continue
@@ -141,11 +172,23 @@ class SourceSurface:
         }
 
     def positions(self, face: IntArray, barycentric: FloatArray) -> FloatArray:
-        """Return the points (k, 3) at the given places of the surface."""
+        """Return the points (k, 3) with barycentric coordinates (k, 3) in triangles (k,)."""
         return np.asarray(np.einsum("ij,ijk->ik", barycentric, self.V[self.F[face]]))
 
     def walk(self, P: FloatArray, face: IntArray) -> tuple[IntArray, FloatArray]:
-        """Return the places near `face` that are closest to the points: (k,) faces, (k, 3)."""
+        """Return the closest points found by moving from triangle to neighbouring triangle, starting at given ones.
+
+        Parameters
+        ----------
+        P : (k, 3) float array
+        face : (k,) int array
+            Start triangles.
+
+        Returns
+        -------
+        face : (k,) int array
+        barycentric : (k, 3) float array
+        """
         face = face.copy()
         barycentric = np.zeros((len(P), 3))
         moving = np.arange(len(P))
@@ -168,7 +211,7 @@ class SourceSurface:
         return face, barycentric
 
     def slide(self, P: FloatArray, curve: int) -> tuple[IntArray, FloatArray]:
-        """Return the places on a curve closest to the points: (k,) faces, (k, 3) barycentrics."""
+        """Return the points of a feature curve closest to points P (k, 3): triangles (k,), barycentrics (k, 3)."""
         edges, faces = self.curves[curve - 1]
         a, b = self.V[edges[:, 0]], self.V[edges[:, 1]]
         length = np.einsum("ij,ij->i", b - a, b - a)
@@ -183,7 +226,14 @@ class SourceSurface:
 
 
 class Remesher:
-    """The state of one remeshing run, see the module's docstring."""
+    """Remeshes a surface, see the description of the module.
+
+    Parameters
+    ----------
+    source : SourceSurface
+    target : (n,) float array
+        Wanted edge length at each vertex of the source.
+    """
 
     def __init__(self, source: SourceSurface, target: FloatArray) -> None:
         self.source, self.size = source, target
@@ -196,7 +246,7 @@ class Remesher:
         self._update()
 
     def run(self, iterations: int) -> Remeshed:
-        """Do that many rounds and return the result."""
+        """Return the result of `iterations` rounds of splitting, collapsing, flipping and relaxing."""
         for _ in range(iterations):
             for _ in range(3):
                 if self._split() == 0:
@@ -219,7 +269,7 @@ class Remesher:
         return (faces[:, 1] < 0) | (self.labels[faces[:, 0]] != self.labels[faces[:, 1]])
 
     def _curve_of(self, edges: IntArray) -> IntArray:
-        """Return the curve of each feature edge, from its ends or, corner to corner, by nearness."""
+        """Return the curve of each feature edge: that of an end, or the nearest curve if both ends are corners."""
         tags = self.tags[edges]
         curve = tags.max(axis=1)
         for index in np.flatnonzero(curve <= 0):
@@ -282,7 +332,7 @@ class Remesher:
             keep, drop = edges[index].tolist()
             if locked[keep] or locked[drop]:
                 continue
-            order = self._who_stays(keep, drop, bool(feature[index]))
+            order = self._collapse_order(keep, drop, bool(feature[index]))
             if order is None:
                 continue
             keep, drop, middle = order
@@ -292,14 +342,14 @@ class Remesher:
                 continue
             gone = [f for f in around[drop] if keep in self.F[f]]
             shared = np.intersect1d(ring_keep, ring_drop)
-            if len(shared) - 2 != len(gone):  # the link condition
+            if len(shared) - 2 != len(gone):  # the link condition: otherwise the collapse would change the topology
                 continue
             place = 0.5 * (self.P[keep] + self.P[drop]) if middle else self.P[keep]
             moved = [f for f in around[drop] if f not in gone]
             moved += [f for f in around[keep] if f not in gone] if middle else []
             if self._chord(np.int64(keep), np.setdiff1d(ring_drop, ring_keep)).any():
                 continue
-            if not self._collapse_is_fine(keep, drop, place, np.array(moved, dtype=np.int64)):
+            if not self._collapse_is_valid(keep, drop, place, np.array(moved, dtype=np.int64)):
                 continue
             if middle:
                 self._place(keep, place)
@@ -315,14 +365,17 @@ class Remesher:
         return count
 
     def _chord(self, a: IntArray | np.int64, b: IntArray) -> BoolArray:
-        """Return where a and b are on one curve: an edge between them would cut across it.
+        """Return where a and b lie on the same curve, so that a new edge between them would bypass part of the curve.
 
-        Held also against merging neighbours on a curve, it keeps curves at least as dense as the source's.
+        The test also prevents most collapses along curves, which stay at least as finely sampled as in the source.
         """
         return np.asarray((self.tags[a] > 0) & (self.tags[a] == self.tags[b]))
 
-    def _who_stays(self, a: int, b: int, feature: bool) -> tuple[int, int, bool] | None:
-        """Return (kept, dropped, at the middle?) for an edge, or None if it must stay."""
+    def _collapse_order(self, a: int, b: int, feature: bool) -> tuple[int, int, bool] | None:
+        """Return the kept vertex, the removed vertex, and whether the kept one moves to the midpoint of the edge.
+
+        None if the edge must not be collapsed.
+        """
         ta, tb = int(self.tags[a]), int(self.tags[b])
         if ta == FREE and tb == FREE:
             return a, b, True
@@ -334,7 +387,8 @@ class Remesher:
             return (a, b, False) if ta == CORNER else (b, a, False)
         return (a, b, True) if ta == tb else None
 
-    def _collapse_is_fine(self, keep: int, drop: int, place: FloatArray, moved: IntArray) -> bool:
+    def _collapse_is_valid(self, keep: int, drop: int, place: FloatArray, moved: IntArray) -> bool:
+        """Return whether a collapse rotates the changed triangles moderately and keeps their edges short enough."""
         corners = self.F[moved]
         old = self.P[corners]
         new = old.copy()
@@ -422,7 +476,7 @@ class Remesher:
                 self.face[on], self.bary[on] = self.source.slide(goal, curve)
 
     def _undo_flips(self, old: FloatArray, face: IntArray, bary: FloatArray) -> None:
-        """Take back the moves of vertices whose triangles turned over or went flat."""
+        """Undo the moves of vertices whose triangles became inverted or nearly degenerate."""
         for _ in range(5):
             T = self.P[self.F]
             new = _normal(T[:, 0], T[:, 1], T[:, 2])
@@ -440,11 +494,21 @@ class Remesher:
 
 
 def _independent(wish: FloatArray, faces: IntArray, count: int) -> IntArray:
-    """Return the edges that want most among all wishing edges of both their faces."""
+    """Return the edges whose value is the largest among the edges of both their triangles.
+
+    Parameters
+    ----------
+    wish : (e,) float array
+        Value of each edge; edges with 0 are ignored.
+    faces : (e, 2) int array
+        Triangles of the edges, of `edge_table`.
+    count : int
+        Number of triangles.
+    """
     able = np.flatnonzero(wish > 0)
     rank = np.empty(len(able), dtype=np.int64)
     rank[np.argsort(wish[able], kind="stable")] = np.arange(1, len(able) + 1)
-    best = np.zeros(count + 1, dtype=np.int64)  # the last entry stands for "no face"
+    best = np.zeros(count + 1, dtype=np.int64)  # the last entry is for missing triangles
     for side in range(2):
         np.maximum.at(best, faces[able, side], rank)
     second = faces[able, 1]

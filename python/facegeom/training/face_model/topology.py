@@ -1,9 +1,9 @@
-"""The face model's topology: all parts in one vertex order, with regions and landmarks.
+"""Topology of the face model: one mesh of all parts, with regions and landmarks.
 
-Vertex order: face | rest of the head | left eyeball | right eyeball | mouth interior (socket,
-teeth, gums and tongue) | eye sockets.  Triangles come in the same order.  Triangles that join
-two parts (a socket's first row hangs on the lips or the lids) belong to the later part, so the
-face's own triangles have true openings at eyes and mouth.
+Order of the vertices: face, rest of the head, left eyeball, right eyeball, mouth interior (mouth socket, teeth, gums
+and tongue), eye sockets. The triangles have the same order. Triangles with vertices of two parts, such as the first row
+of a socket at the lips or lids, belong to the later part, so that the triangles of the face leave openings at eyes and
+mouth.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
 from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
-from facegeom.training.face_model.parts import eyeballs, inner_mouth, nearest_place
+from facegeom.training.face_model.eyes_and_mouth import eyeballs, inner_mouth, nearest_place
+from facegeom.training.face_model.ict_head import IctHead
 from facegeom.training.face_model.remesh import edge_table
-from facegeom.training.face_model.skin import (
+from facegeom.training.face_model.skin_remeshing import (
     EYE_SOCKET,
     FACE,
     HEAD,
     MOUTH_SOCKET,
-    Carried,
+    EmbeddedMesh,
     SkinOptions,
     remesh_skin,
 )
-from facegeom.training.face_model.source import IctHead
 
-EYEBALL_LEFT, EYEBALL_RIGHT, TEETH, GUMS = 10, 11, 12, 13  # patches beside those of the skin
+EYEBALL_LEFT, EYEBALL_RIGHT, TEETH, GUMS = 10, 11, 12, 13  # patches, in addition to those of the skin
 _ORDER = (FACE, HEAD, EYEBALL_LEFT, EYEBALL_RIGHT, MOUTH_SOCKET, TEETH, GUMS, EYE_SOCKET)
 
-# Left-right twins of the Multi-PIE 68 points.
+# Symmetric counterparts of the 68 Multi-PIE landmarks.
 FLIP68 = np.r_[
     16:-1:-1, 26:16:-1, 27:31, 35:30:-1, 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
     54:47:-1, 59:54:-1, 64:59:-1, 67:64:-1,
@@ -41,24 +41,24 @@ FLIP68 = np.r_[
 
 
 @dataclass(frozen=True)
-class Topology:
-    """The face model's mesh and what is named on it."""
+class ModelTopology:
+    """The mesh of the face model with its regions and landmarks."""
 
-    mesh: Carried  # labelled by patch
+    mesh: EmbeddedMesh  # labelled by patch
     patch: IntArray  # (n,) patch of each vertex
-    regions: dict[str, BoolArray]  # name -> (n,)
-    landmarks68: IntArray  # (68,) Multi-PIE
-    landmarks468_triangles: IntArray  # (468, 3)
-    landmarks468_barycentric: FloatArray  # (468, 3)
+    regions: dict[str, BoolArray]  # name -> (n,) mask of vertices
+    landmarks68: IntArray  # (68,) vertices of the Multi-PIE landmarks
+    landmarks468_triangles: IntArray  # (468, 3) vertices of the triangles on which the FaceMesh landmarks lie
+    landmarks468_barycentric: FloatArray  # (468, 3) barycentric coordinates of the FaceMesh landmarks there
 
     @property
     def face_vertex_count(self) -> int:
-        """Return how many vertices, from the front, are the face part's."""
+        """Return the number of vertices of the face, which come first."""
         return int((self.patch == FACE).sum())
 
     @property
     def face_triangle_count(self) -> int:
-        """Return how many triangles, from the front, are the face part's."""
+        """Return the number of triangles of the face, which come first."""
         return int((self.mesh.labels == FACE).sum())
 
 
@@ -67,31 +67,30 @@ def build_topology(
     canonical_triangles: IntArray,
     canonical_barycentric: FloatArray,
     options: SkinOptions | None = None,
-) -> Topology:
-    """Make the face model's topology from the ICT head.
+) -> ModelTopology:
+    """Make the topology of the face model from the ICT head.
 
     Parameters
     ----------
     head : IctHead
-        The source.
-    canonical_triangles, canonical_barycentric : (468, 3) arrays
-        Where the 468 FaceMesh points lie on the ICT head.
+    canonical_triangles : (468, 3) int array
+        ICT vertices of the triangles on which the FaceMesh landmarks lie.
+    canonical_barycentric : (468, 3) float array
+        Barycentric coordinates of the FaceMesh landmarks in these triangles.
     options : SkinOptions, optional
-        Vertex counts and grading of the skin.
 
     Returns
     -------
-    Topology
-        See the module's docstring for the order.
+    ModelTopology
     """
     mesh, patch = _assemble(head, options)
     opened = head.vertices + 0.6 * head.expression[head.expression_names.index("jawOpen")]
-    V, V_open = mesh.carry(head.vertices), mesh.carry(opened)
+    V, V_open = mesh.interpolate(head.vertices), mesh.interpolate(opened)
     landmarks = _landmarks68(head, mesh, patch, opened, V_open)
     points = np.einsum("ij,ijk->ik", canonical_barycentric, opened[canonical_triangles])
     outer = mesh.faces[np.isin(mesh.labels, [FACE, HEAD, EYEBALL_LEFT, EYEBALL_RIGHT])]
     triangles, barycentric = nearest_place(points, V_open, outer)
-    return Topology(
+    return ModelTopology(
         mesh=mesh,
         patch=patch,
         regions=_regions(V, mesh, patch, landmarks),
@@ -101,13 +100,13 @@ def build_topology(
     )
 
 
-def symmetric_positions(mesh: Carried, V: FloatArray) -> FloatArray:
-    """Return `V` averaged with its own mirror image: exactly symmetric, x = 0 on the midline."""
+def symmetric_positions(mesh: EmbeddedMesh, V: FloatArray) -> FloatArray:
+    """Return the mean of positions V (n, 3) and their mirror image: exactly symmetric, with x = 0 on the midline."""
     return np.asarray(0.5 * (V + V[mesh.mirror] * np.array([-1.0, 1.0, 1.0])))
 
 
-def _assemble(head: IctHead, options: SkinOptions | None) -> tuple[Carried, IntArray]:
-    """Make all parts and put them into one mesh in the documented order."""
+def _assemble(head: IctHead, options: SkinOptions | None) -> tuple[EmbeddedMesh, IntArray]:
+    """Make all parts and join them to one mesh in the order that the module describes; return it and the patches."""
     balls, which = eyeballs(head)
     teeth = inner_mouth(head, "teeth", 2.3, 3.8)
     gums = inner_mouth(head, "gums_and_tongue", 4.2, 9.0)
@@ -123,10 +122,10 @@ def _assemble(head: IctHead, options: SkinOptions | None) -> tuple[Carried, IntA
     mirror = np.concatenate([p.mirror + s for p, s in zip(parts, start[:-1], strict=True)])
     label = np.concatenate(labels)
     patch = np.full(start[-1], -1)
-    for name in reversed(_ORDER):  # a shared vertex belongs to the earliest of its patches
+    for name in reversed(_ORDER):  # a shared vertex belongs to the first of its patches
         patch[faces[label == name]] = name
     rank = np.array([_ORDER.index(name) for name in patch])
-    # Within a part: front to back and top to bottom, so that neighbours lie near in memory.
+    # Vertices of a part are sorted from top to bottom, so that neighbours are near in memory.
     carrier = np.concatenate([p.carrier for p in parts])
     weight = np.concatenate([p.weight for p in parts])
     place = np.einsum("ij,ijk->ik", weight, head.vertices[carrier]).round(3)
@@ -135,7 +134,7 @@ def _assemble(head: IctHead, options: SkinOptions | None) -> tuple[Carried, IntA
     new[order] = np.arange(len(order))
     faces = new[faces]
     by_part = np.lexsort((faces.min(axis=1), [_ORDER.index(name) for name in label]))
-    mesh = Carried(
+    mesh = EmbeddedMesh(
         carrier=carrier[order],
         weight=weight[order],
         faces=faces[by_part],
@@ -145,9 +144,11 @@ def _assemble(head: IctHead, options: SkinOptions | None) -> tuple[Carried, IntA
     return mesh, patch[order]
 
 
-def _landmarks68(head: IctHead, mesh: Carried, patch: IntArray, opened: FloatArray, V_open: FloatArray) -> IntArray:
-    """Return the face vertices nearest to ICT's own ids, the mouth open; left mirrors right."""
-    V = mesh.carry(head.vertices)
+def _landmarks68(
+    head: IctHead, mesh: EmbeddedMesh, patch: IntArray, opened: FloatArray, V_open: FloatArray
+) -> IntArray:
+    """Return the face vertices nearest to the ICT landmarks with an open mouth, (68,), symmetric left and right."""
+    V = mesh.interpolate(head.vertices)
     allowed = np.flatnonzero(patch == FACE)
     found = allowed[cKDTree(V_open[allowed]).query(opened[head.landmarks68])[1]]
     middle = allowed[np.abs(V[allowed, 0]) < 1e-6]
@@ -160,11 +161,11 @@ def _landmarks68(head: IctHead, mesh: Carried, patch: IntArray, opened: FloatArr
     return np.asarray(found)
 
 
-def _regions(V: FloatArray, mesh: Carried, patch: IntArray, landmarks: IntArray) -> dict[str, BoolArray]:
-    """Return the named vertex masks; the skin's are found on the neutral mean."""
+def _regions(V: FloatArray, mesh: EmbeddedMesh, patch: IntArray, landmarks: IntArray) -> dict[str, BoolArray]:
+    """Return the named vertex masks; those of the skin are defined by positions on the neutral head."""
     face, rest = patch == FACE, patch == HEAD
     point = V[landmarks]
-    rim = np.zeros((2, len(V)), dtype=bool)  # eyes', mouth's
+    rim = np.zeros((2, len(V)), dtype=bool)  # edges of the eye openings, and of the mouth opening
     rim[0, np.intersect1d(mesh.faces[mesh.labels == FACE], mesh.faces[mesh.labels == EYE_SOCKET])] = 1
     rim[1, np.intersect1d(mesh.faces[mesh.labels == FACE], mesh.faces[mesh.labels == MOUTH_SOCKET])] = 1
     skin = mesh.faces[mesh.labels == FACE]
@@ -204,29 +205,34 @@ def _regions(V: FloatArray, mesh: Carried, patch: IntArray, landmarks: IntArray)
 
 
 def _symmetric(name: str, mask: BoolArray, regions: dict[str, BoolArray], mirror: IntArray) -> BoolArray:
-    """Join a mask with its twin's mirror image, so that the pair is exactly symmetric."""
+    """Return the union of a mask and the mirror image of its symmetric counterpart, so that both are symmetric."""
     twin = name.replace("_left", "_@").replace("_right", "_left").replace("_@", "_right")
     return np.asarray(mask | regions[twin][mirror])
 
 
 def under_jaw(V: FloatArray) -> BoolArray:
-    """Return which places of the mean lie under the jaw, where a depth map would tear: (n,).
+    """Return which points of the mean head lie under the jaw, (n,) bool.
 
-    A plane that falls from the angles of the jaw to 4 mm below the chin; below it a face seen from the front drops from
-    chin to throat within a pixel.
+    The limit is a plane that descends from the angles of the jaw to 4 mm below the chin. Below it, a frontal depth map
+    jumps from the chin to the throat within one pixel, so maps exclude this area.
+
+    Parameters
+    ----------
+    V : (n, 3) float array, mm
+        Points of the mean head.
     """
     return np.asarray(V[:, 1] < -121.0 + 0.61 * (19.0 - V[:, 2]))
 
 
 def _inside_ear(V: FloatArray) -> BoolArray:
-    """Return the vertices in an ellipse around the ear, seen from the side, its lower end forward."""
+    """Return the vertices in an ellipse around the ear in side view, with its lower end tilted forwards, (n,) bool."""
     depth, height = V[:, 2] + 80.0, V[:, 1] + 25.0
     along, across = np.cos(0.25) * height - np.sin(0.25) * depth, np.cos(0.25) * depth + np.sin(0.25) * height
     return np.asarray((np.abs(V[:, 0]) > 60.0) & ((across / 22.0) ** 2 + (along / 38.0) ** 2 < 1.0))
 
 
 def _nose_outline(point: FloatArray) -> FloatArray:
-    """Return a polygon around the nose: between the inner eye corners, along the wings, below."""
+    """Return a polygon around the nose, (k, 3): from between the inner eye corners along the nostrils, and below."""
     top = 0.5 * (point[27] + 0.5 * (point[39] + point[42]))
     side = np.array([5.0, 0.0, 0.0])
     low = np.array([0.0, -3.0, 0.0])
@@ -248,21 +254,33 @@ def _nose_outline(point: FloatArray) -> FloatArray:
 
 
 def _dense(chain: FloatArray) -> FloatArray:
-    """Return a chain of points, (k, 3), sampled ten times as densely."""
+    """Return a polyline (k, 3) resampled with ten times as many points."""
     at = np.linspace(0, len(chain) - 1, 10 * len(chain))
     index = np.arange(len(chain))
     return np.stack([np.interp(at, index, chain[:, axis]) for axis in range(3)], axis=1)
 
 
 def _in_outline(V: FloatArray, outline: FloatArray, grow: float) -> BoolArray:
-    """Return which vertices lie in a polygon, seen from the front."""
+    """Return which vertices lie in a polygon in frontal view, scaled by `grow` about its centre, (n,) bool."""
     centre = outline.mean(axis=0)
     polygon = centre + grow * (outline - centre)
     return np.asarray(Outline(polygon[:, :2]).contains_points(V[:, :2]))
 
 
 def geodesic_distance(V: FloatArray, F: IntArray, seeds: BoolArray) -> FloatArray:
-    """Return the distance along edges from the seeds, (n,) mm, infinity where no edge leads."""
+    """Return the length of the shortest path along edges from any seed vertex.
+
+    Parameters
+    ----------
+    V : (n, 3) float array, mm
+    F : (m, 3) int array
+    seeds : (n,) bool array
+
+    Returns
+    -------
+    (n,) float array, mm
+        Infinite for vertices that are not connected with a seed.
+    """
     edges = edge_table(F)[0]
     length = np.linalg.norm(V[edges[:, 0]] - V[edges[:, 1]], axis=1)
     graph = sparse.csr_matrix((length, (edges[:, 0], edges[:, 1])), shape=(len(V), len(V)))

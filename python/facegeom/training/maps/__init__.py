@@ -1,1 +1,1 @@
-"""Training of the networks that predict maps: FaceVision-GAN and pix2vertex."""
+"""Training of the networks that predict maps: FaceVision-GAN, pix2vertex, and the translator of renderings."""

@@ -1,4 +1,4 @@
-"""Losses on predicted maps; the equation each comes from is in its docstring."""
+"""Loss functions on predicted maps. Each docstring names the equation that the loss implements."""
 
 from __future__ import annotations
 
@@ -8,15 +8,39 @@ from torch.nn import functional
 
 
 def masked_l1(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean |predicted - target| over masked pixels: (b, c, S, S), (b, c, S, S), (b, 1, S, S) -> scalar."""
+    """Return the mean absolute error over the pixels of a mask.
+
+    Parameters
+    ----------
+    predicted, target : (b, c, S, S) tensors
+    mask : (b, 1, S, S) tensor
+        1 inside, 0 outside.
+
+    Returns
+    -------
+    () tensor
+        0 if the mask is empty.
+    """
     return ((predicted - target).abs() * mask).sum() / (mask.sum() * predicted.shape[1]).clamp_min(1)
 
 
 def relief_l1(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Return the L1 of depth maps (b, 1, S, S) after removing each face's mean difference over its mask (b, 1, S, S).
+    """Return the mean absolute error of depth maps after subtraction of the mean error of each face.
 
-    How near the whole face is cannot be told from its picture: that guess must not hide the error of the shape, as it
-    does in a plain L1, whose gradient is the same at every pixel while the face as a whole is too near.
+    Parameters
+    ----------
+    predicted, target : (b, 1, S, S) tensors
+    mask : (b, 1, S, S) tensor
+        1 inside, 0 outside.
+
+    Returns
+    -------
+    () tensor
+
+    Notes
+    -----
+    The distance of a face from the camera cannot be determined from one photo. In a plain L1 loss its error dominates
+    that of the shape: while the whole face is predicted too near, the gradient is the same at every pixel.
     """
     error = (predicted - target) * mask
     mean = error.sum((2, 3), keepdim=True) / mask.sum((2, 3), keepdim=True).clamp_min(1)
@@ -24,9 +48,10 @@ def relief_l1(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def gradient_l1(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Return L1 of the difference of spatial gradients (FaceVision-GAN, equation 1, third term).
+    """Return the mean absolute error of the spatial gradients (FaceVision-GAN, equation 1, third term).
 
-    Forward differences over neighbouring pixels that both lie in the mask; shapes as in `masked_l1`.
+    Gradients are forward differences between neighbouring pixels that are both inside the mask. Parameters as in
+    `masked_l1`.
     """
     error = predicted - target
     across = masked_l1(error[..., 1:], error[..., :-1], mask[..., 1:] * mask[..., :-1])
@@ -35,20 +60,43 @@ def gradient_l1(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def adversarial(logits: Tensor, real: bool) -> Tensor:
-    """Return the GAN log loss of patch logits against one label (FaceVision-GAN, equation 1; Goodfellow et al. 2014).
+    """Return the binary cross-entropy of discriminator logits against one label (FaceVision-GAN, equation 1).
 
-    For the generator use `real=True` on its own output: the non-saturating form of the same game.
+    For the generator, use `real=True` on its output: the non-saturating loss of Goodfellow et al. 2014.
+
+    Parameters
+    ----------
+    logits : tensor of any shape
+    real : bool
+        The label of all logits.
+
+    Returns
+    -------
+    () tensor
     """
     label = torch.ones_like(logits) if real else torch.zeros_like(logits)
     return functional.binary_cross_entropy_with_logits(logits, label)
 
 
 def depth_normals(depth: Tensor, spacing: Tensor) -> Tensor:
-    """Return the unit normals of a depth map in the camera frame: (b, 1, S, S), (b,) -> (b, 3, S - 1, S - 1).
+    """Return the unit normals of depth maps in the camera frame.
 
-    Cell (r, c) holds the normal of the triangle of pixel (r, c), the one to its right and the one below, so a plane's
-    normals are exact. Forward differences see what a mesh of the pixels shows; central ones are blind to steps from
-    pixel to pixel. `spacing` is the distance of neighbouring pixels in the unit of the depth.
+    Parameters
+    ----------
+    depth : (b, 1, S, S) tensor
+        Larger values are nearer to the camera.
+    spacing : (b,) tensor
+        Distance between neighbouring pixels, in the unit of the depth.
+
+    Returns
+    -------
+    (b, 3, S - 1, S - 1) tensor
+        Entry (r, c) is the normal of the triangle of pixel (r, c), its right neighbour and its lower neighbour.
+
+    Notes
+    -----
+    Normals of a plane are exact. Forward differences are those of a triangle mesh of the pixels; central differences
+    would not detect alternating steps between neighbouring pixels.
     """
     step = spacing.reshape(-1, 1, 1, 1)
     here = depth[..., :-1, :-1]
@@ -58,15 +106,38 @@ def depth_normals(depth: Tensor, spacing: Tensor) -> Tensor:
 
 
 def cells_within(mask: Tensor) -> Tensor:
-    """Return where all three pixels of a cell of `depth_normals` are in the mask: (b, 1, S, S) -> (b, 1, S-1, S-1)."""
+    """Return where the three pixels of a normal of `depth_normals` are all in the mask.
+
+    Parameters
+    ----------
+    mask : (b, 1, S, S) tensor
+        1 inside, 0 outside.
+
+    Returns
+    -------
+    (b, 1, S - 1, S - 1) tensor
+    """
     return mask[..., :-1, :-1] * mask[..., :-1, 1:] * mask[..., 1:, :-1]
 
 
 def normal_l1(predicted: Tensor, target: Tensor, mask: Tensor, spacing: Tensor) -> Tensor:
-    """Return L1 of the difference of the normals of two depth maps (Sela et al. 2017, equation 1).
+    """Return the mean absolute error of the normals of depth maps (Sela et al. 2017, equation 1).
 
-    The paper does not say how normals are taken from a depth map, see `depth_normals`, nor whether its norm is a sum
-    or a mean: this is the mean over cells in the mask and over the three components, like `masked_l1` of the depths
-    that it is added to. Shapes as in `masked_l1` and `depth_normals`.
+    Parameters
+    ----------
+    predicted, target : (b, 1, S, S) tensors
+    mask : (b, 1, S, S) tensor
+        1 inside, 0 outside.
+    spacing : (b,) tensor
+        Distance between neighbouring pixels, in the unit of the depth.
+
+    Returns
+    -------
+    () tensor
+
+    Notes
+    -----
+    The paper specifies neither how normals are computed from a depth map (see `depth_normals`) nor whether the norm is
+    a sum or a mean. Here it is the mean over the mask and the three components, as in `masked_l1`.
     """
     return masked_l1(depth_normals(predicted, spacing), depth_normals(target, spacing), cells_within(mask))

@@ -1,10 +1,8 @@
-"""`facegeom train facevision`: trains FaceVision-GAN's generator against its two discriminators."""
+"""`facegeom train facevision`: train the generator of FaceVision-GAN and its two discriminators."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,57 +14,67 @@ from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import ZERO_DEPTH_OFFSET, FaceVisionConfig, FaceVisionGenerator, channels_last
 from facegeom.networks.patchgan import PatchDiscriminator
 from facegeom.networks.weights import load_weights, save_weights
+from facegeom.training.arguments import (
+    add_initial_weights,
+    add_no_synthetic,
+    add_photo_training,
+    options_from,
+    run_and_print,
+    sources_from,
+)
 from facegeom.training.data.photo_data import Sources, load_training_data
 from facegeom.training.data.samples import MixOptions, SampleStream
-from facegeom.training.maps.loop import (
-    Learner,
-    Place,
-    add_run_arguments,
-    as_photo,
-    learning_factor,
-    options_of,
-    place_of,
+from facegeom.training.loop import (
+    NetworkTrainer,
+    RunSettings,
+    network_input,
     run_training,
-    sources_of,
-    update_average,
+    set_learning_rate,
+    warmup_cosine_factor,
 )
 from facegeom.training.maps.losses import adversarial, gradient_l1, masked_l1, relief_l1
-from facegeom.training.maps.validation import Validation
+from facegeom.training.maps.validation import MapValidation
 
 
 @dataclass(frozen=True)
-class TrainOptions:
-    """One training run. The loss weights are those of equation 1; the paper states none."""
+class FaceVisionOptions:
+    """Options of one training run. The loss weights are those of equation 1; the paper gives no values."""
 
-    size: int = 128
+    size: int = 128  # side of the crops, pixels
     batch: int = 24
-    images: int = 300_000  # the learning rate falls to zero over these
-    learning_rate: float = 1.5e-3
+    images: int = 300_000  # samples in the run; the learning rate decreases to its minimum over them
+    learning_rate: float = 1.5e-3  # of the generator
     discriminator_learning_rate: float = 2e-4
-    warmup: int = 300  # steps
-    l1_weight: float = 1.0  # lambda_1: |error| in 100 mm
-    relief_weight: float = 4.0  # times l1_weight: the depth's L1 but for the face's distance; not with "zero"
-    gradient_weight: float = 2.0  # lambda_g: neighbouring pixels differ little, so the term is small by itself
-    mask_weight: float = 0.1
-    adversarial_weight: float = 0.002  # pix2pix weighs L1 100 to 1; errors here are a tenth of an image's
-    adversarial_every: int = 6  # steps between adversarial ones: the discriminators cost as much as the generator
-    discriminator_width: int = 32
-    average_decay: float = 0.999  # a step, of the weights that are evaluated and shipped
-    average_every: int = 4  # steps between updates of the average
+    warmup: int = 300  # steps of the linear warm-up of both learning rates
+    l1_weight: float = 1.0  # lambda_1 of equation 1, for errors in 100 mm
+    relief_weight: float = 4.0  # of `relief_l1`, times l1_weight; not used with foreground "zero"
+    gradient_weight: float = 2.0  # lambda_g of equation 1
+    mask_weight: float = 0.1  # of the cross-entropy of the mask
+    adversarial_weight: float = 0.002  # pix2pix has L1 : adversarial = 100 : 1; map errors are 1/10 of image errors
+    adversarial_every: int = 6  # adversarial loss in every 6th step: it costs as much as the rest of a step
+    discriminator_width: int = 32  # channels of the first layer
+    average_decay: float = 0.999  # decay in one step of the averaged weights, which are evaluated and shipped
+    average_every: int = 4  # steps between updates of the averaged weights
     seed: int = 0
-    epoch_images: int = 12_000  # validation and a preview sheet after each
-    synthetic: bool = True
-    foreground: str = "mask"
+    epoch_images: int = 12_000  # samples between validations
+    synthetic: bool = True  # whether to train on synthetic faces too
+    foreground: str = "mask"  # "mask": the network predicts a mask; "zero": zero depth marks the background (the paper)
     mix: MixOptions = field(default_factory=MixOptions)
 
 
-class Trainer(Learner):
-    """Generator, discriminators, their optimisers and the averaged weights; everything that a checkpoint holds."""
+class FaceVisionTrainer(NetworkTrainer):
+    """Trains the generator, and one discriminator each for depth maps and for correspondence maps.
 
-    options: TrainOptions
+    Parameters
+    ----------
+    options : FaceVisionOptions
+    device : torch.device
+    """
+
+    options: FaceVisionOptions
     parts = ("generator", "averaged", "discriminators", "generator_optimizer", "discriminator_optimizer")
 
-    def __init__(self, options: TrainOptions, device: torch.device) -> None:
+    def __init__(self, options: FaceVisionOptions, device: torch.device) -> None:
         super().__init__(options, device)
         config = FaceVisionConfig(size=options.size, foreground=options.foreground)
         self.generator = channels_last(FaceVisionGenerator(config).to(device))
@@ -87,14 +95,26 @@ class Trainer(Learner):
         )
 
     def save_weights(self, folder: Path) -> None:
-        """Write the averaged weights."""
+        """Write the averaged weights of the generator."""
         save_weights(folder / "facevision.safetensors", self.averaged.config, self.averaged.state_dict())
 
     def train_step(self, image: Tensor, target: Tensor, mask: Tensor) -> dict[str, float]:
-        """One step on image (b, 3, S, S) uint8, target (b, 4, S, S), mask (b, 1, S, S); returns the loss terms."""
+        """Make one training step on the tensors of `as_tensors`, b of each.
+
+        Parameters
+        ----------
+        image : (b, 3, S, S) uint8 tensor
+        target : (b, 4, S, S) tensor, in 100 mm
+        mask : (b, 1, S, S) tensor
+
+        Returns
+        -------
+        dict of str to float
+            Loss terms, discriminator scores and the gradient norm.
+        """
         o = self.options
         self._set_learning_rate()
-        photo = as_photo(image, self.device)
+        photo = network_input(image, self.device)
         target, mask = target.to(self.device), mask.to(self.device)
         self.generator.train()
         with torch.autocast(self.device.type, torch.bfloat16):
@@ -103,20 +123,19 @@ class Trainer(Learner):
         terms = self._map_terms(out, target, mask)
         loss = sum(terms.values())
         scores: dict[str, float] = {}
-        play = o.adversarial_weight > 0 and self.step % o.adversarial_every == 0
-        if play:
-            fake, real = self._shown(out, mask), self._shown(self._truth(target, mask), mask)
-            terms["adversarial"] = self._fool(photo, fake)
+        adversarial_step = o.adversarial_weight > 0 and self.step % o.adversarial_every == 0
+        if adversarial_step:
+            fake = self._discriminator_maps(out, mask)
+            real = self._discriminator_maps(self._true_maps(target, mask), mask)
+            terms["adversarial"] = self._adversarial_loss(photo, fake)
             loss = loss + o.adversarial_weight * o.adversarial_every * terms["adversarial"]
         self.generator_optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[union-attr]
         norm = nn.utils.clip_grad_norm_(self.generator.parameters(), 5.0)
         self.generator_optimizer.step()
-        if play:
-            scores = self._judge(photo, real, {k: v.detach() for k, v in fake.items()})
-        if self.step % o.average_every == 0:
-            update_average(self.averaged, self.generator, self.step, o.average_decay, o.average_every)
-        self.step += 1
+        if adversarial_step:
+            scores = self._train_discriminators(photo, real, {k: v.detach() for k, v in fake.items()})
+        self.end_step(self.averaged, self.generator)
         return {name: float(term.detach()) for name, term in terms.items()} | scores | {"gradient_norm": float(norm)}
 
     def _map_terms(self, out: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
@@ -124,7 +143,7 @@ class Trainer(Learner):
         if o.foreground == "zero":
             everywhere = torch.ones_like(mask)
             maps = out[:, :4]
-            truth = self._truth(target, mask)[:, :4]
+            truth = self._true_maps(target, mask)[:, :4]
             l1 = masked_l1(maps, truth, everywhere)
             gradient = gradient_l1(maps, truth, everywhere)
             return {"l1": o.l1_weight * 4 * l1, "gradient": o.gradient_weight * 4 * gradient}
@@ -140,24 +159,27 @@ class Trainer(Learner):
             "mask": o.mask_weight * functional.binary_cross_entropy_with_logits(out[:, 4:], mask),
         }
 
-    def _truth(self, target: Tensor, mask: Tensor) -> Tensor:
+    def _true_maps(self, target: Tensor, mask: Tensor) -> Tensor:
         offset = ZERO_DEPTH_OFFSET if self.options.foreground == "zero" else 0.0
         return torch.cat([(target[:, :1] + offset) * mask, target[:, 1:], mask], 1)
 
-    def _shown(self, out: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """What each discriminator sees of (b, 5, S, S) maps: inside the true mask, since outside nothing is meant."""
+    def _discriminator_maps(self, out: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """Return the maps that each discriminator takes, from (b, 5, S, S) maps: zero outside the true mask."""
         within = mask if self.options.foreground == "mask" else torch.ones_like(mask)
         return {"depth": out[:, :1] * within, "correspondence": out[:, 1:4] * within}
 
-    def _fool(self, photo: Tensor, fake: dict[str, Tensor]) -> Tensor:
+    def _adversarial_loss(self, photo: Tensor, fake: dict[str, Tensor]) -> Tensor:
+        """Return the adversarial loss of the generator, summed over both discriminators."""
         self.discriminators.requires_grad_(False)
         with torch.autocast(self.device.type, torch.bfloat16):
             logits = [self.discriminators[task](torch.cat([photo, maps], 1)) for task, maps in fake.items()]
         self.discriminators.requires_grad_(True)
         return sum((adversarial(logit.float(), True) for logit in logits), torch.zeros((), device=self.device))
 
-    def _judge(self, photo: Tensor, real: dict[str, Tensor], fake: dict[str, Tensor]) -> dict[str, float]:
-        """Train both discriminators on their own log losses; return the shares of patches that they get right."""
+    def _train_discriminators(
+        self, photo: Tensor, real: dict[str, Tensor], fake: dict[str, Tensor]
+    ) -> dict[str, float]:
+        """Make one step of both discriminators; return the shares of correctly classified patches, and the loss."""
         loss = torch.zeros((), device=self.device)
         scores = {}
         for task, discriminator in self.discriminators.items():
@@ -174,25 +196,37 @@ class Trainer(Learner):
 
     def _set_learning_rate(self) -> None:
         o = self.options
-        factor = learning_factor(self.step, o, o.warmup)
-        for optimizer, rate in (
-            (self.generator_optimizer, o.learning_rate),
-            (self.discriminator_optimizer, o.discriminator_learning_rate),
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * factor
+        factor = warmup_cosine_factor(self.step, o, o.warmup)
+        set_learning_rate(self.generator_optimizer, o.learning_rate * factor)
+        set_learning_rate(self.discriminator_optimizer, o.discriminator_learning_rate * factor)
 
 
-def train(options: TrainOptions, sources: Sources, place: Place, *, initial: Path | None = None) -> dict[str, float]:
-    """Train until `options.images` are seen or the minutes are over; resume if a checkpoint is there.
+def train(
+    options: FaceVisionOptions, sources: Sources, settings: RunSettings, *, initial: Path | None = None
+) -> dict[str, float]:
+    """Train FaceVision-GAN, or resume from the checkpoint in `settings.out`.
 
-    Writes to `place.out` what `run_training` does, the averaged weights as facevision.safetensors. Returns the last
-    validation.
+    Parameters
+    ----------
+    options : FaceVisionOptions
+    sources : Sources
+    settings : RunSettings
+    initial : Path, optional
+        Weight file to start from if there is no checkpoint.
+
+    Returns
+    -------
+    dict of str to float
+        Values of the last validation.
+
+    Notes
+    -----
+    Writes the files of `run_training`; the weights are in facevision.safetensors.
     """
-    place.out.mkdir(parents=True, exist_ok=True)
+    settings.out.mkdir(parents=True, exist_ok=True)
     data = load_training_data(sources, options.mix, synthetic=options.synthetic)
-    trainer = Trainer(options, check_device(place.device))
-    if not trainer.resume(place.out) and initial is not None:
+    trainer = FaceVisionTrainer(options, check_device(settings.device))
+    if not trainer.resume(settings.out) and initial is not None:
         _, weights = load_weights("facevision", FaceVisionConfig, initial)
         trainer.generator.load_state_dict(weights)
         trainer.averaged.load_state_dict(weights)
@@ -200,27 +234,34 @@ def train(options: TrainOptions, sources: Sources, place: Place, *, initial: Pat
     def stream(start: int, end: int) -> SampleStream:
         return SampleStream(data.training, options.size, options.seed, start, end)
 
-    validation = Validation(data.validation, options.size, trainer.averaged.maps, trainer.device)
-    return run_training(trainer, options, stream, validation, place)
+    validation = MapValidation(data.validation, options.size, trainer.averaged.maps, trainer.device)
+    return run_training(trainer, options, stream, validation, settings)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom train facevision`."""
-    defaults = TrainOptions()
-    add_run_arguments(parser, defaults, "runs/facevision")
-    parser.add_argument("--initial", type=Path, help="weight file to start from")
-    parser.add_argument("--l1-weight", type=float, default=defaults.l1_weight)
-    parser.add_argument("--relief-weight", type=float, default=defaults.relief_weight)
-    parser.add_argument("--gradient-weight", type=float, default=defaults.gradient_weight)
-    parser.add_argument("--adversarial-weight", type=float, default=defaults.adversarial_weight)
-    parser.add_argument("--foreground", choices=("mask", "zero"), default=defaults.foreground)
-    parser.add_argument("--no-synthetic", dest="synthetic", action="store_false")
+    """Add the arguments of `facegeom train facevision` to a parser."""
+    defaults = FaceVisionOptions()
+    add_photo_training(parser, defaults, "runs/facevision")
+    add_initial_weights(parser)
+    weights = {
+        "l1_weight": "of the L1 loss of the maps",
+        "relief_weight": "of the L1 loss of the depth without its mean error, times the L1 weight",
+        "gradient_weight": "of the L1 loss of the spatial gradients",
+        "adversarial_weight": "of the adversarial loss",
+    }
+    for name, text in weights.items():
+        default = getattr(defaults, name)
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=float, default=default, help=f"weight {text} (default: %(default)s)")
+    parser.add_argument(
+        "--foreground",
+        choices=("mask", "zero"),
+        default=defaults.foreground,
+        help="predict a mask, or mark the background by zero depth as in the paper (default: %(default)s)",
+    )
+    add_no_synthetic(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and print the last validation as JSON."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    options = options_of(args, TrainOptions)
-    measured = train(options, sources_of(args), place_of(args), initial=args.initial)
-    print(json.dumps(measured))
-    return 0
+    """Train and print the values of the last validation as JSON."""
+    return run_and_print(train, options_from(args, FaceVisionOptions), sources_from(args), args)

@@ -1,13 +1,12 @@
-"""`facegeom train pix2vertex`: trains the networks of Sela et al. 2017 by L1 and the normals' L1 (equation 1).
+"""`facegeom train pix2vertex`: train the networks of Sela et al. 2017.
 
-The depth has a third term, see `losses.relief_l1`.
+The loss is the L1 of the maps plus the L1 of the normals (equation 1). The depth has an additional term, see
+`facegeom.training.maps.losses.relief_l1`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,22 +19,26 @@ from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import channels_last
 from facegeom.networks.pix2vertex import Pix2VertexConfig, Pix2VertexNetworks
 from facegeom.networks.weights import load_weights, save_weights
+from facegeom.training.arguments import (
+    add_initial_weights,
+    add_no_synthetic,
+    add_photo_training,
+    options_from,
+    run_and_print,
+    sources_from,
+)
 from facegeom.training.data.photo_data import Sources, load_training_data
 from facegeom.training.data.samples import MixOptions, SampleStream
-from facegeom.training.maps.loop import (
-    Learner,
-    Place,
-    add_run_arguments,
-    as_photo,
-    learning_factor,
-    options_of,
-    place_of,
+from facegeom.training.loop import (
+    NetworkTrainer,
+    RunSettings,
+    network_input,
     run_training,
-    sources_of,
-    update_average,
+    set_learning_rate,
+    warmup_cosine_factor,
 )
 from facegeom.training.maps.losses import masked_l1, normal_l1, relief_l1
-from facegeom.training.maps.validation import Validation
+from facegeom.training.maps.validation import MapValidation
 
 NETWORKS = {
     "both": ("geometry", "correspondence"),
@@ -45,40 +48,44 @@ NETWORKS = {
 }
 
 SYNTHETIC_ONLY = MixOptions(turned=0.0, synthetic=1.0, faceless=0.0)
-"""Renders of model faces alone, as the paper trained. Their texture and backgrounds still come from photos."""
+"""Synthetic faces only, as in the paper. Their texture and backgrounds still come from photos."""
 
-STEP_SEED = 1_000_003  # between the dropout of one seed's run and the next's
+STEP_SEED = 1_000_003  # factor of the run seed in the seed of each step's dropout, so that runs differ in all steps
 
 
 @dataclass(frozen=True)
 class Pix2VertexOptions:
-    """One training run. Maps are in 100 mm, so that errors have the size of those of the paper's images in [-1, 1]."""
+    """Options of one training run. Maps are in 100 mm, so that values are of the size of images in [-1, 1]."""
 
     network: str = "both"  # key of `NETWORKS`
-    size: int = 128
-    width: int = 24
+    size: int = 128  # side of the crops, pixels
+    width: int = 24  # channels of the first level; the paper has 64
     batch: int = 24
-    images: int = 300_000  # the learning rate falls to zero over these
-    learning_rate: float = 1.5e-3  # as train_facevision's
-    warmup: int = 300  # steps
+    images: int = 300_000  # samples in the run; the learning rate decreases to its minimum over them
+    learning_rate: float = 1.5e-3  # as for FaceVision
+    warmup: int = 300  # steps of the linear warm-up of the learning rate
     l1_weight: float = 100.0  # lambda_L1 of the paper
     normal_weight: float = 10.0  # lambda_N of the paper
-    relief_weight: float = (
-        100.0  # z's L1 but for the face's distance; not in the paper, the most useful of facevision's
-    )
-    mask_weight: float = 50.0  # cross-entropy and L1 end near 0.03 both; the paper has no mask. 10 learns it late
-    clip: float = 100.0  # norm of one network's gradient, 20 to 80 in the first steps: stops outliers only
-    average_decay: float = 0.999  # a step, of the weights that are evaluated and shipped
-    average_every: int = 4  # steps between updates of the average
+    relief_weight: float = 100.0  # of `relief_l1` of the depth; not in the paper, but improved FaceVision most
+    mask_weight: float = 50.0  # of the cross-entropy of the mask, which the paper lacks; with 10 it is learned late
+    clip: float = 100.0  # largest gradient norm of one network; 20 to 80 are normal in the first steps
+    average_decay: float = 0.999  # decay in one step of the averaged weights, which are evaluated and shipped
+    average_every: int = 4  # steps between updates of the averaged weights
     seed: int = 0
-    epoch_images: int = 12_000  # validation and a preview sheet after each
-    synthetic: bool = True
-    translator: str = ""  # weight file of `facegeom train translate`
+    epoch_images: int = 12_000  # samples between validations
+    synthetic: bool = True  # whether to train on synthetic faces too
+    translator: str = ""  # weight file of `facegeom train translate`, applied to synthetic faces; empty for none
     mix: MixOptions = field(default_factory=MixOptions)
 
 
-class Trainer(Learner):
-    """The networks, their optimiser and the averaged weights; dropout is drawn by the number of the step."""
+class Pix2VertexTrainer(NetworkTrainer):
+    """Trains the geometry and correspondence networks; the dropout of a step depends only on its number.
+
+    Parameters
+    ----------
+    options : Pix2VertexOptions
+    device : torch.device
+    """
 
     options: Pix2VertexOptions
     parts = ("networks", "averaged", "optimizer")
@@ -94,16 +101,22 @@ class Trainer(Learner):
         )
 
     def start_from(self, path: Path) -> None:
-        """Begin with the weights of a file.
+        """Load the weights of a file into the networks.
+
+        Parameters
+        ----------
+        path : Path
 
         Raises
         ------
-        WeightsError, FacegeomError
-            When the file cannot be read, or is of other networks than these.
+        WeightsError
+            If the file cannot be read.
+        FacegeomError
+            If it contains networks with another configuration.
         """
         config, weights = load_weights("pix2vertex", Pix2VertexConfig, path)
         if config != self.networks.config:
-            raise FacegeomError(f"{path.name} holds networks of {config}, not of {self.networks.config}")
+            raise FacegeomError(f"{path.name} contains networks with {config}, expected {self.networks.config}")
         self.networks.load_state_dict(weights)
         self.averaged.load_state_dict(weights)
 
@@ -114,15 +127,28 @@ class Trainer(Learner):
     def train_step(
         self, image: Tensor, target: Tensor, mask: Tensor, position: Tensor, spacing: Tensor
     ) -> dict[str, float]:
-        """Take one step on what `as_placed_tensors` makes, stacked to b; returns the loss terms."""
+        """Make one training step on the tensors of `as_position_tensors`, b of each.
+
+        Parameters
+        ----------
+        image : (b, 3, S, S) uint8 tensor
+        target : (b, 4, S, S) tensor, in 100 mm
+        mask : (b, 1, S, S) tensor
+        position : (b, 2, S, S) tensor, in 100 mm
+        spacing : (b,) tensor, in 100 mm
+
+        Returns
+        -------
+        dict of str to float
+            Loss terms and gradient norms.
+        """
         o = self.options
         torch.manual_seed(o.seed * STEP_SEED + self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = o.learning_rate * learning_factor(self.step, o, o.warmup)
+        set_learning_rate(self.optimizer, o.learning_rate * warmup_cosine_factor(self.step, o, o.warmup))
         target, mask, position, spacing = (t.to(self.device) for t in (target, mask, position, spacing))
         self.networks.train()
         with torch.autocast(self.device.type, torch.bfloat16):
-            out = self.networks(as_photo(image, self.device))
+            out = self.networks(network_input(image, self.device))
         terms: dict[str, Tensor] = {}
         for name, maps in out.items():
             terms |= self._terms(name, maps.float(), target, mask, position, spacing)
@@ -133,15 +159,13 @@ class Trainer(Learner):
             for name, network in self.networks.networks.items()
         }
         self.optimizer.step()
-        if self.step % o.average_every == 0:
-            update_average(self.averaged, self.networks, self.step, o.average_decay, o.average_every)
-        self.step += 1
+        self.end_step(self.averaged, self.networks)
         return {name: float(value.detach()) for name, value in (terms | norms).items()}
 
     def _terms(
         self, name: str, out: Tensor, target: Tensor, mask: Tensor, position: Tensor, spacing: Tensor
     ) -> dict[str, Tensor]:
-        """The losses of one network; a joint one has those of the two separate ones, and one mask."""
+        """Return the loss terms of one network; a joint network has those of both networks with a single mask."""
         o = self.options
         terms = {f"{name}_mask": o.mask_weight * functional.binary_cross_entropy_with_logits(out[:, -1:], mask)}
         if name in ("geometry", "joint"):
@@ -157,57 +181,82 @@ class Trainer(Learner):
 
 
 def train(
-    options: Pix2VertexOptions, sources: Sources, place: Place, *, initial: Path | None = None
+    options: Pix2VertexOptions, sources: Sources, settings: RunSettings, *, initial: Path | None = None
 ) -> dict[str, float]:
-    """Train until `options.images` are seen or the minutes are over; resume if a checkpoint is there.
+    """Train the networks, or resume from the checkpoint in `settings.out`.
 
-    Writes to `place.out` what `run_training` does, the averaged weights as pix2vertex.safetensors. Returns the last
-    validation.
+    Parameters
+    ----------
+    options : Pix2VertexOptions
+    sources : Sources
+    settings : RunSettings
+    initial : Path, optional
+        Weight file to start from if there is no checkpoint.
+
+    Returns
+    -------
+    dict of str to float
+        Values of the last validation.
+
+    Notes
+    -----
+    Writes the files of `run_training`; the weights are in pix2vertex.safetensors.
     """
-    place.out.mkdir(parents=True, exist_ok=True)
+    settings.out.mkdir(parents=True, exist_ok=True)
     if options.translator:
         sources = replace(sources, translator=Path(options.translator))
     data = load_training_data(sources, options.mix, synthetic=options.synthetic)
-    trainer = Trainer(options, check_device(place.device))
-    if not trainer.resume(place.out) and initial is not None:
+    trainer = Pix2VertexTrainer(options, check_device(settings.device))
+    if not trainer.resume(settings.out) and initial is not None:
         trainer.start_from(initial)
 
     def stream(start: int, end: int) -> SampleStream:
-        return SampleStream(data.training, options.size, options.seed, start, end, placed=True)
+        return SampleStream(data.training, options.size, options.seed, start, end, positions=True)
 
-    validation = Validation(data.validation, options.size, trainer.averaged.maps, trainer.device, surface=True)
-    return run_training(trainer, options, stream, validation, place)
+    validation = MapValidation(data.validation, options.size, trainer.averaged.maps, trainer.device, surface=True)
+    return run_training(trainer, options, stream, validation, settings)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom train pix2vertex`."""
+    """Add the arguments of `facegeom train pix2vertex` to a parser."""
     defaults = Pix2VertexOptions()
-    add_run_arguments(parser, defaults, "runs/pix2vertex")
-    parser.add_argument("--initial", type=Path, help="weight file to start from")
+    add_photo_training(parser, defaults, "runs/pix2vertex")
+    add_initial_weights(parser)
     parser.add_argument(
         "--network",
         choices=sorted(NETWORKS),
         default=defaults.network,
-        help="separate networks (both, or one of them), or one joint network (default: %(default)s)",
+        help="train both separate networks, one of them, or one joint network (default: %(default)s)",
     )
-    parser.add_argument("--width", type=int, default=defaults.width, help="channels of the first level; the paper: 64")
-    parser.add_argument("--no-normals", dest="normals", action="store_false", help="without the normals' L1")
-    parser.add_argument("--relief-weight", type=float, default=defaults.relief_weight, help="0: as in the paper")
+    parser.add_argument(
+        "--width",
+        type=int,
+        default=defaults.width,
+        help="channels of the first level; 64 in the paper (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--no-normals", dest="normals", action="store_false", help="train without the L1 loss of the normals"
+    )
+    parser.add_argument(
+        "--relief-weight",
+        type=float,
+        default=defaults.relief_weight,
+        help="weight of the L1 loss of the depth without its mean error; 0 in the paper (default: %(default)s)",
+    )
     samples = parser.add_mutually_exclusive_group()
-    samples.add_argument("--synthetic-only", action="store_true", help="renders of model faces alone, as in the paper")
-    samples.add_argument("--no-synthetic", dest="synthetic", action="store_false", help="photos alone, turned or not")
-    parser.add_argument("--translator", default="", help="file of `facegeom train translate` that renders go through")
+    samples.add_argument("--synthetic-only", action="store_true", help="train on synthetic faces only, as in the paper")
+    add_no_synthetic(samples)
+    parser.add_argument(
+        "--translator", default="", help="weight file of `facegeom train translate`, applied to synthetic faces"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and print the last validation as JSON."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    options = options_of(
+    """Train and print the values of the last validation as JSON."""
+    options = options_from(
         args,
         Pix2VertexOptions,
         normal_weight=Pix2VertexOptions.normal_weight if args.normals else 0.0,
         mix=SYNTHETIC_ONLY if args.synthetic_only else MixOptions(),
     )
-    measured = train(options, sources_of(args), place_of(args), initial=args.initial)
-    print(json.dumps(measured))
-    return 0
+    return run_and_print(train, options, sources_from(args), args)

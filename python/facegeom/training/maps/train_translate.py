@@ -1,7 +1,8 @@
-"""`facegeom train translate`: renders of synthetic faces into photos, a trained network keeping the face in place.
+"""`facegeom train translate`: train a network that makes renderings of synthetic faces look like photos.
 
-Sela, Richardson, Kimmel 2017, section 5: a generator from renders to photos plays against a discriminator on training
-photos (equation 6), and must not change what the frozen network sees (equation 7). Renders and photos are not paired.
+Sela, Richardson & Kimmel 2017, section 5. A generator translates renderings into photos. A discriminator compares the
+results with real training photos (equation 6), and the maps that a frozen network predicts must not change (equation
+7). Renderings and photos are not paired.
 """
 
 from __future__ import annotations
@@ -26,30 +27,27 @@ from facegeom.networks.facevision import MapTensors, channels_last
 from facegeom.networks.patchgan import PatchDiscriminator
 from facegeom.networks.translator import Translator, TranslatorConfig
 from facegeom.networks.weights import save_weights
+from facegeom.training.arguments import add_photo_training, options_from, run_settings_from, sources_from
 from facegeom.training.data.photo_data import Sources, TrainingData, load_training_data
 from facegeom.training.data.samples import FaceSamples, MixOptions, NumberedStream, image_tensor
-from facegeom.training.maps.loop import (
-    Learner,
-    Place,
-    add_run_arguments,
-    as_photo,
-    learning_factor,
-    options_of,
-    place_of,
+from facegeom.training.loop import (
+    NetworkTrainer,
+    RunSettings,
+    network_input,
     run_training,
-    sources_of,
-    update_average,
+    set_learning_rate,
+    warmup_cosine_factor,
 )
 from facegeom.training.maps.losses import adversarial, masked_l1
-from facegeom.training.maps.translation_check import (
+from facegeom.training.maps.translation_metrics import (
     CLASSIFIED,
     ClassifierOptions,
-    all_translated,
     classifier_accuracy,
     draw_photos,
     draw_renders,
-    faces_alone,
     geometry_change,
+    grey_background,
+    translate_all,
     translation_sheet,
 )
 from facegeom.training.maps.validation import Predict
@@ -57,48 +55,66 @@ from facegeom.training.maps.validation import Predict
 log = logging.getLogger("facegeom")
 
 UPRIGHT = MixOptions(max_yaw_deg=40.0, crop_factor=(0.95, 1.2), loose_crops=0.0, shift=0.03, roll_deg=5.0, any_roll=0.0)
-"""Faces as photos show most of them, in crops that stay within the photo: a discriminator would learn to look for the
-black beyond its edge. What the translator has not seen (profiles, lying faces) it changes as it does the rest."""
+"""Moderate poses in crops that lie within the photo, because the discriminator would otherwise detect the black area
+outside the photo. The translator is also applied to other poses, such as profiles, on which it was not trained."""
 
-EXAMINED = 60  # unseen renders measured after every epoch
-SHEET = 10  # of them in its picture
+EXAMINED = 60  # number of validation renderings
+SHEET = 10  # number of them in the preview picture
 
 
 @dataclass(frozen=True)
 class TranslateOptions:
-    """One training run."""
+    """Options of one training run."""
 
-    network: str = ""  # weight file of the frozen network, facevision or pix2vertex; empty: the shipped facevision
-    size: int = 128  # that network's
+    network: str = ""  # weight file of the frozen network, facevision or pix2vertex; empty for the shipped facevision
+    size: int = 128  # side of the crops, pixels; must be that of the frozen network
     batch: int = 16
-    images: int = 60_000  # the learning rate falls to zero over these
-    learning_rate: float = 2e-4  # Isola et al. 2017, for both sides
-    warmup: int = 100  # steps
-    geometry_weight: float = 100.0  # lambda of equation 7, in 100 mm: L1's in the network's own training; none stated
-    discriminator_width: int = 32
-    average_decay: float = 0.999  # a step, of the weights that are evaluated and saved
-    average_every: int = 4
+    images: int = 60_000  # samples in the run; the learning rate decreases to its minimum over them
+    learning_rate: float = 2e-4  # Isola et al. 2017, for the generator and the discriminator
+    warmup: int = 100  # steps of the linear warm-up of the learning rate
+    geometry_weight: float = 100.0  # lambda of equation 7, maps in 100 mm; not given in the paper, here that of its L1
+    discriminator_width: int = 32  # channels of the first layer
+    average_decay: float = 0.999  # decay in one step of the averaged weights, which are evaluated and saved
+    average_every: int = 4  # steps between updates of the averaged weights
     seed: int = 0
-    epoch_images: int = 6_000
+    epoch_images: int = 6_000  # samples between validations
     mix: MixOptions = UPRIGHT
     translator: TranslatorConfig = field(default_factory=TranslatorConfig)
 
 
 class PairStream(NumberedStream):
-    """A render and a photo that have nothing to do with each other, (3, S, S) uint8 each."""
+    """Training samples: a rendering and an unrelated photo, (3, S, S) uint8 each.
+
+    Parameters
+    ----------
+    samples : FaceSamples
+        With synthetic faces.
+    size : int
+        Side S of the images in pixels.
+    seed, start, end : int
+        See `NumberedStream`.
+    """
 
     def __init__(self, samples: FaceSamples, size: int, seed: int, start: int, end: int) -> None:
         super().__init__(seed, start, end)
         self.samples, self.size = samples, size
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
-        """Draw one of each."""
+        """Draw a rendering and a photo."""
         drawn = self.samples.render(rng, self.size), self.samples.photo(rng, self.size)
         return tuple(image_tensor(sample.image) for sample in drawn)
 
 
-class Trainer(Learner):
-    """Generator, discriminator, their optimisers and the averaged generator; everything that a checkpoint holds."""
+class TranslatorTrainer(NetworkTrainer):
+    """Trains the generator (the translator) and the discriminator.
+
+    Parameters
+    ----------
+    options : TranslateOptions
+    predict : Predict
+        Maps that the frozen network predicts.
+    device : torch.device
+    """
 
     options: TranslateOptions
     parts = ("generator", "averaged", "discriminator", "generator_optimizer", "discriminator_optimizer")
@@ -116,16 +132,25 @@ class Trainer(Learner):
         )
 
     def save_weights(self, folder: Path) -> None:
-        """Write the averaged generator."""
+        """Write the averaged weights of the generator."""
         save_weights(folder / "translator.safetensors", self.averaged.config, self.averaged.state_dict())
 
     def train_step(self, render: Tensor, photo: Tensor) -> dict[str, float]:
-        """One step of both sides on renders and photos, (b, 3, S, S) uint8; returns the loss terms."""
+        """Make one training step of the generator and of the discriminator.
+
+        Parameters
+        ----------
+        render, photo : (b, 3, S, S) uint8 tensors
+
+        Returns
+        -------
+        dict of str to float
+            Loss terms, discriminator scores and the gradient norm.
+        """
         o = self.options
         for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
-            for group in optimizer.param_groups:
-                group["lr"] = o.learning_rate * learning_factor(self.step, o, o.warmup)
-        image, real = as_photo(render, self.device), as_photo(photo, self.device)
+            set_learning_rate(optimizer, o.learning_rate * warmup_cosine_factor(self.step, o, o.warmup))
+        image, real = network_input(render, self.device), network_input(photo, self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
             fake = self.generator(image).float()
             self.discriminator.requires_grad_(False)
@@ -139,14 +164,12 @@ class Trainer(Learner):
         torch.stack(list(terms.values())).sum().backward()
         norm = nn.utils.clip_grad_norm_(self.generator.parameters(), 5.0)
         self.generator_optimizer.step()
-        scores = self._judge(real, fake.detach())
-        if self.step % o.average_every == 0:
-            update_average(self.averaged, self.generator, self.step, o.average_decay, o.average_every)
-        self.step += 1
+        scores = self._train_discriminator(real, fake.detach())
+        self.end_step(self.averaged, self.generator)
         return {name: float(term.detach()) for name, term in terms.items()} | scores | {"gradient_norm": float(norm)}
 
-    def _judge(self, real: Tensor, fake: Tensor) -> dict[str, float]:
-        """Train the discriminator; return its loss and the shares of patches that it gets right."""
+    def _train_discriminator(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        """Make one step of the discriminator; return its loss and the shares of correctly classified patches."""
         with torch.autocast(self.device.type, torch.bfloat16):
             on_real, on_fake = self.discriminator(torch.cat([real, fake])).float().chunk(2)
         loss = (adversarial(on_real, True) + adversarial(on_fake, False)) / 2
@@ -161,30 +184,48 @@ class Trainer(Learner):
 
 
 def geometric_loss(before: MapTensors, after: MapTensors) -> Tensor:
-    """Return the L1 of the change of what the network sees (Sela et al. 2017, equation 7).
+    """Return the L1 change of the predicted maps by the translation (Sela et al. 2017, equation 7).
 
-    Maps mean nothing outside the face: their change counts by the probability of the face before the translation.
-    That of the probability itself counts everywhere.
+    Parameters
+    ----------
+    before, after : MapTensors
+        Predicted maps of the renderings and of the translated renderings.
+
+    Returns
+    -------
+    () tensor
+
+    Notes
+    -----
+    Maps have no meaning outside the face, so their change is weighted by the face probability before the translation.
+    The change of the probability itself is averaged over all pixels.
     """
     moved = masked_l1(after.coordinates(), before.coordinates(), before.probability[:, None])
     return moved + (after.probability - before.probability).abs().mean()
 
 
-class Examination:
-    """The change of fixed unseen renders after each epoch, and their picture."""
+class TranslationValidation:
+    """Measures the translation of fixed renderings that are not used in training.
 
-    def __init__(self, trainer: Trainer, samples: FaceSamples) -> None:
+    Parameters
+    ----------
+    trainer : TranslatorTrainer
+    samples : FaceSamples
+        With synthetic faces.
+    """
+
+    def __init__(self, trainer: TranslatorTrainer, samples: FaceSamples) -> None:
         self.trainer = trainer
         self.renders = draw_renders(samples, trainer.options.size, trainer.options.seed, EXAMINED)
 
     def measure(self) -> dict[str, float]:
-        """Return the change of geometry, see `geometry_change`."""
+        """Return the change of the predicted maps, see `geometry_change`."""
         trainer = self.trainer
         change = geometry_change(trainer.averaged, trainer.predict, self.renders, trainer.device)
         return {name: round(value, 4) for name, value in change.items()}
 
     def sheet(self) -> np.ndarray:
-        """Return input, maps, translated and its maps of the first renders."""
+        """Return a picture of the first renderings: image, maps, translated image and its maps."""
         trainer = self.trainer
         return translation_sheet(trainer.averaged, trainer.predict, self.renders[:SHEET], trainer.device)
 
@@ -192,40 +233,77 @@ class Examination:
 def train(
     options: TranslateOptions,
     sources: Sources,
-    place: Place,
+    settings: RunSettings,
     *,
     measured: int = 500,
     classifier: ClassifierOptions | None = None,
 ) -> dict[str, float]:
-    """Train until `options.images` are seen or the minutes are over, then measure; resume if a checkpoint is there.
+    """Train a translator, or resume from the checkpoint in `settings.out`, then measure it.
 
-    Writes to `place.out` what `run_training` does, the averaged generator as translator.safetensors, and in the end
-    report.json and sheet.png. Returns the report.
+    Parameters
+    ----------
+    options : TranslateOptions
+    sources : Sources
+    settings : RunSettings
+    measured : int
+        Number of renderings measured at the end.
+    classifier : ClassifierOptions, optional
+
+    Returns
+    -------
+    dict of str to float
+        The values of `report`.
+
+    Raises
+    ------
+    ValueError
+        If `options.size` is not that of the frozen network.
+
+    Notes
+    -----
+    Writes the files of `run_training`, with the weights in translator.safetensors, and report.json and sheet.png.
     """
     measured = check.count(measured, "--measure", 1)
-    place.out.mkdir(parents=True, exist_ok=True)
-    network = load_network(options.network or None, place.device)
+    settings.out.mkdir(parents=True, exist_ok=True)
+    network = load_network(options.network or None, settings.device)
     if network.size != options.size:
-        raise ValueError(f"size must be that of the frozen network, {network.size}, got {options.size}")
+        raise ValueError(f"size must be {network.size}, the size of the frozen network, got {options.size}")
     data = load_training_data(sources, options.mix)
-    trainer = Trainer(options, network.maps, check_device(place.device))
-    trainer.resume(place.out)
+    trainer = TranslatorTrainer(options, network.maps, check_device(settings.device))
+    trainer.resume(settings.out)
 
     def stream(start: int, end: int) -> PairStream:
         return PairStream(data.training, options.size, options.seed, start, end)
 
-    run_training(trainer, options, stream, Examination(trainer, data.training), place)
-    return report(trainer, data, place.out, measured, classifier or ClassifierOptions())
+    run_training(trainer, options, stream, TranslationValidation(trainer, data.training), settings)
+    return report(trainer, data, settings.out, measured, classifier or ClassifierOptions())
 
 
 def report(
-    trainer: Trainer, data: TrainingData, out: Path, count: int, classifier: ClassifierOptions
+    trainer: TranslatorTrainer, data: TrainingData, out: Path, count: int, classifier: ClassifierOptions
 ) -> dict[str, float]:
-    """Measure the translation on unseen renders and write report.json and sheet.png to `out`.
+    """Measure a translator on renderings not used in training, and write report.json and sheet.png.
 
-    Beside the change of geometry: the accuracy of classifiers of photos and renders before and after the translation,
-    trained afresh on training photos and tested on validation photos and the unseen renders; of whole crops, and of
-    faces alone, because what is behind a rendered head is no photo's and stays so.
+    Parameters
+    ----------
+    trainer : TranslatorTrainer
+    data : TrainingData
+    out : Path
+        Folder to write.
+    count : int
+        Number of renderings and of validation photos.
+    classifier : ClassifierOptions
+
+    Returns
+    -------
+    dict of str to float
+        The change of the predicted maps, see `geometry_change`, and the accuracy of classifiers that distinguish photos
+        from renderings before and after the translation, on whole crops and on faces with a grey background.
+
+    Notes
+    -----
+    The classifiers are trained on training photos and tested on validation photos. The grey background is used because
+    the background of renderings differs from that of photos even after the translation.
     """
     size, seed, device = trainer.options.size, trainer.options.seed, trainer.device
     renders = draw_renders(data.training, size, seed, count)
@@ -238,40 +316,60 @@ def report(
     drawn = draw_renders(data.training, size, seed, classifier.samples, CLASSIFIED), renders
     for name, shown in (
         ("before", drawn),
-        ("after", [all_translated(trainer.averaged, part, device) for part in drawn]),
+        ("after", [translate_all(trainer.averaged, part, device) for part in drawn]),
     ):
         pairs = list(zip(photos, shown, strict=True))
         figures[f"classifier_{name}"] = classifier_accuracy(pairs[0], pairs[1], device, classifier)
         faces = [
-            (faces_alone(real, real, trainer.predict, device), faces_alone(other, look, trainer.predict, device))
+            (
+                grey_background(real, real, trainer.predict, device),
+                grey_background(other, look, trainer.predict, device),
+            )
             for (real, other), look in zip(pairs, drawn, strict=True)
         ]
         figures[f"face_classifier_{name}"] = classifier_accuracy(faces[0], faces[1], device, classifier)
     figures = {name: round(value, 4) for name, value in figures.items()}
     write_json(out / "report.json", figures)
     save_image(translation_sheet(trainer.averaged, trainer.predict, renders[:SHEET], device), out / "sheet.png")
-    log.info("%d unseen renders: %s", count, figures)
+    log.info("%d test renderings: %s", count, figures)
     return figures
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom train translate`."""
+    """Add the arguments of `facegeom train translate` to a parser."""
     defaults = TranslateOptions()
-    add_run_arguments(parser, defaults, "runs/translate")
-    parser.add_argument("--network", default="", help="weights of the frozen network (default: the shipped facevision)")
-    parser.add_argument("--geometry-weight", type=float, default=defaults.geometry_weight, help="of equation 7")
-    parser.add_argument("--no-geometry", dest="geometry", action="store_false", help="without equation 7")
-    parser.add_argument("--max-yaw", type=float, default=defaults.mix.max_yaw_deg, help="of the renders, degrees")
-    parser.add_argument("--measure", type=int, default=500, help="unseen renders measured in the end (%(default)s)")
+    add_photo_training(parser, defaults, "runs/translate")
     parser.add_argument(
-        "--classify", type=int, default=ClassifierOptions.samples, help="photos and renders the judge learns from"
+        "--network", default="", help="weight file of the frozen network (default: the shipped facevision)"
+    )
+    parser.add_argument(
+        "--geometry-weight",
+        type=float,
+        default=defaults.geometry_weight,
+        help="weight of the change of the predicted maps, equation 7 (default: %(default)s)",
+    )
+    parser.add_argument("--no-geometry", dest="geometry", action="store_false", help="train without equation 7")
+    parser.add_argument(
+        "--max-yaw",
+        type=float,
+        default=defaults.mix.max_yaw_deg,
+        help="largest yaw of the renderings in degrees (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--measure", type=int, default=500, help="renderings measured at the end (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--classify",
+        type=int,
+        default=ClassifierOptions.samples,
+        help="photos and renderings to train a classifier on (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, measure and print the report as JSON."""
+    """Train, measure and print the values of the report as JSON."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    options = options_of(
+    options = options_from(
         args,
         TranslateOptions,
         geometry_weight=args.geometry_weight if args.geometry else 0.0,
@@ -279,8 +377,8 @@ def run(args: argparse.Namespace) -> int:
     )
     figures = train(
         options,
-        sources_of(args),
-        place_of(args),
+        sources_from(args),
+        run_settings_from(args),
         measured=args.measure,
         classifier=ClassifierOptions(samples=args.classify),
     )

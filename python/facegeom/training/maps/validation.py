@@ -1,4 +1,4 @@
-"""What all networks of maps are measured by while they train: errors on fixed samples, and a preview sheet."""
+"""Validation of networks that predict maps: errors on fixed samples, and a preview picture."""
 
 from __future__ import annotations
 
@@ -12,35 +12,39 @@ from torch.nn import functional
 
 from facegeom.networks.facevision import MAP_UNIT_MM, MapTensors
 from facegeom.networks.pix2vertex import position_per_pixel
-from facegeom.training.data.samples import FaceSamples, as_placed_tensors
-from facegeom.training.maps.loop import as_photo
+from facegeom.training.data.samples import FaceSamples, as_position_tensors
+from facegeom.training.loop import network_input
 from facegeom.training.maps.losses import cells_within, depth_normals
 
-VALIDATION_FACES = 200  # photos measured after every epoch
-BATCH = 25
+VALIDATION_FACES = 200  # number of validation photos
+BATCH = 25  # images in one forward pass
 
-Predict = Callable[[Tensor], MapTensors]  # (b, 3, S, S) in [-1, 1] -> maps
-
-
-class Truth(NamedTuple):
-    """True maps of b crops, in 100 mm: depth and correspondence (b, 4, S, S), mask (b, 1, S, S), spacing (b,)."""
-
-    maps: Tensor
-    mask: Tensor
-    spacing: Tensor
+Predict = Callable[[Tensor], MapTensors]
+"""A network: images (b, 3, S, S) in [-1, 1] to their maps."""
 
 
-class Validation:
-    """Fixed samples: every validation photo as it is and turned to a fixed yaw.
+class TrueMaps(NamedTuple):
+    """True maps of b crops, in 100 mm."""
+
+    maps: Tensor  # (b, 4, S, S) depth and correspondence
+    mask: Tensor  # (b, 1, S, S)
+    spacing: Tensor  # (b,) distance between neighbouring pixels
+
+
+class MapValidation:
+    """Measures a network on the validation photos, without and with the head turned to a random fixed yaw.
 
     Parameters
     ----------
     samples : FaceSamples
         Of the validation photos.
-    size : side of the crops, pixels
-    predict : the network's maps of (b, 3, S, S) images in [-1, 1]
-    device : where the network is
-    surface : also measure the normals, and the scale where the network says it
+    size : int
+        Side of the crops in pixels.
+    predict : Predict
+        The network.
+    device : torch.device
+    surface : bool
+        Whether to measure the normals too, and the scale if the network predicts positions.
     """
 
     def __init__(
@@ -50,16 +54,20 @@ class Validation:
         yaws = np.random.default_rng(0).uniform(30, 85, count)
         self.predict, self.device, self.surface = predict, device, surface
         self.sets = {
-            "photo": [as_placed_tensors(samples.evaluation(i, size)) for i in range(count)],
-            "turned": [as_placed_tensors(samples.evaluation(i, size, float(yaws[i]))) for i in range(count)],
+            "photo": [as_position_tensors(samples.evaluation(i, size)) for i in range(count)],
+            "turned": [as_position_tensors(samples.evaluation(i, size, float(yaws[i]))) for i in range(count)],
         }
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
-        """Return means over the faces of each set, of what the network predicts.
+        """Return the mean errors of each set; names begin with "photo_" or "turned_".
 
-        depth_percent: depth error in percent of the face's range (mean shift removed); mm: correspondence error; iou:
-        of the masks; with `surface` normal_deg: angle between the normals, and scale_percent: error of the scale.
+        Returns
+        -------
+        dict of str to float
+            depth_percent: mean absolute depth error after subtraction of the mean error, in percent of the depth range
+            of the face; mm: mean correspondence error; iou: intersection over union of the masks. With `surface` also
+            normal_deg: mean angle between the normals, and scale_percent: error of the scale.
         """
         result: dict[str, float] = {}
         for name, items in self.sets.items():
@@ -69,22 +77,25 @@ class Validation:
                     torch.stack(t).to(self.device) for t in zip(*items[start : start + BATCH], strict=True)
                 )
                 with torch.autocast(self.device.type, torch.bfloat16):
-                    out = self.predict(as_photo(image, self.device))
-                rows += map_errors(out, Truth(maps, mask, spacing), surface=self.surface)
-            result |= {f"{name}_{error}": known_mean([row[error] for row in rows]) for error in rows[0]}
+                    out = self.predict(network_input(image, self.device))
+                rows += map_errors(out, TrueMaps(maps, mask, spacing), surface=self.surface)
+            result |= {f"{name}_{error}": mean_without_nan([row[error] for row in rows]) for error in rows[0]}
         return {name: round(value, 4) for name, value in result.items()}
 
     @torch.no_grad()
     def sheet(self, count: int = 8) -> np.ndarray:
-        """Return a picture: photo, depth and correspondence, predicted and true, of the first faces of both sets.
+        """Return a picture of the first `count` faces of both sets: photo, predicted maps, true maps.
 
-        With `surface` the lit surface comes after each of the two, as in Sela et al. 2017, figure 5.
+        With `surface` a shaded surface follows the maps, as in figure 5 of Sela et al. 2017.
         """
         lines = []
         for items in self.sets.values():
             image, maps, mask, _, spacing = (torch.stack(t).to(self.device) for t in zip(*items[:count], strict=True))
             cells = [image.float() / 255]
-            for shown in (self.predict(as_photo(image, self.device)), MapTensors(maps[:, 0], maps[:, 1:], mask[:, 0])):
+            for shown in (
+                self.predict(network_input(image, self.device)),
+                MapTensors(maps[:, 0], maps[:, 1:], mask[:, 0]),
+            ):
                 cells += map_cells(shown)
                 if self.surface and shown.depth is not None:
                     cells.append(lit_surface(shown.depth[:, None], (shown.probability > 0.5)[:, None].float(), spacing))
@@ -92,8 +103,8 @@ class Validation:
         return as_picture(torch.cat(lines, 1))
 
 
-def map_errors(out: MapTensors, truth: Truth, *, surface: bool = False) -> list[dict[str, float]]:
-    """Return the errors of each of b crops, NaN where the masks do not meet; see `Validation.measure`."""
+def map_errors(out: MapTensors, truth: TrueMaps, *, surface: bool = False) -> list[dict[str, float]]:
+    """Return the errors of each of b crops, see `MapValidation.measure`; NaN if the masks do not overlap."""
     rows = []
     seen, mask = out.probability > 0.5, truth.mask[:, 0] > 0
     slopes = None
@@ -106,7 +117,7 @@ def map_errors(out: MapTensors, truth: Truth, *, surface: bool = False) -> list[
             row["depth_percent"] = _depth_error(out.depth[i], truth.maps[i, 0], both, mask[i])
         if out.correspondence is not None:
             error = (out.correspondence[i][:, both] - truth.maps[i, 1:, both]).norm(dim=0)
-            row["mm"] = float(error.mean() * MAP_UNIT_MM)  # NaN of no pixels
+            row["mm"] = float(error.mean() * MAP_UNIT_MM)  # NaN if there are no pixels
         row["iou"] = float(both.sum() / (seen[i] | mask[i]).sum().clamp_min(1))
         if slopes is not None:
             within = cells_within(both[None, None].float())[0, 0] > 0
@@ -119,8 +130,8 @@ def map_errors(out: MapTensors, truth: Truth, *, surface: bool = False) -> list[
     return rows
 
 
-def known_mean(values: list[float]) -> float:
-    """Return the mean of what is not NaN, NaN where nothing is."""
+def mean_without_nan(values: list[float]) -> float:
+    """Return the mean of the values that are not NaN; NaN if there are none."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
 
@@ -134,7 +145,7 @@ def _depth_error(depth: Tensor, truth: Tensor, both: Tensor, mask: Tensor) -> fl
 
 
 def map_cells(maps: MapTensors) -> list[Tensor]:
-    """Return depth and correspondence as pictures (b, 3, S, S), black outside the mask and where there is none."""
+    """Return depth and correspondence as images (b, 3, S, S) in [0, 1], black outside the mask or if missing."""
     seen = (maps.probability > 0.5).float()
     nothing = torch.zeros_like(seen)[:, None].repeat(1, 3, 1, 1)
     depth = nothing if maps.depth is None else ((maps.depth + 1) / 2 * seen)[:, None].repeat(1, 3, 1, 1)
@@ -143,9 +154,13 @@ def map_cells(maps: MapTensors) -> list[Tensor]:
 
 
 def lit_surface(depth: Tensor, mask: Tensor, spacing: Tensor) -> Tensor:
-    """Return the surface of depth maps (b, 1, S, S) as pictures (b, 3, S, S), lit from the upper left, black outside.
+    """Return shaded images of depth maps, (b, 3, S, S), lit from the upper left, black outside the mask.
 
-    Shapes as in `depth_normals`.
+    Parameters
+    ----------
+    depth, mask : (b, 1, S, S) tensors
+    spacing : (b,) tensor
+        Distance between neighbouring pixels, in the unit of the depth.
     """
     light = functional.normalize(torch.tensor([-0.4, 0.4, 1.0], device=depth.device), dim=0)
     shading = (depth_normals(depth, spacing) * light[:, None, None]).sum(1, keepdim=True).clamp_min(0)
@@ -153,10 +168,10 @@ def lit_surface(depth: Tensor, mask: Tensor, spacing: Tensor) -> Tensor:
 
 
 def in_rows(cells: list[Tensor]) -> Tensor:
-    """Return k lists of b pictures (3, S, S) as one, (3, k S, b S): one row a list."""
+    """Return k tensors of b images (3, S, S) as one image (3, k S, b S) with a row for each tensor."""
     return torch.cat([torch.cat(list(cell), 2) for cell in cells], 1)
 
 
 def as_picture(image: Tensor) -> np.ndarray:
-    """Return an image (3, h, w) in [0, 1] as (h, w, 3) uint8."""
+    """Return an image tensor (3, h, w) in [0, 1] as an array (h, w, 3) uint8."""
     return np.asarray(image.clamp(0, 1).mul(255).byte().permute(1, 2, 0).cpu().numpy())

@@ -1,1 +1,1 @@
-"""Training of the networks that deform a semi-sphere: Pixel2Mesh and GCN-IGAN."""
+"""Training of the networks that deform a semi-sphere mesh: Pixel2Mesh and GCN-IGAN."""

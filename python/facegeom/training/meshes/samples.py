@@ -1,10 +1,10 @@
-"""Samples for networks that make meshes: crops, and the true surface of the face in the frame of the crop.
+"""Training samples of the networks that predict meshes: crops, and the true face surface in the crop frame.
 
-The truth is the face region of the fitted face model, its hidden side too, or of the face that was rendered. As in Liu
-et al., Pixel2Mesh for 3D Face Reconstruction, sections 3.2 and 4.4.2, a face is 60,000 points with normals, uniform by
-area, of which a step of training sees some, more or fewer of them near the 68 landmarks. The paper's "weight" (0, 1
-and 2, beyond 17 mm, between, and within 10 mm) is the name of such a zone and nothing else: points are drawn by zone
-because the paper's chamfer loss could not be weighted.
+The true surface is the face region of the fitted or rendered face model, including its hidden side. As in Liu et al.
+(Pixel2Mesh for 3D Face Reconstruction, sections 3.2 and 4.4.2), it is represented by 60,000 points with normals,
+uniform by area. A training step uses some of them, with different numbers near the 68 landmarks, at medium distance and
+far from them. The "weights" 0, 1 and 2 in the paper only name these zones (beyond 17 mm, 10 to 17 mm, within 10 mm):
+the chamfer loss in the paper has no weights, so the density of the points is varied.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facegeom._internal.arrays import FloatArray
+from facegeom._internal.arrays import AnyArray, FloatArray
 from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.face_region import face_region, mean_depth
@@ -28,14 +28,14 @@ from facegeom.networks.semi_sphere import CROP_FACTOR
 from facegeom.training.data.augment import AugmentOptions, augment
 from facegeom.training.data.photo_data import Sources, load_training_data
 from facegeom.training.data.renderer import Sample
-from facegeom.training.data.samples import FaceSamples, MixOptions, NumberedStream, Placed, image_tensor
+from facegeom.training.data.samples import FaceSamples, MixOptions, NumberedStream, PhotoCrop, image_tensor
 from facegeom.training.meshes.semi_sphere_truth import semi_sphere_on
 
 POOL = 60_000
-"""Points of a face, by area."""
+"""Number of points that represent a face."""
 
 ZONES_MM = (10.0, 17.0)
-"""Distances from the nearest landmark at which the near and the middle zone end."""
+"""Largest distances from the nearest landmark of the near and of the middle zone."""
 
 MESH_MIX = MixOptions(
     turned=0.42,
@@ -48,15 +48,14 @@ MESH_MIX = MixOptions(
     roll_deg=12.0,
     any_roll=0.0,
 )
-"""Crops about `CROP_FACTOR` times the face, as far off as detections are; photos, turned or not, and renders."""
+"""Crops of about `CROP_FACTOR` times the face, with the deviations of typical detections; no images without a face."""
 
-Floats = np.ndarray  # float32
 SyntheticVertices = Callable[[np.random.Generator, int], tuple[Sample, FloatArray]]
-"""`SyntheticFaces.draw_with_vertices`, or the like."""
+"""Draws a synthetic face with its vertices, as `SyntheticFaces.draw_with_vertices` does."""
 
 
 class ZoneCounts(NamedTuple):
-    """How many points of a face a step sees, by their distance from the nearest landmark."""
+    """Number of points in a training step by their distance from the nearest landmark, see `ZONES_MM`."""
 
     far: int
     middle: int
@@ -68,65 +67,85 @@ SAMPLINGS = {
     "half": ZoneCounts(5_500, 2_000, 1_500),
     "near": ZoneCounts(2_000, 3_000, 4_000),
 }
-"""Table 3's configurations 1 (the paper's choice), 2 (half of it) and 3."""
+"""Configurations 1 (the one chosen in the paper), 2 and 3 of table 3 of Liu et al."""
 
 
 @dataclass(frozen=True)
 class MeshSample:
-    """A crop and the face in it.
+    """A crop and the true vertices of the face.
 
     Attributes
     ----------
-    image : (S, S, 3) uint8
-    vertices : (n, 3) float32, all of the face model's, crop frame, z from the mean depth of the face region
-    units_per_mm : units of the crop frame per mm
+    image : (S, S, 3) uint8 array
+    vertices : (n, 3) float32 array
+        All vertices of the face model in the crop frame, with z = 0 at the mean depth of the face region.
+    units_per_mm : float
+        Units of the crop frame per mm.
     """
 
     image: np.ndarray
-    vertices: Floats
+    vertices: AnyArray
     units_per_mm: float
 
     def flipped(self, model: FaceModel) -> MeshSample:
-        """Return the mirror image: the person's left becomes right, and every vertex the one at its mirrored place."""
+        """Return the mirrored sample, with each vertex replaced by the mirror image of its symmetric counterpart."""
         vertices = self.vertices[model.mirror] * np.array([-1, 1, 1], np.float32)
         return MeshSample(np.ascontiguousarray(self.image[:, ::-1]), vertices, self.units_per_mm)
 
 
 class PointCloud(NamedTuple):
-    """Points (m, 3) of a surface and its unit normals (m, 3) there, float32."""
+    """Points of a surface, (m, 3) float32, and the unit normals there, (m, 3) float32."""
 
-    points: Floats
-    normals: Floats
+    points: AnyArray
+    normals: AnyArray
 
 
 class FaceSurface:
-    """Draws points from the face region of samples."""
+    """Draws random points on the face region.
+
+    Parameters
+    ----------
+    model : FaceModel
+    """
 
     def __init__(self, model: FaceModel) -> None:
         self.model = model
         self.faces = face_region(model)
 
-    def landmarks(self, vertices: Floats) -> Floats:
-        """Return the 68 landmarks (68, 3)."""
+    def landmarks(self, vertices: AnyArray) -> AnyArray:
+        """Return the 68 landmarks, (68, 3), of vertices (n, 3)."""
         return vertices[self.model.landmarks68]
 
-    def resampled(self, vertices: Floats) -> Floats:
-        """Return the face in the semi-sphere's finest triangulation (7008, 3); coarser levels are the first rows."""
+    def resampled(self, vertices: AnyArray) -> AnyArray:
+        """Return the true positions of all semi-sphere vertices, (7008, 3); those of coarser levels come first."""
         return semi_sphere_on(self.model)(vertices)
 
-    def centred(self, vertices: Floats) -> Floats:
-        """Return vertices (n, 3) with z from the mean depth, by area, of the face region."""
+    def centred(self, vertices: AnyArray) -> AnyArray:
+        """Return vertices (n, 3) shifted in z so that the area-weighted mean depth of the face region is 0."""
         return np.asarray(vertices - np.array([0, 0, mean_depth(self.model, vertices)], np.float32))
 
-    def pool(self, vertices: Floats, count: int, rng: np.random.Generator) -> PointCloud:
-        """Draw `count` points uniformly by area: of every stretch of area that holds one on average, about one."""
+    def pool(self, vertices: AnyArray, count: int, rng: np.random.Generator) -> PointCloud:
+        """Draw points on the face region by systematic sampling, uniform by area.
+
+        Parameters
+        ----------
+        vertices : (n, 3) float32 array
+        count : int
+        rng : Generator
+            Random number generator.
+
+        Returns
+        -------
+        PointCloud
+            With `count` points.
+        """
         normals, doubled = self._normals(vertices)
         reached = np.cumsum(doubled, dtype=np.float64)
         upto = np.floor(reached * (count / reached[-1]) + rng.random()).astype(np.int64)
         upto[-1] = count
         face = np.repeat(np.arange(len(self.faces)), np.diff(upto, prepend=0))
         first, second = rng.random((2, len(face), 1), np.float32)
-        beyond = first + second > 1  # the other half of the parallelogram
+        beyond = first + second > 1  # points in the other half of the parallelogram are reflected into the triangle
         first, second = np.where(beyond, 1 - first, first), np.where(beyond, 1 - second, second)
         a, b, c = (vertices[self.faces[face, corner]] for corner in range(3))
         return PointCloud(
@@ -134,19 +153,22 @@ class FaceSurface:
         )
 
     def draw(self, sample: MeshSample, counts: ZoneCounts, share: float, rng: np.random.Generator) -> PointCloud:
-        """Draw a share of the points of a sampling, from the same share of the face's 60,000.
+        """Draw the points of a training step.
 
         Parameters
         ----------
         sample : MeshSample
-        counts : of `SAMPLINGS`
-        share : in (0, 1]
-        rng : the source of chance
+        counts : ZoneCounts
+        share : float in (0, 1]
+            The points are this share of `counts`, drawn from this share of the 60,000 points.
+        rng : Generator
+            Random number generator.
 
         Returns
         -------
         PointCloud
-            Far, middle and near ones, the counts' share of each, rounded down; where a zone has fewer, some come twice.
+            Points of the far, the middle and the near zone: `share` times `counts`, rounded down. If a zone has too few
+            points, some are repeated.
         """
         pool = self.pool(sample.vertices, round(POOL * share), rng)
         distance = nearest(self.landmarks(sample.vertices), pool.points)[1] / sample.units_per_mm
@@ -154,13 +176,13 @@ class FaceSurface:
         chosen = []
         for number, wanted in zip((2, 1, 0), counts, strict=True):
             rows, want = np.flatnonzero(zone == number), int(wanted * share)
-            rows = rows if len(rows) else np.arange(len(zone))  # a face so small or large that it has no such zone
+            rows = rows if len(rows) else np.arange(len(zone))  # no point of this face lies in the zone
             chosen.append(rng.permutation(rows)[:want] if len(rows) >= want else rng.choice(rows, want))
         index = np.concatenate(chosen)
         return PointCloud(pool.points[index], pool.normals[index])
 
-    def _normals(self, vertices: Floats) -> tuple[Floats, Floats]:
-        """Return normals (m, 3) as long as the doubled areas, and these (m,)."""
+    def _normals(self, vertices: AnyArray) -> tuple[AnyArray, AnyArray]:
+        """Return the normals of the triangles, (m, 3), with twice the area as length, and the lengths, (m,)."""
         a, b, c = (vertices[self.faces[:, corner]] for corner in range(3))
         u, v = (b - a).T, (c - a).T
         normals = np.stack([u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]], axis=1)
@@ -168,13 +190,14 @@ class FaceSurface:
 
 
 class MeshSamples:
-    """Draws samples of labelled photos, as they are or turned, and of synthetic faces.
+    """Draws samples of labelled photos, without or with the head turned, and of synthetic faces.
 
     Parameters
     ----------
     faces : FaceSamples
-        Whose `mix` counts.
-    synthetic : source of rendered faces, or None
+        The photos; its `mix` gives the distributions.
+    synthetic : SyntheticVertices, optional
+        Source of synthetic faces.
     """
 
     def __init__(self, faces: FaceSamples, synthetic: SyntheticVertices | None = None) -> None:
@@ -185,7 +208,7 @@ class MeshSamples:
         return len(self.faces.rows)
 
     def draw(self, rng: np.random.Generator, size: int, options: AugmentOptions = AugmentOptions()) -> MeshSample:
-        """Draw one augmented training sample."""
+        """Draw one augmented training sample of S = `size` pixels."""
         cv2.setRNGSeed(int(rng.integers(2**31)))
         mix, store = self.faces.mix, self.faces.store
         kind = rng.random()
@@ -194,8 +217,8 @@ class MeshSamples:
             sample = self._sample(rendered.image, points, rendered.scale)
         else:
             item = int(rng.integers(len(self)))
-            placed = self.faces.draw_placed(item, kind > 1 - mix.turned, rng, size)
-            sample = self._of_photo(placed, size, rng)
+            crop = self.faces.draw_crop(item, kind > 1 - mix.turned, rng, size)
+            sample = self._of_photo(crop, size, rng)
         pixels = (self.surface.landmarks(sample.vertices)[:, :2] * (1, -1) + 1) * (size / 2) - 0.5
         eyes = np.stack([pixels[36:42].mean(axis=0), pixels[42:48].mean(axis=0)])
         other = store[int(rng.integers(len(store)))] if rng.random() < 0.2 else None
@@ -203,55 +226,64 @@ class MeshSamples:
         return sample.flipped(self.model) if rng.random() < 0.5 else sample
 
     def evaluation(self, item: int, size: int, yaw: float | None = None) -> MeshSample:
-        """Return a photo's sample without augmentation, as it is or turned to `yaw` degrees (to either side)."""
-        return self._of_photo(self.faces.placed(item, size, yaw, CROP_FACTOR), size, None)
+        """Return the sample of photo number `item` in a centred crop, without augmentation.
 
-    def _of_photo(self, placed: Placed, size: int, rng: np.random.Generator | None) -> MeshSample:
-        photo, source, target, affine = placed
-        image = warp_image(photo, affine, size) if target is source else self.faces.rendered(placed, size, rng).image
+        With `yaw`, the head is turned to that absolute yaw in degrees.
+        """
+        return self._of_photo(self.faces.evaluation_crop(item, size, yaw, CROP_FACTOR), size, None)
+
+    def _of_photo(self, crop: PhotoCrop, size: int, rng: np.random.Generator | None) -> MeshSample:
+        photo, source, target, affine = crop
+        image = warp_image(photo, affine, size) if target is source else self.faces.render_crop(crop, size, rng).image
         points = target.pixels()
         points[:, :2] = apply_affine(affine, points[:, :2])
-        return self._sample(image, points, target.placed(affine)[1])
+        return self._sample(image, points, target.origin_and_scale(affine)[1])
 
     def _sample(self, image: np.ndarray, points: FloatArray, scale: float) -> MeshSample:
-        """Return the sample of vertices given as pixel x, pixel y and depth in mm, at `scale` pixels per mm."""
+        """Return the sample of vertices given as pixel x, pixel y and depth in mm; `scale` is in pixels per mm."""
         unit = 2 / len(image)
         vertices = points * (unit, -unit, unit * scale) + (0.5 * unit - 1, 1 - 0.5 * unit, 0)
         return MeshSample(image, self.surface.centred(vertices.astype(np.float32)), unit * scale)
 
 
 class MeshData(NamedTuple):
-    """Samples of the training and of the validation photos."""
+    """Samples of the training photos and of the validation photos."""
 
     training: MeshSamples
     validation: MeshSamples
 
 
 def load_mesh_data(sources: Sources, mix: MixOptions, *, synthetic: bool = True) -> MeshData:
-    """Read labels and photos and set up the samples; see `load_training_data`."""
+    """Read labels and photos and make the samples of the training and validation sets.
+
+    Parameters and exceptions are those of `facegeom.training.data.photo_data.load_training_data`.
+    """
     data = load_training_data(sources, mix, synthetic=False)
     draw = None
     if synthetic:
         from facegeom.training.data.synthetic import SyntheticFaces
 
         if sources.texture_model is None:
-            raise FacegeomError("synthetic faces need --texture-model; make one, or give --no-synthetic")
+            raise FacegeomError("synthetic faces need --texture-model; use --no-synthetic to train without them")
         draw = SyntheticFaces(load_face_model(), mix, sources.texture_model).draw_with_vertices
     return MeshData(MeshSamples(data.training, draw), MeshSamples(data.validation, draw))
 
 
 class MeshTensors(NamedTuple):
-    """What a network learns from; of a batch with b in front.
+    """Tensors of a training sample. In a batch, all have an additional first dimension b.
 
     Attributes
     ----------
-    image : (3, S, S) uint8
-    points : (m, 3) float32, crop frame
-    normals : (m, 3) float32, unit
-    units_per_mm : () float32
-    landmarks : (68, 3) float32, crop frame
-    vertices : (7008, 3) float32, crop frame
-        The surface in the semi-sphere's triangulation.
+    image : (3, S, S) uint8 tensor
+    points : (m, 3) float32 tensor, crop frame
+        Points on the true surface.
+    normals : (m, 3) float32 tensor
+        Unit normals at the points.
+    units_per_mm : () float32 tensor
+        Units of the crop frame per mm.
+    landmarks : (68, 3) float32 tensor, crop frame
+    vertices : (7008, 3) float32 tensor, crop frame
+        True positions of the finest semi-sphere vertices.
     """
 
     image: Tensor
@@ -265,7 +297,7 @@ class MeshTensors(NamedTuple):
 def as_mesh_tensors(
     sample: MeshSample, surface: FaceSurface, counts: ZoneCounts, share: float, rng: np.random.Generator
 ) -> MeshTensors:
-    """Return a sample with points drawn on its surface, see `FaceSurface.draw`."""
+    """Return the tensors of a sample, with random points on its surface; parameters as in `FaceSurface.draw`."""
     drawn = surface.draw(sample, counts, share, rng)
     return MeshTensors(
         image_tensor(sample.image),
@@ -278,33 +310,41 @@ def as_mesh_tensors(
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """How the samples of a stream are drawn."""
+class MeshStreamOptions:
+    """Size of the samples, and choice of the points on the surface."""
 
-    size: int  # pixels
+    size: int  # side of the crops, pixels
     sampling: str = "far"  # key of `SAMPLINGS`
-    share: float = 0.25  # of the sampling's points that a step sees
-    fixed: int = 0  # above 0: this many photos again and again, without augmentation, to see whether a network learns
+    share: float = 0.25  # share of the points of `SAMPLINGS` used in one step
+    fixed: int = 0  # if above 0, only this many photos are used, without augmentation, to test whether a network learns
 
 
 class MeshStream(NumberedStream):
-    """The training samples of a network that makes meshes, as `as_mesh_tensors` makes them."""
+    """Training samples of a network that predicts meshes, as the tensors of `as_mesh_tensors`.
 
-    def __init__(self, samples: MeshSamples, drawing: Drawing, seed: int, start: int, end: int) -> None:
+    Parameters
+    ----------
+    samples : MeshSamples
+    options : MeshStreamOptions
+    seed, start, end : int
+        See `NumberedStream`.
+    """
+
+    def __init__(self, samples: MeshSamples, options: MeshStreamOptions, seed: int, start: int, end: int) -> None:
         super().__init__(seed, start, end)
-        self.samples, self.drawing = samples, drawing
+        self.samples, self.options = samples, options
 
     def __getitem__(self, index: int) -> MeshTensors:
         rng = np.random.default_rng([self.seed, self.start + index])
-        if not self.drawing.fixed:
+        if not self.options.fixed:
             return self.draw(rng)
-        sample = self.samples.evaluation((self.start + index) % self.drawing.fixed, self.drawing.size)
+        sample = self.samples.evaluation((self.start + index) % self.options.fixed, self.options.size)
         return self._tensors(sample, rng)
 
     def draw(self, rng: np.random.Generator) -> MeshTensors:
         """Draw one augmented sample."""
-        return self._tensors(self.samples.draw(rng, self.drawing.size), rng)
+        return self._tensors(self.samples.draw(rng, self.options.size), rng)
 
     def _tensors(self, sample: MeshSample, rng: np.random.Generator) -> MeshTensors:
-        counts = SAMPLINGS[self.drawing.sampling]
-        return as_mesh_tensors(sample, self.samples.surface, counts, self.drawing.share, rng)
+        counts = SAMPLINGS[self.options.sampling]
+        return as_mesh_tensors(sample, self.samples.surface, counts, self.options.share, rng)

@@ -1,57 +1,57 @@
-"""`facegeom prepare semi-sphere`: layouts of the mesh that graph networks deform, the best of which the package holds.
+"""`facegeom prepare semi-sphere`: search for a good triangulation of the semi-sphere that the graph networks deform.
 
-Every disk with a hole, triangulated from 141 vertices of which 72 lie on the two boundaries, has 210 triangles. How the
-72 are shared out and where the other 69 lie is free: for each candidate they are spread by a size that grows with the
-distance from the boundaries, relaxed like a centroidal Voronoi diagram, then moved at random as long as the smallest
-angle grows. No edge may be longer than a limit: the smallest angle alone is best where all vertices crowd around the
-boundaries and a few large triangles hold the eyes and the nose. The left half mirrors the right one.
+The best triangulation found is part of the package. Each triangulation of a disk with a hole from 141 vertices, 72 of
+them on the two boundaries, has 210 triangles. For several divisions of the 72 vertices between the boundaries, the
+other 69 vertices are distributed with a spacing that increases with the distance from the boundaries, and relaxed
+towards a centroidal Voronoi tessellation. The best results are improved by random moves that increase the smallest
+angle. The edge length is limited, because otherwise all vertices would concentrate near the boundaries and a few large
+triangles would cover the eyes and the nose. The left half is the mirror image of the right half.
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from facegeom import geometry
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
-from facegeom._internal.files import write_atomically
+from facegeom._internal.files import write_npz
 from facegeom.face_model import load_face_model
 from facegeom.networks.semi_sphere import build_semi_sphere, in_sphere_frame, triangle_angles
 from facegeom.training.meshes.semi_sphere_truth import semi_sphere_on
 
 VERTICES, BOUNDARY, TRIANGLES = 141, 72, 210
 
-# In the crop frame of a crop of 1.1 times the face; fitted to the map region of the mean face (rms 15 mm, the nose).
-AXES = (0.78, 0.91)  # of the outline
-DOME, CUT = 0.86, 0.95  # z = DOME sqrt(1 - (CUT r)^2), r = 1 on the outline
-MOUTH_HEIGHT = -0.43
+# Lengths are in the crop frame of a crop of 1.1 times the face. The ellipsoid is fitted to the map region of the mean
+# face; the RMS distance is 15 mm, most of it at the nose.
+AXES = (0.78, 0.91)  # semi-axes of the outline
+DOME, CUT = 0.86, 0.95  # surface z = DOME sqrt(1 - (CUT r)^2), where r = 1 on the outline
+MOUTH_HEIGHT = -0.43  # y of the centre of the hole
 
-GRID = 2048  # triangulated at multiples of 1/GRID, so that rounding errors cannot decide between two diagonals
-SIDE = 0.1  # spacing at the boundaries
-LONGEST_EDGE = 0.30  # about 29 mm, 3.7 mm after three subdivisions; at 0.27 no layout has 10 degrees
-RELAXATIONS, TRIALS = 30, 6000
-POLISHED = 6  # of the candidates, those that are best after relaxation
-STEP = 0.03  # largest deviation of a random move
+GRID = 2048  # vertices are rounded to multiples of 1/GRID, so that rounding errors do not affect the triangulation
+SIDE = 0.1  # vertex spacing at the boundaries
+LONGEST_EDGE = 0.30  # about 29 mm, or 3.7 mm after three subdivisions; with 0.27 no smallest angle reaches 10 degrees
+RELAXATIONS, TRIALS = 30, 6000  # numbers of relaxation steps and of random moves
+POLISHED = 6  # number of layouts improved by random moves: those that are best after relaxation
+STEP = 0.03  # largest standard deviation of a random move
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """What a layout is made from."""
+class LayoutCandidate:
+    """Parameters of a layout."""
 
-    outline: int  # vertices of the outer boundary
+    outline: int  # number of vertices of the outer boundary
     mouth: tuple[float, float]  # half width and half height of the hole
-    middle: int  # inner vertices on the plane of symmetry
-    growth: float  # of the spacing with the distance from the boundaries
+    middle: int  # number of inner vertices on the plane of symmetry
+    growth: float  # increase of the vertex spacing per distance from the boundaries
 
 
 CANDIDATES = tuple(
-    Candidate(outline, mouth, middle, growth)
+    LayoutCandidate(outline, mouth, middle, growth)
     for outline in (56, 52, 48, 44)
     for mouth in ((0.28, 0.08), (0.32, 0.14))
     for middle in (7, 9, 11)
@@ -61,15 +61,16 @@ CANDIDATES = tuple(
 
 @dataclass(frozen=True)
 class Layout:
-    """A triangulated layout.
+    """A triangulation in the image plane, and its quality.
 
     Attributes
     ----------
-    plane : (141, 2) float array; outline, hole, right half, left half, middle
+    plane : (141, 2) float array
+        Vertices: outline, hole, right half, left half, middle line.
     faces : (m, 3) int64 array
-    angle : smallest angle on the cap in degrees
-        Less 1,000 degrees for each unit by which the longest edge exceeds the limit; -1000 where it is not 210
-        triangles, or not symmetric.
+    angle : float
+        Quality: the smallest angle of the triangles on the semi-sphere in degrees, minus 1000 times the excess of the
+        longest edge over `LONGEST_EDGE`. -1000 if there are not 210 triangles or if they are not symmetric.
     """
 
     plane: FloatArray
@@ -77,13 +78,23 @@ class Layout:
     angle: float
 
 
-class Layouts:
-    """The layouts of one candidate: its boundaries are fixed, `right` (h, 2) and `middle` (k,) are not.
+class LayoutSearch:
+    """Search for the best layout with given parameters.
 
-    `start` holds the latter two.
+    The boundary vertices are fixed; the inner vertices of the right half, `right` (h, 2), and the heights of those on
+    the middle line, `middle` (k,), are optimised.
+
+    Parameters
+    ----------
+    candidate : LayoutCandidate
+
+    Attributes
+    ----------
+    start : tuple of `right` and `middle`
+        Initial values; `relaxed` replaces them by the best ones found.
     """
 
-    def __init__(self, candidate: Candidate) -> None:
+    def __init__(self, candidate: LayoutCandidate) -> None:
         self.candidate = candidate
         inner = BOUNDARY - candidate.outline
         self.boundary = np.concatenate(
@@ -99,7 +110,7 @@ class Layouts:
         self.start = self._spread(np.concatenate([up, down]))
 
     def _spread(self, middle: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Choose the right half's vertices one by one, each farthest from those there are, by the size wanted."""
+        """Choose the inner vertices of the right half by farthest point sampling, relative to the wanted spacing."""
         rng = np.random.default_rng(0)
         points = rng.uniform((0.05, -AXES[1]), AXES, (6000, 2))
         inside = (points**2 / np.square(AXES)).sum(axis=1) < 0.9
@@ -118,7 +129,7 @@ class Layouts:
         return SIDE + self.candidate.growth * _distance(points, self.boundary)
 
     def layout(self, right: FloatArray, middle: FloatArray) -> Layout:
-        """Triangulate."""
+        """Return the Delaunay triangulation of the inner vertices `right` and `middle` with the boundaries."""
         left = right * (-1, 1)
         plane = np.concatenate([self.boundary, right, left, np.column_stack([0 * middle, middle])])
         plane = np.rint(plane * GRID) / GRID
@@ -133,7 +144,7 @@ class Layouts:
         return Layout(plane, faces, float(triangle_angles(V, faces).min()) - 1000 * excess)
 
     def relaxed(self) -> Layout:
-        """Return the best layout on the way of the relaxation, where polishing then begins."""
+        """Return the best layout during the relaxation, and store it as the start of `polished`."""
         right, middle = self.start
         best = self.layout(right, middle)
         for _ in range(RELAXATIONS):
@@ -157,7 +168,7 @@ class Layouts:
         return right, middle + 0.7 * (target[BOUNDARY + 2 * self.half :, 1] - middle)
 
     def polished(self) -> Layout:
-        """Move a vertex, mostly of the worst triangle, again and again, and keep what is better."""
+        """Return the layout after random moves of single vertices; only moves that improve the quality are kept."""
         rng = np.random.default_rng(0)
         right, middle = self.start
         layout = self.layout(right, middle)
@@ -180,13 +191,13 @@ class Layouts:
 
 
 def on_cap(plane: FloatArray) -> FloatArray:
-    """Return (n, 2) places of the crop's plane lifted onto the cap, (n, 3)."""
+    """Return points of the image plane, (n, 2), projected onto the semi-sphere, (n, 3)."""
     radius = (plane**2 / np.square(AXES)).sum(axis=1)
     return np.column_stack([plane, DOME * np.sqrt(1 - CUT**2 * np.minimum(radius, 1.0))])
 
 
 def centred(V: FloatArray, F: IntArray) -> FloatArray:
-    """Return the vertices with z counted from the surface's mean depth."""
+    """Return the vertices shifted in z so that the area-weighted mean depth is 0."""
     corners = V[F]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     depth = float((area * corners[..., 2].mean(axis=1)).sum() / area.sum())
@@ -194,14 +205,14 @@ def centred(V: FloatArray, F: IntArray) -> FloatArray:
 
 
 def is_symmetric(plane: FloatArray, faces: IntArray) -> bool:
-    """Return whether the triangles mirrored in x = 0 are the triangles themselves."""
+    """Return whether reflection in x = 0 maps the set of triangles onto itself."""
     other = geometry.nearest(plane, plane * (-1, 1))[0]
     mine, theirs = (np.sort(np.sort(rows, axis=1) @ (VERTICES**2, VERTICES, 1)) for rows in (faces, other[faces]))
     return np.array_equal(mine, theirs)
 
 
 def _ellipse(count: int, axes: tuple[float, float], height: float) -> FloatArray:
-    """Return points of an ellipse evenly along its lift onto the cap, from its top on clockwise; the left mirrors."""
+    """Return (count, 2) points of an ellipse, clockwise from the top, symmetric, evenly spaced on the semi-sphere."""
     turn = np.linspace(0, np.pi, 4097)
     curve = np.column_stack([axes[0] * np.sin(turn), height + axes[1] * np.cos(turn)])
     length = np.linalg.norm(np.diff(on_cap(curve), axis=0), axis=1).cumsum()
@@ -216,7 +227,7 @@ def _distance(points: FloatArray, others: FloatArray) -> FloatArray:
 
 
 def draw(layout: Layout, size: int = 900) -> ByteArray:
-    """Return a picture of the layout from the front, (size, size, 3) uint8."""
+    """Return a picture of a layout from the front, (size, size, 3) uint8."""
     picture = np.full((size, size, 3), 255, np.uint8)
     places = np.rint((layout.plane * (1, -1) + 1) / 2 * (size - 1) * 16).astype(int)
     for face in layout.faces:
@@ -227,29 +238,24 @@ def draw(layout: Layout, size: int = 900) -> ByteArray:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare semi-sphere`."""
+    """Add the arguments of `facegeom prepare semi-sphere` to a parser."""
     parser.add_argument("--out", "-o", default="runs/semi_sphere.npz", help="file to write (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the smallest angle of the best candidates; write the best of them and, beside it, its picture."""
+    """Print the quality of the best layouts, and write the best one to an .npz file and as a picture beside it."""
     out = Path(args.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    layouts = [Layouts(candidate) for candidate in CANDIDATES]
-    layouts.sort(key=lambda one: -one.relaxed().angle)
-    found = [(one.polished(), one.candidate) for one in layouts[:POLISHED]]
+    searches = [LayoutSearch(candidate) for candidate in CANDIDATES]
+    searches.sort(key=lambda search: -search.relaxed().angle)
+    found = [(search.polished(), search.candidate) for search in searches[:POLISHED]]
     for layout, candidate in sorted(found, key=lambda pair: -pair[0].angle):
-        print(f"{layout.angle:6.2f} degrees: {candidate}", flush=True)
+        print(f"quality {layout.angle:6.2f} degrees: {candidate}", flush=True)
     best = max((layout for layout, _ in found), key=lambda layout: layout.angle)
     vertices = centred(on_cap(best.plane), best.faces)
     model = load_face_model()
     on_mean = semi_sphere_on(model, build_semi_sphere(vertices, best.faces))(model.mean)
     mean = in_sphere_frame(model, on_mean).astype(np.float32)
-    write_atomically(out, partial(_write, vertices=vertices, faces=best.faces, mean=mean))
+    write_npz(out, {"vertices": vertices, "faces": best.faces, "mean": mean})
     cv2.imwrite(str(out.with_suffix(".png")), cv2.cvtColor(draw(best), cv2.COLOR_RGB2BGR))
     return 0
-
-
-def _write(path: Path, **arrays: Any) -> None:
-    with open(path, "wb") as stream:
-        np.savez_compressed(stream, **arrays)

@@ -1,10 +1,11 @@
-"""True faces in the semi-sphere's triangulation: where on the face model each of its 7,008 vertices lies.
+"""True vertex positions of the semi-sphere: the point of the face model that corresponds to each of its 7,008 vertices.
 
-The face region of the mean face, a disk with a hole at the mouth once its eyes are closed, and the semi-sphere are both
-unrolled onto a cylinder, from the mouth's boundary to the outline: boundaries evenly, every vertex between them at a
-weighted mean of its neighbours (Tutte's embedding, so that no triangle turns over). Where the semi-sphere's vertices
-fall is their place on every face, whatever its shape and expression. Vertices within the eyes lie on the eyeballs; the
-outline, along which the region's triangles end as a sawtooth, is smoothed.
+The correspondence is computed once on the mean face and holds for all identities and expressions. The face region with
+filled eye openings is a disk with a hole at the mouth, like the semi-sphere. Both are parameterised over a cylinder,
+whose lower edge is the boundary of the mouth and whose upper edge is the outline: boundary vertices lie at their
+relative arc length, inner vertices at a weighted mean of their neighbours (Tutte's embedding, without flipped
+triangles). Vertices with the same parameters correspond. Vertices in the eye openings are moved to the eyeballs, and
+the outline is smoothed, because the outline of the face region is jagged.
 """
 
 from __future__ import annotations
@@ -20,33 +21,43 @@ from facegeom._internal.arrays import FloatArray, IntArray
 from facegeom.face_model import FaceModel
 from facegeom.face_model.face_region import eye_fronts, face_surface
 from facegeom.geometry import closest_points
+from facegeom.geometry.boundary import boundary_loops
 from facegeom.networks.semi_sphere import SemiSphere, semi_sphere
 
 TURN = 4.0
-"""Of the cylinder, whose height is 1."""
+"""Circumference of the cylinder; its height is 1."""
 
 OUTLINE_SMOOTHING = 20
-"""Steps, each halfway to the mean of the two neighbours; a tooth is about two vertices wide."""
+"""Number of smoothing steps of the outline. Each moves the vertices halfway to the mean of their two neighbours."""
 
 
 @dataclass(frozen=True, eq=False)
 class Resampling:
-    """Places on the face model's surface: `weights` (n, 3) of the vertices `ids` (n, 3)."""
+    """Points on the surface of the face model, in barycentric coordinates."""
 
-    ids: IntArray
-    weights: FloatArray
+    ids: IntArray  # (n, 3) vertices of the face model
+    weights: FloatArray  # (n, 3) barycentric coordinates
 
     def __call__(self, vertices: FloatArray) -> FloatArray:
-        """Return the places (n, 3) on a face whose vertices are given, in the dtype of these."""
+        """Return the points (n, 3) on a face with the given vertices of the face model, in the dtype of these."""
         corners = vertices[self.ids]
         return np.asarray(np.einsum("pcd,pc->pd", corners, self.weights.astype(vertices.dtype)))
 
 
 @lru_cache(maxsize=1)
 def semi_sphere_on(model: FaceModel, sphere: SemiSphere | None = None) -> Resampling:
-    """Return where on the model the semi-sphere's finest vertices lie; coarser levels' are the first of them.
+    """Return the points of the face model that correspond to the vertices of the finest semi-sphere.
 
-    `sphere`: another than the package's.
+    Parameters
+    ----------
+    model : FaceModel
+    sphere : SemiSphere, optional
+        By default that of the package.
+
+    Returns
+    -------
+    Resampling
+        Vertices of coarser levels come first.
     """
     sphere = sphere or semi_sphere()
     faces = face_surface(model)
@@ -64,7 +75,7 @@ def semi_sphere_on(model: FaceModel, sphere: SemiSphere | None = None) -> Resamp
     places = unrolled(sphere.fine, sphere.levels[-1].faces)
     soup = corners_unrolled(unrolled(closed, flat), flat)
     turn = np.array([TURN, 0.0])
-    soup = np.concatenate([soup, soup + turn, soup - turn])  # the cylinder three times round
+    soup = np.concatenate([soup, soup + turn, soup - turn])  # three periods of the cylinder
     found = closest_points(_lifted(soup.reshape(-1, 2)), np.arange(3 * len(soup)).reshape(-1, 3), _lifted(places))
     triangle = found.face % len(flat)
     ids, weights = flat[triangle], found.weights
@@ -85,9 +96,19 @@ def semi_sphere_on(model: FaceModel, sphere: SemiSphere | None = None) -> Resamp
 
 
 def unrolled(V: FloatArray, F: IntArray) -> FloatArray:
-    """Return the places (n, 2) of a face's vertices (n, 3) on a cylinder: round the mouth, and from it to the outline.
+    """Return the parameters of the vertices of a face on the cylinder, (n, 2).
 
-    Round from 0 above the mouth over x > 0 to `TURN`; outward from 0 at the mouth to 1 at the outline.
+    Parameters
+    ----------
+    V : (n, 3) float array
+    F : (m, 3) int array
+        Disk with a hole at the mouth.
+
+    Returns
+    -------
+    (n, 2) float array
+        Around the mouth, from 0 above it over the side x > 0 to `TURN`; and outward, from 0 at the mouth to 1 at the
+        outline.
     """
     outline, mouth = boundaries(F, V)
     place = np.full((len(V), 2), np.nan)
@@ -97,30 +118,13 @@ def unrolled(V: FloatArray, F: IntArray) -> FloatArray:
     return _tutte(place, V, F, float(V[mouth, 1].mean()))
 
 
-def boundary_loops(F: IntArray) -> list[IntArray]:
-    """Return the boundaries of a mesh whose boundaries do not touch, each in the direction of its triangles."""
-    sides = np.concatenate([F[:, [0, 1]], F[:, [1, 2]], F[:, [2, 0]]])
-    key, other = sides @ (1 << 32, 1), sides @ (1, 1 << 32)
-    after = dict(sides[~np.isin(key, other)].tolist())
-    loops = []
-    while after:
-        start, vertex = next(iter(after.items()))
-        loop = [start]
-        del after[start]
-        while vertex != start:
-            loop.append(vertex)
-            vertex = after.pop(vertex)
-        loops.append(np.array(loop))
-    return loops
-
-
 def boundaries(F: IntArray, V: FloatArray) -> list[IntArray]:
-    """Return the boundaries, the longest first; see `boundary_loops`."""
+    """Return the boundary loops of a mesh (n, 3), (m, 3) as vertex ids, in order of decreasing extent."""
     return sorted(boundary_loops(F), key=lambda loop: -float(np.ptp(V[loop], axis=0).sum()))
 
 
 def corners_unrolled(place: FloatArray, F: IntArray) -> FloatArray:
-    """Return the corners (m, 3, 2) of triangles on the cylinder, those that lie across the seam made whole."""
+    """Return the corners of triangles on the cylinder, (m, 3, 2), with those across the seam shifted by one period."""
     corners = place[F]
     turns = np.rint((corners[:, :, 0] - corners[:, :1, 0]) / TURN)
     corners[:, :, 0] -= TURN * turns
@@ -128,9 +132,10 @@ def corners_unrolled(place: FloatArray, F: IntArray) -> FloatArray:
 
 
 def _round(loop: FloatArray) -> FloatArray:
-    """Return how far round, evenly by length, each vertex of a boundary (k, 3) lies.
+    """Return the position of each vertex of a boundary (k, 3) around the cylinder, (k,), proportional to arc length.
 
-    From 0 at the top of the middle plane x = 0 over x > 0 to half a turn at its bottom and on to a whole one.
+    It is 0 at the top vertex nearest to the plane x = 0, then increases over the side x > 0 to half of `TURN` at the
+    bottom, and on to `TURN`.
     """
     upper = loop[:, 1] > loop[:, 1].mean()
     top = int(np.argmin(np.abs(loop[:, 0]) + 1e3 * ~upper))
@@ -147,10 +152,10 @@ def _round(loop: FloatArray) -> FloatArray:
 
 
 def _tutte(place: FloatArray, V: FloatArray, F: IntArray, seam: float) -> FloatArray:
-    """Return places (n, 2) where those given stay and each other vertex of F is a weighted mean of its neighbours.
+    """Return parameters (n, 2): the given ones, and at the other vertices of F a weighted mean of the neighbours.
 
-    Weights are Floater's mean values: positive whatever the triangles, and for even ones alike. Edges that cross the
-    plane x = 0 higher than `seam` lead a turn on.
+    The weights are Floater's mean value coordinates, which are positive for all triangles. Edges that cross the plane
+    x = 0 above the height `seam` lead to the next period of the cylinder.
     """
     used = np.unique(F)
     free = used[np.isnan(place[used, 0])]
@@ -164,7 +169,7 @@ def _tutte(place: FloatArray, V: FloatArray, F: IntArray, seam: float) -> FloatA
     target = np.concatenate([corner[:, 1], corner[:, 2]])
     weight = np.concatenate([half / np.maximum(lengths[0], 1e-3), half / np.maximum(lengths[1], 1e-3)])
     right_side, above = V[:, 0] >= 0, V[source, 1] + V[target, 1] > 2 * seam
-    turns = TURN * above * (right_side[target].astype(float) - right_side[source])  # from the left to the right: on
+    turns = TURN * above * (right_side[target].astype(float) - right_side[source])  # from left to right: next period
 
     size = (len(V), len(V))
     pull = coo_array((weight, (source, target)), size).tocsr()

@@ -1,10 +1,8 @@
-"""`facegeom train gcn_igan`: trains the generator and the discriminator of Fathallah et al. (2024)."""
+"""`facegeom train gcn_igan`: train the generator and the discriminator of GCN-IGAN (Fathallah et al. 2024)."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,79 +15,82 @@ from facegeom.networks.facevision import channels_last
 from facegeom.networks.gcn_igan import GcnIganConfig, GcnIganGenerator
 from facegeom.networks.graph import Graph
 from facegeom.networks.mesh_discriminator import MeshDiscriminator
-from facegeom.training.data.landmark_errors import drawn_errors, kept_errors
+from facegeom.training.arguments import add_photo_training, options_from, run_and_print, sources_from
+from facegeom.training.data.landmark_errors import cached_errors, sample_errors
 from facegeom.training.data.photo_data import Sources
 from facegeom.training.data.samples import MixOptions
-from facegeom.training.maps.loop import Place, add_run_arguments, options_of, place_of, sources_of
-from facegeom.training.meshes.mesh_training import (
-    MeshLearner,
+from facegeom.training.loop import RunSettings, set_learning_rate
+from facegeom.training.meshes.mesh_trainer import (
+    MeshTrainer,
     MeshWeights,
     add_mesh_arguments,
-    check_drawing,
+    check_sampling,
     mesh_terms,
-    stepped_factor,
+    step_decay_factor,
     train_mesh_network,
 )
 from facegeom.training.meshes.samples import MESH_MIX, MeshTensors, load_mesh_data
 
 PARTS = ("graph", "discriminator", "minibatch", "smoothing", "identity", "landmarks")
-"""What an ablation can leave out."""
+"""Parts of the method that an ablation can leave out."""
 
 LEAST_BATCH = 8
-"""With which a discriminator that compares the items of a batch makes sense."""
+"""Smallest batch for minibatch discrimination, which compares the meshes of a batch."""
 
 SMOOTHED, PLAIN = (0.9, 0.01), (1.0, 0.0)
-"""The discriminator's targets for true and for made meshes (section 3.2)."""
+"""Targets of the discriminator for true and predicted meshes, with and without label smoothing (section 3.2)."""
 
-ERROR_SEED = 1_000_003  # between the landmarks' errors of one seed's run and the next's
+ERROR_SEED = 1_000_003  # factor of the run seed in the seed of each step's landmark errors
 
 TERMS = ("chamfer", "normal", "laplacian", "movement", "edges", "correspondence", "adversarial")
 
 
 @dataclass(frozen=True)
 class GcnIganOptions:
-    """One training run; generator and discriminator take one step each in turn."""
+    """Options of one training run. Each training step is one step of the discriminator and one of the generator."""
 
-    size: int = 113
+    size: int = 113  # side of the crops, pixels
     batch: int = 8
-    images: int = 128_000
-    learning_rate: float = 4e-4  # the generator's
-    critic_rate: float = 2e-4  # the discriminator's
-    drops: tuple[float, ...] = (5 / 16, 1 / 2, 3 / 4)  # shares of the run after which both rates are multiplied
-    drop_factor: float = 0.3
-    without: tuple[str, ...] = ()  # of `PARTS`
+    images: int = 128_000  # samples in the run
+    learning_rate: float = 4e-4  # of the generator
+    critic_rate: float = 2e-4  # learning rate of the discriminator
+    drops: tuple[float, ...] = (5 / 16, 1 / 2, 3 / 4)  # times of the decay of both learning rates, fractions of the run
+    drop_factor: float = 0.3  # factor of both learning rates at each decay
+    without: tuple[str, ...] = ()  # parts to leave out, of `PARTS`
     sampling: str = "far"  # key of `SAMPLINGS`
-    share: float = 0.25  # of the sampling's points seen in a step
-    guided: float = 1.0  # weight of the correspondence, see `mesh_terms`
+    share: float = 0.25  # share of the points of `SAMPLINGS` used in one step
+    guided: float = 1.0  # weight of the correspondence term, see `mesh_terms`
     weights: MeshWeights = field(default_factory=MeshWeights)
-    adversarial: float = 1e-4  # its gradient on the finest vertices is then a fifth of the chamfer distance's
-    average_decay: float = 0.999  # a step, of the weights that are evaluated and shipped
-    average_every: int = 4
+    adversarial: float = 1e-4  # weight; the gradient on the finest vertices is then 1/5 of that of the chamfer distance
+    average_decay: float = 0.999  # decay in one step of the averaged weights, which are evaluated and shipped
+    average_every: int = 4  # steps between updates of the averaged weights
     seed: int = 0
-    epoch_images: int = 4_000
-    overfit: int = 0  # above 0: this many photos again and again, which validation then measures
-    synthetic: bool = True
+    epoch_images: int = 4_000  # samples between validations
+    overfit: int = 0  # if above 0, train without augmentation on this many photos, and validate on them
+    synthetic: bool = True  # whether to train on synthetic faces too
     mix: MixOptions = MESH_MIX
 
     def __post_init__(self) -> None:
         unknown = [part for part in self.without if part not in PARTS]
         if unknown:
-            raise ValueError(f"without must name some of {', '.join(PARTS)}, got {unknown[0]!r}")
+            raise ValueError(f"without must be some of {', '.join(PARTS)}, got {unknown[0]!r}")
         if self.size % 4 != 1:
-            raise ValueError(f"size must be a multiple of 4 and one more, got {self.size}")
+            raise ValueError(f"size must be a multiple of 4 plus 1, got {self.size}")
         if self.batch < LEAST_BATCH and not {"discriminator", "minibatch"} & set(self.without):
             raise ValueError(f"minibatch discrimination needs a batch of at least {LEAST_BATCH}, got {self.batch}")
-        check_drawing(self.share, self.overfit)
+        check_sampling(self.share, self.overfit)
 
 
-class Trainer(MeshLearner):
-    """Both networks, their optimisers and the generator's averaged weights.
+class GcnIganTrainer(MeshTrainer):
+    """Trains the generator and the discriminator.
 
     Parameters
     ----------
     options : GcnIganOptions
-    device : where the networks are
-    errors : (k, 68, 3) array, from which those of the landmarks are drawn, see `landmark_errors`
+    device : torch.device
+    errors : (k, 68, 3) tensor, mm
+        Measured landmark errors, see `landmark_errors`, from which errors of the input landmarks are drawn. If k is 0,
+        the landmarks are the true ones.
     """
 
     name = "gcn_igan"
@@ -120,21 +121,30 @@ class Trainer(MeshLearner):
         )
 
     def predict(self, image: Tensor, landmarks: Tensor) -> list[Tensor]:
-        """Return the four meshes (n, b, 3) that the averaged weights make of (b, 3, S, S) images and landmarks."""
+        """Return the four meshes that the averaged network predicts, see `MeshTrainer.predict`."""
         return [deformation.after for deformation in self.averaged(image, landmarks)]
 
     def train_step(self, *batch: Tensor) -> dict[str, float]:
-        """Take a step of either network on the tensors of `MeshTensors`, b of each; returns the loss terms."""
+        """Make one step of the discriminator and one of the generator.
+
+        Parameters
+        ----------
+        batch : tensors of `MeshTensors`, b of each
+
+        Returns
+        -------
+        dict of str to float
+            Loss terms of the generator, and the loss and accuracy of the discriminator.
+        """
         o = self.options
-        factor = stepped_factor(self.step, o, o.drops, o.drop_factor)
-        for optimizer, rate in ((self.optimizer, o.learning_rate), (self.critic_optimizer, o.critic_rate)):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * factor
+        factor = step_decay_factor(self.step, o, o.drops, o.drop_factor)
+        set_learning_rate(self.optimizer, o.learning_rate * factor)
+        set_learning_rate(self.critic_optimizer, o.critic_rate * factor)
         truth = MeshTensors(*(tensor.to(self.device) for tensor in batch))
         landmarks = truth.landmarks
         if len(self.errors):
             rng = torch.Generator().manual_seed(o.seed * ERROR_SEED + self.step)
-            errors = drawn_errors(self.errors, len(landmarks), rng)
+            errors = sample_errors(self.errors, len(landmarks), rng)
             landmarks = landmarks + errors.to(self.device) * truth.units_per_mm[:, None, None]
         self.network.train()
         graphs = self.graphs
@@ -142,30 +152,33 @@ class Trainer(MeshLearner):
         made = deformations[-1].after
         critic = {}
         if "discriminator" not in o.without:
-            critic = self._criticise(truth.vertices.transpose(0, 1), made, graphs[-1])
+            critic = self._train_discriminator(truth.vertices.transpose(0, 1), made, graphs[-1])
         terms = mesh_terms(deformations, truth, graphs, o.weights, o.guided)
         if critic:
             self.discriminator.requires_grad_(False)
-            terms["adversarial"] = o.adversarial * functional.softplus(-self._judge(made, graphs[-1])).mean()
+            terms["adversarial"] = o.adversarial * functional.softplus(-self._logits(made, graphs[-1])).mean()
             self.discriminator.requires_grad_(True)
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
         self.optimizer.step()
-        self.end_step()
+        self.end_step(self.averaged, self.network)
         return {name: float(term.detach()) for name, term in terms.items()} | critic
 
-    def _judge(self, meshes: Tensor, graph: Graph) -> Tensor:
-        """Return the discriminator's logits (b,)."""
+    def _logits(self, meshes: Tensor, graph: Graph) -> Tensor:
+        """Return the logits of the discriminator, (b,)."""
         with torch.autocast(self.device.type, torch.bfloat16):
             logits: Tensor = self.discriminator(meshes, graph)
         return logits
 
-    def _criticise(self, true: Tensor, made: Tensor, graph: Graph) -> dict[str, float]:
-        """Train the discriminator on true and made meshes (n, b, 3) by equation 2; returns its loss and share right."""
+    def _train_discriminator(self, true: Tensor, made: Tensor, graph: Graph) -> dict[str, float]:
+        """Make one step of the discriminator (equation 2) on true and predicted meshes (n, b, 3).
+
+        Return its loss and accuracy.
+        """
         loss = torch.zeros((), device=self.device)
         logits = []
         for meshes, target in zip((true, made.detach()), self.targets, strict=True):
-            logits.append(self._judge(meshes, graph))
+            logits.append(self._logits(meshes, graph))
             loss = loss + functional.binary_cross_entropy_with_logits(logits[-1], torch.full_like(logits[-1], target))
         self.critic_optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -174,19 +187,39 @@ class Trainer(MeshLearner):
         return {"critic": float(loss.detach()), "critic_right": float(right)}
 
 
-def train(options: GcnIganOptions, sources: Sources, place: Place, *, initial: Path | None = None) -> dict[str, float]:
-    """Train as `train_mesh_network` does; writes landmark_errors.npy to `place.out` too."""
-    place.out.mkdir(parents=True, exist_ok=True)
+def train(
+    options: GcnIganOptions, sources: Sources, settings: RunSettings, *, initial: Path | None = None
+) -> dict[str, float]:
+    """Train GCN-IGAN, or resume from the checkpoint in `settings.out`.
+
+    Parameters
+    ----------
+    options : GcnIganOptions
+    sources : Sources
+    settings : RunSettings
+    initial : Path, optional
+        Weight file to start from if there is no checkpoint.
+
+    Returns
+    -------
+    dict of str to float
+        Values of the last validation.
+
+    Notes
+    -----
+    Writes the files of `run_training`, with the weights in gcn_igan.safetensors, and landmark_errors.npy.
+    """
+    settings.out.mkdir(parents=True, exist_ok=True)
     data = load_mesh_data(sources, options.mix, synthetic=options.synthetic and not options.overfit)
-    errors = kept_errors(data.validation.faces, place.out)
-    trainer = Trainer(options, check_device(place.device), torch.from_numpy(errors))
-    return train_mesh_network(trainer, data, place, initial=initial, terms=TERMS, errors=errors)
+    errors = cached_errors(data.validation.faces, settings.out)
+    trainer = GcnIganTrainer(options, check_device(settings.device), torch.from_numpy(errors))
+    return train_mesh_network(trainer, data, settings, initial=initial, terms=TERMS, errors=errors)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom train gcn_igan`."""
+    """Add the arguments of `facegeom train gcn_igan` to a parser."""
     defaults = GcnIganOptions()
-    add_run_arguments(parser, defaults, "runs/gcn_igan")
+    add_photo_training(parser, defaults, "runs/gcn_igan")
     add_mesh_arguments(parser, defaults.sampling, defaults.share, defaults.guided)
     parser.add_argument(
         "--without",
@@ -194,21 +227,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=PARTS,
         default=(),
         metavar="PART",
-        help=f"leave out some of {', '.join(PARTS)}, to see what they are good for",
+        help=f"parts to leave out in an ablation, some of {', '.join(PARTS)}",
     )
     parser.add_argument(
         "--adversarial",
         type=float,
         default=defaults.adversarial,
-        help="weight of the generator's adversarial term (default: %(default)s)",
+        help="weight of the adversarial loss of the generator (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and print the last validation as JSON."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    """Train and print the values of the last validation as JSON."""
     args.without = tuple(args.without)
-    options = options_of(args, GcnIganOptions)
-    measured = train(options, sources_of(args), place_of(args), initial=args.initial)
-    print(json.dumps(measured))
-    return 0
+    return run_and_print(train, options_from(args, GcnIganOptions), sources_from(args), args)

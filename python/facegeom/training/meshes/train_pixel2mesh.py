@@ -1,10 +1,8 @@
-"""`facegeom train pixel2mesh`: trains the network of Liu et al., Pixel2Mesh for 3D Face Reconstruction."""
+"""`facegeom train pixel2mesh`: train the network of Liu et al., Pixel2Mesh for 3D Face Reconstruction."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -21,17 +19,18 @@ from facegeom.networks.facevision import FaceVisionConfig, channels_last
 from facegeom.networks.graph import Unpooling
 from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
 from facegeom.networks.weights import load_weights
+from facegeom.training.arguments import add_photo_training, options_from, run_and_print, sources_from
 from facegeom.training.data.photo_data import Sources
 from facegeom.training.data.samples import MixOptions
-from facegeom.training.maps.loop import Place, add_run_arguments, as_photo, options_of, place_of, sources_of
-from facegeom.training.meshes.mesh_training import (
-    MeshLearner,
+from facegeom.training.loop import RunSettings, network_input, set_learning_rate
+from facegeom.training.meshes.mesh_trainer import (
+    MeshTrainer,
     MeshWeights,
     add_mesh_arguments,
-    check_drawing,
+    check_sampling,
     mesh_terms,
     placement_loss,
-    stepped_factor,
+    step_decay_factor,
     train_mesh_network,
 )
 from facegeom.training.meshes.samples import MESH_MIX, MeshTensors, load_mesh_data
@@ -43,39 +42,45 @@ TERMS = ("chamfer", "normal", "laplacian", "movement", "edges", "placement", "co
 
 @dataclass(frozen=True)
 class Pixel2MeshOptions:
-    """One training run."""
+    """Options of one training run."""
 
-    size: int = 128
+    size: int = 128  # side of the crops, pixels
     batch: int = 8  # 1 in the paper
-    images: int = 128_000  # as many as the paper's 80 epochs of 1,600 photos
-    learning_rate: float = 1e-4  # the paper's, for a decoder that had been trained before
-    drops: tuple[float, ...] = (5 / 16, 1 / 2, 3 / 4)  # shares of the run after which the rate is multiplied
-    drop_factor: float = 0.3
-    encoder: str = "facevision"  # start with FaceVision's weights; "frozen": and keep them; "scratch": at random
-    unpooling: str = "adaptive"
+    images: int = 128_000  # samples in the run: 80 epochs of 1,600 photos, as in the paper
+    learning_rate: float = 1e-4  # that of the paper, which starts from a trained decoder
+    drops: tuple[float, ...] = (5 / 16, 1 / 2, 3 / 4)  # times of the decay of the learning rate, fractions of the run
+    drop_factor: float = 0.3  # factor of the learning rate at each decay
+    encoder: str = "facevision"  # initial weights: of FaceVision, of FaceVision and frozen, or random ("scratch")
+    unpooling: str = "adaptive"  # "adaptive": learned positions of new vertices on the edges; "midpoint": fixed
     sampling: str = "far"  # key of `SAMPLINGS`
-    share: float = 0.25  # of the sampling's points seen in a step
-    guided: float = 1.0  # weight of the correspondence, see `mesh_terms`
-    placing: float = 0.1  # share of the run in which the encoder learns to place the semi-sphere, and nothing else
+    share: float = 0.25  # share of the points of `SAMPLINGS` used in one step
+    guided: float = 1.0  # weight of the correspondence term, see `mesh_terms`
+    placing: float = 0.1  # first part of the run, as a fraction, that trains only the placement of the semi-sphere
     weights: MeshWeights = field(default_factory=MeshWeights)
-    average_decay: float = 0.999  # a step, of the weights that are evaluated and shipped
-    average_every: int = 4  # steps between updates of the average
+    average_decay: float = 0.999  # decay in one step of the averaged weights, which are evaluated and shipped
+    average_every: int = 4  # steps between updates of the averaged weights
     seed: int = 0
-    epoch_images: int = 4_000  # validation and a preview sheet after each
-    overfit: int = 0  # above 0: this many photos again and again, which validation then measures
-    synthetic: bool = True
+    epoch_images: int = 4_000  # samples between validations
+    overfit: int = 0  # if above 0, train without augmentation on this many photos, and validate on them
+    synthetic: bool = True  # whether to train on synthetic faces too
     mix: MixOptions = MESH_MIX
 
     def __post_init__(self) -> None:
         if self.size % 16:
             raise ValueError(f"size must be a multiple of 16, got {self.size}")
         if not 0 <= self.placing <= 1:
-            raise ValueError(f"placing must be from 0 to 1, got {self.placing}")
-        check_drawing(self.share, self.overfit)
+            raise ValueError(f"placing must be in [0, 1], got {self.placing}")
+        check_sampling(self.share, self.overfit)
 
 
-class Trainer(MeshLearner):
-    """The network, its optimiser and the averaged weights."""
+class Pixel2MeshTrainer(MeshTrainer):
+    """Trains the Pixel2Mesh network.
+
+    Parameters
+    ----------
+    options : Pixel2MeshOptions
+    device : torch.device
+    """
 
     name = "pixel2mesh"
     options: Pixel2MeshOptions
@@ -101,21 +106,25 @@ class Trainer(MeshLearner):
         self.optimizer = torch.optim.Adam(learned, options.learning_rate, fused=True)
 
     def predict(self, image: Tensor, _: Tensor) -> list[Tensor]:
-        """Return the four meshes (n, b, 3) that the averaged weights make of (b, 3, S, S) images."""
+        """Return the four meshes that the averaged network predicts, see `MeshTrainer.predict`."""
         return [deformation.after for deformation in self.averaged(image)]
 
     def train_step(self, *batch: Tensor) -> dict[str, float]:
-        """Take one step on the tensors of `MeshTensors`, b of each; returns the loss terms."""
+        """Make one training step and return the loss terms.
+
+        Parameters
+        ----------
+        batch : tensors of `MeshTensors`, b of each
+        """
         o = self.options
-        for group in self.optimizer.param_groups:
-            group["lr"] = o.learning_rate * stepped_factor(self.step, o, o.drops, o.drop_factor)
+        set_learning_rate(self.optimizer, o.learning_rate * step_decay_factor(self.step, o, o.drops, o.drop_factor))
         truth = MeshTensors(*(tensor.to(self.device) for tensor in batch))
         self.network.train()
         if o.encoder == "frozen":
             self.network.encoder.eval()
         if self.step < o.placing * (o.images // o.batch):
             with torch.autocast(self.device.type, torch.bfloat16):
-                start = self.network.placed_start(as_photo(truth.image, self.device))
+                start = self.network.placed_start(network_input(truth.image, self.device))
             terms = {"placement": o.weights.placement * placement_loss(start, truth)}
         else:
             deformations = self.deform(truth)
@@ -123,42 +132,71 @@ class Trainer(MeshLearner):
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
         self.optimizer.step()
-        self.end_step()
+        self.end_step(self.averaged, self.network)
         return {name: float(term.detach()) for name, term in terms.items()}
 
 
 def start_encoder(network: Pixel2MeshNetwork) -> None:
-    """Give the network's encoder the weights of the levels that it shares with the shipped FaceVision network.
+    """Initialise the encoder with the weights of the shipped FaceVision network, which has the same first levels.
+
+    Parameters
+    ----------
+    network : Pixel2MeshNetwork
 
     Raises
     ------
     FacegeomError
-        When their sizes differ.
+        If the sizes of the levels differ.
     """
     config, weights = load_weights("facevision", FaceVisionConfig)
     levels = len(network.config.encoder_widths)
     ours = network.config.encoder_widths, network.config.encoder_blocks
     theirs = config.encoder_widths[:levels], config.encoder_blocks[:levels]
     if ours != theirs:
-        raise FacegeomError(f"the encoder has widths and blocks {ours}, facevision's has {theirs}")
+        raise FacegeomError(
+            f"the encoder has the widths and blocks {ours}, but that of facevision has {theirs}: use encoder scratch"
+        )
     own = network.encoder.state_dict()
     network.encoder.load_state_dict({name: weights[f"encoder.{name}"] for name in own})
 
 
 def train(
-    options: Pixel2MeshOptions, sources: Sources, place: Place, *, initial: Path | None = None
+    options: Pixel2MeshOptions, sources: Sources, settings: RunSettings, *, initial: Path | None = None
 ) -> dict[str, float]:
-    """Train as `train_mesh_network` does; writes places.png, the places of unpooled vertices, to `place.out` too."""
-    place.out.mkdir(parents=True, exist_ok=True)
+    """Train Pixel2Mesh, or resume from the checkpoint in `settings.out`.
+
+    Parameters
+    ----------
+    options : Pixel2MeshOptions
+    sources : Sources
+    settings : RunSettings
+    initial : Path, optional
+        Weight file to start from if there is no checkpoint.
+
+    Returns
+    -------
+    dict of str to float
+        Values of the last validation.
+
+    Notes
+    -----
+    Writes the files of `run_training`, with the weights in pixel2mesh.safetensors, and places.png, a picture of the
+    learned unpooling, see `draw_places`.
+    """
+    settings.out.mkdir(parents=True, exist_ok=True)
     data = load_mesh_data(sources, options.mix, synthetic=options.synthetic and not options.overfit)
-    trainer = Trainer(options, check_device(place.device))
-    result = train_mesh_network(trainer, data, place, initial=initial, terms=TERMS)
-    cv2.imwrite(str(place.out / "places.png"), cv2.cvtColor(draw_places(trainer.averaged), cv2.COLOR_RGB2BGR))
+    trainer = Pixel2MeshTrainer(options, check_device(settings.device))
+    result = train_mesh_network(trainer, data, settings, initial=initial, terms=TERMS)
+    cv2.imwrite(str(settings.out / "places.png"), cv2.cvtColor(draw_places(trainer.averaged), cv2.COLOR_RGB2BGR))
     return result
 
 
 def draw_places(network: Pixel2MeshNetwork, size: int = 600) -> np.ndarray:
-    """Return a picture of the start mesh's plane at the first three levels, each edge's new vertex where t puts it."""
+    """Return a picture of the learned unpooling on the start mesh, (size, 3 * size, 3) uint8.
+
+    For each of the first three levels it shows the edges, and the new vertex on each edge at its learned position t in
+    (0, 1); the colour shows |t - 0.5|.
+    """
     position = network.start
     cells = []
     for unpooling in cast("list[Unpooling]", network.unpoolings):
@@ -172,37 +210,38 @@ def draw_places(network: Pixel2MeshNetwork, size: int = 600) -> np.ndarray:
         for (x, y), place in zip(plane[len(plane) - len(edges) :].tolist(), places, strict=True):
             shade = round(255 * abs(float(place) - 0.5) / reach)
             cv2.circle(cell, (x, y), 40, (shade, 60, 255 - shade), -1, cv2.LINE_AA, 4)
-        text = f"{len(edges)} edges, |t - 0.5|: mean {np.abs(places - 0.5).mean():.3f}, largest {reach:.3f}"
+        text = f"{len(edges)} edges, |t - 0.5|: mean {np.abs(places - 0.5).mean():.3f}, maximum {reach:.3f}"
         cv2.putText(cell, text, (8, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (30, 30, 30), 1, cv2.LINE_AA)
         cells.append(cell)
     return np.hstack(cells)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom train pixel2mesh`."""
+    """Add the arguments of `facegeom train pixel2mesh` to a parser."""
     defaults = Pixel2MeshOptions()
-    add_run_arguments(parser, defaults, "runs/pixel2mesh")
+    add_photo_training(parser, defaults, "runs/pixel2mesh")
     add_mesh_arguments(parser, defaults.sampling, defaults.share, defaults.guided)
-    parser.add_argument("--unpooling", choices=UNPOOLINGS, default=defaults.unpooling, help="default: %(default)s")
+    parser.add_argument(
+        "--unpooling",
+        choices=UNPOOLINGS,
+        default=defaults.unpooling,
+        help="new vertices at a learned position of each edge, or at its midpoint (default: %(default)s)",
+    )
     parser.add_argument(
         "--placing",
         type=float,
         default=defaults.placing,
-        help="share of the run in which the encoder learns to place the semi-sphere, and nothing else; three times as "
-        "fast (default: %(default)s)",
+        help="fraction of the run, at its start, that trains only the placement of the semi-sphere; these steps are "
+        "three times as fast (default: %(default)s)",
     )
     parser.add_argument(
         "--encoder",
         choices=ENCODERS,
         default=defaults.encoder,
-        help="its weights at the start: facevision's, facevision's and kept so, or random (default: %(default)s)",
+        help="initial weights: of facevision, of facevision and not trained (frozen), or random (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and print the last validation as JSON."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    options = options_of(args, Pixel2MeshOptions)
-    measured = train(options, sources_of(args), place_of(args), initial=args.initial)
-    print(json.dumps(measured))
-    return 0
+    """Train and print the values of the last validation as JSON."""
+    return run_and_print(train, options_from(args, Pixel2MeshOptions), sources_from(args), args)

@@ -1,1 +1,1 @@
-"""Training of the network that completes textures, and its data."""
+"""Training of the network that completes partial textures, and its training data."""

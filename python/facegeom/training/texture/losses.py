@@ -1,4 +1,4 @@
-"""Losses on completed textures; the paper each comes from is in its docstring."""
+"""Loss functions on completed textures. Each docstring names the paper of the loss."""
 
 from __future__ import annotations
 
@@ -9,29 +9,41 @@ from torch.nn import functional
 from facegeom.networks.facevision import FaceVisionGenerator
 from facegeom.networks.texture_critic import critic_scores
 
-PERCEPTUAL_LEVELS = 3
+PERCEPTUAL_LEVELS = 3  # number of levels of the encoder that the perceptual loss uses
 
 
 def weighted_l1(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Return the mean |predicted - target| by weight: (b, c, S, S), (b, c, S, S), (b, 1, S, S) -> scalar.
+    """Return the weighted mean absolute error.
 
-    The published deepfillv2 divides by all texels: its weight of 100 stands for less the smaller the masks are.
+    Parameters
+    ----------
+    predicted, target : (b, c, S, S) tensors
+    weight : (b, 1, S, S) tensor
+
+    Returns
+    -------
+    () tensor
+
+    Notes
+    -----
+    The published code of DeepFill v2 divides by the number of all texels, so that its loss decreases with the size of
+    the masks.
     """
     return ((predicted - target).abs() * weight).sum() / (weight.sum() * predicted.shape[1]).clamp_min(1)
 
 
 class PerceptualLoss(nn.Module):
-    """Relative L1 of feature maps (Johnson et al. 2016), of FaceVision's encoder in place of VGG-16.
+    """Perceptual loss: relative L1 of feature maps (Johnson et al. 2016), of the FaceVision encoder instead of VGG-16.
 
     Parameters
     ----------
     generator : FaceVisionGenerator
-        Trained; its encoder's first three levels are used (1/2, 1/4 and 1/8 of the size that it is shown).
+        Trained network. The first three levels of its encoder are used, with 1/2, 1/4 and 1/8 of the input size.
 
     Notes
     -----
-    The encoder was trained on crops of 128 pixels, the face about 85 of them high, and shipped with this package; in a
-    texture of 192 texels the face is nearly twice as high, so that it is shown at half the size.
+    Textures are reduced to half their size. The encoder was trained on crops of 128 pixels with a face height of about
+    85 pixels; in a texture of 192 texels the face is nearly twice as high.
     """
 
     def __init__(self, generator: FaceVisionGenerator) -> None:
@@ -39,11 +51,20 @@ class PerceptualLoss(nn.Module):
         self.levels = nn.Sequential(*list(generator.encoder)[:PERCEPTUAL_LEVELS]).eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> PerceptualLoss:
-        """Stay as it is: the normalisation's statistics are those of the encoder's own training."""
+        """Do nothing: the normalisation layers always use the statistics of the training of the encoder."""
         return self
 
     def forward(self, predicted: Tensor, target: Tensor) -> Tensor:
-        """Return the mean over levels of sum |F(predicted) - F(target)| / sum |F(target)|; (b, 3, S, S) each."""
+        """Return the mean over the levels of sum |F(predicted) - F(target)| / sum |F(target)|.
+
+        Parameters
+        ----------
+        predicted, target : (b, 3, S, S) tensors in [-1, 1]
+
+        Returns
+        -------
+        () tensor
+        """
         x, y = functional.avg_pool2d(predicted, 2), functional.avg_pool2d(target, 2)
         ratios = []
         for level in self.levels:
@@ -55,10 +76,22 @@ class PerceptualLoss(nn.Module):
 
 
 def critic_loss(critic: nn.Module, real: Tensor, fake: Tensor, known: Tensor, adversary: str) -> Tensor:
-    """Return what the critic minimises but for the penalty: textures (b, 3, S, S), masks (b, 1, S, S) -> scalar.
+    """Return the loss of the critic without the gradient penalty.
 
-    "wgan": the negative distance of the means (Arjovsky et al. 2017). "sn-patchgan": the hinge of every patch's score
-    (Yu et al. 2019, equation 3).
+    Parameters
+    ----------
+    critic : nn.Module
+        Takes texture and mask, (b, 4, S, S).
+    real, fake : (b, 3, S, S) tensors
+    known : (b, 1, S, S) tensor
+        Mask of the known texels.
+    adversary : str
+        "wgan": mean score of `fake` minus that of `real` (Arjovsky et al. 2017). "sn-patchgan": hinge loss of the
+        scores of all patches (Yu et al. 2019, equation 3).
+
+    Returns
+    -------
+    () tensor
     """
     scores = critic(torch.cat([torch.cat([real, known], 1), torch.cat([fake, known], 1)])).float()
     on_real, on_fake = scores.chunk(2)
@@ -68,15 +101,21 @@ def critic_loss(critic: nn.Module, real: Tensor, fake: Tensor, known: Tensor, ad
 
 
 def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, known: Tensor, share: Tensor) -> Tensor:
-    """Return the mean squared distance from 1 of the norm of the critic's gradient (Gulrajani et al. 2017, eq. 3).
+    """Return the gradient penalty of the critic, the mean of (|gradient| - 1)^2 (Gulrajani et al. 2017, equation 3).
 
     Parameters
     ----------
-    critic : module of (b, 4, S, S)
-    real, fake : (b, 3, S, S)
-    known : (b, 1, S, S)
-        Where both are the same; the gradient counts elsewhere only (Yu et al. 2018, equation 4).
-    share : (b, 1, 1, 1) in [0, 1], of the real texture in the mixture at which the gradient is taken
+    critic : nn.Module
+        Takes texture and mask, (b, 4, S, S).
+    real, fake : (b, 3, S, S) tensors
+    known : (b, 1, S, S) tensor
+        Mask of the known texels, where the gradient is ignored (Yu et al. 2018, equation 4).
+    share : (b, 1, 1, 1) tensor in [0, 1]
+        Share of `real` in the mixture at which the gradient is computed.
+
+    Returns
+    -------
+    () tensor
     """
     mixed = (share * real + (1 - share) * fake).detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic_scores(critic, mixed, known).sum(), mixed, create_graph=True)

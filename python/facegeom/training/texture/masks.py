@@ -1,4 +1,4 @@
-"""Occlusion masks for texture completion: what heads in large poses hide, and what covers real faces."""
+"""Occlusion masks for texture completion: texels hidden by the pose of the head and by real occluders."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 from facegeom._internal.arrays import BoolArray, IntArray
 from facegeom.texture.baking import bake
 from facegeom.training.data.renderer import Pose
-from facegeom.training.texture.photos import PhotoBaker
+from facegeom.training.texture.photo_textures import PhotoBaker
 
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """How masks are drawn; the paper has 1,000 of its photos' own."""
+    """Random distribution of the masks. The thesis uses 1,000 masks of real photos."""
 
     count: int = 1000
-    yaw_deg: tuple[float, float] = (15.0, 85.0)  # uniformly, to either side
+    yaw_deg: tuple[float, float] = (15.0, 85.0)  # range of the absolute yaw, uniform, to both sides
     pitch_deg: float = 8.0  # standard deviation
-    scale: float = 0.75  # pixels per mm, as the photos have
+    scale: float = 0.75  # pixels per mm, as in the photos
     seed: int = 0
 
 
 def head_at(baker: PhotoBaker, row: int, yaw_deg: float, pitch_deg: float, scale: float) -> Pose:
-    """Return the fitted head of a row of the labels, in another pose and in the middle of its picture."""
+    """Return the fitted head of a row of the labels in another pose, in the middle of an image of `picture_side`."""
     upright = Pose(baker.renderer.pose(baker.labels.fit(row)).vertices, np.eye(3), scale, np.zeros(2))
     pose = upright.turned(yaw_deg, pitch_deg)
     middle = np.full(2, picture_side(scale) / 2)
@@ -32,22 +32,22 @@ def head_at(baker: PhotoBaker, row: int, yaw_deg: float, pitch_deg: float, scale
 
 
 def picture_side(scale: float) -> int:
-    """Return the side in pixels of a picture that holds any head of this scale."""
+    """Return the side in pixels of an image that contains any head at `scale` pixels per mm."""
     return round(480 * scale)
 
 
 def visible_texels(baker: PhotoBaker, pose: Pose) -> BoolArray:
-    """Return the (S, S) mask of the texels that a photo of a head without occluders would show."""
-    placed = baker.place(pose)
+    """Return the texels, (S, S) bool, that a photo of the head without occluders would show."""
+    head = baker.head_crop(pose)
     side = picture_side(pose.scale)
     blank = np.zeros((side, side, 3), np.uint8)
-    mask = baker.rendered_mask(placed)
-    return bake(baker.atlas, blank, placed.camera, placed.vertices, mask, placed.box).known
+    mask = baker.rendered_mask(head)
+    return bake(baker.atlas, blank, head.camera, head.vertices, mask, head.box).known
 
 
 def missing_texels(baker: PhotoBaker, row: int) -> BoolArray:
-    """Return the (S, S) mask of the texels that a photo would show, were it all face, but for occluders and outline."""
-    head = baker.place(baker.renderer.pose(baker.labels.fit(row)))
+    """Return the visible texels, (S, S) bool, that a photo does not show because of occluders or the silhouette."""
+    head = baker.head_crop(baker.renderer.pose(baker.labels.fit(row)))
     everywhere = np.ones((baker.network.size,) * 2, bool)
     facing = bake(baker.atlas, baker.photo(row), head.camera, head.vertices, everywhere, head.box).known
     return facing & baker.region & ~baker.bake([row])[0].layer.known
@@ -56,14 +56,23 @@ def missing_texels(baker: PhotoBaker, row: int) -> BoolArray:
 def occlusion_mask(
     baker: PhotoBaker, head: int, real: int, rng: np.random.Generator, options: MaskOptions
 ) -> BoolArray:
-    """Return one mask, (S, S), True where known: a fitted head turned, without what a real photo does not show.
+    """Return a random occlusion mask: texels visible on a turned head, minus those hidden by occluders in a photo.
 
     Parameters
     ----------
     baker : PhotoBaker
-    head, real : rows of the labels: whose head is turned, and whose occluders and silhouette hide more of it
-    rng : draws the pose
+    head : int
+        Row of the labels whose head is turned.
+    real : int
+        Row of the labels whose photo gives the occluders and the silhouette.
+    rng : Generator
+        Random number generator of the pose.
     options : MaskOptions
+
+    Returns
+    -------
+    (S, S) bool array
+        True for known texels.
     """
     yaw = rng.uniform(*options.yaw_deg) * rng.choice([-1.0, 1.0])
     shown = visible_texels(baker, head_at(baker, head, yaw, rng.normal(0, options.pitch_deg), options.scale))
@@ -73,7 +82,7 @@ def occlusion_mask(
 def draw_masks(
     baker: PhotoBaker, rows: IntArray, count: int, rng: np.random.Generator, options: MaskOptions
 ) -> BoolArray:
-    """Return (count, S, S) masks of random heads and photos among `rows`."""
+    """Return occlusion masks, (count, S, S) bool, of random heads and photos among the rows of the labels."""
     pairs = rng.choice(rows, (count, 2))
     masks = [occlusion_mask(baker, int(head), int(real), rng, options) for head, real in pairs]
     return np.array(masks).reshape(count, *baker.region.shape)

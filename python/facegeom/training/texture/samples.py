@@ -1,4 +1,4 @@
-"""What texture completion is trained and measured on: complete textures, and masks of what is known of them."""
+"""Samples to train and measure texture completion: complete textures and random masks of known texels."""
 
 from __future__ import annotations
 
@@ -13,23 +13,31 @@ from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, IntArray
 from facegeom.errors import FacegeomError
 from facegeom.training.data.samples import NumberedStream, image_tensor
-from facegeom.training.texture.data import TextureSet
+from facegeom.training.texture.complete_textures import TextureSet
 
-REAL_MASKS = 0.8  # share of masks that are real occlusions; the rest are strokes (section 3.4 of the thesis)
-HELD_OUT = 5  # every fifth occlusion mask is only measured with
-LEAST_HIDDEN, LEAST_KNOWN = 0.02, 0.05  # of the region: what a mask leaves to be completed, and to begin from
-TRIES = 50
-STROKES, TURNS = (1, 4), (3, 10)  # how many strokes a mask has, and how many straight pieces each
-STROKE_WIDTH, STROKE_LENGTH = (0.04, 0.14), (0.05, 0.3)  # of the texture's side
-BRIGHTNESS, TINT = 0.2, 0.05  # largest change of the whole texture's gain, and of one channel's
+REAL_MASKS = 0.8  # share of occlusion masks; the others are random strokes (section 3.4 of the thesis)
+HELD_OUT = 5  # every fifth occlusion mask is not used in training
+LEAST_HIDDEN, LEAST_KNOWN = 0.02, 0.05  # smallest shares of the region that are hidden and that are known
+TRIES = 50  # number of masks drawn before giving up
+STROKES, TURNS = (1, 4), (3, 10)  # ranges of the number of strokes, and of the straight pieces in a stroke
+STROKE_WIDTH, STROKE_LENGTH = (0.04, 0.14), (0.05, 0.3)  # ranges, as fractions of the side of the texture
+BRIGHTNESS, TINT = 0.2, 0.05  # largest relative change of all channels together, and of one channel
 
 
 def scaled(textures: TextureSet, size: int) -> TextureSet:
-    """Return the set with textures and masks of `size` texels a side.
+    """Return the set with textures and masks resized to `size` x `size` texels.
 
-    Notes
-    -----
-    A texel of the smaller set is known, seen or in the region where most of what it covers is.
+    A texel of a resized mask is True if more than half of its area was True.
+
+    Parameters
+    ----------
+    textures : TextureSet
+    size : int
+        At least 16.
+
+    Returns
+    -------
+    TextureSet
     """
     size = check.count(size, "size", 16)
     if textures.textures.shape[1] == size:
@@ -52,31 +60,37 @@ def scaled(textures: TextureSet, size: int) -> TextureSet:
 
 
 def rows_of(textures: TextureSet, split: str) -> IntArray:
-    """Return the rows of one part: training, validation or test.
+    """Return the rows of the textures in one part of the split, (r,) int array.
+
+    Parameters
+    ----------
+    textures : TextureSet
+    split : str
+        "training", "validation" or "test".
 
     Raises
     ------
     FacegeomError
-        When it has none.
+        If there are none.
     """
     rows = np.flatnonzero(textures.split == split).astype(np.int64)
     if not len(rows):
-        raise FacegeomError(f"the file of textures holds none of the {split} identities")
+        raise FacegeomError(f"the file of textures contains none of the {split} identities")
     return rows
 
 
 def training_masks(textures: TextureSet) -> BoolArray:
-    """Return the occlusion masks that are trained with, all but every fifth."""
+    """Return the occlusion masks used in training: all except every fifth."""
     return textures.masks[np.arange(len(textures.masks)) % HELD_OUT != HELD_OUT - 1]
 
 
 def held_out_masks(textures: TextureSet) -> BoolArray:
-    """Return the occlusion masks that are only measured with, every fifth; all where there are fewer than five."""
+    """Return the occlusion masks not used in training: every fifth, or all if there are fewer than five."""
     return textures.masks[HELD_OUT - 1 :: HELD_OUT] if len(textures.masks) >= HELD_OUT else textures.masks
 
 
 def mean_texture(textures: TextureSet) -> ByteArray:
-    """Return the mean of the training textures, mirrored and not, (S, S, 3) uint8; its own mean beyond the region."""
+    """Return the symmetric mean of the training textures, (S, S, 3) uint8; outside the region its mean colour."""
     total = np.zeros(textures.textures.shape[1:], np.float64)
     rows = rows_of(textures, "training")
     for row in rows:
@@ -87,23 +101,27 @@ def mean_texture(textures: TextureSet) -> ByteArray:
 
 
 def draw_known(rng: np.random.Generator, masks: BoolArray, region: BoolArray) -> BoolArray:
-    """Draw what is known of a texture: 80 % an occlusion mask, mirrored half the time, 20 % all but some strokes.
+    """Draw a mask of known texels: with probability 0.8 an occlusion mask, otherwise all texels outside random strokes.
+
+    Occlusion masks are mirrored with probability 1/2.
 
     Parameters
     ----------
-    rng : numpy Generator
-    masks : (m, S, S) bool array, True where known
+    rng : Generator
+        Random number generator.
+    masks : (m, S, S) bool array
+        Occlusion masks, True for known texels.
     region : (S, S) bool array
 
     Returns
     -------
     (S, S) bool array
-        Within the region. At least 2 % of it are hidden and 5 % known.
+        Known texels in the region: at least 5 % of it, at most 98 %.
 
     Raises
     ------
     FacegeomError
-        When no such mask comes up: those given hide next to nothing, or nearly all.
+        If 50 masks in a row hide or show too little.
     """
     for _ in range(TRIES if region.any() else 0):
         if len(masks) and rng.random() < REAL_MASKS:
@@ -115,14 +133,24 @@ def draw_known(rng: np.random.Generator, masks: BoolArray, region: BoolArray) ->
         share = known.sum() / max(1, region.sum())
         if LEAST_KNOWN <= share <= 1 - LEAST_HIDDEN:
             return known
-    raise FacegeomError("mask after mask hides less than 2 % of the textures' region, or leaves less than 5 % known")
+    raise FacegeomError(f"{TRIES} masks in a row hide less than 2 % of the region or show less than 5 % of it")
 
 
 def draw_strokes(rng: np.random.Generator, region: BoolArray) -> BoolArray:
-    """Draw free-form strokes that begin in a region (S, S) bool; returns (S, S) bool, True within the strokes.
+    """Draw random free-form strokes that start in a region (Yu et al. 2019, section 3.2).
 
-    Each is a line of straight pieces of random length that turns left and right in turn, its corners round (Yu et al.
-    2019, section 3.2).
+    A stroke is a polyline of random length and width with rounded corners that turns left and right alternately.
+
+    Parameters
+    ----------
+    rng : Generator
+        Random number generator.
+    region : (S, S) bool array
+
+    Returns
+    -------
+    (S, S) bool array
+        True in the strokes.
     """
     size, starts = len(region), np.argwhere(region)
     canvas = np.zeros((size, size), np.uint8)
@@ -142,14 +170,17 @@ def draw_strokes(rng: np.random.Generator, region: BoolArray) -> BoolArray:
 
 
 class TextureStream(NumberedStream):
-    """Training samples: texture (3, S, S) uint8, known (1, S, S) bool, weight (1, S, S) float32.
+    """Training samples: texture (3, S, S) uint8, known texels (1, S, S) bool, weight (1, S, S) float32.
 
     Parameters
     ----------
     textures : TextureSet
-        Its training rows are drawn from, with the masks that are not held out.
-    unseen_weight : of texels that no photo of the identity showed; really seen ones weigh 1, those beyond the region 0
-    seed, start, end : see `NumberedStream`
+        Its training textures and training masks are used.
+    unseen_weight : float
+        Weight of the texels that no photo of the identity shows. Texels shown by a photo have the weight 1, and texels
+        outside the region the weight 0.
+    seed, start, end : int
+        See `NumberedStream`.
     """
 
     def __init__(self, textures: TextureSet, unseen_weight: float, seed: int, start: int, end: int) -> None:
@@ -158,7 +189,7 @@ class TextureStream(NumberedStream):
         self.rows, self.masks = rows_of(textures, "training"), training_masks(textures)
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
-        """Draw one texture with a mask, half of both mirrored, its colours changed a little."""
+        """Draw a texture with a small random change of colour, mirrored with probability 1/2, and a mask."""
         data = self.textures
         row = self.rows[rng.integers(len(self.rows))]
         texture, seen = data.textures[row], data.seen[row]

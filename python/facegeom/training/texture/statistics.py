@@ -1,4 +1,4 @@
-"""`facegeom prepare texture-statistics`: how colours are distributed over faces, for `facegeom.texture.occluders`."""
+"""`facegeom prepare texture-statistics`: colour statistics of faces, with which `facegeom.texture.occluders` works."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from facegeom.errors import FacegeomError
 from facegeom.networks.facevision import load_facevision
 from facegeom.texture.blending import Layer
 from facegeom.texture.occluders import OccluderOptions, TextureStatistics, features, light, reduced
-from facegeom.training.data.labels import Labels, find_photos
+from facegeom.training.data.labels import Labels, add_labelled_photos, find_photos
 from facegeom.training.data.split import identity, split_names
-from facegeom.training.texture.photos import BATCH, PhotoBaker
+from facegeom.training.texture.photo_textures import BATCH, PhotoBaker
 
 FLOORS = np.array([0.12, 0.05, 0.05], np.float32)
-"""Least deviations of the features: noise of the camera, and what the light model does not explain."""
+"""Smallest standard deviations of the features, for camera noise and errors of the lighting model."""
 
 
 @dataclass(frozen=True)
 class StatisticsOptions:
-    """How the statistics are gathered."""
+    """Choice of the photos, and limits of the visibility of texels."""
 
-    photos: int = 700  # of as many training identities; medians change little with more
-    least_share: float = 0.05  # of the photos, both sides counted, that must show a place
-    least_shown: int = 6  # photos, both sides counted, from which a texel has a mean colour
-    rounds: int = 3  # of light, then median and deviation
+    photos: int = 700  # largest number of photos, one per training identity; more change the medians little
+    least_share: float = 0.05  # smallest share of photos and mirrored photos that show a texel with statistics
+    least_shown: int = 6  # smallest number of photos and mirrored photos that show a texel with a mean colour
+    rounds: int = 3  # iterations of lighting estimation followed by median and deviation
     seed: int = 0
 
 
 def choose_rows(labels: Labels, options: StatisticsOptions) -> IntArray:
-    """Return rows of labelled training photos, one a person."""
+    """Return the rows of the labels to use, (r,) int array: one training photo of each person."""
     rows = np.intersect1d(split_names([str(name) for name in labels.names]).training, labels.kept)
     rows = np.random.default_rng(options.seed).permutation(rows)
     first: dict[str, int] = {}
@@ -47,16 +47,23 @@ def choose_rows(labels: Labels, options: StatisticsOptions) -> IntArray:
 
 
 def texture_statistics(layers: Sequence[Layer], options: StatisticsOptions = StatisticsOptions()) -> TextureStatistics:
-    """Return the statistics of partial textures, each taken together with its mirror image.
+    """Return the colour statistics of partial textures and their mirror images.
 
     Parameters
     ----------
-    layers : partial textures in the face model's atlas, occluders left in: they are too rare to move a median
+    layers : sequence of Layer
+        Partial textures in the atlas of the face model. They may contain occluders, which are too rare to change the
+        medians.
+    options : StatisticsOptions
+
+    Returns
+    -------
+    TextureStatistics
 
     Raises
     ------
     FacegeomError
-        When they show no place often enough.
+        If no texel is visible in enough textures.
     """
     small = [reduced(layer.texture, layer.known) for layer in layers]
     colors = np.array([color for color, _ in small])
@@ -64,7 +71,7 @@ def texture_statistics(layers: Sequence[Layer], options: StatisticsOptions = Sta
     counts = known.sum(axis=0)
     support = (counts + counts[:, ::-1]) >= max(2, 2 * options.least_share * len(layers))
     if not support.any():
-        raise FacegeomError(f"{len(layers)} textures show no place of the atlas often enough for statistics")
+        raise FacegeomError(f"{len(layers)} textures are too few: no texel is visible in enough of them")
     values = features(colors)
     own = np.array([v[k].mean(axis=0) if k.any() else v.mean(axis=(0, 1)) for v, k in zip(values, known, strict=True)])
     mean = _median(values - own[:, None, None] + np.median(own, axis=0), known)
@@ -83,9 +90,9 @@ def texture_statistics(layers: Sequence[Layer], options: StatisticsOptions = Sta
 
 
 def _mean_texture(layers: Sequence[Layer], least: int) -> tuple[ByteArray, BoolArray]:
-    """Return the mean texture (S, S, 3), symmetric, and where at least `least` layers or mirror images have a say.
+    """Return the symmetric mean texture (S, S, 3), and where at least `least` layers or mirror images are known (S, S).
 
-    Every layer is brought to the mean colour of all of them first, so that what few photos show fits the rest.
+    Each layer is first scaled to the mean colour of all layers, so that texels known in few layers fit the others.
     """
     layers = [layer for layer in layers if layer.known.any()]
     own = np.array([layer.texture[layer.known].mean(axis=0) for layer in layers]) + 1.0
@@ -101,23 +108,22 @@ def _mean_texture(layers: Sequence[Layer], least: int) -> tuple[ByteArray, BoolA
 
 
 def _median(values: Float32Array, known: BoolArray) -> Float32Array:
-    """Return the median (W, W, c) of known (n, W, W, c) values and their mirror images; 0 where none is known."""
+    """Return the median (W, W, c) of the known values (n, W, W, c) and their mirror images; 0 if none is known."""
     both = np.where(known[..., None], values, np.nan)
     both = np.concatenate([both, both[:, :, ::-1]])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of texels that no photo shows
+        warnings.simplefilter("ignore", RuntimeWarning)  # raised for texels that no photo shows
         return np.nan_to_num(np.nanmedian(both, axis=0)).astype(np.float32)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare texture-statistics`."""
-    parser.add_argument("photos", help="folder of photos")
-    parser.add_argument("--labels", required=True, help="file of `facegeom prepare labels`")
+    """Add the arguments of `facegeom prepare texture-statistics` to a parser."""
+    add_labelled_photos(parser)
     parser.add_argument("--out", "-o", default="runs/statistics.npz", help="file to write (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Bake the photos and write the statistics."""
+    """Bake the textures of the photos and write their statistics."""
     options = StatisticsOptions()
     labels = Labels.load(args.labels)
     baker = PhotoBaker(load_facevision(), find_photos(args.photos), labels, None)
@@ -128,5 +134,5 @@ def run(args: argparse.Namespace) -> int:
         layers += [texture.layer for texture in baked if texture.reason == 0]
     os.makedirs(Path(args.out).parent, exist_ok=True)
     texture_statistics(layers, options).save(args.out)
-    print(f"{args.out}: from {len(layers)} of {len(rows)} photos")
+    print(f"{args.out}: statistics of {len(layers)} textures from {len(rows)} photos")
     return 0

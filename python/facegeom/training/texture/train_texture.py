@@ -1,18 +1,15 @@
-"""`facegeom train texture`: trains the network that completes textures, its coarse stage alone or both with a critic.
+"""`facegeom train texture`: train the texture completion network, only its coarse stage or both stages with a critic.
 
-The hyperparameters are those of table B.1 of the thesis where a processor's two hours allow; where they do not, the
-field's comment says what was done instead and why.
+The hyperparameters are those of table B.1 of the thesis, except where two hours of training on a CPU do not suffice;
+the comments on the fields give the difference and its reason.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,8 +31,9 @@ from facegeom.networks.gated_inpainting import (
 )
 from facegeom.networks.texture_critic import TextureCritic, critic_scores
 from facegeom.networks.weights import load_weights, save_weights
-from facegeom.training.maps.loop import Learner, Place, as_photo, options_of, place_of, run_training, update_average
-from facegeom.training.texture.data import TextureSet, read_textures
+from facegeom.training.arguments import add_initial_weights, add_run_settings, options_from, run_and_print
+from facegeom.training.loop import NetworkTrainer, RunSettings, network_input, run_training, set_learning_rate
+from facegeom.training.texture.complete_textures import TextureSet, read_textures
 from facegeom.training.texture.losses import PerceptualLoss, critic_loss, gradient_penalty, weighted_l1
 from facegeom.training.texture.samples import (
     TextureStream,
@@ -46,69 +44,71 @@ from facegeom.training.texture.samples import (
     scaled,
 )
 
-log = logging.getLogger("facegeom")
-
 STAGES = ("coarse", "both")
 ADVERSARIES = ("wgan", "sn-patchgan")
-EXAMINED = 100  # validation textures measured after every epoch
-SHEET = 8  # of them in its picture
-BATCH = 10
-MIXTURE_SEED = 1_000_003  # between the penalty's random mixtures of one seed's run and the next's
+EXAMINED = 100  # number of validation textures
+SHEET = 8  # number of them in the preview picture
+BATCH = 10  # textures in one forward pass
+MIXTURE_SEED = 1_000_003  # factor of the run seed in the seed of each step's random mixtures for the gradient penalty
 
 
 @dataclass(frozen=True)
-class TextureOptions:
-    """One training run. Textures are in [-1, 1]."""
+class TextureTrainingOptions:
+    """Options of one training run. Texture values are in [-1, 1]."""
 
-    stage: str = "coarse"  # one of `STAGES`: the coarse stage by L1 alone, or both stages together
-    adversary: str = "wgan"  # one of `ADVERSARIES`
-    size: int = 192
-    width: int = 24
-    fold: int = 2
-    guided: bool = True
-    batch: int = 8  # table B.1: 50, of a run with 40 times the images; two hours would be 1,000 steps
-    images: int = 60_000  # the rates are halved after half of them (table B.1: after 10 of 20 epochs)
-    learning_rate: float = 1e-3  # table B.1: 1e-4, which has learned little by the end of so few steps
+    stage: str = "coarse"  # one of `STAGES`: train the coarse stage with the L1 loss only, or both stages
+    adversary: str = "wgan"  # one of `ADVERSARIES`: kind of critic
+    size: int = 192  # side of the textures, texels
+    width: int = 24  # channels of the first layer; 64 in the thesis
+    fold: int = 2  # the network works on blocks of fold x fold texels; 1 in the thesis
+    guided: bool = True  # whether the input includes the extrapolated and mirrored known texels; not in the thesis
+    batch: int = 8  # table B.1: 50, with 40 times as many samples; two hours would suffice for only 1,000 such steps
+    images: int = 60_000  # samples in the run; learning rates are halved after half of them, as in table B.1
+    learning_rate: float = 1e-3  # of the network; table B.1: 1e-4, too small for so few steps
     critic_learning_rate: float = 4e-4  # table B.1
-    beta1: float = 0.5  # table B.1, as beta2
-    beta2: float = 0.999
-    gain: float = math.sqrt(8)  # table B.1: 0.02, see `initialise`
-    warmup: int = 100  # steps
+    beta1: float = 0.5  # of both Adam optimisers, table B.1
+    beta2: float = 0.999  # of both Adam optimisers, table B.1
+    gain: float = math.sqrt(8)  # of the initial weights, see `initialise`; table B.1: 0.02
+    warmup: int = 100  # steps of the linear warm-up of the learning rates
     l1_weight: float = 100.0  # table B.1
     perceptual_weight: float = 10.0  # table B.1
-    gan_weight: float = 10.0  # table B.1; it threw a network of 64,000 images off within 120 steps, 0.2 did not
-    penalty_weight: float = 10.0  # of the WGAN's gradient penalty, Gulrajani et al. 2017
-    critic_steps: int = 1  # a generator step; Gulrajani et al. take 5, which would leave the generator a quarter
-    critic_width: int = 24
-    unseen_weight: float = 0.3  # of mirrored or blended texels that no photo showed, in the L1
-    known_weight: float = 0.1  # of known texels in the L1: the answer there says how to join it to them
-    clip: float = 20.0  # norm of the generator's gradient, 5 to 40: above it single steps undo a hundred others
-    average_decay: float = 0.999  # a step, of the weights that are evaluated and shipped
-    average_every: int = 4  # steps between updates of the average
+    gan_weight: float = 10.0  # table B.1; with it a network trained on 64,000 samples diverged within 120 steps
+    penalty_weight: float = 10.0  # of the gradient penalty of the WGAN, Gulrajani et al. 2017
+    critic_steps: int = 1  # steps of the critic per step of the network; Gulrajani et al.: 5, too slow on a CPU
+    critic_width: int = 24  # channels of the first layer of the critic
+    unseen_weight: float = 0.3  # weight in the L1 loss of texels that no photo shows
+    known_weight: float = 0.1  # factor of the weight of known texels, whose prediction matters at the seam only
+    clip: float = 20.0  # largest gradient norm of the network; it is usually 5 to 40, larger steps are harmful
+    average_decay: float = 0.999  # decay in one step of the averaged weights, which are evaluated and shipped
+    average_every: int = 4  # steps between updates of the averaged weights
     seed: int = 0
-    epoch_images: int = 6_000  # validation and a preview sheet after each
+    epoch_images: int = 6_000  # samples between validations
 
     def config(self) -> GatedInpaintingConfig:
-        """Return the network's sizes."""
+        """Return the configuration of the network."""
         return GatedInpaintingConfig(
             self.size, self.width, self.fold, self.guided, refinement=self.stage == "both", attention=True
         )
 
 
-class Trainer(Learner):
-    """Network, critic, their optimisers and the averaged weights; everything that a checkpoint holds.
+class TextureTrainer(NetworkTrainer):
+    """Trains the completion network, and the critic if both stages are trained.
 
     Parameters
     ----------
-    options : TextureOptions
-    mean : (S, S, 3) uint8 array, of the training textures
-    region : (S, S) bool array, that they cover
+    options : TextureTrainingOptions
+    mean : (S, S, 3) uint8 array
+        Mean of the training textures.
+    region : (S, S) bool array
+        Texels with ground truth.
     device : torch.device
     """
 
-    options: TextureOptions
+    options: TextureTrainingOptions
 
-    def __init__(self, options: TextureOptions, mean: ByteArray, region: BoolArray, device: torch.device) -> None:
+    def __init__(
+        self, options: TextureTrainingOptions, mean: ByteArray, region: BoolArray, device: torch.device
+    ) -> None:
         check.choice(options.stage, "stage", STAGES)
         check.choice(options.adversary, "adversary", ADVERSARIES)
         super().__init__(options, device)
@@ -131,37 +131,59 @@ class Trainer(Learner):
             self.parts += ("critic", "critic_optimizer")
 
     def start_from(self, path: Path) -> None:
-        """Begin with the weights of a file, of both stages or of the coarse one.
+        """Load the weights of a file, of both stages or of the coarse stage only, into the network.
+
+        Parameters
+        ----------
+        path : Path
 
         Raises
         ------
-        WeightsError, FacegeomError
-            When the file cannot be read, or is of another network than this.
+        WeightsError
+            If the file cannot be read.
+        FacegeomError
+            If it contains a network with another configuration.
         """
         config, weights = load_weights("gated_inpainting", GatedInpaintingConfig, path)
         own = self.network.config
         if (config.size, config.width, config.fold, config.guided) != (own.size, own.width, own.fold, own.guided):
-            raise FacegeomError(f"{path.name} holds a network of {config}, not of {own}")
+            raise FacegeomError(f"{path.name} contains a network with {config}, expected {own}")
         state = self.network.state_dict()
         state.update({name: value for name, value in weights.items() if name in state})
         self.network.load_state_dict(state)
         self.averaged.load_state_dict(state)
 
     def save_weights(self, folder: Path) -> None:
-        """Write the averaged weights."""
+        """Write the averaged weights to the folder of a run, as gated_inpainting.safetensors."""
         save_weights(folder / "gated_inpainting.safetensors", self.averaged.config, self.averaged.state_dict())
 
     def train_step(self, texture: Tensor, known: Tensor, weight: Tensor) -> dict[str, float]:
-        """Take one step on what `TextureStream` draws, stacked to b; returns the loss terms."""
+        """Make one training step on the tensors of `TextureStream`, b of each.
+
+        Parameters
+        ----------
+        texture : (b, 3, S, S) uint8 tensor
+        known : (b, 1, S, S) bool tensor
+        weight : (b, 1, S, S) float tensor
+
+        Returns
+        -------
+        dict of str to float
+            Loss terms of the network and the critic, and the gradient norm.
+        """
         o = self.options
         self._set_learning_rates()
-        truth, known, weight = as_photo(texture, self.device), known.to(self.device).float(), weight.to(self.device)
+        truth, known, weight = (
+            network_input(texture, self.device),
+            known.to(self.device).float(),
+            weight.to(self.device),
+        )
         self.network.train()
         with torch.autocast(self.device.type, torch.bfloat16):
             answer = self.network(truth, known)
         counted = weight * (1 - known * (1 - o.known_weight))
         terms = {"coarse_l1": o.l1_weight * weighted_l1(answer.coarse, truth, counted)}
-        kept = 1 - (1 - known) * (weight > 0)  # known, or beyond the region, where nothing is meant
+        kept = 1 - (1 - known) * (weight > 0)  # known texels, and texels outside the region, which have no ground truth
         fake = None
         if answer.refined is not None:
             fake = torch.where(kept > 0, truth, answer.refined)
@@ -175,14 +197,12 @@ class Trainer(Learner):
         torch.stack(list(terms.values())).sum().backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), o.clip)
         self.optimizer.step()
-        scores = {} if fake is None else self._judge(truth, fake.detach(), kept)
-        if self.step % o.average_every == 0:
-            update_average(self.averaged, self.network, self.step, o.average_decay, o.average_every)
-        self.step += 1
+        scores = {} if fake is None else self._train_critic(truth, fake.detach(), kept)
+        self.end_step(self.averaged, self.network)
         return {name: float(term.detach()) for name, term in terms.items()} | scores | {"gradient_norm": float(norm)}
 
-    def _judge(self, real: Tensor, fake: Tensor, kept: Tensor) -> dict[str, float]:
-        """Train the critic; returns its loss, and the penalty where there is one."""
+    def _train_critic(self, real: Tensor, fake: Tensor, kept: Tensor) -> dict[str, float]:
+        """Make the steps of the critic; return its loss, and the gradient penalty if it has one."""
         o = self.options
         rng = torch.Generator().manual_seed(o.seed * MIXTURE_SEED + self.step)
         terms: dict[str, Tensor] = {}
@@ -201,18 +221,21 @@ class Trainer(Learner):
         o = self.options
         half = 0.5 if self.step * o.batch >= o.images / 2 else 1.0
         factor = min(1.0, (self.step + 1) / max(1, o.warmup)) * half
-        rates = [(self.optimizer, o.learning_rate)]
+        set_learning_rate(self.optimizer, o.learning_rate * factor)
         if o.stage == "both":
-            rates.append((self.critic_optimizer, o.critic_learning_rate))
-        for optimizer, rate in rates:
-            for group in optimizer.param_groups:
-                group["lr"] = rate * factor
+            set_learning_rate(self.critic_optimizer, o.critic_learning_rate * factor)
 
 
-class Examination:
-    """Fixed validation textures and masks: the stages' L1 after each epoch, and a picture."""
+class TextureValidation:
+    """Measures the network on validation textures with fixed masks.
 
-    def __init__(self, trainer: Trainer, textures: TextureSet) -> None:
+    Parameters
+    ----------
+    trainer : TextureTrainer
+    textures : TextureSet
+    """
+
+    def __init__(self, trainer: TextureTrainer, textures: TextureSet) -> None:
         rows = rows_of(textures, "validation")[:EXAMINED]
         masks = held_out_masks(textures)
         self.trainer = trainer
@@ -237,7 +260,10 @@ class Examination:
         return InpaintingOutput(torch.cat(coarse), whole)
 
     def measure(self) -> dict[str, float]:
-        """Return the L1 of each stage over masked, really seen texels, percent of range, of all texels together."""
+        """Return coarse_percent and refined_percent: the mean absolute error of each stage in percent of 255.
+
+        It is measured on the hidden texels that a photo shows, averaged over all texels of all textures.
+        """
         answers = self._answers(len(self.truth))
         result = {}
         for name, answer in zip(("coarse", "refined"), answers, strict=True):
@@ -247,7 +273,7 @@ class Examination:
         return result
 
     def sheet(self) -> np.ndarray:
-        """Return a row of truths, one of what is known, and one of each stage's answer."""
+        """Return a picture with rows of the true textures, their known texels, and the result of each stage."""
         count = min(SHEET, len(self.truth))
         truth, known = self.truth[:count], self.known[:count]
         lines = [truth, np.where(known[..., None], truth, 0).astype(np.uint8)]
@@ -257,53 +283,78 @@ class Examination:
 
 
 def train(
-    options: TextureOptions, textures: TextureSet, place: Place, *, initial: Path | None = None
+    options: TextureTrainingOptions, textures: TextureSet, settings: RunSettings, *, initial: Path | None = None
 ) -> dict[str, float]:
-    """Train until `options.images` are seen or the minutes are over; resume if a checkpoint is there.
+    """Train texture completion, or resume from the checkpoint in `settings.out`.
 
-    Writes to `place.out` what `run_training` does, the averaged weights as gated_inpainting.safetensors. Returns the
-    last validation.
+    Parameters
+    ----------
+    options : TextureTrainingOptions
+    textures : TextureSet
+    settings : RunSettings
+    initial : Path, optional
+        Weight file to start from if there is no checkpoint.
+
+    Returns
+    -------
+    dict of str to float
+        Values of the last validation.
 
     Raises
     ------
     FacegeomError
-        When the textures hold none of the training or of the validation identities.
+        If there are no textures of training or of validation identities.
+
+    Notes
+    -----
+    Writes the files of `run_training`; the weights are in gated_inpainting.safetensors.
     """
-    place.out.mkdir(parents=True, exist_ok=True)
+    settings.out.mkdir(parents=True, exist_ok=True)
     textures = scaled(textures, options.size)
-    trainer = Trainer(options, mean_texture(textures), textures.region, check_device(place.device))
-    if not trainer.resume(place.out) and initial is not None:
+    trainer = TextureTrainer(options, mean_texture(textures), textures.region, check_device(settings.device))
+    if not trainer.resume(settings.out) and initial is not None:
         trainer.start_from(initial)
 
     def stream(start: int, end: int) -> TextureStream:
         return TextureStream(textures, options.unseen_weight, options.seed, start, end)
 
-    return run_training(trainer, options, stream, Examination(trainer, textures), place)
+    return run_training(trainer, options, stream, TextureValidation(trainer, textures), settings)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom train texture`."""
-    defaults = TextureOptions()
+    """Add the arguments of `facegeom train texture` to a parser."""
+    defaults = TextureTrainingOptions()
     parser.add_argument("textures", metavar="FILE", help="file of `facegeom prepare textures`")
-    parser.add_argument("--out", "-o", default="runs/texture", help="folder of the run (default: %(default)s)")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--minutes", type=float, default=110)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--initial", type=Path, help="weight file to start from, of both stages or of the coarse one")
-    parser.add_argument("--stage", choices=STAGES, default=defaults.stage, help="default: %(default)s")
-    parser.add_argument("--adversary", choices=ADVERSARIES, default=defaults.adversary, help="default: %(default)s")
-    helps: dict[str, Any] = {"width": "channels of the first layer; the paper: 64", "fold": "1: as in the paper"}
-    for name in ("size", "width", "fold", "batch", "images", "seed"):
-        parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name), help=helps.get(name))
-    parser.add_argument("--no-guide", dest="guided", action="store_false", help="the paper's input: texture and mask")
-    for name in ("learning_rate", "l1_weight", "perceptual_weight", "gan_weight", "gain"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(defaults, name))
+    add_run_settings(parser, "runs/texture", workers=1)
+    add_initial_weights(parser, "weight file to start from, of both stages or of the coarse stage")
+    parser.add_argument(
+        "--stage", choices=STAGES, default=defaults.stage, help="stages to train (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--adversary", choices=ADVERSARIES, default=defaults.adversary, help="kind of critic (default: %(default)s)"
+    )
+    numbers = {
+        "size": "side of the textures in texels",
+        "width": "channels of the first layer; 64 in the thesis",
+        "fold": "the network works on blocks of N x N texels; 1 in the thesis",
+        "batch": "samples in one step",
+        "images": "samples in the whole run",
+        "seed": "random seed",
+        "learning_rate": "largest learning rate of the network",
+        "l1_weight": "weight of the L1 loss",
+        "perceptual_weight": "weight of the perceptual loss",
+        "gan_weight": "weight of the adversarial loss",
+        "gain": "gain of the initial weights",
+    }
+    for name, text in numbers.items():
+        default = getattr(defaults, name)
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=type(default), default=default, help=f"{text} (default: %(default)s)")
+    parser.add_argument(
+        "--no-guide", dest="guided", action="store_false", help="use only the texture and the mask as input (thesis)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and print the last validation as JSON."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    options = options_of(args, TextureOptions)
-    measured = train(options, read_textures(args.textures), place_of(args), initial=args.initial)
-    print(json.dumps(measured))
-    return 0
+    """Train and print the values of the last validation as JSON."""
+    return run_and_print(train, options_from(args, TextureTrainingOptions), read_textures(args.textures), args)

@@ -1,7 +1,4 @@
-"""How good the face model is: held-out heads, triangles, lids and lips, and the atlas.
-
-`check_face_model` measures and, given a folder, draws (`face_model_figures`).
-"""
+"""Quality measures of the face model: fits to random heads, triangles, openings of lids and lips, atlas."""
 
 from __future__ import annotations
 
@@ -14,10 +11,11 @@ import numpy as np
 from facegeom._internal.arrays import FloatArray, IntArray
 from facegeom.face_model.model import FaceModel, read_face_model
 from facegeom.geometry import rasterize
+from facegeom.networks.semi_sphere import triangle_angles
 from facegeom.training.face_model.atlas import atlas_stretch, coverage
-from facegeom.training.face_model.corners import random_expression, turned_over
-from facegeom.training.face_model.figures import draw_face_model
-from facegeom.training.face_model.source import IctHead, load_ict
+from facegeom.training.face_model.corner_smoothing import inverted_triangles, random_expression
+from facegeom.training.face_model.ict_head import IctHead, load_ict
+from facegeom.training.face_model.pictures import draw_face_model
 
 
 def check_face_model(
@@ -28,7 +26,7 @@ def check_face_model(
     seed: int = 2024,
     figures: str | Path | None = None,
 ) -> dict[str, float]:
-    """Measure a face model against the head that it was made from.
+    """Measure the quality of a face model, and log the values.
 
     Parameters
     ----------
@@ -37,17 +35,17 @@ def check_face_model(
     model_path : str or Path
         The face model, as `build_face_model` wrote it.
     samples : int
-        Held-out heads, all 100 ICT coefficients from N(0, 1) and random expressions.
+        Number of random ICT heads to fit, with 100 identity coefficients from N(0, 1) and random expressions.
     seed : int
-        Of the samples; the model's own come from another.
+        Random seed of these heads. It differs from that of the heads from which the model was made.
     figures : str or Path, optional
-        A folder to draw the model into.
+        Folder to which pictures of the model are written.
 
     Returns
     -------
     dict of str to float
-        Distances in mm between the fitted face and ICT's surface (both ways), inverted triangles,
-        angles in degrees, openings of lids and lips, and what the atlas covers.
+        Distances between the fitted face and the ICT surface in both directions, numbers of inverted triangles, angles,
+        visible areas in the openings of lids and lips, and measures of the atlas. The names contain the units.
     """
     head = load_ict(ict_path)
     model = read_face_model(model_path)
@@ -63,7 +61,7 @@ def check_face_model(
 
 
 def surface_distance(P: FloatArray, V: FloatArray, F: IntArray) -> FloatArray:
-    """Return the distance, (k,), of points to a surface."""
+    """Return the distances of points P (k, 3) to the surface of triangles F (m, 3) with vertices V (n, 3): (k,)."""
     square = igl.point_mesh_squared_distance(P, V, F)[0]
     return np.asarray(np.sqrt(square), dtype=np.float64)
 
@@ -71,11 +69,11 @@ def surface_distance(P: FloatArray, V: FloatArray, F: IntArray) -> FloatArray:
 def _held_out(
     head: IctHead, model: FaceModel, carrier: IntArray, weight: FloatArray, samples: int, seed: int
 ) -> dict[str, float]:
-    """Fit samples of ICT by least squares and measure the gap between the surfaces of the face."""
+    """Fit random ICT heads by least squares and measure the distances between the surfaces of the face."""
     generator = np.random.default_rng(seed)
     count, triangles = model.face_vertex_count, model.faces[: model.face_triangle_count]
-    # The identity is fitted to the neutral head and the expression's weights are the sample's own:
-    # the expression components are ICT's but at the corners, so there is nothing to fit in them.
+    # The identity is fitted to the neutral head. The expression weights are those of the sample, because the expression
+    # components are those of ICT, except near the corners of lids and mouth.
     basis = model.identity[:, :count].reshape(len(model.identity), -1).T.astype(np.float64)
     solve = np.linalg.pinv(basis)
     skin = head.part_faces("face", "head_and_neck")
@@ -92,51 +90,43 @@ def _held_out(
         points = np.concatenate([fitted[:count], fitted[triangles].mean(axis=1)])
         there.append(surface_distance(points, target, skin))
         back.append(surface_distance(target[narrow], fitted, triangles))
-        inverted += int(turned_over(fitted, triangles).sum())
-        source_inverted += int(turned_over(target, narrow_faces).sum())
+        inverted += int(inverted_triangles(fitted, triangles).sum())
+        source_inverted += int(inverted_triangles(target, narrow_faces).sum())
     gap, reverse = np.concatenate(there), np.concatenate(back)
     return {
         "samples": float(samples),
         "surface distance mean (mm)": float(gap.mean()),
         "surface distance 95th percentile (mm)": float(np.percentile(gap, 95)),
-        "surface distance worst (mm)": float(gap.max()),
+        "surface distance maximum (mm)": float(gap.max()),
         "ICT to model mean (mm)": float(reverse.mean()),
         "ICT to model 95th percentile (mm)": float(np.percentile(reverse, 95)),
-        "inverted triangles a head": inverted / samples,
-        "ICT's own inverted triangles a head": source_inverted / samples,
+        "inverted triangles per head": inverted / samples,
+        "inverted triangles per head in ICT": source_inverted / samples,
     }
 
 
 def _triangles(model: FaceModel) -> dict[str, float]:
     skin = model.faces[model.regions["head"][model.faces].all(axis=1)]
-    angle = smallest_angles(model.mean, skin)
-    everything = smallest_angles(model.mean, model.faces)
+    angle = triangle_angles(model.mean, skin).min(axis=1)
+    everything = triangle_angles(model.mean, model.faces).min(axis=1)
     return {
         "vertices": float(len(model.mean)),
         "triangles": float(len(model.faces)),
         "face vertices": float(model.face_vertex_count),
-        "least angle of the skin (degrees)": float(angle.min()),
-        "share of the skin's triangles above 15 degrees": float((angle > 15.0).mean()),
-        "share of all triangles above 15 degrees": float((everything > 15.0).mean()),
+        "smallest angle of the skin (degrees)": float(angle.min()),
+        "share of skin triangles with all angles above 15 degrees": float((angle > 15.0).mean()),
+        "share of all triangles with all angles above 15 degrees": float((everything > 15.0).mean()),
         "asymmetry of the mean (mm)": float(
             np.abs(model.mean[model.mirror] * np.array([-1.0, 1.0, 1.0]) - model.mean).max()
         ),
     }
 
 
-def smallest_angles(V: FloatArray, F: IntArray) -> FloatArray:
-    """Return each triangle's smallest angle, (m,) degrees."""
-    T = V[F]
-    angles = []
-    for i in range(3):
-        a, b = T[:, (i + 1) % 3] - T[:, i], T[:, (i + 2) % 3] - T[:, i]
-        sine = np.linalg.norm(np.cross(a, b), axis=1)
-        angles.append(np.degrees(np.arctan2(sine, np.einsum("ij,ij->i", a, b))))
-    return np.asarray(np.min(angles, axis=0))
-
-
 def expression_weights(model: FaceModel, **weights: float) -> FloatArray:
-    """Return a weight vector from names: `expression_weights(model, jawOpen=0.7)`."""
+    """Return expression weights, (e,), with the named ones set, as in `expression_weights(model, jawOpen=0.7)`.
+
+    All other weights are 0.
+    """
     result = np.zeros(len(model.expression_names))
     for name, value in weights.items():
         result[model.expression_names.index(name)] = value
@@ -144,27 +134,27 @@ def expression_weights(model: FaceModel, **weights: float) -> FloatArray:
 
 
 def visible_area(model: FaceModel, V: FloatArray, region: str) -> float:
-    """Return how much of a region shows from straight ahead, mm^2, at 5 pixels a millimetre."""
+    """Return the area of a region that is visible from the front, in mm^2, measured at 5 pixels per mm."""
     scale, low, high = 5.0, np.array([-70.0, -110.0]), np.array([70.0, 40.0])
     width, height = (np.ceil((high - low) * scale)).astype(int)
     pixel = np.stack([(V[:, 0] - low[0]) * scale, (high[1] - V[:, 1]) * scale, V[:, 2]], axis=1)
     seen = rasterize(pixel, model.faces, None, (int(height), int(width))).triangle
-    shown = np.append(model.regions[region][model.faces].all(axis=1), False)  # the last: nothing seen
+    shown = np.append(model.regions[region][model.faces].all(axis=1), False)  # last entry: pixels without a triangle
     return float(np.count_nonzero(shown[seen]) / scale**2)
 
 
 def _openings(model: FaceModel) -> dict[str, float]:
-    """Measure what shows of the eyeball and of the mouth's inside, neutral and in the named shapes."""
+    """Measure the visible areas of the eyeball and of the mouth interior, and the gap between the lips."""
     neutral = model.mean
     blink = model.vertices(expression=expression_weights(model, eyeBlink_L=1.0, eyeBlink_R=1.0))
     opened = model.vertices(expression=expression_weights(model, jawOpen=1.0))
     lips = model.landmarks68_multipie[[62, 66]]  # the middle of the upper and of the lower lip
     return {
-        "eyeball seen, neutral (mm^2)": visible_area(model, neutral, "eyeball_left"),
-        "eyeball seen, eyeBlink (mm^2)": visible_area(model, blink, "eyeball_left"),
-        "gap of the lips, neutral (mm)": float(np.linalg.norm(np.diff(neutral[lips], axis=0))),
-        "gap of the lips, jawOpen (mm)": float(np.linalg.norm(np.diff(opened[lips], axis=0))),
-        "mouth's inside seen, jawOpen (mm^2)": visible_area(model, opened, "mouth_interior"),
+        "visible eyeball, neutral (mm^2)": visible_area(model, neutral, "eyeball_left"),
+        "visible eyeball, eyeBlink (mm^2)": visible_area(model, blink, "eyeball_left"),
+        "gap between the lips, neutral (mm)": float(np.linalg.norm(np.diff(neutral[lips], axis=0))),
+        "gap between the lips, jawOpen (mm)": float(np.linalg.norm(np.diff(opened[lips], axis=0))),
+        "visible mouth interior, jawOpen (mm^2)": visible_area(model, opened, "mouth_interior"),
     }
 
 
@@ -185,6 +175,6 @@ def _atlas(model: FaceModel) -> dict[str, float]:
         "face stretch ratio, 95th percentile": float(np.percentile(ratio[inside], 95)),
         "skin stretch ratio, median": float(np.median(ratio[skin])),
         "skin stretch ratio, 95th percentile": float(np.percentile(ratio[skin], 95)),
-        "face texels a mm at 192, median": float(192 * np.median(scale[inside])),
-        "face texels a mm at 192, 5th percentile": float(192 * np.percentile(scale[inside], 5)),
+        "face texels per mm at 192, median": float(192 * np.median(scale[inside])),
+        "face texels per mm at 192, 5th percentile": float(192 * np.percentile(scale[inside], 5)),
     }

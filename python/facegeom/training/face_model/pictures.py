@@ -1,4 +1,4 @@
-"""Pictures of the face model: neutral, first components, expressions, regions and atlas."""
+"""Pictures of the face model: mean head, first identity components, expressions, regions and atlas."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom.face_model.model import FaceModel
 from facegeom.geometry import rasterize
 
-_SIZE = 320
-_FRAME = ((0.0, -30.0, -60.0), 330.0)  # centre and height shown, mm
-_NEAR = ((0.0, -35.0, 0.0), 200.0)
-_LIGHT = np.array([0.22, 0.45, 0.87])
+_SIZE = 320  # side of one picture, pixels
+_FRAME = ((0.0, -30.0, -60.0), 330.0)  # centre and height of the visible area, mm
+_NEAR = ((0.0, -35.0, 0.0), 200.0)  # the same for the face only
+_LIGHT = np.array([0.22, 0.45, 0.87])  # direction towards the light
 _SKIN = (216.0, 186.0, 166.0)
 _COLOURS = {
     "scalp": (120, 160, 200),
@@ -50,13 +50,13 @@ _EXPRESSIONS = (
 
 
 def draw_face_model(model: FaceModel, folder: Path) -> list[Path]:
-    """Write `neutral.png`, `identity.png`, `expressions.png`, `regions.png` and `atlas.png`.
+    """Write neutral.png, identity.png, expressions.png, regions.png and atlas.png.
 
     Parameters
     ----------
     model : FaceModel
     folder : Path
-        Made if missing.
+        Created if it does not exist.
 
     Returns
     -------
@@ -90,7 +90,25 @@ def shaded(
     frame: tuple[tuple[float, float, float], float] = _FRAME,
     size: int = _SIZE,
 ) -> ByteArray:
-    """Return a shaded picture, (size, size, 3) RGB, of the head turned by `yaw` degrees to its left."""
+    """Return a shaded picture of the head.
+
+    Parameters
+    ----------
+    model : FaceModel
+    V : (n, 3) float array, mm
+    colours : (n, 3) float array
+        Vertex colours, RGB in [0, 255].
+    yaw : float
+        Rotation of the head in degrees; positive if the nose turns to the right in the picture.
+    frame : tuple
+        Centre and height of the visible area, mm.
+    size : int
+        Side of the picture in pixels.
+
+    Returns
+    -------
+    (size, size, 3) uint8 array, RGB
+    """
     y = np.radians(yaw)
     turn = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     P = (V - np.array(frame[0])) @ turn.T
@@ -111,7 +129,7 @@ def shaded(
 
 
 def atlas_picture(model: FaceModel, size: int) -> ByteArray:
-    """Return the atlas with its triangles, coloured by region, (size, size, 3) RGB."""
+    """Return a picture of the triangles of the atlas, coloured by region, (size, size, 3) uint8 RGB."""
     picture = np.full((size, size, 3), 255, dtype=np.uint8)
     colours = _vertex_colours(model, tuple(_COLOURS))[model.faces].mean(axis=1)
     corners = np.stack([model.uv[..., 0], 1.0 - model.uv[..., 1]], axis=1)[model.uv_faces] * size
@@ -131,7 +149,7 @@ def _vertex_colours(model: FaceModel, names: tuple[str, ...]) -> FloatArray:
 
 
 def _wires(model: FaceModel) -> ByteArray:
-    """Return the face's triangles at the eye, the mouth, the nose and all over."""
+    """Return four pictures of the triangles of the face side by side: all, an eye, the mouth, the nose."""
     places = (((0.0, -40.0), 190.0), ((31.0, 0.0), 50.0), ((0.0, -66.0), 60.0), ((0.0, -40.0), 60.0))
     T = model.mean[model.faces[: model.face_triangle_count]]
     toward = np.cross(T[:, 1] - T[:, 0], T[:, 2] - T[:, 0])[:, 2] > 0
@@ -146,7 +164,7 @@ def _wires(model: FaceModel) -> ByteArray:
 
 
 def _identity_sheet(model: FaceModel, colours: FloatArray) -> ByteArray:
-    """Return the first five components at -2 and +2 standard deviations, front and side."""
+    """Return pictures of the first five identity components at -2 and +2 standard deviations, front and side views."""
     rows = []
     for index in range(5):
         row = []

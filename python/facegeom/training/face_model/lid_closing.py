@@ -1,7 +1,7 @@
-"""Closing the lids: ICT's eyeBlink leaves a slit, which its eyelashes hide and ours has none to hide.
+"""Closing of the eyelids: the ICT expression eyeBlink leaves a slit, which the ICT head hides by eyelashes.
 
-In the blink the upper lid is moved down over the eyeball, column by column, by what still shows of
-the ball; the move fades out away from the lid's edge.
+The face model has no eyelashes. In the blink, the upper lid is moved down over the eyeball by the height of the visible
+part of the eyeball in each image column; the displacement decreases with the distance from the lid edge.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
 from facegeom.geometry import rasterize
 
-_SCALE = 20.0  # pixels a millimetre
-_OVERLAP = 0.25  # mm by which the lids overlap once closed
-_FULL, _FADED = 3.5, 9.0  # mm from the rim: the whole move up to here, none beyond
+_SCALE = 20.0  # pixels per mm of the rendering in which the slit is measured
+_OVERLAP = 0.25  # overlap of the closed lids, mm
+_FULL, _FADED = 3.5, 9.0  # distances from the lid edge up to which the displacement is full, and from which it is 0, mm
 
 
 def close_lids(
@@ -26,26 +26,27 @@ def close_lids(
     rim: BoolArray,
     rounds: int = 4,
 ) -> FloatArray:
-    """Return the left eye's blink, displacements (n, 3) mm, with the slit closed.
+    """Return the blink of the left eye with closed lids.
 
     Parameters
     ----------
     mean : (n, 3) float array, mm
     faces : (m, 3) int array
-    blink : (n, 3) float array
+    blink : (n, 3) float array, mm
         Displacements of the expression at weight 1.
     ball : (n,) bool array
-        The left eyeball.
-    from_rim : (n,) float array
-        Distance along the face from the eyes' rims, infinite off the face.
+        Vertices of the left eyeball.
+    from_rim : (n,) float array, mm
+        Geodesic distance from the edges of the eye openings on the face; infinite outside the face.
     rim : (n,) bool array
-        The left eye's rim.
+        Vertices on the edge of the left eye opening.
     rounds : int
-        Times to look and move.
+        Largest number of times that the slit is measured and closed.
 
     Returns
     -------
-    (n, 3) float array
+    (n, 3) float array, mm
+        Displacements at weight 1.
     """
     upper = _upper_lid(mean, rim, from_rim)
     fade = np.clip((_FADED - from_rim) / (_FADED - _FULL), 0.0, 1.0) * upper
@@ -70,7 +71,7 @@ def close_lids(
 
 
 def _upper_lid(mean: FloatArray, rim: BoolArray, from_rim: FloatArray) -> BoolArray:
-    """Return the face's vertices near the left eye, above the line between its corners."""
+    """Return the vertices near the left eye above the line between the eye corners, (n,) bool."""
     ids = np.flatnonzero(rim)
     inner, outer = mean[ids[mean[ids, 0].argmin()]], mean[ids[mean[ids, 0].argmax()]]
     line = np.interp(mean[:, 0], [inner[0], outer[0]], [inner[1], outer[1]])
@@ -79,9 +80,9 @@ def _upper_lid(mean: FloatArray, rim: BoolArray, from_rim: FloatArray) -> BoolAr
 
 
 def _slit(V: FloatArray, faces: IntArray, ball: BoolArray, centre: FloatArray, low: float, high: float) -> FloatArray:
-    """Return how much of the ball shows from straight ahead in each column of pixels, mm."""
+    """Return the visible height of the eyeball in each pixel column of a frontal view, in mm."""
     width, height = int((high - low) * _SCALE), int(30.0 * _SCALE)
     pixel = (V - np.array([low, centre[1] + 15.0, 0.0])) * np.array([_SCALE, -_SCALE, 1.0])
     seen = rasterize(pixel, faces, None, (height, width)).triangle
-    shows = np.append(ball[faces].all(axis=1), False)[seen]  # -1, nothing seen, is the last entry
+    shows = np.append(ball[faces].all(axis=1), False)[seen]  # the last entry is for -1, pixels without a triangle
     return np.asarray(shows.sum(axis=0) / _SCALE)

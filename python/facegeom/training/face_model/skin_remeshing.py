@@ -1,9 +1,9 @@
-"""The skin, mouth socket and eye sockets of the face model: one half remeshed, then mirrored.
+"""Skin, mouth socket and eye sockets of the face model: the left half is remeshed, then mirrored.
 
-ICT's skin and sockets are one connected surface with an edge line on x = 0.  The half with x >= 0
-is cut below the neck and remeshed with the patches face, rest of the head, mouth socket and eye
-socket; the curves between them (lips, eyelids, the face's border) and the midline stay edge
-chains, so that mirroring and welding give an exactly symmetric mesh.
+Skin and sockets of the ICT head are one connected surface with edges along the plane x = 0. The half x >= 0 is cut
+below the neck and remeshed with four patches: face, rest of the head, mouth socket, eye socket. The curves between the
+patches (lips, eyelids, border of the face) and the midline are preserved as chains of edges, so that the mesh is
+exactly symmetric after mirroring and merging.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from facegeom._internal.arrays import FloatArray, IntArray
+from facegeom.training.face_model.ict_head import IctHead
 from facegeom.training.face_model.remesh import Remeshed, Remesher, SourceSurface, edge_table
-from facegeom.training.face_model.source import IctHead
 
 FACE, HEAD, MOUTH_SOCKET, EYE_SOCKET = 0, 1, 2, 3  # patches of the remeshed half
-_LID = 4  # and up: strips of the face along the lids' edges, only while remeshing
-_LID_STRIPS = 2  # ICT's first two rows around the eye: behind and across the lid's edge
-_NECK_POINT = np.array([0.0, -172.0, -20.0])  # mm; the cut goes through here, below the chin
-_NECK_NORMAL = np.array([0.0, 0.88, 0.475])  # and rises toward the nape
+_LID = 4  # first label of the strips of the face along the lid edges, which exist only during remeshing
+_LID_STRIPS = 2  # number of strips: the first two rows of ICT triangles around the eye opening
+_NECK_POINT = np.array([0.0, -172.0, -20.0])  # point of the plane of the neck cut, below the chin, mm
+_NECK_NORMAL = np.array([0.0, 0.88, 0.475])  # normal of that plane, which rises towards the nape
 
 
 @dataclass(frozen=True)
-class Carried:
-    """A mesh whose vertices lie on triangles of the ICT head, left and right welded."""
+class EmbeddedMesh:
+    """A symmetric mesh whose vertices lie on triangles of the ICT head."""
 
-    carrier: IntArray  # (n, 3) ICT vertex ids
-    weight: FloatArray  # (n, 3) barycentric coordinates, sum 1
+    carrier: IntArray  # (n, 3) ICT vertices of the triangle on which each vertex lies
+    weight: FloatArray  # (n, 3) barycentric coordinates in that triangle
     faces: IntArray  # (m, 3)
-    labels: IntArray  # (m,)
-    mirror: IntArray  # (n,) left-right permutation
+    labels: IntArray  # (m,) patch of each triangle
+    mirror: IntArray  # (n,) symmetric counterpart of each vertex
 
-    def carry(self, field: NDArray[np.floating]) -> FloatArray:
-        """Return an ICT vertex field, (..., ICT vertices, d), at this mesh's vertices."""
+    def interpolate(self, field: NDArray[np.floating]) -> FloatArray:
+        """Return values at the vertices of this mesh, (..., n, d), of values at the ICT vertices, (..., N, d)."""
         weight = self.weight
         result: FloatArray = weight[:, 0, None] * field[..., self.carrier[:, 0], :]
         for corner in (1, 2):
@@ -48,32 +48,31 @@ class Carried:
 
 @dataclass(frozen=True)
 class SkinOptions:
-    """Sizes of the remeshed skin."""
+    """Numbers of vertices of the remeshed skin, and edge lengths relative to that of the cheeks."""
 
-    face_vertices: int = 7000  # vertices of the face part, both halves
-    head_vertices: int = 2250  # scalp, ears and neck, both halves
-    finest_eyes: float = 0.32  # edge length at the eyelids against that of the cheeks
-    finest_mouth: float = 0.40  # at the lips
-    finest_nose: float = 0.50  # at the nostrils
-    growth: float = 1 / 50.0  # how fast that ratio grows with the distance from them, per mm
-    coarsest: float = 1.15  # and where it ends: forehead, jaw
-    iterations: int = 12
+    face_vertices: int = 7000  # vertices of the face, both halves
+    head_vertices: int = 2250  # vertices of scalp, ears and neck, both halves
+    finest_eyes: float = 0.32  # relative edge length at the eyelids
+    finest_mouth: float = 0.40  # relative edge length at the lips
+    finest_nose: float = 0.50  # relative edge length at the nostrils
+    growth: float = 1 / 50.0  # increase of the relative edge length per mm of distance from these places
+    coarsest: float = 1.15  # largest relative edge length, at forehead and jaw
+    iterations: int = 12  # rounds of remeshing
 
 
-def remesh_skin(head: IctHead, options: SkinOptions | None = None) -> Carried:
-    """Remesh skin and sockets into a mesh of the face model's own, exactly symmetric.
+def remesh_skin(head: IctHead, options: SkinOptions | None = None) -> EmbeddedMesh:
+    """Return the remeshed skin and sockets, exactly symmetric.
 
     Parameters
     ----------
     head : IctHead
-        The source, its triangles symmetric about x = 0 along an edge line.
+        Its triangles must be symmetric, with edges along x = 0.
     options : SkinOptions, optional
-        Vertex counts and grading.
 
     Returns
     -------
-    Carried
-        Labelled with FACE, HEAD, MOUTH_SOCKET and EYE_SOCKET.
+    EmbeddedMesh
+        With the labels FACE, HEAD, MOUTH_SOCKET and EYE_SOCKET.
     """
     options = options or SkinOptions()
     V, F, labels, parent, corner = _half_surface(head)
@@ -86,7 +85,7 @@ def remesh_skin(head: IctHead, options: SkinOptions | None = None) -> Carried:
         half = Remesher(source, target).run(options.iterations)
         half = replace(half, labels=np.where(half.labels >= _LID, FACE, half.labels))
         counts = _count(half, source)
-        log.info("remeshing %d: %s vertices", attempt, counts)
+        log.info("remeshing attempt %d: vertices of each patch: %s", attempt, counts)
         wanted = {FACE: options.face_vertices, HEAD: options.head_vertices}
         if all(abs(counts[p] - wanted[p]) < 0.012 * wanted[p] for p in wanted):
             break
@@ -95,8 +94,17 @@ def remesh_skin(head: IctHead, options: SkinOptions | None = None) -> Carried:
     return mirror_and_weld(head, carrier, weight, half.faces, half.labels)
 
 
-def mirror_and_weld(head: IctHead, carrier: IntArray, weight: FloatArray, faces: IntArray, labels: IntArray) -> Carried:
-    """Add the mirror image of a half mesh and share the vertices on x = 0."""
+def mirror_and_weld(
+    head: IctHead, carrier: IntArray, weight: FloatArray, faces: IntArray, labels: IntArray
+) -> EmbeddedMesh:
+    """Return a half mesh together with its mirror image; both share the vertices on x = 0.
+
+    Parameters
+    ----------
+    head : IctHead
+    carrier, weight, faces, labels : arrays
+        Of the half mesh, see `EmbeddedMesh`.
+    """
     x = np.einsum("ij,ij->i", weight, head.vertices[carrier][..., 0])
     middle = np.abs(x) < 1e-6
     count = len(carrier)
@@ -104,7 +112,7 @@ def mirror_and_weld(head: IctHead, carrier: IntArray, weight: FloatArray, faces:
     flipped = image[faces][:, ::-1]
     away = np.flatnonzero(~middle)
     mirror = np.concatenate([image, away])
-    return Carried(
+    return EmbeddedMesh(
         carrier=np.concatenate([carrier, head.mirror[carrier[away]]]),
         weight=np.concatenate([weight, weight[away]]),
         faces=np.concatenate([faces, flipped]),
@@ -116,7 +124,11 @@ def mirror_and_weld(head: IctHead, carrier: IntArray, weight: FloatArray, faces:
 def _half_surface(
     head: IctHead,
 ) -> tuple[FloatArray, IntArray, IntArray, IntArray, FloatArray]:
-    """Return the half x >= 0 above the neck cut: V, F, labels, and each corner on its ICT triangle."""
+    """Return the half x >= 0 above the neck cut.
+
+    Return vertices, triangles and labels, and for each triangle the ICT triangle that contains it, (m, 3) ICT vertices,
+    and the barycentric coordinates of its corners there, (m, 3, 3).
+    """
     stop = head.parts["eye_socket_right"][1]
     F = head.triangles[(head.triangles < stop).all(axis=1)]
     F = F[(head.vertices[F, 0] >= -1e-6).all(axis=1)]
@@ -138,7 +150,11 @@ def _half_surface(
 
 
 def _cut(V: FloatArray, F: IntArray, distance: FloatArray) -> tuple[FloatArray, IntArray, IntArray, FloatArray]:
-    """Keep the side of positive distance; return V, F, each face's origin and its corners there."""
+    """Cut a mesh where a vertex value is 0, and keep the side of positive values.
+
+    Return the vertices (also unused ones), the triangles (k, 3), the original triangle of each (k,), and the
+    barycentric coordinates of its corners there (k, 3, 3).
+    """
     points = list(V)
     known: dict[tuple[int, int], int] = {}
     faces: list[list[int]] = []
@@ -167,9 +183,9 @@ def _cut(V: FloatArray, F: IntArray, distance: FloatArray) -> tuple[FloatArray, 
 
 
 def _lid_strips(F: IntArray, labels: IntArray) -> IntArray:
-    """Return the labels with the rows of triangles along the lids' edges set apart.
+    """Return the labels with own labels for the rows of triangles along the lid edges.
 
-    The lines between them are creases; kept as edge chains they stay sharp, and the lids meet.
+    The lines between these rows are creases. Preserved as feature curves they stay sharp, and the closed lids meet.
     """
     strips = labels.copy()
     inside = _rim(F, labels, EYE_SOCKET)
@@ -181,7 +197,7 @@ def _lid_strips(F: IntArray, labels: IntArray) -> IntArray:
 
 
 def _corners(V: FloatArray, F: IntArray, strips: IntArray) -> IntArray:
-    """Return the vertices at the eye's and the mouth's corners, which remeshing must keep."""
+    """Return the vertices at the corners of eye and mouth, which remeshing must preserve."""
     mouth = _rim(F, strips, MOUTH_SOCKET)
     kept = [mouth[V[mouth, 0].argmax()]]
     chain = [EYE_SOCKET, *range(_LID, _LID + _LID_STRIPS), FACE]
@@ -192,7 +208,7 @@ def _corners(V: FloatArray, F: IntArray, strips: IntArray) -> IntArray:
 
 
 def midline_ends(V: FloatArray, F: IntArray) -> IntArray:
-    """Return the vertices where the boundary of a half surface leaves the plane x = 0."""
+    """Return the vertices at which the boundary of a half surface leaves the plane x = 0."""
     edges, faces, _ = edge_table(F)
     rim = edges[faces[:, 1] < 0]
     middle = np.abs(V[:, 0]) < 1e-6
@@ -201,14 +217,14 @@ def midline_ends(V: FloatArray, F: IntArray) -> IntArray:
 
 
 def _rim(F: IntArray, labels: IntArray, patch: int) -> IntArray:
-    """Return the vertices shared by the face and another patch."""
+    """Return the vertices that the face shares with another patch."""
     return np.intersect1d(F[labels == FACE], F[labels == patch])
 
 
 def _target_length(
     V: FloatArray, F: IntArray, labels: IntArray, options: SkinOptions, factor: dict[int, float]
 ) -> FloatArray:
-    """Return the wanted edge length at each source vertex, mm."""
+    """Return the wanted edge length at each source vertex, (n,) mm."""
     tip = V[np.argmax(V[:, 2])]
     wings = V[np.linalg.norm(V - (tip + np.array([12.0, -6.0, -12.0])), axis=1) < 9.0]
     ratio = np.full(len(V), options.coarsest)
@@ -222,7 +238,7 @@ def _target_length(
     area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
 
     def unit(values: FloatArray, patch: int, count: int) -> float:
-        """Return the length by which `values` must be scaled for that many vertices in the half."""
+        """Return the factor of the edge lengths `values` that gives `count` vertices in both halves of a patch."""
         inside = labels == patch
         dense = area[inside] / (0.866 * values[F[inside]].mean(axis=1) ** 2)
         return float(np.sqrt(dense.sum() / (0.5 * count)))
@@ -231,7 +247,7 @@ def _target_length(
     border = np.unique(F[labels == FACE])
     gap, nearest = cKDTree(V[border]).query(V)
     own = _local_edge(V, F)
-    own = np.clip(own, 2.2, 10.0) ** 1.4  # ICT's own grading, stressed: fine ears, coarse scalp
+    own = np.clip(own, 2.2, 10.0) ** 1.4  # edge lengths of ICT with increased contrast: fine ears, coarse scalp
     own *= unit(own, HEAD, options.head_vertices) * factor[HEAD]
     patch = np.full(len(V), FACE)
     for p in (HEAD, MOUTH_SOCKET, EYE_SOCKET):
@@ -245,7 +261,7 @@ def _target_length(
 
 
 def _local_edge(V: FloatArray, F: IntArray) -> FloatArray:
-    """Return the mean length of the source's edges around each vertex, smoothed, mm."""
+    """Return the mean edge length around each vertex, smoothed, (n,) mm."""
     edges = edge_table(F)[0]
     length = np.linalg.norm(V[edges[:, 0]] - V[edges[:, 1]], axis=1)
     total, count = np.zeros(len(V)), np.zeros(len(V))
@@ -262,7 +278,7 @@ def _local_edge(V: FloatArray, F: IntArray) -> FloatArray:
 
 
 def _count(half: Remeshed, source: SourceSurface) -> dict[int, int]:
-    """Return how many vertices each patch will have when mirrored; shared ones are the face's."""
+    """Return the number of vertices of each patch after mirroring; shared vertices count for the first patch."""
     counts = {}
     across = source.positions(half.source_face, half.barycentric)[:, 0]
     copies = np.where(np.abs(across) < 1e-6, 1, 2)
@@ -276,7 +292,7 @@ def _count(half: Remeshed, source: SourceSurface) -> dict[int, int]:
 
 
 def _on_ict(half: Remeshed, F: IntArray, parent: IntArray, corner: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Return the ICT triangle (n, 3) and the barycentrics (n, 3) there of each remeshed vertex."""
+    """Return the ICT triangle (n, 3) and the barycentric coordinates (n, 3) of each remeshed vertex."""
     weight = np.einsum("ij,ijk->ik", half.barycentric, corner[half.source_face])
     weight = np.maximum(weight, 0.0)
     return parent[half.source_face], weight / weight.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Eyeballs, teeth, gums and tongue of the face model, carried by triangles of the ICT head."""
+"""Eyeballs, teeth, gums and tongue of the face model, embedded in the surface of the ICT head."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from facegeom._internal.arrays import FloatArray, IntArray
+from facegeom.training.face_model.ict_head import IctHead
 from facegeom.training.face_model.remesh import Remesher, SourceSurface, closest_on_triangles
-from facegeom.training.face_model.skin import Carried, midline_ends, mirror_and_weld
-from facegeom.training.face_model.source import IctHead
+from facegeom.training.face_model.skin_remeshing import EmbeddedMesh, midline_ends, mirror_and_weld
 
-_ROOT_DEPTH = 1.2  # mm inside the gums from which a tooth is left out
+_ROOT_DEPTH = 1.2  # depth in the gums from which triangles of the teeth are left out, mm
 
 
 def geodesic_sphere(frequency: int) -> tuple[FloatArray, IntArray]:
-    """Return a unit sphere: an icosahedron, each side split in `frequency`; a vertex at +z.
+    """Return a unit sphere: an icosahedron with each edge subdivided into `frequency` parts, and a vertex at +z.
 
     Returns
     -------
@@ -50,15 +50,21 @@ def geodesic_sphere(frequency: int) -> tuple[FloatArray, IntArray]:
     return V / np.linalg.norm(V, axis=1, keepdims=True), inverse.reshape(-1)[np.array(faces)]
 
 
-def eyeballs(head: IctHead, frequency: int = 5) -> tuple[Carried, IntArray]:
-    """Put a geodesic sphere on each ICT eyeball's outer surface.
+def eyeballs(head: IctHead, frequency: int = 5) -> tuple[EmbeddedMesh, IntArray]:
+    """Return the eyeballs: a geodesic sphere projected onto the outer surface of each ICT eyeball.
+
+    Parameters
+    ----------
+    head : IctHead
+    frequency : int
+        See `geodesic_sphere`.
 
     Returns
     -------
-    Carried
-        Both balls, the left one's vertices first.
-    (n,) int array
-        1 for vertices of the left ball, 2 for the right.
+    mesh : EmbeddedMesh
+        Both eyeballs; the vertices of the left one come first.
+    side : (n,) int array
+        1 for vertices of the left eyeball, 2 for those of the right one.
     """
     V, F = geodesic_sphere(frequency)
     faces = head.part_faces("eyeball_left")
@@ -67,7 +73,7 @@ def eyeballs(head: IctHead, frequency: int = 5) -> tuple[Carried, IntArray]:
     reach = 1.1 * np.linalg.norm(points - centre, axis=1).max()
     carrier, weight = nearest_place(centre + reach * V, head.vertices, faces)
     count = len(V)
-    both = Carried(
+    both = EmbeddedMesh(
         carrier=np.concatenate([carrier, head.mirror[carrier]]),
         weight=np.concatenate([weight, weight]),
         faces=np.concatenate([F, F[:, ::-1] + count]),
@@ -77,22 +83,21 @@ def eyeballs(head: IctHead, frequency: int = 5) -> tuple[Carried, IntArray]:
     return both, np.repeat([1, 2], count)
 
 
-def inner_mouth(head: IctHead, part: str, front: float, back: float) -> Carried:
-    """Remesh one half of a part of the mouth's inside and mirror it.
+def inner_mouth(head: IctHead, part: str, front: float, back: float) -> EmbeddedMesh:
+    """Remesh the left half of a part of the mouth interior and mirror it.
 
     Parameters
     ----------
     head : IctHead
-        The source.
     part : str
         "teeth" or "gums_and_tongue".
     front, back : float
-        Edge length at the part's front and at its back, mm.
+        Edge lengths at the front and at the back of the part, mm.
 
     Returns
     -------
-    Carried
-        Welded on x = 0 where the part has a midline.
+    EmbeddedMesh
+        The halves share their vertices on x = 0.
     """
     faces = head.part_faces(part)
     if part == "teeth":
@@ -111,7 +116,7 @@ def inner_mouth(head: IctHead, part: str, front: float, back: float) -> Carried:
 
 
 def _without_roots(head: IctHead, faces: IntArray) -> IntArray:
-    """Leave out the triangles of the teeth that lie deep in the gums and are never seen."""
+    """Return the triangles of the teeth without those deep in the gums, which are never visible."""
     gums = head.part_faces("gums_and_tongue")
     vertices = np.unique(faces)
     corners, weight = nearest_place(head.vertices[vertices], head.vertices, gums)
@@ -125,10 +130,16 @@ def _without_roots(head: IctHead, faces: IntArray) -> IntArray:
 
 
 def nearest_place(P: FloatArray, V: FloatArray, F: IntArray) -> tuple[IntArray, FloatArray]:
-    """Return the nearest triangle's corners (k, 3) and the barycentrics (k, 3) of points (k, 3).
+    """Return the closest points on a surface: corners of the triangle (k, 3) and barycentric coordinates (k, 3).
 
-    Exact: only triangles whose centre is within the nearest vertex's distance plus the longest
-    centre-to-corner distance can be nearer, and all of those are tried.
+    The result is exact: all triangles are tested whose centre is nearer than the nearest vertex plus the largest
+    distance between centre and corner of a triangle.
+
+    Parameters
+    ----------
+    P : (k, 3) float array
+    V : (n, 3) float array
+    F : (m, 3) int array
     """
     centre = V[F].mean(axis=1)
     size = np.linalg.norm(V[F] - centre[:, None], axis=2).max()

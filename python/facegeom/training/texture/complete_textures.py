@@ -1,9 +1,9 @@
-"""`facegeom prepare textures`: complete textures and occlusion masks, for training texture completion.
+"""`facegeom prepare textures`: make complete textures and occlusion masks to train texture completion.
 
-A person's photos from both sides and from the front give one texture as the paper's appendix A joins it; one side and
-the front give one with the mirrored turned photo for the other side; a photo from near the front is completed by its
-own mirror image. What is left after that is the mean texture's. Which texels some photo really showed goes with each,
-since only these may be counted in a figure.
+There are three kinds of textures. "three": a frontal photo and photos from both sides, joined as in appendix A of the
+thesis. "two": a frontal photo and one from one side; its mirror image supplies the other side. "frontal": one nearly
+frontal photo, completed by its mirror image. The mean texture fills the remaining texels. Each texture has a mask of
+the texels that a photo shows; only these are used to measure errors.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ import numpy as np
 from tqdm import tqdm
 
 from facegeom._internal.arrays import BoolArray, ByteArray, IntArray
-from facegeom._internal.files import write_atomically
+from facegeom._internal.files import write_npz
 from facegeom._internal.threads import limit_worker_to_one_thread
 from facegeom.errors import FacegeomError
 from facegeom.texture.blending import Layer, match_colors, middle_third, overlay, three_views
 from facegeom.texture.occluders import load_statistics
-from facegeom.training.data.labels import Labels, find_photos, yaw_deg
+from facegeom.training.data.labels import Labels, add_labelled_photos, find_photos, yaw_deg
 from facegeom.training.data.split import identity as identity_of
 from facegeom.training.data.split import split_names
 from facegeom.training.texture.masks import MaskOptions, draw_masks
-from facegeom.training.texture.photos import REJECTIONS, SIZE, PhotoBaker, PhotoOptions
+from facegeom.training.texture.photo_textures import REJECTIONS, SIZE, PhotoBaker, PhotoOptions
 
 log = logging.getLogger("facegeom")
 
@@ -43,44 +43,49 @@ PARTS = ("training", "validation", "test")
 
 @dataclass(frozen=True)
 class TextureDataOptions:
-    """Which photos are joined, and when what they give is refused."""
+    """Choice of the photos that are joined, and limits beyond which the result is rejected."""
 
-    frontal_deg: float = 20.0  # yaw up to which a photo is completed by its own mirror image
-    center_deg: float = 15.0  # yaw up to which a photo is the view from the front between others
-    side_deg: float = 20.0  # yaw from which a photo is a view from the side
-    photos_per_person: int = 4  # frontal photos used; a few people have hundreds
-    tries: int = 3  # sides tried for each combined texture, the most turned first
-    most_misfit: float = 0.2  # robust rms of log colour ratios between two photos, beyond which their light differs
-    most_expression: float = 1.2  # norm of the difference of expression coefficients between two photos
-    least_seen: float = 0.5  # share of the region that real photos must have shown
-    test_textures: int = 500
-    test_frontal_deg: float = 32.0  # in place of `frontal_deg`, so that the test identities give that many: figures
-    # count what was seen, not what the mirror image says
+    frontal_deg: float = 20.0  # largest absolute yaw of a photo that is completed by its mirror image
+    center_deg: float = 15.0  # largest absolute yaw of the frontal photo between side views
+    side_deg: float = 20.0  # smallest absolute yaw of a side view
+    photos_per_person: int = 4  # largest number of frontal photos; a few people have hundreds
+    tries: int = 3  # largest number of photos tried for each side and for the front; most turned sides first
+    most_misfit: float = 0.2  # robust RMS of the log colour ratios of two photos; above it their lighting differs
+    most_expression: float = 1.2  # largest norm of the difference of the expression coefficients of two photos
+    least_seen: float = 0.5  # smallest share of the region that photos show
+    test_textures: int = 500  # largest number of test textures
+    test_frontal_deg: float = 32.0  # replaces `frontal_deg` for test identities, to get enough textures; their errors
+    # are measured on texels shown by a photo only
 
 
-class Texture(NamedTuple):
-    """One complete texture: (S, S, 3) uint8, the (S, S) bool mask of what photos showed, its kind and its person."""
+class CompleteTexture(NamedTuple):
+    """One complete texture."""
 
-    texture: ByteArray
-    seen: BoolArray
-    kind: str
+    texture: ByteArray  # (S, S, 3) uint8
+    seen: BoolArray  # (S, S) texels that a photo shows
+    kind: str  # "three", "two" or "frontal"
     identity: str
 
 
 @dataclass(frozen=True)
 class TextureSet:
-    """Complete textures and masks, as `read_textures` returns them.
+    """Complete textures and occlusion masks, as `read_textures` returns them.
 
     Attributes
     ----------
-    textures : (n, S, S, 3) uint8
-        Complete over the whole atlas; beyond `region` a smooth continuation.
-    seen : (n, S, S) bool, texels of the region that a photo of that person showed
-    kind : (n,) str, "three", "two" or "frontal"
-    identity : (n,) str
-    split : (n,) str, "training", "validation" or "test", by identity
-    masks : (m, S, S) bool, True where known; False outside the region
-    region : (S, S) bool, texels that ground truth covers: the face as depth maps show it, and the eyeballs
+    textures : (n, S, S, 3) uint8 array
+        Defined on the whole atlas; extrapolated smoothly outside `region`.
+    seen : (n, S, S) bool array
+        Texels of the region that a photo of the person shows.
+    kind : (n,) str array
+        "three", "two" or "frontal".
+    identity : (n,) str array
+    split : (n,) str array
+        "training", "validation" or "test", by identity.
+    masks : (m, S, S) bool array
+        Occlusion masks: True for known texels; False outside the region.
+    region : (S, S) bool array
+        Texels with ground truth: the part of the face that depth maps show, and the eyeballs.
     """
 
     textures: ByteArray
@@ -92,28 +97,34 @@ class TextureSet:
     region: BoolArray
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an .npz, not compressed, whole or not at all: the fields, masks of bits packed along their last axis.
+        """Write all fields to one uncompressed .npz file; on an error no file is left behind.
 
-        `seen` and `masks` are stored as `numpy.packbits` gives them, and `size` says how many bits of a row count.
+        `seen` and `masks` are stored as bits, packed along the last axis by `numpy.packbits`. The additional entry
+        `size` is S, the number of valid bits in a row.
         """
         size = self.region.shape[-1]
-        arrays = {name: getattr(self, name) for name in ("textures", "kind", "identity", "split", "region")}
+        arrays = {"size": size} | {
+            name: getattr(self, name) for name in ("textures", "kind", "identity", "split", "region")
+        }
         arrays |= {name: np.packbits(getattr(self, name), axis=-1) for name in ("seen", "masks")}
-
-        def write(temporary: Path) -> None:
-            with open(temporary, "wb") as stream:
-                np.savez(stream, size=size, **arrays)
-
-        write_atomically(Path(path), write)
+        write_npz(path, arrays, compressed=False)
 
 
 def read_textures(path: str | os.PathLike[str]) -> TextureSet:
     """Read the file of `facegeom prepare textures`.
 
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    TextureSet
+
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        If there is no such file.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there are no textures at {path}: make them with `facegeom prepare textures`")
@@ -124,7 +135,25 @@ def read_textures(path: str | os.PathLike[str]) -> TextureSet:
 
 
 def plan(labels: Labels, rows: IntArray, options: TextureDataOptions, *, all_frontal: bool = False) -> list[IntArray]:
-    """Return, person by person, the rows to bake: frontal ones, and the most turned ones where both can be joined."""
+    """Return the photos of each person from which textures are baked, as rows of the labels.
+
+    These are nearly frontal photos, and the most turned photos of both sides if there is a frontal photo to join them
+    with.
+
+    Parameters
+    ----------
+    labels : Labels
+    rows : (r,) int array
+        Usable rows of the labels.
+    options : TextureDataOptions
+    all_frontal : bool
+        Whether to use all frontal photos of a person instead of `options.photos_per_person`.
+
+    Returns
+    -------
+    list of (k,) int arrays
+        One for each person with at least one such photo.
+    """
     people: dict[str, list[int]] = {}
     for row in rows:
         people.setdefault(identity_of(str(labels.names[row])), []).append(int(row))
@@ -147,14 +176,21 @@ def plan(labels: Labels, rows: IntArray, options: TextureDataOptions, *, all_fro
 
 def person_textures(
     baker: PhotoBaker, rows: Sequence[int], options: TextureDataOptions
-) -> tuple[list[Texture], Counter[str]]:
-    """Return the complete textures of one person's photos, and what was refused for which reason.
+) -> tuple[list[CompleteTexture], Counter[str]]:
+    """Return the complete textures of one person.
 
     Parameters
     ----------
     baker : PhotoBaker
-    rows : rows of the labels, all of one identity
+    rows : sequence of int
+        Rows of the labels, all of one identity.
     options : TextureDataOptions
+
+    Returns
+    -------
+    textures : list of CompleteTexture
+    counts : Counter
+        Numbers of accepted and rejected photos, pairs of photos and textures, by reason.
     """
     labels, counts = baker.labels, Counter[str]()
     layers: dict[int, Layer] = {}
@@ -180,7 +216,7 @@ def person_textures(
             counts[f"{kind}: too little seen"] += 1
             continue
         counts[f"{kind}: kept"] += 1
-        out.append(Texture(texture, seen & baker.region, kind, person))
+        out.append(CompleteTexture(texture, seen & baker.region, kind, person))
     return out, counts
 
 
@@ -192,11 +228,11 @@ def _combined(
     options: TextureDataOptions,
     counts: Counter[str],
 ) -> Iterator[tuple[ByteArray, BoolArray, str]]:
-    """Yield at most one texture of a person's views from the side and the front."""
+    """Yield at most one texture joined from side views and a frontal photo of a person."""
     turned = sorted((row for row in layers if abs(yaw[row]) > options.side_deg), key=lambda row: -abs(yaw[row]))
     if not turned:
         return
-    best: dict[int, tuple[float, int, Layer]] = {}  # by side: misfit, center, the side in the center's colours
+    best: dict[int, tuple[float, int, Layer]] = {}  # side -> misfit, frontal photo, side view in its colours
     for side in (1, -1):
         for row in (row for row in turned if yaw[row] * side > 0):
             for center in centers[: options.tries]:
@@ -216,7 +252,7 @@ def _combined(
     center = min(best.values())[1] if len(best) == 1 else best[min(best, key=lambda s: best[s][0])][1]
     sides = {}
     for side, (_, own, layer) in best.items():
-        matched = match_colors(layer, layers[center])  # where the other side went with another photo from the front
+        matched = match_colors(layer, layers[center])  # the sides may have been matched to different frontal photos
         if own == center or matched.misfit <= options.most_misfit:
             sides[side] = matched.layer
     yield join_views(layers[center], sides.get(1), sides.get(-1), baker.last_layers())
@@ -225,21 +261,32 @@ def _combined(
 def join_views(
     center: Layer, left: Layer | None, right: Layer | None, last: Sequence[Layer] = ()
 ) -> tuple[ByteArray, BoolArray, str]:
-    """Return a complete texture of views in the same colours, the texels they really showed, and its kind.
+    """Return a complete texture joined from views with matching colours (appendix A of the thesis).
 
     Parameters
     ----------
-    center : the view from the front
-    left, right : views that show the left and the right of the atlas well; at least one of them
-    last : layers for what neither these nor their mirror images show
+    center : Layer
+        Frontal view.
+    left, right : Layer or None
+        Views that show the left and the right part of the atlas; at least one of them is needed.
+    last : sequence of Layer
+        Layers for texels that neither the views nor their mirror images show.
+
+    Returns
+    -------
+    texture : (S, S, 3) uint8 array
+    seen : (S, S) bool array
+        Texels that a view shows.
+    kind : str
+        "two" or "three".
 
     Raises
     ------
     ValueError
-        When both sides are missing.
+        If both `left` and `right` are None.
     """
     if left is None and right is None:
-        raise ValueError("left and right are both None, at least one must be a Layer")
+        raise ValueError("left and right must not both be None: at least one must be a Layer")
     real = [layer for layer in (left, right) if layer is not None]
     mirrored = [layer.mirrored() for layer in (*real, center)]
     thirds = []
@@ -267,7 +314,7 @@ def _start(photos: dict[str, Path], labels: Labels, options: TextureDataOptions,
     _worker = PhotoBaker(load_facevision(), photos, labels, load_statistics(), photo_options), options
 
 
-def _make(job: tuple[str, IntArray]) -> tuple[list[Texture], Counter[str]]:
+def _make(job: tuple[str, IntArray]) -> tuple[list[CompleteTexture], Counter[str]]:
     if _worker is None:
         raise RuntimeError("the worker has not been started")
     part, rows = job
@@ -295,21 +342,32 @@ def make_textures(
     masks: int = MaskOptions().count,
     processes: int = 1,
 ) -> tuple[TextureSet, Counter[str]]:
-    """Return all complete textures of labelled photos and masks, and counts of what was kept and refused.
+    """Return all complete textures of labelled photos, and occlusion masks.
 
     Parameters
     ----------
-    photos : paths by name
-    labels : fits of those photos
-    rows : those of the labels to use; all that were kept when left out
+    photos : dict of str to Path
+        Paths of the photos by file name.
+    labels : Labels
+        Fits of the photos.
+    rows : (r,) int array, optional
+        Rows of the labels to use. By default all usable labels.
     options : TextureDataOptions
-    masks : occlusion masks to draw, from photos of the training identities
-    processes : worker processes
+    masks : int
+        Number of occlusion masks, drawn from photos of training identities.
+    processes : int
+        Number of worker processes.
+
+    Returns
+    -------
+    textures : TextureSet
+    counts : Counter
+        Numbers of accepted and rejected photos, pairs of photos and textures, by reason.
 
     Raises
     ------
     FacegeomError
-        When no photo gives a texture.
+        If no photo gives a texture.
     """
     split = split_names([str(name) for name in labels.names])
     have = [row for row in (labels.kept if rows is None else rows) if str(labels.names[row]) in photos]
@@ -320,9 +378,9 @@ def make_textures(
         for part in PARTS
         for mine in plan(labels, parts[part], _options_of(part, options), all_frontal=part == "test")
     ]
-    made: dict[str, list[Texture]] = {part: [] for part in PARTS}
+    made: dict[str, list[CompleteTexture]] = {part: [] for part in PARTS}
     counts = Counter[str]()
-    context = get_context("spawn")  # torch's threads do not survive a fork
+    context = get_context("spawn")  # the threads of torch do not work in forked processes
     arguments = (photos, labels, options, PhotoOptions())
     pool_rows = parts["training"] if len(parts["training"]) else usable
     seed = MaskOptions().seed
@@ -337,7 +395,7 @@ def make_textures(
     made["test"] = sorted(made["test"], key=lambda t: order[t.kind])[: options.test_textures]
     textures = [texture for part in PARTS for texture in made[part]]
     if not textures:
-        raise FacegeomError(f"none of the {len(usable)} photos gives a texture: {dict(counts)}")
+        raise FacegeomError(f"none of the {len(usable)} photos gives a texture; counts of the reasons: {dict(counts)}")
     parts_of = np.repeat(PARTS, [len(made[part]) for part in PARTS])
     region = region_of_textures()
     result = TextureSet(
@@ -353,25 +411,26 @@ def make_textures(
 
 
 def region_of_textures() -> BoolArray:
-    """Return the (S, S) mask of the texels that ground truth covers, for the shipped face model."""
+    """Return the texels with ground truth, (S, S) bool, for the shipped face model; see `covered_region`."""
     from facegeom.face_model import load_face_model
     from facegeom.texture.baking import Atlas
-    from facegeom.training.texture.photos import covered_region
+    from facegeom.training.texture.photo_textures import covered_region
 
     model = load_face_model()
     return covered_region(model, Atlas(model.faces, model.uv, model.uv_faces, SIZE))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare textures`."""
-    parser.add_argument("photos", help="folder of photos")
-    parser.add_argument("--labels", required=True, help="file of `facegeom prepare labels`")
+    """Add the arguments of `facegeom prepare textures` to a parser."""
+    add_labelled_photos(parser)
     parser.add_argument("--out", "-o", default="runs/textures.npz", help="file to write (default: %(default)s)")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="worker processes (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the textures and the masks and write them."""
+    """Make the textures and the masks, write them, and print their numbers."""
     textures, counts = make_textures(find_photos(args.photos), Labels.load(args.labels), processes=args.processes)
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     textures.save(args.out)
@@ -379,5 +438,5 @@ def run(args: argparse.Namespace) -> int:
     for part in PARTS:
         kinds = Counter(textures.kind[textures.split == part].tolist())
         print(f"{part}: " + ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS))
-    print(f"{len(textures.masks)} masks; the region is {textures.region.mean():.1%} of the atlas")
+    print(f"{len(textures.masks)} masks; the region covers {textures.region.mean():.1%} of the atlas")
     return 0

@@ -1,8 +1,8 @@
-"""Training windows for the small detector: faces as they are and turned, set into scenes, cut up into windows.
+"""Training windows of the face detector, cut from synthetic scenes.
 
-A tile is a face with its surroundings, and where its 68 landmarks are. A scene is a background with tiles warped into
-it. Windows are squares of scenes, labelled by how well they hold a face. Boxes of scenes are in corner coordinates:
-(0, 0) is the top-left corner of the top-left pixel.
+A tile is a square image of one face with its surroundings, and the positions of the 68 landmarks. A scene is a
+background into which tiles are pasted. A window is a square crop of a scene, labelled by its overlap with the faces.
+Boxes in scenes use corner coordinates: (0, 0) is the top-left corner of the top-left pixel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray, IntArray
-from facegeom._internal.files import write_atomically
+from facegeom._internal.files import write_npz
 from facegeom.detection.mtcnn_search import cut, offsets_of
 from facegeom.face_model import FaceModel
 from facegeom.images.boxes import iou, squares
@@ -29,25 +29,27 @@ from facegeom.training.data.labels import Labels, yaw_deg
 from facegeom.training.data.renderer import Pose, Renderer
 from facegeom.training.data.samples import PhotoStore
 
-TILE_SIDE = 128
+TILE_SIDE = 128  # pixels
 TILE_FACTOR = 2.0
-"""A tile's side over the mean side of the box of its 68 landmarks: LFW's photos end at about 1.9."""
+"""Side of a tile divided by the mean side of the bounding box of its landmarks. Photos of LFW extend to about 1.9."""
 
 TRAINING_SAMPLES = ("coffee", "gravel", "hubble_deep_field", "page", "retina", "checkerboard")
-"""scikit-image's pictures that serve as backgrounds in training; the others are kept for counting false alarms."""
+"""Images of scikit-image used as training backgrounds; the evaluation counts false positives on the others."""
 
 SCENE_CHANGES = AugmentOptions(gray=0.2, glasses=0.0, occluder=0.15, low_resolution=0.1)
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Faces with their surroundings.
+    """Square images of faces with their surroundings.
 
     Attributes
     ----------
-    images : (n, TILE_SIDE, TILE_SIDE, 4) uint8, RGB and whether the pixel was in the photo (255 or 0)
-    points : (n, 68, 2) float32, the landmarks in pixels of the tile
-    yaw_deg : (n,) float32
+    images : (n, TILE_SIDE, TILE_SIDE, 4) uint8 array
+        RGB, and 255 for pixels inside the photo or 0 outside.
+    points : (n, 68, 2) float32 array
+        Landmarks in pixels of the tile.
+    yaw_deg : (n,) float32 array
     """
 
     images: ByteArray
@@ -58,13 +60,9 @@ class Tiles:
         return len(self.points)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the tiles to one .npz, whole or not at all."""
-
-        def write(temporary: Path) -> None:
-            with open(temporary, "wb") as stream:
-                np.savez(stream, images=self.images, points=self.points, yaw_deg=self.yaw_deg)
-
-        write_atomically(Path(path), write)
+        """Write the tiles to one .npz file; on an error no file is left behind."""
+        arrays = {"images": self.images, "points": self.points, "yaw_deg": self.yaw_deg}
+        write_npz(path, arrays, compressed=False)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Tiles:
@@ -75,11 +73,11 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Scene:
-    """An image (h, w, 3) uint8 and the boxes (k, 4) of the 68 landmarks of its faces, corner coordinates."""
+    """A synthetic image with k faces."""
 
-    image: ByteArray
-    boxes: FloatArray
-    tiles: IntArray  # (k,) which tile each face is
+    image: ByteArray  # (h, w, 3) uint8
+    boxes: FloatArray  # (k, 4) bounding boxes of the 68 landmarks of the faces, corner coordinates
+    tiles: IntArray  # (k,) number of the tile of each face
 
 
 @dataclass(frozen=True)
@@ -88,9 +86,11 @@ class Windows:
 
     Attributes
     ----------
-    crops : (n, side, side, 3) uint8
-    kind : (n,) int8: 1 a face, 0 none, -1 part of one (for the offsets only)
-    offsets : (n, 4) float32, see `facegeom.detection.mtcnn_search.place`; zero where kind is 0
+    crops : (n, side, side, 3) uint8 array
+    kind : (n,) int8 array
+        1: face; 0: no face; -1: part of a face, used to train the offsets only.
+    offsets : (n, 4) float32 array
+        Offsets from the window to the face box, see `facegeom.detection.mtcnn_search.place`; 0 if kind is 0.
     """
 
     crops: ByteArray
@@ -99,7 +99,7 @@ class Windows:
 
     @classmethod
     def joined(cls, parts: Sequence[Windows]) -> Windows:
-        """Return all windows of `parts`, in order."""
+        """Return the concatenation of several sets of windows."""
         return cls(
             np.concatenate([part.crops for part in parts]),
             np.concatenate([part.kind for part in parts]),
@@ -110,16 +110,27 @@ class Windows:
 def make_tiles(
     model: FaceModel, photos: dict[str, Path], labels: Labels, rows: IntArray, turned: int, seed: int
 ) -> Tiles:
-    """Cut the labelled photos into tiles, and render `turned` of each at a larger yaw.
+    """Make the tiles of labelled photos: each photo once unchanged and several times with the head turned.
 
     Parameters
     ----------
     model : FaceModel
-    photos : file of each photo by name
-    labels : fits of the photos
-    rows : (n,) int array, rows of `labels` to use
-    turned : renders a photo, yaw uniform in 20-90 degrees toward the side that the face turns to already
-    seed : of the poses
+    photos : dict of str to Path
+        Paths of the photos by file name.
+    labels : Labels
+        Fits of the photos.
+    rows : (n,) int array
+        Rows of the labels to use.
+    turned : int
+        Number of turned heads for each photo. Their yaw is uniform up to 90 degrees, to the side the face already turns
+        to, from the larger of 20 degrees and the yaw in the photo.
+    seed : int
+        Random seed of the poses.
+
+    Returns
+    -------
+    Tiles
+        With n * (1 + turned) tiles.
     """
     rng = np.random.default_rng(seed)
     store, renderer = PhotoStore(photos, [str(labels.names[row]) for row in rows]), Renderer(model)
@@ -153,13 +164,23 @@ def _turned(pose: Pose, rng: np.random.Generator) -> Pose:
 
 
 class SceneMaker:
-    """Sets tiles into backgrounds; the same seed gives the same scene."""
+    """Makes random scenes; the same random state gives the same scene.
+
+    Parameters
+    ----------
+    tiles : Tiles
+    samples : sequence of (h, w, 3) uint8 arrays
+        Additional background images without faces.
+    """
 
     def __init__(self, tiles: Tiles, samples: Sequence[ByteArray] = ()) -> None:
         self.tiles, self.samples = tiles, samples
 
     def draw(self, rng: np.random.Generator, *, faces: int | None = None) -> Scene:
-        """Draw a scene of 96 to 256 pixels with `faces` faces, or 0 to 2."""
+        """Draw a scene with a side of 96 to 256 pixels and at most `faces` faces, by default 0 to 2.
+
+        A face that would overlap a face already in the scene is left out.
+        """
         cv2.setRNGSeed(int(rng.integers(2**31)))
         size = int(rng.integers(96, 257))
         canvas = self.background(rng, size)
@@ -169,12 +190,12 @@ class SceneMaker:
         for _ in range(wanted):
             tile = int(rng.integers(len(self.tiles)))
             side = float(np.exp(rng.uniform(np.log(14.0), np.log(0.8 * size))))
-            affine = _placing(rng, size, side)
+            affine = _random_tile_affine(rng, size, side)
             points = apply_affine(affine, self.tiles.points[tile])
             box = np.concatenate([points.min(0), points.max(0)])[None] + 0.5
             if len(boxes) and iou(squares(box, 1.6), boxes, of_smaller=True).max() > 0.05:
-                continue  # it would cover a face that is there
-            canvas = self._set_in(canvas, tile, affine, rng)
+                continue  # the tile would cover another face
+            canvas = self._paste(canvas, tile, affine, rng)
             boxes = np.concatenate([boxes, box])
             used.append(tile)
         other = self.tiles.images[int(rng.integers(len(self.tiles))), ..., :3]
@@ -185,7 +206,7 @@ class SceneMaker:
         return Scene(image, boxes, np.array(used, dtype=np.int64))
 
     def background(self, rng: np.random.Generator, size: int) -> ByteArray:
-        """Draw a faceless background of `size` pixels a side."""
+        """Draw a background without a face, (size, size, 3) uint8."""
         kind = rng.random()
         if kind < 0.4:
             return self._surroundings(rng, size)
@@ -197,7 +218,7 @@ class SceneMaker:
         return texture(rng, size)
 
     def _surroundings(self, rng: np.random.Generator, size: int) -> ByteArray:
-        """A tile without its face: a corner of it, or all of it with the face filled in."""
+        """Return a tile without its face, (size, size, 3) uint8: only a corner, or the tile with the face replaced."""
         tile = int(rng.integers(len(self.tiles)))
         picture = self.tiles.images[tile, ..., :3]
         if rng.random() < 0.4:
@@ -205,7 +226,7 @@ class SceneMaker:
             y = 0 if rng.random() < 0.5 else TILE_SIDE - side
             x = int(rng.choice([0, TILE_SIDE - side]))
             piece = np.rot90(picture[y : y + side, x : x + side], int(rng.integers(4)))
-            if rng.random() < 0.5:  # a wall of mirrored pieces
+            if rng.random() < 0.5:  # a pattern of mirrored copies
                 piece = np.concatenate([piece, piece[:, ::-1]], axis=1)
                 piece = np.concatenate([piece, piece[::-1]], axis=0)
         else:
@@ -221,7 +242,8 @@ class SceneMaker:
             piece = (fill * alpha + picture * (1 - alpha)).astype(np.uint8)
         return np.asarray(cv2.resize(np.ascontiguousarray(piece), (size, size)), dtype=np.uint8)
 
-    def _set_in(self, canvas: ByteArray, tile: int, affine: FloatArray, rng: np.random.Generator) -> ByteArray:
+    def _paste(self, canvas: ByteArray, tile: int, affine: FloatArray, rng: np.random.Generator) -> ByteArray:
+        """Return the canvas with a tile blended in."""
         size = canvas.shape[0]
         shrink = min(1.0, 1.3 * float(np.sqrt(abs(np.linalg.det(affine[:, :2])))))
         picture = self.tiles.images[tile] * _feather(rng)
@@ -232,12 +254,12 @@ class SceneMaker:
             linear = affine[:, :2] * ratio
             affine = np.column_stack([linear, affine[:, 2] + affine[:, :2] @ np.full(2, 0.5 * (ratio - 1))])
         warped = cv2.warpAffine(picture, affine, (size, size), flags=cv2.INTER_LINEAR)
-        alpha = warped[..., 3:] / np.float32(255.0)  # the tile is premultiplied by it
+        alpha = warped[..., 3:] / np.float32(255.0)  # colours are premultiplied by alpha
         return np.asarray(np.clip(warped[..., :3] + canvas * (1 - alpha), 0, 255), dtype=np.uint8)
 
 
 def _feather(rng: np.random.Generator) -> Float32Array:
-    """Return the (TILE_SIDE, TILE_SIDE, 1) share of the tile that is laid over the scene."""
+    """Return a random opacity mask of a tile, (TILE_SIDE, TILE_SIDE, 1): opaque, or with soft square or oval edges."""
     kind = rng.random()
     if kind < 0.3:
         return np.ones((TILE_SIDE, TILE_SIDE, 1), dtype=np.float32)
@@ -252,23 +274,38 @@ def _feather(rng: np.random.Generator) -> Float32Array:
     return np.clip((edge - distance) / np.float32(soft), 0, 1)[..., None].astype(np.float32)
 
 
-def _placing(rng: np.random.Generator, size: int, side: float) -> FloatArray:
-    """Return the (2, 3) map from tile to scene that gives the face `side` pixels, turned and squeezed at random."""
+def _random_tile_affine(rng: np.random.Generator, size: int, side: float) -> FloatArray:
+    """Return an affine map (2, 3) from tile to scene pixels with random position, rotation and aspect ratio.
+
+    The face gets a side of `side` pixels in a scene of `size` pixels.
+    """
     angle = np.radians(rng.normal(0, 12) if rng.random() < 0.65 else rng.uniform(-50, 50))
     stretch = np.exp(rng.normal(0, 0.06) - (rng.uniform(0, 0.35) if rng.random() < 0.15 else 0.0))
     scale = side * TILE_FACTOR / TILE_SIDE
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     linear = scale * turn @ np.diag([stretch, 1 / np.sqrt(stretch)])
-    inset = min(0.4 * side, 0.45 * size)  # a face may leave the scene a little
+    inset = min(0.4 * side, 0.45 * size)  # a face may extend slightly beyond the scene
     centre = rng.uniform(inset, size - inset, 2)
     return np.column_stack([linear, centre - linear @ np.full(2, 0.5 * (TILE_SIDE - 1))])
 
 
 def label_windows(scene: Scene, boxes: FloatArray, side: int) -> Windows:
-    """Cut windows (n, 4) out of a scene and label them.
+    """Crop windows of a scene and label them by their intersection over union (IoU) with the square around a face.
 
-    A window with at least 0.62 intersection over union with the square around a face is a face, from 0.4 a part, below
-    0.3 none; those between are left out. Windows that hold a small face whole (over 0.6 of it) are left out too.
+    Labels: face if the IoU is at least 0.62, part of a face from 0.4, no face below 0.3. Windows with an IoU between
+    0.3 and 0.4 are left out.
+
+    Parameters
+    ----------
+    scene : Scene
+    boxes : (n, 4) float array
+        Windows, corner coordinates.
+    side : int
+        Side of the crops in pixels.
+
+    Returns
+    -------
+    Windows
     """
     window, crops = cut(scene.image, boxes, side)
     if not len(scene.boxes):
@@ -284,7 +321,7 @@ def label_windows(scene: Scene, boxes: FloatArray, side: int) -> Windows:
 
 
 def random_windows(scene: Scene, rng: np.random.Generator) -> FloatArray:
-    """Draw windows (n, 4) about the faces, beside them and anywhere."""
+    """Draw random windows (n, 4) near the faces of a scene and anywhere in it."""
     size = scene.image.shape[0]
     parts = []
     for box in squares(scene.boxes):
@@ -300,6 +337,6 @@ def random_windows(scene: Scene, rng: np.random.Generator) -> FloatArray:
 
 
 def scenes(maker: SceneMaker, seed: int, count: int) -> Iterator[Scene]:
-    """Yield `count` scenes, the i-th drawn by the seed (seed, i)."""
+    """Yield `count` scenes; scene i has the seed (seed, i)."""
     for index in range(count):
         yield maker.draw(np.random.default_rng((seed, index)))

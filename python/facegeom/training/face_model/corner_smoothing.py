@@ -1,8 +1,8 @@
-"""Triangles at the corners of lids and mouth that turn over in random heads, and the least change that stops it.
+"""Smoothing of the components at the corners of lids and mouth, so that triangles do not invert in random heads.
 
-There ICT's components differ from vertex to vertex by as much as the triangles are wide, and most of what turns over in
-our mesh turns over at the same place in ICT's own. The repair makes the components, identities and expressions, of the
-few vertices around such triangles vary less from vertex to vertex. Topology, mean and all other vertices stay.
+At these corners the ICT components of neighbouring vertices differ by as much as the width of a triangle, and most
+inverted triangles are inverted in the ICT mesh too. The identity and expression components of the vertices around such
+triangles are smoothed. Triangles, mean and all other vertices do not change.
 """
 
 from __future__ import annotations
@@ -15,54 +15,55 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
-from facegeom._internal.files import write_atomically
+from facegeom._internal.files import write_npz
 from facegeom.face_model.model import read_face_model
-from facegeom.training.face_model.statistics import quantise
+from facegeom.training.face_model.components import quantise
 
 log = logging.getLogger("facegeom")
 
-_CHUNK = 100  # heads at a time
-_EXPRESSIONS = 4  # expressions that take part in a random face
+_CHUNK = 100  # number of heads processed together
+_EXPRESSIONS = 4  # number of expressions with a weight above 0 in a random face
 
 
 @dataclass(frozen=True)
 class CornerOptions:
-    """How heads are drawn and how strongly the components are smoothed."""
+    """Number of random heads, and strength of the smoothing."""
 
-    heads: int = 4000  # drawn to find the triangles, and again in each round
-    rings: int = 2  # of triangles around those that turn over, whose vertices may change
-    first_weight: float = 2e-3  # mm^2, of a triangle's squared gradient beside the squared change in mm
-    factor: float = 2.0  # by which a triangle's weight grows in each round in which it turns over
-    rounds: int = 16  # at most
-    patience: int = 2  # rounds that may pass without a better one: too much smoothing folds what lies around
+    heads: int = 4000  # random heads drawn to find inverted triangles, and again in each round
+    rings: int = 2  # rings of triangles around the inverted ones whose vertices may change
+    first_weight: float = 2e-3  # first smoothing weight of a triangle, mm^2, see `smooth_corners`
+    factor: float = 2.0  # factor of the weight of a triangle in each round in which it is inverted
+    rounds: int = 16  # largest number of rounds
+    patience: int = 2  # rounds without improvement before stopping; too much smoothing inverts other triangles
     seed: int = 7
 
 
 @dataclass(frozen=True)
 class _Patch:
-    """The vertices that may change, and what is needed to judge the triangles around them."""
+    """The vertices that may change, with the triangles around them."""
 
-    vertices: IntArray  # (p,) rows of the model: corners of the judged triangles and of those around them
-    free: IntArray  # (f,) places in `vertices` of those that may change
-    context: IntArray  # (c, 3) triangles of places in `vertices`
-    judged: IntArray  # (j,) rows of `context`: the triangles with a free corner
-    twins: IntArray  # (j,) the mirror image of each judged triangle, its place among them
+    vertices: IntArray  # (p,) vertices of the model: corners of the tested triangles and of their neighbours
+    free: IntArray  # (f,) indices into `vertices` of the vertices that may change
+    context: IntArray  # (c, 3) tested triangles and their neighbours, as indices into `vertices`
+    judged: IntArray  # (j,) indices into `context` of the tested triangles: those with a free corner
+    twins: IntArray  # (j,) index into `judged` of the mirror image of each tested triangle
 
 
 def random_expression(count: int, generator: np.random.Generator) -> FloatArray:
-    """Return the weights (count,) of a random face: four expressions take part, each in [0, 1]."""
+    """Return the expression weights of a random face, (count,): four random weights in [0, 1], the others 0."""
     weights = np.zeros(count)
     taking_part = min(_EXPRESSIONS, count)
     weights[generator.choice(count, taking_part, replace=False)] = generator.random(taking_part)
     return weights
 
 
-def turned_over(V: FloatArray, F: IntArray) -> BoolArray:
-    """Return which triangles look away from the surface around all three of their corners.
+def inverted_triangles(V: FloatArray, F: IntArray) -> BoolArray:
+    """Return which triangles have a normal opposite to the vertex normals at all three corners.
 
     Parameters
     ----------
-    V : (..., n, 3) float array, of one head or of many
+    V : (..., n, 3) float array
+        Vertices of one or several heads.
     F : (m, 3) int array
 
     Returns
@@ -86,30 +87,36 @@ def smooth_corners(
     expression: FloatArray,
     options: CornerOptions = CornerOptions(),
 ) -> tuple[FloatArray, FloatArray]:
-    """Return components with which no triangle of the heads drawn turns over, or fewer do.
+    """Return smoothed components with no or fewer inverted triangles in random heads.
 
     Parameters
     ----------
     mean : (n, 3) float array, mm
-    faces : (m, 3) int array, the triangles of the face
-    mirror : (n,) int array, the vertex at the mirrored place
-    identity : (k, n, 3) float array, mm per sigma
-    expression : (e, n, 3) float array, mm at weight 1
+    faces : (m, 3) int array
+        Triangles of the face.
+    mirror : (n,) int array
+        Symmetric counterpart of each vertex.
+    identity : (k, n, 3) float array
+        Identity components, mm per standard deviation.
+    expression : (e, n, 3) float array
+        Expression components, mm at weight 1.
     options : CornerOptions
 
     Returns
     -------
-    (k, n, 3) and (e, n, 3) float arrays
+    identity : (k, n, 3) float array
+    expression : (e, n, 3) float array
 
     Notes
     -----
-    A component d of the free vertices, given as d0, is the least-squares solution of
+    Each component d, given as d0, is replaced at the free vertices by the minimum of
 
-        sum_i |d_i - d0_i|^2 + sum_t w_t |grad_t d|^2
+        sum_i |d_i - d0_i|^2 + sum_t w_t |grad_t d|^2,
 
-    with the gradient over triangle t of the mean. All weights begin at zero. In each round heads are drawn with
-    coefficients from N(0, 1) and the expressions of `random_expression`, and the weight of a triangle that turns over
-    in one of them grows, that of its mirror image with it, so that components stay as symmetric as they were.
+    where grad_t is the gradient over triangle t of the mean. All weights w_t are initially 0. In each round, random
+    heads are drawn with identity coefficients from N(0, 1) and the weights of `random_expression`. The weight of each
+    triangle that is inverted in one of them is increased, and that of its mirror image too, so that the symmetry of the
+    components is preserved.
     """
     generator = np.random.default_rng(options.seed)
     components, count = np.concatenate([identity, expression]), len(identity)
@@ -123,7 +130,7 @@ def smooth_corners(
         fewest, since = np.inf, 0
         for number in range(options.rounds):
             bad = _count(place, patch.context, smooth, count, generator, options)[patch.judged]
-            log.info("corners, round %d: %.4f triangles a head turn over", number, bad.sum() / options.heads)
+            log.info("corners, round %d: %.4f inverted triangles per head", number, bad.sum() / options.heads)
             fewest, best, since = (bad.sum(), smooth, 0) if bad.sum() < fewest else (fewest, best, since + 1)
             if not bad.any() or since == options.patience:
                 break
@@ -135,20 +142,20 @@ def smooth_corners(
 
 
 def smooth_face_model(path: str | Path, output: str | Path, options: CornerOptions = CornerOptions()) -> Path:
-    """Write a face model whose components are smoothed at the corners; all else stays as it is.
+    """Write a copy of a face model with smoothed components, see `smooth_corners`.
 
     Parameters
     ----------
     path : str or Path
-        A face model, as `build_face_model` wrote it.
+        The face model, as `build_face_model` wrote it.
     output : str or Path
-        The `.npz` to write.
+        The .npz file to write.
     options : CornerOptions
 
     Returns
     -------
     Path
-        Where the model was written.
+        The path `output`.
     """
     model = read_face_model(path)
     with np.load(Path(path)) as data:
@@ -166,7 +173,7 @@ def smooth_face_model(path: str | Path, output: str | Path, options: CornerOptio
     arrays["identity"] = quantise(identity, float(arrays["identity_step"]))
     arrays["expression"] = quantise(expression, float(arrays["expression_step"]))
     output = Path(output)
-    write_atomically(output, lambda target: np.savez_compressed(target, allow_pickle=False, **arrays))
+    write_npz(output, arrays)
     return output
 
 
@@ -178,14 +185,17 @@ def _count(
     generator: np.random.Generator,
     options: CornerOptions,
 ) -> IntArray:
-    """Return in how many random heads each triangle, (m,), turns over; the first `identities` components are such."""
+    """Return the number of random heads in which each triangle is inverted, (m,).
+
+    The first `identities` components are identity components, the others expression components.
+    """
     count = np.zeros(len(faces), dtype=np.int64)
     expressions = len(components) - identities
     for start in range(0, options.heads, _CHUNK):
         number = min(_CHUNK, options.heads - start)
         faces_drawn = [random_expression(expressions, generator) for _ in range(number)]
         coefficients = np.column_stack([generator.standard_normal((number, identities)), faces_drawn])
-        count += turned_over(mean + np.tensordot(coefficients, components, axes=1), faces).sum(axis=0)
+        count += inverted_triangles(mean + np.tensordot(coefficients, components, axes=1), faces).sum(axis=0)
     return count
 
 
@@ -198,7 +208,7 @@ def _find_patch(
     generator: np.random.Generator,
     options: CornerOptions,
 ) -> _Patch:
-    """Return what lies around the triangles that turn over in random heads, the same on both sides."""
+    """Return the symmetric patch of vertices and triangles around the triangles that are inverted in random heads."""
     bad = _count(mean, faces, components, identities, generator, options) > 0
     free = np.zeros(len(mean), bool)
     free[faces[bad]] = True
@@ -214,7 +224,7 @@ def _find_patch(
     place[vertices] = np.arange(len(vertices))
     row = {tuple(sorted(corners)): number for number, corners in enumerate(faces[judged].tolist())}
     twins = [row[tuple(sorted(corners))] for corners in mirror[faces[judged]].tolist()]
-    log.info("corners: %d triangles turn over, %d vertices may change", bad.sum(), free.sum())
+    log.info("corners: %d inverted triangles, %d vertices may change", bad.sum(), free.sum())
     return _Patch(
         vertices,
         place[np.flatnonzero(free)],
@@ -225,14 +235,14 @@ def _find_patch(
 
 
 def _stiffness(V: FloatArray, F: IntArray) -> FloatArray:
-    """Return for each triangle the form of its corners' values that is the squared gradient, (m, 3, 3) mm^-2."""
-    edges = V[F[:, [2, 0, 1]]] - V[F[:, [1, 2, 0]]]  # opposite to each corner
+    """Return the quadratic form of each triangle that gives the squared gradient of corner values, (m, 3, 3) mm^-2."""
+    edges = V[F[:, [2, 0, 1]]] - V[F[:, [1, 2, 0]]]  # edge opposite to each corner
     double_area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
     return np.asarray(np.einsum("tic,tjc->tij", edges, edges) / double_area[:, None, None] ** 2)
 
 
 def _smoothed(given: FloatArray, triangles: IntArray, forms: FloatArray, free: IntArray) -> FloatArray:
-    """Return components (k, p, 3), changed at the free vertices to the minimum of `smooth_corners`."""
+    """Return components (k, p, 3) that minimise the sum in `smooth_corners` over the free vertices."""
     count = given.shape[1]
     form = np.zeros((count, count))
     np.add.at(form, (triangles[:, :, None], triangles[:, None, :]), forms)

@@ -1,8 +1,8 @@
-"""The ICT FaceKit head as facegeom reads it: in millimetres, in the face frame, with its mirror.
+"""The ICT FaceKit head, converted to millimetres and to the face frame.
 
-The file is `ict_face_model.npz` (ICT FaceKit Light as arrays, MIT): centimetres, y up, the face
-toward +z.  Everything here is in facegeom's frame: origin midway between the eyeball centres of
-the neutral head, scaled so that these are 63 mm apart.
+The file `ict_face_model.npz` contains ICT FaceKit Light (MIT licence) as arrays, in centimetres, with y up and the face
+towards +z. In the face frame the origin is the midpoint between the eyeball centres of the neutral head. The scale is
+chosen so that these centres are 63 mm apart.
 """
 
 from __future__ import annotations
@@ -15,31 +15,39 @@ from scipy.spatial import cKDTree
 
 from facegeom._internal.arrays import Float32Array, FloatArray, IntArray
 
-EYE_DISTANCE = 63.0  # mm between the eyeball centres of the mean head; fixes the scale
+EYE_DISTANCE = 63.0  # distance between the eyeball centres of the neutral head, mm; defines the scale
 
 
 @dataclass(frozen=True)
 class IctHead:
-    """ICT FaceKit's head in the face frame, millimetres."""
+    """The ICT FaceKit head in the face frame, in millimetres."""
 
-    vertices: FloatArray  # (n, 3) neutral
+    vertices: FloatArray  # (n, 3) neutral head
     triangles: IntArray  # (m, 3), counter-clockwise from outside
-    identity: Float32Array  # (100, n, 3) displacement per unit sigma
+    identity: Float32Array  # (100, n, 3) displacement per standard deviation
     expression: Float32Array  # (e, n, 3) displacement at weight 1
     expression_names: tuple[str, ...]
-    landmarks68: IntArray  # (68,) Multi-PIE vertex ids
-    parts: dict[str, tuple[int, int]]  # part name -> vertex range [from, to)
-    mirror: IntArray  # (n,) vertex at the mirrored place; parts without a twin map to themselves
+    landmarks68: IntArray  # (68,) vertices of the Multi-PIE landmarks
+    parts: dict[str, tuple[int, int]]  # part name -> range of vertices [first, last)
+    mirror: IntArray  # (n,) symmetric counterpart of each vertex
 
     def part_faces(self, *names: str) -> IntArray:
-        """Return the triangles, (k, 3), whose three corners all lie in the named parts."""
+        """Return the triangles, (k, 3), with all three corners in the named parts."""
         inside = np.zeros(len(self.vertices), dtype=bool)
         for name in names:
             inside[slice(*self.parts[name])] = True
         return self.triangles[inside[self.triangles].all(axis=1)]
 
     def sample(self, identity: FloatArray, expression: FloatArray | None = None) -> FloatArray:
-        """Return the head, (n, 3) mm, of 100 identity and e expression coefficients."""
+        """Return the vertices of a head, (n, 3) mm.
+
+        Parameters
+        ----------
+        identity : (100,) float array
+            In standard deviations.
+        expression : (e,) float array, optional
+            Weights of the expressions.
+        """
         head = self.vertices + np.tensordot(identity.astype(np.float32), self.identity, axes=1)
         if expression is not None:
             head = head + np.tensordot(expression.astype(np.float32), self.expression, axes=1)
@@ -47,17 +55,16 @@ class IctHead:
 
 
 def load_ict(path: str | Path) -> IctHead:
-    """Read `ict_face_model.npz` and move it into the face frame.
+    """Read the ICT head and convert it to the face frame.
 
     Parameters
     ----------
     path : str or Path
-        ICT FaceKit Light as arrays, see the module's docstring.
+        `ict_face_model.npz`, ICT FaceKit Light as arrays.
 
     Returns
     -------
     IctHead
-        In millimetres, 63 mm between the eyeball centres.
     """
     with np.load(Path(path)) as data:
         vertices = data["vertices"].astype(np.float64)
@@ -86,15 +93,15 @@ def load_ict(path: str | Path) -> IctHead:
 
 
 def _ball_centre(points: FloatArray) -> FloatArray:
-    """Return the middle of the points' bounding box: the centre of a ball, however it is sampled."""
+    """Return the centre of the bounding box of points: the centre of a sphere, even if it is sampled unevenly."""
     return np.asarray(0.5 * (points.min(axis=0) + points.max(axis=0)))
 
 
 def _mirror(vertices: FloatArray, parts: dict[str, tuple[int, int]]) -> IntArray:
-    """Return for each vertex the one of its twin part nearest to its mirror image."""
+    """Return for each vertex the vertex of the symmetric part that is nearest to its mirror image, (n,)."""
     mirror = np.arange(len(vertices))
     for name, (start, stop) in parts.items():
-        if name == "face_narrow":  # a prefix of "face"
+        if name == "face_narrow":  # its vertices are the first ones of "face"
             continue
         twin = name.replace("_left", "_@").replace("_right", "_left").replace("_@", "_right")
         first, last = parts[twin]

@@ -1,4 +1,4 @@
-"""Partial textures of labelled photos: baked through the fitted head, without what is not face or covers it."""
+"""Partial textures of labelled photos, baked with the fitted head, without occluders and background."""
 
 from __future__ import annotations
 
@@ -25,34 +25,37 @@ from facegeom.training.data.labels import Labels
 from facegeom.training.data.renderer import Pose, Renderer, crop_square
 
 SIZE = 192
-"""Side of the textures, as in the paper."""
+"""Side of the textures in texels, as in the thesis."""
 
-CROP_FACTOR = 1.15  # side of the network's crop over the face part's longer side, as in its training
-BATCH = 16  # crops the network sees at once
+CROP_FACTOR = 1.15  # side of the crop divided by the longer side of the face box, as in the validation of the network
+BATCH = 16  # crops in one forward pass of the network
 
 REJECTIONS = ("kept", "small", "exposure", "mask", "covered", "little")
 
 
 @dataclass(frozen=True)
 class PhotoOptions:
-    """Which photos give no texture."""
+    """Limits beyond which a photo is rejected."""
 
-    least_scale: float = 0.4  # pixels per mm; below it a face is narrower than 60 pixels
-    least_brightness: float = 25.0  # median of the known texels, of 255
-    most_brightness: float = 235.0
-    least_overlap: float = 0.8  # of the network's mask with the fitted face's, intersection over union
-    most_covered: float = 0.3  # share of the shown texels that something covers
-    least_known: float = 0.35  # share of the region that is left
+    least_scale: float = 0.4  # pixels per mm; at a smaller scale a face is narrower than 60 pixels
+    least_brightness: float = 25.0  # smallest median of the known texels, of 255
+    most_brightness: float = 235.0  # largest median of the known texels, of 255
+    least_overlap: float = 0.8  # smallest intersection over union of the predicted and the rendered mask
+    most_covered: float = 0.3  # largest share of the visible texels that are occluded
+    least_known: float = 0.35  # smallest share of the region that is known
 
 
 class PhotoTexture(NamedTuple):
-    """What one photo says.
+    """Partial texture of one photo.
 
     Attributes
     ----------
-    layer : the texture and its known texels
-    covered : (S, S) bool array, texels of the region where something is in front of the face
-    reason : index into `REJECTIONS`
+    layer : Layer
+        The texture and its known texels.
+    covered : (S, S) bool array
+        Texels of the region with an occluder in front of the face.
+    reason : int
+        Index into `REJECTIONS`: 0 for a usable texture, otherwise why it was rejected.
     """
 
     layer: Layer
@@ -60,25 +63,31 @@ class PhotoTexture(NamedTuple):
     reason: int
 
 
-class Placed(NamedTuple):
-    """A head in a photo and the crop in which a network looks at it."""
+class HeadCrop(NamedTuple):
+    """A head in a photo, and the crop that a network takes."""
 
-    vertices: FloatArray
+    vertices: FloatArray  # (n, 3) mm, face frame
     camera: Camera
-    box: Box
-    pose: Pose
+    box: Box  # square crop, pixels of the photo
+    pose: Pose  # vertices and camera in one object
 
 
 class PhotoBaker:
-    """Bakes labelled photos into the face model's atlas.
+    """Bakes partial textures of labelled photos in the atlas of the face model.
 
     Parameters
     ----------
-    network : sees which pixels are face
-    photos : paths by name
+    network : MapNetwork
+        Predicts the mask of the face.
+    photos : dict of str to Path
+        Paths of the photos by file name.
     labels : Labels
-    statistics : of faces' colours, to tell occluders; None: occluders stay
-    size : side of the textures
+        Fits of the photos.
+    statistics : TextureStatistics or None
+        Colour statistics of faces, used to detect occluders. With None, occluders are not removed.
+    options : PhotoOptions
+    size : int
+        Side S of the textures in texels.
     """
 
     def __init__(
@@ -98,37 +107,37 @@ class PhotoBaker:
         self.region = covered_region(self.model, self.atlas)
 
     def last_layers(self) -> list[Layer]:
-        """Return what completes a texture where neither a photo nor its mirror image does: the mean texture."""
+        """Return the layers for texels that neither a photo nor its mirror image shows: the mean texture, if known."""
         if self.statistics is None:
             return []
         return [Layer(self.statistics.color, self.statistics.shown)]
 
-    def place(self, pose: Pose) -> Placed:
-        """Return a pose's head with the crop around it."""
+    def head_crop(self, pose: Pose) -> HeadCrop:
+        """Return the head of a pose, with the crop around its face."""
         camera = Camera(pose.rotation, pose.scale, pose.translation)
         box = crop_square(self.renderer.face_box(pose), factor=CROP_FACTOR, shift=(0.0, 0.0))
-        return Placed(pose.vertices, camera, box, pose)
+        return HeadCrop(pose.vertices, camera, box, pose)
 
-    def rendered_mask(self, placed: Placed) -> BoolArray:
-        """Return the mask that the network should see of a head in its crop."""
+    def rendered_mask(self, head: HeadCrop) -> BoolArray:
+        """Return the true mask of a head in its crop, (size, size) bool at the input size of the network."""
         size = self.network.size
-        points = placed.pose.pixels()
-        points[:, :2] = apply_affine(crop_affine(placed.box, size), points[:, :2])
+        points = head.pose.pixels()
+        points[:, :2] = apply_affine(crop_affine(head.box, size), points[:, :2])
         triangle = rasterize(points, self.model.faces, None, (size, size)).triangle
         return np.asarray(self.renderer.in_map[triangle] & (triangle >= 0))
 
     def photo(self, row: int) -> ByteArray:
-        """Return the photo of a row of the labels."""
+        """Return the photo of a row of the labels, (h, w, 3) uint8 RGB."""
         data = np.fromfile(self.photos[str(self.labels.names[row])], np.uint8)
         return np.asarray(cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB))
 
     def bake(self, rows: Sequence[int]) -> list[PhotoTexture]:
-        """Return the textures of these rows of the labels."""
+        """Return the partial textures of rows of the labels, in order."""
         out: list[PhotoTexture] = []
         for start in range(0, len(rows), BATCH):
             chunk = rows[start : start + BATCH]
             images = [self.photo(row) for row in chunk]
-            heads = [self.place(self.renderer.pose(self.labels.fit(row))) for row in chunk]
+            heads = [self.head_crop(self.renderer.pose(self.labels.fit(row))) for row in chunk]
             crops = [crop_image(image, head.box, self.network.size) for image, head in zip(images, heads, strict=True)]
             with one_thread():
                 probability = self.network.predict(np.array(crops), mirror=False).mask_probability
@@ -138,7 +147,7 @@ class PhotoBaker:
             ]
         return out
 
-    def _texture(self, image: ByteArray, head: Placed, mask: BoolArray) -> PhotoTexture:
+    def _texture(self, image: ByteArray, head: HeadCrop, mask: BoolArray) -> PhotoTexture:
         options = self.options
         baked = bake(self.atlas, image, head.camera, head.vertices, mask, head.box)
         known = baked.known & self.region
@@ -161,10 +170,16 @@ class PhotoBaker:
 
 
 def covered_region(model: FaceModel, atlas: Atlas) -> BoolArray:
-    """Return the (S, S) mask of the texels that ground truth covers: what a depth map shows of the skin, and eyeballs.
+    """Return the texels with ground truth, (S, S) bool: the skin that depth maps show, and the eyeballs.
 
-    That leaves out scalp, ears, neck and the underside of the jaw, which the network's mask does, and the inside of the
-    mouth.
+    Scalp, ears, neck and the underside of the jaw are excluded, as in the mask of the network, and so is the inside of
+    the mouth.
+
+    Parameters
+    ----------
+    model : FaceModel
+    atlas : Atlas
+        Of the face model.
     """
     skin = model.regions["map"] & (np.arange(len(model.mean)) < model.face_vertex_count)
     eyeballs = model.regions["eyeball_left"] | model.regions["eyeball_right"]
