@@ -94,7 +94,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.MULTILINE)
 
 
 def test_the_core_knows_neither_python_nor_the_bindings():
-    files = [*(ROOT / "cpp" / "facegeom").glob("*.h"), *(ROOT / "cpp" / "facegeom").glob("*.cpp")]
+    files = [*(ROOT / "cpp" / "facegeom").rglob("*.h"), *(ROOT / "cpp" / "facegeom").rglob("*.cpp")]
     assert files
     for path in files:
         for name in INCLUDE.findall(path.read_text(encoding="utf-8")):

@@ -1,6 +1,6 @@
 #include "pybind.h"
 
-#include <facegeom/registration.h>
+#include <facegeom/registration/registration.h>
 
 namespace {
 
@@ -65,7 +65,7 @@ void bind_registration(py::module_& m) {
       .def_readonly("stiffness", &RegistrationStep::stiffness)
       .def_readonly("point_energy", &RegistrationStep::point_energy)
       .def_readonly("plane_energy", &RegistrationStep::plane_energy)
-      .def_readonly("membrane_energy", &RegistrationStep::membrane_energy)
+      .def_readonly("membrane_energy", &RegistrationStep::thin_plate_energy)
       .def_readonly("motion", &RegistrationStep::motion)
       .def_readonly("solver_iterations", &RegistrationStep::solver_iterations);
   py::class_<Registration>(m, "Registration", "Result of register_nonrigid.")

@@ -2,7 +2,7 @@
 
 #include <facegeom/types.h>
 
-namespace facegeom {
+namespace facegeom::registration {
 
 //! Lay flat again what a deformation has folded over.
 //!
@@ -16,4 +16,4 @@ namespace facegeom {
 //! \return number of folded edges that remain
 Index unfold(PointsIn rest, FacesIn F, double angle, Points& X);
 
-}  // namespace facegeom
+}  // namespace facegeom::registration

@@ -1,6 +1,6 @@
 #include <facegeom/alignment.h>
 #include <facegeom/normals.h>
-#include <facegeom/unfold.h>
+#include <facegeom/registration/unfold.h>
 
 #include <algorithm>
 #include <array>
@@ -8,7 +8,7 @@
 #include <numeric>
 #include <vector>
 
-namespace facegeom {
+namespace facegeom::registration {
 
 namespace {
 
@@ -130,4 +130,4 @@ Index unfold(PointsIn rest, FacesIn F, double angle, Points& X) {
   return remaining;
 }
 
-}  // namespace facegeom
+}  // namespace facegeom::registration
