@@ -1,6 +1,5 @@
 #pragma once
 
-#include <facegeom/dimensions.h>
 #include <facegeom/types.h>
 
 #include <algorithm>
@@ -9,6 +8,21 @@
 #include <vector>
 
 namespace facegeom {
+
+//! Squared distance of a point to a box: a lower bound, in floating-point arithmetic too, of the squared
+//! distance to any point of the box, since each difference is not greater and the order of the sum is the
+//! same.
+//! \param q point
+//! \param box lower corner, then upper corner
+template <int D>
+double squared_distance_to_box(const double* q, const double* box) {
+  double sum = 0;
+  for (int k = 0; k < D; ++k) {
+    const double outside = std::max({box[k] - q[k], q[k] - box[D + k], 0.0});
+    sum += outside * outside;
+  }
+  return sum;
+}
 
 //! A k-d tree of boxes around items of any kind: what PointTree and TriangleTree have in common.
 class BoxTree {

@@ -1,4 +1,6 @@
 #include <facegeom/cleanup.h>
+#include <facegeom/statistics.h>
+#include <facegeom/union_find.h>
 
 #include <Eigen/Geometry>
 #include <algorithm>
@@ -10,27 +12,6 @@
 namespace facegeom {
 
 namespace {
-
-//! Disjoint sets of 0 .. n-1; the least member stands for its set.
-class Sets {
- public:
-  explicit Sets(Index n) : parent_(size_t(n)) { reset(n); }
-  void reset(Index n) {
-    for (Index i = 0; i < n; ++i) parent_[size_t(i)] = i;
-  }
-  Index find(Index i) {
-    while (parent_[size_t(i)] != i) i = parent_[size_t(i)] = parent_[size_t(parent_[size_t(i)])];
-    return i;
-  }
-  void join(Index i, Index j) {
-    i = find(i);
-    j = find(j);
-    parent_[size_t(std::max(i, j))] = std::min(i, j);
-  }
-
- private:
-  std::vector<Index> parent_;
-};
 
 //! For each vertex the triangles that use it, ascending: rows begin[v] .. begin[v + 1] of `triangles`.
 struct Stars {
@@ -67,7 +48,7 @@ void join_star(FacesIn F, const Stars& stars, Index v, std::vector<Index>& seen_
 bool mark_pinched(FacesIn F, Index vertex_count, std::vector<char>& marked) {
   const Stars stars(F, vertex_count);
   std::vector<Index> seen_by(size_t(vertex_count), -1), seen_at(size_t(vertex_count), -1), size;
-  Sets fans(F.size());
+  UnionFind fans(F.size());
   bool any = false;
   for (Index v = 0; v < vertex_count; ++v) {
     const Index begin = stars.begin[size_t(v)], end = stars.begin[size_t(v) + 1];
@@ -83,14 +64,6 @@ bool mark_pinched(FacesIn F, Index vertex_count, std::vector<char>& marked) {
     any = true;
   }
   return any;
-}
-
-double median(std::vector<double> values) {
-  const size_t half = values.size() / 2;
-  std::nth_element(values.begin(), values.begin() + std::ptrdiff_t(half), values.end());
-  const double upper = values[half];
-  if (values.size() % 2) return upper;
-  return (upper + *std::max_element(values.begin(), values.begin() + std::ptrdiff_t(half))) / 2;
 }
 
 //! The logarithm above which a value is an outlier; minus infinities (no size at all) do not count.
@@ -127,7 +100,7 @@ Indices unmarked(const std::vector<char>& marked, const Indices& rows) {
 Indices connected_components(FacesIn F, Index vertex_count) {
   const Stars stars(F, vertex_count);
   std::vector<Index> seen_by(size_t(vertex_count), -1), seen_at(size_t(vertex_count), -1);
-  Sets components(F.rows());
+  UnionFind components(F.rows());
   for (Index v = 0; v < vertex_count; ++v) {
     join_star(F, stars, v, seen_by, seen_at, [&](Index i, Index j) {
       components.join(stars.triangles[size_t(i)], stars.triangles[size_t(j)]);

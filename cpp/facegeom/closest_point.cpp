@@ -1,5 +1,5 @@
 #include <facegeom/closest_point.h>
-#include <facegeom/dimensions.h>
+#include <facegeom/static_dimension.h>
 
 #include <algorithm>
 #include <limits>
@@ -71,7 +71,7 @@ double squared_distance_at(const double* triangle, const double* q, double v, do
 TriangleTree::TriangleTree(RowsIn V, FacesIn F) : dimension_(V.cols()) {
   if (F.rows() < 1) throw std::invalid_argument("a tree needs at least one triangle");
   if (F.rows() > std::numeric_limits<std::int32_t>::max()) throw std::invalid_argument("too many triangles");
-  with_dimension(dimension_, [&](auto d) { build<decltype(d)::value>(V, F); });
+  with_static_dimension(dimension_, [&](auto d) { build<decltype(d)::value>(V, F); });
 }
 
 template <int D>
@@ -132,7 +132,7 @@ SurfacePoint TriangleTree::search(const double* query, Index hint) const {
 }
 
 SurfacePoint TriangleTree::closest(const double* query, Index hint) const {
-  return with_dimension(dimension_, [&](auto d) { return search<decltype(d)::value>(query, hint); });
+  return with_static_dimension(dimension_, [&](auto d) { return search<decltype(d)::value>(query, hint); });
 }
 
 }  // namespace facegeom

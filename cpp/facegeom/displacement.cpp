@@ -1,4 +1,4 @@
-#include <facegeom/border.h>
+#include <facegeom/boundary.h>
 #include <facegeom/displacement.h>
 #include <facegeom/edge_matrix.h>
 #include <facegeom/laplacian.h>
@@ -117,7 +117,7 @@ Points displace_by_shading(PointsIn V, FacesIn F, VectorIn intensity, VectorIn w
   const Vector mu = high_pass(V, F, intensity, weight, options.time);
   const Csr L = cotangent_laplacian(V, F);
   const Points N = vertex_normals(V, F);
-  const std::vector<char> border = border_vertices(F, n);
+  const std::vector<char> boundary = boundary_vertices(F, n);
   Vector step = Vector::Zero(n);
   for (Index i = 0; i < n; ++i) {
     double rise = 0, weights = 0, fairing = 0, cotangents = 0;
@@ -135,7 +135,7 @@ Points displace_by_shading(PointsIn V, FacesIn F, VectorIn intensity, VectorIn w
       weights += a;
     }
     if (weights > 0) step[i] += kEta * weight[i] * rise / weights;
-    if (cotangents > 0 && !border[std::size_t(i)]) step[i] += (1 - kEta) * kFairing * fairing / cotangents;
+    if (cotangents > 0 && !boundary[std::size_t(i)]) step[i] += (1 - kEta) * kFairing * fairing / cotangents;
     step[i] = std::clamp(step[i], -options.max_step, options.max_step);
   }
   return moved_without_folds(V, F, N, step);

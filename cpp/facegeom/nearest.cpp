@@ -1,5 +1,5 @@
-#include <facegeom/dimensions.h>
 #include <facegeom/nearest.h>
+#include <facegeom/static_dimension.h>
 
 #include <algorithm>
 #include <cmath>
@@ -24,7 +24,7 @@ PointTree::PointTree(RowsIn points) : dimension_(points.cols()) {
   if (points.rows() < 1) throw std::invalid_argument("a tree needs at least one point");
   if (points.rows() > std::numeric_limits<std::int32_t>::max())
     throw std::invalid_argument("too many points");
-  with_dimension(dimension_, [&](auto d) { build<decltype(d)::value>(points); });
+  with_static_dimension(dimension_, [&](auto d) { build<decltype(d)::value>(points); });
 }
 
 template <int D>
@@ -74,7 +74,7 @@ Nearest PointTree::nearest(RowsIn queries) const {
   if (queries.cols() != dimension_)
     throw std::invalid_argument("queries must have the dimension of the points");
   Nearest out{Indices(queries.rows()), Vector(queries.rows())};
-  with_dimension(dimension_, [&](auto d) { search<decltype(d)::value>(queries, out); });
+  with_static_dimension(dimension_, [&](auto d) { search<decltype(d)::value>(queries, out); });
   return out;
 }
 

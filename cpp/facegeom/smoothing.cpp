@@ -1,6 +1,6 @@
+#include <facegeom/cholesky_solve.h>
 #include <facegeom/laplacian.h>
 #include <facegeom/smoothing.h>
-#include <facegeom/substitution.h>
 #include <facegeom/triangle.h>
 
 #include <Eigen/SparseCholesky>
@@ -274,7 +274,7 @@ Rows MeshSolver::smooth(RowsIn values) const {
     for (Index i = 0; i < mass.size(); ++i) {
       x.row(place.size() > 0 ? place[i] : i) = mass[i] * values.row(i).segment<kWidth>(column);
     }
-    substitute<kWidth>(L, x.data());
+    solve_with_cholesky_factor<kWidth>(L, x.data());
     for (Index i = 0; i < mass.size(); ++i) {
       out.row(i).segment<kWidth>(column) = x.row(place.size() > 0 ? place[i] : i);
     }

@@ -1,5 +1,6 @@
 #include <facegeom/registration/correspondences.h>
 #include <facegeom/registration/robust.h>
+#include <facegeom/statistics.h>
 
 #include <algorithm>
 #include <cmath>

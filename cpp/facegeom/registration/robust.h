@@ -10,11 +10,6 @@ constexpr double kChiSquaredMedian1 = 0.455;
 constexpr double kChiSquaredMedian2 = 1.386;
 constexpr double kChiSquaredMedian3 = 2.366;
 
-//! The value at position size / 2 of the sorted values: for an even number the larger of the two middle ones.
-//! \param values reordered
-//! \return 0 for no values
-double upper_median(std::vector<double>& values);
-
 //! Scale of the Geman-McClure weight: a multiple of the median of the squared residuals, but not less than a
 //! floor.
 //! \param squares squared residuals

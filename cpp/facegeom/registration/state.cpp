@@ -1,4 +1,4 @@
-#include <facegeom/border.h>
+#include <facegeom/boundary.h>
 #include <facegeom/normals.h>
 #include <facegeom/registration/state.h>
 
@@ -27,11 +27,11 @@ Problem::Problem(const EmbeddedMesh& source_mesh, const EmbeddedMesh& target_mes
       landmarks(given_landmarks),
       weights(vertex_weights),
       target_N(vertex_normals(target.V, target.F)),
-      source_boundary(border_vertices(source.F, source.V.rows())),
+      source_boundary(boundary_vertices(source.F, source.V.rows())),
       mean_edge(mean_edge_length(source.V, source.F)) {}
 
 TargetSurface::TargetSurface(const EmbeddedMesh& target)
-    : tree(target.V, target.F), boundary(border_vertices(target.F, target.V.rows())) {}
+    : tree(target.V, target.F), boundary(boundary_vertices(target.F, target.V.rows())) {}
 
 void set_positions(const Problem& problem, const Points& X, State& state) {
   state.X = X;

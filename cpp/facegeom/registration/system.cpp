@@ -1,5 +1,5 @@
+#include <facegeom/cholesky_solve.h>
 #include <facegeom/registration/system.h>
-#include <facegeom/substitution.h>
 
 #include <algorithm>
 #include <cmath>
@@ -154,7 +154,7 @@ void DeformationSystem::multiply(double stiffness, const Points& x, Points& y) c
 void DeformationSystem::precondition(const Points& r, Points& z) {
   const auto& place = cholesky_.permutationP().indices();
   for (Index i = 0; i < r.rows(); ++i) permuted_.row(place[i]) = r.row(i);
-  substitute<3>(cholesky_.matrixL().nestedExpression(), permuted_.data());
+  solve_with_cholesky_factor<3>(cholesky_.matrixL().nestedExpression(), permuted_.data());
   for (Index i = 0; i < r.rows(); ++i) z.row(i) = permuted_.row(place[i]);
 }
 

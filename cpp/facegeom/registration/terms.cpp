@@ -1,6 +1,7 @@
 #include <facegeom/registration/correspondences.h>
 #include <facegeom/registration/robust.h>
 #include <facegeom/registration/terms.h>
+#include <facegeom/statistics.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,11 +1,11 @@
 #include <facegeom/alignment.h>
 #include <facegeom/normals.h>
 #include <facegeom/registration/unfold.h>
+#include <facegeom/union_find.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
 #include <vector>
 
 namespace facegeom::registration {
@@ -48,26 +48,19 @@ void grow(FacesIn F, std::vector<char>& marked, int rings) {
 
 //! Vertices of each connected part of the marked ones, ascending.
 std::vector<std::vector<Index>> parts(FacesIn F, const std::vector<char>& marked) {
-  std::vector<Index> parent(marked.size());
-  std::iota(parent.begin(), parent.end(), 0);
-  const auto root = [&](Index i) {
-    while (parent[std::size_t(i)] != i)
-      i = parent[std::size_t(i)] = parent[std::size_t(parent[std::size_t(i)])];
-    return i;
-  };
+  UnionFind sets(Index(marked.size()));
   for (Index f = 0; f < F.rows(); ++f) {
     for (int k = 0; k < 3; ++k) {
       const Index a = F(f, k), b = F(f, (k + 1) % 3);
       if (!marked[std::size_t(a)] || !marked[std::size_t(b)]) continue;
-      const Index x = root(a), y = root(b);
-      parent[std::size_t(std::max(x, y))] = std::min(x, y);
+      sets.join(a, b);
     }
   }
   std::vector<std::vector<Index>> out;
   std::vector<Index> place(marked.size(), -1);
   for (std::size_t i = 0; i < marked.size(); ++i) {
     if (!marked[i]) continue;
-    Index& at = place[std::size_t(root(Index(i)))];
+    Index& at = place[std::size_t(sets.find(Index(i)))];
     if (at < 0) {
       at = Index(out.size());
       out.emplace_back();
