@@ -13,7 +13,10 @@ namespace facegeom {
 
 namespace {
 
-//! For each vertex the triangles that use it, ascending: rows begin[v] .. begin[v + 1] of `triangles`.
+//! Standard deviation of a normal distribution over its median absolute deviation.
+constexpr double kNormalDeviation = 1.4826;
+
+//! Triangles at each vertex, ascending: elements begin[v] to begin[v + 1] of `triangles`.
 struct Stars {
   std::vector<Index> begin, triangles;
 
@@ -25,8 +28,8 @@ struct Stars {
   }
 };
 
-//! Joins the triangles around v that share an edge at v. seen_by holds, for each vertex, the last triangle of
-//! v's star.
+//! Call join(i, j) for any two elements i, j of Stars::triangles at v whose triangles share an edge at v. For
+//! each vertex u, seen_at is the last v whose star contained u, and seen_by the element of that star.
 template <typename Join>
 void join_star(FacesIn F, const Stars& stars, Index v, std::vector<Index>& seen_by,
                std::vector<Index>& seen_at, const Join& join) {
@@ -44,7 +47,8 @@ void join_star(FacesIn F, const Stars& stars, Index v, std::vector<Index>& seen_
   }
 }
 
-//! Marks every triangle that is not of the largest fan at one of its vertices; returns whether there was any.
+//! Mark every triangle that is not in the largest fan at one of its vertices.
+//! \return whether any triangle is marked
 bool mark_pinched(FacesIn F, Index vertex_count, std::vector<char>& marked) {
   const Stars stars(F, vertex_count);
   std::vector<Index> seen_by(size_t(vertex_count), -1), seen_at(size_t(vertex_count), -1), size;
@@ -66,7 +70,7 @@ bool mark_pinched(FacesIn F, Index vertex_count, std::vector<char>& marked) {
   return any;
 }
 
-//! The logarithm above which a value is an outlier; minus infinities (no size at all) do not count.
+//! The value above which a logarithm is an outlier. Minus infinities (triangles without area) are ignored.
 double outlier_threshold(const std::vector<double>& logs, double factor) {
   std::vector<double> finite;
   finite.reserve(logs.size());
@@ -76,7 +80,7 @@ double outlier_threshold(const std::vector<double>& logs, double factor) {
   if (finite.empty() || std::isinf(factor)) return std::numeric_limits<double>::infinity();
   const double middle = median(finite);
   for (double& value : finite) value = std::abs(value - middle);
-  return middle + factor * std::max(kLeastDeviation, 1.4826 * median(std::move(finite)));
+  return middle + factor * std::max(kMinDeviation, kNormalDeviation * median(std::move(finite)));
 }
 
 Faces rows_of(FacesIn F, const Indices& rows) {

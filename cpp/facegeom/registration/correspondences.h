@@ -21,7 +21,7 @@ std::vector<Correspondence> correspond_by_surface(const Problem& problem, const 
                                                   const State& state);
 
 //! Each template vertex with a given target vertex; rejected where the distance or the angle between the
-//! normals is above its limit. \cite sela_2017_pix2vertex
+//! normals is above its limit. \cite sela_2017
 //! \param nearest target vertex of each template vertex
 std::vector<Correspondence> correspond_by_vertex(const Problem& problem, const State& state,
                                                  const Nearest& nearest);

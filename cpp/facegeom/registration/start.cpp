@@ -78,9 +78,8 @@ struct ClosestPairs {
   }
 };
 
-//! Normal equations of one Gauss-Newton step of bend; solved for the (terms, 3) coefficients.
-//! \param A monomials of the template's vertices
-//! \param scale of the robust weights of `squares`
+//! Coefficients (terms, 3) of one Gauss-Newton step of bend, for the monomials A of the template's vertices
+//! and the squared residuals, with the scale of their robust weights.
 Eigen::MatrixXd polynomial_step(const Problem& problem, const State& state, const Rows& A,
                                 const std::vector<double>& squares, double scale) {
   const Index terms = A.cols();

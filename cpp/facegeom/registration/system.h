@@ -25,7 +25,7 @@ inline Symmetric3 point_plane_matrix(double a, double b, const Eigen::Vector3d& 
 //! + stiffness tr(U^T K U) for the displacement U from the rest positions,
 //! with K = L^T M^-1 L, L the cotangent Laplacian and M the mixed Voronoi areas of the rest positions: the
 //! integral of the squared Laplacian of U, the bending energy of a thin plate. K has the unit 1 / area; a
-//! constant U has no energy. \cite helenbrook_2003_biharmonic
+//! constant U has no energy. \cite helenbrook_2003
 //!
 //! The minimum is found by conjugate gradients on all 3 n unknowns. The preconditioner is the Cholesky factor
 //! of one n x n matrix for all three coordinates: stiffness K + the mean over x, y, z of the terms. Its
@@ -35,7 +35,6 @@ class DeformationSystem {
  public:
   //! \param rest (n, 3)
   //! \param F (m, 3) triangles, indices below n
-  //! \throw std::invalid_argument if the mesh is too large for 32-bit indices
   DeformationSystem(PointsIn rest, FacesIn F);
 
   const Points& rest() const { return rest_; }
