@@ -1,4 +1,4 @@
-#include <facegeom/cholesky_solve.h>
+#include <facegeom/cholesky.h>
 #include <facegeom/laplacian.h>
 #include <facegeom/smoothing.h>
 #include <facegeom/triangle.h>
@@ -254,7 +254,7 @@ MeshSolver::MeshSolver(PointsIn V, FacesIn F, double time) : factor_(std::make_u
   const Eigen::Map<const Factor::Columns> columns(A.rows(), A.rows(), A.columns.size(), A.starts.data(),
                                                   A.columns.data(), A.values.data());
   factor_->cholesky.compute(columns);
-  if (factor_->cholesky.info() != Eigen::Success) {
+  if (!is_factorized(factor_->cholesky)) {
     throw SolverError("the Cholesky factorisation failed: the mesh is too distorted for this time");
   }
 }

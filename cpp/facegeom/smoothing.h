@@ -44,7 +44,7 @@ class MeshSolver {
   //! \param F (m, 3) triangles, indices below n
   //! \param time squared length, at least 0
   //! \throw std::invalid_argument if time is negative
-  //! \throw SolverError if the factorisation fails
+  //! \throw SolverError if the factorisation fails or is not finite
   MeshSolver(PointsIn V, FacesIn F, double time);
   ~MeshSolver();
   MeshSolver(const MeshSolver&) = delete;

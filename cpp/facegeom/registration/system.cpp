@@ -1,4 +1,4 @@
-#include <facegeom/cholesky_solve.h>
+#include <facegeom/cholesky.h>
 #include <facegeom/registration/system.h>
 
 #include <algorithm>
@@ -126,7 +126,7 @@ void DeformationSystem::factorize(double stiffness) {
     values[slot_of(K_.starts, K_.columns, edges_[e][0], edges_[e][1])] += term;
   }
   cholesky_.factorize(matrix_);
-  if (cholesky_.info() != Eigen::Success) {
+  if (!is_factorized(cholesky_)) {
     throw SolverError("the Cholesky factorisation failed: the template is too distorted");
   }
 }

@@ -55,7 +55,7 @@ class DeformationSystem {
 
   //! Factorise the preconditioner for the current terms.
   //! \param stiffness weight of the thin plate
-  //! \throw SolverError if the matrix is not positive definite
+  //! \throw SolverError if the matrix is not positive definite or not finite
   void factorize(double stiffness);
 
   //! Minimise the energy.
