@@ -12,6 +12,8 @@ namespace {
 
 using Id = std::int32_t;
 constexpr Id kNone = -1;
+//! 2^28: the six half-edges per point have 32-bit numbers.
+constexpr Index kMaxPoints = 268435456;
 
 //! Points scaled to at most 1 by a power of two, which is exact; or, if they all lie on a lattice of at most
 //! 2^12 steps per side (a pixel grid), in integer steps: floating-point arithmetic is then exact without a
@@ -83,7 +85,7 @@ class Sweep {
   // Half-edge e runs from tip_[e] to tip_[next(e)] within triangle e / 3; twin_[e] is its other side.
   static Id next(Id e) { return e % 3 == 2 ? e - 2 : e + 1; }
   static Id previous(Id e) { return e % 3 == 0 ? e + 2 : e - 1; }
-  const double* at(Id v) const { return &xy_[size_t(2 * v)]; }
+  const double* at(Id v) const { return &xy_[2 * size_t(v)]; }
   bool in_circle(Id a, Id b, Id c, Id d) const;
   double side(Id a, Id b, Id c) const { return orient2d(at(a), at(b), at(c)); }
   bool sees(Id point, Id hull_vertex) const { return side(hull_vertex, hull_next_[hull_vertex], point) < 0; }
@@ -120,7 +122,7 @@ class Sweep {
 };
 
 Sweep::Sweep(Points2In points) {
-  if (points.rows() > (Index(1) << 28)) throw std::invalid_argument("delaunay takes at most 2^28 points");
+  if (points.rows() > kMaxPoints) throw std::invalid_argument("delaunay takes at most 2^28 points");
   if (points.rows() < 3) return;
   {
     const Scaled scaled = scale_points(points);
@@ -178,7 +180,7 @@ void Sweep::order(const Scaled& scaled) {
   }
   const auto before = [&xy](const Entry& a, const Entry& b) {
     if (a.distance != b.distance) return a.distance < b.distance;
-    const size_t i = size_t(2 * a.id), j = size_t(2 * b.id);
+    const size_t i = 2 * size_t(a.id), j = 2 * size_t(b.id);
     if (xy[i] != xy[j]) return xy[i] < xy[j];
     if (xy[i + 1] != xy[j + 1]) return xy[i + 1] < xy[j + 1];
     return a.id < b.id;
@@ -190,7 +192,7 @@ void Sweep::order(const Scaled& scaled) {
   xy_.reserve(2 * n);
   original_.reserve(n);
   for (const Entry& entry : entries) {
-    const double x = xy[size_t(2 * entry.id)], y = xy[size_t(2 * entry.id + 1)];
+    const double x = xy[2 * size_t(entry.id)], y = xy[2 * size_t(entry.id) + 1];
     const size_t size = xy_.size();
     if (size && xy_[size - 2] == x && xy_[size - 1] == y) continue;
     xy_.push_back(x);
@@ -373,11 +375,12 @@ void Sweep::insert_inside(Id point) {
   }
   // Three triangles replace one. If the point lies on an inner edge, one of them is flat; the in-circle test
   // is positive for any point on the other side of that edge, so the edge is flipped.
-  const Id a = tip_[size_t(t)], b = tip_[size_t(t + 1)], c = tip_[size_t(t + 2)];
-  const Id beyond_bc = twin_[size_t(t + 1)], beyond_ca = twin_[size_t(t + 2)];
+  const size_t first = size_t(t);
+  const Id a = tip_[first], b = tip_[first + 1], c = tip_[first + 2];
+  const Id beyond_bc = twin_[first + 1], beyond_ca = twin_[first + 2];
   const Id second = add_triangle(b, c, point);
   const Id third = add_triangle(c, a, point);
-  tip_[size_t(t + 2)] = point;
+  tip_[first + 2] = point;
   link(second, beyond_bc);
   link(third, beyond_ca);
   link(t + 1, second + 2);

@@ -37,7 +37,6 @@ Csr cotangent_laplacian(PointsIn V, FacesIn F);
 Vector mass_matrix(PointsIn V, FacesIn F);
 
 //! Bilaplacian L^T M^-1 L: its quadratic form is the integral of the squared Laplacian of a function.
-//! \param L the cotangent Laplacian
 //! \param L (n, n) cotangent Laplacian
 //! \param area (n,) of mass_matrix; areas below a thousandth of the mean are raised to it, since the
 //! stiffness of slivers would grow without limit

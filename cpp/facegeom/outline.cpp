@@ -31,10 +31,12 @@ struct Grid {
   }
   Point2 middle(Index side) const {
     if (side < horizontal_sides()) {
-      return {double(side % (width + 1)) - 0.5, double(side / (width + 1) - 1)};
+      const Index row = side / (width + 1), column = side % (width + 1);
+      return {double(column) - 0.5, double(row - 1)};
     }
     side -= horizontal_sides();
-    return {double(side % (width + 2) - 1), double(side / (width + 2)) - 0.5};
+    const Index row = side / (width + 2), column = side % (width + 2);
+    return {double(column - 1), double(row) - 0.5};
   }
 };
 

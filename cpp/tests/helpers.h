@@ -42,6 +42,6 @@ Eigen::Map<const Matrix> unreadable(Index rows, Index cols) {
   return Eigen::Map<const Matrix>(storage, rows, cols);
 }
 
-constexpr Index kTooManyRows = Index(1) << 31;
+constexpr Index kTooManyRows = 2147483648;  // 2^31
 
 }  // namespace facegeom::testing

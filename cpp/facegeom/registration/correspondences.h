@@ -7,6 +7,7 @@ namespace facegeom::registration {
 
 //! Whether a projected point lies on the boundary of the mesh. Points beyond the boundary project there, so
 //! such a projection is no correspondence.
+//! \param point projected point
 //! \param F triangles of the mesh
 //! \param boundary whether each vertex lies on the boundary
 bool on_boundary(const SurfacePoint& point, FacesIn F, const std::vector<char>& boundary);
@@ -22,12 +23,16 @@ std::vector<Correspondence> correspond_by_surface(const Problem& problem, const 
 
 //! Each template vertex with a given target vertex; rejected where the distance or the angle between the
 //! normals is above its limit. \cite sela_2017
+//! \param problem arguments of the registration
+//! \param state current positions
 //! \param nearest target vertex of each template vertex
 std::vector<Correspondence> correspond_by_vertex(const Problem& problem, const State& state,
                                                  const Nearest& nearest);
 
 //! Keep the correspondences whose value is at most the limit, in order.
+//! \param limit largest value that is kept
 //! \param values one per correspondence
+//! \param pairs filtered in place
 void keep_up_to(double limit, const std::vector<double>& values, std::vector<Correspondence>& pairs);
 
 }  // namespace facegeom::registration

@@ -21,8 +21,10 @@ AffineMap align_surfaces(const Problem& problem, const TargetSurface& target);
 //! Deform the whole shape by polynomials of degree 1, then 2, then 3 in the coordinates.
 //!
 //! Gauss-Newton steps on the distances to tangent planes. A smooth polynomial field also moves points along
-//! the surface, which distances to tangent planes do not measure, and has few unknowns. These tangential
-//! positions must be right before the thin plate, whose energy keeps each point beside its neighbours.
+//! the surface, which distances to tangent planes do not measure, and has few unknowns. The thin plate cannot
+//! correct these tangential positions later, since its energy keeps each point beside its neighbours.
+//! \param problem arguments of the registration
+//! \param target surface of the target
 //! \param state its positions and normals are changed, and its correspondences replaced
 void bend(const Problem& problem, const TargetSurface& target, State& state);
 

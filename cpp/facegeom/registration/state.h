@@ -64,7 +64,10 @@ inline Eigen::Vector3d interpolate(PointsIn P, FacesIn F, Index face, const doub
 }
 
 //! Value at the template point of a correspondence.
+//! \param pair its template point
 //! \param rows (n, 3), such as State::X or State::N
+//! \param F triangles of the template
+//! \return the interpolated row
 inline Eigen::Vector3d value_at(const Correspondence& pair, const Points& rows, FacesIn F) {
   if (pair.face < 0) return rows.row(pair.vertex).transpose();
   return interpolate(rows, F, pair.face, pair.barycentric);

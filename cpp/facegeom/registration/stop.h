@@ -5,8 +5,13 @@
 
 namespace facegeom::registration {
 
-//! Append an outer iteration to the history: its energies, its motion and the values that `step` has.
+//! Append an outer iteration to the history, with its energies and its motion.
+//! \param problem arguments of the registration
+//! \param progress callback, may be empty
+//! \param step kind, matches, stiffness and solver iterations
 //! \param state X and N after the iteration; `previous` becomes X
+//! \param system computes the thin-plate energy
+//! \param out its history gets the step
 //! \return false if the progress callback cancels, which is noted as the reason
 bool record_step(const Problem& problem, const Progress& progress, RegistrationStep step, State& state,
                  DeformationSystem& system, Registration& out);

@@ -13,14 +13,20 @@ struct Noise {
 
 //! Estimate the noise from how far each displacement lies from the mean of its neighbours' displacements, and
 //! drop the correspondences that lie too far from it.
+//! \param problem arguments of the registration
 //! \param state its positions are read, its correspondences filtered
+//! \return the noise
 Noise estimate_noise(const Problem& problem, State& state);
 
 // Each of the following replaces the terms of the system by those of the correspondences and the landmarks,
 // and sets the robust weights.
 
 //! Weights from the noise: the inverse variance along and across the surface.
+//! \param problem arguments of the registration
+//! \param noise result of estimate_noise
 //! \param robust whether to compute the robust weights; else they are 1
+//! \param state its correspondences get their robust weights
+//! \param system gets the terms
 void set_embedded_terms(const Problem& problem, const Noise& noise, bool robust, State& state,
                         DeformationSystem& system);
 
