@@ -9,6 +9,8 @@
 #   make wheel-test  the wheel in an empty environment, away from the source tree
 #   make sdist       a source release that builds with no network
 #   make wheel-repair  a wheel for other Linux systems (manylinux); PYTHON=python3.13 VENV=build/py313 for another Python
+#   make test-core   C++ tests of the core (needs doctest); make test-sanitized: the same, and the Python tests of
+#                    geometry, with AddressSanitizer and UndefinedBehaviorSanitizer
 # PIP_ARGS goes to pip, such as PIP_ARGS="--find-links FOLDER" where a small (CPU) build of torch lies in a folder.
 
 PYTHON ?= python3
@@ -27,7 +29,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE NOTICE \
   $(shell find python cpp -type f ! -name '*.so' ! -name '*.pyc' ! -path '$(EIGEN)/*')
 
 .PHONY: install demo test test-all bench lint lint-workflows format wheel wheel-test wheel-repair viewer try-viewer sdist \
-  docs examples clean
+  test-core test-sanitized docs examples clean
 
 install: $(VENV)/.package
 
@@ -134,3 +136,31 @@ examples: $(VENV)/.package
 $(VENV)/.docs: $(VENV)/.package
 	$(PIP) install $(PIP_ARGS) -c constraints.txt "$$(ls $(WHEELS)/facegeom-*.whl)[docs]"
 	@touch $@
+
+# The Python tests that import facegeom.geometry only; they run without tests/conftest.py, which imports torch.
+GEOMETRY_TESTS := $(patsubst %,tests/test_%.py,alignment bad_input cleanup closest_point delaunay depth_mesh \
+  displacement interpolation laplacian maps_mesh nearest normals raster registration smoothing subdivision)
+CORE_TESTS := build/core-tests
+SANITIZED := build/sanitized
+CMAKE_CORE = $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DFACEGEOM_BUILD_TESTS=ON \
+  -DFACEGEOM_EIGEN="$$($(BIN)/python cpp/find_eigen.py)"
+FIND_DOCTEST = @echo '\#include <doctest/doctest.h>' | $(CXX) -x c++ -E - > /dev/null 2>&1 \
+  || { echo "doctest.h is missing: install doctest (Debian: apt-get install doctest-dev)"; exit 1; }
+
+test-core: $(VENV)/.tools
+	$(FIND_DOCTEST)
+	$(CMAKE_CORE) -B $(CORE_TESTS) -DFACEGEOM_BUILD_PYTHON=OFF
+	$(BIN)/cmake --build $(CORE_TESTS)
+	$(BIN)/ctest --test-dir $(CORE_TESTS) --output-on-failure
+
+# libstdc++ is preloaded too: the sanitizer must find the functions that throw exceptions. The interpreter leaks.
+test-sanitized: $(VENV)/.package
+	$(FIND_DOCTEST)
+	$(CMAKE_CORE) -B $(SANITIZED) -DFACEGEOM_SANITIZE=ON -DPython_EXECUTABLE=$(abspath $(BIN)/python) \
+	  -Dpybind11_DIR="$$($(BIN)/python -m pybind11 --cmakedir)"
+	$(BIN)/cmake --build $(SANITIZED)
+	$(BIN)/ctest --test-dir $(SANITIZED) --output-on-failure
+	rm -rf $(SANITIZED)/package && cp -r python $(SANITIZED)/package && cp $(SANITIZED)/_core*.so $(SANITIZED)/package/facegeom/
+	ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(SANITIZED)/package \
+	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+	  $(BIN)/python -P -m pytest --noconftest -p no:cacheprovider $(GEOMETRY_TESTS)

@@ -171,7 +171,7 @@ ROWS += [
         "attenuate must be True",
     ),
     ("subdivide", lambda: g.subdivide(V, F, "butterfly"), (), ValueError, "scheme must be"),
-    ("subdivide", lambda: g.subdivide(V, [[0, 1, 1]]), (), ValueError, "triangle 0 names a vertex twice"),
+    ("subdivide", lambda: g.subdivide(V, [[0, 1, 1]]), (), ValueError, "triangle 0 contains a vertex twice"),
     (
         "detail_displacement",
         lambda: g.detail_displacement(V, F, np.zeros(3), max_step=-1),

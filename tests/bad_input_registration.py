@@ -71,14 +71,14 @@ CASES = {
         (affine, {"min_inliers": 3}, ValueError, "min_inliers must be at least 4"),
         (affine, {"P": V[:3], "Q": V[:3]}, ValueError, "at least 4 pairs are needed, got 3"),
         (affine, {"P": V[:0], "Q": V[:0]}, ValueError, "at least 4 pairs are needed, got 0"),
-        (affine, {}, ValueError, "only 4 of 4 pairs agree within 3, and 10 are asked for"),
+        (affine, {}, ValueError, "only 4 of 4 pairs agree within 3, but at least 10 are required"),
         (affine, {"P": FAR, "Q": FAR[::-1] * 9}, ValueError, r"only \d+ of 40 pairs agree within 3"),
         (affine, {"P": FAR * [1, 1, 0], "Q": FAR}, ValueError, "the points lie in a plane or on a line"),
         (
             affine,
             {"P": FAR[:, :1] * [1, 2, 3], "Q": FAR, "kind": "similarity"},
             ValueError,
-            "the points lie on a line: no rotation",
+            "the points lie on a line: they do not determine a rotation",
         ),
     ],
     "register_nonrigid": [

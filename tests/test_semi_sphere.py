@@ -1,4 +1,4 @@
-"""The semi-sphere: counts, one hole, symmetry, angles; and the command that generates it."""
+"""The semi-sphere: counts, one hole, symmetry, angles; and the command that makes its layout."""
 
 import doctest
 import itertools
@@ -9,7 +9,7 @@ import pytest
 from facegeom.networks import semi_sphere as module
 from facegeom.networks.semi_sphere import FILE, build_semi_sphere, semi_sphere, triangle_angles
 from facegeom.training.meshes import semi_sphere_layout
-from facegeom.training.meshes.semi_sphere_layout import CANDIDATES, LONGEST_EDGE, TRIANGLES, Layouts, centred, draw
+from facegeom.training.meshes.semi_sphere_layout import CANDIDATES, LONGEST_EDGE, TRIANGLES, LayoutSearch, centred, draw
 from meshes import check_mesh, euler_characteristic
 
 
@@ -20,7 +20,7 @@ def boundary_edges(F):
 
 
 def loops(F):
-    """Return the number of edges of each boundary loop."""
+    """Return the lengths of the boundary loops."""
     follow = dict(boundary_edges(F))
     lengths = []
     while follow:
@@ -34,14 +34,14 @@ def loops(F):
 
 
 def refined(sphere):
-    """Return the vertices of all levels, new vertices at the midpoints of edges."""
+    """Return the vertices of all levels, with new vertices at the midpoints of edges."""
     V = [sphere.vertices]
     for level in sphere.levels[1:]:
         V.append(V[-1][level.parents].mean(axis=1))
     return V
 
 
-def test_examples():
+def test_docstring_examples():
     result = doctest.testmod(module)
     assert result.attempted > 0
     assert result.failed == 0
@@ -61,7 +61,7 @@ def test_counts_are_those_of_a_disk_with_one_hole():
     assert sum(loops(sphere.levels[0].faces)) == 72
 
 
-def test_new_vertices_are_in_the_order_of_the_coarser_levels_edges():
+def test_new_vertices_are_midpoints_of_the_previous_level():
     levels = semi_sphere().levels
     for coarse, fine in itertools.pairwise(levels):
         old = np.arange(coarse.count)
@@ -69,7 +69,7 @@ def test_new_vertices_are_in_the_order_of_the_coarser_levels_edges():
         np.testing.assert_array_equal(fine.parents[coarse.count :], coarse.edges)
 
 
-def test_it_covers_a_frontal_face_and_is_symmetric():
+def test_position_is_that_of_a_face_and_symmetric():
     sphere = semi_sphere()
     V, F = sphere.vertices, sphere.levels[0].faces
     assert np.abs(V[:, 0]).max() == pytest.approx(0.78, abs=1e-3)
@@ -88,7 +88,7 @@ def test_triangles_are_neither_thin_nor_large():
     assert np.linalg.norm(V[edges[:, 0]] - V[edges[:, 1]], axis=1).max() <= LONGEST_EDGE + 1e-9
 
 
-def test_uv_layout_has_no_folded_triangles():
+def test_uv_triangles_are_not_flipped():
     sphere = semi_sphere()
     assert sphere.uv.shape == (7008, 2)
     assert sphere.uv.min(axis=0).tolist() == [0, 0]
@@ -116,12 +116,12 @@ def test_any_triangulated_disk_with_a_hole_can_be_refined():
     assert [level.count for level in sphere.levels] == [40, 40 + 80, 120 + 280, 400 + 1040]
 
 
-def test_the_command_writes_the_best_candidate_and_its_image(tmp_path, monkeypatch, capsys):
+def test_the_command_writes_the_best_candidate_and_its_picture(tmp_path, monkeypatch, capsys):
     from facegeom.cli import main
 
     with np.load(FILE) as data:
         shipped = {name: data[name] for name in data.files}
-    good = [c for c in CANDIDATES if Layouts(c).layout(*Layouts(c).start).angle > -1000][:2]
+    good = [c for c in CANDIDATES if LayoutSearch(c).layout(*LayoutSearch(c).start).angle > -1000][:2]
     monkeypatch.setattr(semi_sphere_layout, "CANDIDATES", tuple(good))
     monkeypatch.setattr(semi_sphere_layout, "RELAXATIONS", 2)
     monkeypatch.setattr(semi_sphere_layout, "TRIALS", 3)
@@ -136,7 +136,7 @@ def test_the_command_writes_the_best_candidate_and_its_image(tmp_path, monkeypat
 
 
 def test_an_asymmetric_layout_is_rejected(monkeypatch):
-    layouts = Layouts(CANDIDATES[0])
+    layouts = LayoutSearch(CANDIDATES[0])
     layout = layouts.layout(*layouts.start)
     assert draw(layout, 64).shape == (64, 64, 3)
     assert layouts.layout(*layouts.start).angle > -1000

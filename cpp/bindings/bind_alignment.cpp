@@ -6,14 +6,14 @@ void bind_alignment(py::module_& m) {
   m.def(
       "register_affine",
       [](facegeom::PointsIn P, facegeom::PointsIn Q, bool similarity, facegeom::Index iterations,
-         double threshold, std::uint64_t seed, facegeom::Index least_inliers) {
+         double threshold, std::uint64_t seed, facegeom::Index min_inliers) {
         facegeom::RansacResult found = facegeom::ransac_alignment(
             P, Q, similarity ? facegeom::Alignment::kSimilarity : facegeom::Alignment::kAffine,
-            {iterations, threshold, seed, least_inliers});
+            {iterations, threshold, seed, min_inliers});
         const facegeom::Points linear = found.map.linear;
         return std::make_tuple(linear, facegeom::Vector(found.map.shift), std::move(found.inlier));
       },
       py::arg("P"), py::arg("Q"), py::arg("similarity"), py::arg("iterations"), py::arg("threshold"),
-      py::arg("seed"), py::arg("least_inliers"), ReleaseGil(),
-      "RANSAC alignment; returns linear (3, 3), shift (3,) and inlier (n,).");
+      py::arg("seed"), py::arg("min_inliers"), ReleaseGil(),
+      "Alignment by RANSAC; returns linear (3, 3), shift (3,) and inlier (n,).");
 }

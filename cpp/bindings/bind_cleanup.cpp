@@ -4,7 +4,7 @@
 
 void bind_cleanup(py::module_& m) {
   m.def("connected_components", &facegeom::connected_components, py::arg("F"), py::arg("vertex_count"),
-        ReleaseGil(), "Component label of each triangle, (m,).");
+        ReleaseGil(), "Label of the connected component of each triangle (m,).");
   m.def(
       "remove_spikes",
       [](facegeom::PointsIn V, facegeom::FacesIn F, double area_factor, double edge_factor,
@@ -13,5 +13,5 @@ void bind_cleanup(py::module_& m) {
         return std::make_tuple(std::move(kept.V), std::move(kept.F), std::move(kept.vertices));
       },
       py::arg("V"), py::arg("F"), py::arg("area_factor"), py::arg("edge_factor"), py::arg("min_component"),
-      ReleaseGil(), "Removes outlying triangles and small components; returns V, F and the kept vertices.");
+      ReleaseGil(), "Remove outlying triangles and small components; returns V, F and the kept vertices.");
 }

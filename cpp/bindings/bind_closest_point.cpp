@@ -10,7 +10,7 @@ void bind_closest_point(py::module_& m) {
       [](facegeom::RowsIn V, facegeom::FacesIn F, facegeom::RowsIn queries) {
         const facegeom::TriangleTree tree(V, F);
         if (queries.cols() != tree.dimension()) {
-          throw std::invalid_argument("queries must have the dimension of V");
+          throw std::invalid_argument("queries and V must have the same dimension");
         }
         const facegeom::Index count = queries.rows();
         facegeom::Indices face(count);

@@ -13,5 +13,5 @@ void bind_depth_mesh(py::module_& m) {
       },
       py::arg("depth"), py::arg("mask"), py::arg("scale"), py::arg("origin_x"), py::arg("origin_y"),
       py::arg("vertex_count"), py::arg("background"), ReleaseGil(),
-      "Evenly sampled mesh of a depth map's foreground; returns V, F and pixel (n, 2).");
+      "Mesh of the foreground of a depth map; returns V, F and pixel (n, 2).");
 }

@@ -14,5 +14,5 @@ void bind_displacement(py::module_& m) {
       },
       py::arg("V"), py::arg("F"), py::arg("intensity"), py::arg("weight"), py::arg("time"), py::arg("gain"),
       py::arg("max_step"), py::arg("attenuate"), ReleaseGil(),
-      "Move vertices along their normals by the detail of their intensity; returns (n, 3).");
+      "Move vertices along their normals by the fine detail of an intensity; returns (n, 3).");
 }

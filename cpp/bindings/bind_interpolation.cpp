@@ -5,5 +5,5 @@
 void bind_interpolation(py::module_& m) {
   m.def("biharmonic_interpolation", &facegeom::biharmonic_interpolation, py::arg("V"), py::arg("F"),
         py::arg("values"), py::arg("weight"), py::arg("length"), py::arg("decay"), ReleaseGil(),
-        "Continue values (n, k) over the surface without a crease.");
+        "Smooth interpolation of known values over the surface; returns (n, k).");
 }

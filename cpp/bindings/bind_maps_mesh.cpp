@@ -11,5 +11,5 @@ void bind_maps_mesh(py::module_& m) {
                                std::move(mesh.pixel));
       },
       py::arg("xyz"), py::arg("mask"), py::arg("embedding"), py::arg("max_edge"), ReleaseGil(),
-      "Mesh of all known pixels; returns V, F, E and pixel (n,).");
+      "Mesh of the known pixels of a position map; returns V, F, E and pixel (n,).");
 }

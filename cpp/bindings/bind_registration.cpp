@@ -1,6 +1,6 @@
 #include "pybind.h"
 
-#include <facegeom/registration.h>
+#include <facegeom/registration/registration.h>
 
 namespace {
 
@@ -29,10 +29,11 @@ Registration run(facegeom::PointsIn V, facegeom::FacesIn F, facegeom::RowsIn E, 
 
 void bind_registration(py::module_& m) {
   using facegeom::RegistrationOptions;
-  py::enum_<facegeom::Matching>(m, "Matching", "How points of the meshes are paired.")
+  py::enum_<facegeom::Matching>(m, "Matching", "Kind of correspondences.")
       .value("surface", facegeom::Matching::kSurface)
       .value("vertex", facegeom::Matching::kVertex);
-  py::enum_<facegeom::StartAlignment>(m, "StartAlignment", "What the template is aligned by first.")
+  py::enum_<facegeom::StartAlignment>(m, "StartAlignment",
+                                      "Kind of map that aligns the template before the deformation.")
       .value("none", facegeom::StartAlignment::kNone)
       .value("affine", facegeom::StartAlignment::kAffine)
       .value("similarity", facegeom::StartAlignment::kSimilarity)
@@ -65,7 +66,8 @@ void bind_registration(py::module_& m) {
       .def_readonly("stiffness", &RegistrationStep::stiffness)
       .def_readonly("point_energy", &RegistrationStep::point_energy)
       .def_readonly("plane_energy", &RegistrationStep::plane_energy)
-      .def_readonly("membrane_energy", &RegistrationStep::membrane_energy)
+      // The public name in Python; the energy is that of a thin plate.
+      .def_readonly("membrane_energy", &RegistrationStep::thin_plate_energy)
       .def_readonly("motion", &RegistrationStep::motion)
       .def_readonly("solver_iterations", &RegistrationStep::solver_iterations);
   py::class_<Registration>(m, "Registration", "Result of register_nonrigid.")

@@ -7,8 +7,9 @@ void bind_smoothing(py::module_& m) {
         py::arg("step"), py::arg("fix_boundary"), ReleaseGil(),
         "Uniform Laplacian smoothing; returns (n, 3).");
   m.def("heat_smooth", &facegeom::heat_smooth, py::arg("V"), py::arg("F"), py::arg("values"), py::arg("time"),
-        py::arg("tolerance"), ReleaseGil(), "One implicit step of diffusion of values (n, k).");
-  py::class_<facegeom::MeshSolver>(m, "MeshSolver", "Implicit diffusion on one mesh, factorised once.")
+        py::arg("tolerance"), ReleaseGil(), "Diffuse values (n, k) by one implicit Euler step.");
+  py::class_<facegeom::MeshSolver>(m, "MeshSolver",
+                                   "Diffusion by implicit Euler steps on one mesh, factorised once.")
       .def(py::init<facegeom::PointsIn, facegeom::FacesIn, double>(), py::arg("V"), py::arg("F"),
            py::arg("time"), ReleaseGil())
       .def("smooth", &facegeom::MeshSolver::smooth, py::arg("values"), ReleaseGil(),

@@ -3,7 +3,8 @@
 #include <facegeom/subdivision.h>
 
 void bind_subdivision(py::module_& m) {
-  py::enum_<facegeom::SubdivisionScheme>(m, "SubdivisionScheme", "How subdivide places vertices.")
+  py::enum_<facegeom::SubdivisionScheme>(m, "SubdivisionScheme",
+                                         "Positions of the vertices that subdivide returns.")
       .value("midpoint", facegeom::SubdivisionScheme::kMidpoint)
       .value("loop", facegeom::SubdivisionScheme::kLoop);
   m.def(

@@ -17,7 +17,7 @@ void bind_smoothing(py::module_& m);
 void bind_subdivision(py::module_& m);
 
 PYBIND11_MODULE(_core, m) {
-  m.doc() = "facegeom's native core; use facegeom.geometry, which checks its input.";
+  m.doc() = "Compiled core of facegeom; use facegeom.geometry, which checks the arguments.";
   py::register_exception_translator([](std::exception_ptr p) {
     try {
       if (p) std::rethrow_exception(p);

@@ -1,6 +1,6 @@
 #pragma once
 
-// The one header that every binding includes first.
+// Every binding includes this header first.
 #include <pybind11/eigen.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>

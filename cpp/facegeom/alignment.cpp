@@ -11,9 +11,9 @@ namespace facegeom {
 
 namespace {
 
-//! Share of the squared extent below which a direction counts as not spanned.
-constexpr double kFlat = 1e-10;
-constexpr int kMostRefits = 20;
+//! The points do not span a direction in which their variance is below this share of the largest variance.
+constexpr double kMinVarianceShare = 1e-10;
+constexpr int kMaxRefits = 20;
 
 Index sample_size(Alignment kind) { return kind == Alignment::kAffine ? 4 : 3; }
 
@@ -49,11 +49,11 @@ struct Moments {
   bool spans(int dimensions) const {
     const Eigen::Vector3d extent =
         Eigen::SelfAdjointEigenSolver<Eigen::Matrix3d>(pp, Eigen::EigenvaluesOnly).eigenvalues();
-    return extent[3 - dimensions] > kFlat * extent[2];
+    return extent[3 - dimensions] > kMinVarianceShare * extent[2];
   }
 };
 
-//! False where the moments do not fix a map.
+//! Least-squares map; false if the moments do not determine it.
 bool solve(const Moments& m, Alignment kind, AffineMap& map) {
   if (!m.spans(kind == Alignment::kAffine ? 3 : 2)) return false;
   if (kind == Alignment::kAffine) {
@@ -72,10 +72,11 @@ void check_pairs(PointsIn P, PointsIn Q) {
   if (P.rows() != Q.rows()) throw std::invalid_argument("P and Q must have the same number of points");
 }
 
-[[noreturn]] void throw_flat(Alignment kind) {
-  throw std::invalid_argument(kind == Alignment::kAffine
-                                  ? "the points lie in a plane or on a line: no affine map is fixed by them"
-                                  : "the points lie on a line: no rotation is fixed by them");
+[[noreturn]] void throw_degenerate(Alignment kind) {
+  throw std::invalid_argument(
+      kind == Alignment::kAffine
+          ? "the points lie in a plane or on a line: they do not determine an affine map"
+          : "the points lie on a line: they do not determine a rotation");
 }
 
 }  // namespace
@@ -84,7 +85,7 @@ AffineMap fit_alignment(PointsIn P, PointsIn Q, VectorIn weights, Alignment kind
   check_pairs(P, Q);
   if (weights.size() != P.rows()) throw std::invalid_argument("weights must have one entry per pair");
   AffineMap map;
-  if (!solve(Moments(P, Q, [&](Index i) { return weights[i]; }), kind, map)) throw_flat(kind);
+  if (!solve(Moments(P, Q, [&](Index i) { return weights[i]; }), kind, map)) throw_degenerate(kind);
   return map;
 }
 
@@ -109,8 +110,8 @@ RansacResult ransac_alignment(PointsIn P, PointsIn Q, Alignment kind, const Rans
   for (Index iteration = 0; iteration < options.iterations; ++iteration) {
     std::array<Index, 4> rows{};
     for (Index k = 0; k < size; ++k) {
-      // The remainder favours low rows by n / 2^64, which is nothing; a library's distribution is not
-      // portable.
+      // The bias of the remainder towards low rows is below n / 2^64. The distributions of the standard
+      // library differ between platforms.
       do {
         rows[std::size_t(k)] = Index(random() % std::uint64_t(n));
       } while (std::find(rows.begin(), rows.begin() + k, rows[std::size_t(k)]) != rows.begin() + k);
@@ -121,14 +122,14 @@ RansacResult ransac_alignment(PointsIn P, PointsIn Q, Alignment kind, const Rans
     if (!solve(Moments(sample_P, sample_Q, [](Index) { return 1.0; }), kind, map)) continue;
     any = true;
     Index count = 0;
-    // Given up as soon as the rest can no longer make it the best.
+    // Stop as soon as the remaining pairs cannot make it the best.
     for (Index i = 0; i < n && count + n - i > most; ++i) count += agrees(map, i);
     if (count > most) {
       most = count;
       best = map;
     }
   }
-  if (!any) throw_flat(kind);
+  if (!any) throw_degenerate(kind);
 
   RansacResult out{best, Eigen::Matrix<bool, Eigen::Dynamic, 1>(n)};
   const auto count_inliers = [&](const AffineMap& map) {
@@ -136,7 +137,7 @@ RansacResult ransac_alignment(PointsIn P, PointsIn Q, Alignment kind, const Rans
     return out.inlier.count();
   };
   Index inliers = count_inliers(out.map);
-  for (int refit = 0; refit < kMostRefits; ++refit) {
+  for (int refit = 0; refit < kMaxRefits; ++refit) {
     AffineMap map;
     if (!solve(Moments(P, Q, [&](Index i) { return double(out.inlier[i]); }), kind, map)) break;
     const auto before = out.inlier;
@@ -149,10 +150,10 @@ RansacResult ransac_alignment(PointsIn P, PointsIn Q, Alignment kind, const Rans
     out.map = map;
     if (out.inlier == before) break;
   }
-  if (inliers < options.least_inliers) {
+  if (inliers < options.min_inliers) {
     std::ostringstream message;
-    message << "only " << inliers << " of " << n << " pairs agree within " << options.threshold << ", and "
-            << options.least_inliers << " are asked for";
+    message << "only " << inliers << " of " << n << " pairs agree within " << options.threshold
+            << ", but at least " << options.min_inliers << " are required";
     throw std::invalid_argument(message.str());
   }
   return out;

@@ -7,7 +7,7 @@
 
 namespace facegeom {
 
-//! x -> linear x + shift.
+//! The map x -> linear x + shift.
 struct AffineMap {
   Eigen::Matrix3d linear = Eigen::Matrix3d::Identity();
   Eigen::Vector3d shift = Eigen::Vector3d::Zero();
@@ -15,36 +15,43 @@ struct AffineMap {
   Points apply(PointsIn P) const { return (P * linear.transpose()).rowwise() + shift.transpose(); }
 };
 
+//! Kind of map; similarities and rigid motions preserve the orientation (no reflections).
 enum class Alignment { kAffine, kSimilarity, kRigid };
 
-//! The map of a kind that takes P to Q with the least weighted sum of squared distances.
-//!
-//! Similarities and rigid motions keep the orientation. \cite umeyama_1991
+//! The map of a kind that minimises the weighted sum of squared distances between the images of P and Q.
+//! \cite umeyama_1991 for similarities and rigid motions
 //! \param P (n, 3)
 //! \param Q (n, 3)
 //! \param weights (n,) at least 0
-//! \throw std::invalid_argument on mismatched sizes, or if the points of positive weight do not span what the
-//! kind needs: space for an affine map, a plane for the others
+//! \param kind of map
+//! \return the map
+//! \throw std::invalid_argument if the sizes differ, or if the points of positive weight do not determine the
+//! map: those of an affine map must span space, those of the others a plane
 AffineMap fit_alignment(PointsIn P, PointsIn Q, VectorIn weights, Alignment kind);
 
 struct RansacOptions {
-  Index iterations;
-  double threshold;    //!< distance up to which a pair agrees
-  std::uint64_t seed;  //!< of the samples
-  Index least_inliers;
+  Index iterations;    //!< number of random samples
+  double threshold;    //!< largest distance of an inlier
+  std::uint64_t seed;  //!< of the random samples
+  Index min_inliers;
 };
 
 struct RansacResult {
   AffineMap map;
-  Eigen::Matrix<bool, Eigen::Dynamic, 1> inlier;  //!< (n,) agrees with the map
+  Eigen::Matrix<bool, Eigen::Dynamic, 1> inlier;  //!< (n,) distance within the threshold
 };
 
-//! Least squares over the pairs that agree, found by random samples. \cite fischler_1981
+//! Least-squares fit to the inliers, which are found by random samples (RANSAC). \cite fischler_bolles_1981
 //!
-//! Samples are the fewest pairs that fix a map (4 for an affine one, else 3); flat ones are passed over. The
-//! best sample's map is fitted anew to its inliers until they no longer change.
-//! \throw std::invalid_argument on mismatched sizes, too few pairs, pairs too flat for the kind, or when
-//! fewer than least_inliers agree: says how many
+//! A sample has the fewest pairs that determine a map: 4 for an affine map, else 3; degenerate samples are
+//! skipped. The best sample's map is fitted again to its inliers until these no longer change.
+//! \param P (n, 3)
+//! \param Q (n, 3)
+//! \param kind of map
+//! \param options see RansacOptions
+//! \return the map and its inliers
+//! \throw std::invalid_argument if the sizes differ, there are fewer pairs than in a sample, no sample
+//! determines a map, or there are fewer than RansacOptions::min_inliers inliers
 RansacResult ransac_alignment(PointsIn P, PointsIn Q, Alignment kind, const RansacOptions& options);
 
 }  // namespace facegeom

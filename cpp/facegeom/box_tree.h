@@ -1,6 +1,5 @@
 #pragma once
 
-#include <facegeom/dimensions.h>
 #include <facegeom/types.h>
 
 #include <algorithm>
@@ -10,20 +9,36 @@
 
 namespace facegeom {
 
-//! A k-d tree of boxes around items of any kind: what PointTree and TriangleTree have in common.
+//! Squared distance of a point to a box: a lower bound, in floating-point arithmetic too, of the squared
+//! distance to any point of the box, since each difference is not greater and the order of the sum is the
+//! same.
+//! \param q point
+//! \param box lower corner, then upper corner
+template <int D>
+double squared_distance_to_box(const double* q, const double* box) {
+  double sum = 0;
+  for (int k = 0; k < D; ++k) {
+    const double outside = std::max({box[k] - q[k], q[k] - box[D + k], 0.0});
+    sum += outside * outside;
+  }
+  return sum;
+}
+
+//! A k-d tree of bounding boxes around points or triangles; the search of PointTree and TriangleTree.
+//! \cite bentley_1975
 class BoxTree {
  public:
-  //! What the tree is split by: the middle of an item, up to scale, and its row in the input.
+  //! The centre of an item, up to scale, and its row in the input.
   template <int D>
   struct Item {
-    std::array<double, D> middle;
+    std::array<double, D> centre;
     std::int32_t row;
   };
 
-  //! Halve the items at the median of their widest side, down to leaves of up to `leaf_size`.
-  //!
-  //! \param items put into tree order
-  //! \param extend extend(row, low, high) widens the corners of a box so that it holds the item
+  //! Split the items at the median of their longest axis until a leaf has at most `leaf_size` items.
+  //! \param items reordered to tree order
+  //! \param leaf_size at least 1
+  //! \param extend called as extend(row, low, high): enlarges a box so that it contains the item
   template <int D, class Extend>
   void build(std::vector<Item<D>>& items, std::int32_t leaf_size, const Extend& extend) {
     struct Task {
@@ -38,28 +53,28 @@ class BoxTree {
       if (task.parent >= 0) nodes_[std::size_t(task.parent)].right = id;
       nodes_.push_back({task.begin, task.end, 0});
       if (task.end - task.begin <= leaf_size) continue;
-      std::array<double, D> low = items[std::size_t(task.begin)].middle, high = low;
+      std::array<double, D> low = items[std::size_t(task.begin)].centre, high = low;
       for (std::int32_t i = task.begin + 1; i < task.end; ++i) {
         for (std::size_t k = 0; k < D; ++k) {
-          low[k] = std::min(low[k], items[std::size_t(i)].middle[k]);
-          high[k] = std::max(high[k], items[std::size_t(i)].middle[k]);
+          low[k] = std::min(low[k], items[std::size_t(i)].centre[k]);
+          high[k] = std::max(high[k], items[std::size_t(i)].centre[k]);
         }
       }
       std::size_t widest = 0;
       for (std::size_t k = 1; k < D; ++k) {
         if (high[k] - low[k] > high[widest] - low[widest]) widest = k;
       }
-      if (!(high[widest] > low[widest])) continue;  // all in one place
+      if (!(high[widest] > low[widest])) continue;  // all at one point
       const std::int32_t middle = task.begin + (task.end - task.begin) / 2;
       std::nth_element(items.begin() + task.begin, items.begin() + middle, items.begin() + task.end,
                        [widest](const Item<D>& a, const Item<D>& b) {
-                         return a.middle[widest] != b.middle[widest] ? a.middle[widest] < b.middle[widest]
+                         return a.centre[widest] != b.centre[widest] ? a.centre[widest] < b.centre[widest]
                                                                      : a.row < b.row;
                        });
       tasks.push_back({middle, task.end, id});
       tasks.push_back({task.begin, middle, -1});
     }
-    // Children come after their parent: boxes are joined from the back.
+    // Children follow their parents: boxes are merged from the last node to the first.
     boxes_.resize(nodes_.size() * 2 * D);
     for (std::size_t id = nodes_.size(); id-- > 0;) {
       double* box = boxes_.data() + id * 2 * D;
@@ -78,12 +93,11 @@ class BoxTree {
     }
   }
 
-  //! Visit the leaves near `query`, nearer ones first.
-  //!
-  //! \param best the squared distance beyond which nothing is wanted, read again after each leaf
-  //! \param leaf leaf(begin, end) looks at items in tree order, and may lower `best`
-  //! A cell is left out only when its box is farther than `best` by the arithmetic of
-  //! squared_distance_to_box.
+  //! Visit the leaves near a query, nearer ones first. A cell is skipped if squared_distance_to_box of its
+  //! box is larger than `best`.
+  //! \param query D coordinates
+  //! \param best squared distance of the best item so far; read again after each leaf
+  //! \param leaf called as leaf(begin, end) with a range in tree order; may lower `best`
   template <int D, class Leaf>
   void search(const double* query, const double& best, const Leaf& leaf) const {
     struct Visit {
@@ -114,7 +128,7 @@ class BoxTree {
  private:
   struct Node {
     std::int32_t begin, end;  //!< items of the cell, in tree order
-    std::int32_t right;       //!< second child; the first follows its parent; 0 in a leaf
+    std::int32_t right;       //!< second child, 0 for a leaf; the first child follows its parent
   };
 
   std::vector<Node> nodes_;

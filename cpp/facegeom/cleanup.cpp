@@ -1,4 +1,6 @@
 #include <facegeom/cleanup.h>
+#include <facegeom/statistics.h>
+#include <facegeom/union_find.h>
 
 #include <Eigen/Geometry>
 #include <algorithm>
@@ -11,28 +13,10 @@ namespace facegeom {
 
 namespace {
 
-//! Disjoint sets of 0 .. n-1; the least member stands for its set.
-class Sets {
- public:
-  explicit Sets(Index n) : parent_(size_t(n)) { reset(n); }
-  void reset(Index n) {
-    for (Index i = 0; i < n; ++i) parent_[size_t(i)] = i;
-  }
-  Index find(Index i) {
-    while (parent_[size_t(i)] != i) i = parent_[size_t(i)] = parent_[size_t(parent_[size_t(i)])];
-    return i;
-  }
-  void join(Index i, Index j) {
-    i = find(i);
-    j = find(j);
-    parent_[size_t(std::max(i, j))] = std::min(i, j);
-  }
+//! Standard deviation of a normal distribution over its median absolute deviation.
+constexpr double kNormalDeviation = 1.4826;
 
- private:
-  std::vector<Index> parent_;
-};
-
-//! For each vertex the triangles that use it, ascending: rows begin[v] .. begin[v + 1] of `triangles`.
+//! Triangles at each vertex, ascending: elements begin[v] to begin[v + 1] of `triangles`.
 struct Stars {
   std::vector<Index> begin, triangles;
 
@@ -44,8 +28,8 @@ struct Stars {
   }
 };
 
-//! Joins the triangles around v that share an edge at v. seen_by holds, for each vertex, the last triangle of
-//! v's star.
+//! Call join(i, j) for any two elements i, j of Stars::triangles at v whose triangles share an edge at v. For
+//! each vertex u, seen_at is the last v whose star contained u, and seen_by the element of that star.
 template <typename Join>
 void join_star(FacesIn F, const Stars& stars, Index v, std::vector<Index>& seen_by,
                std::vector<Index>& seen_at, const Join& join) {
@@ -63,11 +47,12 @@ void join_star(FacesIn F, const Stars& stars, Index v, std::vector<Index>& seen_
   }
 }
 
-//! Marks every triangle that is not of the largest fan at one of its vertices; returns whether there was any.
+//! Mark every triangle that is not in the largest fan at one of its vertices.
+//! \return whether any triangle is marked
 bool mark_pinched(FacesIn F, Index vertex_count, std::vector<char>& marked) {
   const Stars stars(F, vertex_count);
   std::vector<Index> seen_by(size_t(vertex_count), -1), seen_at(size_t(vertex_count), -1), size;
-  Sets fans(F.size());
+  UnionFind fans(F.size());
   bool any = false;
   for (Index v = 0; v < vertex_count; ++v) {
     const Index begin = stars.begin[size_t(v)], end = stars.begin[size_t(v) + 1];
@@ -85,15 +70,7 @@ bool mark_pinched(FacesIn F, Index vertex_count, std::vector<char>& marked) {
   return any;
 }
 
-double median(std::vector<double> values) {
-  const size_t half = values.size() / 2;
-  std::nth_element(values.begin(), values.begin() + std::ptrdiff_t(half), values.end());
-  const double upper = values[half];
-  if (values.size() % 2) return upper;
-  return (upper + *std::max_element(values.begin(), values.begin() + std::ptrdiff_t(half))) / 2;
-}
-
-//! The logarithm above which a value is an outlier; minus infinities (no size at all) do not count.
+//! The value above which a logarithm is an outlier. Minus infinities (triangles without area) are ignored.
 double outlier_threshold(const std::vector<double>& logs, double factor) {
   std::vector<double> finite;
   finite.reserve(logs.size());
@@ -103,7 +80,7 @@ double outlier_threshold(const std::vector<double>& logs, double factor) {
   if (finite.empty() || std::isinf(factor)) return std::numeric_limits<double>::infinity();
   const double middle = median(finite);
   for (double& value : finite) value = std::abs(value - middle);
-  return middle + factor * std::max(kLeastDeviation, 1.4826 * median(std::move(finite)));
+  return middle + factor * std::max(kMinDeviation, kNormalDeviation * median(std::move(finite)));
 }
 
 Faces rows_of(FacesIn F, const Indices& rows) {
@@ -127,7 +104,7 @@ Indices unmarked(const std::vector<char>& marked, const Indices& rows) {
 Indices connected_components(FacesIn F, Index vertex_count) {
   const Stars stars(F, vertex_count);
   std::vector<Index> seen_by(size_t(vertex_count), -1), seen_at(size_t(vertex_count), -1);
-  Sets components(F.rows());
+  UnionFind components(F.rows());
   for (Index v = 0; v < vertex_count; ++v) {
     join_star(F, stars, v, seen_by, seen_at, [&](Index i, Index j) {
       components.join(stars.triangles[size_t(i)], stars.triangles[size_t(j)]);

@@ -4,41 +4,53 @@
 
 namespace facegeom {
 
-//! What is left of a mesh: triangles over the vertices that they use, and which vertices of the input those
-//! are.
+//! Part of a mesh: some of its triangles, and the vertices that they use.
 struct Submesh {
-  Points V;
-  Faces F;
-  Indices vertices;  //!< ascending rows of the input's V
+  Points V;          //!< (k, 3)
+  Faces F;           //!< (l, 3) indices into V
+  Indices vertices;  //!< (k,) row of each vertex in the original mesh, ascending
 };
 
 struct SpikeOptions {
-  double area_factor;    //!< robust deviations of log area above the median from which a triangle goes;
-                         //!< infinity: never
-  double edge_factor;    //!< the same for the log of its longest edge
-  double min_component;  //!< components with fewer triangles than this share of the largest go
+  double area_factor;  //!< a triangle is removed if the logarithm of its area exceeds the median by more than
+                       //!< this number of robust deviations; infinity: never
+  double edge_factor;  //!< the same for the logarithm of the longest edge
+  double min_component;  //!< smallest component that is kept, as a share of the triangles of the largest one
 };
 
-//! Label of the edge-connected component of each triangle: (m,), counted from 0 by first triangle.
-//! \pre indices of F lie in [0, vertex_count)
+//! Least robust deviation of the logarithms. An almost regular mesh has a deviation near 0, and slightly
+//! larger triangles would be outliers.
+constexpr double kMinDeviation = 0.3;
+
+//! Connected components of the triangles; triangles that share an edge are connected.
+//! \param F (m, 3) triangles, indices below vertex_count
+//! \param vertex_count number of vertices
+//! \return (m,) label of each triangle, numbered from 0 in the order of their first triangles
 Indices connected_components(FacesIn F, Index vertex_count);
 
-//! The triangles that remain when at each vertex only the largest fan of edge-connected triangles is kept
-//! (the first of equals), repeated until no vertex joins two fans: ascending rows of F.
-//! \pre indices of F lie in [0, vertex_count)
+//! Remove triangles until no vertex joins two fans (sets of triangles connected by edges at the vertex). At
+//! each such vertex only the largest fan is kept, the first among equals.
+//! \param F (m, 3) triangles, indices below vertex_count
+//! \param vertex_count number of vertices
+//! \return rows of F that are kept, ascending
 Indices unpinched_triangles(FacesIn F, Index vertex_count);
 
-//! The given triangles of a mesh with the vertices that they use.
+//! Extract triangles and the vertices that they use.
+//! \param V (n, 3) positions
+//! \param F (m, 3) triangles, indices below n
+//! \param triangles (l,) rows of F
+//! \return the triangles in the given order
 Submesh submesh(PointsIn V, FacesIn F, const Indices& triangles);
 
-//! Removes triangles of outlying size, then pinched fans, then small components, then unused vertices.
-//! A deviation is 1.4826 times the median absolute deviation of the logarithm over all triangles of positive
-//! area, at least kLeastDeviation; triangles without area are removed as well.
-//! \pre indices of F lie in [0, number of vertices)
+//! Remove spikes: triangles of outlying size or without area, then all but the largest fan at each vertex,
+//! then small components, then unused vertices.
+//!
+//! A robust deviation is 1.4826 times the median absolute deviation of the logarithm over all triangles of
+//! positive area, and at least kMinDeviation.
+//! \param V (n, 3) positions
+//! \param F (m, 3) triangles, indices below n
+//! \param options see SpikeOptions
+//! \return the remaining mesh
 Submesh remove_spikes(PointsIn V, FacesIn F, const SpikeOptions& options);
-
-//! Floor of the robust deviation of the logarithms, so that an even mesh does not lose what is merely a
-//! little uneven.
-constexpr double kLeastDeviation = 0.3;
 
 }  // namespace facegeom

@@ -1,5 +1,5 @@
 #include <facegeom/closest_point.h>
-#include <facegeom/dimensions.h>
+#include <facegeom/static_dimension.h>
 
 #include <algorithm>
 #include <limits>
@@ -17,8 +17,9 @@ double dot(const double* a, const double* b) {
   return sum;
 }
 
-//! Weights (v, w) of b and c in the point of the triangle a, a + ab, a + ac that is closest to q: that of the
-//! plane if it lies within the triangle, else the best of the three edges.
+//! Barycentric weights (v, w) of b and c of the point of a triangle that is closest to q: the projection to
+//! the plane if it lies in the triangle, else the closest point of the three edges. The triangle is given as
+//! a, b - a, c - a.
 template <int D>
 void closest_weights(const double* triangle, const double* q, double& v, double& w) {
   const double *a = triangle, *ab = triangle + D, *ac = triangle + 2 * D;
@@ -33,7 +34,7 @@ void closest_weights(const double* triangle, const double* q, double& v, double&
     w = inner_w / area;
     return;
   }
-  // Squared distances less |q - a|^2.
+  // Squared distances minus |q - a|^2.
   const double on_ab = bb > 0 ? std::clamp(bq / bb, 0.0, 1.0) : 0;
   const double on_ac = cc > 0 ? std::clamp(cq / cc, 0.0, 1.0) : 0;
   const double side = bb - 2 * bc + cc;
@@ -69,9 +70,9 @@ double squared_distance_at(const double* triangle, const double* q, double v, do
 }  // namespace
 
 TriangleTree::TriangleTree(RowsIn V, FacesIn F) : dimension_(V.cols()) {
-  if (F.rows() < 1) throw std::invalid_argument("a tree needs at least one triangle");
+  if (F.rows() < 1) throw std::invalid_argument("at least one triangle is required");
   if (F.rows() > std::numeric_limits<std::int32_t>::max()) throw std::invalid_argument("too many triangles");
-  with_dimension(dimension_, [&](auto d) { build<decltype(d)::value>(V, F); });
+  with_static_dimension(dimension_, [&](auto d) { build<decltype(d)::value>(V, F); });
 }
 
 template <int D>
@@ -80,7 +81,7 @@ void TriangleTree::build(RowsIn V, FacesIn F) {
   for (std::size_t f = 0; f < items.size(); ++f) {
     items[f].row = static_cast<std::int32_t>(f);
     for (int k = 0; k < D; ++k) {
-      items[f].middle[std::size_t(k)] = V(F(Index(f), 0), k) + V(F(Index(f), 1), k) + V(F(Index(f), 2), k);
+      items[f].centre[std::size_t(k)] = V(F(Index(f), 0), k) + V(F(Index(f), 1), k) + V(F(Index(f), 2), k);
     }
   }
   tree_.build<D>(items, kLeafSize, [&](std::int32_t row, double* low, double* high) {
@@ -132,7 +133,7 @@ SurfacePoint TriangleTree::search(const double* query, Index hint) const {
 }
 
 SurfacePoint TriangleTree::closest(const double* query, Index hint) const {
-  return with_dimension(dimension_, [&](auto d) { return search<decltype(d)::value>(query, hint); });
+  return with_static_dimension(dimension_, [&](auto d) { return search<decltype(d)::value>(query, hint); });
 }
 
 }  // namespace facegeom

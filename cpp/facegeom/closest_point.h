@@ -9,15 +9,15 @@ namespace facegeom {
 
 //! Nearest point of a surface to one query.
 struct SurfacePoint {
-  Index face;               //!< triangle that holds the point
-  double weight[3];         //!< barycentric: at least 0, their sum is 1
+  Index face;               //!< triangle that contains the point
+  double weight[3];         //!< barycentric: at least 0, sum 1
   double squared_distance;  //!< to the query
 };
 
-//! Exact closest points on triangles in up to kMaxDimension coordinates, by a hierarchy of boxes.
+//! Exact closest points on triangles with up to kMaxDimension coordinates, by a hierarchy of boxes.
 //!
-//! A surface may live in space or in an embedding of more coordinates. Triangles without area count as the
-//! segments or points that they are.
+//! The triangles may lie in space or in an embedding of higher dimension. A triangle without area is a
+//! segment or a point.
 class TriangleTree {
  public:
   static constexpr Index kMaxDimension = 8;
@@ -27,9 +27,11 @@ class TriangleTree {
   //! \throw std::invalid_argument otherwise
   TriangleTree(RowsIn V, FacesIn F);
 
+  //! The closest point to one query. Of several triangles at the same distance the one of the lowest index is
+  //! found, whatever the hint.
   //! \param query d coordinates
-  //! \param hint a face that is likely to be near, such as the answer to a neighbouring query
-  //! Of several triangles at the same distance the one of the lowest index is found, whatever the hint.
+  //! \param hint triangle that is probably near, such as the result of a neighbouring query
+  //! \return the point
   SurfacePoint closest(const double* query, Index hint = 0) const;
 
   Index dimension() const { return dimension_; }

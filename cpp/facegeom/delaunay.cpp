@@ -12,17 +12,18 @@ namespace {
 
 using Id = std::int32_t;
 constexpr Id kNone = -1;
+//! 2^28: the six half-edges per point have 32-bit numbers.
+constexpr Index kMaxPoints = 268435456;
 
-//! Points scaled to at most 1 by a power of two, which is exact; or, where they all lie on a lattice of at
-//! most 2^12 steps a side (a pixel grid), in whole steps: there plain arithmetic is exact and needs no
+//! Points scaled to at most 1 by a power of two, which is exact; or, if they all lie on a lattice of at most
+//! 2^12 steps per side (a pixel grid), in integer steps: floating-point arithmetic is then exact without a
 //! filter.
 struct Scaled {
   std::vector<double> xy;
   bool lattice = false;
 };
 
-//! Greatest common step of all values, zero when it is finer than `finest` or has more than 40 bits; fmod is
-//! exact.
+//! Greatest common divisor of all values; 0 if it is below `finest` or has more than 40 bits. fmod is exact.
 double common_step(const std::vector<double>& values, double finest) {
   double step = 0;
   for (const double value : values) {
@@ -73,7 +74,8 @@ Scaled scale_points(Points2In points) {
   return out;
 }
 
-//! A triangulation that grows from the middle outwards. Points are known by their rank in that order.
+//! A triangulation that grows outwards from the mean of the points. A point is identified by its rank in the
+//! order of the distance from the mean.
 class Sweep {
  public:
   explicit Sweep(Points2In points);
@@ -83,18 +85,26 @@ class Sweep {
   // Half-edge e runs from tip_[e] to tip_[next(e)] within triangle e / 3; twin_[e] is its other side.
   static Id next(Id e) { return e % 3 == 2 ? e - 2 : e + 1; }
   static Id previous(Id e) { return e % 3 == 0 ? e + 2 : e - 1; }
-  const double* at(Id v) const { return &xy_[size_t(2 * v)]; }
+  const double* at(Id v) const { return &xy_[2 * size_t(v)]; }
   bool in_circle(Id a, Id b, Id c, Id d) const;
   double side(Id a, Id b, Id c) const { return orient2d(at(a), at(b), at(c)); }
   bool sees(Id point, Id hull_vertex) const { return side(hull_vertex, hull_next_[hull_vertex], point) < 0; }
 
   void order(const Scaled& scaled);
+  //! The first triangles: the first points lie on a line, and are all connected to the first point off the
+  //! line.
+  //! \return the next point to insert
   Id start();
   Id visible_edge(Id point) const;
-  void join_outside(Id point, Id hull_vertex);
+  //! Connect a point outside the hull to every visible hull edge; one of them starts at v.
+  void join_outside(Id point, Id v);
+  //! Insert a point inside the hull or on it.
   void insert_inside(Id point);
   Id add_triangle(Id a, Id b, Id c);
   void link(Id e, Id twin);
+  //! Flip edges opposite to the new point, the third corner of the triangle of e, until all are locally
+  //! Delaunay.
+  //! \cite lawson_1977
   void legalise(Id e);
   size_t bucket(Id point) const;
   void remember(Id point) { bucket_[bucket(point)] = point; }
@@ -104,14 +114,15 @@ class Sweep {
   double middle_[2] = {0, 0};
   bool lattice_;
   std::vector<Id> tip_, twin_;
-  // The hull runs counter-clockwise; a vertex that has left it points at itself. hull_edge_[v] starts at v.
+  // The hull is counter-clockwise; hull_next_ of a vertex that has left it is the vertex itself.
+  // hull_edge_[v] is the half-edge that starts at v.
   std::vector<Id> hull_next_, hull_previous_, hull_edge_;
-  std::vector<Id> bucket_;  // hull vertices by direction from the middle
+  std::vector<Id> bucket_;  // a hull vertex for each range of directions from the mean
   std::vector<Id> stack_;
 };
 
 Sweep::Sweep(Points2In points) {
-  if (points.rows() > (Index(1) << 28)) throw std::invalid_argument("delaunay takes at most 2^28 points");
+  if (points.rows() > kMaxPoints) throw std::invalid_argument("delaunay takes at most 2^28 points");
   if (points.rows() < 3) return;
   {
     const Scaled scaled = scale_points(points);
@@ -128,7 +139,7 @@ Sweep::Sweep(Points2In points) {
   stack_.reserve(64);
 
   const Id first = start();
-  std::vector<Id> inside;  // rounded distances may put a point a hair too late
+  std::vector<Id> inside;  // points inserted slightly too late because of rounded distances
   for (Id point = first; point < Id(n); ++point) {
     const Id seen = visible_edge(point);
     if (seen == kNone) {
@@ -147,7 +158,7 @@ void Sweep::order(const Scaled& scaled) {
   };
   const std::vector<double>& xy = scaled.xy;
   const size_t n = xy.size() / 2;
-  // The mean rather than the middle of the bounding box: one far point must not draw it away from the others.
+  // The mean, not the centre of the bounding box, which a single far point would move away from the others.
   for (size_t i = 0; i < xy.size(); ++i) middle_[i % 2] += xy[i] / double(n);
   std::vector<double> distance(n);
   double greatest = 0;
@@ -156,7 +167,8 @@ void Sweep::order(const Scaled& scaled) {
     distance[i] = dx * dx + dy * dy;
     greatest = std::max(greatest, distance[i]);
   }
-  // One bucket a point on average: evenly spread points have evenly spread squared distances.
+  // Bucket sort with one point per bucket on average: the squared distances of uniformly distributed points
+  // are uniformly distributed.
   const double per_bucket = greatest > 0 ? double(n - 1) / greatest : 0.0;
   std::vector<Id> begin(n + 1, 0);
   std::vector<Entry> entries(n);
@@ -168,7 +180,7 @@ void Sweep::order(const Scaled& scaled) {
   }
   const auto before = [&xy](const Entry& a, const Entry& b) {
     if (a.distance != b.distance) return a.distance < b.distance;
-    const size_t i = size_t(2 * a.id), j = size_t(2 * b.id);
+    const size_t i = 2 * size_t(a.id), j = 2 * size_t(b.id);
     if (xy[i] != xy[j]) return xy[i] < xy[j];
     if (xy[i + 1] != xy[j + 1]) return xy[i + 1] < xy[j + 1];
     return a.id < b.id;
@@ -180,7 +192,7 @@ void Sweep::order(const Scaled& scaled) {
   xy_.reserve(2 * n);
   original_.reserve(n);
   for (const Entry& entry : entries) {
-    const double x = xy[size_t(2 * entry.id)], y = xy[size_t(2 * entry.id + 1)];
+    const double x = xy[2 * size_t(entry.id)], y = xy[2 * size_t(entry.id) + 1];
     const size_t size = xy_.size();
     if (size && xy_[size - 2] == x && xy_[size - 1] == y) continue;
     xy_.push_back(x);
@@ -189,7 +201,6 @@ void Sweep::order(const Scaled& scaled) {
   }
 }
 
-//! Fan of the first point off the line of its forerunners over that line; returns the next point to insert.
 Id Sweep::start() {
   const Id n = Id(original_.size());
   Id apex = 2;
@@ -221,7 +232,7 @@ size_t Sweep::bucket(Id point) const {
   const double dx = at(point)[0] - middle_[0], dy = at(point)[1] - middle_[1];
   const double size = std::abs(dx) + std::abs(dy);
   if (!(size > 0)) return 0;
-  // Grows with the angle from 0 to 4.
+  // Increases with the angle from 0 to 4.
   const double turn = dy >= 0 ? 1 - dx / size : 3 + dx / size;
   return std::min(bucket_.size() - 1, size_t(turn / 4 * double(bucket_.size())));
 }
@@ -234,7 +245,8 @@ Id Sweep::visible_edge(Id point) const {
     if (ahead != kNone && hull_next_[size_t(ahead)] != ahead) break;
   }
   if (ahead == kNone || hull_next_[size_t(ahead)] == ahead) {
-    // Every remembered vertex has left the hull; the latest points are always on it or next to it.
+    // No remembered vertex is on the hull any more; the last points that were inserted are on it or next to
+    // it.
     ahead = point - 1;
     while (hull_next_[size_t(ahead)] == ahead) --ahead;
   }
@@ -265,7 +277,6 @@ void Sweep::link(Id e, Id twin) {
   }
 }
 
-//! Joins a point outside the hull to every hull edge that it sees, one of which starts at v.
 void Sweep::join_outside(Id point, Id v) {
   const size_t p = size_t(point);
   Id w = hull_next_[size_t(v)];
@@ -310,8 +321,6 @@ bool Sweep::in_circle(Id a, Id b, Id c, Id d) const {
   return incircle(at(a), at(b), at(c), at(d)) > 0;
 }
 
-//! Flips edges opposite the newest point, which is the third corner of e's triangle, until all are locally
-//! Delaunay.
 void Sweep::legalise(Id e) {
   stack_.push_back(e);
   while (!stack_.empty()) {
@@ -333,9 +342,8 @@ void Sweep::legalise(Id e) {
   }
 }
 
-//! Inserts a point that lies inside the hull or on its border.
 void Sweep::insert_inside(Id point) {
-  // Walk towards it; with exact signs the walk through a Delaunay triangulation ends.
+  // Walk towards the point; with exact signs the walk through a Delaunay triangulation terminates.
   Id t = Id(tip_.size()) - 3;
   for (Id k = 0; k < 3;) {
     const Id e = t + k;
@@ -349,7 +357,7 @@ void Sweep::insert_inside(Id point) {
   for (Id e = t; e < t + 3; ++e) {
     const Id a = tip_[size_t(e)], b = tip_[size_t(next(e))], c = tip_[size_t(previous(e))];
     if (twin_[size_t(e)] != kNone || side(a, b, point) != 0) continue;
-    // On the border edge a-b: two triangles replace one.
+    // On the hull edge a-b: two triangles replace one.
     const Id e_next = next(e), outer = twin_[size_t(e_next)];
     const Id other = add_triangle(point, b, c);
     tip_[size_t(e_next)] = point;
@@ -365,13 +373,14 @@ void Sweep::insert_inside(Id point) {
     legalise(other + 1);
     return;
   }
-  // Three triangles replace one. On an inner edge one of them is flat, and the in-circle test, which is
-  // positive for any point across that edge, flips it away.
-  const Id a = tip_[size_t(t)], b = tip_[size_t(t + 1)], c = tip_[size_t(t + 2)];
-  const Id beyond_bc = twin_[size_t(t + 1)], beyond_ca = twin_[size_t(t + 2)];
+  // Three triangles replace one. If the point lies on an inner edge, one of them is flat; the in-circle test
+  // is positive for any point on the other side of that edge, so the edge is flipped.
+  const size_t first = size_t(t);
+  const Id a = tip_[first], b = tip_[first + 1], c = tip_[first + 2];
+  const Id beyond_bc = twin_[first + 1], beyond_ca = twin_[first + 2];
   const Id second = add_triangle(b, c, point);
   const Id third = add_triangle(c, a, point);
-  tip_[size_t(t + 2)] = point;
+  tip_[first + 2] = point;
   link(second, beyond_bc);
   link(third, beyond_ca);
   link(t + 1, second + 2);

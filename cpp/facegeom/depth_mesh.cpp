@@ -13,10 +13,10 @@ namespace facegeom {
 namespace {
 
 constexpr double kRowStep = 0.86602540378443865;  // height of an equilateral triangle of side 1
-constexpr double kClearance = 0.55;  // least distance of lattice points from the outline, in spacings
-constexpr double kSteepest = 1.0;    // of the extrapolated ring, mm of depth per mm
+constexpr double kClearance = 0.55;  // least distance of lattice points to the outline, in spacings
+constexpr double kMaxSlope = 1.0;    // of the extrapolated ring, mm of depth per mm
 
-//! Pixels of the mask that belong to a 2x2 block of it: strokes of one pixel have no area to triangulate.
+//! Pixels of the mask in a 2 x 2 block of it. Lines one pixel wide have no area to triangulate.
 Mask without_strokes(MaskIn mask) {
   Mask out = Mask::Constant(mask.rows(), mask.cols(), false);
   for (Index y = 0; y + 1 < mask.rows(); ++y) {
@@ -49,7 +49,7 @@ class Surface {
     }
   }
 
-  //! Bilinear, with the weights of unknown pixels given to the known ones.
+  //! Bilinear interpolation over the known pixels, their weights normalised; without any, the nearest pixel.
   double at(double x, double y) const {
     const Index x0 = std::clamp(Index(std::floor(x)), Index(-1), width_ - 1);
     const Index y0 = std::clamp(Index(std::floor(y)), Index(-1), height_ - 1);
@@ -74,7 +74,8 @@ class Surface {
     return known(y, x);
   }
 
-  //! Mean over the directions in which two known pixels follow; where there is none, of the known neighbours.
+  //! Mean of the linear extrapolations from two known pixels in a row, over the 8 directions; without any,
+  //! the mean of the known neighbours.
   static double extrapolated(const Rows& known, Index x, Index y, double pixel_mm) {
     double line = 0, flat = 0;
     int lines = 0, flats = 0;
@@ -86,7 +87,7 @@ class Surface {
         ++flats;
         const double second = value_at(known, x + 2 * i, y + 2 * j);
         if (std::isnan(second)) continue;
-        const double limit = kSteepest * pixel_mm * std::sqrt(double(i * i + j * j));
+        const double limit = kMaxSlope * pixel_mm * std::sqrt(double(i * i + j * j));
         line += first + std::clamp(first - second, -limit, limit);
         ++lines;
       }
@@ -110,20 +111,21 @@ class Surface {
   }
 
   Index width_, height_;
-  Rows values_;  // one pixel wider on each side
+  Rows values_;  // with a margin of one pixel on each side
 };
 
-//! Spacing at which the outline and the lattice together have about `count` vertices.
+//! The spacing with which the outline and the lattice together have about `count` vertices.
 double spacing_for(double area, double length, Index count) {
-  // Lattice: area / (kRowStep s^2), less a margin of kClearance s along the outline; outline: length / s.
+  // With spacing s the lattice has area / (kRowStep s^2) vertices, minus those in a margin of kClearance s
+  // along the outline; the outline has length / s.
   const double square = area / kRowStep;
   const double linear = length * (1 - kClearance / kRowStep);
   const double wanted = double(count);
   const double inverse = (-linear + std::sqrt(linear * linear + 4 * square * wanted)) / (2 * square);
-  return std::max(kLeastSpacing, 1 / inverse);
+  return std::max(kMinSpacing, 1 / inverse);
 }
 
-//! Points of a staggered lattice inside the region and clear of its border.
+//! Points of the triangular lattice inside the region, at least kClearance spacings from its boundary.
 std::vector<Point2> lattice(const std::vector<Loop>& loops, const Region& region, double spacing) {
   Point2 low = loops[0][0], high = loops[0][0];
   for (const Loop& loop : loops) {
@@ -178,7 +180,7 @@ std::vector<Point2> lattice(const std::vector<Loop>& loops, const Region& region
   return points;
 }
 
-//! Vertices of the outline come first; `after[v]` is the next one on v's loop.
+//! Vertices of the outline, then those of the lattice. `after[v]` follows v on its contour.
 struct Samples {
   Points2 pixel;
   std::vector<Index> after;
@@ -206,7 +208,7 @@ Samples gather(const std::vector<Loop>& loops, const std::vector<Point2>& inner)
   return out;
 }
 
-//! Whether a triangle belongs to the foreground; only those that touch the outline can lie outside.
+//! Whether a triangle belongs to the foreground. Only triangles with a vertex on the outline can lie outside.
 bool in_foreground(const Samples& samples, const Region& region, const Faces& F, Index f) {
   int outline = 0;
   for (int k = 0; k < 3; ++k) outline += samples.on_outline(F(f, k));

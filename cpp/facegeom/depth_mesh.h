@@ -10,30 +10,32 @@ using MaskIn = Eigen::Ref<const Mask>;
 struct DepthMesh {
   Points V;       //!< (n, 3) mm, x right, y up, z = depth
   Faces F;        //!< (m, 3) counter-clockwise seen from +z
-  Points2 pixel;  //!< (n, 2) where each vertex lies in the map: x, y (down), pixel centres at integers
+  Points2 pixel;  //!< (n, 2) position of each vertex in the map: x, y (down), pixel centres at integers
 };
 
 struct DepthMeshOptions {
   double scale;               //!< pixels per mm
   double origin_x, origin_y;  //!< pixel that becomes x = y = 0
-  Index vertex_count;         //!< aimed at; met within a few per cent unless the spacing hits kLeastSpacing
-  bool background;            //!< keep the triangles that lie outside the mask (the rest of the convex hull)
+  Index vertex_count;         //!< desired; reached within a few per cent unless limited by kMinSpacing
+  bool background;            //!< keep the triangles outside the mask, up to the convex hull
 };
 
-//! Finest spacing of the vertices in pixels.
-constexpr double kLeastSpacing = 0.25;
+//! Least distance between vertices, in pixels.
+constexpr double kMinSpacing = 0.25;
 
-//! A mesh of the foreground of a depth map, with vertices as evenly spread in the image as a staggered
-//! lattice.
+//! A mesh of the foreground of a depth map. The vertices lie on a regular triangular lattice in the image.
+//! \cite avola_facevision_gan section 3.2
 //!
-//! The outline is the mask's contour half-way between foreground and background pixel centres, its steps
-//! smoothed by less than half a pixel, sampled at the lattice's spacing; the lattice fills the inside. The
-//! Delaunay triangulation of both loses the triangles whose centroid or whose inner edges lie outside the
-//! contour, and is raised to the depth, read bilinearly from the foreground; the ring of pixels around it is
-//! extrapolated (at most 1 mm of depth per mm across). Foreground pixels that belong to no 2x2 block of
-//! foreground are left out. An empty mask gives an empty mesh.
+//! The outline is the contour half-way between foreground and background pixel centres, smoothed by less than
+//! half a pixel and sampled at the spacing of the lattice, which fills the inside. Both are triangulated
+//! (Delaunay), and triangles with a centroid or an inner edge outside the contour are removed. Each vertex
+//! gets the depth, interpolated bilinearly over the foreground and a ring of pixels around it, whose depth is
+//! extrapolated (by at most 1 mm per mm). Foreground pixels in no 2 x 2 block of foreground are omitted. An
+//! empty mask gives an empty mesh.
 //! \param depth (h, w) mm, finite where mask is true
-//! \param mask (h, w)
+//! \param mask (h, w) foreground
+//! \param options see DepthMeshOptions
+//! \return the mesh
 //! \throw std::invalid_argument if the shapes differ, the scale is not positive or vertex_count is below 3
 DepthMesh depth_to_mesh(RowsIn depth, MaskIn mask, const DepthMeshOptions& options);
 

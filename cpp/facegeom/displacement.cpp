@@ -1,4 +1,4 @@
-#include <facegeom/border.h>
+#include <facegeom/boundary.h>
 #include <facegeom/displacement.h>
 #include <facegeom/edge_matrix.h>
 #include <facegeom/laplacian.h>
@@ -13,16 +13,17 @@ namespace facegeom {
 
 namespace {
 
-constexpr double kEta = 0.2;      // the paper's
-constexpr double kFairing = 0.5;  // of the way to the neighbours' mean
-constexpr double kTolerance = 1e-6;
-constexpr double kLeastCosine = 0.5;  // of the angle that a triangle may turn by
-constexpr int kHalvings = 6;          // after which a step is none
+constexpr double kEta = 0.2;         // of the paper, eq. 14
+constexpr double kFairing = 0.5;     // share of the way to the mean of the neighbours
+constexpr double kTolerance = 1e-6;  // of the diffusion's solve
+constexpr double kMinCosine = 0.5;   // of the largest angle by which a triangle may turn, 60 degrees
+constexpr int kMaxHalvings = 6;      // the next halving sets a step to 0
 
-//! What of the intensity is finer than the diffusion; zero where the weight is.
+//! Intensity minus its diffusion; 0 where the weight is 0.
 Vector high_pass(PointsIn V, FacesIn F, VectorIn intensity, VectorIn weight, double time) {
   const Index n = V.rows();
-  // Normalised by what of the heat came from seen vertices. Differences to one of them keep a constant exact.
+  // The diffusion is normalised by the diffused indicator of the known vertices. Subtracting one of the
+  // intensities first keeps a constant image exact.
   Rows heat = Rows::Zero(n, 2);
   double level = 0;
   bool any = false;
@@ -41,15 +42,15 @@ Vector high_pass(PointsIn V, FacesIn F, VectorIn intensity, VectorIn weight, dou
   return mu;
 }
 
-//! Whether a triangle has turned too far, or has lost its area.
+//! Whether a triangle turns too far or becomes degenerate.
 bool spoiled(const Triangle& before, const Triangle& after) {
   if (before.degenerate()) return false;
   if (after.degenerate()) return true;
   const double lengths = std::sqrt(before.area_normal.squared() * after.area_normal.squared());
-  return before.area_normal.dot(after.area_normal) < kLeastCosine * lengths;
+  return before.area_normal.dot(after.area_normal) < kMinCosine * lengths;
 }
 
-//! V moved by the steps along N, which are made smaller where a triangle would fold.
+//! V moved by the steps along N. Steps at triangles that would fold are reduced in place.
 Points moved_without_folds(PointsIn V, FacesIn F, const Points& N, Vector& step) {
   Points out(V.rows(), 3);
   std::vector<int> halvings(std::size_t(V.rows()), 0);
@@ -64,7 +65,7 @@ Points moved_without_folds(PointsIn V, FacesIn F, const Points& N, Vector& step)
       any = true;
     }
     for (std::size_t i = 0; i < hold.size(); ++i) {
-      if (hold[i]) step[Index(i)] = ++halvings[i] < kHalvings ? 0.5 * step[Index(i)] : 0;
+      if (hold[i]) step[Index(i)] = ++halvings[i] < kMaxHalvings ? 0.5 * step[Index(i)] : 0;
       hold[i] = 0;
     }
   }
@@ -117,7 +118,7 @@ Points displace_by_shading(PointsIn V, FacesIn F, VectorIn intensity, VectorIn w
   const Vector mu = high_pass(V, F, intensity, weight, options.time);
   const Csr L = cotangent_laplacian(V, F);
   const Points N = vertex_normals(V, F);
-  const std::vector<char> border = border_vertices(F, n);
+  const std::vector<char> boundary = boundary_vertices(F, n);
   Vector step = Vector::Zero(n);
   for (Index i = 0; i < n; ++i) {
     double rise = 0, weights = 0, fairing = 0, cotangents = 0;
@@ -135,7 +136,7 @@ Points displace_by_shading(PointsIn V, FacesIn F, VectorIn intensity, VectorIn w
       weights += a;
     }
     if (weights > 0) step[i] += kEta * weight[i] * rise / weights;
-    if (cotangents > 0 && !border[std::size_t(i)]) step[i] += (1 - kEta) * kFairing * fairing / cotangents;
+    if (cotangents > 0 && !boundary[std::size_t(i)]) step[i] += (1 - kEta) * kFairing * fairing / cotangents;
     step[i] = std::clamp(step[i], -options.max_step, options.max_step);
   }
   return moved_without_folds(V, F, N, step);

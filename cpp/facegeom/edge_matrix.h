@@ -10,34 +10,37 @@
 
 namespace facegeom {
 
-//! Indices within compressed rows: 32 bits, as SciPy stores them, halve the memory that a product reads.
+//! Indices within compressed rows. 32 bits, as in SciPy, halve the memory that a product reads.
 using Slots = Eigen::Matrix<std::int32_t, Eigen::Dynamic, 1>;
 using SlotsIn = Eigen::Ref<const Slots>;
 
-//! A symmetric matrix on the edges of a mesh in compressed rows, columns ascending; only built by
+//! A symmetric matrix with one entry per edge of a mesh, in compressed rows with ascending columns. Built by
 //! assemble_edges.
 template <class Value>
 struct EdgeMatrix {
   Slots starts;                                    //!< (n + 1,) first slot of each row
   Slots columns;                                   //!< (nnz,)
   Eigen::Matrix<Value, Eigen::Dynamic, 1> values;  //!< (nnz,) zero on the diagonal
-  Slots diagonal;                                  //!< (n,) slot of the diagonal, where there is one
+  Slots diagonal;  //!< (n,) slot of the diagonal; without a diagonal, the first slot above it
 };
 
-//! Sum what each triangle gives to its three edges into a symmetric matrix.
+//! Assemble a symmetric matrix from values of the three edges of each triangle.
 //!
-//! \param F (m, 3) triangles, indices below n; an edge from a vertex to itself is left out
-//! \param with_diagonal whether every row has a slot for its diagonal
-//! \param triangle_values called as triangle_values(f): the three values for the edges opposite to corners 0,
-//! 1, 2 Contributions to an edge are added in the order of the triangles. Edges are collected at their lower
-//! end, so that only a handful of entries a row are sorted and the transposed half comes out in order by
-//! itself.
-//! \throw std::invalid_argument if the mesh is too large for 32-bit slots
+//! The values of an edge are added in the order of the triangles. Entries are collected at the lower vertex
+//! of each edge, so only a few entries per row are sorted; the other half is written in order without
+//! sorting.
+//! \param F (m, 3) triangles, indices below n; an edge from a vertex to itself is ignored
+//! \param n number of vertices
+//! \param with_diagonal whether every row has a slot for its diagonal, with the value 0
+//! \param triangle_values called as triangle_values(f); returns the values of the edges opposite to corners
+//! 0, 1, 2 as a std::array
+//! \return the (n, n) matrix
+//! \throw std::invalid_argument if the mesh is too large for 32-bit indices
 template <class Value, class TriangleValues>
 EdgeMatrix<Value> assemble_edges(FacesIn F, Index n, bool with_diagonal,
                                  const TriangleValues& triangle_values) {
   if (std::max(n, 6 * F.rows() + n) >= std::numeric_limits<std::int32_t>::max()) {
-    throw std::invalid_argument("the mesh is too large for 32-bit sparse rows");
+    throw std::invalid_argument("the mesh is too large for 32-bit indices");
   }
   struct Entry {
     std::int32_t column;
@@ -58,7 +61,7 @@ EdgeMatrix<Value> assemble_edges(FacesIn F, Index n, bool with_diagonal,
     total += count;
   }
 
-  // Not a vector, which would first fill it with zeros.
+  // A vector would fill the memory with zeros first.
   const std::unique_ptr<Entry[]> upper(new Entry[static_cast<std::size_t>(total)]);
   std::vector<std::int32_t> end(begin.begin(), begin.end() - 1);
   const auto push = [&](Index i, Index j, const Value& value) {
@@ -73,7 +76,7 @@ EdgeMatrix<Value> assemble_edges(FacesIn F, Index n, bool with_diagonal,
     push(F(f, 0), F(f, 1), values[2]);
   }
 
-  // Sort each row's few entries by insertion, adding those of one edge together.
+  // Sort the few entries of each row by insertion, and add the entries of the same edge.
   std::vector<std::int32_t> lower(rows, 0);
   for (std::size_t i = 0; i < rows; ++i) {
     Entry* const row = upper.get() + begin[i];

@@ -8,7 +8,8 @@ namespace facegeom {
 
 namespace {
 
-//! Share of the mean diagonal that holds every value at zero, so that a part without weights has a solution.
+//! Weight that keeps every value at zero, as a share of the mean diagonal: a component without weights would
+//! otherwise have no unique solution.
 constexpr double kAnchor = 1e-14;
 
 }  // namespace
@@ -26,7 +27,7 @@ Rows biharmonic_interpolation(PointsIn V, FacesIn F, RowsIn values, VectorIn wei
   const Vector mass = mass_matrix(V, F);
   Csr A = bilaplacian(cotangent_laplacian(V, F), mass);
   A.values *= std::pow(length, 4);
-  const double fall = std::pow(length / decay, 4);  // 0 where the decay is infinite
+  const double fall = std::pow(length / decay, 4);  // 0 for an infinite decay
   Indices diagonal(n);
   for (Index i = 0; i < n; ++i) {
     for (std::int32_t s = A.starts[i]; s < A.starts[i + 1]; ++s) {
@@ -42,7 +43,7 @@ Rows biharmonic_interpolation(PointsIn V, FacesIn F, RowsIn values, VectorIn wei
   Eigen::MatrixXd right(n, values.cols());
   for (Index i = 0; i < n; ++i) right.row(i) = (mass[i] > 0 ? mass[i] * weight[i] : 1) * values.row(i);
 
-  // The matrix is symmetric: its compressed rows are its compressed columns.
+  // The compressed rows of a symmetric matrix are its compressed columns.
   using Columns = Eigen::SparseMatrix<double>;
   const Eigen::Map<const Columns> columns(n, n, A.columns.size(), A.starts.data(), A.columns.data(),
                                           A.values.data());

@@ -4,18 +4,20 @@
 
 namespace facegeom {
 
-//! Values that are known here and there, continued over the surface without a crease.
+//! Smooth interpolation of values that are known at some vertices.
 //!
 //! The minimum over u of the integral of weight |u - values|^2 + length^4 |Laplacian u|^2
-//! + (length / decay)^4 |u|^2, by one Cholesky factorisation for all columns.
+//! + (length / decay)^4 |u|^2, by one Cholesky factorisation for all columns. The gradient of u is continuous
+//! at known vertices too. Vertices without area keep their values; a component on which all weights are zero
+//! becomes zero. \cite botsch_sorkine_2008 section 3
 //! \param V (n, 3) positions
 //! \param F (m, 3) triangles, indices below n
 //! \param values (n, k)
-//! \param weight (n,) at least 0
-//! \param length over which values of weight 1 are smoothed
-//! \param decay length over which u falls to zero where nothing is known; infinite: it does not
-//! Vertices without area keep their values; a part of the surface on which all weights are zero becomes zero.
-//! \throw std::invalid_argument on mismatched rows, a negative weight or lengths that are not positive
+//! \param weight (n,) at least 0; 0 where the value is unknown
+//! \param length scale below which values of weight 1 are smoothed
+//! \param decay distance from known values over which u falls to zero; infinity: u does not fall
+//! \return (n, k)
+//! \throw std::invalid_argument if the rows differ, a weight is negative or a length is not positive
 //! \throw SolverError if the factorisation fails
 Rows biharmonic_interpolation(PointsIn V, FacesIn F, RowsIn values, VectorIn weight, double length,
                               double decay);

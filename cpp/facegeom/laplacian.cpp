@@ -9,10 +9,10 @@ namespace facegeom {
 
 namespace {
 
-//! Least mass of a vertex over the mean: slivers would make the bilaplacian infinitely stiff.
-constexpr double kLeastMass = 1e-3;
+//! Least mass of a vertex as a share of the mean: the stiffness of slivers would grow without limit.
+constexpr double kMinMass = 1e-3;
 
-//! Make every row sum to zero by its diagonal.
+//! Set the diagonal so that every row sums to zero.
 Csr close_rows(EdgeMatrix<double>&& edges) {
   Csr L{std::move(edges.starts), std::move(edges.columns), std::move(edges.values)};
   for (Index i = 0; i < L.rows(); ++i) {
@@ -74,7 +74,7 @@ Vector mass_matrix(PointsIn V, FacesIn F) {
 
 Csr bilaplacian(const Csr& L, const Vector& area) {
   const Index n = L.rows();
-  const double least = kLeastMass * area.mean();
+  const double least = kMinMass * area.mean();
   const Vector mass = area.cwiseMax(least > 0 ? least : 1);
   std::vector<std::int32_t> columns;
   std::vector<double> values;
@@ -114,7 +114,7 @@ Points mean_curvature_normals(PointsIn V, FacesIn F) {
   const Vector mass = mass_matrix(V, F);
   Points H(V.rows(), 3);
   for (Index i = 0; i < V.rows(); ++i) {
-    // Differences to the vertex itself keep the result exact under translation.
+    // Differences to the vertex make the result independent of translations.
     const Vec3 v = load_point(V.data(), i);
     Vec3 sum{0, 0, 0};
     for (std::int32_t s = L.starts[i]; s < L.starts[i + 1]; ++s) {
@@ -136,7 +136,7 @@ Rows multiply(SlotsIn starts, SlotsIn columns, VectorIn values, RowsIn x) {
   Rows y = Rows::Zero(n, x.cols());
   for (Index i = 0; i < n; ++i) {
     if (starts[i + 1] < starts[i] || starts[i + 1] > count) {
-      throw std::invalid_argument("indptr must not descend");
+      throw std::invalid_argument("indptr must be non-decreasing");
     }
     for (std::int32_t s = starts[i]; s < starts[i + 1]; ++s) {
       const Index j = columns[s];

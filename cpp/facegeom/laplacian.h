@@ -13,30 +13,40 @@ struct Csr {
   Index rows() const { return starts.size() - 1; }
 };
 
-//! Graph Laplacian D - A of the mesh's edges: positive semi-definite, each edge of weight one.
+//! Graph Laplacian D - A of the edges: positive semi-definite, every edge has the weight 1.
 //! \param F (m, 3) triangles, indices below n
-//! \throw std::invalid_argument if the mesh is too large for 32-bit slots
+//! \param n number of vertices
+//! \return (n, n)
+//! \throw std::invalid_argument if the mesh is too large for 32-bit indices
 Csr uniform_laplacian(FacesIn F, Index n);
 
 //! Cotangent Laplacian: positive semi-definite, off-diagonal -(cot alpha + cot beta) / 2, rows sum to zero.
 //! \cite pinkall_polthier_1993
 //! \param V (n, 3) positions
-//! \param F (m, 3) triangles, indices below n; degenerate ones (see kDegenerateRatio) give nothing
-//! \throw std::invalid_argument if the mesh is too large for 32-bit slots
+//! \param F (m, 3) triangles, indices below n; degenerate ones (see kDegenerateRatio) are ignored
+//! \return (n, n)
+//! \throw std::invalid_argument if the mesh is too large for 32-bit indices
 Csr cotangent_laplacian(PointsIn V, FacesIn F);
 
-//! Diagonal of the lumped mass matrix: the mixed Voronoi area of each vertex, whose sum is the mesh's area.
-//! \cite meyer_2003
+//! Diagonal of the lumped mass matrix: the mixed Voronoi area of each vertex. The sum is the area of the
+//! mesh.
+//! \cite meyer_2003 section 3.3
+//! \param V (n, 3) positions
+//! \param F (m, 3) triangles, indices below n
 //! \return (n,), zero for a vertex without a triangle of positive area
 Vector mass_matrix(PointsIn V, FacesIn F);
 
 //! Bilaplacian L^T M^-1 L: its quadratic form is the integral of the squared Laplacian of a function.
-//! \param L the cotangent Laplacian
-//! \param area (n,) of `mass_matrix`; less than a thousandth of the mean counts as that: slivers would be
-//! infinitely stiff
+//! \param L (n, n) cotangent Laplacian
+//! \param area (n,) of mass_matrix; areas below a thousandth of the mean are raised to it, since the
+//! stiffness of slivers would grow without limit
+//! \return (n, n)
 Csr bilaplacian(const Csr& L, const Vector& area);
 
-//! Mean curvature normals (1/2) M^-1 L V: 1/r outward on a sphere, whatever the orientation of the triangles.
+//! Mean curvature normals (1/2) M^-1 L V: on a sphere of radius r they point outward with the length 1/r,
+//! whatever the orientation of the triangles. \cite meyer_2003 eq. 8
+//! \param V (n, 3) positions
+//! \param F (m, 3) triangles, indices below n
 //! \return (n, 3), zero where the mass is zero
 Points mean_curvature_normals(PointsIn V, FacesIn F);
 
@@ -44,7 +54,9 @@ Points mean_curvature_normals(PointsIn V, FacesIn F);
 //! \param starts (n + 1,) first slot of each row, ascending from 0 to nnz
 //! \param columns (nnz,) below x.rows()
 //! \param values (nnz,)
-//! \throw std::invalid_argument if they are not such
+//! \param x (any, k)
+//! \return (n, k)
+//! \throw std::invalid_argument if starts, columns or values are inconsistent
 Rows multiply(SlotsIn starts, SlotsIn columns, VectorIn values, RowsIn x);
 
 }  // namespace facegeom

@@ -1,5 +1,5 @@
-#include <facegeom/dimensions.h>
 #include <facegeom/nearest.h>
+#include <facegeom/static_dimension.h>
 
 #include <algorithm>
 #include <cmath>
@@ -21,17 +21,17 @@ double squared_distance(const double* a, const double* b) {
 }  // namespace
 
 PointTree::PointTree(RowsIn points) : dimension_(points.cols()) {
-  if (points.rows() < 1) throw std::invalid_argument("a tree needs at least one point");
+  if (points.rows() < 1) throw std::invalid_argument("at least one point is required");
   if (points.rows() > std::numeric_limits<std::int32_t>::max())
     throw std::invalid_argument("too many points");
-  with_dimension(dimension_, [&](auto d) { build<decltype(d)::value>(points); });
+  with_static_dimension(dimension_, [&](auto d) { build<decltype(d)::value>(points); });
 }
 
 template <int D>
 void PointTree::build(RowsIn points) {
   std::vector<BoxTree::Item<D>> items(static_cast<std::size_t>(points.rows()));
   for (std::size_t i = 0; i < items.size(); ++i) {
-    std::copy_n(points.data() + i * D, D, items[i].middle.begin());
+    std::copy_n(points.data() + i * D, D, items[i].centre.begin());
     items[i].row = static_cast<std::int32_t>(i);
   }
   tree_.build<D>(items, kLeafSize, [&](std::int32_t row, double* low, double* high) {
@@ -44,7 +44,7 @@ void PointTree::build(RowsIn points) {
   points_.resize(items.size() * D);
   places_.resize(items.size());
   for (std::size_t i = 0; i < items.size(); ++i) {
-    std::copy_n(items[i].middle.begin(), D, points_.data() + i * D);
+    std::copy_n(items[i].centre.begin(), D, points_.data() + i * D);
     places_[i] = items[i].row;
   }
 }
@@ -54,7 +54,7 @@ void PointTree::search(RowsIn queries, Nearest& out) const {
   std::int32_t found = 0;
   for (Index row = 0; row < queries.rows(); ++row) {
     const double* q = queries.data() + row * D;
-    // Queries often come in spatial order: the answer to the last one is a good first guess.
+    // Consecutive queries are often close to each other: start from the result of the last one.
     double best = squared_distance<D>(q, points_.data() + Index(found) * D);
     tree_.search<D>(q, best, [&](std::int32_t begin, std::int32_t end) {
       for (std::int32_t i = begin; i < end; ++i) {
@@ -72,9 +72,9 @@ void PointTree::search(RowsIn queries, Nearest& out) const {
 
 Nearest PointTree::nearest(RowsIn queries) const {
   if (queries.cols() != dimension_)
-    throw std::invalid_argument("queries must have the dimension of the points");
+    throw std::invalid_argument("queries and points must have the same dimension");
   Nearest out{Indices(queries.rows()), Vector(queries.rows())};
-  with_dimension(dimension_, [&](auto d) { search<decltype(d)::value>(queries, out); });
+  with_static_dimension(dimension_, [&](auto d) { search<decltype(d)::value>(queries, out); });
   return out;
 }
 

@@ -7,17 +7,17 @@
 
 namespace facegeom {
 
-//! Nearest point of each query and how far it is.
+//! Nearest point of each query.
 struct Nearest {
   Indices index;    //!< (q,)
   Vector distance;  //!< (q,)
 };
 
-//! Exact nearest neighbours by a k-d tree over up to kMaxDimension coordinates.
+//! Exact nearest neighbours in up to kMaxDimension coordinates, by a k-d tree. \cite bentley_1975
 //!
-//! Distances are compared by their squares, summed over the coordinates in order; of several points at the
-//! same distance the one of lowest index is found. A cell is left out only when its box is farther by the
-//! same arithmetic, so the answer is that of a full search to the bit.
+//! Squared distances, summed over the coordinates in order, are compared; of several points at the same
+//! distance the one of the lowest index is found. A cell is skipped only if the distance of its box, computed
+//! in the same way, is larger: the result is that of a full search to the bit.
 class PointTree {
  public:
   static constexpr Index kMaxDimension = 8;
@@ -26,8 +26,10 @@ class PointTree {
   //! \throw std::invalid_argument otherwise
   explicit PointTree(RowsIn points);
 
+  //! Nearest point of each query.
   //! \param queries (q, d)
-  //! \throw std::invalid_argument if queries have another dimension than the points
+  //! \return index and distance (q,)
+  //! \throw std::invalid_argument if the queries and the points differ in dimension
   Nearest nearest(RowsIn queries) const;
 
  private:

@@ -8,11 +8,12 @@ namespace facegeom {
 
 namespace {
 
-//! Sides of the square between four pixel centres, and where each lies on the squares' shared list.
+//! Sides of the square between four pixel centres.
 enum Side { kTop, kRight, kBottom, kLeft };
 
+//! Numbers of the sides of all squares; neighbouring squares share a side.
 struct Grid {
-  Index width, height;  // squares are (width + 1) x (height + 1), their top-left pixels starting at (-1, -1)
+  Index width, height;  // (width + 1) x (height + 1) squares; the top-left pixel of the first is (-1, -1)
 
   Index horizontal_sides() const { return (width + 1) * (height + 2); }
   Index all_sides() const { return horizontal_sides() + (width + 2) * (height + 1); }
@@ -30,10 +31,12 @@ struct Grid {
   }
   Point2 middle(Index side) const {
     if (side < horizontal_sides()) {
-      return {double(side % (width + 1)) - 0.5, double(side / (width + 1) - 1)};
+      const Index row = side / (width + 1), column = side % (width + 1);
+      return {double(column) - 0.5, double(row - 1)};
     }
     side -= horizontal_sides();
-    return {double(side % (width + 2) - 1), double(side / (width + 2)) - 0.5};
+    const Index row = side / (width + 2), column = side % (width + 2);
+    return {double(column - 1), double(row) - 0.5};
   }
 };
 
@@ -118,7 +121,7 @@ Loop smoothed(const Loop& loop, double limit) {
   const size_t n = loop.size();
   if (n < 12) return loop;
   Loop current = loop, moved(n);
-  // Steps towards and away from the neighbours' mean in turn: a low pass that keeps the area.
+  // Taubin lambda/mu smoothing: a low pass filter that preserves the area.
   for (const double step : {0.5, -0.52, 0.5, -0.52, 0.5, -0.52, 0.5, -0.52}) {
     for (size_t i = 0; i < n; ++i) {
       const Point2 mean = (current[i == 0 ? n - 1 : i - 1] + current[i + 1 == n ? 0 : i + 1]) / 2;

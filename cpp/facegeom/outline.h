@@ -10,29 +10,44 @@ namespace facegeom {
 using Point2 = Eigen::RowVector2d;
 using Loop = std::vector<Point2>;
 
-//! Closed contours of a binary image half-way between inside and outside pixel centres, x and y in pixels, y
-//! down. They run with the inside on the left on the screen and never touch: inside pixels that meet at a
-//! corner only are separate.
-//! \param inside (x, y) -> bool for 0 <= x < width, 0 <= y < height; everything else is outside
+//! Closed contours of a binary image, half-way between the centres of inside and outside pixels (marching
+//! squares). The inside is on the left on the screen. Contours do not touch: inside pixels that share only a
+//! corner are separate.
+//! \param width of the image
+//! \param height of the image
+//! \param inside called as inside(x, y) for 0 <= x < width, 0 <= y < height; everything else is outside
+//! \return points x, y in pixels, y down
 std::vector<Loop> contours(Index width, Index height, const std::function<bool(Index, Index)>& inside);
 
-//! The loop with its steps smoothed away, no vertex moved by more than `limit` in x or y; short loops stay.
+//! Smooth the pixel steps of a contour by Taubin lambda/mu smoothing. \cite taubin_1995
+//! \param loop contour; returned unchanged if it has fewer than 12 points
+//! \param limit largest change of each coordinate
+//! \return the smoothed contour
 Loop smoothed(const Loop& loop, double limit);
 
-//! The area that the loop encloses, negative for holes.
+//! The enclosed area, negative for holes.
 double signed_area(const Loop& loop);
+//! The length of the closed contour.
 double perimeter(const Loop& loop);
 
-//! The loop at evenly spaced places about `spacing` apart, three at least.
+//! Sample a contour at equal distances along it.
+//! \param loop contour
+//! \param spacing desired distance
+//! \return at least three points
 Loop resampled(const Loop& loop, double spacing);
 
-//! Point-in-polygon test by the even-odd rule for a set of loops, sorted into strips of equal height.
+//! Point-in-polygon test by the even-odd rule for a set of contours, accelerated by horizontal strips.
 class Region {
  public:
+  //! \param loops contours
+  //! \param strip_height about the spacing of the points, for speed
   Region(const std::vector<Loop>& loops, double strip_height);
+  //! Whether a point is inside.
   bool contains(double x, double y) const;
-  //! Where the border crosses the horizontal line at y, ascending: inside lies between the first and the
-  //! second, ...
+  //! Intersections of the contours with a horizontal line: the inside lies between the first and the second,
+  //! the third and the fourth, and so on.
+  //! \param y of the line
+  //! \param out replaced by the x coordinates, ascending
   void crossings(double y, std::vector<double>& out) const;
 
  private:

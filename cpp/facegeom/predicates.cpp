@@ -4,7 +4,7 @@ namespace facegeom::detail {
 
 namespace {
 
-//! A value and the rounding error that was made in it; the two add up to the exact result.
+//! A rounded result and its rounding error; their sum is the exact result.
 struct Pair {
   double high, low;
 };
@@ -16,7 +16,7 @@ Pair two_sum(double a, double b) {
   return {sum, (a - a_part) + (b - b_part)};
 }
 
-//! The same for |a| >= |b|.
+//! two_sum for |a| >= |b|.
 Pair ordered_sum(double a, double b) {
   const double sum = a + b;
   return {sum, b - (sum - a)};
@@ -36,7 +36,7 @@ Pair two_product(double a, double b) {
   return {product, x.low * y.low - rest};
 }
 
-// Arithmetic on pairs as numbers of about 104 bits: the middle stage of the in-circle test.
+// Double-double arithmetic, about 104 bits: the second stage of the in-circle test.
 Pair operator*(const Pair& a, const Pair& b) {
   Pair p = two_product(a.high, b.high);
   p.low += a.high * b.low + a.low * b.high;
@@ -53,7 +53,7 @@ Pair operator+(const Pair& a, const Pair& b) {
 Pair operator-(const Pair& a) { return {-a.high, -a.low}; }
 Pair operator-(const Pair& a, const Pair& b) { return a + (-b); }
 
-//! An exact sum of doubles that do not overlap, the smallest first, zeros left out.
+//! An exact sum of non-overlapping doubles, in order of increasing magnitude, without zeros.
 template <int Capacity>
 struct Expansion {
   double part[Capacity];
@@ -117,7 +117,8 @@ double incircle_exact(const double* a, const double* b, const double* c, const d
     const Pair cx = two_sum(c[0], -d[0]), cy = two_sum(c[1], -d[1]);
     const Pair det = (ax * ax + ay * ay) * (bx * cy - cx * by) + (bx * bx + by * by) * (cx * ay - ax * cy) +
                      (cx * cx + cy * cy) * (ax * by - bx * ay);
-    // Fewer than forty operations on a path, each within 2^-101 of its magnitude: 2^-95 leaves room.
+    // Fewer than forty operations in sequence, each with a relative error below 2^-101: 2^-95 is a safe
+    // bound.
     const double bound = 2.5243548967072378e-29 * permanent;
     if (det.high > bound || -det.high > bound) return det.high;
   }

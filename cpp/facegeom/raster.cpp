@@ -23,14 +23,15 @@ Index round_down(double value) {
   return truncated - (double(truncated) > value);
 }
 
-//! One side of a triangle: twice the area of (from, to, pixel), positive inside. Where a row of pixels
-//! crosses it is found in plain arithmetic, unless that is within the rounding error of a pixel centre: there
-//! the exact predicate decides, so that neighbours agree on every shared edge.
+//! The edge function of one side of a triangle: twice the area of (from, to, pixel), positive inside. The
+//! intersection with a row of pixels is computed in floating-point arithmetic; if a pixel centre lies within
+//! its rounding error, the exact predicate decides, so that triangles with a common edge agree.
 class Edge {
  public:
-  //! \param turn 1 or -1, so that the inside is positive for either winding
-  //! \param width, height the extent of the triangle, which bounds the distance of its pixels from its
-  //! corners
+  //! \param from, to the end points, which must outlive the edge
+  //! \param turn 1 for a counter-clockwise triangle, else -1
+  //! \param width, height of the bounding box of the triangle: bounds of the distances from a corner to a
+  //! pixel
   Edge(const double* from, const double* to, double turn, double width, double height)
       : from_(from), to_(to), dx_(turn * (to[0] - from[0])), dy_(turn * (to[1] - from[1])), turn_(turn) {
     owns_border_ = dy_ < 0 || (dy_ == 0 && dx_ > 0);
@@ -41,13 +42,13 @@ class Edge {
   double row(double y) const { return dx_ * (y - from_[1]); }
   double at(double row, double x) const { return row - dy_ * (x - from_[0]); }
 
-  //! Narrows the span of pixels low .. high of row y to those inside.
+  //! Clip the span of pixels low to high of row y to the inside.
   void clip(Index y, double row, Index& low, Index& high) const {
     if (dy_ == 0) {
       if (row < 0 || (row == 0 && !owns_border_)) high = low - 1;
       return;
     }
-    if (!(slack_ < 1)) {  // all but horizontal
+    if (!(slack_ < 1)) {  // almost horizontal: the intersection is inaccurate
       while (low <= high && !inside(low, y)) ++low;
       while (low <= high && !inside(high, y)) --high;
       return;
@@ -84,7 +85,7 @@ class Edge {
   bool owns_border_;
 };
 
-//! Barycentric coordinates of the visible triangle at a pixel; the third is what is missing to 1.
+//! Barycentric coordinates of a pixel in its visible triangle; the third is 1 - a - b.
 struct Weights {
   double a, b;
 };

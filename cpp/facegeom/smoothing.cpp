@@ -1,6 +1,6 @@
+#include <facegeom/cholesky.h>
 #include <facegeom/laplacian.h>
 #include <facegeom/smoothing.h>
-#include <facegeom/substitution.h>
 #include <facegeom/triangle.h>
 
 #include <Eigen/SparseCholesky>
@@ -12,7 +12,7 @@ namespace facegeom {
 
 namespace {
 
-//! For each vertex the neighbours that it averages: slots [begin, end) of the columns.
+//! The neighbours over which each vertex is averaged: slots [begin, end) of the columns.
 struct Stencils {
   Slots begin, end, columns;
 };
@@ -31,7 +31,7 @@ Stencils smoothing_stencils(FacesIn F, Index n, bool fix_boundary) {
   return out;
 }
 
-//! M + time L, with a one for each vertex without area, which then keeps its value.
+//! M + time L, with the mass 1 for a vertex without area, which then keeps its value.
 Csr heat_matrix(PointsIn V, FacesIn F, double time, Vector& mass) {
   if (!(time >= 0)) throw std::invalid_argument("time must be at least 0");
   Csr A = cotangent_laplacian(V, F);
@@ -50,8 +50,8 @@ void check_values(RowsIn values, Index n) {
   if (values.rows() != n) throw std::invalid_argument("values must have one row per vertex");
 }
 
-//! Conjugate gradients with a diagonal preconditioner on K columns at once; x holds the start and takes the
-//! solution. A residual as small as the rounding of A x is as good as can be had, whatever the tolerance.
+//! Conjugate gradients with a diagonal preconditioner for K columns at once. x is the start and becomes the
+//! solution. A residual as small as the rounding errors of A x is accepted whatever the tolerance.
 template <int K>
 class ConjugateGradients {
  public:
@@ -73,7 +73,7 @@ class ConjugateGradients {
     bool exact = true;
     for (Index iteration = 0; iteration < limit; ++iteration) {
       if ((residual <= wanted.max(rounding_)).all()) {
-        // The residual is carried along by a recurrence that drifts: believe only the one computed anew.
+        // The residual of the recurrence accumulates rounding errors: compute it from x before accepting.
         if (exact) return;
         residual = restart();
         exact = true;
@@ -121,7 +121,7 @@ class ConjugateGradients {
     return vq;
   }
 
-  //! Start anew from x; returns the squared residuals.
+  //! Restart from x; returns the squared residuals.
   Scalars restart() {
     multiply(x_);
     r_ = b_ - q_;
@@ -173,7 +173,7 @@ class ConjugateGradients {
   Scalars rz_, rounding_;
 };
 
-//! Calls action(first column, std::integral_constant<int, width>) for blocks of at most four columns.
+//! Call action(first column, std::integral_constant<int, width>()) for blocks of at most four columns.
 template <class Action>
 void by_columns(Index columns, const Action& action) {
   Index column = 0;
@@ -250,11 +250,11 @@ struct MeshSolver::Factor {
 
 MeshSolver::MeshSolver(PointsIn V, FacesIn F, double time) : factor_(std::make_unique<Factor>()) {
   const Csr A = heat_matrix(V, F, time, factor_->mass);
-  // The matrix is symmetric: its compressed rows are its compressed columns.
+  // The compressed rows of a symmetric matrix are its compressed columns.
   const Eigen::Map<const Factor::Columns> columns(A.rows(), A.rows(), A.columns.size(), A.starts.data(),
                                                   A.columns.data(), A.values.data());
   factor_->cholesky.compute(columns);
-  if (factor_->cholesky.info() != Eigen::Success) {
+  if (!is_factorized(factor_->cholesky)) {
     throw SolverError("the Cholesky factorisation failed: the mesh is too distorted for this time");
   }
 }
@@ -267,14 +267,14 @@ Rows MeshSolver::smooth(RowsIn values) const {
   const Factor::Columns& L = factor_->cholesky.matrixL().nestedExpression();
   const auto& place = factor_->cholesky.permutationP().indices();
   Rows out(values.rows(), values.cols());
-  // The factor is read once for all columns of a block, which is most of the work.
+  // Reading the factor takes most of the time: it is read once for all columns of a block.
   by_columns(values.cols(), [&](Index column, auto width) {
     constexpr int kWidth = decltype(width)::value;
     typename ConjugateGradients<kWidth>::Block x(mass.size(), kWidth);
     for (Index i = 0; i < mass.size(); ++i) {
       x.row(place.size() > 0 ? place[i] : i) = mass[i] * values.row(i).segment<kWidth>(column);
     }
-    substitute<kWidth>(L, x.data());
+    solve_with_cholesky_factor<kWidth>(L, x.data());
     for (Index i = 0; i < mass.size(); ++i) {
       out.row(i).segment<kWidth>(column) = x.row(place.size() > 0 ? place[i] : i);
     }

@@ -11,7 +11,7 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 
-//! The edges of a mesh by number, ascending by their lower and then their higher end.
+//! Numbers of the edges of a mesh, sorted by the lower and then the higher vertex.
 class EdgeNumbers {
  public:
   EdgeNumbers(FacesIn F, Index n)
@@ -31,7 +31,7 @@ class EdgeNumbers {
     return first_[std::size_t(low)] + (std::lower_bound(begin, end, std::int32_t(std::max(a, b))) - begin);
   }
 
-  //! Called as visit(number, low, high) for every edge, in order.
+  //! Call visit(number, low, high) for every edge, in order.
   template <class Visit>
   void each(const Visit& visit) const {
     Index number = 0;
@@ -41,14 +41,14 @@ class EdgeNumbers {
   }
 
  private:
-  //! First slot of the row whose column is higher than the row.
+  //! First slot of a row with a column above the diagonal.
   std::int32_t upper(Index row) const { return edges_.diagonal[row]; }
 
   EdgeMatrix<char> edges_;
   std::vector<Index> first_;
 };
 
-//! Loop's weight of each of k neighbours of an inner vertex.
+//! Weight of each of the k neighbours of an inner vertex. \cite loop_1987
 double neighbour_weight(Index k) {
   const double part = 0.375 + 0.25 * std::cos(2 * kPi / double(k));
   return (0.625 - part * part) / double(k);
@@ -60,7 +60,7 @@ Subdivision subdivide(PointsIn V, FacesIn F, SubdivisionScheme scheme) {
   const Index n = V.rows(), m = F.rows();
   for (Index f = 0; f < m; ++f) {
     if (F(f, 0) == F(f, 1) || F(f, 1) == F(f, 2) || F(f, 2) == F(f, 0)) {
-      throw std::invalid_argument("triangle " + std::to_string(f) + " names a vertex twice");
+      throw std::invalid_argument("triangle " + std::to_string(f) + " contains a vertex twice");
     }
   }
   const EdgeNumbers edges(F, n);

@@ -6,11 +6,11 @@
 
 namespace facegeom {
 
-//! Double area over longest squared edge below which a triangle counts as degenerate. A collinear triangle
-//! has rounding noise of about 1e-16 there, a needle of 0.001 mm on edges of 100 mm has 1e-5.
+//! A triangle is degenerate if twice its area divided by its longest squared edge is below this ratio. The
+//! rounding error of a collinear triangle is about 1e-16; a needle 0.001 mm wide and 100 mm long has 1e-5.
 constexpr double kDegenerateRatio = 1e-12;
 
-//! A corner of a triangle, or the vector between two of them.
+//! A point or a vector.
 struct Vec3 {
   double x, y, z;
 
@@ -22,10 +22,10 @@ struct Vec3 {
 
 inline Vec3 load_point(const double* V, Index i) { return {V[3 * i], V[3 * i + 1], V[3 * i + 2]}; }
 
-//! The three edges of a triangle, each opposite to its corner, and the area normal that they span.
+//! The three edge vectors of a triangle and its area normal.
 struct Triangle {
-  Vec3 edge0, edge1, edge2;  //!< c - b, a - c, b - a
-  Vec3 area_normal;          //!< length: double area
+  Vec3 edge0, edge1, edge2;  //!< opposite to corners 0, 1, 2: c - b, a - c, b - a
+  Vec3 area_normal;          //!< its length is twice the area
 
   Triangle(const Vec3& a, const Vec3& b, const Vec3& c)
       : edge0(c - b), edge1(a - c), edge2(b - a), area_normal(edge2.cross(c - a)) {}
@@ -35,7 +35,8 @@ struct Triangle {
   double longest_squared() const { return std::max({edge0.squared(), edge1.squared(), edge2.squared()}); }
   bool degenerate() const {
     const double area = area_normal.squared();
-    // Twice two squared edges are no less than the longest: most triangles pass without it.
+    // Twice the sum of two squared edges is at least the longest squared edge: most triangles are decided
+    // here.
     const double safe = 2 * kDegenerateRatio * (edge1.squared() + edge2.squared());
     if (area > safe * safe) return false;
     const double limit = kDegenerateRatio * longest_squared();

@@ -9,7 +9,7 @@ namespace facegeom {
 
 using Index = std::int64_t;
 
-//! Positions and attributes, one row an element: (n, 3) and (n, k).
+//! Positions and attributes, one row per element: (n, 3), (n, 2) and (n, k).
 using Points = Eigen::Matrix<double, Eigen::Dynamic, 3, Eigen::RowMajor>;
 using Points2 = Eigen::Matrix<double, Eigen::Dynamic, 2, Eigen::RowMajor>;
 using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
@@ -27,7 +27,7 @@ using RowsIn = Eigen::Ref<const Rows>;
 using FacesIn = Eigen::Ref<const Faces>;
 using VectorIn = Eigen::Ref<const Vector>;
 
-//! Thrown when a linear solve fails or misses its tolerance; Python sees facegeom.SolverError.
+//! Thrown when a linear solve fails or does not reach its tolerance. In Python: facegeom.SolverError.
 class SolverError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -1,5 +1,5 @@
 """
-facegeom's native core; use facegeom.geometry, which checks its input.
+Compiled core of facegeom; use facegeom.geometry, which checks the arguments.
 """
 from __future__ import annotations
 import numpy
@@ -18,7 +18,7 @@ class PointTree:
         """
 class Matching:
     """
-    How points of the meshes are paired.
+    Kind of correspondences.
     
     Members:
     
@@ -65,7 +65,7 @@ class Matching:
         ...
 class StartAlignment:
     """
-    What the template is aligned by first.
+    Kind of map that aligns the template before the deformation.
     
     Members:
     
@@ -284,7 +284,7 @@ class Registration:
         ...
 class MeshSolver:
     """
-    Implicit diffusion on one mesh, factorised once.
+    Diffusion by implicit Euler steps on one mesh, factorised once.
     """
     def __init__(self, V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], time: typing.SupportsFloat | typing.SupportsIndex) -> None:
         ...
@@ -294,7 +294,7 @@ class MeshSolver:
         """
 class SubdivisionScheme:
     """
-    How subdivide places vertices.
+    Positions of the vertices that subdivide returns.
     
     Members:
     
@@ -341,7 +341,7 @@ class SubdivisionScheme:
         ...
 def biharmonic_interpolation(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], values: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]", "flags.c_contiguous"], weight: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], length: typing.SupportsFloat | typing.SupportsIndex, decay: typing.SupportsFloat | typing.SupportsIndex) -> typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]"]:
     """
-    Continue values (n, k) over the surface without a crease.
+    Smooth interpolation of known values over the surface; returns (n, k).
     """
 def closest_points(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], queries: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]", "flags.c_contiguous"]) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 1]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"]]:
     """
@@ -349,7 +349,7 @@ def closest_points(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m,
     """
 def connected_components(F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], vertex_count: typing.SupportsInt | typing.SupportsIndex) -> typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 1]"]:
     """
-    Component label of each triangle, (m,).
+    Label of the connected component of each triangle (m,).
     """
 def cotangent_laplacian(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"]) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.int32], "[m, 1]"], typing.Annotated[numpy.typing.NDArray[numpy.int32], "[m, 1]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"]]:
     """
@@ -361,7 +361,7 @@ def delaunay(points: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 
     """
 def depth_to_mesh(depth: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]", "flags.c_contiguous"], mask: typing.Annotated[numpy.typing.NDArray[numpy.bool], "[m, n]", "flags.c_contiguous"], scale: typing.SupportsFloat | typing.SupportsIndex, origin_x: typing.SupportsFloat | typing.SupportsIndex, origin_y: typing.SupportsFloat | typing.SupportsIndex, vertex_count: typing.SupportsInt | typing.SupportsIndex, background: bool) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 2]"]]:
     """
-    Evenly sampled mesh of a depth map's foreground; returns V, F and pixel (n, 2).
+    Mesh of the foreground of a depth map; returns V, F and pixel (n, 2).
     """
 def displace_along_normals(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], signal: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], weight: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], gain: typing.SupportsFloat | typing.SupportsIndex, max_step: typing.SupportsFloat | typing.SupportsIndex) -> typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"]:
     """
@@ -369,7 +369,7 @@ def displace_along_normals(V: typing.Annotated[numpy.typing.NDArray[numpy.float6
     """
 def displace_by_shading(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], intensity: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], weight: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], time: typing.SupportsFloat | typing.SupportsIndex, gain: typing.SupportsFloat | typing.SupportsIndex, max_step: typing.SupportsFloat | typing.SupportsIndex, attenuate: bool) -> typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"]:
     """
-    Move vertices along their normals by the detail of their intensity; returns (n, 3).
+    Move vertices along their normals by the fine detail of an intensity; returns (n, 3).
     """
 def face_normals(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"]) -> typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"]:
     """
@@ -377,7 +377,7 @@ def face_normals(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3
     """
 def heat_smooth(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], values: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]", "flags.c_contiguous"], time: typing.SupportsFloat | typing.SupportsIndex, tolerance: typing.SupportsFloat | typing.SupportsIndex) -> typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]"]:
     """
-    One implicit step of diffusion of values (n, k).
+    Diffuse values (n, k) by one implicit Euler step.
     """
 def laplacian_smooth(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], iterations: typing.SupportsInt | typing.SupportsIndex, step: typing.SupportsFloat | typing.SupportsIndex, fix_boundary: bool) -> typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"]:
     """
@@ -385,7 +385,7 @@ def laplacian_smooth(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[
     """
 def maps_to_mesh(xyz: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], mask: typing.Annotated[numpy.typing.NDArray[numpy.bool], "[m, n]", "flags.c_contiguous"], embedding: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]", "flags.c_contiguous"], max_edge: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]"], typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 1]"]]:
     """
-    Mesh of all known pixels; returns V, F, E and pixel (n,).
+    Mesh of the known pixels of a position map; returns V, F, E and pixel (n,).
     """
 def mass_matrix(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"]) -> typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"]:
     """
@@ -403,9 +403,9 @@ def rasterize(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]",
     """
     Z-buffer rasterisation; returns attributes (h*w, k), depth (h*w,) and triangle (h*w,).
     """
-def register_affine(P: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], Q: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], similarity: bool, iterations: typing.SupportsInt | typing.SupportsIndex, threshold: typing.SupportsFloat | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, least_inliers: typing.SupportsInt | typing.SupportsIndex) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], typing.Annotated[numpy.typing.NDArray[numpy.bool], "[m, 1]"]]:
+def register_affine(P: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], Q: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], similarity: bool, iterations: typing.SupportsInt | typing.SupportsIndex, threshold: typing.SupportsFloat | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, min_inliers: typing.SupportsInt | typing.SupportsIndex) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], typing.Annotated[numpy.typing.NDArray[numpy.bool], "[m, 1]"]]:
     """
-    RANSAC alignment; returns linear (3, 3), shift (3,) and inlier (n,).
+    Alignment by RANSAC; returns linear (3, 3), shift (3,) and inlier (n,).
     """
 def register_nonrigid(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], E: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]", "flags.c_contiguous"], target_V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], target_F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], target_E: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, n]", "flags.c_contiguous"], options: RegistrationOptions, landmark_vertex: typing.Annotated[numpy.typing.ArrayLike, numpy.int64, "[m, 1]"], landmark_place: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], landmark_weight: typing.Annotated[numpy.typing.ArrayLike, numpy.float64, "[m, 1]"], weights: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 1]"], progress: typing.Any) -> Registration:
     """
@@ -413,7 +413,7 @@ def register_nonrigid(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "
     """
 def remove_spikes(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], area_factor: typing.SupportsFloat | typing.SupportsIndex, edge_factor: typing.SupportsFloat | typing.SupportsIndex, min_component: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 1]"]]:
     """
-    Removes outlying triangles and small components; returns V, F and the kept vertices.
+    Remove outlying triangles and small components; returns V, F and the kept vertices.
     """
 def subdivide(V: typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]", "flags.c_contiguous"], F: typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]", "flags.c_contiguous"], scheme: SubdivisionScheme) -> tuple[typing.Annotated[numpy.typing.NDArray[numpy.float64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 3]"], typing.Annotated[numpy.typing.NDArray[numpy.int64], "[m, 2]"]]:
     """

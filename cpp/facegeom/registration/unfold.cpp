@@ -1,20 +1,27 @@
 #include <facegeom/alignment.h>
 #include <facegeom/normals.h>
-#include <facegeom/unfold.h>
+#include <facegeom/registration/unfold.h>
+#include <facegeom/union_find.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
 #include <vector>
 
-namespace facegeom {
+namespace facegeom::registration {
 
 namespace {
 
-constexpr int kMostRounds = 4;
+constexpr int kMaxRounds = 4;
+//! Cosine of 45 degrees (0.7), rounded down: edges between triangles closer in direction are not folds. A
+//! cheap test before the angle is computed.
+constexpr double kFlatCosine = 0.7;
+//! Share of the motion to the rest shape in the outer rings of a patch, where it joins the other vertices.
+constexpr double kRimShare = 0.5;
+//! Width of that rim, in rings of vertices.
+constexpr int kRimRings = 2;
 
-//! The two triangles at each inner edge.
+//! The two triangles of each inner edge.
 std::vector<std::array<Index, 2>> neighbours(FacesIn F) {
   std::vector<std::array<Index, 3>> sides;  // lower vertex, higher vertex, face
   sides.reserve(std::size_t(3 * F.rows()));
@@ -34,6 +41,7 @@ std::vector<std::array<Index, 2>> neighbours(FacesIn F) {
   return out;
 }
 
+//! Mark all vertices within some rings of the marked ones.
 void grow(FacesIn F, std::vector<char>& marked, int rings) {
   for (int ring = 0; ring < rings; ++ring) {
     const std::vector<char> before = marked;
@@ -46,28 +54,21 @@ void grow(FacesIn F, std::vector<char>& marked, int rings) {
   }
 }
 
-//! Vertices of each connected part of the marked ones, ascending.
-std::vector<std::vector<Index>> parts(FacesIn F, const std::vector<char>& marked) {
-  std::vector<Index> parent(marked.size());
-  std::iota(parent.begin(), parent.end(), 0);
-  const auto root = [&](Index i) {
-    while (parent[std::size_t(i)] != i)
-      i = parent[std::size_t(i)] = parent[std::size_t(parent[std::size_t(i)])];
-    return i;
-  };
+//! Connected components of the marked vertices, each ascending.
+std::vector<std::vector<Index>> components(FacesIn F, const std::vector<char>& marked) {
+  UnionFind sets(Index(marked.size()));
   for (Index f = 0; f < F.rows(); ++f) {
     for (int k = 0; k < 3; ++k) {
       const Index a = F(f, k), b = F(f, (k + 1) % 3);
       if (!marked[std::size_t(a)] || !marked[std::size_t(b)]) continue;
-      const Index x = root(a), y = root(b);
-      parent[std::size_t(std::max(x, y))] = std::min(x, y);
+      sets.join(a, b);
     }
   }
   std::vector<std::vector<Index>> out;
   std::vector<Index> place(marked.size(), -1);
   for (std::size_t i = 0; i < marked.size(); ++i) {
     if (!marked[i]) continue;
-    Index& at = place[std::size_t(root(Index(i)))];
+    Index& at = place[std::size_t(sets.find(Index(i)))];
     if (at < 0) {
       at = Index(out.size());
       out.emplace_back();
@@ -89,8 +90,8 @@ Index unfold(PointsIn rest, FacesIn F, double angle, Points& X) {
     const Points N = face_normals(X, F);
     Index count = 0;
     for (const auto& edge : edges) {
-      // The cheap test first: few edges are bent by half a right angle.
-      if (N.row(edge[0]).dot(N.row(edge[1])) > 0.7 || turn(N, edge) - turn(rest_N, edge) < angle) continue;
+      if (N.row(edge[0]).dot(N.row(edge[1])) > kFlatCosine || turn(N, edge) - turn(rest_N, edge) < angle)
+        continue;
       ++count;
       for (const Index f : edge) {
         for (int k = 0; k < 3; ++k) marked[std::size_t(F(f, k))] = 1;
@@ -101,27 +102,27 @@ Index unfold(PointsIn rest, FacesIn F, double angle, Points& X) {
 
   std::vector<char> marked(std::size_t(X.rows()), 0);
   Index remaining = folds(marked);
-  for (int round = 0; round < kMostRounds && remaining > 0; ++round) {
+  for (int round = 0; round < kMaxRounds && remaining > 0; ++round) {
     std::vector<char> core = marked;
     grow(F, core, 1 + round);
     std::vector<char> rim = core;
-    grow(F, rim, 2);
-    for (const std::vector<Index>& part : parts(F, rim)) {
-      Points P(Index(part.size()), 3), Q(P.rows(), 3);
-      for (std::size_t k = 0; k < part.size(); ++k) {
-        P.row(Index(k)) = rest.row(part[k]);
-        Q.row(Index(k)) = X.row(part[k]);
+    grow(F, rim, kRimRings);
+    for (const std::vector<Index>& patch : components(F, rim)) {
+      Points P(Index(patch.size()), 3), Q(P.rows(), 3);
+      for (std::size_t k = 0; k < patch.size(); ++k) {
+        P.row(Index(k)) = rest.row(patch[k]);
+        Q.row(Index(k)) = X.row(patch[k]);
       }
       AffineMap map;
       try {
         map = fit_alignment(P, Q, Vector::Ones(P.rows()), Alignment::kSimilarity);
       } catch (const std::invalid_argument&) {
-        continue;  // on a line: nothing to lay flat
+        continue;  // the patch lies on a line
       }
       const Points moved = map.apply(P);
-      for (std::size_t k = 0; k < part.size(); ++k) {
-        const double share = core[std::size_t(part[k])] ? 1 : 0.5;
-        X.row(part[k]) += share * (moved.row(Index(k)) - X.row(part[k]));
+      for (std::size_t k = 0; k < patch.size(); ++k) {
+        const double share = core[std::size_t(patch[k])] ? 1 : kRimShare;
+        X.row(patch[k]) += share * (moved.row(Index(k)) - X.row(patch[k]));
       }
     }
     std::fill(marked.begin(), marked.end(), 0);
@@ -130,4 +131,4 @@ Index unfold(PointsIn rest, FacesIn F, double angle, Points& X) {
   return remaining;
 }
 
-}  // namespace facegeom
+}  // namespace facegeom::registration

@@ -1,15 +1,16 @@
-#include <facegeom/substitution.h>
-#include <facegeom/warp_system.h>
+#include <facegeom/cholesky.h>
+#include <facegeom/registration/system.h>
 
 #include <algorithm>
 #include <cmath>
 #include <sstream>
 
-namespace facegeom {
+namespace facegeom::registration {
 
 namespace {
 
-//! Share of the mean diagonal that holds each vertex at rest, so that a part without terms has a solution.
+//! Weight that keeps each vertex at rest, as a share of the mean diagonal: a component without terms would
+//! otherwise have no unique solution.
 constexpr double kAnchor = 1e-9;
 
 void accumulate(Symmetric3& sum, double weight, const Symmetric3& W) {
@@ -39,7 +40,7 @@ double dot(const Points& a, const Points& b) {
 
 }  // namespace
 
-WarpSystem::WarpSystem(PointsIn rest, FacesIn F) : rest_(rest), F_(F) {
+DeformationSystem::DeformationSystem(PointsIn rest, FacesIn F) : rest_(rest), F_(F) {
   const Index n = rest.rows();
   const Csr L = cotangent_laplacian(rest, F);
   K_ = bilaplacian(L, mass_matrix(rest, F));
@@ -54,7 +55,7 @@ WarpSystem::WarpSystem(PointsIn rest, FacesIn F) : rest_(rest), F_(F) {
       edge_slot_.push_back(slot_of(K_.starts, K_.columns, i, L.columns[s]));
     }
   }
-  // Edges lie in the order of (higher, lower): found by halving.
+  // Edges are sorted by (higher, lower) vertex: found by binary search.
   const auto edge_of = [&](Index a, Index b) {
     if (a == b) return std::int32_t(-1);
     const std::array<std::int32_t, 2> edge{std::int32_t(std::min(a, b)), std::int32_t(std::max(a, b))};
@@ -77,13 +78,13 @@ WarpSystem::WarpSystem(PointsIn rest, FacesIn F) : rest_(rest), F_(F) {
   clear();
 }
 
-void WarpSystem::clear() {
+void DeformationSystem::clear() {
   std::fill(vertex_terms_.begin(), vertex_terms_.end(), Symmetric3{});
   std::fill(edge_terms_.begin(), edge_terms_.end(), Symmetric3{});
   right_.setZero();
 }
 
-void WarpSystem::add(Index face, const double* weight, const Symmetric3& W, const double* q) {
+void DeformationSystem::add(Index face, const double* weight, const Symmetric3& W, const double* q) {
   double Wq[3] = {0, 0, 0};
   multiply_add(W, q, Wq);
   const auto& edges = face_edges_[std::size_t(face)];
@@ -100,12 +101,12 @@ void WarpSystem::add(Index face, const double* weight, const Symmetric3& W, cons
   }
 }
 
-void WarpSystem::add(Index vertex, const Symmetric3& W, const double* q) {
+void DeformationSystem::add(Index vertex, const Symmetric3& W, const double* q) {
   accumulate(vertex_terms_[std::size_t(vertex)], 1, W);
   multiply_add(W, q, right_.data() + 3 * vertex);
 }
 
-void WarpSystem::factorize(double stiffness) {
+void DeformationSystem::factorize(double stiffness) {
   const Index n = rest_.rows();
   Eigen::Map<Vector> values(matrix_.valuePtr(), K_.values.size());
   values = stiffness * K_.values;
@@ -117,20 +118,20 @@ void WarpSystem::factorize(double stiffness) {
   }
   anchor_ = trace > 0 ? kAnchor * trace / double(n) : 1;
   for (Index i = 0; i < n; ++i) values[diagonal_slot_[i]] += anchor_;
-  // The rows of a symmetric matrix are its columns: what lies below the diagonal of a column is found in the
-  // row, and only the lower triangle is read. Entry (lower, higher) of the rows is (higher, lower) there.
+  // The compressed rows of a symmetric matrix are its compressed columns. Eigen reads the lower triangle
+  // only, which as rows is the upper one; both halves are kept equal.
   for (std::size_t e = 0; e < edges_.size(); ++e) {
     const double term = mean_of(edge_terms_[e]);
     values[edge_slot_[e]] += term;
     values[slot_of(K_.starts, K_.columns, edges_[e][0], edges_[e][1])] += term;
   }
   cholesky_.factorize(matrix_);
-  if (cholesky_.info() != Eigen::Success) {
+  if (!is_factorized(cholesky_)) {
     throw SolverError("the Cholesky factorisation failed: the template is too distorted");
   }
 }
 
-void WarpSystem::multiply(double stiffness, const Points& x, Points& y) const {
+void DeformationSystem::multiply(double stiffness, const Points& x, Points& y) const {
   for (Index i = 0; i < x.rows(); ++i) {
     double sum[3] = {0, 0, 0};
     for (std::int32_t s = K_.starts[i]; s < K_.starts[i + 1]; ++s) {
@@ -150,14 +151,14 @@ void WarpSystem::multiply(double stiffness, const Points& x, Points& y) const {
   }
 }
 
-void WarpSystem::precondition(const Points& r, Points& z) {
+void DeformationSystem::precondition(const Points& r, Points& z) {
   const auto& place = cholesky_.permutationP().indices();
   for (Index i = 0; i < r.rows(); ++i) permuted_.row(place[i]) = r.row(i);
-  substitute<3>(cholesky_.matrixL().nestedExpression(), permuted_.data());
+  solve_with_cholesky_factor<3>(cholesky_.matrixL().nestedExpression(), permuted_.data());
   for (Index i = 0; i < r.rows(); ++i) z.row(i) = permuted_.row(place[i]);
 }
 
-int WarpSystem::solve(double stiffness, double tolerance, int most, Points& X) {
+int DeformationSystem::solve(double stiffness, double tolerance, int max_iterations, Points& X) {
   // For the displacement u from rest: A u = right - (terms) rest.
   multiply(0, rest_, b_);
   for (Index i = 0; i < b_.size(); ++i) {
@@ -173,10 +174,10 @@ int WarpSystem::solve(double stiffness, double tolerance, int most, Points& X) {
   double rz = dot(r_, z_);
   int iteration = 0;
   for (; residual > wanted; ++iteration) {
-    if (iteration == most) {
+    if (iteration == max_iterations) {
       std::ostringstream message;
-      message << "conjugate gradients did not reach a relative residual of " << tolerance << " in " << most
-              << " iterations";
+      message << "conjugate gradients did not reach a relative residual of " << tolerance << " in "
+              << max_iterations << " iterations";
       throw SolverError(message.str());
     }
     multiply(stiffness, p_, q_);
@@ -198,7 +199,7 @@ int WarpSystem::solve(double stiffness, double tolerance, int most, Points& X) {
   return iteration;
 }
 
-double WarpSystem::membrane_energy(const Points& X) {
+double DeformationSystem::thin_plate_energy(const Points& X) {
   u_ = X - rest_;
   double sum = 0;
   for (Index i = 0; i < u_.rows(); ++i) {
@@ -209,4 +210,4 @@ double WarpSystem::membrane_energy(const Points& X) {
   return sum;
 }
 
-}  // namespace facegeom
+}  // namespace facegeom::registration

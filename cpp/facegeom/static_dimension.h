@@ -2,27 +2,17 @@
 
 #include <facegeom/types.h>
 
-#include <algorithm>
 #include <type_traits>
 
 namespace facegeom {
 
-//! Never above the squared distance to any point of the box: the same sum of differences that are no greater.
-//! \param box lower, then upper corner
-template <int D>
-double squared_distance_to_box(const double* q, const double* box) {
-  double sum = 0;
-  for (int k = 0; k < D; ++k) {
-    const double outside = std::max({box[k] - q[k], q[k] - box[D + k], 0.0});
-    sum += outside * outside;
-  }
-  return sum;
-}
-
-//! Returns action(std::integral_constant<int, dimension>).
+//! Call an action with a dimension that is known at compile time.
+//! \param dimension from 1 to 8
+//! \param action called as action(std::integral_constant<int, dimension>())
+//! \return what the action returns
 //! \throw std::invalid_argument unless 1 <= dimension <= 8
 template <class Action>
-auto with_dimension(Index dimension, const Action& action) {
+auto with_static_dimension(Index dimension, const Action& action) {
   switch (dimension) {
     case 1:
       return action(std::integral_constant<int, 1>());

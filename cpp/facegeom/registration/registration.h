@@ -9,16 +9,16 @@
 
 namespace facegeom {
 
-//! A triangle mesh and, in `E`, the embedding of each of its vertices: (n, d), or (n, 0) for none.
+//! A triangle mesh and the embedding of its vertices.
 struct EmbeddedMesh {
-  PointsIn V;
-  FacesIn F;
-  RowsIn E;
+  PointsIn V;  //!< (n, 3)
+  FacesIn F;   //!< (m, 3)
+  RowsIn E;    //!< (n, d) embedding, or (n, 0) for none
 };
 
 enum class Matching {
-  kSurface,  //!< points of one surface to the other, weighted by how well they agree
-  kVertex    //!< each template vertex to one target vertex, kept or rejected \cite pix2vertex
+  kSurface,  //!< points of one surface to the other, with robust weights
+  kVertex    //!< each template vertex to one target vertex, accepted or rejected \cite sela_2017
 };
 
 enum class MatchKind : std::int32_t { kNone = 0, kEmbedding = 1, kPhysical = 2 };
@@ -45,39 +45,46 @@ struct RegistrationOptions {
 //! One outer iteration.
 struct RegistrationStep {
   MatchKind kind;
-  Index matches;     //!< pairs in use
-  double stiffness;  //!< in the unit of the options
-  double point_energy, plane_energy, membrane_energy;
-  double motion;          //!< root mean square over the vertices
-  int solver_iterations;  //!< of conjugate gradients
+  Index matches;                 //!< number of correspondences
+  double stiffness;              //!< in the unit of the options; by shape: the reach
+  double point_energy = 0;       //!< weighted sum of squared distances
+  double plane_energy = 0;       //!< weighted sum of squared distances to the tangent planes
+  double thin_plate_energy = 0;  //!< integral of the squared Laplacian of the displacement
+  double motion = 0;             //!< root mean square over the vertices
+  int solver_iterations = 0;     //!< of conjugate gradients
 };
 
-//! Vertices of the template that must reach given places.
+//! Template vertices with prescribed positions.
 struct Landmarks {
   Indices vertex;  //!< (k,)
   Points place;    //!< (k, 3)
-  Vector weight;   //!< (k,) pull in numbers of ordinary matches
+  Vector weight;   //!< (k,) as a multiple of the weight of one ordinary match
 };
 
 struct Registration {
-  Points V;                                 //!< (n, 3)
+  Points V;                                 //!< (n, 3) deformed template
   Indices match;                            //!< (n,) target vertex, -1: none
   Eigen::Matrix<std::int32_t, -1, 1> kind;  //!< (n,) a MatchKind
   std::vector<RegistrationStep> history;
   bool converged = false;
-  std::string reason;
+  std::string reason;  //!< why the iterations ended
 };
 
-//! Called after each outer iteration; false cancels.
+//! Called after each outer iteration; returning false cancels the registration.
 using Progress = std::function<bool(const RegistrationStep&)>;
 
-//! Deform the template so that it lies on the target.
+//! Deform a template so that it lies on a target.
 //!
+//! Sequential: the result is the same to the bit whatever the number of threads.
+//! \param source the template
+//! \param target the surface to reach
+//! \param options see geometry.RegistrationOptions
+//! \param landmarks vertices below n, finite places
 //! \param weights (n,) of the template's vertices, at least 0
-//! \throw std::invalid_argument if the target has no triangles, the embeddings differ in dimension or only
-//! one is given, or too few points correspond for the alignment
+//! \param progress may be empty
+//! \throw std::invalid_argument if a mesh has no triangles, the embeddings differ in dimension, or too few
+//! points correspond for the alignment
 //! \throw SolverError if a linear solve fails
-//! Sequential: the same bits whatever the number of threads.
 Registration register_nonrigid(const EmbeddedMesh& source, const EmbeddedMesh& target,
                                const RegistrationOptions& options, const Landmarks& landmarks,
                                VectorIn weights, const Progress& progress);

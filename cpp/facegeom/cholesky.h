@@ -4,9 +4,21 @@
 
 namespace facegeom {
 
-//! x = L^-T L^-1 x for a lower triangle L whose columns begin with their diagonal; x has rows of K.
+//! Whether a factorisation succeeded with a finite factor. Eigen alone reports success for NaN on the
+//! diagonal.
+//! \param cholesky an Eigen::SimplicialLLT
+template <class Cholesky>
+bool is_factorized(const Cholesky& cholesky) {
+  if (cholesky.info() != Eigen::Success) return false;
+  const auto& L = cholesky.matrixL().nestedExpression();
+  return Eigen::Map<const Vector>(L.valuePtr(), L.nonZeros()).allFinite();
+}
+
+//! Solve L L^T x = b for a Cholesky factor L, for K right-hand sides at once.
+//! \param L lower triangular, compressed columns, the diagonal first in each column
+//! \param x (n, K) right-hand sides, row-major; replaced by the solutions
 template <int K>
-void substitute(const Eigen::SparseMatrix<double>& L, double* x) {
+void solve_with_cholesky_factor(const Eigen::SparseMatrix<double>& L, double* x) {
   const int* starts = L.outerIndexPtr();
   const int* rows = L.innerIndexPtr();
   const double* values = L.valuePtr();

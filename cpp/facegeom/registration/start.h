@@ -1,0 +1,31 @@
+#pragma once
+
+#include <facegeom/registration/state.h>
+
+namespace facegeom::registration {
+
+//! The kind of map that fit_alignment and ransac_alignment fit.
+//! \pre start is not kNone
+Alignment alignment_of(StartAlignment start);
+
+//! Robust fit of the chosen kind of map to correspondences: iteratively reweighted least squares.
+//! \return (n, 3) aligned template
+//! \throw std::invalid_argument if the points of positive weight do not determine the map
+Points align_to_correspondences(const Problem& problem, const std::vector<Correspondence>& pairs);
+
+//! Rigid motion or similarity by closest points in both directions (robust ICP), from coinciding centroids.
+//! An affine map is not determined by closest points, so kAffine gives a similarity. \cite besl_mckay_1992
+//! \throw std::invalid_argument if the corresponding points do not determine the map
+AffineMap align_surfaces(const Problem& problem, const TargetSurface& target);
+
+//! Deform the whole shape by polynomials of degree 1, then 2, then 3 in the coordinates.
+//!
+//! Gauss-Newton steps on the distances to tangent planes. A smooth polynomial field also moves points along
+//! the surface, which distances to tangent planes do not measure, and has few unknowns. The thin plate cannot
+//! correct these tangential positions later, since its energy keeps each point beside its neighbours.
+//! \param problem arguments of the registration
+//! \param target surface of the target
+//! \param state its positions and normals are changed, and its correspondences replaced
+void bend(const Problem& problem, const TargetSurface& target, State& state);
+
+}  // namespace facegeom::registration
