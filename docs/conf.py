@@ -37,7 +37,7 @@ default_role = "py:obj"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 
-bibtex_bibfiles = ["bibliography.bib"]
+bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "alpha"
 bibtex_reference_style = "label"
 

@@ -19,7 +19,7 @@ struct AffineMap {
 enum class Alignment { kAffine, kSimilarity, kRigid };
 
 //! The map of a kind that minimises the weighted sum of squared distances between the images of P and Q.
-//! \cite umeyama_1991 for similarities and rigid motions
+//! \cite umeyama1991least for similarities and rigid motions
 //! \param P (n, 3)
 //! \param Q (n, 3)
 //! \param weights (n,) at least 0
@@ -41,7 +41,7 @@ struct RansacResult {
   Eigen::Matrix<bool, Eigen::Dynamic, 1> inlier;  //!< (n,) distance within the threshold
 };
 
-//! Least-squares fit to the inliers, which are found by random samples (RANSAC). \cite fischler_bolles_1981
+//! Least-squares fit to the inliers, which are found by random samples (RANSAC). \cite fischler1981random
 //!
 //! A sample has the fewest pairs that determine a map: 4 for an affine map, else 3; degenerate samples are
 //! skipped. The best sample's map is fitted again to its inliers until these no longer change.

@@ -25,7 +25,7 @@ double squared_distance_to_box(const double* q, const double* box) {
 }
 
 //! A k-d tree of bounding boxes around points or triangles; the search of PointTree and TriangleTree.
-//! \cite bentley_1975
+//! \cite bentley1975multidimensional
 class BoxTree {
  public:
   //! The centre of an item, up to scale, and its row in the input.

@@ -104,7 +104,7 @@ class Sweep {
   void link(Id e, Id twin);
   //! Flip edges opposite to the new point, the third corner of the triangle of e, until all are locally
   //! Delaunay.
-  //! \cite lawson_1977
+  //! \cite lawson1977software
   void legalise(Id e);
   size_t bucket(Id point) const;
   void remember(Id point) { bucket_[bucket(point)] = point; }

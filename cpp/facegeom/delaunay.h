@@ -15,8 +15,8 @@ namespace facegeom {
 //! Deterministic; time about n log n.
 //!
 //! Points are inserted in the order of their distance from their mean, so that each lies outside the hull of
-//! those before it. It is connected to the visible hull edges \cite sinclair_2016, and edges that fail the
-//! in-circle test are flipped. \cite lawson_1977
+//! those before it. It is connected to the visible hull edges \cite sinclair2016shull, and edges that fail
+//! the in-circle test are flipped. \cite lawson1977software
 //! \param points (n, 2), finite
 //! \return (m, 3) triangles, counter-clockwise with y up
 //! \throw std::invalid_argument for more than 2^28 points

@@ -24,7 +24,7 @@ struct DepthMeshOptions {
 constexpr double kMinSpacing = 0.25;
 
 //! A mesh of the foreground of a depth map. The vertices lie on a regular triangular lattice in the image.
-//! \cite avola_facevision_gan section 3.2
+//! \cite avola2024facevision section 3.2
 //!
 //! The outline is the contour half-way between foreground and background pixel centres, smoothed by less than
 //! half a pixel and sampled at the spacing of the lattice, which fills the inside. Both are triangulated

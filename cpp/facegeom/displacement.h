@@ -8,9 +8,9 @@ namespace facegeom {
 //!
 //! step(v) = gain weight(v) sum_j a_j signal(j) / sum_j a_j over j = v and the one-ring of v, with
 //! a_j = exp(-|v - v_j| / l) and l the mean length of v's edges; then clipped to [-max_step, max_step].
-//! The paper states no formula (section 4.2 of \cite avola_facevision_gan). The exponential weight follows
-//! eq. 4 of pix2vertex \cite sela_2017 (relative to the mesh). A vertex without neighbours or normal does not
-//! move.
+//! The paper states no formula (section 4.2 of \cite avola2024facevision). The exponential weight follows
+//! eq. 4 of pix2vertex \cite sela2017unrestricted (relative to the mesh). A vertex without neighbours or
+//! normal does not move.
 //! \param V (n, 3) positions
 //! \param F (m, 3) triangles, indices below n
 //! \param signal (n,)
@@ -31,7 +31,7 @@ struct ShadingOptions {
 };
 
 //! Fine detail from shading: each vertex moves along its normal by eta delta_mu + (1 - eta) delta_s, with
-//! eta = 0.2. \cite sela_2017 eqs. 9 to 14
+//! eta = 0.2. \cite sela2017unrestricted eqs. 9 to 14
 //!
 //! mu is the intensity minus its diffusion over the surface. delta_mu is the weighted mean difference of mu
 //! to the neighbours, times the vertex's weight. delta_s is half the way to the cotangent-weighted mean of

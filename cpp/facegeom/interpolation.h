@@ -9,7 +9,7 @@ namespace facegeom {
 //! The minimum over u of the integral of weight |u - values|^2 + length^4 |Laplacian u|^2
 //! + (length / decay)^4 |u|^2, by one Cholesky factorisation for all columns. The gradient of u is continuous
 //! at known vertices too. Vertices without area keep their values; a component on which all weights are zero
-//! becomes zero. \cite botsch_sorkine_2008 section 3
+//! becomes zero. \cite botsch2008linear section 3
 //! \param V (n, 3) positions
 //! \param F (m, 3) triangles, indices below n
 //! \param values (n, k)

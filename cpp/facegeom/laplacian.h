@@ -21,7 +21,7 @@ struct Csr {
 Csr uniform_laplacian(FacesIn F, Index n);
 
 //! Cotangent Laplacian: positive semi-definite, off-diagonal -(cot alpha + cot beta) / 2, rows sum to zero.
-//! \cite pinkall_polthier_1993
+//! \cite pinkall1993computing
 //! \param V (n, 3) positions
 //! \param F (m, 3) triangles, indices below n; degenerate ones (see kDegenerateRatio) are ignored
 //! \return (n, n)
@@ -30,7 +30,7 @@ Csr cotangent_laplacian(PointsIn V, FacesIn F);
 
 //! Diagonal of the lumped mass matrix: the mixed Voronoi area of each vertex. The sum is the area of the
 //! mesh.
-//! \cite meyer_2003 section 3.3
+//! \cite meyer2003discrete section 3.3
 //! \param V (n, 3) positions
 //! \param F (m, 3) triangles, indices below n
 //! \return (n,), zero for a vertex without a triangle of positive area
@@ -44,7 +44,7 @@ Vector mass_matrix(PointsIn V, FacesIn F);
 Csr bilaplacian(const Csr& L, const Vector& area);
 
 //! Mean curvature normals (1/2) M^-1 L V: on a sphere of radius r they point outward with the length 1/r,
-//! whatever the orientation of the triangles. \cite meyer_2003 eq. 8
+//! whatever the orientation of the triangles. \cite meyer2003discrete eq. 8
 //! \param V (n, 3) positions
 //! \param F (m, 3) triangles, indices below n
 //! \return (n, 3), zero where the mass is zero

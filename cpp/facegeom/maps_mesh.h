@@ -13,7 +13,7 @@ struct MapsMesh {
 };
 
 //! A mesh of the pixels whose position is known: two triangles for each 2 x 2 block of known pixels.
-//! \cite sela_2017 supplement B.1
+//! \cite sela2017unrestricted supplement B.1
 //!
 //! A block is divided along the diagonal that keeps more triangles, or else along the shorter one. Triangles
 //! with an edge longer than max_edge are omitted, and pixels that are then in no triangle.

@@ -19,7 +19,7 @@ using Loop = std::vector<Point2>;
 //! \return points x, y in pixels, y down
 std::vector<Loop> contours(Index width, Index height, const std::function<bool(Index, Index)>& inside);
 
-//! Smooth the pixel steps of a contour by Taubin lambda/mu smoothing. \cite taubin_1995
+//! Smooth the pixel steps of a contour by Taubin lambda/mu smoothing. \cite taubin1995signal
 //! \param loop contour; returned unchanged if it has fewer than 12 points
 //! \param limit largest change of each coordinate
 //! \return the smoothed contour

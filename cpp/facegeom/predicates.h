@@ -3,7 +3,7 @@
 #include <cmath>
 
 // Planar predicates with an exact sign. A floating-point filter decides where rounding errors cannot change
-// the sign; else expansion arithmetic (sums of non-overlapping doubles) does. \cite shewchuk_1997
+// the sign; else expansion arithmetic (sums of non-overlapping doubles) does. \cite shewchuk1997adaptive
 
 namespace facegeom {
 

@@ -22,7 +22,7 @@ namespace facegeom {
 Points laplacian_smooth(PointsIn V, FacesIn F, int iterations, double step, bool fix_boundary);
 
 //! Diffuse values over the surface: (M + time L)^-1 M values, one implicit Euler step with the mixed Voronoi
-//! areas M and the cotangent Laplacian L. \cite desbrun_1999
+//! areas M and the cotangent Laplacian L. \cite desbrun1999implicit
 //!
 //! Conjugate gradients with a diagonal preconditioner, up to four columns at a time; fast for one solve.
 //! Vertices without area keep their values.

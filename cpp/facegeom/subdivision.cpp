@@ -48,7 +48,7 @@ class EdgeNumbers {
   std::vector<Index> first_;
 };
 
-//! Weight of each of the k neighbours of an inner vertex. \cite loop_1987
+//! Weight of each of the k neighbours of an inner vertex. \cite loop1987smooth
 double neighbour_weight(Index k) {
   const double part = 0.375 + 0.25 * std::cos(2 * kPi / double(k));
   return (0.625 - part * part) / double(k);

@@ -14,7 +14,7 @@ struct Subdivision {
 
 enum class SubdivisionScheme {
   kMidpoint,  //!< the surface does not change
-  kLoop       //!< the limit surface is smooth \cite loop_1987
+  kLoop       //!< the limit surface is smooth \cite loop1987smooth
 };
 
 //! Divide every triangle into four at the midpoints of its edges.

@@ -22,7 +22,7 @@ std::vector<Correspondence> correspond_by_surface(const Problem& problem, const 
                                                   const State& state);
 
 //! Each template vertex with a given target vertex; rejected where the distance or the angle between the
-//! normals is above its limit. \cite sela_2017
+//! normals is above its limit. \cite sela2017unrestricted
 //! \param problem arguments of the registration
 //! \param state current positions
 //! \param nearest target vertex of each template vertex

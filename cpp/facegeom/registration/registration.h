@@ -18,7 +18,7 @@ struct EmbeddedMesh {
 
 enum class Matching {
   kSurface,  //!< points of one surface to the other, with robust weights
-  kVertex    //!< each template vertex to one target vertex, accepted or rejected \cite sela_2017
+  kVertex    //!< each template vertex to one target vertex, accepted or rejected \cite sela2017unrestricted
 };
 
 enum class MatchKind : std::int32_t { kNone = 0, kEmbedding = 1, kPhysical = 2 };

@@ -18,7 +18,7 @@ constexpr double kChiSquaredMedian3 = 2.366;
 //! \param unit_median median of the squared residuals where their variance is 1; the median is divided by it
 double robust_scale(std::vector<double> squares, double multiple, double floor, double unit_median = 1);
 
-//! Geman-McClure weight (scale / (scale + square))^2, times a prior weight. \cite geman_mcclure_1987
+//! Geman-McClure weight (scale / (scale + square))^2, times a prior weight. \cite geman1987statistical
 //! \param square squared residual
 //! \param scale above 0, in the unit of square; a residual of this square has the weight 1/4
 //! \param prior weight of a residual of 0

@@ -14,7 +14,7 @@ Registration solve_by_embedding(const Problem& problem, const Progress& progress
 //! while the length over which the deformation is smooth decreases.
 Registration solve_by_shape(const Problem& problem, const Progress& progress);
 
-//! Matching::kVertex: the loop of the paper. \cite sela_2017 supplement B.1
+//! Matching::kVertex: the loop of the paper. \cite sela2017unrestricted supplement B.1
 Registration solve_by_vertex(const Problem& problem, const Progress& progress);
 
 }  // namespace facegeom::registration

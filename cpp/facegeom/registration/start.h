@@ -14,7 +14,7 @@ Alignment alignment_of(StartAlignment start);
 Points align_to_correspondences(const Problem& problem, const std::vector<Correspondence>& pairs);
 
 //! Rigid motion or similarity by closest points in both directions (robust ICP), from coinciding centroids.
-//! An affine map is not determined by closest points, so kAffine gives a similarity. \cite besl_mckay_1992
+//! An affine map is not determined by closest points, so kAffine gives a similarity. \cite besl1992method
 //! \throw std::invalid_argument if the corresponding points do not determine the map
 AffineMap align_surfaces(const Problem& problem, const TargetSurface& target);
 

@@ -25,7 +25,7 @@ inline Symmetric3 point_plane_matrix(double a, double b, const Eigen::Vector3d& 
 //! + stiffness tr(U^T K U) for the displacement U from the rest positions,
 //! with K = L^T M^-1 L, L the cotangent Laplacian and M the mixed Voronoi areas of the rest positions: the
 //! integral of the squared Laplacian of U, the bending energy of a thin plate. K has the unit 1 / area; a
-//! constant U has no energy. \cite helenbrook_2003
+//! constant U has no energy. \cite helenbrook2003mesh
 //!
 //! The minimum is found by conjugate gradients on all 3 n unknowns. The preconditioner is the Cholesky factor
 //! of one n x n matrix for all three coordinates: stiffness K + the mean over x, y, z of the terms. Its

@@ -97,7 +97,7 @@ void set_embedded_terms(const Problem& problem, const Noise& noise, bool robust,
     const Correspondence& pair = pairs[k];
     Eigen::Vector3d n = value_at(pair, state.N, F);
     // The mean of both normals has no bias towards either side of a curved surface.
-    // \cite rusinkiewicz_2019
+    // \cite rusinkiewicz2019symmetric
     if (n.dot(pair.target_normal) > 0) n = n.normalized() + pair.target_normal;
     normals[k] = n.normalized();
     const Eigen::Vector3d r = value_at(pair, state.X, F) - pair.target_point;

@@ -33,7 +33,7 @@ void set_embedded_terms(const Problem& problem, const Noise& noise, bool robust,
 //! Weights from the options, robust weights from the distances; 0 beyond RegistrationOptions::max_distance.
 void set_surface_terms(const Problem& problem, State& state, DeformationSystem& system);
 
-//! Weights from the options, without robust weights. \cite sela_2017 eq. 8
+//! Weights from the options, without robust weights. \cite sela2017unrestricted eq. 8
 void set_vertex_terms(const Problem& problem, const State& state, DeformationSystem& system);
 
 }  // namespace facegeom::registration
