@@ -1,4 +1,4 @@
-"""Every citation in the C++ sources has an entry in docs/references.bib, and every entry has a title and authors or a sorting key."""
+"""Every citation in the C++ sources has an entry in docs/references.bib, with a title and with authors or a key."""
 
 import re
 from pathlib import Path

@@ -13,8 +13,8 @@ struct Nearest {
   Vector distance;  //!< (q,)
 };
 
-//! Exact nearest neighbours in up to kMaxDimension coordinates, by a k-d tree. \cite
-//! bentley1975multidimensional
+//! Exact nearest neighbours in up to kMaxDimension coordinates, by a k-d tree.
+//! \cite bentley1975multidimensional
 //!
 //! Squared distances, summed over the coordinates in order, are compared; of several points at the same
 //! distance the one of the lowest index is found. A cell is skipped only if the distance of its box, computed
