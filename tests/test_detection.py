@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from facegeom.detection.detector import FRONTAL, PROFILE, cascade_windows, detect
 from facegeom.detection.mtcnn_search import PADDING_GRAY, cut, offsets_of, place, shipped
+from facegeom.errors import ImageError
 from facegeom.images.boxes import iou, merge, squares, suppress
 from facegeom.images.image_files import load_image
 from facegeom.networks.mtcnn import PROPOSAL_STRIDE, WINDOWS, Mtcnn, MtcnnConfig, normalise
@@ -182,20 +184,30 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("image", "options", "error", "words"),
         [
-            (np.zeros((8, 8), np.uint8), {}, ValueError, "image"),
-            (np.zeros((8, 8, 3)), {}, TypeError, "image"),
-            (np.zeros((8, 8, 3), np.uint8), {"min_size": 0}, ValueError, "min_size must be above 0"),
-            (np.zeros((8, 8, 3), np.uint8), {"min_score": 2.0}, ValueError, "min_score must lie in"),
+            (np.zeros((32, 32, 2), np.uint8), {}, ValueError, "image must be an"),
+            (np.zeros((32, 32, 3)), {}, TypeError, "image must be an"),
+            (np.zeros((8, 300, 3), np.uint8), {}, ImageError, "at least 16 pixels on each side"),
+            (np.zeros((32, 32, 3), np.uint8), {"min_size": 0}, ValueError, "min_size must be above 0"),
+            (np.zeros((32, 32, 3), np.uint8), {"min_score": 2.0}, ValueError, "min_score must lie in"),
         ],
-        ids=["gray", "float", "size", "score"],
+        ids=["channels", "float", "small", "size", "score"],
     )
     def test_bad_input_is_named(self, image: np.ndarray, options: dict, error: type, words: str) -> None:
         with pytest.raises(error, match=words):
             detect(image, **options)
 
 
+class TestKindsOfImage:
+    def test_path_bytes_pil_image_and_array_give_the_same_faces(self, portrait: np.ndarray) -> None:
+        path = Path(str(files("facegeom") / "data" / "portrait.jpg"))
+        expected = detect(portrait)
+        assert expected
+        for image in (path, str(path), path.read_bytes(), Image.open(path)):
+            assert detect(image) == expected
+
+
 class TestNoFace:
-    @pytest.mark.parametrize("shape", [(1, 1), (10, 300), (64, 64), (300, 400)])
+    @pytest.mark.parametrize("shape", [(16, 16), (18, 300), (64, 64), (300, 400)])
     def test_nothing_in_a_plain_image(self, shape: tuple[int, int]) -> None:
         assert detect(np.full((*shape, 3), 127, dtype=np.uint8)) == []
 

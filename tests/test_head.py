@@ -100,5 +100,5 @@ def test_reconstruct_makes_the_head(coded_face: Any, coded_network: Any) -> None
 
 
 def test_the_pipeline_without_template_has_no_head(coded_face: Any) -> None:
-    with pytest.raises(FacegeomError, match="head=True needs the template"):
+    with pytest.raises(FacegeomError, match="cannot make a head"):
         facegeom.reconstruct(coded_face.photo, pipeline="facevision", head=True)

@@ -122,9 +122,9 @@ def test_folders_and_other_files_are_not_images(tmp_path: Path) -> None:
         load_image(tmp_path)
     text = tmp_path / "text.jpg"
     text.write_text("hello")
-    with pytest.raises(ImageError, match=r"text\.jpg is not an image"):
+    with pytest.raises(ImageError, match=r"text\.jpg is not in an image format"):
         load_image(text)
-    with pytest.raises(ImageError, match="is not an image"):
+    with pytest.raises(ImageError, match="is not in an image format"):
         load_image(b"")
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 import facegeom
 from facegeom import FacegeomError, ImageError, NoFaceFound
 from facegeom.geometry import face_normals
+from facegeom.pipelines import PIPELINES
 from facegeom.pipelines.map_prediction import MapOptions, next_crop_box, plausibility
 from facegeom.reconstruction import predict
 
@@ -310,3 +311,17 @@ def test_public_names() -> None:
         _ = facegeom.nothing  # type: ignore[attr-defined]
     assert all(issubclass(getattr(facegeom, name), FacegeomError) for name in ("ImageError", "SolverError"))
     assert dataclasses.is_dataclass(facegeom.Reconstruction)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_pipeline_of_the_table_has_predict_and_run(name: str) -> None:
+    module = PIPELINES[name].load()
+    assert callable(module.predict)
+    assert callable(module.run)
+    assert PIPELINES[name].heads or not PIPELINES[name].template
+
+
+def test_timings_name_every_stage(coded_face: Any, coded_network: Any) -> None:
+    coded_network(coded_face)
+    rec = facegeom.reconstruct(coded_face.photo, box=coded_face.box, head=True)
+    assert {"loading", "network", "fit", *rec.stages} == set(rec.timings)
