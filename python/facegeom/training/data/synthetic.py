@@ -235,10 +235,14 @@ class SyntheticFaces:
         away = cKDTree(self.mean32[others]).query(self.mean32[rows])[0]
         return rows, np.clip((away - 2) / HAIR_EDGE_MM, 0, 1).astype(np.float32)
 
+    def _identity(self, rng: np.random.Generator) -> Float32Array:
+        """Return random identity coefficients (k,), in standard deviations."""
+        return rng.standard_normal(len(self.model.identity), np.float32) * np.float32(self.options.identity_sigma)
+
     def _vertices(self, rng: np.random.Generator) -> FloatArray:
         """Return the vertices of a random head, (n, 3) mm: random identity, expression and hair volume."""
         model = self.model
-        identity = rng.standard_normal(len(model.identity), np.float32) * np.float32(self.options.identity_sigma)
+        identity = self._identity(rng)
         vertices = self.mean32 + (identity @ model.identity.reshape(len(identity), -1)).reshape(-1, 3)
         weights = self._expression(rng)
         for row in np.flatnonzero(weights):

@@ -1,0 +1,123 @@
+"""Synthetic heads in aligned crops: the exact absolute identity that photos lack."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from facegeom._internal import check
+from facegeom._internal.arrays import FloatArray
+from facegeom._internal.threads import limit_worker_to_one_thread
+from facegeom.face_model import FaceModel, load_face_model
+from facegeom.networks.identity import INNER_LANDMARKS, aligned_affine
+from facegeom.training.data.samples import MixOptions
+from facegeom.training.data.synthetic import SyntheticFaces, SyntheticOptions
+from facegeom.training.identity.reshaped_photos import RESHAPED, STORED_MM, STORED_PIXELS
+from facegeom.training.identity.reshaping import ReshapedPhoto
+
+log = logging.getLogger("facegeom")
+
+HEADS = SyntheticOptions(identity_sigma=1.0, pitch_deg=9.0)
+MOST_YAW_DEG = 60.0
+FRONTAL = 2.0  # exponent of the yaw's distribution: most heads are nearly frontal, as in photos
+
+
+class IdentityHeads(SyntheticFaces):
+    """Draws synthetic heads in aligned crops, with the coefficients that made them."""
+
+    def __init__(self, model: FaceModel, texture_path: str | os.PathLike[str] | None = None) -> None:
+        super().__init__(model, MixOptions(max_yaw_deg=MOST_YAW_DEG), texture_path, options=HEADS)
+        self._drawn = np.zeros(len(model.identity), np.float32)
+        self._turn = np.eye(3)
+        self._placed = np.zeros((51, 2))
+
+    def draw_head(self, rng: np.random.Generator, size: int = STORED_PIXELS) -> tuple[ReshapedPhoto, FloatArray]:
+        """Draw one head; return its crop and its (k,) identity coefficients, in standard deviations."""
+        sample, _ = self.draw(rng, size)
+        return ReshapedPhoto(sample.image, self._placed.copy(), self._turn.copy()), self._drawn.astype(np.float64)
+
+    def _identity(self, rng: np.random.Generator) -> np.ndarray:
+        self._drawn = super()._identity(rng)
+        return self._drawn
+
+    def _rotation(self, rng: np.random.Generator) -> FloatArray:
+        yaw = rng.choice([-1.0, 1.0]) * self.mix.max_yaw_deg * rng.random() ** FRONTAL
+        y, p = np.radians([yaw, rng.normal(0, self.options.pitch_deg)])
+        turn = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+        nod = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
+        self._turn = turn @ nod
+        return self._turn
+
+    def _crop(self, points: FloatArray, rng: np.random.Generator, size: int) -> FloatArray:
+        landmarks = points[self.model.landmarks68[INNER_LANDMARKS], :2]
+        affine = aligned_affine(self.model, landmarks, self._turn, size, STORED_MM)
+        self._placed = landmarks @ affine[:, :2].T + affine[:, 2]
+        return affine
+
+
+_worker: IdentityHeads | None = None
+
+
+def _start(texture: str | None) -> None:
+    global _worker
+    cv2.setNumThreads(0)
+    limit_worker_to_one_thread()
+    _worker = IdentityHeads(load_face_model(), texture)
+
+
+def _draw(seed: tuple[int, int]) -> tuple[ReshapedPhoto, FloatArray]:
+    if _worker is None:
+        raise RuntimeError("the process was not set up")
+    return _worker.draw_head(np.random.default_rng(seed))
+
+
+def make_heads(out: Path, count: int, texture: str | None, seed: int, processes: int) -> None:
+    """Write `count` heads in the form of `ReshapedPhotos`, each a photo of its own whose label is exact."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "table.npz").unlink(missing_ok=True)
+    images = np.lib.format.open_memmap(
+        out / "images.npy", "w+", np.uint8, shape=(count, STORED_PIXELS, STORED_PIXELS, 3)
+    )
+    identity = np.zeros((count, 60), np.float32)
+    landmarks, rotation = np.zeros((count, 51, 2), np.float32), np.zeros((count, 3, 3), np.float32)
+    with ProcessPoolExecutor(processes, initializer=_start, initargs=(texture,)) as pool:
+        drawn = pool.map(_draw, [(seed, number) for number in range(count)], chunksize=32)
+        for at, (head, coefficients) in enumerate(tqdm(drawn, total=count, unit="head", desc="heads")):
+            images[at], identity[at] = head.image, coefficients[:60]
+            landmarks[at], rotation[at] = head.landmarks, head.rotation
+    images.flush()
+    np.savez(
+        out / "table.npz",
+        photo=np.arange(count, dtype=np.int32),
+        kind=np.full(count, RESHAPED, np.int8),
+        identity=identity,
+        change=identity,
+        landmarks=landmarks,
+        rotation=rotation,
+        names=np.array([f"head_{number:06d}" for number in range(count)]),
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `facegeom prepare heads`."""
+    parser.add_argument("--texture-model", help="file of `facegeom prepare texture-model`; plain skin without it")
+    parser.add_argument("--out", "-o", default="runs/heads", help="folder to write (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render synthetic heads in aligned crops."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    count = check.count(args.count, "--count", 1)
+    make_heads(Path(args.out), count, args.texture_model, args.seed, args.processes)
+    log.info("%d heads in %s", count, args.out)
+    return 0

@@ -1,0 +1,68 @@
+"""The light of a photo, from the colours of the face that it shows, as second-order spherical harmonics.
+
+Ramamoorthi & Hanrahan, An efficient representation for irradiance environment maps, SIGGRAPH 2001: nine harmonics of
+the normal hold 98 % of the irradiance of a convex Lambertian surface. Grey levels are not linear in light; the
+harmonics are fitted to them as they are, which is enough for the ratio of two shadings of nearby normals.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facegeom._internal.arrays import BoolArray, Float32Array
+
+HARMONICS = 9
+RIDGE = np.array([0, 1, 1, 1, 3, 3, 3, 3, 3], np.float32) * 0.01  # share of the points; higher orders are less sure
+OUTLIER = 0.15  # deviation from the fitted light at which a point's weight halves: brows, stubble, highlights
+LEAST_LIGHT = 0.3  # of the face's mean; shading below it is not trusted
+LARGEST_RATIO = 1.8
+
+
+def harmonics(normals: Float32Array) -> Float32Array:
+    """Return the harmonics (n, 9) to second order, not normalised, of unit normals (n, 3)."""
+    x, y, z = normals.T
+    return np.stack([np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1], 1)
+
+
+def estimate_light(grey: Float32Array, albedo: Float32Array, normals: Float32Array, seen: BoolArray) -> Float32Array:
+    """Return the light (9,) that explains grey levels as albedo times shading.
+
+    Parameters
+    ----------
+    grey : (n,) float32, grey levels of the vertices in the photo
+    albedo : (n,) float32, grey levels of the mean face without light
+    normals : (n, 3) float32, in the camera frame
+    seen : (n,) bool; vertices to use
+
+    Returns
+    -------
+    (9,) float32
+        Scaled to a mean shading of one over the vertices used.
+    """
+    basis = harmonics(normals[seen])
+    ratio = grey[seen] / np.maximum(albedo[seen], 8)
+    ratio = ratio / max(float(ratio.mean()), 1e-3)
+    weight = np.ones(len(ratio), np.float32)
+    light = np.zeros(HARMONICS, np.float32)
+    for _ in range(4):
+        weighted = basis * weight[:, None]
+        normal = weighted.T @ basis + np.diag(RIDGE * weight.sum())
+        light = np.linalg.solve(normal, weighted.T @ ratio).astype(np.float32)
+        weight = (1 / (1 + ((ratio - basis @ light) / OUTLIER) ** 2)).astype(np.float32)
+    return light
+
+
+def shading_ratio(
+    light: Float32Array, before: Float32Array, after: Float32Array, relit: Float32Array | None = None
+) -> Float32Array:
+    """Return the factors (n,) from the shading of normals `before` (n, 3) to that of `after`, bounded.
+
+    Parameters
+    ----------
+    light : (9,) float32
+    before, after : (n, 3) float32, unit, camera frame
+    relit : (9,) float32, the light that shines on `after`; None: the same
+    """
+    old = np.maximum(harmonics(before) @ light, LEAST_LIGHT)
+    new = np.maximum(harmonics(after) @ (light if relit is None else relit), LEAST_LIGHT)
+    return np.asarray(np.clip(new / old, 1 / LARGEST_RATIO, LARGEST_RATIO), dtype=np.float32)

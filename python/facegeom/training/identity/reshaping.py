@@ -1,0 +1,215 @@
+"""Reshaped photos: the head that a photo shows, changed by known coefficients, textured and lit by the photo.
+
+The change of shape is exact and as wide as the face model's spread, whatever the error of the fit to the photo. Within
+the head the photo is carried from the old surface to the new one. The surroundings follow the outline smoothly, by less
+and less with the distance from it. A warp leaves the shading as it was: the ratio of the two shapes' shading under the
+photo's light is applied too, without which a change toward the camera cannot be seen in a frontal photo.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
+from facegeom.face_model import FaceModel
+from facegeom.face_model.fitting import similarity
+from facegeom.geometry import rasterize
+from facegeom.images.crop import apply_affine
+from facegeom.networks.identity import FRAME_MM, INNER_LANDMARKS, aligned_affine
+from facegeom.training.data.renderer import Pose, Renderer
+from facegeom.training.data.texture_model import NormalOperator, TextureModel, TextureModelOptions, visible_colours
+from facegeom.training.identity.light import estimate_light, shading_ratio
+
+GREY = np.array([0.299, 0.587, 0.114], np.float32)
+FADE_MM = 110.0  # from the outline to where the surroundings stay as they are
+RATIO_BLUR = 1.2  # pixels of the crop
+UNSHADED = ("eyeball_left", "eyeball_right", "mouth_interior", "eye_sockets", "scalp")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is changed of the head that a photo shows; nothing by default.
+
+    Attributes
+    ----------
+    identity : (k,) float array, added to the identity coefficients, in standard deviations
+    expression : (e,) float array, added to the weights of the expressions
+    yaw_deg, pitch_deg : by which the head is turned further
+    light : (9,) float array, added to the light of the photo
+    """
+
+    identity: FloatArray
+    expression: FloatArray | None = None
+    yaw_deg: float = 0.0
+    pitch_deg: float = 0.0
+    light: Float32Array | None = None
+
+
+@dataclass(frozen=True)
+class ReshapedPhoto:
+    """A reshaped photo in an aligned crop.
+
+    Attributes
+    ----------
+    image : (S, S, 3) uint8
+    landmarks : (51, 2) float array, landmarks without the jaw, pixels of the image
+    rotation : (3, 3) float array, face frame to camera frame
+    """
+
+    image: ByteArray
+    landmarks: FloatArray
+    rotation: FloatArray
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A photo, the head fitted to it, its vertex normals (n, 3) in the camera frame and its light (9,)."""
+
+    photo: ByteArray
+    pose: Pose
+    normals: Float32Array
+    light: Float32Array
+
+
+class Reshaper:
+    """Renders reshaped photos of one face model.
+
+    Parameters
+    ----------
+    model : FaceModel
+    texture : TextureModel
+        Its mean is the albedo by which light is told from colour.
+    """
+
+    def __init__(self, model: FaceModel, texture: TextureModel) -> None:
+        self.model, self.renderer = model, Renderer(model)
+        self.normal_operator = NormalOperator(model.faces, len(model.mean))
+        self.albedo: Float32Array = texture.mean @ GREY
+        self.landmarks = model.landmarks68[INNER_LANDMARKS]
+        self.lit = _shaded_vertices(model)
+        self._attributes = np.zeros((len(model.mean), 3))
+
+    def subject(self, photo: ByteArray, pose: Pose) -> Subject:
+        """Return a photo with its light, estimated where the face is seen."""
+        colours, seen, normals = visible_colours(photo, pose, self.model, self.normal_operator, TextureModelOptions())
+        seen = seen & (self.lit > 0.5)
+        light = np.zeros(9, np.float32)
+        light[0] = 1.0
+        if seen.sum() > 500:
+            light = estimate_light(colours @ GREY, self.albedo, normals, seen)
+        return Subject(photo, pose, normals, light)
+
+    def render(self, subject: Subject, change: Change, size: int, frame_mm: float = FRAME_MM) -> ReshapedPhoto:
+        """Return the photo of the changed head in an aligned crop of `size` pixels, `frame_mm` wide.
+
+        Notes
+        -----
+        The changed head is placed so that the vertices of its face part lie as near to the old ones as a similarity
+        can bring them.
+        """
+        source = subject.pose
+        target = self._target(source, change)
+        points = target.pixels()
+        affine = aligned_affine(self.model, points[self.landmarks, :2], target.rotation, size, frame_mm)
+        points[:, :2] = apply_affine(affine, points[:, :2])
+        source_points = source.pixels()
+        normals = self.normal_operator((target.vertices @ target.rotation.T).astype(np.float32))
+        relit = None if change.light is None else subject.light + change.light.astype(np.float32)
+        ratio = shading_ratio(subject.light, subject.normals, normals, relit)
+
+        self._attributes[:, :2] = source_points[:, :2]
+        self._attributes[:, 2] = np.log(ratio) * self.lit
+        raster = rasterize(points, self.model.faces, self._attributes, (size, size))
+        head: BoolArray = np.greater_equal(raster.triangle, 0)
+        values = np.nan_to_num(raster.attributes).astype(np.float32)
+        turned = change.yaw_deg != 0 or change.pitch_deg != 0
+        if turned:
+            turned_image = self.renderer.render_turned(subject.photo, source, target, affine, size).image
+            image = turned_image.astype(np.float32)
+        else:
+            image = warped(subject.photo, values[..., :2], head, affine, FADE_MM * size / frame_mm)
+        factor = np.exp(cv2.GaussianBlur(values[..., 2] * head, (0, 0), RATIO_BLUR))
+        shaded = image * factor[..., None]
+        over = np.maximum(shaded - 225, 0)  # what is too bright approaches white instead of being cut off
+        bright = np.where(factor[..., None] > 1, np.minimum(shaded, 225) + over / (1 + over / 30), shaded)
+        return ReshapedPhoto(
+            np.clip(bright + 0.5, 0, 255).astype(np.uint8), points[self.landmarks, :2], target.rotation
+        )
+
+    def _target(self, source: Pose, change: Change) -> Pose:
+        model = self.model
+        count = len(change.identity)
+        vertices = source.vertices + (
+            change.identity.astype(np.float32) @ model.identity[:count].reshape(count, -1)
+        ).reshape(-1, 3)
+        if change.expression is not None:
+            for row in np.flatnonzero(change.expression):
+                vertices += change.expression[row] * model.expression[row]
+        face = self.renderer.face_vertices
+        rotation, scale, shift = similarity(vertices[face], source.vertices[face])
+        placed = Pose(scale * vertices @ rotation.T + shift, source.rotation, source.scale, source.translation)
+        if change.yaw_deg == 0 and change.pitch_deg == 0:
+            return placed
+        return placed.turned(change.yaw_deg, change.pitch_deg)
+
+
+def warped(photo: ByteArray, source: Float32Array, head: BoolArray, affine: FloatArray, fade: float) -> Float32Array:
+    """Return a photo warped into a crop: by given positions within the head, smoothly less and less outside.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8
+    source : (S, S, 2) float32, pixels of the photo that the head's pixels show
+    head : (S, S) bool
+    affine : (2, 3) float array, pixels of the photo to pixels of the crop
+    fade : pixels from the outline to where the crop shows the photo as it is
+
+    Returns
+    -------
+    (S, S, 3) float32
+    """
+    linear = np.linalg.inv(affine[:, :2])
+    size = len(head)
+    x, y = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
+    plain = np.stack([x - affine[0, 2], y - affine[1, 2]], -1) @ linear.T.astype(np.float32)
+    moved = np.where(head[..., None], source - plain, 0).astype(np.float32)
+    coordinates = (plain + extended(moved, head, fade)).astype(np.float32)
+    factor = float(np.sqrt(abs(np.linalg.det(linear))))
+    if factor > 1.3:
+        photo = np.asarray(cv2.GaussianBlur(photo, (0, 0), 0.4 * factor), dtype=np.uint8)
+    values = cv2.remap(
+        photo, coordinates[..., 0], coordinates[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+    )
+    return np.asarray(values, dtype=np.float32)
+
+
+def extended(moved: Float32Array, head: BoolArray, fade: float) -> Float32Array:
+    """Return displacements (S, S, 2) continued from the head to all pixels, falling to zero at `fade` pixels from it.
+
+    A pixel takes the displacement of the nearest pixel of the head, smoothed over its distance from the head.
+    """
+    if not head.any():
+        return np.zeros_like(moved)
+    distance, nearest = cv2.distanceTransformWithLabels(
+        (~head).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    table = np.zeros((int(nearest.max()) + 1, 2), np.float32)
+    table[nearest[head]] = moved[head]
+    flat = table[nearest]
+    out = flat
+    for sigma in (1.5, 4.0, 10.0):
+        weight = np.clip(distance / (2 * sigma), 0, 1)[..., None]
+        out = out * (1 - weight) + cv2.GaussianBlur(flat, (0, 0), sigma) * weight
+    left = np.clip(1 - distance / fade, 0, 1)[..., None]
+    return np.asarray(np.where(head[..., None], moved, out * left * left * (3 - 2 * left)), dtype=np.float32)
+
+
+def _shaded_vertices(model: FaceModel) -> Float32Array:
+    """Return how far the ratio of shadings counts at each vertex (n,): fully on the face, not on hair and eyes."""
+    weight = model.regions["map"].astype(np.float32)
+    for name in UNSHADED:
+        weight[model.regions[name]] = 0
+    return weight

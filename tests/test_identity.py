@@ -1,0 +1,395 @@
+"""The identity network, the reshaped photos that it learns from, and its training."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from facegeom.face_model import FaceModel, load_face_model
+from facegeom.images.crop import apply_affine
+from facegeom.networks.identity import (
+    FRAME_MM,
+    INNER_LANDMARKS,
+    Identity,
+    IdentityConfig,
+    IdentityNetwork,
+    IdentityTensors,
+    ShapeUnits,
+    aligned_affine,
+    aligned_template,
+    load_identity,
+    shape_units,
+)
+from facegeom.networks.weights import save_weights
+from facegeom.training.data.renderer import Pose
+from facegeom.training.data.texture_model import TextureModel
+from facegeom.training.identity.heads import IdentityHeads, make_heads
+from facegeom.training.identity.light import estimate_light, harmonics, shading_ratio
+from facegeom.training.identity.losses import identity_terms
+from facegeom.training.identity.reshaped_photos import (
+    AS_IT_IS,
+    RESHAPED,
+    TURNED,
+    ReshapedPhotos,
+    ReshapeOptions,
+    draw_changes,
+)
+from facegeom.training.identity.reshaping import Change, Reshaper, Subject, extended, warped
+from facegeom.training.identity.samples import PairOptions, PairStream, opposite_landmarks
+from facegeom.training.identity.train_identity import IdentityTrainer, IdentityTrainOptions, learning_factor
+from facegeom.training.identity.validation import IdentityValidation, recovery
+
+SMALL = IdentityConfig(size=64, widths=(4, 4, 8, 8, 8), blocks=(0, 0, 0, 1, 0), hidden=8)
+
+
+@pytest.fixture(scope="module")
+def model() -> FaceModel:
+    return load_face_model()
+
+
+@pytest.fixture(scope="module")
+def units(model: FaceModel) -> ShapeUnits:
+    return shape_units(model)
+
+
+@pytest.fixture(scope="module")
+def reshaper(model: FaceModel) -> Reshaper:
+    n = len(model.mean)
+    texture = TextureModel(
+        np.full((n, 3), 150, np.float32),
+        np.zeros((1, n, 3), np.float32),
+        np.ones(1, np.float32),
+        np.zeros((1, 48, 48, 3), np.uint8),
+    )
+    return Reshaper(model, texture)
+
+
+@pytest.fixture(scope="module")
+def subject(model: FaceModel, reshaper: Reshaper) -> Subject:
+    """A textured picture in which the mean head stands, slightly turned."""
+    rng = np.random.default_rng(0)
+    photo = cv2.resize(rng.integers(40, 220, (30, 30, 3), dtype=np.uint8), (300, 300), interpolation=cv2.INTER_CUBIC)
+    pose = Pose(model.mean, _yaw(12.0), 1.1, np.array([150.0, 130.0]))
+    return reshaper.subject(np.asarray(photo, np.uint8), pose)
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory: pytest.TempPathFactory) -> ReshapedPhotos:
+    out = tmp_path_factory.mktemp("heads")
+    make_heads(out, 6, None, seed=3, processes=1)
+    return ReshapedPhotos.load(out)
+
+
+@pytest.fixture(scope="module")
+def pairs(heads: ReshapedPhotos) -> ReshapedPhotos:
+    """Two versions of each of three photos."""
+    photo, kind = np.array([0, 0, 1, 1, 2, 2]), np.array([AS_IT_IS, RESHAPED] * 3, np.int8)
+    return replace(heads, photo=photo, kind=kind, names=heads.names[:3])
+
+
+def _yaw(degrees: float) -> np.ndarray:
+    a = np.radians(degrees)
+    return np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+
+
+def _roll(degrees: float) -> np.ndarray:
+    a = np.radians(degrees)
+    return np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+
+
+# The aligned crop
+
+
+@pytest.mark.parametrize("yaw", [0.0, 40.0])
+@pytest.mark.parametrize("roll", [0.0, -70.0])
+def test_aligned_crop_brings_the_mean_face_to_the_same_place_from_any_roll_and_size(
+    model: FaceModel, yaw: float, roll: float
+) -> None:
+    rotation = _roll(roll) @ _yaw(yaw)
+    pose = Pose(model.mean, rotation, 0.7, np.array([31.0, 87.0]))
+    landmarks = pose.pixels()[model.landmarks68[INNER_LANDMARKS], :2]
+    affine = aligned_affine(model, landmarks, rotation, 128)
+    expected = aligned_template(model, _yaw(yaw)) * 128 / FRAME_MM + 63.5
+    np.testing.assert_allclose(landmarks @ affine[:, :2].T + affine[:, 2], expected, atol=1e-9)
+
+
+def test_aligned_crop_is_a_similarity_without_reflection(model: FaceModel) -> None:
+    landmarks = np.random.default_rng(1).normal(50, 20, (51, 2))
+    linear = aligned_affine(model, landmarks, np.eye(3), 64)[:, :2]
+    np.testing.assert_allclose(linear @ linear.T, np.linalg.det(linear) * np.eye(2), atol=1e-12)
+
+
+# Units of the answer
+
+
+def test_components_hold_no_rotation_shift_or_scale(model: FaceModel, units: ShapeUnits) -> None:
+    points = model.mean[units.vertices]
+    centred = points - points.mean(0)
+    for component in units.basis:
+        assert np.abs(component.sum(0)).max() < 1e-6
+        assert np.abs(np.cross(centred, component).sum(0)).max() < 1e-4
+        assert abs((centred * component).sum()) < 1e-4
+
+
+def test_scale_is_the_rms_change_of_one_standard_deviation(units: ShapeUnits) -> None:
+    np.testing.assert_allclose(units.rms_mm(np.eye(60)), units.scale)
+
+
+def test_mirroring_twice_gives_back_the_coefficients(units: ShapeUnits) -> None:
+    coefficients = np.random.default_rng(0).normal(size=60)
+    twice = units.mirror @ units.mirror @ coefficients
+    assert units.rms_mm(twice - coefficients) < 0.05 * units.rms_mm(coefficients)
+
+
+# Light
+
+
+def test_light_is_recovered_from_a_face_that_it_shines_on() -> None:
+    rng = np.random.default_rng(2)
+    normals = rng.normal(size=(3000, 3)).astype(np.float32)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    light = np.array([1, 0.3, 0.2, 0.1, 0, 0.05, 0, 0, 0], np.float32)
+    albedo = rng.uniform(90, 110, 3000).astype(np.float32)
+    seen = normals[:, 2] > 0.3
+    shading = harmonics(normals) @ light
+    found = estimate_light(albedo * shading, albedo, normals, seen)
+    np.testing.assert_allclose(harmonics(normals[seen]) @ found, shading[seen] / shading[seen].mean(), atol=0.03)
+
+
+def test_ratio_is_one_where_the_normals_stay_and_follows_the_light_where_they_turn() -> None:
+    light = np.array([1, 0.5, 0, 0, 0, 0, 0, 0, 0], np.float32)
+    front, right = np.array([[0, 0, 1]], np.float32), np.array([[1, 0, 0]], np.float32)
+    assert shading_ratio(light, front, front) == 1
+    assert shading_ratio(light, front, right) == pytest.approx(1.5)
+
+
+# Reshaped photos
+
+
+def test_no_change_gives_back_the_photo(subject: Subject, reshaper: Reshaper) -> None:
+    rendered = reshaper.render(subject, Change(np.zeros(60)), 128)
+    landmarks = subject.pose.pixels()[reshaper.landmarks, :2]
+    affine = aligned_affine(reshaper.model, landmarks, subject.pose.rotation, 128)
+    plain = cv2.warpAffine(subject.photo, affine, (128, 128))
+    assert np.abs(rendered.image.astype(int) - plain).max() <= 3
+
+
+def test_a_change_of_identity_moves_the_picture_with_the_head(subject: Subject, reshaper: Reshaper) -> None:
+    change = np.zeros(60)
+    change[1] = 2.0
+    still = reshaper.render(subject, Change(np.zeros(60)), 128)
+    moved = reshaper.render(subject, Change(change), 128)
+    assert np.abs(moved.landmarks - still.landmarks).max() > 1
+    at = np.rint(moved.landmarks).astype(int)
+    before = np.rint(still.landmarks).astype(int)
+    carried = moved.image[at[:, 1], at[:, 0]].astype(float) - still.image[before[:, 1], before[:, 0]]
+    stayed = still.image[at[:, 1], at[:, 0]].astype(float) - still.image[before[:, 1], before[:, 0]]
+    far = np.linalg.norm(moved.landmarks - still.landmarks, axis=1) > 1
+    assert np.abs(carried[far]).mean() < 0.7 * np.abs(stayed[far]).mean()
+
+
+def test_surroundings_follow_the_outline_continuously_and_stay_where_the_head_is_far() -> None:
+    head = np.zeros((120, 120), bool)
+    head[40:80, 40:80] = True
+    moved = np.where(head[..., None], np.float32([4.0, -3.0]), np.float32(0))
+    out = extended(moved, head, fade=35.0)
+    assert np.abs(np.diff(out, axis=0)).max() < 0.5
+    assert np.abs(np.diff(out, axis=1)).max() < 0.5
+    assert not out[0].any()
+
+
+def test_surroundings_never_fold_over(subject: Subject, reshaper: Reshaper) -> None:
+    rng = np.random.default_rng(4)
+    x, y = np.meshgrid(np.arange(300, dtype=np.float32), np.arange(300, dtype=np.float32))
+    ramps = np.repeat((np.stack([x, y], -1) / 2).astype(np.uint8)[..., :1], 3, axis=2)
+    ramps[..., 1] = (y / 2).astype(np.uint8)
+    picture = Subject(ramps, subject.pose, subject.normals, np.eye(9, dtype=np.float32)[0])
+    for _ in range(4):
+        image = reshaper.render(picture, Change(rng.normal(0, 0.8, 60)), 128).image.astype(int)
+        smooth = cv2.blur(image.astype(np.float32), (3, 3))
+        assert (np.diff(smooth[4:-4, :, 0], axis=1) > -0.7).all()
+        assert (np.diff(smooth[:, 4:-4, 1], axis=0) > -0.7)[:, :8].all()
+
+
+def test_an_empty_head_leaves_the_photo_as_it_is() -> None:
+    photo = np.random.default_rng(5).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    identity = np.array([[1.0, 0, 0], [0, 1.0, 0]])
+    out = warped(photo, np.zeros((40, 40, 2), np.float32), np.zeros((40, 40), bool), identity, 10.0)
+    np.testing.assert_array_equal(out, photo)
+
+
+def test_versions_of_a_photo_start_with_the_photo_as_it_is(model: FaceModel) -> None:
+    options = ReshapeOptions(reshaped=4, turned=2)
+    drawn = list(draw_changes(model, np.zeros(57), 20.0, options, np.random.default_rng(0)))
+    assert [kind for kind, _ in drawn] == [AS_IT_IS] + 4 * [RESHAPED] + 2 * [TURNED]
+    assert not drawn[0][1].identity.any()
+    assert all(change.yaw_deg > 0 for _, change in drawn[5:])
+
+
+# Synthetic heads
+
+
+def test_a_head_comes_with_the_coefficients_that_made_it(model: FaceModel) -> None:
+    first, a = IdentityHeads(model).draw_head(np.random.default_rng(6), 64)
+    again, b = IdentityHeads(model).draw_head(np.random.default_rng(6), 64)
+    np.testing.assert_array_equal(first.image, again.image)
+    np.testing.assert_array_equal(a, b)
+    assert len(a) == len(model.identity)
+    assert a.std() == pytest.approx(1, abs=0.3)
+
+
+# Samples, losses, training
+
+
+def test_the_same_number_gives_the_same_pair(
+    model: FaceModel, units: ShapeUnits, heads: ReshapedPhotos, pairs: ReshapedPhotos
+) -> None:
+    streams = [PairStream(model, units, pairs, heads, 64, 0, start, 9) for start in (0, 3)]
+    for a, b in zip(streams[0][5], streams[1][2], strict=True):
+        assert torch.equal(a, b)
+
+
+WEIGHTS = {"label_weight": 1.0, "pair_weight": 3.0, "variance_weight": 1.0, "landmark_weight": 1.0}
+
+
+def _answer(mean: torch.Tensor, log_variance: torch.Tensor) -> IdentityTensors:
+    return IdentityTensors(mean, log_variance, torch.zeros(len(mean), 2, 51, 2))
+
+
+def _terms(
+    mean: torch.Tensor, label: torch.Tensor, same: torch.Tensor, **others: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    landmarks = torch.zeros(len(mean), 2, 51, 2)
+    answer = IdentityTensors(mean, others.get("log_variance", torch.zeros_like(mean)), landmarks)
+    given = others.get("landmarks", landmarks)
+    return identity_terms(
+        answer, label, same, given, label_weight=0.3, pair_weight=3.0, variance_weight=1.0, landmark_weight=2.0
+    )
+
+
+def test_opposite_landmarks_belong_to_the_mirrored_face(model: FaceModel) -> None:
+    opposite = opposite_landmarks(model)
+    points = model.mean[model.landmarks68[INNER_LANDMARKS]]
+    assert sorted(opposite) == list(range(51))
+    assert np.abs(points[opposite] * np.array([-1, 1, 1]) - points).max() < 6
+
+
+def test_landmarks_of_a_sample_are_where_the_crop_shows_them(
+    model: FaceModel, units: ShapeUnits, pairs: ReshapedPhotos
+) -> None:
+    still = PairOptions(landmark_noise=0, shift_noise=0, turn_noise_deg=0, scale_noise=0, pose_noise_deg=0)
+    stream = PairStream(model, units, pairs, None, 64, 0, 0, 9, still)
+    template, opposite = aligned_template(model, np.eye(3)), opposite_landmarks(model)
+    expected = []
+    for landmarks, rotation in zip(pairs.landmarks.astype(float), pairs.rotation.astype(float), strict=True):
+        placed = apply_affine(aligned_affine(model, landmarks, rotation, 64), landmarks) - 31.5
+        for points in (placed, placed[opposite] * np.array([-1, 1])):
+            expected.append(points * FRAME_MM / 64 - template)
+    for landmarks in np.concatenate([stream[i][3].numpy() for i in range(9)]):
+        assert min(np.abs(landmarks - points).max() for points in expected) < 1e-3
+
+
+def test_pair_term_is_free_of_the_error_that_both_labels_share() -> None:
+    label = torch.randn(3, 2, 5)
+    terms = _terms(label + torch.randn(3, 1, 5), label, torch.ones(3))
+    assert terms["pair"] < 1e-10 < terms["label"]
+
+
+def test_pair_term_is_the_weighted_squared_error_of_the_difference() -> None:
+    mean = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])
+    assert _terms(mean, torch.zeros(1, 2, 2), torch.ones(1))["pair"] == 3 * (1 + 4)
+
+
+def test_pairs_of_two_people_have_no_pair_term() -> None:
+    assert _terms(torch.randn(3, 2, 5), torch.zeros(3, 2, 5), torch.zeros(3))["pair"] == 0
+
+
+def test_labels_of_photos_weigh_less_than_exact_ones() -> None:
+    terms = _terms(torch.ones(2, 2, 5), torch.zeros(2, 2, 5), torch.tensor([1.0, 0.0]))
+    assert terms["label"] == pytest.approx(5 * (0.3 + 1) / 2)
+
+
+def test_landmark_term_is_the_weighted_mean_squared_distance() -> None:
+    zero = torch.zeros(2, 2, 5)
+    terms = _terms(zero, zero, torch.ones(2), landmarks=torch.full((2, 2, 51, 2), 3.0))
+    assert terms["landmarks"] == pytest.approx(2 * (9 + 9))
+
+
+def test_likelihood_is_best_at_the_true_variance() -> None:
+    label = 2.0 * torch.randn(4000, 2, 1)
+    zero = torch.zeros_like(label)
+    values = {
+        variance: _terms(zero, label, torch.zeros(4000), log_variance=torch.full_like(label, np.log(variance)))
+        for variance in (2.0, 4.0, 8.0)
+    }
+    assert min(values, key=lambda v: float(values[v]["variance"])) == 4.0
+
+
+def test_recovery_of_half_the_change_has_slope_one_half(units: ShapeUnits) -> None:
+    true = np.random.default_rng(7).normal(size=(50, 60))
+    result = recovery(units, 0.5 * true, true)
+    np.testing.assert_allclose(result.slope, 0.5)
+    np.testing.assert_allclose(result.correlation, 1.0)
+    assert result.error_mm == pytest.approx(0.5 * result.unchanged_mm)
+
+
+def test_learning_rate_rises_stays_and_falls() -> None:
+    options = IdentityTrainOptions(batch=1, images=1000, warmup=10, decay_share=0.25)
+    factors = [learning_factor(step, options) for step in range(1000)]
+    assert factors[0] == pytest.approx(0.1)
+    assert set(factors[10:750]) == {1.0}
+    assert factors[875] == pytest.approx(0.5)
+
+
+def test_training_resumes_exactly(model: FaceModel, units: ShapeUnits, pairs: ReshapedPhotos, tmp_path: Path) -> None:
+    options = IdentityTrainOptions(batch=2, images=100, average_every=1, network=SMALL)
+    stream = PairStream(model, units, pairs, None, 64, 0, 0, 12)
+    batches = [[torch.stack(part) for part in zip(stream[2 * i], stream[2 * i + 1], strict=True)] for i in range(4)]
+    whole = IdentityTrainer(options, torch.device("cpu"))
+    for batch in batches:
+        whole.train_step(*batch)
+    first = IdentityTrainer(options, torch.device("cpu"))
+    for batch in batches[:2]:
+        first.train_step(*batch)
+    torch.save(first.state(), tmp_path / "checkpoint.pt")
+    second = IdentityTrainer(options, torch.device("cpu"))
+    assert second.resume(tmp_path)
+    for batch in batches[2:]:
+        second.train_step(*batch)
+    for a, b in zip(whole.averaged.state_dict().values(), second.averaged.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_validation_of_a_network_that_always_says_the_mean_face(
+    model: FaceModel, units: ShapeUnits, pairs: ReshapedPhotos, heads: ReshapedPhotos
+) -> None:
+    network = IdentityNetwork(SMALL).eval()
+    torch.nn.init.zeros_(network.answer.weight)
+    torch.nn.init.zeros_(network.answer.bias)
+    figures = IdentityValidation(model, units, pairs, heads, 64, IdentityTrainOptions().pairs).measure(network)
+    assert figures["head_slope"] == 0
+    assert figures["head_error_mm"] == pytest.approx(figures["head_mean_mm"])
+    assert figures["head_mean_mm"] == pytest.approx(units.rms_mm(heads.identity.astype(float)).mean())
+
+
+def test_weights_give_the_same_answer_after_saving(model: FaceModel, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = IdentityNetwork(SMALL).eval()
+    save_weights(tmp_path / "identity.safetensors", network.config, network.state_dict())
+    crops = np.random.default_rng(8).integers(0, 255, (2, 64, 64, 3), dtype=np.uint8)
+    loaded = load_identity("cpu", tmp_path / "identity.safetensors").predict(crops)
+    given = Identity(network, model, torch.device("cpu")).predict(crops)
+    for a, b in zip(loaded, given, strict=True):
+        np.testing.assert_allclose(a.mean, b.mean, atol=2e-3)
+        assert (a.deviation > 0).all()
+
+
+def test_the_mirrored_photo_gives_the_mirrored_identity(model: FaceModel, units: ShapeUnits) -> None:
+    torch.manual_seed(0)
+    identity = Identity(IdentityNetwork(SMALL), model, torch.device("cpu"))
+    crop = np.random.default_rng(9).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8)
+    a, b = identity.predict(crop)[0].mean, identity.predict(crop[:, :, ::-1])[0].mean
+    assert units.rms_mm(units.mirror @ a - b) < 0.1 * units.rms_mm(a)
