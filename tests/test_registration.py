@@ -254,7 +254,7 @@ class TestLoop:
     def test_the_history_shows_decreasing_motion(self):
         history = register().history
         assert history[0].motion > 10 * history[-1].motion
-        assert all(step.matches > 1000 and step.membrane_energy > 0 for step in history)
+        assert all(step.matches > 1000 and step.thin_plate_energy > 0 for step in history)
 
     def test_inputs_are_not_modified_and_unreferenced_vertices_follow_the_alignment(self):
         V = np.concatenate([FACE, [[100.0, 0, 0]]])

@@ -67,7 +67,7 @@ void bind_registration(py::module_& m) {
       .def_readonly("point_energy", &RegistrationStep::point_energy)
       .def_readonly("plane_energy", &RegistrationStep::plane_energy)
       // The public name in Python; the energy is that of a thin plate.
-      .def_readonly("membrane_energy", &RegistrationStep::thin_plate_energy)
+      .def_readonly("thin_plate_energy", &RegistrationStep::thin_plate_energy)
       .def_readonly("motion", &RegistrationStep::motion)
       .def_readonly("solver_iterations", &RegistrationStep::solver_iterations);
   py::class_<Registration>(m, "Registration", "Result of register_nonrigid.")

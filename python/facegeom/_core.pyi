@@ -243,9 +243,6 @@ class RegistrationStep:
     def matches(self) -> int:
         ...
     @property
-    def membrane_energy(self) -> float:
-        ...
-    @property
     def motion(self) -> float:
         ...
     @property
@@ -259,6 +256,9 @@ class RegistrationStep:
         ...
     @property
     def stiffness(self) -> float:
+        ...
+    @property
+    def thin_plate_energy(self) -> float:
         ...
 class Registration:
     """

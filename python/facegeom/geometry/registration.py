@@ -120,7 +120,7 @@ class RegistrationStep(NamedTuple):
     stiffness : weight of the thin-plate energy; with "surface" and no embeddings, the smoothing length `reach`
     point_energy : weighted sum of squared point-to-point distances, mm^2
     plane_energy : weighted sum of squared point-to-plane distances, mm^2
-    membrane_energy : thin-plate energy, the integral of the squared Laplacian of the displacement
+    thin_plate_energy : integral of the squared Laplacian of the displacement
     motion : root mean square motion of the vertices, mm
     solver_iterations : number of conjugate gradient iterations
     """
@@ -130,7 +130,7 @@ class RegistrationStep(NamedTuple):
     stiffness: float
     point_energy: float
     plane_energy: float
-    membrane_energy: float
+    thin_plate_energy: float
     motion: float
     solver_iterations: int
 
@@ -335,7 +335,7 @@ def _step(step: _core.RegistrationStep) -> RegistrationStep:
         step.stiffness,
         step.point_energy,
         step.plane_energy,
-        step.membrane_energy,
+        step.thin_plate_energy,
         step.motion,
         step.solver_iterations,
     )
