@@ -1,4 +1,4 @@
-"""ARKit's blendshapes: their names, sides and sums, and what they do to eyes and mouth."""
+"""ARKit's blendshapes: names, sides, sums, and their effect on eyes and mouth."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def visible_mm2(vertices: np.ndarray, region: str) -> float:
     return float(np.count_nonzero(inside[seen[seen >= 0]])) / PIXELS_PER_MM**2
 
 
-def test_there_are_arkits_names_but_for_the_tongue() -> None:
+def test_names_are_those_of_arkit_without_tongue_out() -> None:
     assert list(SHAPES) == list(ARKIT_NAMES)
     assert len(set(ARKIT_NAMES)) == 51
     assert len(SIDES) == 18 + 2  # sides, and the directions of jaw and mouth
@@ -64,7 +64,7 @@ def test_right_mirrors_left(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SIDES if name not in ("jaw", "mouth")])
-def test_left_is_the_subjects(name: str) -> None:
+def test_left_is_the_left_of_the_subject(name: str) -> None:
     moved = np.linalg.norm(SHAPES[f"{name}Left"], axis=1)
     assert (moved * MODEL.mean[:, 0]).sum() > 0.5 * (moved * np.abs(MODEL.mean[:, 0])).sum()
 
@@ -83,7 +83,7 @@ def test_halves_are_summed(name: str) -> None:
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("name", GAZE_DEGREES)
-def test_a_gaze_turns_its_eyeball_and_no_other(name: str, side: str) -> None:
+def test_an_eye_look_shape_turns_its_own_eyeball_only(name: str, side: str) -> None:
     shape = SHAPES[name + side.capitalize()].astype(np.float64)
     other = {"left": "right", "right": "left"}[side]
     assert not shape[MODEL.regions[f"eyeball_{other}"]].any()
@@ -101,7 +101,7 @@ def test_a_gaze_turns_its_eyeball_and_no_other(name: str, side: str) -> None:
     assert shape[ball][before[:, 2].argmax(), :2] @ toward > 4.0  # of the cornea
 
 
-def test_a_turning_eyeball_stays_where_it_is() -> None:
+def test_a_turning_eyeball_keeps_its_centre() -> None:
     ball = MODEL.regions["eyeball_left"]
     for name in GAZE_DEGREES:
         drift = SHAPES[f"{name}Left"][ball].astype(np.float64)
@@ -116,7 +116,7 @@ def test_a_blink_closes_on_the_eyeball(side: str) -> None:
     assert visible_mm2(closed, f"eyeball_{side}") < 0.02 * open_mm2
 
 
-def test_an_open_jaw_shows_the_mouth_inside_with_teeth() -> None:
+def test_an_open_jaw_shows_the_teeth_inside_the_mouth() -> None:
     closed, opened = MODEL.mean, MODEL.mean + SHAPES["jawOpen"]
     assert visible_mm2(opened, "mouth_interior") > 400.0 > 100.0 > visible_mm2(closed, "mouth_interior")
     incisors = MODEL.regions["teeth"] & (np.abs(closed[:, 0]) < 6.0)
@@ -141,7 +141,7 @@ def test_template_blendshapes_are_the_subdivided_displacements(name: str) -> Non
     assert len(shapes[name]) == len(template.fine.mirror)
 
 
-def test_weights_give_the_expression_back_where_arkit_can() -> None:
+def test_arkit_weights_reproduce_the_expression_up_to_dropped_shapes() -> None:
     coefficients = np.random.default_rng(0).uniform(0, 1, len(MODEL.expression_names))
     for i, name in enumerate(MODEL.expression_names):
         if name.startswith(("cheekRaiser", "PupilDilate", "eyeLook")):  # gone, or with an eyeball that turns
@@ -161,7 +161,7 @@ def test_weights_of_halves_are_their_mean() -> None:
     assert not any(arkit_weights(lost).values())
 
 
-def test_the_sheet_shows_what_each_does() -> None:
+def test_the_sheet_has_one_picture_per_blendshape() -> None:
     face = mean_face()
     assert list(face.blendshapes) == list(ARKIT_NAMES)
     some = replace(
@@ -182,7 +182,7 @@ def test_the_sheet_shows_what_each_does() -> None:
         assert len(np.unique(tiles[number])) > 20
 
 
-def test_bad_sheet() -> None:
+def test_the_sheet_reports_bad_arguments() -> None:
     with pytest.raises(ValueError, match="at least one"):
         blendshape_sheet()
     bare = replace(mean_face(), blendshapes={})

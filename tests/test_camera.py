@@ -1,4 +1,4 @@
-"""The camera, and with it the axes and units that the README promises."""
+"""The camera, and the axes and units that the README documents."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_unproject_is_the_inverse_of_project_and_view() -> None:
     np.testing.assert_allclose(again, points, atol=1e-10)
 
 
-def test_a_head_turned_to_its_left_faces_the_pictures_right() -> None:
+def test_a_head_turned_to_its_left_faces_right_in_the_picture() -> None:
     nose = Camera(yaw(40.0), 1.0, (0, 0)).project([[0, 0, 30.0]])
     assert nose[0, 0] > 15
 

@@ -1,4 +1,4 @@
-"""Completion at run time: what is known stays, no border shows, grain matches, and bad input is named."""
+"""Texture completion: known texels are kept, no border is visible, grain matches, bad input is reported."""
 
 import cv2
 import numpy as np
@@ -39,7 +39,7 @@ def plain(size: int, value: float = 150.0, noise: float = 0.0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [24, 48, 100, 192])
-def test_known_texels_stay_and_what_is_hidden_does_not_matter(network: Inpainter, size: int) -> None:
+def test_known_texels_are_kept_and_unknown_values_are_ignored(network: Inpainter, size: int) -> None:
     rng = np.random.default_rng(1)
     texture, known = rng.integers(0, 256, (size, size, 3), dtype=np.uint8), rng.random((size, size)) < 0.7
     out = complete(texture, known, network=network)
@@ -51,7 +51,7 @@ def test_known_texels_stay_and_what_is_hidden_does_not_matter(network: Inpainter
 
 
 @pytest.mark.parametrize("size", [48, 96, 192])
-def test_a_wrong_answer_is_drawn_to_the_known_texels_at_the_border(network: Inpainter, size: int) -> None:
+def test_a_biased_output_is_corrected_at_the_border(network: Inpainter, size: int) -> None:
     """The network says 128 beside a known 150: no step at the border, 128 again far from it."""
     out = complete(plain(size), half_known(size), network=network).astype(int)
     border = out[:, size // 2]
@@ -60,7 +60,7 @@ def test_a_wrong_answer_is_drawn_to_the_known_texels_at_the_border(network: Inpa
     assert np.abs(out[:, -size // 6 :] - 128).max() <= 2
 
 
-def test_grain_has_the_spread_of_the_known_texels(network: Inpainter) -> None:
+def test_grain_has_the_deviation_of_known_texels(network: Inpainter) -> None:
     size = 192
     known = half_known(size)
     known[: size // 2] = ~known[: size // 2]  # the mirror of every hidden texel is known, that of none below
@@ -100,7 +100,7 @@ def test_the_same_input_gives_the_same_output(network: Inpainter) -> None:
     assert np.array_equal(complete(texture, known, network=network), complete(texture, known, network=network))
 
 
-def test_bad_input_is_named(network: Inpainter) -> None:
+def test_bad_input_is_reported(network: Inpainter) -> None:
     texture, known = plain(SIZE), half_known(SIZE)
     for bad, message, error in (
         (None, "texture must be an .* got dtype object", TypeError),
@@ -116,7 +116,7 @@ def test_bad_input_is_named(network: Inpainter) -> None:
         complete(texture, known.astype(float), network=network)  # type: ignore[arg-type]
 
 
-def test_missing_weights_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object) -> Inpainter:
         raise WeightsError("the weights of gated_inpainting are missing")
 
@@ -126,7 +126,7 @@ def test_missing_weights_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         complete(plain(SIZE), half_known(SIZE))
 
 
-def test_reduction_averages_known_texels_alone() -> None:
+def test_reduction_averages_known_texels_only() -> None:
     texture, known = plain(8, 100.0), np.ones((8, 8), bool)
     texture[:, ::2], known[:, ::2] = 0, False
     small, small_known = reduced(texture, known, 4)
@@ -138,7 +138,7 @@ def test_reduction_averages_known_texels_alone() -> None:
     assert not small_known[0, 0]
 
 
-def test_spreading_keeps_what_is_known_and_a_constant() -> None:
+def test_spreading_keeps_known_values_and_constants() -> None:
     rng = np.random.default_rng(2)
     weight = (rng.random((50, 50)) < 0.1).astype(np.float32)
     values = rng.normal(size=(50, 50, 3)).astype(np.float32)

@@ -39,7 +39,7 @@ def test_halving_averages_blocks_of_four() -> None:
     ],
     ids=["half", "enlarged", "reduced", "far enlarged"],
 )
-def test_crop_pixels_show_the_place_that_the_affine_map_says(box: tuple[float, ...], size: int) -> None:
+def test_crop_pixels_agree_with_the_affine_map(box: tuple[float, ...], size: int) -> None:
     crop = crop_image(picture(), box, size)
     rows, columns = np.mgrid[:size, :size]
     places = apply_affine(invert_affine(crop_affine(box, size)), np.column_stack([columns.ravel(), rows.ravel()]))

@@ -1,4 +1,4 @@
-"""Detection: boxes, the networks' geometry, and faces of the portrait that comes with facegeom."""
+"""Detection: boxes, geometry of the networks, and the face of the demo portrait."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class TestBoxes:
         assert iou(inner, outer)[0, 0] == 4 / 64
         assert iou(inner, outer, of_smaller=True)[0, 0] == 1
 
-    def test_suppression_keeps_the_best_and_what_is_apart(self) -> None:
+    def test_suppression_keeps_the_best_and_separate_boxes(self) -> None:
         boxes = np.array([[0.0, 0, 10, 10], [1, 0, 11, 10], [30, 30, 40, 40]])
         np.testing.assert_array_equal(suppress(boxes, np.array([0.5, 0.9, 0.1]), 0.5), [1, 2])
 
-    def test_what_suppression_keeps_does_not_overlap(self) -> None:
+    def test_boxes_after_suppression_do_not_overlap(self) -> None:
         rng = np.random.default_rng(1)
         boxes, scores = random_boxes(rng, 60), rng.random(60)
         keep = suppress(boxes, scores, 0.3)
@@ -75,7 +75,7 @@ class TestBoxes:
         np.testing.assert_allclose(total_again, total)
 
     @pytest.mark.parametrize("count", [0, 1])
-    def test_none_and_one(self, count: int) -> None:
+    def test_no_box_and_one_box(self, count: int) -> None:
         boxes = random_boxes(np.random.default_rng(0), count)
         merged, total = merge(boxes, np.ones(count), 0.4)
         assert merged.shape == (count, 4)
@@ -98,7 +98,7 @@ class TestWindows:
         assert (crops[1, :4] == PADDING_GRAY).all()
         assert (crops[2] == PADDING_GRAY).all()
 
-    def test_the_proposal_network_sees_every_second_window(self) -> None:
+    def test_the_proposal_network_evaluates_every_second_window(self) -> None:
         """Convolution over the image equals the network on each window cut out of it."""
         torch.manual_seed(0)
         network = Mtcnn(MtcnnConfig()).eval()
@@ -114,7 +114,7 @@ class TestWindows:
                 torch.testing.assert_close(offset[0, :, 0, 0], offsets[0, :, row, column])
 
     @pytest.mark.parametrize("name", ["r", "o"])
-    def test_the_later_networks_take_their_window(self, name: str) -> None:
+    def test_the_later_networks_accept_their_window_size(self, name: str) -> None:
         network = Mtcnn(MtcnnConfig()).eval()
         side = WINDOWS[name]
         logits, offsets = getattr(network, name)(torch.zeros(3, 3, side, side))
@@ -128,12 +128,12 @@ class TestWindows:
 
 
 class TestPortrait:
-    def test_the_face_is_found_where_it_is(self, portrait: np.ndarray, portrait_box: np.ndarray) -> None:
+    def test_the_face_is_found_at_its_annotated_box(self, portrait: np.ndarray, portrait_box: np.ndarray) -> None:
         (*box, score), *_ = detect(portrait)
         assert iou(np.array([box]), portrait_box[None])[0, 0] > 0.6
         assert 0.9 < score <= 1
 
-    def test_the_same_again(self, portrait: np.ndarray) -> None:
+    def test_detection_is_repeatable(self, portrait: np.ndarray) -> None:
         assert detect(portrait) == detect(portrait)
 
     def test_the_input_is_not_changed(self, portrait: np.ndarray) -> None:
@@ -141,7 +141,7 @@ class TestPortrait:
         detect(copy)
         np.testing.assert_array_equal(copy, portrait)
 
-    def test_mirrored(self, portrait: np.ndarray, portrait_box: np.ndarray) -> None:
+    def test_a_mirrored_photo_gives_the_mirrored_box(self, portrait: np.ndarray, portrait_box: np.ndarray) -> None:
         (x0, y0, x1, y1, _), *_ = detect(portrait[:, ::-1])
         back = np.array([[portrait.shape[1] - 1 - x1, y0, portrait.shape[1] - 1 - x0, y1]])
         assert iou(back, portrait_box[None])[0, 0] > 0.6
@@ -159,7 +159,7 @@ class TestPortrait:
         assert (overlap.max(axis=1) > 0.6).all()
         assert np.all(np.diff(found[:, 4]) <= 0)
 
-    def test_gray(self, portrait: np.ndarray, portrait_box: np.ndarray) -> None:
+    def test_a_gray_photo_gives_a_face(self, portrait: np.ndarray, portrait_box: np.ndarray) -> None:
         gray = np.repeat(cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
         assert iou(np.array([detect(gray)[0][:4]]), portrait_box[None])[0, 0] > 0.6
 
@@ -192,7 +192,7 @@ class TestBadInput:
         ],
         ids=["channels", "float", "small", "size", "score"],
     )
-    def test_bad_input_is_named(self, image: np.ndarray, options: dict, error: type, words: str) -> None:
+    def test_bad_input_is_reported(self, image: np.ndarray, options: dict, error: type, words: str) -> None:
         with pytest.raises(error, match=words):
             detect(image, **options)
 
@@ -208,15 +208,15 @@ class TestKindsOfImage:
 
 class TestNoFace:
     @pytest.mark.parametrize("shape", [(16, 16), (18, 300), (64, 64), (300, 400)])
-    def test_nothing_in_a_plain_image(self, shape: tuple[int, int]) -> None:
+    def test_a_plain_image_has_no_face(self, shape: tuple[int, int]) -> None:
         assert detect(np.full((*shape, 3), 127, dtype=np.uint8)) == []
 
-    def test_nothing_in_noise(self) -> None:
+    def test_noise_has_no_face(self) -> None:
         rng = np.random.default_rng(0)
         assert all(detect(rng.integers(0, 256, (200, 260, 3), dtype=np.uint8)) == [] for _ in range(3))
 
     @pytest.mark.slow
-    def test_false_alarms_before_the_second_look(self) -> None:
+    def test_false_detections_before_the_check_by_the_maps_network(self) -> None:
         pytest.importorskip("skimage")
         from facegeom.evaluation.detection import evaluate
 
@@ -270,7 +270,7 @@ class TestTraining:
         np.testing.assert_array_equal(first.image, second.image)
         np.testing.assert_array_equal(first.boxes, second.boxes)
 
-    def test_faces_of_scenes_are_where_their_boxes_say(self, tiles: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_faces_of_scenes_match_their_boxes(self, tiles: object, monkeypatch: pytest.MonkeyPatch) -> None:
         """White discs on black: the box of what is white is the box of the face."""
         from facegeom.training.detector import scenes
 
@@ -289,7 +289,7 @@ class TestTraining:
                 checked += 1
         assert checked > 10
 
-    def test_windows_are_labelled_by_how_well_they_hold_the_face(self) -> None:
+    def test_windows_are_labelled_by_overlap_with_the_face(self) -> None:
         data = pytest.importorskip("facegeom.training.detector.scenes")
         scene = data.Scene(np.zeros((100, 100, 3), np.uint8), np.array([[40.0, 40, 60, 60]]), np.array([0]))
         boxes = np.array([[40.0, 40, 60, 60], [46, 40, 66, 60], [48, 48, 68, 68], [0, 0, 20, 20], [43, 43, 60, 60]])
@@ -299,7 +299,7 @@ class TestTraining:
         assert not windows.offsets[windows.kind == 0].any()
 
     @pytest.mark.slow
-    def test_an_interrupted_run_ends_as_a_whole_one(self, tiles: object, tmp_path: Path) -> None:
+    def test_an_interrupted_run_gives_the_result_of_an_uninterrupted_one(self, tiles: object, tmp_path: Path) -> None:
         train = pytest.importorskip("facegeom.training.detector.train_detector")
         weights = []
         for name, stops in (("whole", 0), ("stopped", 3)):

@@ -1,4 +1,4 @@
-"""Fitting the face model: known faces come back."""
+"""Fitting the face model to landmarks and maps of known faces."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def _pixels(V: np.ndarray, rotation: np.ndarray, scale: float, translation: np.n
 
 
 @pytest.mark.parametrize("yaw", [0.0, -40.0, 55.0])
-def test_landmarks_of_a_known_face_give_it_back(yaw: float) -> None:
+def test_fitting_the_landmarks_of_a_known_face_recovers_it(yaw: float) -> None:
     model = load_face_model()
     identity, expression = _face(3)
     rotation = _rotation(yaw, 8, -12)
@@ -90,7 +90,7 @@ def _maps(yaw: float, size: int = 128) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 @pytest.mark.parametrize("yaw", [0.0, 35.0, -75.0])
-def test_maps_of_a_known_face_give_it_back(yaw: float) -> None:
+def test_fitting_the_maps_of_a_known_face_recovers_it(yaw: float) -> None:
     model = load_face_model()
     depth, correspondence, mask, truth, V = _maps(yaw)
     fit = fit_maps(model, depth + 7.0, correspondence, mask)
@@ -100,7 +100,7 @@ def test_maps_of_a_known_face_give_it_back(yaw: float) -> None:
     assert np.linalg.norm(found - wanted, axis=1).mean() < 1.0  # pixel
 
 
-def test_maps_are_checked() -> None:
+def test_invalid_maps_are_rejected() -> None:
     model = load_face_model()
     depth, correspondence, mask, _, _ = _maps(0.0)
     with pytest.raises(ValueError, match="at least 50 pixels"):

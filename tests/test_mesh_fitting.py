@@ -1,4 +1,4 @@
-"""Fitting the face model to meshes and to 68 points: known faces come back."""
+"""Fitting the face model to meshes and to 68 points of known faces."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def placed_again(fit: Fit, V: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("yaw", "pitch", "roll"), [(0, 0, 0), (25, 10, -15), (-50, 5, 8), (85, -5, 5), (-30, -15, 25)])
-def test_a_mesh_of_a_known_face_gives_it_back(yaw: float, pitch: float, roll: float) -> None:
+def test_fitting_the_mesh_of_a_known_face_recovers_it(yaw: float, pitch: float, roll: float) -> None:
     model, truth = load_face_model(), person(yaw + 100)
     rotation = rolled(roll) @ turn(yaw, pitch)
     fit = fit_mesh(model, seen(semi_sphere_on(truth), rotation), semi_sphere().levels[-1].faces)
@@ -55,7 +55,7 @@ def test_a_mesh_of_a_known_face_gives_it_back(yaw: float, pitch: float, roll: fl
     assert error[model.landmarks68[17:]].mean() < 3.0
 
 
-def test_the_mean_face_finds_a_profile_from_any_start_and_any_unit() -> None:
+def test_alignment_of_a_profile_does_not_depend_on_start_and_unit() -> None:
     model = load_face_model()
     rotation = turn(75, 5)
     mesh = semi_sphere_on(model.mean) @ rotation.T
@@ -69,7 +69,7 @@ def test_the_mean_face_finds_a_profile_from_any_start_and_any_unit() -> None:
     assert found[0].distance == pytest.approx(found[1].distance, rel=1e-3)
 
 
-def test_a_mesh_is_checked() -> None:
+def test_invalid_meshes_are_rejected() -> None:
     model, faces = load_face_model(), semi_sphere().levels[-1].faces
     with pytest.raises(ValueError, match="at least 50 triangles, got 2"):
         fit_mesh(model, np.eye(3), [[0, 1, 2], [0, 1, 2]])
@@ -80,7 +80,7 @@ def test_a_mesh_is_checked() -> None:
 
 
 @pytest.mark.parametrize("yaw", [0.0, -40.0, 70.0])
-def test_68_points_of_a_known_face_give_it_back(yaw: float) -> None:
+def test_fitting_the_68_points_of_a_known_face_recovers_it(yaw: float) -> None:
     model, truth = load_face_model(), person(7)
     rotation = turn(yaw, 8)
     fit = fit_landmarks68(model, seen(truth[model.landmarks68], rotation))

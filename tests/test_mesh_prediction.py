@@ -1,4 +1,4 @@
-"""From a photo to a mesh made of the semi-sphere, with a network that reads the answer from the photo."""
+"""Pipelines pixel2mesh and gcn_igan, with a fake network that returns the true mesh."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_reconstruction_of_a_coded_face(draw_face: Any, oracle: Any, yaw: float)
     assert facegeom.geometry.closest_points(rec.mesh.vertices, rec.mesh.faces, rec.landmarks).distance.max() < 1e-6
 
 
-def test_maps_are_those_of_the_mesh(turned_coded_face: Any, oracle: Any) -> None:
+def test_maps_are_rendered_from_the_mesh(turned_coded_face: Any, oracle: Any) -> None:
     network = oracle(turned_coded_face)
     maps = facegeom.reconstruct(turned_coded_face.photo, box=turned_coded_face.box, pipeline="pixel2mesh").maps
     assert maps.size == network.size
@@ -143,7 +143,7 @@ def test_the_mesh_goes_to_a_file_and_back(coded_face: Any, oracle: Any, tmp_path
         rec.save(tmp_path / "neutral.glb", neutral=True)
 
 
-def test_a_box_far_off_gets_a_second_look(coded_face: Any, oracle: Any) -> None:
+def test_an_inaccurate_box_gets_a_second_pass(coded_face: Any, oracle: Any) -> None:
     network = oracle(coded_face)
     x0, y0, x1, y1 = coded_face.box
     rec = facegeom.reconstruct(coded_face.photo, box=(x0 - 90, y0 - 60, x1 + 30, y1 + 60), pipeline="pixel2mesh")
@@ -153,7 +153,7 @@ def test_a_box_far_off_gets_a_second_look(coded_face: Any, oracle: Any) -> None:
 
 @pytest.mark.parametrize("degrees", [30.0, -100.0])
 @pytest.mark.parametrize("needs_landmarks", [False, True])
-def test_a_rolled_face_is_looked_at_upright(
+def test_a_rolled_face_is_predicted_from_an_upright_crop(
     coded_face: Any, oracle: Any, monkeypatch: pytest.MonkeyPatch, degrees: float, needs_landmarks: bool
 ) -> None:
     size = len(coded_face.photo)
@@ -182,7 +182,7 @@ def test_a_rolled_face_is_looked_at_upright(
     assert np.median(np.abs(looks[-1][0].astype(int) - upright)[both]) < 12
 
 
-def test_the_likeliest_of_several_faces_is_taken(draw_face: Any, oracle: Any, detections: Any) -> None:
+def test_face_index_selects_a_detection_by_score(draw_face: Any, oracle: Any, detections: Any) -> None:
     face = draw_face(0.0)
     oracle(face)
     wide = np.hstack([face.photo, face.photo])
@@ -196,7 +196,7 @@ def test_the_likeliest_of_several_faces_is_taken(draw_face: Any, oracle: Any, de
         facegeom.reconstruct(wide, face_index=2, pipeline="pixel2mesh")
 
 
-def test_where_nothing_is_detected_the_average_crop_is_looked_at(coded_face: Any, oracle: Any, detections: Any) -> None:
+def test_without_a_detection_the_average_crop_is_used(coded_face: Any, oracle: Any, detections: Any) -> None:
     oracle(coded_face)
     detections([])
     rec = facegeom.reconstruct(coded_face.photo, pipeline="pixel2mesh")
@@ -205,7 +205,7 @@ def test_where_nothing_is_detected_the_average_crop_is_looked_at(coded_face: Any
     np.testing.assert_allclose(rec.camera.translation, asked.camera.translation, atol=4)
 
 
-def test_landmarks_come_from_our_maps_in_the_crop_frame(draw_face: Any, oracle: Any, coded_network: Any) -> None:
+def test_landmarks_come_from_facevision_maps_in_the_crop_frame(draw_face: Any, oracle: Any, coded_network: Any) -> None:
     face = draw_face(30.0, shift=(20, -10))
     coded_network(face)
     network = oracle(face, needs_landmarks=True)
@@ -225,7 +225,7 @@ def test_landmarks_come_from_our_maps_in_the_crop_frame(draw_face: Any, oracle: 
     assert degrees_between(rec.camera.rotation, face.camera.rotation) < 2.0
 
 
-def test_given_landmarks_are_used_and_decide_nothing_but_where_to_look(draw_face: Any) -> None:
+def test_given_landmarks_select_the_crop_only(draw_face: Any) -> None:
     face = draw_face(30.0)
     network = OracleMeshNetwork(face, needs_landmarks=True)
     depth = face.camera.view(face.landmarks)[:, 2:] * face.camera.scale
@@ -241,7 +241,7 @@ def test_given_landmarks_are_used_and_decide_nothing_but_where_to_look(draw_face
         predict_mesh(face.photo, network, landmarks=points[:, :2])
 
 
-def test_contradictory_requests_are_refused(coded_face: Any) -> None:
+def test_contradictory_arguments_are_rejected(coded_face: Any) -> None:
     network = OracleMeshNetwork(coded_face)
     with pytest.raises(NoFaceFound, match="outside the photo"):
         predict_mesh(coded_face.photo, network, (4000, 4000, 4100, 4100))

@@ -1,4 +1,4 @@
-"""The whole atlas of a person, with a network that answers one colour."""
+"""The complete texture of a person, with a fake completion network that returns one colour."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def scene(draw_face: Any, coded_network: Any) -> Any:
 
 
 @pytest.mark.parametrize("size", [64, 256])
-def test_photo_network_and_hair_each_have_their_place(scene: Any, size: int) -> None:
+def test_texels_come_from_photo_network_and_hair_by_region(scene: Any, size: int) -> None:
     photo, seen, V = scene
     template = load_template(head=True)
     view = View(photo, seen.maps, seen.camera, V, template.fine)
@@ -62,7 +62,7 @@ def test_photo_network_and_hair_each_have_their_place(scene: Any, size: int) -> 
     assert colors[front].mean() > 1.4 * colors[regions["teeth"] & (V[:, 2] < 0)].mean()  # light comes in from the front
 
 
-def test_what_lies_beyond_the_photo_is_not_seen_and_not_black(scene: Any) -> None:
+def test_texels_outside_the_photo_are_unseen_and_not_black(scene: Any) -> None:
     photo, seen, V = scene
     template = load_template(head=True)
     whole = View(photo, seen.maps, seen.camera, V, template.fine)
@@ -78,7 +78,7 @@ def test_what_lies_beyond_the_photo_is_not_seen_and_not_black(scene: Any) -> Non
     assert np.abs(vertex_colors(template, view)[chin] - SKIN).mean() < 10
 
 
-def test_a_hidden_eye_is_like_the_other_and_looks_the_same_way(scene: Any) -> None:
+def test_a_hidden_eye_copies_the_other_with_the_same_gaze(scene: Any) -> None:
     photo, seen, V = scene
     template = load_template(head=True)
     view = View(photo, seen.maps, seen.camera, V, template.fine)
@@ -104,7 +104,7 @@ def test_colours_are_those_of_the_texture(scene: Any) -> None:
     np.testing.assert_allclose(painted.colors, bilinear(painted.texture, places), atol=0.51)
 
 
-def test_no_texel_is_left_black_and_no_border_shows(scene: Any) -> None:
+def test_no_texel_is_black_and_no_border_is_visible(scene: Any) -> None:
     photo, seen, V = scene
     template = load_template(head=True)
     network = OneColor()
@@ -119,7 +119,7 @@ def test_no_texel_is_left_black_and_no_border_shows(scene: Any) -> None:
     assert np.abs(painted.texture[inner].astype(int) - SKIN).max() < 40
 
 
-def test_hair_from_the_scalp_is_no_occluder() -> None:
+def test_hair_connected_to_the_scalp_is_not_an_occluder() -> None:
     face = np.zeros((100, 100), bool)
     face[10:90, 15:85] = True
     hair, glasses, hand = (np.zeros_like(face) for _ in range(3))
@@ -129,7 +129,7 @@ def test_hair_from_the_scalp_is_no_occluder() -> None:
     np.testing.assert_array_equal(without_hairline(hair | glasses | hand, face), glasses | hand)
 
 
-def test_slivers_are_not_what_the_photo_shows() -> None:
+def test_small_separate_parts_are_not_known_texels() -> None:
     known = np.zeros((64, 64), bool)
     known[10:50, 10:40] = True
     known[5:55, 50:52] = True  # along the outline

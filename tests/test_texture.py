@@ -1,4 +1,4 @@
-"""Baking, blending and occluders on textures that are known."""
+"""Baking, blending and occluders, tested on known textures."""
 
 import cv2
 import numpy as np
@@ -59,7 +59,7 @@ def box_of(side):
 # --- the atlas
 
 
-def test_texels_lie_where_uv_says():
+def test_texel_positions_follow_the_uv_coordinates():
     atlas = Atlas(SQUARE_FACES, SQUARE_UV, SQUARE_FACES, 64)
     u = (np.arange(64) + 0.5) / 64
     image = atlas.image(atlas.carry(SQUARE_UV))
@@ -122,7 +122,7 @@ def test_a_photo_finer_than_the_atlas_does_not_alias(size):
     assert np.abs(baked.texture[baked.known].astype(int) - 100).max() <= 12
 
 
-def test_stripes_as_wide_as_texels_stay():
+def test_stripes_as_wide_as_texels_are_kept():
     photo = np.zeros((400, 400, 3), np.uint8)
     photo[:, ::2] = 200
     camera = Camera(np.eye(3), 4.0, (199.5, 199.5))  # a texel a pixel
@@ -138,7 +138,7 @@ def test_samples_are_averages_of_whole_blocks():
     np.testing.assert_allclose(got, [photo[:8, :8].mean((0, 1)), photo[:8, 8:].mean((0, 1))], atol=0.51)
 
 
-def test_unknown_beyond_mask_photo_silhouette_and_at_a_grazing_angle():
+def test_texels_outside_mask_or_photo_or_at_grazing_angles_are_unknown():
     photo = np.full((200, 200, 3), 90, np.uint8)
     atlas = Atlas(SQUARE_FACES, SQUARE_UV, SQUARE_FACES, 100)
     camera = Camera(np.eye(3), 2.0, (99.5, 99.5))
@@ -156,7 +156,7 @@ def test_unknown_beyond_mask_photo_silhouette_and_at_a_grazing_angle():
         assert (found.texture[~found.known] == 0).all()
 
 
-def test_what_something_nearer_hides_is_unknown():
+def test_texels_behind_a_nearer_surface_are_unknown():
     front = SQUARE * (0.5, 0.5, 1) + (0, 0, 20)
     V = np.concatenate([SQUARE, front])
     uv = np.concatenate([SQUARE_UV * (0.5, 1), SQUARE_UV * (0.5, 1) + (0.5, 0)])
@@ -171,7 +171,7 @@ def test_what_something_nearer_hides_is_unknown():
 
 
 @pytest.mark.parametrize("yaw", [0, 25, -50])
-def test_a_rendered_head_gives_its_texture_back(model, atlas, yaw):
+def test_baking_a_rendered_head_recovers_its_texture(model, atlas, yaw):
     texture = smooth_texture(SIZE, seed=1)
     camera = turned(yaw)
     photo, shown = draw(model, atlas, texture, camera)
@@ -185,7 +185,7 @@ def test_a_rendered_head_gives_its_texture_back(model, atlas, yaw):
         assert (right > 1.2 * left) == (yaw > 0)  # turned to the subject's left: the right side is seen
 
 
-def test_bad_input_to_baking_is_named(atlas, model):
+def test_baking_reports_bad_input(atlas, model):
     photo, mask = np.zeros((64, 64, 3), np.uint8), np.ones((8, 8), bool)
     camera = turned(0)
     with pytest.raises(ValueError, match="V must have the"):
@@ -201,7 +201,7 @@ def test_bad_input_to_baking_is_named(atlas, model):
         Atlas(SQUARE_FACES, SQUARE_UV * 1e-4, SQUARE_FACES, 16)
 
 
-def test_a_photo_that_shows_nothing_bakes_to_nothing(atlas, model):
+def test_a_photo_without_the_mesh_bakes_no_texel(atlas, model):
     baked = bake(atlas, np.zeros((64, 64, 3), np.uint8), turned(0), model.mean, np.zeros((8, 8), bool), (0, 0, 9, 9))
     assert not baked.known.any()
     assert not baked.texture.any()
@@ -301,7 +301,7 @@ def test_colors_are_matched_by_the_median_ratio():
     assert nothing.misfit == np.inf
 
 
-def test_an_overlay_keeps_what_is_known_and_shows_no_border():
+def test_an_overlay_keeps_known_texels_without_a_visible_border():
     base = smooth_texture(SIZE)
     known = np.zeros((SIZE, SIZE), bool)
     known[:, :110] = True
@@ -313,7 +313,7 @@ def test_an_overlay_keeps_what_is_known_and_shows_no_border():
     assert np.abs(np.diff(out, axis=1)[:, 109] - np.diff(base, axis=1)[:, 109]).mean() < 2
 
 
-def test_bad_input_to_blending_is_named():
+def test_blending_reports_bad_input():
     texture, known = np.zeros((32, 32, 3), np.uint8), np.ones((32, 32), bool)
     with pytest.raises(ValueError, match="square of one size"):
         three_views(texture, texture, texture[:, :16])
@@ -348,7 +348,7 @@ def test_the_mean_face_has_no_occluders_in_any_light(plain_face):
 
 @pytest.mark.parametrize("color", [(30, 30, 34), (40, 60, 160), (225, 225, 225)], ids=["microphone", "sleeve", "paper"])
 @pytest.mark.parametrize("side", [1, -1])
-def test_something_before_one_cheek_is_found_and_not_its_mirror_image(plain_face, color, side):
+def test_an_occluder_of_one_cheek_is_found_on_that_side_only(plain_face, color, side):
     texture, known = plain_face
     covered = np.zeros((SIZE, SIZE), np.uint8)
     cv2.circle(covered, (96 + 36 * side, 112), 14, 1, -1)
@@ -360,7 +360,7 @@ def test_something_before_one_cheek_is_found_and_not_its_mirror_image(plain_face
     assert not found[:, ::-1][hidden].any()
 
 
-def test_texels_that_are_not_known_are_never_occluders(plain_face):
+def test_unknown_texels_are_never_occluders(plain_face):
     texture, known = plain_face
     assert not occluders(texture, np.zeros_like(known)).any()
     noise = np.random.default_rng(0).integers(0, 256, texture.shape).astype(np.uint8)
@@ -378,7 +378,7 @@ def test_statistics_are_written_and_read(tmp_path):
         read_statistics(tmp_path / "none.npz")
 
 
-def test_bad_input_to_occluders_is_named(plain_face):
+def test_occluders_reports_bad_input(plain_face):
     texture, known = plain_face
     with pytest.raises(ValueError, match="known must have shape"):
         occluders(texture, known[:10])

@@ -1,4 +1,4 @@
-"""The template warped onto maps: pipeline pix2vertex, with a network that reads the answer from the photo."""
+"""Template and pipeline pix2vertex, with a fake network that decodes the true maps from the photo."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class TestTemplate:
         carried = template.carry(V)
         assert np.linalg.norm(carried - fine, axis=1).mean() < 0.12
 
-    def test_what_lies_behind_follows(self, head: bool) -> None:
+    def test_parts_behind_the_skin_follow_its_rims(self, head: bool) -> None:
         template = load_template(head)
         V = load_face_model().mean[template.vertices]
         skin = template.coarse.skin_count
@@ -96,7 +96,7 @@ def test_the_neck_of_a_head_is_closed(level: str) -> None:
     assert (np.ptp(flat, axis=1) == 0).all()
 
 
-def test_lips_that_are_nearly_shut_are_shut() -> None:
+def test_almost_closed_lips_are_closed() -> None:
     model, template = load_face_model(), load_template()
     skin = template.coarse.skin_count
     mean = model.mean[template.vertices][:skin]
@@ -115,7 +115,7 @@ def test_lips_that_are_nearly_shut_are_shut() -> None:
 
 
 @pytest.mark.parametrize("yaw", [0.0, 40.0, -75.0])
-def test_the_registered_template_is_the_face(draw_face: Any, coded_network: Any, yaw: float) -> None:
+def test_the_registered_template_matches_the_face(draw_face: Any, coded_network: Any, yaw: float) -> None:
     face = draw_face(yaw)
     coded_network(face)
     rec = facegeom.reconstruct(face.photo, box=face.box)
@@ -175,7 +175,7 @@ def test_the_atlas_holds_the_colours(coded_face: Any, coded_network: Any) -> Non
     assert np.median(difference) <= 4
 
 
-def test_a_large_atlas_holds_what_is_finer_than_the_vertices(draw_face: Any, coded_network: Any) -> None:
+def test_a_large_atlas_has_detail_finer_than_the_vertices(draw_face: Any, coded_network: Any) -> None:
     face = draw_face(0.0, size=1200, scale=4.2)
     coded_network(face)
     seen = predict(face.photo, face.box)
@@ -199,7 +199,7 @@ def test_hidden_skin_takes_the_colour_of_the_other_side(draw_face: Any, coded_ne
     assert np.abs(mesh.colors[:skin][hidden].astype(int) - [200, 150, 120]).mean() < 25
 
 
-def test_detail_keeps_off_hair_lips_and_lids(template: Any) -> None:
+def test_detail_weight_is_zero_at_hair_lips_and_lids(template: Any) -> None:
     weight = skin_weight(template)
     fine = template.fine
     assert weight.min() >= 0
@@ -226,7 +226,7 @@ def test_dark_and_rough_skin_has_less_detail(coded_face: Any, coded_network: Any
     assert weights[1].mean() < 0.3 * weights[0].mean()
 
 
-def test_maps_that_show_nothing_of_the_face(coded_face: Any, coded_network: Any) -> None:
+def test_maps_without_a_face_raise_no_face_found(coded_face: Any, coded_network: Any) -> None:
     coded_network(coded_face)
     seen = predict(coded_face.photo, coded_face.box)
     maps = seen.maps

@@ -1,4 +1,4 @@
-"""From a photo to a reconstruction, with a network that reads the answer from the photo."""
+"""`reconstruct` and `predict`, with a fake network that decodes the true maps from the colours of the photo."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_mesh_is_sound(coded_face: Any, coded_network: Any) -> None:
     assert mesh.uv.max() <= 1
 
 
-def test_the_mesh_is_frontal_whatever_the_pose(draw_face: Any, coded_network: Any) -> None:
+def test_the_mesh_is_frontal_for_any_pose(draw_face: Any, coded_network: Any) -> None:
     meshes = []
     for yaw in (0.0, 40.0):
         face = draw_face(yaw)
@@ -91,7 +91,7 @@ def test_the_mesh_is_frontal_whatever_the_pose(draw_face: Any, coded_network: An
     assert np.linalg.norm(noses[0] - noses[1]) < 6
 
 
-def test_maps_keep_their_promises(turned_coded_face: Any, coded_network: Any) -> None:
+def test_maps_have_the_documented_frame_and_units(turned_coded_face: Any, coded_network: Any) -> None:
     coded_network(turned_coded_face)
     maps = facegeom.reconstruct(turned_coded_face.photo, box=turned_coded_face.box).maps
     assert maps.image.shape == (128, 128, 3)
@@ -116,7 +116,7 @@ def test_texture_is_the_crop_on_a_planar_atlas(coded_face: Any, coded_network: A
     assert np.median(difference) <= 2
 
 
-def test_the_second_look_no_longer_depends_on_the_box(coded_face: Any, coded_network: Any) -> None:
+def test_the_second_crop_does_not_depend_on_the_box(coded_face: Any, coded_network: Any) -> None:
     coded_network(coded_face)
     x0, y0, x1, y1 = coded_face.box
     crops = [
@@ -127,7 +127,7 @@ def test_the_second_look_no_longer_depends_on_the_box(coded_face: Any, coded_net
         np.testing.assert_allclose(crop, crops[0], atol=4)
 
 
-def test_a_box_far_off_gets_one_more_look(coded_face: Any, coded_network: Any) -> None:
+def test_an_inaccurate_box_gets_one_more_pass(coded_face: Any, coded_network: Any) -> None:
     network = coded_network(coded_face)
     x0, y0 = coded_face.box[:2]
     corner = (x0 - 30, y0 - 30, x0 + 25, y0 + 25)
@@ -138,7 +138,7 @@ def test_a_box_far_off_gets_one_more_look(coded_face: Any, coded_network: Any) -
 
 
 @pytest.mark.parametrize("quarters", [1, -1, 2])
-def test_a_lying_face_is_looked_at_upright(coded_face: Any, coded_network: Any, quarters: int) -> None:
+def test_the_crop_of_a_rolled_face_is_turned_upright(coded_face: Any, coded_network: Any, quarters: int) -> None:
     network = coded_network(coded_face)
     upright = predict(coded_face.photo, coded_face.box)
     seen: list[np.ndarray] = []
@@ -164,7 +164,7 @@ def test_a_lying_face_is_looked_at_upright(coded_face: Any, coded_network: Any, 
     assert np.linalg.norm(found.landmarks - upright.landmarks, axis=1).mean() < 1
 
 
-def test_looks_and_mirroring(coded_face: Any, coded_network: Any) -> None:
+def test_number_of_passes_and_mirror_averaging(coded_face: Any, coded_network: Any) -> None:
     network = coded_network(coded_face)
     predict(coded_face.photo, coded_face.box)
     assert network.calls == [(1, False), (1, True)]
@@ -180,7 +180,7 @@ def test_the_same_photo_gives_the_same_bytes(coded_face: Any, coded_network: Any
     assert (tmp_path / "a.glb").read_bytes() == (tmp_path / "b.glb").read_bytes()
 
 
-def test_false_detections_are_passed_over_and_faces_counted_once(
+def test_false_detections_are_skipped_and_duplicates_merged(
     coded_face: Any, coded_network: Any, no_detector: Any
 ) -> None:
     coded_network(coded_face)
@@ -213,7 +213,9 @@ def test_no_face(coded_face: Any, coded_network: Any, no_detector: Any) -> None:
         facegeom.reconstruct(coded_face.photo, box=(2, 2, 20, 20))
 
 
-def test_a_clear_face_in_the_middle_needs_no_detection(coded_face: Any, coded_network: Any, no_detector: Any) -> None:
+def test_a_face_in_the_centre_is_found_without_a_detection(
+    coded_face: Any, coded_network: Any, no_detector: Any
+) -> None:
     coded_network(coded_face)
     no_detector([])
     found = facegeom.reconstruct(coded_face.photo)
@@ -273,7 +275,7 @@ def test_bad_arguments(coded_face: Any, coded_network: Any) -> None:
         facegeom.reconstruct("nobody.jpg")
 
 
-def test_any_kind_of_photo(coded_face: Any, coded_network: Any, tmp_path: Path) -> None:
+def test_every_kind_of_image_is_accepted(coded_face: Any, coded_network: Any, tmp_path: Path) -> None:
     coded_network(coded_face)
     Image.fromarray(coded_face.photo).save(tmp_path / "face.png")
     first = facegeom.reconstruct(coded_face.photo, box=coded_face.box)
@@ -282,7 +284,7 @@ def test_any_kind_of_photo(coded_face: Any, coded_network: Any, tmp_path: Path) 
         np.testing.assert_array_equal(again.mesh.vertices, first.mesh.vertices)
 
 
-def test_what_does_not_hang_together_is_implausible(coded_face: Any, coded_network: Any) -> None:
+def test_inconsistent_maps_have_a_low_plausibility(coded_face: Any, coded_network: Any) -> None:
     network = coded_network(coded_face)
     square = next_crop_box(coded_face.box)
     crop = facegeom.images.crop.crop_image(coded_face.photo, square, 128)

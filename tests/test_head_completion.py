@@ -1,4 +1,4 @@
-"""The whole head behind a registered face."""
+"""Completion of a registered face to a whole head."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def frontal() -> Any:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_head_is_the_persons(seed: int) -> None:
+def test_the_head_has_the_shape_of_the_person(seed: int) -> None:
     model, template = load_face_model(), load_template(head=True)
     count = model.face_vertex_count
     truth, own = person(seed)
@@ -46,7 +46,7 @@ def test_the_head_is_the_persons(seed: int) -> None:
     assert error < 0.5 * np.linalg.norm(model.mean - truth, axis=1)[rest].mean()
 
 
-def test_no_crease_where_the_face_ends() -> None:
+def test_the_border_of_the_face_has_no_crease() -> None:
     model, template = load_face_model(), load_template(head=True)
     count = model.face_vertex_count
     truth, own = person(3)
@@ -72,7 +72,7 @@ def test_no_crease_where_the_face_ends() -> None:
     assert np.median(np.abs(bends(stepped) - bends(truth))) > 5
 
 
-def test_a_face_that_nothing_is_seen_of_gives_the_model() -> None:
+def test_an_unseen_face_gives_the_fitted_model() -> None:
     model, template = load_face_model(), load_template(head=True)
     identity = np.linspace(-0.5, 0.5, 20)
     vertices = model.vertices(identity)
@@ -99,6 +99,6 @@ def test_reconstruct_makes_the_head(coded_face: Any, coded_network: Any) -> None
     np.testing.assert_allclose(rec.landmarks, rec.mesh.vertices[model.landmarks68])
 
 
-def test_the_pipeline_without_template_has_no_head(coded_face: Any) -> None:
+def test_facevision_rejects_head(coded_face: Any) -> None:
     with pytest.raises(FacegeomError, match="cannot make a head"):
         facegeom.reconstruct(coded_face.photo, pipeline="facevision", head=True)
