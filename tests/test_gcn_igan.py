@@ -402,4 +402,4 @@ def test_the_command_trains_resumes_and_measures(small, tmp_path, labels, folder
     initial = ["--initial", str(tmp_path / "run" / "gcn_igan.safetensors")]
     assert main([*arguments, *initial, "-o", str(tmp_path / "more"), "--overfit", "2", "--adversarial", "0.1"]) == 0
     assert main([*arguments, "-o", str(tmp_path / "none"), "--overfit", "99999"]) == 1
-    assert "overfit must be at most the" in capsys.readouterr().err
+    assert "overfit must be at most 17, the number of training photos" in capsys.readouterr().err

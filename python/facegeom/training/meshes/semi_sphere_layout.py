@@ -250,7 +250,7 @@ def run(args: argparse.Namespace) -> int:
     searches.sort(key=lambda search: -search.relaxed().angle)
     found = [(search.polished(), search.candidate) for search in searches[:POLISHED]]
     for layout, candidate in sorted(found, key=lambda pair: -pair[0].angle):
-        print(f"quality {layout.angle:6.2f} degrees: {candidate}", flush=True)
+        print(f"{layout.angle:6.2f} degrees: {candidate}", flush=True)
     best = max((layout for layout, _ in found), key=lambda layout: layout.angle)
     vertices = centred(on_cap(best.plane), best.faces)
     model = load_face_model()
