@@ -23,15 +23,15 @@ class Split(NamedTuple):
 
 
 def identity(name: str) -> str:
-    """Return the identity of a photo: the folder of `Name/Name_0001.jpg`, or what precedes the last underscore."""
+    """Return the identity of a photo: the folder of `Name/Name_0001.jpg`, or the text before the last underscore."""
     return name.rsplit("/", 1)[0] if "/" in name else name.rsplit("_", 1)[0]
 
 
 def split_names(names: Sequence[str]) -> Split:
-    """Split photos by identity, so that no person is in two parts.
+    """Split photos by identity, so that no person is in two of the three sets.
 
-    Identities are sorted by the SHA-256 of their name; from the front the first 543 photos, rounded up to a whole
-    identity, are the test set, and the next 300, rounded up likewise, the validation set.
+    Identities are sorted by the SHA-256 hash of the name. The first 543 photos in this order are the test set, the next
+    300 photos are the validation set; both numbers are rounded up so that no identity is divided.
 
     Parameters
     ----------
