@@ -23,8 +23,8 @@ class Outcome:
     Attributes
     ----------
     photo : path of the photo
-    image : (h, w, 3) uint8 array, the decoded photo; None if it failed
-    reconstruction : Reconstruction, or None if it failed
+    image : (h, w, 3) uint8 array, the decoded photo; None if the reconstruction failed
+    reconstruction : Reconstruction; None if the reconstruction failed
     error : the error message if the reconstruction or the saving failed, else None
     """
 
@@ -34,13 +34,13 @@ class Outcome:
     error: str | None
 
     def saved(self, path: Path, *, neutral: bool = False, preview: bool = False) -> Outcome:
-        """Write the mesh to a file; return the outcome, with the error message if this fails.
+        """Write the mesh to a file; return this outcome, with the error message if writing fails.
 
         Parameters
         ----------
-        path : of the mesh; its suffix selects the format
-        neutral : write the mesh with the neutral expression
-        preview : also write a preview sheet, with the suffix .png
+        path : path of the mesh file; the suffix selects the file format
+        neutral : whether to write the mesh with the neutral expression
+        preview : whether to write a preview sheet, too, at the same path with the suffix .png
         """
         if self.reconstruction is None or self.image is None:
             return self
@@ -57,14 +57,14 @@ class Outcome:
 
         Parameters
         ----------
-        path : of the mesh
+        path : path of the mesh file
 
         Returns
         -------
         dict
-            "photo", "output" (None after an error) and "error". Without an error also the numbers of vertices and
-            faces, `Reconstruction.score`, the crop box (pixels), the camera, the 68 landmarks (mm) and the
-            milliseconds of each step.
+            Always "photo", "output" (path of the mesh file; None after an error) and "error". Without an error also
+            the numbers of vertices and faces, `Reconstruction.score`, the crop box (pixels), the camera, the 68
+            landmarks (mm) and the milliseconds of each step.
         """
         entry: dict[str, Any] = {"photo": str(self.photo), "output": None, "error": self.error}
         rec = self.reconstruction
@@ -104,7 +104,7 @@ def reconstruct_all(
     Raises
     ------
     WeightsError
-        If the networks cannot be loaded; then every photo would fail.
+        If the networks cannot be loaded: no photo can be reconstructed without them.
     """
     for photo in photos:
         loading: dict[str, float] = {}
@@ -121,18 +121,18 @@ def reconstruct_all(
 
 
 def output_paths(photos: Sequence[Path], out: Path, suffix: str) -> list[Path]:
-    """Return the path of the mesh of each photo.
+    """Return the path of the mesh file of each photo.
 
     Parameters
     ----------
     photos : paths of the photos
-    out : a file name with a suffix, for a single photo; otherwise a folder, where each mesh has the name of its photo
-    suffix : of the meshes in a folder, such as ".glb"
+    out : for a single photo, the path of the mesh file; otherwise a folder, where each mesh has the name of its photo
+    suffix : suffix of mesh files in a folder, such as ".glb"
 
     Raises
     ------
     ValueError
-        If several photos have the same mesh path.
+        If two photos would have the same mesh file.
     """
     if out.suffix and not out.is_dir():
         if len(photos) > 1:

@@ -1,4 +1,4 @@
-"""The command line `facegeom`: it parses the arguments, calls the library and prints the results."""
+"""The command line `facegeom`: it parses arguments, calls the library and prints results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130  # exit codes; argparse exits with 2 after a usage error
 
 # Group -> command -> (module, help text). Each module has the functions add_arguments(parser) and
-# run(args) -> exit code. It is imported only when its command is called, because it needs the extra `train`.
+# run(args) -> exit code. A module is imported only when its command is called: it needs the extra `train`.
 MODULES = {
     "evaluate": {
         "aflw2000": ("facegeom.evaluation.aflw2000", "error of the 68 landmarks on AFLW2000-3D"),
@@ -28,25 +28,28 @@ MODULES = {
         "detection": ("facegeom.evaluation.detection", "detection rate, and false detections in images without a face"),
         "pipeline": (
             "facegeom.evaluation.pipeline",
-            "complete reconstruction: detection rate, mesh size, run time, false detections",
+            "detection rate, mesh size, run time and false detections of the complete reconstruction",
         ),
         "registration": ("facegeom.evaluation.registration", "depth error before and after the template registration"),
         "meshes": ("facegeom.evaluation.meshes", "distance between the mesh of each pipeline and the true surface"),
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
         "texture": ("facegeom.evaluation.texture", "texture completion, compared with mirroring and OpenCV inpainting"),
         "heads": ("facegeom.evaluation.heads", "pictures of complete heads and of their textures"),
-        "contact-sheet": ("facegeom.evaluation.contact_sheet", "one picture with many reconstructions"),
-        "blendshapes": ("facegeom.evaluation.blendshape_sheet", "one picture with all blendshapes on a face"),
+        "contact-sheet": (
+            "facegeom.evaluation.contact_sheet",
+            "contact sheet of the reconstructions of 24 test photos",
+        ),
+        "blendshapes": ("facegeom.evaluation.blendshape_sheet", "contact sheet of all blendshapes on a face"),
     },
     "prepare": {
         "landmarks": ("facegeom.training.data.landmarks", "MediaPipe FaceMesh landmarks of photos (needs MediaPipe)"),
-        "labels": ("facegeom.training.data.labels", "fits of the face model to the landmarks of photos"),
+        "labels": ("facegeom.training.data.labels", "face model fitted to the landmarks of photos"),
         "calibrate": (
             "facegeom.training.data.landmarks468",
             "positions of the 468 FaceMesh landmarks on the face model",
         ),
         "landmarks68": ("facegeom.training.face_model.landmarks68", "positions of the 68 landmarks on the face model"),
-        "synthetic": ("facegeom.training.data.synthetic", "renders of random heads with exact labels"),
+        "synthetic": ("facegeom.training.data.synthetic", "renders of random heads with exact ground truth"),
         "texture-model": (
             "facegeom.training.data.texture_model",
             "statistical model of face colours, from fitted photos",
@@ -99,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Parameters
     ----------
-    argv : the arguments without the program name; None: those of the process
+    argv : command-line arguments without the program name; None: the arguments of the process
 
     Returns
     -------
@@ -128,12 +131,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _ModuleParser(argparse.ArgumentParser):
-    """A parser that imports the module of its command and adds its arguments only when it is used."""
+    """A parser that imports the module of a command, and adds the arguments of this module, only when it parses."""
 
     module: str | None = None
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Add the arguments of the module on the first call, then parse."""
+        """Add the arguments of the command's module on the first call, then parse `args`."""
         if self.module is not None:
             command = importlib.import_module(self.module)
             self.module = None
@@ -158,23 +161,27 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="image file")
     one.add_argument(
         "-o", "--out", type=Path, required=True, metavar="OUT",
-        help="mesh file (.glb, .obj, .ply, .stl, .html), or a folder that gets one mesh per photo",
+        help="mesh file to write (.glb, .obj, .ply, .stl, .html), or folder in which one mesh per photo is written",
     )  # fmt: skip
     one.add_argument(
         "--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE,
         help="reconstruction method (default: %(default)s)",
     )  # fmt: skip
     one.add_argument(
-        "--device", default="cpu", help="where the networks run: cpu, cuda, cuda:1, mps (default: %(default)s)"
+        "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
     )
     one.add_argument("--head", action="store_true", help="complete the face to a full head")
     one.add_argument(
-        "--texture", type=int, metavar="N", help="write a texture of N x N pixels instead of vertex colours"
+        "--texture", type=int, metavar="N", help="give the mesh a texture of N x N pixels instead of vertex colours"
     )
-    one.add_argument("--neutral", action="store_true", help="write the face with the neutral expression")
+    one.add_argument(
+        "--neutral",
+        action="store_true",
+        help="write the mesh with the neutral expression instead of the expression in the photo",
+    )
     one.add_argument(
         "--format", choices=("glb", "obj", "ply", "stl", "html"), default="glb",
-        help="file format if OUT is a folder (default: %(default)s)",
+        help="mesh file format if OUT is a folder (default: %(default)s)",
     )  # fmt: skip
     one.add_argument("--preview", action="store_true", help="also write a preview picture (.png) next to each mesh")
     one.add_argument("--json", action="store_true", help="print the results as one JSON document")
@@ -182,9 +189,15 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="reconstruct the demo photo that is part of the package")
     demo.add_argument("-o", "--out", type=Path, default=Path("out"), help="output folder (default: %(default)s)")
-    demo.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
     demo.add_argument(
-        "--texture", type=int, metavar="N", default=1024, help="side of the texture in pixels (default: %(default)s)"
+        "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
+    )
+    demo.add_argument(
+        "--texture",
+        type=int,
+        metavar="N",
+        default=1024,
+        help="side length N of the texture of N x N pixels (default: %(default)s)",
     )
     demo.set_defaults(run=_demo)
 
@@ -196,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
             choices.choices[name].module = module
 
     info = commands.add_parser("info", help="print the versions, the devices and the installed networks")
-    info.add_argument("--json", action="store_true", help="print as JSON")
+    info.add_argument("--json", action="store_true", help="print the information as one JSON document")
     info.set_defaults(run=_info)
     return parser
 
@@ -220,7 +233,7 @@ def _reconstruct(args: argparse.Namespace) -> int:
     outcomes = reconstruct_all(
         args.photos, pipeline=args.pipeline, device=args.device, head=args.head, texture=args.texture
     )
-    quiet = True if len(targets) == 1 else None  # None: show the progress bar only on a terminal
+    quiet = True if len(targets) == 1 else None  # None: tqdm shows the progress bar only on a terminal
     with tqdm(total=len(targets), unit="photo", disable=quiet) as bar:
         for outcome, target in zip(outcomes, targets, strict=True):
             outcome = outcome.saved(target, neutral=args.neutral, preview=args.preview)

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from facegeom.reconstruction import Reconstruction
 
 VIEWS = {"front": 0.0, "three-quarter": 40.0, "side": 80.0}
-"""Name of a view -> yaw of the head in degrees; previews turn the head so that the side visible in the photo shows."""
+"""Name of a view -> yaw of the head in degrees. Previews turn the head to show the side visible in the photo."""
 
 SUPERSAMPLING = 2
-"""Samples per pixel in each direction."""
+"""Number of samples per pixel along each image axis, for anti-aliasing."""
 
-BACKGROUND = 0.955  # gray level in [0, 1]
+BACKGROUND = 0.955  # gray level of the background, in [0, 1]
 CLAY = (0.83, 0.78, 0.74)  # colour of a mesh without colours: red, green, blue in [0, 1]
 CAPTION_COLOR = (40, 40, 40)
 
@@ -39,27 +39,27 @@ class Light:
 
     direction: tuple[float, float, float]
     strength: float
-    softness: float  # wrap lighting: 0 is Lambert's cosine law, 1 also lights surfaces that face away
+    softness: float  # wrap lighting in [0, 1]: 0 is Lambert's cosine law, 1 also lights surfaces that face away
 
 
 LIGHTS = (
-    Light((-0.55, 0.55, 0.65), 0.62, 0.15),  # key, upper left
-    Light((0.80, 0.10, 0.55), 0.22, 0.5),  # fill, right
-    Light((0.10, 0.60, -0.70), 0.16, 0.3),  # rim, from behind and above
+    Light((-0.55, 0.55, 0.65), 0.62, 0.15),  # key light, from the upper left
+    Light((0.80, 0.10, 0.55), 0.22, 0.5),  # fill light, from the right
+    Light((0.10, 0.60, -0.70), 0.16, 0.3),  # rim light, from behind and above
 )
-AMBIENT = 0.16  # strength of the ambient light
-GLOSS = 0.10  # strength of the highlights, relative to that of the light
+AMBIENT = 0.16  # intensity of the ambient light
+GLOSS = 0.10  # intensity of the highlights, relative to the intensity of the light
 GLOSS_EXPONENT = 24.0  # Blinn-Phong exponent of the highlights
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The part of space that an orthographic picture shows.
+    """The region that an orthographic picture shows.
 
     Attributes
     ----------
     center : x, y, z of the centre of the picture, mm in the face frame
-    extent : side of the square that the picture shows, mm
+    extent : side length of the square region that the picture shows, mm
     """
 
     center: tuple[float, float, float]
@@ -67,12 +67,12 @@ class Frame:
 
     @classmethod
     def around(cls, mesh: FaceMesh, margin: float = 1.08) -> Frame:
-        """Return a frame that shows all of `mesh` at any rotation about the vertical axis.
+        """Return a frame that contains all of `mesh` at any rotation about the vertical axis.
 
         Parameters
         ----------
         mesh : FaceMesh
-        margin : factor on the extent; below 1 gives a close-up
+        margin : factor on the extent; a value below 1 gives a close-up
         """
         if not len(mesh.vertices):
             return cls((0.0, 0.0, 0.0), 1.0)
@@ -87,8 +87,8 @@ def turn(yaw: float, pitch: float = 0.0) -> FloatArray:
 
     Parameters
     ----------
-    yaw : degrees about the vertical axis; positive turns the head to its left
-    pitch : degrees about the horizontal axis, applied after the yaw; positive nods the head down
+    yaw : rotation about the vertical axis, degrees; a positive yaw turns the head to its left
+    pitch : rotation about the horizontal axis, degrees, applied after the yaw; a positive pitch nods the head down
 
     Returns
     -------
@@ -114,10 +114,10 @@ def render_mesh(
     ----------
     mesh : FaceMesh
     rotation : (3, 3) float array, face frame to camera frame; None: view from the front
-    size : side of the picture, pixels, at least 8
-    frame : the part of space to show; None: the whole mesh
-    colors : True: draw the texture or the vertex colours of the mesh with weak shading; False: draw it in one colour
-        with full shading
+    size : side length of the square picture, pixels, at least 8
+    frame : the region to show; None: the whole mesh
+    colors : True: draw the texture or the vertex colours of the mesh with weak shading; False: draw the mesh in one
+        colour with full shading
 
     Returns
     -------
@@ -149,7 +149,7 @@ def render_mesh(
         surface = _texels(texture, surface)
     light, gloss = _shade(normal)
     if colors:
-        light, gloss = 0.55 + 0.45 * light, 0.3 * gloss  # colours from a photo already contain its light
+        light, gloss = 0.55 + 0.45 * light, 0.3 * gloss  # colours from a photo already contain the light of the photo
     picture = np.full((fine, fine, 3), BACKGROUND**2.2)
     picture[covered] = surface * light[:, None] + gloss[:, None]
     small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
@@ -163,7 +163,7 @@ def preview_sheet(rec: Reconstruction, photo: ByteArray, *, size: int = 300) -> 
     ----------
     rec : Reconstruction
     photo : (h, w, 3) uint8 array, the photo that was reconstructed
-    size : side of one picture, pixels, at least 32
+    size : side length of each square picture, pixels, at least 32
 
     Returns
     -------
@@ -204,7 +204,7 @@ def tile(rows: list[list[tuple[str, ByteArray]]], size: int, columns: int) -> By
     Parameters
     ----------
     rows : in each row, pairs of caption and (size, size, 3) uint8 array
-    size : side of a picture, pixels
+    size : side length of each square picture, pixels
     columns : number of pictures in the longest row
 
     Returns
@@ -226,13 +226,13 @@ def tile(rows: list[list[tuple[str, ByteArray]]], size: int, columns: int) -> By
 
 
 def _surface(mesh: FaceMesh, colors: bool) -> tuple[IntArray, IntArray, FloatArray, ByteArray | None]:
-    """Return what to rasterise.
+    """Return the triangles and vertex values to rasterise.
 
     Returns
     -------
     source : (p,) int array, the mesh vertex of each drawn vertex
     faces : (m, 3) int array, triangles of the drawn vertices
-    values : (p, 3) float array of linear colours; with a texture, (p, 2) float array of uv
+    values : (p, 3) float array, linear colours; with a texture, (p, 2) float array, texture coordinates
     texture : (h, w, 3) uint8 array, or None
     """
     source = np.arange(len(mesh.vertices))
@@ -265,7 +265,7 @@ def _shade(normal: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _photo_with_crop_box(photo: ByteArray, rec: Reconstruction) -> ByteArray:
-    """Return the photo with the outline of the crop that the network saw."""
+    """Return the photo with the outline of the crop from which the network predicted the face."""
     drawn = photo.copy()
     x0, y0, x1, y1 = (round(v) for v in rec.maps.box)
     thickness = max(1, round(max(photo.shape[:2]) / 250))
@@ -274,7 +274,7 @@ def _photo_with_crop_box(photo: ByteArray, rec: Reconstruction) -> ByteArray:
 
 
 def _crop_with_landmarks(photo: ByteArray, rec: Reconstruction, size: int) -> ByteArray:
-    """Return the crop with the projected 68 landmarks."""
+    """Return the crop, (size, size, 3) uint8, with dots at the projected 68 landmarks."""
     drawn = crop_image(photo, rec.maps.box, size)
     for x, y in apply_affine(crop_affine(rec.maps.box, size), rec.camera.project(rec.landmarks)).tolist():
         place = (round(x * 16), round(y * 16))  # fixed-point coordinates of OpenCV, 4 fractional bits

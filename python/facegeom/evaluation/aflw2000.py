@@ -41,14 +41,14 @@ from facegeom.measures.report import draw_points, picture_folder, sheet, show, t
 ANNOTATIONS = ("original", "reannotated")
 
 ORIGIN = {"original": 1.0, "reannotated": 0.0}
-"""Coordinate of the centre of the first pixel in each annotation.
+"""Name of an annotation -> coordinate, in pixels, that it gives to the centre of the first pixel.
 
-The original annotation counts from 1 (MATLAB). The reannotation lies 0.9 pixels to the left of it on average, if photos
-of faces turned to the left and to the right have the same weight; so it counts from 0.
+The original annotation counts pixels from 1 (MATLAB). The points of the reannotation lie 0.9 pixels to the left of the
+original points on average, with equal weights of left and right faces: the reannotation counts from 0.
 """
 
 FOUND_OVERLAP = 0.5
-"""A face counts as found if the boxes of the predicted and the annotated 68 points have at least this IoU."""
+"""Smallest IoU of the bounding boxes of the predicted and the annotated 68 points at which a face counts as found."""
 
 SHEET_COUNT, SHEET_SIZE = 10, 256
 
@@ -62,7 +62,7 @@ class Annotations:
     names : n file names, without suffix
     points : name of the annotation -> (n, 68, 2) float array, pixels; the centre of the first pixel is (0, 0)
     points_3d : (n, 68, 3) float array, the original annotation with its depth, pixels
-    yaw : (n,) float array, degrees
+    yaw : (n,) float array, yaw of the heads, degrees
     """
 
     names: tuple[str, ...]
@@ -78,11 +78,11 @@ class PhotoResult:
     Attributes
     ----------
     name : file name, without suffix
-    yaw : degrees
-    points : prediction -> (68, 2) float array, pixels. Predictions are "annotated" (from the annotated box),
+    yaw : yaw of the head, degrees
+    points : name of a prediction -> (68, 2) float array, pixels. Predictions are "annotated" (from the annotated box),
         "detector" (without a box) and "mean" (the mean face in the annotated box). The mean face also replaces a
         prediction that found no face.
-    found : prediction -> whether the face was found, see `FOUND_OVERLAP`
+    found : name of a prediction -> whether the face was found, see `FOUND_OVERLAP`
     """
 
     name: str
@@ -129,13 +129,13 @@ def evaluate_photo(
     points : (68, 2) float array, pixels, the original annotation
     predictor : the evaluated method
     model : face model that provides the mean face
-    detector : whether to predict without a box, too
+    detector : whether to predict without the annotated box, too
 
     Returns
     -------
-    points : prediction -> (68, 2) float array, pixels
-    found : prediction -> bool
-        Both with the keys of `PhotoResult`.
+    points : name of a prediction -> (68, 2) float array, pixels
+    found : name of a prediction -> whether the face was found
+        Both dicts have the keys described in `PhotoResult`.
     """
     box = landmark_box(points)
     mean = mean_face_landmarks(model, box)
@@ -197,7 +197,8 @@ def summarise(annotations: Annotations, results: dict[int, PhotoResult]) -> dict
     -------
     dict
         "error": a list with one row per prediction, annotation and subset of photos; "found": a list with one row per
-        prediction and subset. "inner" is the mean over the yaw bins of the error of the 51 points off the jaw line.
+        prediction and subset. "inner" is the error of the 51 points that do not lie on the jaw line, averaged over the
+        yaw bins.
 
     Notes
     -----
@@ -259,7 +260,7 @@ def summarise(annotations: Annotations, results: dict[int, PhotoResult]) -> dict
 
 
 def photo_errors(annotations: Annotations, results: dict[int, PhotoResult]) -> list[dict[str, Any]]:
-    """Return the errors of each photo, in percent, by prediction and annotation."""
+    """Return one dict per photo: its name, its yaw, and its error in percent for each prediction and annotation."""
     return [
         {
             "name": result.name,
@@ -278,7 +279,7 @@ def photo_errors(annotations: Annotations, results: dict[int, PhotoResult]) -> l
 def result_sheet(
     folder: str | Path, annotations: Annotations, results: dict[int, PhotoResult], crop: str = "annotated"
 ) -> ByteArray:
-    """Draw the photos with the smallest and the largest errors: the annotation in green, the prediction in red."""
+    """Draw the photos with the smallest and the largest errors (annotated points: green, predicted points: red)."""
     truth = annotations.points["original"]
     order = sorted(results, key=lambda row: landmark_error(results[row].points[crop], truth[row]))
     count = min(SHEET_COUNT, len(order) // 2)
@@ -337,10 +338,12 @@ def _bin_names() -> list[str]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate aflw2000`."""
     parser.add_argument("folder", metavar="DIR", help="folder that contains annotations.npz and images/")
-    parser.add_argument("--no-detector", action="store_true", help="predict only with the annotated box")
+    parser.add_argument(
+        "--no-detector", action="store_true", help="predict with the annotated box only, not with the detector, too"
+    )
     parser.add_argument(
         "--step", type=int, default=1, metavar="N",
-        help="evaluate every N-th photo only; use an odd N, so that photos of the subset odd remain (default: all)",
+        help="evaluate every N-th photo only; an odd N keeps photos of the subset odd (default: all photos)",
     )  # fmt: skip
     add_common_arguments(parser)
 

@@ -1,4 +1,4 @@
-"""`facegeom evaluate blendshapes`: a picture of every blendshape on the mean face and on a face from a photo."""
+"""`facegeom evaluate blendshapes`: pictures of every blendshape on the mean face and on a face from a photo."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SHAPES_PER_ROW = 3
 """Number of blendshapes in one row of the sheet."""
 
 TURNED = (-35.0, 0.0)  # yaw and pitch of the second picture of each blendshape, degrees
-EYES = Frame((0.0, 0.0, 0.0), 110.0)  # a close-up of the eyes
+EYES = Frame((0.0, 0.0, 0.0), 110.0)  # region of a close-up of the eyes
 
 SHOWN_WITH = {"mouthClose": "jawOpen"}
-"""Blendshape -> the blendshape that is applied together with it, because it corrects that one."""
+"""Corrective blendshape -> the blendshape that it corrects; the sheet applies both together."""
 
 SKIN, INSIDE, TEETH, GUMS = (205, 172, 152), (60, 22, 22), (238, 232, 215), (125, 55, 55)
 SCLERA, IRIS, PUPIL = (240, 240, 240), (70, 100, 140), (15, 15, 15)
-IRIS_DEGREES, PUPIL_DEGREES = 22.0, 9.0  # half angle that iris and pupil subtend at the centre of the eyeball
+IRIS_DEGREES, PUPIL_DEGREES = 22.0, 9.0  # half angles that iris and pupil subtend at the eyeball centre
 
 
 def blendshape_sheet(*meshes: FaceMesh, size: int = 150) -> ByteArray:
@@ -37,14 +37,15 @@ def blendshape_sheet(*meshes: FaceMesh, size: int = 150) -> ByteArray:
 
     Parameters
     ----------
-    meshes : FaceMesh, at least one; each must have the blendshapes of the first; their current weights are ignored
-    size : side of one picture, pixels
+    meshes : FaceMesh, at least one; each must have the blendshapes of the first mesh; current blendshape weights are
+        ignored
+    size : side length of each square picture, pixels
 
     Returns
     -------
     (h, w, 3) uint8 array
-        First the meshes without blendshapes, then each blendshape on all meshes, side by side. Blendshapes of the eyes
-        are shown as close-ups, and `mouthClose` together with `jawOpen`.
+        First all meshes without blendshapes, then each blendshape on all meshes, side by side. Blendshapes of the eyes
+        are shown as close-ups; `mouthClose` is shown together with `jawOpen`.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def blendshape_sheet(*meshes: FaceMesh, size: int = 150) -> ByteArray:
 
 
 def mean_face() -> FaceMesh:
-    """Return the mean face of the template with its blendshapes; skin, mouth, teeth and eyes have different colours."""
+    """Return the mean face of the template with all blendshapes; skin, mouth, teeth and eyes have different colours."""
     model, template = load_face_model(), load_template()
     V = template.subdivide(model.mean[template.vertices])
     colors = np.tile(np.array(SKIN, np.uint8), (len(V), 1))
@@ -91,7 +92,7 @@ def mean_face() -> FaceMesh:
 
 
 def _off_axis(ball: FloatArray) -> FloatArray:
-    """Return the angle (k,) in degrees between the z axis and the vertices (k, 3) of an eyeball, at its centre."""
+    """Return the angles (k,), degrees, at the eyeball centre between the z axis and the vertices `ball` (k, 3)."""
     radius = ball - (ball.min(axis=0) + ball.max(axis=0)) / 2
     return np.asarray(np.degrees(np.arccos(radius[:, 2] / np.linalg.norm(radius, axis=1))))
 
@@ -99,11 +100,15 @@ def _off_axis(ball: FloatArray) -> FloatArray:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate blendshapes`."""
     parser.add_argument("photo", metavar="PHOTO", type=Path, help="photo of a face")
-    parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=150, help="side of one picture in pixels (default: %(default)s)")
+    parser.add_argument(
+        "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--size", type=int, default=150, help="side length of each square picture in pixels (default: %(default)s)"
+    )
     parser.add_argument(
         "--out", metavar="FILE", type=Path, default=Path("out/blendshapes.png"),
-        help="picture to write (default: %(default)s)",
+        help="picture file to write (default: %(default)s)",
     )  # fmt: skip
 
 
@@ -113,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
 
     neutral = reconstruct(args.photo, device=args.device, texture=1024).neutral
     if neutral is None:
-        raise FacegeomError("the pipeline returned no mesh with the neutral expression")
+        raise FacegeomError("the reconstruction contains no mesh with the neutral expression")
     face = replace(neutral, blendshapes=template_blendshapes(load_template()), weights={})
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_image(blendshape_sheet(mean_face(), face, size=args.size), args.out)

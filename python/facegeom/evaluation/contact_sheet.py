@@ -48,7 +48,7 @@ PHOTOS = {
     "old": "Jeane_Kirkpatrick_0001.jpg",
     "old, hat": "Compay_Segundo_0001.jpg",
 }
-"""Property that a photo stands for -> its file name in LFW.
+"""Property of a face or photo -> file name in LFW of the photo that shows it.
 
 The photos show test identities. They were selected by hand before any network was evaluated.
 """
@@ -60,11 +60,11 @@ DETAIL_PHOTOS = {
         "frontal, dark skin", "frontal, hard light", "frontal, young",
     )
 } | {"old, frontal": "Arnold_Palmer_0001.jpg"}  # fmt: skip
-"""Photos for the inspection of fine detail: it should show wrinkles, but not eyebrows and beards."""
+"""Photos for the inspection of fine detail: the relief should contain wrinkles, but not eyebrows or beards."""
 
-SHEET_COLUMNS = 2  # photos side by side
+SHEET_COLUMNS = 2  # number of photos per row of the sheet
 CLOSE_UP = 0.55  # extent of a close-up, as a fraction of the extent of the mesh
-FACE = Frame((0.0, -28.0, 0.0), 230.0)  # the same for all meshes, so that pipelines can be compared at one scale
+FACE = Frame((0.0, -28.0, 0.0), 230.0)  # one region for all meshes, so that all pipelines have one scale
 
 
 class Reconstructed(Protocol):
@@ -80,7 +80,7 @@ class Reconstructed(Protocol):
 
     @property
     def stages(self) -> Mapping[str, FaceMesh]:
-        """Name of a stage -> the mesh after it, in order."""
+        """Name of a stage -> mesh after this stage, in the order of the stages."""
 
     @property
     def camera(self) -> Camera:
@@ -94,7 +94,7 @@ Draw = Callable[[ByteArray, int], dict[str, ByteArray]]
 def contact_sheet(
     photos: str | Path, reconstruct: Reconstructor, *, size: int = 160, detail: bool = False
 ) -> tuple[ByteArray, list[str]]:
-    """Draw photos and their reconstructions.
+    """Draw the contact sheet: photos and their reconstructions.
 
     Each row shows the photo, depth, correspondence, and the mesh from three directions, without and with colours.
 
@@ -102,14 +102,14 @@ def contact_sheet(
     ----------
     photos : folder that contains the photos of `PHOTOS`, also in subfolders
     reconstruct : function from an (h, w, 3) uint8 photo to its reconstruction
-    size : side of one picture, pixels
+    size : side length of each square picture, pixels
     detail : True: draw the photos of `DETAIL_PHOTOS` instead. Each row shows the first, the last but one and the last
         stage in the pose of the photo (for mesh networks: the four deformations), and close-ups of the mesh and photo
 
     Returns
     -------
     sheet : (h, w, 3) uint8 array
-    failures : one message per photo that could not be reconstructed; its pictures stay empty
+    failures : one message per photo that could not be reconstructed; the pictures of this photo stay empty
 
     Raises
     ------
@@ -129,18 +129,18 @@ def side_by_side(
 ) -> tuple[ByteArray, list[str]]:
     """Draw the photos of `PHOTOS` with the reconstructions of several pipelines side by side.
 
-    Each mesh is shown in the pose of the photo without colours, and turned to the side with its colours.
+    Each mesh is drawn twice: without colours in the pose of the photo, and with colours, turned to one side.
 
     Parameters
     ----------
     photos : folder that contains the photos of `PHOTOS`, also in subfolders
     reconstructors : name of a pipeline -> function from an (h, w, 3) uint8 photo to its reconstruction
-    size : side of one picture, pixels
+    size : side length of each square picture, pixels
 
     Returns
     -------
     sheet : (h, w, 3) uint8 array
-    failures : one message per failed reconstruction; its pictures stay empty
+    failures : one message per failed reconstruction; the pictures of this reconstruction stay empty
 
     Raises
     ------
@@ -169,12 +169,12 @@ def find_sheet_photos(folder: str | Path, names: Mapping[str, str]) -> dict[str,
     Parameters
     ----------
     folder : folder that contains the photos, also in subfolders
-    names : key -> file name
+    names : property of a photo -> file name
 
     Returns
     -------
     dict
-        Key -> path, in the order of `names`.
+        Property of a photo -> path, in the order of `names`.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def _sheet(
 ) -> tuple[ByteArray, list[str]]:
     """Draw each photo, followed by the pictures that each function of `draws` returns for it."""
     paths = find_sheet_photos(photos, wanted)
-    cells: list[list[dict[str, ByteArray]]] = []  # for each photo: its picture, then those of each function
+    cells: list[list[dict[str, ByteArray]]] = []  # for each photo: the photo, then the pictures of each function
     failures = []
     for kind, path in tqdm(paths.items(), desc="contact sheet", unit="photo"):
         photo = load_image(path)
@@ -218,7 +218,7 @@ def _sheet(
 
 
 def _pictures(rec: Reconstructed, _: ByteArray, size: int) -> dict[str, ByteArray]:
-    """Return the pictures of one row of the contact sheet, by caption."""
+    """Return one row of the contact sheet: caption -> picture."""
     empty = np.zeros((size, size, 3), np.uint8)
     tiles = {
         "depth": empty if rec.maps is None else depth_picture(rec.maps.depth),
@@ -232,9 +232,11 @@ def _pictures(rec: Reconstructed, _: ByteArray, size: int) -> dict[str, ByteArra
 
 
 def _stages(rec: Reconstructed, photo: ByteArray, size: int) -> dict[str, ByteArray]:
-    """Return the pictures of one row of the sheet of details, by caption."""
+    """Return one row of the sheet of details: caption -> picture."""
     names = list(rec.stages)
-    shown = names if names[0] == "deformed1" else [names[0], names[-2], names[-1]]  # deformed1: a mesh network
+    shown = (
+        names if names[0] == "deformed1" else [names[0], names[-2], names[-1]]
+    )  # deformed1: a stage of mesh networks
     whole, near = Frame.around(rec.mesh), Frame.around(rec.mesh, CLOSE_UP)
     rotation = rec.camera.rotation
     tiles = {name: render_mesh(rec.stages[name], rotation, size=size, frame=whole) for name in shown}
@@ -246,15 +248,21 @@ def _stages(rec: Reconstructed, photo: ByteArray, size: int) -> dict[str, ByteAr
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate contact-sheet`."""
-    parser.add_argument("folder", metavar="PHOTOS", help="folder with the LFW photos")
+    parser.add_argument("folder", metavar="PHOTOS", help="folder that contains the LFW photos, also in subfolders")
     parser.add_argument(
         "--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE, help="reconstruction method (default: %(default)s)"
     )
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--detail", action="store_true", help="draw the stages and close-ups of twelve photos instead")
-    kind.add_argument("--side-by-side", action="store_true", help="draw the meshes of all pipelines instead")
-    parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=160, help="side of one picture in pixels (default: %(default)s)")
+    kind.add_argument(
+        "--side-by-side", action="store_true", help="draw the meshes of all pipelines side by side instead"
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--size", type=int, default=160, help="side length of each square picture in pixels (default: %(default)s)"
+    )
     parser.add_argument("--out", metavar="DIR", default="out", help="output folder (default: %(default)s)")
 
 

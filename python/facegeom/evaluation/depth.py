@@ -43,13 +43,13 @@ from facegeom.measures.report import (
     write_json,
 )
 
-YAWS = (0.0, 15.0, -15.0, 30.0, -30.0, 45.0, -45.0)  # degrees
+YAWS = (0.0, 15.0, -15.0, 30.0, -30.0, 45.0, -45.0)  # yaw of the renders, degrees
 METHODS = ("facegeom", "mean, found camera", "mean, ICP oracle")
 """The predictor, and two baselines: the mean face in the predicted camera, and the mean face fitted to the scan."""
 
-HEAT_LIMIT = 15.0  # error of the last colour of the pictures, percent of the depth range
-SHEET_SIZE, SHEET_CROP = 224, 1.5  # side of a picture in pixels; crop side over the side of the scored region
-ICP_ITERATIONS, ICP_KEPT_SHARE = 20, 0.9  # share of the points, those with the smallest residuals, in each iteration
+HEAT_LIMIT = 15.0  # error drawn in the last colour of the colour map, percent of the depth range
+SHEET_SIZE, SHEET_CROP = 224, 1.5  # picture side length, pixels; crop side / side of the scored region
+ICP_ITERATIONS, ICP_KEPT_SHARE = 20, 0.9  # iterations; share of points, with the smallest residuals, that is kept
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Similarity:
 
     Attributes
     ----------
-    rotation : (3, 3) float array
-    scale : float
-    translation : (3,) float array, mm
+    rotation : (3, 3) float array, face frame to the frame of the scan
+    scale : scale factor
+    translation : (3,) float array, mm in the frame of the scan
     """
 
     rotation: FloatArray
@@ -85,12 +85,12 @@ class ViewResult:
 
     Attributes
     ----------
-    yaw : of the render, degrees
-    background : of the render, a key of `BACKGROUNDS`
+    yaw : yaw of the render, degrees
+    background : background of the render, a key of `BACKGROUNDS`
     detected : whether the predictor found the face without a box
-    errors : method -> DepthError
-    heat : method -> (size, size) float array, absolute error in percent of the depth range; NaN at pixels that are not
-        evaluated
+    errors : name of a method -> DepthError
+    heat : name of a method -> (size, size) float array, absolute error in percent of the depth range; NaN at pixels
+        that are not evaluated
     """
 
     yaw: float
@@ -103,7 +103,8 @@ class ViewResult:
 def place_mean_face(model: FaceModel, scan: Scan) -> Similarity:
     """Fit the mean face to the scan by the iterative closest point method (ICP).
 
-    The result is an upper bound for the mean face as a baseline: it needs the true geometry.
+    As a baseline, the fitted mean face is an upper bound of the accuracy of the mean face: the fit needs the true
+    geometry.
 
     Parameters
     ----------
@@ -116,8 +117,8 @@ def place_mean_face(model: FaceModel, scan: Scan) -> Similarity:
 
     Notes
     -----
-    Trimmed ICP with point-to-plane distances, from points of the scan to the face region of the model. It starts from
-    the identity, as both frames have their origin midway between the eye centres.
+    Trimmed ICP with point-to-plane distances, from points of the scan to the face region of the model. The iterations
+    start with the identity transform, because both frames have their origin midway between the eye centres.
     """
     points = scan.vertices[scan.scorable & (scan.vertices[:, 2] > -30.0)]
     surface = model.mean[: model.face_vertex_count]
@@ -140,7 +141,7 @@ def place_mean_face(model: FaceModel, scan: Scan) -> Similarity:
 
 
 def map_depth_in_photo(face: PredictedFace, shape: tuple[int, int]) -> FloatArray:
-    """Resample the depth map of a predicted face at the pixels of the photo, bilinearly.
+    """Resample the depth map of a predicted face bilinearly at the pixels of the photo.
 
     Parameters
     ----------
@@ -165,13 +166,13 @@ def evaluate_view(view: ScanRender, predictor: Predictor, model: FaceModel, orac
     view : ScanRender
     predictor : the evaluated method
     model : face model that provides the mean face
-    oracle : the mean face fitted to the scan, from `place_mean_face`
+    oracle : transform of the mean face fitted to the scan, from `place_mean_face`
 
     Notes
     -----
     The predictor is called without a box. If it finds no face, it is called again with the box of the 68 points of the
     fitted mean face, and `detected` is False. Predicted depths are multiplied by the ratio of the camera scales: a
-    `DepthError.scale` of 1 then means that the ratio of depth to size in the image is correct.
+    `DepthError.scale` of 1 then means that the ratio of the depth range to the image size of the face is correct.
     """
     oracle_camera = oracle.camera(view.camera)
     detected = True
@@ -204,7 +205,7 @@ def evaluate(
     folder : folder that contains head.obj and color.jpg
     predictor : the evaluated method
     model : face model that provides the mean face; None: the face model of the package
-    size : side of the renders, pixels
+    size : side length of the square renders, pixels
 
     Returns
     -------
@@ -220,7 +221,7 @@ def evaluate(
 
 
 def summarise(results: list[ViewResult]) -> dict[str, Any]:
-    """Return the errors: "views" has them for each render, "mean" their means over all renders, by method."""
+    """Return the errors of each method: "views" for each render, "mean" averaged over all renders."""
     fields = ("mean", "std", "median", "percentile90", "coverage", "scale")
     means = {
         method: {name: float(np.mean([getattr(r.errors[method], name) for r in results])) for name in fields}
@@ -301,7 +302,9 @@ def heat_sheet(views: list[ScanRender], results: list[ViewResult]) -> ByteArray:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate depth`."""
     parser.add_argument("folder", metavar="SCAN_DIR", help="folder that contains head.obj and color.jpg")
-    parser.add_argument("--size", type=int, default=512, help="side of the renders in pixels (default: %(default)s)")
+    parser.add_argument(
+        "--size", type=int, default=512, help="side length of the square renders in pixels (default: %(default)s)"
+    )
     add_common_arguments(parser)
 
 

@@ -1,7 +1,8 @@
 """`facegeom evaluate detection`: detection rate on AFLW2000-3D, and false detections in images without a face.
 
-This evaluates the detector alone, before the reconstruction network verifies its boxes. `facegeom evaluate aflw2000`
-measures the detection rate after this verification, `facegeom evaluate pipeline` the false detections.
+This benchmark evaluates the detector alone, before the reconstruction network verifies its boxes. `facegeom evaluate
+aflw2000` measures the detection rate after this verification; `facegeom evaluate pipeline` counts the false detections
+after it.
 """
 
 from __future__ import annotations
@@ -40,19 +41,19 @@ FACELESS_SAMPLES = (
 """Sample images of scikit-image that show no person and were not used for the training of the detector."""
 
 CROPS = 5
-"""Number of crops of each sample image; the complete image is used, too."""
+"""Number of crops of each sample image; the complete sample image is evaluated, too."""
 
 DRAWN = 160
 """Number of procedural images, with equal numbers of each kind."""
 
 FRESH_SCENES, FRESH_PATCHES, FRESH_DRAWN = 20, 60, 120
-"""Numbers of images in the second set: a scene with its crops, background patches, procedural images."""
+"""Numbers of images in `fresh_faceless_pictures`: a scene with its crops, background patches, procedural images."""
 
 CORNERS, LEAST_CORNER = 100, 32
-"""Number of photo corners in the second set, and the smallest side of a corner in pixels of the photo."""
+"""Number of photo corners in that set, and smallest side length of a corner in pixels of the photo."""
 
 CROP_SIZE = 320
-"""Side to which crops are scaled, pixels: the longer side of the image in which the detector searches."""
+"""Side length of scaled crops, pixels: equal to the longer side of the image in which the detector searches."""
 
 LOOSE_OVERLAP, OVERLAP = 0.4, 0.5
 """IoU thresholds for a correct detection."""
@@ -64,7 +65,7 @@ class FacelessPicture(NamedTuple):
     Attributes
     ----------
     kind : origin of the image, such as "sample" or "drawn"
-    name : unique within its kind
+    name : name of the image, unique among images of the same kind
     image : (h, w, 3) uint8 array
     """
 
@@ -81,7 +82,7 @@ def faceless_pictures(seed: int = 0) -> Iterator[FacelessPicture]:
 
     Parameters
     ----------
-    seed : of the crops and textures
+    seed : seed of the random crops and textures
     """
     rng = np.random.default_rng(seed)
     for name in FACELESS_SAMPLES:
@@ -92,13 +93,13 @@ def faceless_pictures(seed: int = 0) -> Iterator[FacelessPicture]:
 def fresh_faceless_pictures(
     photos: Mapping[str, Path] | None = None, boxes: Mapping[str, FloatArray] | None = None, seed: int = 1
 ) -> Iterator[FacelessPicture]:
-    """Yield images without a face on which no threshold was chosen: 200 images, and 100 corners of photos if given.
+    """Yield images without a face that no threshold was chosen on: 200 images, and 100 corners of `photos` if given.
 
     Parameters
     ----------
     photos : file name -> path, from `facegeom.training.data.labels.find_photos`
     boxes : file name -> (4,) float array, x0, y0, x1, y1 of the face in pixels, from `photo_boxes`
-    seed : of the crops and textures
+    seed : seed of the random crops and textures
 
     Notes
     -----
@@ -121,7 +122,7 @@ def photo_boxes(landmarks: str | Path) -> dict[str, FloatArray]:
 
     Parameters
     ----------
-    landmarks : file written by `facegeom prepare landmarks`
+    landmarks : file of FaceMesh landmarks, written by `facegeom prepare landmarks`
 
     Returns
     -------
@@ -147,16 +148,17 @@ def evaluate(folder: str | Path | None, detector: Detector = detection.detect, s
 
     Parameters
     ----------
-    folder : AFLW2000-3D: folder that contains `annotations.npz` and `images/`; None: false detections only
+    folder : folder of AFLW2000-3D with `annotations.npz` and `images/`; None: count false detections only
     detector : function from an (h, w, 3) uint8 photo to boxes, highest score first
-    seed : of the images without a face
+    seed : seed of the images without a face
 
     Returns
     -------
     dict
         "found": one row per yaw bin, with the shares of photos where the IoU with the box of the 68 points reaches a
         threshold, for the best box ("best") and for the box with the highest score ("first"); "milliseconds": median
-        run time per photo; "false_alarms": the number of images without a face, and those with a detection.
+        run time per photo; "false_alarms": the number of images without a face, and the number of such images with a
+        detection.
     """
     result: dict[str, Any] = {}
     if folder is not None:
@@ -199,10 +201,10 @@ def format_summary(result: dict[str, Any]) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate detection`."""
     parser.add_argument(
-        "folder", metavar="DIR", nargs="?", help="folder of AFLW2000-3D; without it, only false detections are counted"
+        "folder", metavar="DIR", nargs="?", help="folder of AFLW2000-3D; if missing, only false detections are counted"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the images without a face (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="also write the results to this JSON file")
+    parser.add_argument("--json", metavar="FILE", help="write the results to this JSON file as well")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -251,7 +253,7 @@ def _found(folder: str | Path, detector: Detector) -> dict[str, Any]:
 def _with_crops(
     kind: str, name: str, picture: Picture, rng: np.random.Generator, crops: int
 ) -> Iterator[FacelessPicture]:
-    """Yield an image and random square crops of it."""
+    """Yield an image, then `crops` random square crops of this image."""
     picture = _rgb(np.asarray(picture))
     yield FacelessPicture(kind, name, _at_most(picture, 512))
     for number in range(crops):
@@ -261,7 +263,7 @@ def _with_crops(
 
 
 def _drawings(rng: np.random.Generator, count: int) -> Iterator[FacelessPicture]:
-    """Yield `count` procedural images; the kinds take turns."""
+    """Yield `count` procedural images, cycling through the kinds of procedural images."""
     for number in range(count):
         draw = _DRAWINGS[number % len(_DRAWINGS)]
         image = np.clip(draw(rng, 360), 0, 255).astype(np.uint8)
@@ -301,7 +303,7 @@ def free_corner(box: FloatArray, width: int, height: int) -> tuple[int, int, int
     Parameters
     ----------
     box : (4,) float array, x0, y0, x1, y1 in pixels
-    width, height : of the photo, pixels
+    width, height : size of the photo, pixels
 
     Returns
     -------
@@ -325,7 +327,7 @@ def free_corner(box: FloatArray, width: int, height: int) -> tuple[int, int, int
 
 
 def _rgb(picture: Picture) -> ByteArray:
-    """Return an image of any dtype, gray or in colour, as (h, w, 3) uint8 array."""
+    """Convert a gray or colour image of any dtype to an (h, w, 3) uint8 array."""
     if picture.dtype != np.uint8:
         levels = picture.astype(np.float64)
         picture = (255 * (levels - levels.min()) / max(np.ptp(levels), 1e-9)).astype(np.uint8)
@@ -335,12 +337,12 @@ def _rgb(picture: Picture) -> ByteArray:
 
 
 def _scaled(crop: ByteArray) -> ByteArray:
-    """Return a square image scaled to `CROP_SIZE`."""
+    """Return a square image scaled to a side length of `CROP_SIZE` pixels."""
     return np.asarray(cv2.resize(np.ascontiguousarray(crop), (CROP_SIZE, CROP_SIZE)), dtype=np.uint8)
 
 
 def _at_most(picture: ByteArray, side: int) -> ByteArray:
-    """Return an image, scaled down if its longer side exceeds `side` pixels."""
+    """Return an image whose longer side is at most `side` pixels: larger images are scaled down."""
     scale = side / max(picture.shape[:2])
     if scale >= 1:
         return picture
@@ -353,7 +355,7 @@ def _white_noise(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _power_law_noise(rng: np.random.Generator, size: int) -> Picture:
-    """Return noise whose spectrum follows a power law, like that of natural images."""
+    """Return noise whose spectrum follows a power law, as the spectrum of natural images does."""
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
     frequency[0, 0] = 1
     phases = rng.normal(size=(3, *frequency.shape)) + 1j * rng.normal(size=(3, *frequency.shape))

@@ -41,14 +41,14 @@ SETS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Name of a sheet -> keys of its photos in `PHOTOS`.
 
-"heads" shows heads from four directions, "turned" photos with one hidden side of the face, "occluders" photos where
-hands, glasses, hats or hair cover a part of the face.
+"heads" shows heads from four directions. "turned" shows photos where one side of the face is not visible. "occluders"
+shows photos where hands, glasses, hats or hair cover a part of the face.
 """
 
-SIDES = {"front": 0.0, "to its left": 40.0, "to its right": -40.0, "back": 180.0}  # yaw, degrees
-HIDDEN_YAW = 45.0  # degrees, toward the side that the photo does not show
+SIDES = {"front": 0.0, "to its left": 40.0, "to its right": -40.0, "back": 180.0}  # caption -> yaw, degrees
+HIDDEN_YAW = 45.0  # yaw, degrees, towards the side that is not visible in the photo
 UNKNOWN = (128, 128, 128)  # colour of texels that are not visible in the photo
-COLUMNS = {"heads": 2, "turned": 1, "occluders": 1}  # photos per row
+COLUMNS = {"heads": 2, "turned": 1, "occluders": 1}  # name of a sheet -> photos per row
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class HeadViews:
     Attributes
     ----------
     photo : (h, w, 3) uint8 array
-    mesh : the head, loaded from its file
+    mesh : the head, loaded from the GLB file
     texture : (S, S, 3) uint8 array, the completed texture
     known : (S, S) bool array, texels whose colour comes from the photo
-    yaw_deg : degrees, positive if the left side of the face is turned away from the camera
+    yaw_deg : yaw of the head in degrees, positive if the left side of the face is turned away from the camera
     """
 
     photo: ByteArray
@@ -77,8 +77,8 @@ def head_views(photo: ByteArray, size: int, device: str = "cpu") -> HeadViews:
     Parameters
     ----------
     photo : (h, w, 3) uint8 array
-    size : side of the texture atlas, texels
-    device : where the networks run
+    size : side length of the square texture atlas, texels
+    device : device of the networks, such as "cpu" or "cuda"
 
     Raises
     ------
@@ -96,12 +96,12 @@ def head_views(photo: ByteArray, size: int, device: str = "cpu") -> HeadViews:
 
 
 def _yaw_deg(rec: Reconstruction) -> float:
-    forward = rec.camera.rotation[:, 2]  # direction in which the face looks, camera frame
+    forward = rec.camera.rotation[:, 2]  # forward axis of the face in the camera frame
     return float(np.degrees(np.arctan2(forward[0], forward[2])))
 
 
 def head_row(views: HeadViews, size: int) -> dict[str, ByteArray]:
-    """Return pictures of the head from the directions of `SIDES`, by caption."""
+    """Return the pictures of the head from the directions of `SIDES`: caption -> picture."""
     frame = Frame.around(views.mesh)
     return {
         side: render_mesh(views.mesh, turn(yaw), size=size, frame=frame, colors=True) for side, yaw in SIDES.items()
@@ -109,9 +109,10 @@ def head_row(views: HeadViews, size: int) -> dict[str, ByteArray]:
 
 
 def texture_row(views: HeadViews, size: int) -> dict[str, ByteArray]:
-    """Return pictures by caption: the texture from the photo, the completed texture, and the head from two directions.
+    """Return pictures of the textures and of the head: caption -> picture.
 
-    The head is shown with the yaw of the photo, and from the side that the photo does not show.
+    The pictures show the texture from the photo, the completed texture, the head with the yaw of the photo, and the
+    head from the side that is not visible in the photo.
     """
     frame = Frame.around(views.mesh)
     hidden = -np.copysign(HIDDEN_YAW, views.yaw_deg)
@@ -133,14 +134,14 @@ def head_sheet(
     ----------
     photos : folder that contains the photos of `contact_sheet.PHOTOS`, also in subfolders
     name : key of `SETS`
-    texture : side of the texture atlas, texels
-    size : side of one picture, pixels
-    device : where the networks run
+    texture : side length of the square texture atlas, texels
+    size : side length of each square picture, pixels
+    device : device of the networks, such as "cpu" or "cuda"
 
     Returns
     -------
     sheet : (h, w, 3) uint8 array
-    failures : one message per photo that could not be reconstructed; the sheet omits it
+    failures : one message per photo that could not be reconstructed; the sheet omits these photos
 
     Raises
     ------
@@ -168,12 +169,16 @@ def head_sheet(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate heads`."""
-    parser.add_argument("photos", metavar="PHOTOS", help="folder with the LFW photos")
+    parser.add_argument("photos", metavar="PHOTOS", help="folder that contains the LFW photos, also in subfolders")
     parser.add_argument(
-        "--texture", type=int, default=1024, help="side of the texture atlas in texels (default: %(default)s)"
+        "--texture", type=int, default=1024, help="side length of the texture atlas in texels (default: %(default)s)"
     )
-    parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=220, help="side of one picture in pixels (default: %(default)s)")
+    parser.add_argument(
+        "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--size", type=int, default=220, help="side length of each square picture in pixels (default: %(default)s)"
+    )
     parser.add_argument("--out", metavar="DIR", default="out", help="output folder (default: %(default)s)")
 
 

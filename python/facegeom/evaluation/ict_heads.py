@@ -24,34 +24,34 @@ from facegeom.training.face_model.topology import under_jaw
 EYE_PARTS = ("eyeball_left", "eyeball_right", "lacrimal_left", "lacrimal_right", "eye_socket_left", "eye_socket_right")
 MOUTH_PARTS = ("mouth_socket", "gums_and_tongue", "teeth")
 MAP_PARTS = ("face_narrow", "eye_blend_left", "eye_blend_right", *EYE_PARTS, *MOUTH_PARTS)
-"""Parts of the ICT model that the maps contain. Eyelashes and the shells around the eyes are not rendered at all."""
+"""Parts of the ICT model that the maps contain. Eyelashes and the shells around the eyes are never rendered."""
 
 OCCLUDING_PARTS = ("face", "head_and_neck")
-"""Parts that are rendered, but are not in the maps: they can occlude the parts above."""
+"""Parts of the ICT model that are rendered, but not part of the maps: they can occlude the parts of the maps."""
 
 OVERSAMPLING = 3
-"""Images are rendered at this multiple of their size, then averaged."""
+"""Factor by which images are rendered larger, then averaged down, for anti-aliasing."""
 
 
 @dataclass(frozen=True)
 class RandomHeadOptions:
-    """Distributions of the random heads."""
+    """Distributions of pose, identity, expression and crop of the random heads."""
 
-    max_yaw_deg: float = 85.0  # yaw is uniform between minus and plus this value
-    pitch_deg: float = 10.0  # standard deviation
-    roll_deg: float = 8.0  # standard deviation
+    max_yaw_deg: float = 85.0  # largest absolute yaw, degrees; the yaw is uniformly distributed
+    pitch_deg: float = 10.0  # standard deviation of the pitch, degrees
+    roll_deg: float = 8.0  # standard deviation of the roll, degrees
     identity_sigma: float = 1.0  # standard deviation of each of the 100 identity coefficients
-    expressions: int = 6  # largest number of expression shapes of a head
+    expressions: int = 6  # largest number of active expression shapes of a head
     expression_weight: float = 0.8  # largest weight of an expression shape
-    crop_factor: float = 1.15  # side of the crop over the longer side of the box of the face
+    crop_factor: float = 1.15  # ratio of the crop side to the longer side of the face box
 
 
 class HeadRenderer:
-    """Renders random heads of the ICT model.
+    """Renderer of random heads of the ICT model.
 
     Parameters
     ----------
-    path : of the file `ict_face_model.npz`
+    path : path of the file `ict_face_model.npz`
     options : RandomHeadOptions
     """
 
@@ -71,12 +71,12 @@ class HeadRenderer:
         Parameters
         ----------
         rng : random generator
-        size : side of the image, pixels
+        size : side length of the square image, pixels
 
         Returns
         -------
         sample : Sample
-        yaw : degrees, positive if the nose points to the right of the image
+        yaw : yaw of the head in degrees, positive if the nose points to the right of the image
         """
         options = self.options
         expression = np.zeros(len(self.head.expression_names))
@@ -156,14 +156,14 @@ def draw_heads(path: str | Path, count: int, size: int, seed: int = 0) -> Iterat
 
     Parameters
     ----------
-    path : of the file `ict_face_model.npz`
+    path : path of the file `ict_face_model.npz`
     count : number of heads
-    size : side of the images, pixels
-    seed : head i depends on (seed, i) only
+    size : side length of the square images, pixels
+    seed : base seed; head i has the seed (seed, i)
 
     Yields
     ------
-    name, yaw, sample : str, degrees, Sample
+    name, yaw, sample : name of the head, yaw in degrees, Sample
     """
     renderer = HeadRenderer(path)
     for number in range(count):
@@ -181,7 +181,7 @@ def light(
     points : (n, 3) float array, vertices in the camera frame
     faces : (m, 3) int array
     albedo : (n, 3) float array, linear, in [0, 1]
-    gloss : (n,) float array, strength of the highlights
+    gloss : (n,) float array, intensity of the highlights
     rng : random generator of the lights
 
     Returns
@@ -190,7 +190,7 @@ def light(
 
     References
     ----------
-    Blinn, Models of Light Reflection for Computer Synthesized Pictures (1977): the highlights.
+    Highlights: Blinn, Models of Light Reflection for Computer Synthesized Pictures (1977).
     """
     normals = geometry.vertex_normals(points, faces)
     total = albedo * rng.uniform(0.25, 0.6)
@@ -224,7 +224,7 @@ def random_background(rng: np.random.Generator, size: int) -> FloatArray:
 
 
 def _members(head: IctHead, parts: tuple[str, ...]) -> BoolArray:
-    """Return which vertices belong to the parts, (n,) bool array."""
+    """Return a (n,) bool array, true for the vertices of the named parts."""
     members = np.zeros(len(head.vertices), dtype=bool)
     for part in parts:
         members[slice(*head.parts[part])] = True
@@ -289,7 +289,7 @@ class _Painter:
         return np.clip(color, 0, 1), gloss
 
     def _noise(self, rng: np.random.Generator, wavelength: float) -> FloatArray:
-        """Return smooth noise (n,) of unit variance on the vertices: a sum of waves of about `wavelength` mm."""
+        """Return smooth noise (n,) of unit variance on the vertices: a sum of waves about `wavelength` mm long."""
         waves = rng.normal(0, 2 * np.pi / wavelength / 2, (24, 3))
         phase = rng.uniform(0, 2 * np.pi, 24)
         return np.asarray(np.sqrt(2 / 24) * np.cos(self.positions @ waves.T + phase).sum(axis=1))
@@ -311,7 +311,7 @@ def _polyline_distance(points: FloatArray, line: FloatArray) -> FloatArray:
 
 
 def _inside_polygon(points: FloatArray, polygon: FloatArray) -> BoolArray:
-    """Return which points (n, 2) lie inside the closed polygon (k, 2), by the even-odd rule."""
+    """Return a (n,) bool array, true for points (n, 2) inside the closed polygon (k, 2), by the even-odd rule."""
     inside = np.zeros(len(points), dtype=bool)
     x, y = points.T
     for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):

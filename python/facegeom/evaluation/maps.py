@@ -1,6 +1,6 @@
 """`facegeom evaluate maps`: errors of depth, correspondence and mask on test photos, turned renders and ICT heads.
 
-The network gets a crop around the true face; its result is averaged with that of the mirrored crop, as in
+The input of the network is a crop around the true face. Its maps are averaged with the maps of the mirrored crop, as in
 `facegeom.pipelines.map_prediction`. The ground truth of photos and of their turned renders is the face model fitted to
 the photo. The ground truth of ICT heads is exact.
 """
@@ -32,10 +32,10 @@ from facegeom.training.data.samples import FaceSamples, PhotoStore
 from facegeom.training.data.split import split_names
 
 YAW_STEP = 15.0  # width of a yaw bin, degrees
-TURNED_YAW = (30.0, 85.0)  # smallest and largest yaw of the turned renders, degrees; uniform
-MASK_THRESHOLD = 0.5  # probability above which a pixel belongs to the mask
-BATCH = 16  # crops per network pass
-SHEET_ROWS, SHEET_SIZE, SHEET_COLUMNS = 12, 128, 7  # rows per source, side of a picture in pixels, pictures per row
+TURNED_YAW = (30.0, 85.0)  # smallest and largest absolute yaw of the turned renders, degrees; uniform
+MASK_THRESHOLD = 0.5  # mask probability above which a pixel belongs to the mask
+BATCH = 16  # number of crops per network pass
+SHEET_ROWS, SHEET_SIZE, SHEET_COLUMNS = 12, 128, 7  # rows per source, picture side in pixels, pictures per row
 
 
 class MapsNetwork(Protocol):
@@ -43,7 +43,7 @@ class MapsNetwork(Protocol):
 
     @property
     def size(self) -> int:
-        """Side of its input crops, pixels."""
+        """Side length of the square input crops, pixels."""
 
     def predict(self, crops: ByteArray) -> NetworkMaps:
         """Return the maps of (b, size, size, 3) uint8 crops."""
@@ -55,9 +55,9 @@ class MapCase:
 
     Attributes
     ----------
-    source : "photo" (a test photo), "turned" (a turned render of it) or "ict" (a random ICT head)
-    name : of the photo or head
-    yaw : degrees
+    source : "photo" (a test photo), "turned" (a turned render of a test photo) or "ict" (a random ICT head)
+    name : name of the photo or head
+    yaw : yaw of the head, degrees
     sample : Sample, the image and the true maps
     """
 
@@ -69,7 +69,7 @@ class MapCase:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """The errors of one crop; `source`, `name` and `yaw` as in `MapCase`."""
+    """The errors of one crop; `source`, `name` and `yaw` have the same meaning as in `MapCase`."""
 
     source: str
     name: str
@@ -84,21 +84,22 @@ def load_test_photos(
 
     Parameters
     ----------
-    photos : folder with the photos
-    fits : file written by `facegeom prepare labels`, or None
-    landmarks : file written by `facegeom prepare landmarks`; if `fits` is None, the face model is fitted to these
-    processes : number of processes for this fitting
+    photos : folder that contains the photos
+    fits : file of fits, written by `facegeom prepare labels`, or None
+    landmarks : file of FaceMesh landmarks, written by `facegeom prepare landmarks`; if `fits` is
+        None, the face model is fitted to these landmarks
+    processes : number of processes that fit the face model
 
     Returns
     -------
-    samples : FaceSamples of m photos, in the order of the file
-    names : m file names
-    yaws : m yaws, degrees
+    samples : FaceSamples of m photos, in the order of the file of fits or landmarks
+    names : m file names of the photos
+    yaws : yaw of the m heads, degrees
 
     Raises
     ------
     FacegeomError
-        If neither file is given, or if there is no such photo.
+        If neither `fits` nor `landmarks` is given, or if there is no such photo.
     """
     found = find_photos(photos)
     if fits is not None:
@@ -130,8 +131,8 @@ def photo_cases(
     Parameters
     ----------
     samples, names, yaws : from `load_test_photos`
-    size : side of the crops, pixels
-    seed : of the yaws of the turned renders, uniform in `TURNED_YAW`; a face with a larger yaw is not turned
+    size : side length of the square crops, pixels
+    seed : seed of the yaws of the turned renders, uniform in `TURNED_YAW`; a face with a larger yaw is not turned
     """
     turned = np.random.default_rng(seed).uniform(*TURNED_YAW, len(names))
     for item, (name, yaw) in enumerate(zip(names, yaws, strict=True)):
@@ -144,10 +145,10 @@ def head_cases(path: str, count: int, size: int, seed: int = 0) -> Iterator[MapC
 
     Parameters
     ----------
-    path : of the file `ict_face_model.npz`
+    path : path of the file `ict_face_model.npz`
     count : number of heads
-    size : side of the crops, pixels
-    seed : of the heads
+    size : side length of the square crops, pixels
+    seed : seed of the random heads
     """
     from facegeom.evaluation.ict_heads import draw_heads  # needs SciPy, which the extra `train` installs
 
@@ -166,7 +167,7 @@ def evaluate(cases: Iterable[MapCase], network: MapsNetwork) -> tuple[list[CaseR
     Returns
     -------
     results : list of CaseResult, one per case
-    pictures : source -> pictures of its first cases, see `case_pictures`
+    pictures : source -> pictures of the first cases of this source, see `case_pictures`
     """
     results: list[CaseResult] = []
     pictures: dict[str, list[ByteArray]] = {}
@@ -205,8 +206,9 @@ def case_pictures(
     Returns
     -------
     list of (S, S, 3) uint8 arrays
-        The image, the true and the predicted depth, the true and the predicted correspondence, the masks (red: only
-        true, green: both, blue: only predicted), and the depth error, from 0 to 10 % of the true depth range.
+        The image, the true and the predicted depth, the true and the predicted correspondence, the two masks (red: only
+        true, green: both, blue: only predicted), and the depth error; the colours range from 0 to 10 % of the true
+        depth range.
     """
     both = truth.mask & mask
     shift = float((depth[both] - truth.depth[both]).mean()) if both.any() else 0.0
@@ -227,7 +229,7 @@ def case_pictures(
 
 
 def summarise(results: list[CaseResult]) -> dict[str, Any]:
-    """Return the mean errors of each source, over all its cases and for each bin of absolute yaw."""
+    """Return the mean errors of each source, over all cases and for each bin of absolute yaw."""
     rows = []
     for source in dict.fromkeys(result.source for result in results):
         of_source = [result for result in results if result.source == source]
@@ -277,14 +279,18 @@ def format_summary(summary: dict[str, Any]) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate maps`."""
-    parser.add_argument("photos", metavar="PHOTOS", nargs="?", help="folder with photos; without it, only ICT heads")
-    parser.add_argument("--fits", metavar="FILE", help="file written by `facegeom prepare labels`")
     parser.add_argument(
-        "--landmarks", metavar="FILE", help="file written by `facegeom prepare landmarks`, used if --fits is missing"
+        "photos", metavar="PHOTOS", nargs="?", help="folder with photos; if missing, evaluate on ICT heads only"
     )
-    parser.add_argument("--ict", metavar="FILE", help="ict_face_model.npz: evaluate on rendered ICT heads, too")
-    parser.add_argument("--heads", type=int, default=300, help="number of ICT heads (default: %(default)s)")
-    parser.add_argument("--limit", type=int, help="largest number of photos (default: all)")
+    parser.add_argument("--fits", metavar="FILE", help="file of fits, written by `facegeom prepare labels`")
+    parser.add_argument(
+        "--landmarks",
+        metavar="FILE",
+        help="file of FaceMesh landmarks, written by `facegeom prepare landmarks`, used if --fits is missing",
+    )
+    parser.add_argument("--ict", metavar="FILE", help="path of ict_face_model.npz; evaluate on rendered ICT heads, too")
+    parser.add_argument("--heads", type=int, default=300, help="number of rendered ICT heads (default: %(default)s)")
+    parser.add_argument("--limit", type=int, help="largest number of evaluated photos (default: all)")
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the turned renders and of the ICT heads (default: %(default)s)"
     )

@@ -1,18 +1,19 @@
 """The true surface of a photographed face, and the distance of a predicted mesh from it.
 
-Both meshes keep the position and size at which they project to the photo. Their pixel coordinates are converted to
-millimetres by the true camera, because a single photo does not determine the size of a person. Only the depth is
-aligned, in two ways:
+The predicted mesh keeps the image position and image size of its projection. The pixel coordinates of both meshes are
+converted to millimetres by the true camera, because a single photo does not determine the size of a person. Only the
+depth is aligned, in two ways:
 
 - By the mean depth of both surfaces. A mesh that covers only the visible side of the face has a mean depth nearer to
-  the camera; this alignment then increases all its distances.
-- By the median depth difference of the pixels where both surfaces are visible (the values `*_shown`). For meshes of the
-  complete face, both ways give similar results.
+  the camera; this alignment then increases all distances of the mesh.
+- By the median depth difference over the pixels where both surfaces are visible (the values `*_shown`). For meshes of
+  the complete face, both ways give similar results.
 
-The face region is the one of the ground truth of `facegeom.training.meshes.samples`: the skin that depth maps contain,
-and the front of the eyeballs. Of a mesh with the topology of the face model, the same region is compared; of other
-meshes, all triangles. For all pipelines, predicted points on the rest of the true head (ears, scalp, neck) are ignored:
-points at most 5 mm from the rest of the head, and nearer to it than to the face region.
+The face region is the region of the ground truth in `facegeom.training.meshes.samples`: the skin that depth maps
+contain, and the front of the eyeballs. For a mesh with the topology of the face model, the same region is compared; for
+other meshes, all triangles. For all pipelines, predicted points on the rest of the true head (ears, scalp, neck) are
+ignored: a point is ignored if it is at most 5 mm from the rest of the head, and nearer to the rest than to the face
+region.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ TAUS = (2.0, 4.0)
 """Distance thresholds of the F-scores, mm."""
 
 GRID_MM = 250
-"""Side of the square region in which depths are compared, mm; larger than any face."""
+"""Side length of the square region in which depths are compared, mm; larger than any face."""
 
 ELSEWHERE_MM = 5.0
-"""A predicted point is ignored if it is this near to the rest of the head, and nearer to it than to the face region."""
+"""Largest distance of an ignored predicted point from the rest of the head, mm; see the module docstring."""
 
 
 class Surface(NamedTuple):
@@ -49,7 +50,7 @@ class Surface(NamedTuple):
 
     Attributes
     ----------
-    V : (n, 3) float array, mm; the origin of z is arbitrary
+    V : (n, 3) float array, vertices, mm; the origin of z is arbitrary
     F : (m, 3) int array
     """
 
@@ -64,12 +65,12 @@ class MeshScore:
     Attributes
     ----------
     chamfer : chamfer distance, mm: the sum of the mean distances in both directions
-    chamfer_squared : the same with squared distances, mm^2
+    chamfer_squared : chamfer distance with squared distances, mm^2
     emd : earth mover's distance, mm
     emd_floor : earth mover's distance between two random samples of the true surface, mm
     f_score : threshold tau in mm -> F-score in [0, 1]
-    chamfer_shown, f_score_shown : the same with the depth aligned where both surfaces are visible
-    left_out : share of the points of the mesh that are ignored because they lie on another part of the head
+    chamfer_shown, f_score_shown : `chamfer` and `f_score` with the depth aligned where both surfaces are visible
+    left_out : share in [0, 1] of mesh points that are ignored because they lie on another part of the head
     """
 
     chamfer: float
@@ -89,14 +90,14 @@ class TrueSurface:
     ----------
     model : FaceModel
     fit : Fit, with a camera in pixels of the photo
-    seed : of the sampled points. Each photo should have its own seed, so that the sampling error averages out: two
+    seed : seed of the sampled points. Each photo should have its own seed, so that the sampling error averages out: two
         samples of 1,024 points of the same surface have an earth mover's distance of 6 to 9 mm.
 
     Attributes
     ----------
     camera : the true camera, face frame to pixels
     surface : Surface, the face region
-    points : (POINTS, 3) float array, sampled on the face region
+    points : (POINTS, 3) float array, points sampled on the face region, mm
     """
 
     def __init__(self, model: FaceModel, fit: Fit, seed: int = 0) -> None:
@@ -107,7 +108,7 @@ class TrueSurface:
         rest = np.asarray(model.regions["head"][model.faces].all(axis=1))
         rest[: model.face_triangle_count] &= ~model.regions["map"][model.faces[: model.face_triangle_count]].all(axis=1)
         self._sample, other = self.points[:EMD_POINTS], self.points[EMD_POINTS : 2 * EMD_POINTS]
-        self._seed = seed + 1  # of the points on predicted meshes
+        self._seed = seed + 1  # seed of the points on predicted meshes
         self._emd_floor = earth_movers_distance(other, self._sample)
         self._region = NearestFinder(self.points)
         self._rest = NearestFinder(sample_surface(self.surface.V, model.faces[rest], POINTS).points)
@@ -125,7 +126,7 @@ class TrueSurface:
         return Surface(np.column_stack([across, camera.view(V)[:, 2] * (camera.scale / self.camera.scale)]), F)
 
     def score(self, mesh: Surface) -> MeshScore:
-        """Return the distances of a mesh, in the frame of the true camera, from the true surface."""
+        """Return the distances between the true surface and a mesh in the frame of the true camera."""
         points = sample_surface(*mesh, POINTS, seed=self._seed).points
         points[:, 2] += self._shown_shift(mesh)
         elsewhere = self._rest.nearest(points)[1]
@@ -145,9 +146,10 @@ class TrueSurface:
         )
 
     def _shown_shift(self, mesh: Surface) -> float:
-        """Return the depth of the true surface minus that of the mesh, mm.
+        """Return the depth difference, true surface minus mesh, mm.
 
-        The median over the pixels where both are visible; if there are none, the difference of the mean depths.
+        It is the median over the pixels where both are visible, or without such pixels the difference of the mean
+        depths.
         """
         corner = self.surface.V[np.unique(self.surface.F)].min(axis=0)
         difference = _depth_map(self.surface, corner) - _depth_map(mesh, corner)
@@ -158,14 +160,14 @@ class TrueSurface:
 
 
 def _depth_map(surface: Surface, corner: FloatArray) -> FloatArray:
-    """Return the depth map of a surface on a grid of 1 mm, NaN outside it; `corner` has the lowest x and y."""
+    """Return the depth map of a surface on a grid of 1 mm, NaN outside; `corner` is the lowest x and y."""
     return rasterize(surface.V - (corner[0], corner[1], 0.0), surface.F, None, (GRID_MM, GRID_MM)).depth
 
 
 def face_triangles(mesh: FaceMesh) -> IntArray:
     """Return the triangles (m, 3) of a mesh in the face frame that belong to the face region."""
     regions = mesh.regions
-    if "map" not in regions:  # not the topology of the face model: such meshes cover only the face region
+    if "map" not in regions:  # mesh without the topology of the face model: it covers only the face region
         return mesh.faces
     skin = (regions["face"] & regions["map"])[mesh.faces].all(axis=1)
     eyes = (regions["eyeball_left"] | regions["eyeball_right"])[mesh.faces].all(axis=1)

@@ -1,7 +1,7 @@
 """`facegeom evaluate meshes`: distance between the mesh of each pipeline and the true surface, in mm.
 
-The true surface is the face model fitted to the photo: to its FaceMesh landmarks (photos of test identities) or to its
-68 annotated 3-D points (AFLW2000-3D). The comparison is described in `facegeom.evaluation.mesh_truth`.
+The true surface is the face model fitted to the FaceMesh landmarks (photos of test identities) or to the 68 annotated
+3-D points (AFLW2000-3D) of the photo. The comparison is described in `facegeom.evaluation.mesh_truth`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from facegeom.training.data.split import split_names
 MEAN_FACE = "mean face"
 
 CONDITIONS = ("as it is", "25 % occluded", "noise 0.1", "noise 0.25", "dark")
-"""How a photo is changed before the reconstruction, see `degrade`; the first is the unchanged photo."""
+"""Names of the changes that `degrade` makes to a photo before the reconstruction; the first name means no change."""
 
 DARKNESS = 0.25  # factor on the pixel values of a dark photo
 OCCLUDER = 128  # gray level of the occluding rectangle
@@ -57,7 +57,7 @@ PUBLISHED = (
     ("GCN-IGAN, table 3", "300W-LP", "CD 0.0075, EMD 0.1200"),
     ("GCN-IGAN, table 3", "AFLW2000-3D", "CD 0.0573, EMD 0.2800"),
 )
-"""Paper, data set and published figures. The papers state neither unit nor tau, and use another face model as truth."""
+"""Paper, data set and published figures. The papers state neither unit nor tau, and use another true face model."""
 
 FIGURES = {
     "found_percent": "found %",
@@ -71,12 +71,14 @@ FIGURES = {
     "left_out_percent": "ignored %",
     "milliseconds": "ms",
 }
-"""Key of a figure in a row of the summary -> heading in the table."""
+"""Key of a figure in a row of the summary -> column heading in the printed table."""
 
-SHEET_ROWS, SHEET_SIZE = 10, 160  # photos on the sheet, side of a picture in pixels
+SHEET_ROWS, SHEET_SIZE = 10, 160  # number of photos on the sheet, picture side in pixels
 
 Reconstructed: TypeAlias = tuple[FaceMesh, Camera, float]  # mesh, camera, milliseconds
-Reconstructor: TypeAlias = Callable[[ByteArray, Box, str], Reconstructed]  # from photo, box and name of the pipeline
+Reconstructor: TypeAlias = Callable[
+    [ByteArray, Box, str], Reconstructed
+]  # (photo, box, name of the pipeline) -> result
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,10 @@ class MeshCase:
     Attributes
     ----------
     source : "test" or "aflw2000"
-    name : of the photo
-    path : of the photo file
+    name : file name of the photo
+    path : path of the photo file
     fit : Fit, the face model fitted to the photo, with a camera in pixels of the photo
-    yaw : degrees
+    yaw : yaw of the head, degrees
     """
 
     source: str
@@ -113,12 +115,12 @@ class MeshResult:
 
     Attributes
     ----------
-    source, name, yaw : as in `MeshCase`
-    condition : how the photo was changed, one of `CONDITIONS`
-    pipeline : its name, or `MEAN_FACE`
+    source, name, yaw : attributes of the `MeshCase`
+    condition : change of the photo, one of `CONDITIONS`
+    pipeline : name of the pipeline, or `MEAN_FACE`
     found : whether the pipeline found the face
-    milliseconds : run time; NaN if no face was found, and for the mean face
-    score : of the mesh; if no face was found, of the mean face in the annotated box
+    milliseconds : run time in ms; NaN if no face was found, and for the mean face
+    score : MeshScore of the mesh; if no face was found, MeshScore of the mean face in the annotated box
     """
 
     source: str
@@ -140,8 +142,8 @@ def degrade(photo: ByteArray, condition: str, box: Box, seed: int) -> ByteArray:
     condition : one of `CONDITIONS`. "as it is": unchanged; "25 % occluded": a gray rectangle at a random position
         covers a quarter of the area of the box; "noise s": Gaussian noise with a standard deviation of s times 255;
         "dark": pixel values times `DARKNESS`
-    box : x0, y0, x1, y1 of the 68 landmarks in pixels
-    seed : of the position of the rectangle and of the noise
+    box : bounding box x0, y0, x1, y1 of the 68 landmarks in pixels
+    seed : seed of the position of the rectangle and of the noise
 
     Returns
     -------
@@ -168,8 +170,8 @@ def held_out_cases(photos: str | Path, labels: str | Path, limit: int | None = N
 
     Parameters
     ----------
-    photos : folder with the photos
-    labels : file written by `facegeom prepare labels`
+    photos : folder that contains the photos
+    labels : file of fits, written by `facegeom prepare labels`
     limit : largest number of photos, evenly spread over all; None: all
 
     Raises
@@ -224,12 +226,12 @@ def reconstruct_pipeline(photo: ByteArray, box: Box, name: str, device: str = "c
     ----------
     photo : (h, w, 3) uint8 array
     box : x0, y0, x1, y1 of the face in pixels
-    name : of the pipeline
-    device : where the networks run
+    name : name of the pipeline
+    device : device of the networks, such as "cpu" or "cuda"
 
     Returns
     -------
-    mesh, camera, milliseconds : the run time does not include loading the photo
+    mesh, camera, milliseconds : FaceMesh, Camera, and run time in ms without loading the photo
     """
     rec = reconstruct(photo, box=box, pipeline=name, device=device)
     return rec.mesh, rec.camera, sum(rec.timings.values()) - rec.timings["loading"]
@@ -238,13 +240,13 @@ def reconstruct_pipeline(photo: ByteArray, box: Box, name: str, device: str = "c
 def evaluate_case(
     case: MeshCase, pipelines: Sequence[str], conditions: Sequence[str], reconstructor: Reconstructor
 ) -> tuple[list[MeshResult], list[Surface]]:
-    """Evaluate all pipelines on one photo, and the mean face in the camera that pix2vertex predicts.
+    """Evaluate all pipelines on one photo, and also the mean face in the camera that pix2vertex predicts.
 
     Parameters
     ----------
     case : MeshCase
     pipelines : names of the pipelines
-    conditions : some of `CONDITIONS`
+    conditions : names of changes, from `CONDITIONS`
     reconstructor : function from a photo, a box and the name of a pipeline to mesh, camera and milliseconds
 
     Returns
@@ -254,8 +256,8 @@ def evaluate_case(
 
     Notes
     -----
-    All pipelines get the true box, so that they reconstruct the same person in photos of several people. The time of
-    the detection is measured separately and added to the run time of each pipeline.
+    All pipelines get the true box, so that they reconstruct the same person in photos of several people. The run
+    time of the detector is measured separately and added to the run time of each pipeline.
     """
     model = load_face_model()
     seed = zlib.crc32(case.name.encode())
@@ -299,7 +301,7 @@ def evaluate(
     ----------
     cases : photos with ground truth
     pipelines : names of the pipelines
-    reconstructor : as in `evaluate_case`
+    reconstructor : function described in `evaluate_case`
     degraded : number of photos, evenly spread over all, that are evaluated under all conditions of `CONDITIONS`
 
     Returns
@@ -310,7 +312,7 @@ def evaluate(
     results: list[MeshResult] = []
     tiles: list[ByteArray] = []
     degraded_rows = set(evenly_spread(len(cases), degraded)) if degraded else set()
-    for name in pipelines:  # loads the networks, so that their loading is not part of the measured time
+    for name in pipelines:  # load the networks before the time measurement
         with contextlib.suppress(NoFaceFound):
             reconstructor(load_image(cases[0].path), cases[0].box, name)
     for number, case in enumerate(tqdm(cases, desc="meshes", unit="photo")):
@@ -328,7 +330,7 @@ def case_pictures(case: MeshCase, surfaces: Sequence[Surface]) -> list[ByteArray
     Parameters
     ----------
     case : MeshCase
-    surfaces : the true surface first
+    surfaces : surfaces to render, the true surface first
     """
     meshes = [FaceMesh(surface.V, surface.F) for surface in surfaces]
     frame = Frame.around(FaceMesh(surfaces[0].V[np.unique(surfaces[0].F)], np.zeros((0, 3), np.int64)))
@@ -346,8 +348,8 @@ def summarise(results: Sequence[MeshResult]) -> dict[str, Any]:
     Returns
     -------
     dict
-        In "rows", a row has "yaw" "all" (all unchanged photos), a bin of absolute yaw (unchanged photos), or "some"
-        (the photos evaluated under all conditions).
+        "rows": one dict per source, pipeline and subset of photos. The key "yaw" names the subset: "all" (all unchanged
+        photos), a bin of absolute yaw (unchanged photos), or "some" (the photos evaluated under all conditions).
     """
     rows = []
     for source in dict.fromkeys(result.source for result in results):
@@ -414,7 +416,7 @@ def format_summary(summary: dict[str, Any]) -> str:
 
 
 def available_pipelines(device: str) -> list[str]:
-    """Return the pipelines whose weights are installed, and print the names of the others."""
+    """Return the pipelines whose weights are installed; print a message for each other pipeline."""
     available = []
     for name in PIPELINES:
         try:
@@ -428,12 +430,17 @@ def available_pipelines(device: str) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate meshes`."""
-    parser.add_argument("photos", metavar="PHOTOS", nargs="?", help="folder with photos; needs --labels")
-    parser.add_argument("--labels", metavar="FILE", help="file written by `facegeom prepare labels`")
+    parser.add_argument(
+        "photos",
+        metavar="PHOTOS",
+        nargs="?",
+        help="folder that contains the photos, also in subfolders; needs --labels",
+    )
+    parser.add_argument("--labels", metavar="FILE", help="file of fits, written by `facegeom prepare labels`")
     parser.add_argument(
         "--aflw2000",
         metavar="DIR",
-        help="folder that contains annotations.npz and images/: evaluate on AFLW2000-3D, too",
+        help="folder of AFLW2000-3D with annotations.npz and images/: evaluate on these photos, too",
     )
     parser.add_argument(
         "--pipelines", metavar="P", nargs="+", choices=PIPELINES,
@@ -444,9 +451,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--spoiled", type=int, default=100, metavar="N",
         help="number of photos of each source that are also evaluated occluded, noisy and dark (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="also write the results to this JSON file")
-    parser.add_argument("--out", metavar="DIR", help="write pictures to this folder")
+    parser.add_argument(
+        "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the results to this JSON file as well")
+    parser.add_argument("--out", metavar="DIR", help="write pictures of the results to this folder")
 
 
 def run(args: argparse.Namespace) -> int:

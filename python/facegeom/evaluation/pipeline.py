@@ -1,7 +1,7 @@
 """`facegeom evaluate pipeline`: `facegeom.reconstruct` as a user calls it, from the photo file to the final mesh.
 
-On photos of test identities, it measures the detection rate, the size of the meshes and the run time. On images without
-a face, it counts the false detections.
+On photos of test identities, the benchmark measures the detection rate, the size of the meshes and the run time. On
+images without a face, it counts the false detections.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from facegeom.training.data.split import split_names
 Limits: TypeAlias = dict[str, tuple[int, int]]
 
 FACEVISION_LIMITS: Limits = {"vertices": (5_000, 8_000), "triangles": (10_000, 15_000)}
-"""Smallest and largest permitted numbers, from the FaceVision-GAN paper; a mesh has about 2 triangles per vertex."""
+"""Limits of the numbers of vertices and triangles, from the FaceVision-GAN paper (about 2 triangles per vertex)."""
 
 WARM_UP = 2
 """Number of photos that are reconstructed before the time measurement, to load the networks and allocate memory."""
 
 FOUND_OVERLAP = 0.5
-"""The right face was found if the boxes of the projected mesh and of the FaceMesh landmarks have at least this IoU."""
+"""Smallest IoU of the boxes of projected mesh and FaceMesh landmarks at which the right face was found."""
 
 QUANTILES = {"least": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "most": 1.0}
 TIME_QUANTILES = {"median": 0.5, "90 %": 0.9}
@@ -64,13 +64,13 @@ class PhotoResult:
     Attributes
     ----------
     name : file name
-    pixels : width and height of the photo
-    detected : whether the detector returned a box, right or wrong
+    pixels : width and height of the photo, pixels
+    detected : whether the detector returned any box, correct or not
     found : whether a mesh was reconstructed
     overlap : IoU of the boxes of the projected mesh and of the FaceMesh landmarks; None if one of them is missing
-    vertices, triangles : numbers in the final mesh; 0 without a mesh
-    milliseconds : step -> run time; "from the file" is the complete call, "decoded" is the call without loading the
-        photo
+    vertices, triangles : numbers of vertices and triangles of the final mesh; 0 without a mesh
+    milliseconds : name of a step -> run time in ms; "from the file" is the complete call, "decoded" is the call without
+        loading the photo
     """
 
     name: str
@@ -89,7 +89,7 @@ class Alarm:
 
     Attributes
     ----------
-    set, kind, name : of the image, see `FacelessPicture`
+    set, kind, name : set, kind and name of the image, see `FacelessPicture`
     score : `Reconstruction.score`
     image : (h, w, 3) uint8 array
     """
@@ -103,7 +103,7 @@ class Alarm:
 
 @dataclass(frozen=True)
 class FacelessCount:
-    """The numbers of images without a face of one kind, and of those in which a face was found (`alarms`)."""
+    """Number of images without a face of one kind, and number of such images in which a face was found (`alarms`)."""
 
     set: str
     kind: str
@@ -197,8 +197,8 @@ def evaluate_faceless(
 
     Parameters
     ----------
-    name : of the set
-    pictures : images of the set
+    name : name of the set of images
+    pictures : images without a face of this set
     reconstructor : the evaluated method; raises `NoFaceFound` if it finds no face
 
     Returns
@@ -268,18 +268,18 @@ def summarise(
 
 
 def _total(name: str, counts: Sequence[FacelessCount]) -> FacelessCount:
-    """Return the sum of all kinds of one set."""
+    """Return the sum of the counts of all kinds of images in one set."""
     of_set = [count for count in counts if count.set == name]
     return FacelessCount(name, "all", sum(count.pictures for count in of_set), sum(count.alarms for count in of_set))
 
 
 def _mean(values: Any) -> float:
-    """Return the mean; NaN without values."""
+    """Return the mean of `values`; NaN if there are none."""
     return float(np.mean(values)) if len(values) else float("nan")
 
 
 def _quantiles(values: Any, quantiles: Mapping[str, float]) -> dict[str, float]:
-    """Return the named quantiles; NaN without values."""
+    """Return name -> quantile of `values`; NaN if there are no values."""
     return {name: float(np.quantile(values, q)) if len(values) else float("nan") for name, q in quantiles.items()}
 
 
@@ -330,14 +330,14 @@ def alarm_sheet(alarms: Sequence[Alarm]) -> ByteArray:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate pipeline`."""
-    parser.add_argument("photos", metavar="PHOTOS", help="folder with the LFW photos")
+    parser.add_argument("photos", metavar="PHOTOS", help="folder that contains the LFW photos, also in subfolders")
     parser.add_argument(
-        "--count", type=int, default=200, help="number of photos of test identities (default: %(default)s)"
+        "--count", type=int, default=200, help="largest number of photos of test identities (default: %(default)s)"
     )
     parser.add_argument(
         "--landmarks", metavar="FILE",
-        help="file written by `facegeom prepare landmarks`: check that the right face was found, and count false "
-        "detections in corners of photos, too",
+        help="file of FaceMesh landmarks, written by `facegeom prepare landmarks`: check that the "
+        "right face was found, and count false detections in corners of photos, too",
     )  # fmt: skip
     parser.add_argument(
         "--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE, help="reconstruction method (default: %(default)s)"
@@ -345,10 +345,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--head", action="store_true", help="complete the face to a full head; false detections are not counted"
     )
-    parser.add_argument("--texture", metavar="N", type=int, help="make a texture of N x N texels")
-    parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="also write the results to this JSON file")
-    parser.add_argument("--faceless-sheet", metavar="FILE", help="write a picture of the false detections to this file")
+    parser.add_argument(
+        "--texture", metavar="N", type=int, help="give each mesh a texture of N x N texels (default: vertex colours)"
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the results to this JSON file as well")
+    parser.add_argument(
+        "--faceless-sheet", metavar="FILE", help="write a picture of the images with false detections to this file"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,8 +1,8 @@
 """`facegeom evaluate registration`: effect of the template registration, on rendered heads and on photos.
 
-On ICT heads with seven expressions, it measures the depth error of the maps of the network and of the template
-registered to them (Sela et al. 2017, table 2), also after a fifth of the maps was erased. On photos, it counts the
-self-intersections of the mesh.
+On ICT heads with seven expressions, the benchmark measures the depth error of the maps of the network and of the
+template registered to these maps (Sela et al. 2017, table 2), also after a fifth of the maps was erased. On photos, it
+counts the self-intersections of the mesh.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ EXPRESSIONS: dict[str, dict[str, float]] = {
 }
 """Expressions of table 2 of Sela et al. 2017 -> weights of ICT expression shapes, equal for left and right."""
 
-SUBJECTS = 10  # heads per expression
-SHEET_PHOTOS, SHEET_SIZE = 8, 200  # number of photos, side of a picture in pixels
-ERASED = 0.2  # share of the mask that is erased
+SUBJECTS = 10  # number of identities rendered with each expression
+SHEET_PHOTOS, SHEET_SIZE = 8, 200  # number of photos on the sheet, picture side in pixels
+ERASED = 0.2  # share of the mask pixels that is erased
 HEADS = RandomHeadOptions(max_yaw_deg=20.0, pitch_deg=5.0, roll_deg=5.0)  # near frontal, as in the paper
 
 
@@ -64,7 +64,7 @@ class HeadResult:
     maps : depth error of the maps of the network, percent of the depth range
     registered : depth error of the registered template, percent of the depth range
     completed_mm : depth error in the erased region, mm, after registration to the remaining part of the maps
-    not_erased_mm : depth error in the same region, mm, after registration to the complete maps
+    not_erased_mm : depth error in the region of `completed_mm`, mm, after registration to the complete maps
     """
 
     expression: str
@@ -80,8 +80,8 @@ def expression_heads(path: str, size: int) -> Iterator[tuple[str, int, Sample, n
 
     Parameters
     ----------
-    path : of the file `ict_face_model.npz`
-    size : side of the images, pixels
+    path : path of the file `ict_face_model.npz`
+    size : side length of the square images, pixels
 
     Yields
     ------
@@ -104,11 +104,11 @@ def evaluate_head(name: str, subject: int, sample: Sample, network: MapNetwork, 
 
     Parameters
     ----------
-    name : of the expression
+    name : name of the expression
     subject : number of the identity
     sample : the image and its exact maps
     network : the network whose maps are evaluated
-    rng : random generator of the erased region
+    rng : random generator that chooses the erased region
     """
     maps = network.predict(sample.image[None])
     depth, correspondence = maps.depth[0], maps.correspondence[0]
@@ -132,7 +132,7 @@ def evaluate_head(name: str, subject: int, sample: Sample, network: MapNetwork, 
 
 
 def erased_disc(mask: BoolArray, rng: np.random.Generator) -> BoolArray:
-    """Return the share `ERASED` of the mask pixels that is nearest to a randomly chosen one, (h, w) bool array."""
+    """Return the share `ERASED` of mask pixels nearest to a randomly chosen mask pixel, as (h, w) bool array."""
     rows, columns = np.nonzero(mask)
     chosen = int(rng.integers(len(rows)))
     distance = np.hypot(rows - rows[chosen], columns - columns[chosen])
@@ -143,7 +143,7 @@ def erased_disc(mask: BoolArray, rng: np.random.Generator) -> BoolArray:
 
 
 def _error(depth: FloatArray, mask: BoolArray, sample: Sample) -> float:
-    """Return `MapError.depth`, percent of the depth range."""
+    """Return the depth error of a depth map, `MapError.depth`, in percent of the depth range."""
     correspondence = np.nan_to_num(sample.correspondence)
     return map_error(depth, correspondence, mask, sample.depth, correspondence, sample.mask).depth
 
@@ -177,8 +177,8 @@ def count_on_photos(photos: str, count: int, network: MapNetwork) -> dict[str, A
 
     Parameters
     ----------
-    photos : folder with the photos
-    count : largest number of photos
+    photos : folder that contains the photos
+    count : largest number of evaluated photos
     network : the network whose maps the template is registered to
 
     Returns
@@ -213,18 +213,18 @@ def count_on_photos(photos: str, count: int, network: MapNetwork) -> dict[str, A
 
 
 def photo_sheet(photos: str, texture_model: str, network: MapNetwork) -> ByteArray:
-    """Draw photos of test identities with the mean texture, and the registered skin with its projection.
+    """Draw photos of test identities with the mean texture, and the registered skin with its projection onto the model.
 
     Parameters
     ----------
-    photos : folder with the photos
+    photos : folder that contains the photos
     texture_model : file written by `facegeom prepare texture-model`
     network : the network whose maps are used
 
     Returns
     -------
     (H, W, 3) uint8 array
-        For each photo the crop, the mean texture on it (`textured_photo`), and `projection_pictures`.
+        For each photo: the crop, the crop with the mean texture (`textured_photo`), and `projection_pictures`.
     """
     model, template = load_face_model(), load_template()
     mean = TextureModel.load(texture_model).mean.astype(np.float64)
@@ -278,11 +278,18 @@ def format_summary(summary: dict[str, Any]) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate registration`."""
-    parser.add_argument("photos", metavar="PHOTOS", nargs="?", help="folder with the LFW photos: count intersections")
     parser.add_argument(
-        "--count", type=int, default=50, help="number of photos of test identities (default: %(default)s)"
+        "photos",
+        metavar="PHOTOS",
+        nargs="?",
+        help="folder that contains the LFW photos, also in subfolders: count self-intersections",
     )
-    parser.add_argument("--ict", metavar="FILE", help="ict_face_model.npz: measure depth errors on rendered ICT heads")
+    parser.add_argument(
+        "--count", type=int, default=50, help="largest number of photos of test identities (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--ict", metavar="FILE", help="path of ict_face_model.npz: measure depth errors on rendered ICT heads"
+    )
     parser.add_argument(
         "--texture-model", metavar="FILE",
         help="file written by `facegeom prepare texture-model`; with PHOTOS and --out, its mean texture is drawn on "

@@ -19,8 +19,8 @@ from facegeom.measures.report import heat_picture
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.render import Frame, render_mesh
 
-LIMIT_MM = 3.0  # residual of the last colour
-PRIOR_MM = 0.05  # a coefficient of 1 standard deviation costs as much as a residual of this size at every vertex
+LIMIT_MM = 3.0  # residual drawn in the last colour of the colour map, mm
+PRIOR_MM = 0.05  # residual at every vertex, mm, that costs as much as a coefficient of 1 standard deviation
 
 
 def textured_photo(maps: FaceMaps, texture: FloatArray) -> ByteArray:
@@ -66,8 +66,8 @@ def project(skin: FloatArray) -> Projection:
 
     Notes
     -----
-    Unknowns are all identity and expression coefficients, with a weak prior (`PRIOR_MM`), a translation, and a rotation
-    linearised for small angles.
+    The unknowns are all identity and expression coefficients, with a weak prior (`PRIOR_MM`), a translation, and a
+    rotation linearised for small angles.
     """
     model = load_face_model()
     count = len(skin)
@@ -84,13 +84,13 @@ def project(skin: FloatArray) -> Projection:
 
 
 def projection_pictures(skin: FloatArray, rotation: FloatArray, size: int) -> dict[str, ByteArray]:
-    """Return pictures by caption: the registered skin, its projection, and the distance between them as colours.
+    """Return pictures of the registered skin, of its projection, and of their distance as colours: caption -> picture.
 
     Parameters
     ----------
     skin : (s, 3) float array, mm in the face frame
     rotation : (3, 3) float array, face frame to camera frame
-    size : side of a picture, pixels
+    size : side length of each square picture, pixels
     """
     found = project(skin)
     F = load_template().coarse.skin_faces

@@ -18,7 +18,7 @@ from facegeom.errors import FacegeomError
 from facegeom.measures.report import show, table, write_json
 
 LOSS = ("chamfer", "normal", "laplacian", "movement", "edges")
-"""The loss terms that are compared: those of all mesh networks and all their ablations, during the whole training."""
+"""Names of the compared loss terms: they occur in all mesh networks and ablations during the whole training."""
 
 FIGURES = {
     "images": "images",
@@ -32,7 +32,7 @@ FIGURES = {
     "best_smoothed_loss": "best smoothed",
     "reached_after": "reached after",
 }
-"""Key of a figure of a run -> heading in the table."""
+"""Key of a figure of a run -> column heading in the printed table."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class TrainingRun:
     Attributes
     ----------
     name : name of the folder of the run
-    images : (n,) float array, number of training images used up to the end of each step
+    images : (n,) float array, number of training images used until the end of each step
     loss : (n,) float array, sum of the terms of `LOSS` in each step
-    validation : number of training images -> figures on the unchanged validation photos
+    validation : number of training images -> validation errors on the unchanged validation photos
     """
 
     name: str
@@ -60,7 +60,7 @@ class TrainingRun:
         return np.asarray((sums[window:] - sums[:-window]) / window)
 
     def reached(self, target: float, window: int) -> float:
-        """Return the number of images after which the smoothed loss is first at most `target`; NaN if it never is."""
+        """Return the number of images after which the smoothed loss is first at most `target`; NaN if never."""
         below = np.flatnonzero(self.smoothed(window) <= target)
         return float(self.images[below[0] + window - 1]) if len(below) else float("nan")
 
@@ -79,9 +79,9 @@ def read_run(folder: str | Path) -> TrainingRun:
     """
     path = Path(folder) / "steps.jsonl"
     if not path.is_file():
-        raise FacegeomError(f"{path} does not exist: the folder must be that of a training run")
+        raise FacegeomError(f"{path} does not exist: the folder must be the folder of a training run")
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    steps = {row["step"]: row for row in rows if LOSS[0] in row}  # a resumed run repeats steps; the last row is kept
+    steps = {row["step"]: row for row in rows if LOSS[0] in row}  # a resumed run repeats steps: keep the last row
     checks = {row["images"]: row for row in rows if "photo_chamfer_mm" in row}
     if not steps or not checks:
         raise FacegeomError(f"{path} contains no training of a mesh network with a validation")
@@ -102,15 +102,16 @@ def summarise(runs: Sequence[TrainingRun], window: int) -> list[dict[str, Any]]:
 
     Parameters
     ----------
-    runs : the first one is the reference
+    runs : list of TrainingRun; the first one is the reference
     window : number of steps over which the loss is averaged
 
     Returns
     -------
     list of dict
-        The figures of the last validation; "loss" and "loss_deviation", mean and standard deviation of the loss over
-        the last third of the steps; "best_smoothed_loss", the smallest moving average; "reached_after", the number of
-        images after which the moving average was as low as the smallest one of the first run.
+        One dict per run: the figures of the last validation; "loss" and "loss_deviation", mean and standard deviation
+        of the loss over the last third of the steps; "best_smoothed_loss", the smallest moving average;
+        "reached_after", the number of images after which the moving average was as low as the smallest moving average
+        of the first run.
     """
     rows = []
     target = min(runs[0].smoothed(window), default=float("nan"))
@@ -132,13 +133,13 @@ def summarise(runs: Sequence[TrainingRun], window: int) -> list[dict[str, Any]]:
 
 
 def plot(runs: Sequence[TrainingRun], window: int, path: str | Path) -> None:
-    """Plot the smoothed loss and the chamfer distance of the validation over the number of images, to a PNG file.
+    """Plot smoothed loss and validation chamfer distance against the number of training images, to a PNG file.
 
     Parameters
     ----------
     runs : list of TrainingRun
     window : number of steps over which the loss is averaged
-    path : of the PNG file
+    path : path of the PNG file
     """
     from matplotlib.figure import Figure
 
@@ -159,9 +160,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "runs", metavar="RUN", nargs="+", help="folder of a training run; the first run is the reference"
     )
     parser.add_argument(
-        "--window", type=int, default=100, help="number of steps to average the loss over (default: %(default)s)"
+        "--window",
+        type=int,
+        default=100,
+        help="number of steps in the moving average of the loss (default: %(default)s)",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the results to this JSON file")
+    parser.add_argument("--json", metavar="FILE", help="write the results to this JSON file as well")
     parser.add_argument("--out", metavar="FILE", help="plot the curves to this PNG file")
 
 

@@ -1,4 +1,4 @@
-"""The head scan of the depth benchmark: it is loaded, transformed to the face frame and rendered with several yaws.
+"""The head scan of the depth benchmark: loading, transformation to the face frame, and renders with several yaws.
 
 The constants belong to the scan "Infinite" by Lee Perry-Smith (www.triplegangers.com, CC-BY 3.0). They were measured
 once on renders of the scan.
@@ -19,13 +19,13 @@ from facegeom.images.camera import Camera
 from facegeom.images.image_files import load_image
 
 FILE_UNIT_MM = 10.0
-"""Millimetres per unit of the file, which is in centimetres. The scale is real: the eye centres are 65.9 mm apart."""
+"""Millimetres per unit of the OBJ file (centimetres). The scan has real size: the eye centres are 65.9 mm apart."""
 
 EYE_CENTRES = ((3.267, -0.402, 0.693), (-3.318, -0.408, 0.773))
 """Centre of the left and of the right eyeball, file unit: least-squares spheres fitted to the closed eyelids."""
 
 NOSE_TIP = (0.079, -3.452, 5.080)
-"""The vertex with the largest z, file unit."""
+"""Tip of the nose, the vertex with the largest z, file unit."""
 
 CHIN_Y = -11.4
 """y of the lowest point of the chin (menton), file unit: where the midline profile turns more than 45 degrees back."""
@@ -33,19 +33,19 @@ CHIN_Y = -11.4
 SCORED_RADIUS_MM = 90.0
 """Largest distance of a scored point from the tip of the nose.
 
-In the frame of the file, the points within this distance have |x| up to 63 mm, y up to 48 mm and z down to -32 mm. So
-neither the ears (at least 137 mm from the tip of the nose) nor the shaved hair are scored: the hair has y above 70 mm,
-at the temples above 35 mm, but there |x| is above 55 mm and the distance from the tip of the nose too large.
+In the frame of the file, the points within this distance have |x| up to 63 mm, y up to 48 mm and z down to -32 mm.
+Therefore neither the ears (at least 137 mm from the tip of the nose) nor the shaved hair are scored: the hair has y
+above 70 mm. At the temples it has y above 35 mm and |x| above 55 mm, which is too far from the tip of the nose.
 """
 
 BELOW_CHIN_MM = 6.0
-"""Largest distance of a scored point below the chin; it excludes the neck."""
+"""Largest distance of a scored point below the chin, mm; this limit excludes the neck."""
 
 FIELD_MM = 330.0
-"""Width and height of the region that a render shows, mm: head and neck."""
+"""Side length of the square region that a render shows, mm: head and neck."""
 
 OVERSAMPLING = 2
-"""Images are rendered at this multiple of their size and averaged, for anti-aliasing."""
+"""Factor by which images are rendered larger, then averaged down, for anti-aliasing."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class ScanRender:
     depth : (size, size) float array, mm in the camera frame, NaN outside the scan
     scored : (size, size) bool array, pixels where depth is evaluated
     camera : Camera, frame of the scan to pixels
-    yaw : degrees, positive if the nose points to the right of the image
+    yaw : yaw of the head in degrees, positive if the nose points to the right of the image
     background : a key of `BACKGROUNDS`
     """
 
@@ -137,7 +137,7 @@ def scorable(points: FloatArray, nose_tip: FloatArray) -> BoolArray:
     Returns
     -------
     (...) bool array
-        True at most `SCORED_RADIUS_MM` from the tip of the nose and at most `BELOW_CHIN_MM` below the chin.
+        True for points at most `SCORED_RADIUS_MM` from the tip of the nose and at most `BELOW_CHIN_MM` below the chin.
     """
     floor = (CHIN_Y - np.array(EYE_CENTRES)[:, 1].mean()) * FILE_UNIT_MM - BELOW_CHIN_MM
     near = np.linalg.norm(points - nose_tip, axis=-1) <= SCORED_RADIUS_MM
@@ -150,8 +150,8 @@ def render_view(scan: Scan, yaw: float, size: int, background: str) -> ScanRende
     Parameters
     ----------
     scan : Scan
-    yaw : degrees about the vertical axis, positive if the nose points to the right of the image
-    size : side of the image, pixels; it shows `FIELD_MM`
+    yaw : rotation about the vertical axis in degrees, positive if the nose points to the right of the image
+    size : side length of the square image, pixels; the image shows `FIELD_MM`
     background : a key of `BACKGROUNDS`
 
     Returns
@@ -185,7 +185,7 @@ def plain_background(size: int) -> ByteArray:
 
 
 def cluttered_background(size: int) -> ByteArray:
-    """Return a background of overlapping coloured shapes, slightly blurred; the same in every call."""
+    """Return a background of overlapping coloured shapes, slightly blurred; every call gives the same one."""
     rng = np.random.default_rng(7)
     ramp = np.linspace(0, 1, size)[:, None, None]
     image = (ramp * rng.uniform(60, 220, 3) + (1 - ramp) * rng.uniform(60, 220, 3)) * np.ones((1, size, 1))

@@ -1,9 +1,9 @@
 """`facegeom evaluate texture`: texture completion on test identities, compared with mirroring and OpenCV inpainting.
 
-The figures are those of table 4.1 of the thesis on fully textured heads. The thesis does not state over which texels
-its mask L1 errors of 1.36 and 2.02 % are averaged. So two means are measured: over the masked texels, and over all
-texels of the completed texture (known texels have the error 0). Only masked texels that are visible in a photo of the
-identity contribute.
+The measured figures are the ones in table 4.1 of the thesis on fully textured heads. The thesis does not state over
+which texels its mask L1 errors of 1.36 and 2.02 % are averaged. Two means are therefore measured: over the masked
+texels, and over all texels of the completed texture (known texels have the error 0). Only masked texels that are
+visible in a photo of the identity contribute.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from facegeom.training.texture.complete_textures import TextureSet, read_texture
 from facegeom.training.texture.losses import PerceptualLoss, critic_loss
 from facegeom.training.texture.samples import draw_known, held_out_masks, mean_texture, rows_of, scaled
 
-BATCH = 10  # textures per network pass
-MASK_SEED = 20  # the mask of texture i has the seed (MASK_SEED, i), in all evaluations
+BATCH = 10  # number of textures per network pass
+MASK_SEED = 20  # first element of mask seeds: the mask of texture i has the seed (MASK_SEED, i), in all evaluations
 TELEA_RADIUS = 5.0  # radius of the neighbourhood in OpenCV's inpainting, texels
 SHARES = (0.2, 0.4)  # limits between small, medium and large masks, as a share of the face region
 BASELINES = ("mirror", "telea")
@@ -47,7 +47,7 @@ class MaskedCase:
     Attributes
     ----------
     truth : (S, S, 3) uint8 array, the complete texture
-    known : (S, S) bool array, texels that the methods get
+    known : (S, S) bool array, texels that are input of the methods
     counted : (S, S) bool array, texels that are evaluated: masked, in the face region, and visible in a photo of the
         identity
     hidden_share : share of the face region that is masked, in [0, 1]
@@ -68,10 +68,11 @@ class CaseError:
     Attributes
     ----------
     method : name of the method
-    identity, hidden_share : of the case
+    identity, hidden_share : attributes of the MaskedCase
     masked : mean absolute error (L1) over the counted texels, percent of 255; NaN if there are none
-    whole : L1 over all texels of the texture, percent of 255; texels that are not counted have the error 0
-    perceptual : L1 of network features relative to those of the true texture, percent, see `PerceptualLoss`
+    whole : L1 error over all texels of the texture, percent of 255; texels that are not counted have the error 0
+    perceptual : L1 error of network features relative to the features of the true texture, percent, see
+        `PerceptualLoss`
     critic : loss of the critic ("D loss"); NaN without a critic
     gan : negative critic score of the completed texture ("GAN loss"); NaN without a critic
     """
@@ -87,7 +88,7 @@ class CaseError:
 
 
 class Judges:
-    """Scores of completed textures by networks: a perceptual loss, and optionally a trained critic.
+    """Networks that score completed textures: a perceptual loss, and optionally a trained critic.
 
     Parameters
     ----------
@@ -131,7 +132,7 @@ def load_critic(path: Path) -> tuple[TextureCritic, str]:
 
     Parameters
     ----------
-    path : of the checkpoint
+    path : path of the checkpoint
 
     Returns
     -------
@@ -205,7 +206,7 @@ def complete_by_mirror(texture: ByteArray, known: BoolArray, mean: ByteArray) ->
 
 
 def complete_by_telea(texture: ByteArray, known: BoolArray, region: BoolArray) -> ByteArray:
-    """Complete a texture by OpenCV's inpainting.
+    """Complete a texture by the inpainting of Telea, as implemented in OpenCV.
 
     Parameters
     ----------
@@ -221,25 +222,25 @@ def complete_by_telea(texture: ByteArray, known: BoolArray, region: BoolArray) -
     Telea, An Image Inpainting Technique Based on the Fast Marching Method (2004).
     """
     hidden = (region & ~known).astype(np.uint8)
-    # Inpainting also reads texels outside the region, which have no colour: give them that of the nearest known texel.
+    # Inpainting also reads texels outside the region, which have no colour: use the colour of the nearest known texel.
     padded = np.where((region & known)[..., None], texture, texture.reshape(-1, 3)[nearest_known(known)])
     filled = np.asarray(cv2.inpaint(padded, hidden, TELEA_RADIUS, cv2.INPAINT_TELEA))
     return np.where(known[..., None], texture, filled)
 
 
 def answers(network: Inpainter, cases: Sequence[MaskedCase], mean: ByteArray) -> Iterator[dict[str, ByteArray]]:
-    """Yield the completed textures of each case, by the name of the method.
+    """Yield the completed textures of each case: name of the method -> texture.
 
     Parameters
     ----------
-    network : Inpainter; it gives the methods "coarse" and, if it has a second stage, "refined"
+    network : Inpainter; its stages are the methods "coarse" and, if it has a second stage, "refined"
     cases : list of MaskedCase
     mean : (S, S, 3) uint8 array, the mean texture, for the baseline "mirror"
 
     Yields
     ------
     dict
-        Method -> (S, S, 3) uint8 array, black outside the face region.
+        Name of the method -> (S, S, 3) uint8 array, black outside the face region.
     """
     for start in range(0, len(cases), BATCH):
         batch = cases[start : start + BATCH]
@@ -265,8 +266,8 @@ def measure(method: str, completed: ByteArray, case: MaskedCase, judges: Judges)
 
     Parameters
     ----------
-    method : its name
-    completed : (S, S, 3) uint8 array
+    method : name of the method
+    completed : (S, S, 3) uint8 array, the completed texture
     case : MaskedCase
     judges : Judges
     """
@@ -279,7 +280,7 @@ def measure(method: str, completed: ByteArray, case: MaskedCase, judges: Judges)
 
 
 def size_name(share: float) -> str:
-    """Return the size class of a mask that hides the share `share` of the face region.
+    """Return the size class of a mask that covers the share `share` of the face region.
 
     Examples
     --------
@@ -365,7 +366,7 @@ def evaluate(
     -------
     errors : list of CaseError, one per case and method
     tiles : pictures of the selected cases, see `row_pictures`
-    captions : one per picture
+    captions : one caption per picture
 
     Raises
     ------
@@ -393,13 +394,20 @@ def evaluate(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate texture`."""
     parser.add_argument("textures", metavar="FILE", help="file written by `facegeom prepare textures`")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="weight file (default: that of the package)")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="weight file of the completion network (default: the weights of the package)",
+    )
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE",
-        help="checkpoint of a training of both stages; the losses of its critic are measured, too",
+        help="checkpoint of a training of both stages; the losses of the critic are measured, too",
     )  # fmt: skip
-    parser.add_argument("--device", default="cpu", help="where the networks run (default: %(default)s)")
-    parser.add_argument("--limit", type=int, help="largest number of textures (default: all)")
+    parser.add_argument(
+        "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
+    )
+    parser.add_argument("--limit", type=int, help="largest number of test textures (default: all)")
     parser.add_argument(
         "--rows",
         type=int,
@@ -408,8 +416,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=list(range(8)),
         help="numbers of the test textures to draw (default: the first 8)",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the results to this JSON file")
-    parser.add_argument("--out", "-o", metavar="DIR", help="write pictures to this folder")
+    parser.add_argument("--json", metavar="FILE", help="write the results to this JSON file as well")
+    parser.add_argument("--out", "-o", metavar="DIR", help="write pictures of the results to this folder")
 
 
 def run(args: argparse.Namespace) -> int:

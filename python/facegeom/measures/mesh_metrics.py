@@ -1,7 +1,7 @@
 """Distances between surfaces, measured on sampled points: chamfer distance, F-score, earth mover's distance.
 
-The chamfer distance and the earth mover's distance are those of the GCN-IGAN paper (equations 6 and 7), the F-score is
-that of Wang et al., Pixel2Mesh (ECCV 2018).
+The chamfer distance and the earth mover's distance are defined in the GCN-IGAN paper (equations 6 and 7), the F-score
+in Wang et al., Pixel2Mesh (ECCV 2018).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from facegeom._internal.arrays import FloatArray, IntArray
 from facegeom.geometry import nearest
 
 EMD_POINTS = 1024
-"""Number of points per surface for the exact earth mover's distance; the cost grows with its third power."""
+"""Number of points per surface for the exact earth mover's distance; the cost grows with the cube of this number."""
 
 
 class SurfacePoints(NamedTuple):
@@ -25,9 +25,9 @@ class SurfacePoints(NamedTuple):
 
     Attributes
     ----------
-    points : (n, 3) float array
+    points : (n, 3) float array, positions
     normals : (n, 3) float array, unit normals of the triangles on which the points lie
-    face : (n,) int64 array, index of that triangle for each point
+    face : (n,) int64 array, index of the triangle on which each point lies
     """
 
     points: FloatArray
@@ -43,7 +43,7 @@ def sample_surface(V: npt.ArrayLike, F: npt.ArrayLike, count: int, *, seed: int 
     V : (n, 3) float array, vertex positions
     F : (m, 3) int array, triangles; at least one must have an area above zero
     count : number of points
-    seed : of the random numbers; the same seed gives the same points
+    seed : seed of the random numbers; the same seed gives the same points
 
     Returns
     -------
@@ -81,7 +81,7 @@ def sample_surface(V: npt.ArrayLike, F: npt.ArrayLike, count: int, *, seed: int 
 class CloudDistances:
     """Nearest-point distances between two point clouds, in both directions.
 
-    All four chamfer distances are the sum of the two directions, as in the equations and the code of the papers.
+    Each of the four chamfer distances is a sum over both directions, as in the equations and the code of the papers.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class CloudDistances:
 
     @property
     def chamfer_sum(self) -> float:
-        """Sum of `to_truth` plus sum of `to_predicted`; it grows with the number of points."""
+        """Sum of `to_truth` plus sum of `to_predicted`, in the unit of the points; grows with the number of points."""
         return float(self.to_truth.sum() + self.to_predicted.sum())
 
     @property
@@ -166,7 +166,7 @@ def earth_movers_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     Returns
     -------
     float
-        In the unit of the points. Multiplied by n, it is equation 7 of the GCN-IGAN paper, which is a sum.
+        Mean distance in the unit of the points. Equation 7 of the GCN-IGAN paper is a sum: n times this value.
 
     Raises
     ------
@@ -176,7 +176,8 @@ def earth_movers_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     Notes
     -----
     The assignment is exact (SciPy's `linear_sum_assignment`, which the extra `train` installs). Two independent samples
-    of the same surface have a distance above 0: it is the smallest value that can be expected of this measure.
+    of the same surface have a distance above 0: this distance is the smallest value that a perfect prediction can
+    reach.
 
     Examples
     --------

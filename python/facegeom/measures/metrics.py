@@ -12,10 +12,10 @@ from facegeom._internal.arrays import BoolArray, FloatArray
 from facegeom.images.boxes import iou
 
 INNER_POINTS = slice(17, 68)
-"""The 51 of the 68 points that do not lie on the jaw line."""
+"""Slice of the 51 of the 68 landmarks that do not lie on the jaw line."""
 
 MAX_YAW = 90.0
-"""Degrees: the last yaw bin ends here, and also contains every larger yaw."""
+"""Upper limit of the last yaw bin, degrees; this bin also contains every larger yaw."""
 
 YAW_BINS = ((0.0, 30.0), (30.0, 60.0), (60.0, MAX_YAW))
 """Lower and upper limit of each bin of absolute yaw, degrees: the protocol of AFLW2000-3D (Zhu et al. 2016)."""
@@ -57,7 +57,7 @@ def landmark_error(predicted: npt.ArrayLike, truth: npt.ArrayLike, points: slice
     Parameters
     ----------
     predicted, truth : (k, 2) float arrays, pixels
-    points : which points to average over; the normalisation always uses all points of `truth`
+    points : slice of the landmarks to average over; the normalisation always uses all landmarks of `truth`
 
     Returns
     -------
@@ -106,7 +106,7 @@ def in_yaw_bin(yaw: npt.ArrayLike, low: float, high: float) -> BoolArray:
 
 
 def yaw_bin_means(errors: npt.ArrayLike, yaw: npt.ArrayLike) -> list[float]:
-    """Return the mean error of each bin of `YAW_BINS`, then the mean of these means, then the mean of all errors.
+    """Return the mean error of each bin of `YAW_BINS`, the mean of these bin means, and the mean of all errors.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def yaw_bin_means(errors: npt.ArrayLike, yaw: npt.ArrayLike) -> list[float]:
     Returns
     -------
     list of five floats
-        NaN for an empty bin. If a bin is empty, the mean of the bins is NaN too.
+        The mean is NaN for an empty bin. If a bin is empty, the mean of the bin means is NaN, too.
     """
     errors = check.float_array(errors, "errors", (None,), allow_nan=True)
     yaw = check.float_array(yaw, "yaw", errors.shape)
@@ -142,7 +142,7 @@ def ransac_scale_shift(
     predicted, truth : (n,) float arrays, depths of the same n pixels, n at least 2
     inlier : largest residual of an inlier, in the unit of `truth`
     iterations : number of random pairs that are tested
-    seed : of the random pairs
+    seed : seed of the random pairs
 
     Returns
     -------
@@ -197,8 +197,8 @@ class DepthError:
     ----------
     mean, std, median, percentile90 : statistics of the absolute error over the scored pixels with a predicted depth
     coverage : share of the scored pixels that have a predicted depth, in [0, 1]
-    scale : of the alignment truth = scale * predicted + shift; above 1 if the predicted face is too flat
-    shift : of the alignment, in the unit of the true depth
+    scale : scale of the alignment truth = scale * predicted + shift; above 1 if the predicted face is too flat
+    shift : shift of the alignment, in the unit of the true depth
     depth_range : largest minus smallest true depth of the scored pixels, in the unit of the true depth
     """
 
@@ -222,7 +222,7 @@ def aligned_depth_error(
     predicted : (h, w) float array, NaN where no depth is predicted
     truth : (h, w) float array, finite at all scored pixels
     scored : (h, w) bool array, pixels that are evaluated
-    seed : of RANSAC
+    seed : seed of RANSAC
 
     Returns
     -------
@@ -234,7 +234,8 @@ def aligned_depth_error(
     Raises
     ------
     ValueError, TypeError
-        If a shape or dtype is wrong, if no pixel is scored, or if the true depth is constant or not finite there.
+        If a shape or dtype is wrong, if no pixel is scored, or if the true depth of the scored pixels is constant or
+        not finite.
 
     References
     ----------
@@ -307,7 +308,7 @@ def map_error(
     Returns
     -------
     MapError
-        Depth and correspondence errors over the intersection of the two masks; NaN if it is empty.
+        Depth and correspondence errors over the intersection of the two masks; NaN if the intersection is empty.
 
     Raises
     ------
@@ -337,7 +338,7 @@ def map_error(
 
 
 def sample_bilinear(image: npt.ArrayLike, pixels: npt.ArrayLike) -> FloatArray:
-    """Return a map with missing values at fractional pixel positions, by bilinear interpolation.
+    """Interpolate a map with missing values bilinearly at fractional pixel positions.
 
     Parameters
     ----------
@@ -347,8 +348,8 @@ def sample_bilinear(image: npt.ArrayLike, pixels: npt.ArrayLike) -> FloatArray:
     Returns
     -------
     (...) float array
-        Pixels that are missing or outside the image are ignored, and the weights of the others are rescaled to sum 1.
-        NaN where these weights sum to less than 0.5.
+        Interpolated values. Missing pixels and pixels outside the image are ignored, and the weights of the other
+        pixels are rescaled to the sum 1. The value is NaN where these weights sum to less than 0.5 before rescaling.
 
     Notes
     -----

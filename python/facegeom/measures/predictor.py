@@ -1,4 +1,4 @@
-"""Predictors, the functions from a photo to a face that benchmarks evaluate, and the mean face as their baseline."""
+"""Predictors (functions from a photo to a face, which benchmarks evaluate), and the mean face as a baseline."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PredictedFace(Protocol):
 
     @property
     def maps(self) -> FaceMaps:
-        """Depth, correspondence and mask of the face's crop."""
+        """Depth, correspondence and mask in the crop of the face."""
 
     @property
     def camera(self) -> Camera:
@@ -63,7 +63,7 @@ def load_network(weights: str | None = None, device: str = "cpu") -> FaceVision 
     Parameters
     ----------
     weights : path of a weight file of a FaceVision or pix2vertex network; None: the FaceVision weights of the package
-    device : where the network runs, such as "cpu" or "cuda"
+    device : device of the network, such as "cpu" or "cuda"
 
     Raises
     ------
@@ -122,12 +122,12 @@ MAP_PIPELINES = tuple(name for name in PIPELINES if name not in MESH_PIPELINES)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, pipelines: tuple[str, ...] = tuple(PIPELINES)) -> None:
-    """Declare the options that most benchmarks share; `pipelines` are the choices of `--pipeline`."""
+    """Add the options that most benchmarks share to a parser; `pipelines` are the choices of `--pipeline`."""
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        help="weight file: for pixel2mesh and gcn_igan that of their mesh network, for the other pipelines that of a "
-        "network that predicts maps (default: the weights of the package; maps come from the facevision network)",
+        help="weight file of the evaluated network: of the mesh network for pixel2mesh and gcn_igan, of a network that "
+        "predicts maps for the other pipelines (default: the weights of the package; facevision predicts the maps)",
     )
     parser.add_argument(
         "--pipeline",
@@ -136,9 +136,11 @@ def add_common_arguments(parser: argparse.ArgumentParser, pipelines: tuple[str, 
         help="pipeline to evaluate; with pix2vertex, the maps of the registered template are evaluated, with "
         "facevision the maps of the network (default: %(default)s)",
     )
-    parser.add_argument("--device", default="cpu", help="where the network runs (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="also write the results to this JSON file")
-    parser.add_argument("--out", metavar="DIR", help="write pictures to this folder")
+    parser.add_argument(
+        "--device", default="cpu", help="device of the network: cpu, cuda, cuda:1 or mps (default: %(default)s)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the results to this JSON file as well")
+    parser.add_argument("--out", metavar="DIR", help="write pictures of the results to this folder")
 
 
 def projected_landmarks(face: PredictedFace) -> FloatArray:
@@ -168,7 +170,7 @@ def mean_face_in_box(model: FaceModel, box: npt.ArrayLike) -> Camera:
 
 
 def mean_face_landmarks(model: FaceModel, box: npt.ArrayLike) -> FloatArray:
-    """Return the 68 points of the mean face, projected by the camera of `mean_face_in_box`, (68, 2) float array."""
+    """Return the 68 points of the mean face, projected by the camera of `mean_face_in_box`, (68, 2), pixels."""
     return mean_face_in_box(model, box).project(model.mean[model.landmarks68])
 
 
@@ -188,7 +190,9 @@ def model_depth(model: FaceModel, vertices: FloatArray, camera: Camera, shape: t
         Depth in mm in the camera frame; NaN where the region "map" of the model is not visible.
     """
     placed = np.column_stack([camera.project(vertices), camera.view(vertices)[:, 2]])
-    in_map = np.asarray(model.regions["map"][model.faces].all(axis=1))  # other triangles only occlude
+    in_map = np.asarray(
+        model.regions["map"][model.faces].all(axis=1)
+    )  # the other triangles are rendered only as occluders
     raster = rasterize(placed, model.faces, None, shape)
     visible = (raster.triangle >= 0) & in_map[raster.triangle]
     return np.where(visible, raster.depth, np.nan)

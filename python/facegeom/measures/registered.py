@@ -1,7 +1,7 @@
-"""The result of the pipeline pix2vertex as maps, so that benchmarks of maps and landmarks can evaluate it.
+"""Maps of the result of the pipeline pix2vertex, so that benchmarks of maps and landmarks can evaluate this pipeline.
 
 The template is registered to the maps of a network; then depth, correspondence and mask of the registered template are
-rendered in the same crop.
+rendered in the crop of these maps.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def registered_face(maps: FaceMaps, camera: Camera, vertices: FloatArray) -> Reg
     faces = template.coarse.faces
     placed = np.column_stack([apply_affine(maps.affine, camera.project(V)), camera.view(V)[:, 2]])
     raster = rasterize(placed, faces, model.mean[template.vertices], maps.mask.shape)
-    in_map = np.asarray(template.coarse.regions["map"][faces].all(axis=1))  # other triangles only occlude
+    in_map = np.asarray(
+        template.coarse.regions["map"][faces].all(axis=1)
+    )  # the other triangles are rendered only as occluders
     mask = (raster.triangle >= 0) & in_map[raster.triangle]
     return RegisteredFace(
         FaceMaps(maps.image, raster.depth, raster.attributes, mask, maps.box), camera, V[model.landmarks68]
@@ -79,13 +81,13 @@ def predict_registered(image: ByteArray, network: MapNetwork, *, box: Box | None
     Parameters
     ----------
     image : (h, w, 3) uint8 array, RGB
-    network : MapNetwork
+    network : the network that predicts the maps
     box : x0, y0, x1, y1 of the face in pixels; None: the face is detected
 
     Raises
     ------
     NoFaceFound
-        If no face is found, or if the mask covers too little of it.
+        If no face is found, or if the mask covers too little of the face.
     """
     prediction = predict_maps(image, box=box, network=network)
     vertices = fitted_vertices(load_face_model(), prediction.fit)
@@ -93,13 +95,13 @@ def predict_registered(image: ByteArray, network: MapNetwork, *, box: Box | None
 
 
 class RegisteredNetwork:
-    """A network whose maps are replaced by the maps of the registered template, with the same interface.
+    """Wrapper with the interface of a network that returns the maps of the registered template instead of its own maps.
 
     Where the registration finds no face, the maps of the network are kept.
 
     Parameters
     ----------
-    network : MapNetwork
+    network : the wrapped network
     """
 
     def __init__(self, network: MapNetwork) -> None:
@@ -107,7 +109,7 @@ class RegisteredNetwork:
         self.size = network.size
 
     def predict(self, crops: ByteArray) -> NetworkMaps:
-        """Return the maps of (b, size, size, 3) uint8 crops; depth keeps the origin of the network's depth."""
+        """Return the maps of (b, size, size, 3) uint8 crops; depth has the origin of the network depth."""
         maps = self.network.predict(crops)
         depth, correspondence = maps.depth.copy(), maps.correspondence.copy()
         probability = maps.mask_probability.copy()
@@ -137,7 +139,7 @@ def register_crop(
     Returns
     -------
     FaceMaps or None
-        Depth has the origin of `depth`. None if the face model cannot be fitted or the template not be registered.
+        Depth has the origin of `depth`. None if the face model cannot be fitted or the template cannot be registered.
     """
     model = load_face_model()
     side = len(mask) - 0.5

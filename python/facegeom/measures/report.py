@@ -19,7 +19,7 @@ from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
 from facegeom._internal.files import write_atomically
 from facegeom.images.pictures import fit_square
 
-GAP = 2  # pixels between the tiles of a sheet
+GAP = 2  # distance between the tiles of a sheet, pixels
 CAPTION = 15  # height of the caption above a tile, pixels
 TEXT_COLOR, SHEET_GRAY = (235, 235, 235), 24
 
@@ -72,7 +72,7 @@ def write_json(path: str | Path, results: Any) -> None:
 
     Parameters
     ----------
-    path : of the file; it is replaced only after all results were written
+    path : path of the file; an existing file is replaced only after all results were written
     results : dicts, lists, dataclasses, arrays, numbers and strings, nested; floats are rounded to 6 digits, and NaN
         and infinity become null
     """
@@ -114,8 +114,8 @@ def sheet(tiles: Sequence[ByteArray], columns: int, size: int, captions: Sequenc
     ----------
     tiles : (h, w, 3) uint8 arrays, each scaled to fit into a square
     columns : number of pictures per row
-    size : side of each square, pixels
-    captions : one line of text above each picture; None: no captions
+    size : side length of each square, pixels
+    captions : one caption per picture, drawn above it; None: no captions
 
     Returns
     -------
@@ -136,14 +136,14 @@ def sheet(tiles: Sequence[ByteArray], columns: int, size: int, captions: Sequenc
 
 
 def write_text(image: ByteArray, text: str, place: tuple[int, int], width: int | None = None) -> None:
-    """Draw one line of small text into an image, in place.
+    """Draw one line of small text into an image; the image is changed.
 
     Parameters
     ----------
-    image : (h, w, 3) uint8 array, changed
-    text : the line
+    image : (h, w, 3) uint8 array, changed by this function
+    text : the line of text
     place : x and y of the left end of the baseline, pixels
-    width : a longer line is scaled down to this width, pixels; None: no limit
+    width : largest width of the text, pixels; a longer line is scaled down; None: no limit
     """
     scale = 0.38
     length = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]
@@ -159,8 +159,8 @@ def draw_points(image: ByteArray, points: FloatArray, color: tuple[int, int, int
     ----------
     image : (h, w, 3) uint8 array
     points : (k, 2) float array, x and y; pixel centres lie at integers
-    color : red, green, blue, 0 to 255
-    radius : of the dots, pixels
+    color : red, green, blue, in [0, 255]
+    radius : radius of the dots, pixels
     """
     picture = check.rgb_image(image).copy()
     for x, y in np.asarray(points) * 16:  # fixed-point coordinates of OpenCV, 4 fractional bits
@@ -173,8 +173,8 @@ def heat_picture(values: npt.ArrayLike, limit: float, background: ByteArray | No
 
     Parameters
     ----------
-    values : (h, w) float array
-    limit : the error of the last colour, above 0; larger errors have the same colour
+    values : (h, w) float array, errors
+    limit : error drawn in the last colour, above 0; larger errors have the same colour
     background : (h, w, 3) uint8 array, shown darkened where `values` is NaN; None: black
 
     Returns

@@ -21,19 +21,29 @@ Options = TypeVar("Options", bound="DataclassInstance")
 
 
 def add_run_settings(parser: argparse.ArgumentParser, out: str, workers: int) -> None:
-    """Add arguments for the fields of `RunSettings` to a parser; `out` and `workers` are default values."""
-    parser.add_argument("--out", "-o", default=out, help="folder of the run (default: %(default)s)")
-    parser.add_argument("--device", default="cpu", help="device: cpu, cuda, cuda:1 or mps (default: %(default)s)")
+    """Add an argument for each field of `RunSettings` to a parser; `out` and `workers` are default values."""
     parser.add_argument(
-        "--minutes", type=float, default=110, help="time limit; call again to resume (default: %(default)s)"
+        "--out", "-o", default=out, help="folder of the run, with checkpoint and weights (default: %(default)s)"
     )
     parser.add_argument(
-        "--workers", type=int, default=workers, help="processes that make samples (default: %(default)s)"
+        "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=110,
+        help="time limit in minutes; the same command resumes the run (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=workers,
+        help="number of processes that make training samples (default: %(default)s)",
     )
 
 
 def add_photo_training(parser: argparse.ArgumentParser, defaults: Any, out: str) -> None:
-    """Add the arguments that all trainings on photos have to a parser.
+    """Add the arguments that all trainings on photos share to a parser.
 
     Parameters
     ----------
@@ -45,12 +55,16 @@ def add_photo_training(parser: argparse.ArgumentParser, defaults: Any, out: str)
     """
     add_labelled_photos(parser)
     add_run_settings(parser, out, workers=2)
-    parser.add_argument("--texture-model", type=Path, help="file of `facegeom prepare texture-model`")
+    parser.add_argument(
+        "--texture-model",
+        type=Path,
+        help="file written by `facegeom prepare texture-model`; needed for synthetic faces",
+    )
     helps = {
-        "size": "side of the crops in pixels",
-        "batch": "samples in one step",
-        "images": "samples in the whole run",
-        "seed": "random seed",
+        "size": "side length of the square crops in pixels",
+        "batch": "number of samples in one step",
+        "images": "number of samples in the whole run",
+        "seed": "seed of all random numbers",
     }
     for name, text in helps.items():
         default = getattr(defaults, name)
@@ -63,7 +77,10 @@ def add_photo_training(parser: argparse.ArgumentParser, defaults: Any, out: str)
     )
 
 
-def add_initial_weights(parser: argparse.ArgumentParser, help: str = "weight file to start from") -> None:
+def add_initial_weights(
+    parser: argparse.ArgumentParser,
+    help: str = "weight file with the initial weights of a new run (default: random weights)",
+) -> None:
     """Add the argument `--initial` to a parser."""
     parser.add_argument("--initial", type=Path, help=help)
 
@@ -76,18 +93,18 @@ def add_no_synthetic(parser: argparse._ActionsContainer) -> None:
 
 
 def options_from(args: argparse.Namespace, kind: type[Options], **others: Any) -> Options:
-    """Return the options of a training: the arguments with the names of its fields, and `others`."""
+    """Return options of type `kind`: field values from the arguments of the same name, and from `others`."""
     named = {field.name: getattr(args, field.name) for field in dataclasses.fields(kind) if hasattr(args, field.name)}
     return kind(**(named | others))
 
 
 def run_settings_from(args: argparse.Namespace) -> RunSettings:
-    """Return the settings that the arguments of `add_run_settings` give."""
+    """Return the `RunSettings` from the arguments of `add_run_settings`."""
     return RunSettings(Path(args.out), args.device, args.minutes, args.workers)
 
 
 def sources_from(args: argparse.Namespace) -> Sources:
-    """Return the input files that the arguments of `add_photo_training` give."""
+    """Return the `Sources`, the input files, from the arguments of `add_photo_training`."""
     return Sources(Path(args.photos), Path(args.labels), args.texture_model)
 
 
@@ -97,15 +114,17 @@ def run_and_print(train: Callable[..., dict[str, float]], options: Any, data: An
     Parameters
     ----------
     train : callable
+        Training function; returns the values of the last validation by name.
     options : dataclass
+        Options of the training.
     data : Sources or TextureSet
     args : Namespace
-        With the arguments of `add_run_settings` and `add_initial_weights`.
+        Parsed arguments, with those of `add_run_settings` and `add_initial_weights`.
 
     Returns
     -------
     int
-        Exit status 0.
+        Exit code 0.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     print(json.dumps(train(options, data, run_settings_from(args), initial=args.initial)))

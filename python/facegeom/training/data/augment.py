@@ -1,7 +1,8 @@
-"""Augmentation of training images that leaves the labels valid.
+"""Augmentation of training images that does not change the labels.
 
-It changes colour, lighting, sharpness, resolution, noise and compression, and adds occluders and glasses. Geometric
-augmentation (scale, shift, in-plane rotation, mirroring) is part of the rendering, so that labels are never resampled.
+The augmentation changes colour, lighting, sharpness, resolution, noise and compression, and adds occluders and glasses.
+Geometric augmentation (scale, shift, in-plane rotation, mirroring) is part of the rendering, so that labels are never
+resampled.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from facegeom._internal.arrays import AnyArray, FloatArray
 
 @dataclass(frozen=True)
 class AugmentOptions:
-    """Probability of each kind of augmentation."""
+    """Probability in [0, 1] of each kind of augmentation."""
 
-    colour: float = 0.9  # gamma, gain, contrast, brightness and saturation
+    colour: float = 0.9  # changed gamma, gain, contrast, brightness and saturation
     gray: float = 0.08  # conversion to grey
-    light: float = 0.25  # light that varies across the image
+    light: float = 0.25  # brightness that varies across the image
     occluder: float = 0.3  # a hand, bar, patch or disc in front of the face
     glasses: float = 0.08
-    low_resolution: float = 0.2  # reduction and enlargement
+    low_resolution: float = 0.2  # downscaling followed by upscaling
     blur: float = 0.25  # Gaussian or motion blur
     noise: float = 0.3  # Gaussian noise
     jpeg: float = 0.25  # JPEG compression
@@ -39,11 +40,11 @@ def augment(
     ----------
     image : (S, S, 3) uint8 array, RGB
     eyes : (2, 2) float array, pixels
-        Centres of the right and the left eye, x and y. Glasses are drawn there.
+        Centres of the right and the left eye, x and y, at which glasses are drawn.
     rng : Generator
         Random number generator.
     other : (h, w, 3) uint8 array or None
-        Another photo. Parts of it serve as the texture of occluders; with None, occluders have one colour.
+        Another photo, whose parts are the texture of occluders. With None, occluders have one colour.
     options : AugmentOptions
 
     Returns

@@ -20,13 +20,13 @@ def faceless_crop(photo: ByteArray, head: FloatArray, rng: np.random.Generator, 
     rng : Generator
         Random number generator.
     size : int
-        Side S of the image in pixels.
+        Side length S of the square image in pixels.
 
     Returns
     -------
     (S, S, 3) uint8 array
         A procedural texture, the photo with the head replaced, a corner of the photo, or a mosaic of shuffled cells of
-        the photo, which has the colours and parts of a face but no face.
+        the photo. The mosaic contains colours and parts of a face, but no face.
     """
     kind = rng.random()
     if kind < 0.3:

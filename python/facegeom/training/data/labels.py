@@ -22,7 +22,7 @@ from facegeom.face_model.fitting import Fit, FitOptions, PointBasis, fit_landmar
 
 log = logging.getLogger("facegeom")
 
-LANDMARK_UNIT = 1 / 16  # pixels; landmark files store integers in this unit
+LANDMARK_UNIT = 1 / 16  # unit of the integers in landmark files, pixels
 LANDMARK_ORIGIN = np.array([0.5, 0.5, 0.0])  # pixels: landmark files have (0, 0) at the image corner, facegeom at the
 # centre of the first pixel
 REJECTIONS = ("kept", "residual", "identity", "yaw", "landmarks")
@@ -30,11 +30,11 @@ REJECTIONS = ("kept", "residual", "identity", "yaw", "landmarks")
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """Limits beyond which a fit is rejected as a label."""
+    """Limits beyond which a fit is not used as a label."""
 
     max_residual: float = 0.022  # RMS residual divided by the mean side of the bounding box of the landmarks
     max_identity: float = 1.6  # RMS of the identity coefficients, in standard deviations
-    max_yaw_deg: float = 60.0  # FaceMesh is unreliable at larger yaw
+    max_yaw_deg: float = 60.0  # largest absolute yaw, degrees; FaceMesh is unreliable at larger yaw
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Labels:
     expression : (n, e) float16 array
         Expression weights.
     rotation : (n, 3, 3) float32 array
-        From the face frame to the camera frame.
+        Rotation from the face frame to the camera frame.
     scale : (n,) float32 array
-        Pixels per mm.
+        Scale of the camera in pixels per mm.
     translation : (n, 2) float32 array
         Pixel onto which the face origin is projected.
     reason : (n,) int8 array
-        Index into `REJECTIONS`: 0 for usable labels, otherwise why the fit was rejected.
+        Index into `REJECTIONS`: 0 for usable labels, otherwise the reason for which the fit was rejected.
     """
 
     names: np.ndarray
@@ -69,12 +69,12 @@ class Labels:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Labels:
-        """Read the file that `save` wrote."""
+        """Read a file that `save` wrote."""
         with np.load(path) as data:
             return cls(**{name: data[name] for name in cls.__dataclass_fields__})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all arrays to one .npz file; on an error no file is left behind."""
+        """Write all arrays to one .npz file; after an error there is no incomplete file."""
         write_npz(path, {name: getattr(self, name) for name in self.__dataclass_fields__})
 
     def __len__(self) -> int:
@@ -86,7 +86,7 @@ class Labels:
         return np.flatnonzero(self.reason == 0)
 
     def fit(self, row: int) -> Fit:
-        """Return the fit of one row, without its residuals."""
+        """Return the fit in row `row`, without residuals."""
         return Fit(
             self.identity[row].astype(np.float64),
             self.expression[row].astype(np.float64),
@@ -104,12 +104,12 @@ def yaw_deg(rotation: FloatArray) -> FloatArray:
 
 
 def find_photos(folder: str | os.PathLike[str]) -> dict[str, Path]:
-    """Return the paths of all .jpg, .jpeg and .png files in a folder and its subfolders, by file name.
+    """Return file name -> path of all .jpg, .jpeg and .png files in a folder and its subfolders.
 
     Raises
     ------
     FileNotFoundError
-        If there are none.
+        If there are no such files.
     """
     photos = {p.name: p for p in sorted(Path(folder).rglob("*")) if p.suffix.lower() in {".jpg", ".jpeg", ".png"}}
     if not photos:
@@ -148,7 +148,7 @@ def make_labels(names: np.ndarray, landmarks: np.ndarray, options: LabelOptions,
     names : (n,) str array
         File names of the photos.
     landmarks : (n, 478, 3) int16 array, 1/16 pixels
-        As `facegeom prepare landmarks` writes them.
+        FaceMesh landmarks, as `facegeom prepare landmarks` writes them.
     options : LabelOptions
     processes : int
         Number of worker processes.
@@ -182,22 +182,24 @@ def make_labels(names: np.ndarray, landmarks: np.ndarray, options: LabelOptions,
 
 def add_labelled_photos(parser: argparse.ArgumentParser) -> None:
     """Add the arguments for the folder of photos and the file of their labels to a parser."""
-    parser.add_argument("photos", help="folder of photos")
-    parser.add_argument("--labels", required=True, help="file of `facegeom prepare labels`")
+    parser.add_argument("photos", help="folder that contains the photos, also in subfolders")
+    parser.add_argument("--labels", required=True, help="file written by `facegeom prepare labels`")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom prepare labels` to a parser."""
-    parser.add_argument("photos", help="folder of photos")
-    parser.add_argument("--landmarks", required=True, help="file of `facegeom prepare landmarks`")
-    parser.add_argument("--out", "-o", default="runs/labels.npz", help="file to write (default: %(default)s)")
+    parser.add_argument("photos", help="folder that contains the photos, also in subfolders")
+    parser.add_argument("--landmarks", required=True, help="file written by `facegeom prepare landmarks`")
     parser.add_argument(
-        "--processes", type=int, default=os.cpu_count() or 1, help="worker processes (default: %(default)s)"
+        "--out", "-o", default="runs/labels.npz", help="path of the file to write (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="number of worker processes (default: %(default)s)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fit the face model to the landmarks of the photos, write the labels and print how many were rejected."""
+    """Fit the face model to the landmarks of the photos, write the labels, and print the numbers of rejected fits."""
     photos = find_photos(args.photos)
     with np.load(args.landmarks) as data:
         names, landmarks = data["names"], data["landmarks"]

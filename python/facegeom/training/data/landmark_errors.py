@@ -1,7 +1,7 @@
 """Errors of the 68 landmarks that FaceVision predicts, measured on validation photos.
 
-GCN-IGAN takes landmarks as input. It trains on true landmarks with such errors added, because in use its landmarks come
-from predicted maps.
+GCN-IGAN takes landmarks as input. It is trained on true landmarks plus such errors, because the input landmarks of the
+trained network come from predicted maps.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ def landmark_errors(faces: FaceSamples, count: int) -> np.ndarray:
     Parameters
     ----------
     faces : FaceSamples
-        Of the validation photos.
+        Samples of the validation photos.
     count : int
-        Only the first `count` photos are used.
+        Number of photos: only the first `count` photos are used.
 
     Returns
     -------
     (k, 68, 3) float32 array, mm
         In the camera frame: x to the right, y up, z towards the camera, measured from the mean depth of the face
-        region. Photos in which no face is found are left out.
+        region. The result has no row for photos in which no face is found.
     """
     model = load_face_model()
     rows = []
@@ -58,13 +58,14 @@ def landmark_errors(faces: FaceSamples, count: int) -> np.ndarray:
 
 
 def cached_errors(faces: FaceSamples, folder: Path) -> np.ndarray:
-    """Return the landmark errors stored in the folder of a run; measure and store them first if there are none.
+    """Return the landmark errors stored in the folder of a run; if there are none, measure and store them first.
 
     Parameters
     ----------
     faces : FaceSamples
-        Of the validation photos.
+        Samples of the validation photos.
     folder : Path
+        Folder of the run.
 
     Returns
     -------
@@ -88,7 +89,9 @@ def sample_errors(errors: Tensor, count: int, generator: torch.Generator | None 
     Parameters
     ----------
     errors : (k, 68, 3) tensor, mm
+        Measured landmark errors.
     count : int
+        Number of samples to draw.
     generator : torch.Generator, optional
 
     Returns

@@ -1,7 +1,7 @@
 """`facegeom prepare landmarks`: detect the FaceMesh landmarks of photos with MediaPipe.
 
-MediaPipe 0.10.21 needs a numpy version below 2. Therefore facegeom does not depend on it, and it is installed in a
-separate environment:
+MediaPipe 0.10.21 needs a numpy version below 2. Therefore facegeom does not depend on MediaPipe, which is installed in
+a separate environment:
 
     python -m venv mediapipe-env
     mediapipe-env/bin/pip install mediapipe==0.10.21 'numpy<2' tqdm
@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 UNITS_PER_PIXEL = 16  # landmarks are stored as int16 in units of 1/16 pixel
-POINTS = 478  # 468 of the face mesh and 5 of each iris
-LARGEST_SIDE = 2000  # pixels; the coordinates of larger photos exceed the int16 range
+POINTS = 478  # number of landmarks: 468 of the face mesh and 5 of each iris
+LARGEST_SIDE = 2000  # largest photo side, pixels; coordinates in larger photos exceed the int16 range
 
 log = logging.getLogger("facegeom")
 
@@ -35,7 +35,7 @@ def detect_landmarks(face_mesh: Any, image: np.ndarray) -> np.ndarray | None:
     Parameters
     ----------
     face_mesh : mediapipe.solutions.face_mesh.FaceMesh
-        Made with refine_landmarks=True.
+        MediaPipe detector, made with refine_landmarks=True.
     image : (h, w, 3) uint8 array, RGB
 
     Returns
@@ -62,12 +62,18 @@ def read_photo(path: Path) -> np.ndarray:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom prepare landmarks` to a parser."""
-    parser.add_argument("photos", type=Path, help="folder of photos")
-    parser.add_argument("--out", "-o", type=Path, default=Path("runs/landmarks.npz"), help="(default: %(default)s)")
+    parser.add_argument("photos", type=Path, help="folder that contains the photos, also in subfolders")
+    parser.add_argument(
+        "--out",
+        "-o",
+        type=Path,
+        default=Path("runs/landmarks.npz"),
+        help="path of the file to write (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Detect the landmarks of all photos and write them; log how many photos gave none."""
+    """Detect the landmarks of all photos and write them to a file; log the number of photos without landmarks."""
     try:
         from mediapipe.python.solutions.face_mesh import FaceMesh
     except ModuleNotFoundError:

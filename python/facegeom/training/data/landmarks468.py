@@ -1,10 +1,10 @@
 """`facegeom prepare calibrate`: determine the positions of the 468 FaceMesh landmarks on the face model.
 
-Initially each landmark is the point of the ICT mean face nearest to MediaPipe's canonical face. The proportions of that
-face differ, and the detector has systematic errors: with these positions, fits to faces of known pose have a pitch
-error of 2 degrees and a first identity coefficient of +1.3 standard deviations. The positions are therefore calibrated
-on rendered heads of exactly known shape: FaceMesh detects its landmarks on them, and each landmark moves to the surface
-point whose projections are nearest to the detections on average.
+Initially each landmark is the point of the ICT mean face nearest to MediaPipe's canonical face. The proportions of the
+two faces differ, and FaceMesh has systematic errors: with the initial positions, fits to faces of known pose have a
+pitch error of 2 degrees and a first identity coefficient of +1.3 standard deviations. The positions are therefore
+calibrated on rendered heads of exactly known shape: FaceMesh detects the landmarks in the renderings, and each landmark
+moves to the surface point whose projections are nearest to the detected landmarks on average.
 
 MediaPipe needs a separate environment (`facegeom.training.data.landmarks`), so the calibration takes three commands:
 
@@ -34,12 +34,12 @@ from facegeom.training.data.samples import MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces
 
 HEADS = 1500  # number of rendered heads
-SIDE = 320  # side of a rendering, pixels
+SIDE = 320  # side length of the square renderings, pixels
 MIX = MixOptions(max_yaw_deg=35.0, crop_factor=(1.4, 1.8), loose_crops=0.0, any_roll=0.0)
 PLACES_FILE, LANDMARKS_FILE = "places.npz", "landmarks.npz"
-REACH_MM = 14.0  # only triangles whose centre is within this distance of the initial position are searched
-ROBUST_MM = 8.0  # larger errors are truncated to this value
-STEPS = 6  # subdivisions of a triangle side in the lattice of candidate points
+REACH_MM = 14.0  # largest distance of the centre of a searched triangle from the initial position, mm
+ROBUST_MM = 8.0  # distance errors above this value are truncated to it, mm
+STEPS = 6  # number of subdivisions of a triangle side in the lattice of candidate points
 FINALISTS = 8  # number of triangles in which the lattice is searched
 
 log = logging.getLogger("facegeom")
@@ -52,9 +52,9 @@ def render_heads(model: FaceModel, texture_model: str, out: Path) -> None:
     ----------
     model : FaceModel
     texture_model : str
-        File of `facegeom prepare texture-model`.
+        File written by `facegeom prepare texture-model`.
     out : Path
-        Folder to write; made if it does not exist.
+        Folder for the written files; created if it does not exist.
     """
     out.mkdir(parents=True, exist_ok=True)
     faces = SyntheticFaces(model, MIX, texture_model)
@@ -81,8 +81,8 @@ def calibrate_landmarks468(model: FaceModel, places: FloatArray, landmarks: Floa
     Returns
     -------
     model : FaceModel
-        With new `landmarks468_triangles` and `landmarks468_barycentric`. Left and right landmarks are mirror images;
-        landmarks on the midline may deviate from it.
+        Face model with new `landmarks468_triangles` and `landmarks468_barycentric`. Left and right landmarks are mirror
+        images; landmarks of the midline may lie beside the midline.
     moved : (468,) float array, mm
         Distance between the old and the new position of each landmark on the mean face.
     """
@@ -94,7 +94,7 @@ def calibrate_landmarks468(model: FaceModel, places: FloatArray, landmarks: Floa
     mean_face = model.mean[: model.face_vertex_count, :2]
     mm = np.linalg.norm(np.ptp(mean_face, axis=0)) / np.linalg.norm(
         np.ptp(face, axis=1), axis=1
-    )  # mm per pixel, approximate
+    )  # approximate size of a pixel, mm
 
     before = _points(model)
     skin = model.faces[~(model.regions["mouth_interior"] | _eyes(model))[model.faces].any(axis=1)]
@@ -103,7 +103,7 @@ def calibrate_landmarks468(model: FaceModel, places: FloatArray, landmarks: Floa
     lattice /= STEPS
 
     def misfit(triangles: IntArray, weights: FloatArray, point: int) -> FloatArray:
-        """Return the mean truncated squared error, (t, w) mm^2, of w points in each of t triangles for one landmark."""
+        """Return the mean truncated squared error of one landmark at w points in each of t triangles, (t, w), mm^2."""
         seen = np.einsum("wc,ptcd->ptwd", weights, places[:, triangles])
         error = (((seen - landmarks[:, point, None, None]) * mm[:, None, None, None]) ** 2).sum(axis=3)
         return np.asarray(np.minimum(error, ROBUST_MM**2).mean(axis=0), dtype=np.float64)
@@ -142,10 +142,13 @@ def _mirrored_points(model: FaceModel) -> IntArray:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom prepare calibrate` to a parser."""
-    parser.add_argument("model", help="face model file; it is changed in place")
-    parser.add_argument("--renders", type=Path, required=True, help="folder of the rendered heads and their landmarks")
+    parser.add_argument("model", help="face model file; the command replaces its 468 landmarks")
     parser.add_argument(
-        "--texture-model", help="file of `facegeom prepare texture-model`; if given, only render the heads"
+        "--renders", type=Path, required=True, help="folder of the rendered heads and of their landmarks"
+    )
+    parser.add_argument(
+        "--texture-model",
+        help="file written by `facegeom prepare texture-model`; if given, the command only renders the heads",
     )
 
 

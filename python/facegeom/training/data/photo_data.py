@@ -27,10 +27,12 @@ class TrainingData(NamedTuple):
 class Sources:
     """Input files of a training run."""
 
-    photos: Path  # folder of photos
-    labels: Path  # file of `facegeom prepare labels`
-    texture_model: Path | None = None  # file of `facegeom prepare texture-model`; needed for synthetic faces
-    translator: Path | None = None  # weight file of `facegeom train translate`; it changes the synthetic images
+    photos: Path  # folder that contains the photos, also in subfolders
+    labels: Path  # file written by `facegeom prepare labels`
+    texture_model: Path | None = None  # file written by `facegeom prepare texture-model`; needed for synthetic faces
+    translator: Path | None = (
+        None  # weight file of `facegeom train translate`; this network changes the synthetic images
+    )
 
 
 def load_training_data(sources: Sources, mix: MixOptions, *, synthetic: bool = True) -> TrainingData:
@@ -40,6 +42,7 @@ def load_training_data(sources: Sources, mix: MixOptions, *, synthetic: bool = T
     ----------
     sources : Sources
     mix : MixOptions
+        Shares of the kinds of samples, and distributions of pose and crop.
     synthetic : bool
         Whether the samples include synthetic faces.
 

@@ -13,9 +13,9 @@ from facegeom.face_model.fitting import Fit
 from facegeom.geometry import Raster, rasterize
 from facegeom.images.crop import warp_image
 
-BACKGROUND_GRID = 17  # vertices along each side of the background plane
+BACKGROUND_GRID = 17  # number of vertices along each side of the background plane
 BACKGROUND_DEPTH_MM = -70.0  # z of the background plane in the camera frame of the photo
-BACKGROUND_WORK_PIXELS = 64  # longer side of the photo at which the face is removed by inpainting
+BACKGROUND_WORK_PIXELS = 64  # longer side of the reduced photo in which the face is inpainted, pixels
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class Sample:
     ----------
     image : (S, S, 3) uint8 array, RGB
     depth : (S, S) float32 array, mm
-        z in the camera frame, zero at the face origin, larger values nearer to the camera; 0 outside the mask.
+        z in the camera frame: 0 at the face origin, larger nearer to the camera; 0 outside the mask.
     correspondence : (S, S, 3) float32 array, mm
-        Position of the same point on the mean face; 0 outside the mask.
+        Position on the mean face of the surface point that the pixel shows; 0 outside the mask.
     mask : (S, S) bool array
-        Pixels that show the face.
+        True for pixels that show the face.
     origin : tuple of float
         Column and row of the projected face origin, in pixels of the sample.
     scale : float
-        Pixels per mm.
+        Scale of the camera in pixels of the sample per mm.
     """
 
     image: ByteArray
@@ -54,7 +54,8 @@ class Sample:
     def position(self) -> np.ndarray:
         """Return x (right) and y (up) of every pixel in the camera frame, (S, S, 2) float32, mm; 0 outside the mask.
 
-        The values are exact, because the camera is a weak-perspective camera and its frame rotates with the crop.
+        The values are exact, because the camera is a weak-perspective camera and the camera frame rotates with the
+        crop.
         """
         rows, columns = np.indices(self.mask.shape)
         x, y = (columns - self.origin[0]) / self.scale, (self.origin[1] - rows) / self.scale
@@ -77,9 +78,9 @@ class Sample:
 class Pose:
     """A face in a photo: its vertices in the face frame and a weak-perspective camera."""
 
-    vertices: FloatArray  # (n, 3) mm
-    rotation: FloatArray  # (3, 3), from the face frame to the camera frame
-    scale: float  # pixels per mm
+    vertices: FloatArray  # (n, 3) vertices in the face frame, mm
+    rotation: FloatArray  # (3, 3) rotation from the face frame to the camera frame
+    scale: float  # scale of the camera, pixels per mm
     translation: FloatArray  # (2,) pixel onto which the face origin is projected
 
     def pixels(self) -> FloatArray:
@@ -104,14 +105,14 @@ class Pose:
         Parameters
         ----------
         affine : (2, 3) float array
-            Similarity from photo pixels to crop pixels.
+            Similarity transform from photo pixels to crop pixels.
         """
         column, row = affine[:, :2] @ self.translation + affine[:, 2]
         return (float(column), float(row)), float(self.scale * np.sqrt(abs(np.linalg.det(affine[:, :2]))))
 
 
 class Renderer:
-    """Renders training samples with the geometry of a face model.
+    """Renderer of training samples with the geometry of a face model.
 
     Parameters
     ----------
@@ -143,9 +144,9 @@ class Renderer:
         pose : Pose
             Fitted face in the photo.
         affine : (2, 3) float array
-            Similarity from photo pixels to sample pixels.
+            Similarity transform from photo pixels to sample pixels.
         size : int
-            Side S of the sample in pixels.
+            Side length S of the square sample in pixels.
 
         Returns
         -------
@@ -172,13 +173,13 @@ class Renderer:
         source : Pose
             Fitted face in the photo.
         target : Pose
-            Pose to render, with the camera in pixels of the photo too.
+            Pose to render; its camera, too, projects to pixels of the photo.
         affine : (2, 3) float array
-            Similarity from photo pixels to sample pixels.
+            Similarity transform from photo pixels to sample pixels.
         size : int
-            Side S of the sample in pixels.
+            Side length S of the square sample in pixels.
         backdrop : (S, S, 3) uint8 array, optional
-            Background image. By default the background of the photo, as a plane that turns with the head.
+            Background image. By default, the background is the photo on a plane that turns with the head.
 
         Returns
         -------
@@ -225,8 +226,8 @@ class Renderer:
     ) -> ByteArray:
         """Return the background of a turned head, (size, size, 3) uint8.
 
-        The photo without the face lies on a plane behind the head and turns with it. A blurred copy of the photo fills
-        the area that the plane does not cover.
+        The photo without the face is drawn on a plane behind the head that turns with the head. A blurred copy of the
+        photo fills the area that the plane does not cover.
         """
         height, width = photo.shape[:2]
         factor = BACKGROUND_WORK_PIXELS / max(height, width)
@@ -269,15 +270,15 @@ class Renderer:
 def crop_square(
     box: tuple[float, float, float, float], *, factor: float, shift: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """Return the square crop of a bounding box, as x0, y0, x1, y1.
+    """Return the square crop around a bounding box, as x0, y0, x1, y1 in pixels.
 
     Parameters
     ----------
-    box : x0, y0, x1, y1
+    box : x0, y0, x1, y1 in pixels
     factor : float
         Side of the square divided by the longer side of the box.
     shift : tuple of float
-        Offset of the centre in x and y, in sides of the square.
+        Offset of the centre in x and y, as a fraction of the side length of the square.
     """
     x0, y0, x1, y1 = box
     side = factor * max(x1 - x0, y1 - y0)

@@ -1,4 +1,4 @@
-"""Training samples, each made when needed from its own seed: photos, turned heads, synthetic faces, no face."""
+"""Training samples, made on demand from one seed per sample: photos, turned heads, synthetic faces, no face."""
 
 from __future__ import annotations
 
@@ -21,27 +21,31 @@ from facegeom.training.data.faceless import faceless_crop
 from facegeom.training.data.labels import Labels, yaw_deg
 from facegeom.training.data.renderer import Pose, Renderer, Sample, crop_square
 
-EYES_MM = np.array([[-31.5, 0.0, 12.0], [31.5, 0.0, 12.0]])  # right and left eye in the face frame
+EYES_MM = np.array(
+    [[-31.5, 0.0, 12.0], [31.5, 0.0, 12.0]]
+)  # centres of the right and the left eye in the face frame, mm
 VERTEX_STEP_MM = 0.01  # quantisation step of the stored vertices
-MAX_ROLL_DEG = 100.0  # in use, a second pass rotates the crop upright; the first pass must handle large roll angles
+MAX_ROLL_DEG = (
+    100.0  # largest in-plane rotation, degrees; the first pass of the pipeline gets crops that are not upright
+)
 SyntheticSource = Callable[[np.random.Generator, int], tuple[Sample, np.ndarray]]
-"""Draws a synthetic face from a random number generator and a size: the sample, and the eyes (2, 2) in pixels."""
+"""Function (random number generator, size in pixels) -> (sample of a synthetic face, eye centres (2, 2) in pixels)."""
 
 
 @dataclass(frozen=True)
 class MixOptions:
     """Shares of the kinds of samples, and random distributions of the pose and the crop."""
 
-    turned: float = 0.42  # share of photos rendered with the head turned to a larger yaw
-    synthetic: float = 0.22  # share of synthetic faces
-    faceless: float = 0.06  # share of images without a face, for which the true mask is empty
-    max_yaw_deg: float = 88.0  # of turned and of synthetic heads
+    turned: float = 0.42  # share of samples of photos rendered with the head turned to a larger yaw
+    synthetic: float = 0.22  # share of samples of synthetic faces
+    faceless: float = 0.06  # share of samples without a face, whose true mask is empty
+    max_yaw_deg: float = 88.0  # largest absolute yaw of turned and of synthetic heads, degrees
     crop_factor: tuple[float, float] = (0.95, 1.5)  # range of the crop side divided by the longer side of the face box
-    loose_crops: float = 0.15  # share of inaccurate crops, as from a poor detection
-    loose_factor: tuple[float, float] = (0.8, 2.3)  # as crop_factor, for inaccurate crops
-    shift: float = 0.07  # standard deviation of the offset of the crop, in crop sides; twice that for inaccurate crops
-    roll_deg: float = 10.0  # standard deviation of the in-plane rotation
-    any_roll: float = 0.2  # share of crops with a uniform in-plane rotation in +-`MAX_ROLL_DEG` instead
+    loose_crops: float = 0.15  # share of inaccurate crops, which imitate poor detections
+    loose_factor: tuple[float, float] = (0.8, 2.3)  # range of `crop_factor` for inaccurate crops
+    shift: float = 0.07  # standard deviation of the crop offset / crop side; twice this value for inaccurate crops
+    roll_deg: float = 10.0  # standard deviation of the in-plane rotation, degrees
+    any_roll: float = 0.2  # share of crops with a uniform in-plane rotation of at most `MAX_ROLL_DEG` instead
 
 
 class PhotoStore:
@@ -50,7 +54,7 @@ class PhotoStore:
     Parameters
     ----------
     photos : dict of str to Path
-        Paths of the photos by file name.
+        File name of a photo -> path.
     names : sequence of str
         File names of the photos to read; item i of the store is the photo `names[i]`, (h, w, 3) uint8 RGB.
     """
@@ -68,16 +72,16 @@ class PhotoStore:
 
 
 class PhotoCrop(NamedTuple):
-    """What a sample of a photo shows: the photo, the pose to render, and the crop."""
+    """The content of a sample of a photo: the photo, the pose to render, and the crop."""
 
-    photo: ByteArray  # (h, w, 3) uint8
+    photo: ByteArray  # (h, w, 3) uint8, RGB
     source: Pose  # fitted face in the photo
     target: Pose  # pose to render; the same object as `source` for a photo without a turned head
-    affine: FloatArray  # (2, 3) similarity from photo pixels to crop pixels
+    affine: FloatArray  # (2, 3) similarity transform from photo pixels to crop pixels
 
 
 class FaceSamples:
-    """Draws training samples of labelled photos; the same random state gives the same sample.
+    """Random training samples of labelled photos; the same random state gives the same sample.
 
     Parameters
     ----------
@@ -114,7 +118,7 @@ class FaceSamples:
         self._vertices = _all_vertices(model, labels, self.rows)
 
     def draw(self, rng: np.random.Generator, size: int, options: AugmentOptions = AugmentOptions()) -> Sample:
-        """Draw one augmented training sample of S = `size` pixels."""
+        """Draw one augmented training sample of `size` x `size` pixels."""
         cv2.setRNGSeed(int(rng.integers(2**31)))
         kind = rng.random()
         if self.synthetic is not None and kind < self.mix.synthetic:
@@ -130,12 +134,12 @@ class FaceSamples:
         return sample.flipped() if rng.random() < 0.5 else sample
 
     def photo(self, rng: np.random.Generator, size: int) -> Sample:
-        """Draw a photo in a random crop, mirrored with probability 1/2, without turned head and augmentation."""
+        """Draw a photo in a random crop, mirrored with probability 1/2, without head rotation and augmentation."""
         sample, _ = self._photo_sample(int(rng.integers(len(self.rows))), False, rng, size)
         return sample.flipped() if rng.random() < 0.5 else sample
 
     def render(self, rng: np.random.Generator, size: int) -> Sample:
-        """Draw a synthetic face, mirrored with probability 1/2, without augmentation.
+        """Draw the sample of a synthetic face, mirrored with probability 1/2, without augmentation.
 
         Raises
         ------
@@ -155,7 +159,7 @@ class FaceSamples:
         item : int
             Number of the photo.
         size : int
-            Side S of the sample in pixels.
+            Side length S of the square sample in pixels.
         yaw : float, optional
             Absolute yaw in degrees to which the head is turned. By default the head is not turned.
         factor : float
@@ -186,7 +190,7 @@ class FaceSamples:
         rng : Generator
             Random number generator.
         size : int
-            Side S of the crop in pixels.
+            Side length S of the square crop in pixels.
 
         Returns
         -------
@@ -214,9 +218,9 @@ class FaceSamples:
         ----------
         crop : PhotoCrop
         size : int
-            Side S of the sample in pixels.
+            Side length S of the square sample in pixels.
         rng : Generator, optional
-            If given, some turned heads get a random background instead of that of the photo.
+            If given, some turned heads get a random background instead of the background of the photo.
 
         Returns
         -------
@@ -251,9 +255,9 @@ class FaceSamples:
         )
 
     def _turn(self, source: Pose, yaw: float, pitch: float, rng: np.random.Generator) -> Pose:
-        """Turn the head to an absolute yaw in degrees, to the side it already faces.
+        """Return the pose after turning the head to an absolute yaw in degrees; the sign of the yaw does not change.
 
-        Most of the surface that becomes visible is then visible in the photo too.
+        Most of the surface visible in the new pose is then visible in the photo, too.
         """
         have = float(yaw_deg(source.rotation))
         side = np.sign(have) if abs(have) > 6 else rng.choice([-1.0, 1.0])
@@ -293,6 +297,7 @@ class NumberedStream(Dataset[tuple[Tensor, ...]]):
     Parameters
     ----------
     seed : int
+        Seed of the run.
     start, end : int
         The data set contains the samples `start` to `end` - 1 of the run.
     """
@@ -318,11 +323,11 @@ class SampleStream(NumberedStream):
     ----------
     samples : FaceSamples
     size : int
-        Side S of the samples in pixels.
+        Side length S of the square samples in pixels.
     seed, start, end : int
         See `NumberedStream`.
     positions : bool
-        Whether the tensors are those of `as_position_tensors` or those of `as_tensors`.
+        True: the tensors are those of `as_position_tensors`; False: those of `as_tensors`.
     """
 
     def __init__(
@@ -350,6 +355,7 @@ def as_tensors(sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
     maps : (4, S, S) float32 tensor, in 100 mm
         Depth and correspondence.
     mask : (1, S, S) float32 tensor
+        1 for pixels that show the face, 0 for other pixels.
     """
     maps = np.concatenate([sample.depth[None], sample.correspondence.transpose(2, 0, 1)]) / np.float32(100)
     return image_tensor(sample.image), torch.from_numpy(maps), torch.from_numpy(sample.mask[None].astype(np.float32))
@@ -361,7 +367,7 @@ def image_tensor(image: ByteArray) -> Tensor:
 
 
 def as_position_tensors(sample: Sample) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the tensors of `as_tensors`, and the positions of the pixels.
+    """Return the tensors of `as_tensors`, and the positions of the pixels in the camera frame.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ def closed_eyes() -> tuple[str, ...]:
 
 
 def split_names(names: Sequence[str]) -> Split:
-    """Split photos by identity, so that no person is in two parts.
+    """Split photos by identity, so that no person is in two of the three sets.
 
     Parameters
     ----------

@@ -38,11 +38,11 @@ log = logging.getLogger("facegeom")
 SKIN, SCALP, EYE_LEFT, EYE_RIGHT, MOUTH, EYE_SOCKET = range(6)  # parts of the head with different materials
 GLOSS = np.array([1, 0.5, 2.5, 2.5, 1.5, 0.5], np.float32)  # specular reflectance of each part, relative to the skin
 GRAIN = np.array([1, 2.5, 1, 1, 1, 1], np.float32)  # amplitude of the pixel noise of each part, relative to the skin
-FLIP = np.array([1.0, -1.0, 1.0])  # converts between y up (camera frame) and y down (pixels)
+FLIP = np.array([1.0, -1.0, 1.0])  # factors that convert between y up (camera frame) and y down (pixels)
 VIEWER = np.array([0, 0, 1], np.float32)  # direction from the surface to the camera
-IRIS_MM = 5.9  # radius of the iris
-SKULL_CENTRE = np.array([0.0, 15.0, -75.0], np.float32)  # mm; hair raises the scalp in the direction away from here
-HAIR_EDGE_MM = 30.0  # distance from the hairline at which hair has its full height
+IRIS_MM = 5.9  # radius of the iris, mm
+SKULL_CENTRE = np.array([0.0, 15.0, -75.0], np.float32)  # mm; hair raises the scalp away from this point
+HAIR_EDGE_MM = 30.0  # distance from the hairline at which hair has its full height, mm
 SHARD = 500  # number of samples in one file of `facegeom prepare synthetic`
 PLAIN_SKIN = np.array(
     [(236, 196, 176), (222, 172, 146), (198, 144, 112), (160, 106, 78), (112, 72, 52), (72, 46, 36)], np.float32
@@ -64,17 +64,17 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class SyntheticOptions:
-    """Random distributions of synthetic faces; those of the yaw and the crop are in `MixOptions`."""
+    """Random distributions of synthetic faces; `MixOptions` has the distributions of the yaw and the crop."""
 
     identity_sigma: float = 1.0  # standard deviation of the identity coefficients
-    texture_sigma: float = 1.1  # of the texture coefficients; above 1 because the photos show too few skin tones
-    pitch_deg: float = 12.0  # standard deviation
+    texture_sigma: float = 1.1  # standard deviation of the texture coefficients; above 1 for more skin tones
+    pitch_deg: float = 12.0  # standard deviation of the pitch, degrees
     neutral: float = 0.15  # share of faces without expression
-    harmonics: float = 0.4  # share with spherical harmonic lighting
-    even_light: float = 0.08  # share with uniform lighting, without shading; the others have directional lights
-    hair: float = 0.75  # share with hair, a cap or a scarf painted on the scalp
-    beard: float = 0.25  # share with a beard
-    hair_volume: float = 0.6  # share with a scalp raised to the height of hair
+    harmonics: float = 0.4  # share of faces with spherical harmonic lighting
+    even_light: float = 0.08  # share of faces with uniform light, unshaded; the remaining faces have directional lights
+    hair: float = 0.75  # share of faces with hair, a cap or a scarf painted on the scalp
+    beard: float = 0.25  # share of faces with a beard
+    hair_volume: float = 0.6  # share of faces whose scalp is raised to the height of hair
     pixel_noise: float = 3.0  # standard deviation of the pixel noise on the skin, grey levels
 
 
@@ -83,7 +83,7 @@ _OPTIONS = SyntheticOptions()
 
 
 class SyntheticFaces:
-    """Draws synthetic faces; the same random state gives the same sample.
+    """Random synthetic faces; the same random state gives the same sample.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class SyntheticFaces:
     texture_path : str or path, optional
         File of a texture model. By default the skin has one random colour.
     backgrounds : sequence of (h, w, 3) uint8 arrays, optional
-        Images without faces. By default those of the texture model.
+        Images without faces. By default, the backgrounds of the texture model.
     options : SyntheticOptions
 
     Raises
@@ -111,7 +111,7 @@ class SyntheticFaces:
         options: SyntheticOptions = _OPTIONS,
     ) -> None:
         self.model, self.mix, self.options = model, mix, options
-        self.in_map: BoolArray = np.asarray(Renderer(model).in_map)  # triangles that maps contain
+        self.in_map: BoolArray = np.asarray(Renderer(model).in_map)  # (m,) triangles that are part of the maps
         self.texture = None if texture_path is None else TextureModel.load(texture_path)
         if self.texture is not None and self.texture.mean.shape != model.mean.shape:
             raise ValueError(
@@ -140,12 +140,12 @@ class SyntheticFaces:
         rng : Generator
             Random number generator.
         size : int
-            Side S of the sample in pixels, at least 16.
+            Side length S of the square sample in pixels, at least 16.
 
         Returns
         -------
         sample : Sample
-            Without augmentation.
+            Sample without augmentation.
         eyes : (2, 2) float array, pixels
             Centres of the right and the left eye.
         """
@@ -153,14 +153,14 @@ class SyntheticFaces:
         return sample, eyes
 
     def draw_with_vertices(self, rng: np.random.Generator, size: int) -> tuple[Sample, FloatArray]:
-        """Draw one face as `draw` does, and return its projected vertices too.
+        """Draw one face as `draw` does, and return the projected vertices instead of the eyes.
 
         Parameters
         ----------
         rng : Generator
             Random number generator.
         size : int
-            Side S of the sample in pixels, at least 16.
+            Side length S of the square sample in pixels, at least 16.
 
         Returns
         -------
@@ -179,7 +179,9 @@ class SyntheticFaces:
         affine = self._crop(points, rng, size)
         normals = self.normals((points * FLIP).astype(np.float32))
         natural = HAIR[rng.integers(len(HAIR))] * np.float32(rng.uniform(0.7, 1.2)) + _grey_or_tinted(rng, 0, 8)
-        hair = _grey_or_tinted(rng, rng.uniform(20, 230), 35) if rng.random() < 0.12 else natural  # a cap or scarf
+        hair = (
+            _grey_or_tinted(rng, rng.uniform(20, 230), 35) if rng.random() < 0.12 else natural
+        )  # colour of a cap or scarf
         self.attributes[:, 3:6] = normals
         self.attributes[:, 6:] = self._colours(rng, hair, natural)
         points[:, :2] = apply_affine(affine, points[:, :2])
@@ -297,7 +299,7 @@ class SyntheticFaces:
     def _rotation(self, rng: np.random.Generator) -> FloatArray:
         """Return a random rotation: yaw with more large angles than a uniform distribution, and pitch.
 
-        The roll angle is that of the crop.
+        The in-plane rotation (roll) is part of the crop.
         """
         yaw = rng.choice([-1.0, 1.0]) * self.mix.max_yaw_deg * rng.random() ** 0.75
         y, p = np.radians([yaw, rng.normal(0, self.options.pitch_deg)])
@@ -366,14 +368,16 @@ class SyntheticFaces:
             if not at.any():
                 continue
             offset = surface[at, :3] - centre
-            off_axis = np.hypot(offset[:, 0], offset[:, 1])  # mm from the gaze axis
+            off_axis = np.hypot(offset[:, 0], offset[:, 1])  # distance from the gaze axis, mm
             angle = np.arctan2(offset[:, 1], offset[:, 0])
             pattern = 1 + 0.2 * np.sin(11 * angle + phase) * np.sin(2.3 * off_axis + phase)
             edge = np.clip((IRIS_MM - off_axis) / 1.2, 0, 1)
             ring = iris * pattern[:, None] * (0.55 + 0.45 * edge[:, None])
             ring = ring * np.clip((off_axis - pupil) / 0.6, 0.08, 1)[:, None]
             cover = np.clip((IRIS_MM - off_axis) / 0.6 + 0.5, 0, 1)[:, None]
-            lid = np.clip(1 - (surface[at, 1] - centre[1] - 1) / 12, 0.55, 1)[:, None]  # shadow of the upper lid
+            lid = np.clip(1 - (surface[at, 1] - centre[1] - 1) / 12, 0.55, 1)[
+                :, None
+            ]  # brightness factor of the shadow of the upper lid
             corner = np.clip(1.25 - off_axis / radius * 0.6, 0.6, 1)[:, None]
             colour[at] = (colour[at] * white * corner * (1 - cover) + ring * cover) * lid * (offset[:, 2:] > 0)
         mouth = part == MOUTH
@@ -451,7 +455,7 @@ class SyntheticFaces:
     def _paint_surroundings(
         self, image: Float32Array, points: FloatArray, hair: Float32Array, rng: np.random.Generator
     ) -> None:
-        """Paint hair and clothes behind the head, so that not only the background adjoins the outline of the head."""
+        """Paint hair and clothes behind the head, into `image`, next to the outline of the head."""
         size = len(image)
         x, y = points[:, 0], points[:, 1]
         low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
@@ -482,7 +486,7 @@ class SyntheticFaces:
 
 
 def _expression_groups(names: tuple[str, ...]) -> list[tuple[list[int], float, float]]:
-    """Return groups of expressions that are used together: their rows, the probability, and the largest weight."""
+    """Return groups of expressions that are used together: (rows of the expressions, probability, largest weight)."""
     stems: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         stems.setdefault(name.removesuffix("_L").removesuffix("_R"), []).append(row)
@@ -546,7 +550,7 @@ def _harmonic_light(normals: Float32Array, rng: np.random.Generator) -> Float32A
 
 
 def make_sheet(samples: Sequence[Sample], columns: int = 8) -> ByteArray:
-    """Return one picture of many samples, (h, w, 3) uint8: of each the image, below it depth and correspondence.
+    """Return a picture of samples, (h, w, 3) uint8: in each column an image, its depth map and its correspondence map.
 
     Parameters
     ----------
@@ -568,12 +572,16 @@ def make_sheet(samples: Sequence[Sample], columns: int = 8) -> ByteArray:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom prepare synthetic` to a parser."""
     parser.add_argument(
-        "--texture-model", help="file of `facegeom prepare texture-model` (default: skin of one random colour)"
+        "--texture-model", help="file written by `facegeom prepare texture-model` (default: skin of one random colour)"
     )
-    parser.add_argument("--out", "-o", default="runs/synthetic", help="folder to write (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=64, help="number of faces (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=128, help="side of the images in pixels (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+    parser.add_argument(
+        "--out", "-o", default="runs/synthetic", help="folder for the written files (default: %(default)s)"
+    )
+    parser.add_argument("--count", type=int, default=64, help="number of synthetic faces (default: %(default)s)")
+    parser.add_argument(
+        "--size", type=int, default=128, help="side length of the square images in pixels (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

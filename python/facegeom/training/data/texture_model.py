@@ -1,9 +1,10 @@
 """`facegeom prepare texture-model`: learn a Gaussian model of per-vertex colour from photos.
 
-The model is used for synthetic training images only. Each photo gives the colours of its visible vertices, and its
-first-order lighting is removed. Hidden vertices get the colour of the mirrored vertex if that is visible; the others
-are treated as missing values in a principal component analysis with a few iterations of expectation maximisation. The
-colours at the back of the head, which no photo shows, continue smoothly from the hair.
+The model is used for synthetic training images only. The colours of visible vertices are sampled in each photo, and
+first-order lighting is removed from them. A hidden vertex gets the colour of the mirrored vertex if this vertex is
+visible; the remaining colours are treated as missing values in a principal component analysis with a few iterations of
+expectation maximisation. The colours at the back of the head, which is not visible in any photo, are extrapolated
+smoothly from the hair.
 """
 
 from __future__ import annotations
@@ -34,26 +35,28 @@ from facegeom.training.data.split import split_names
 
 log = logging.getLogger("facegeom")
 
-TEETH = (222.0, 212.0, 192.0)  # RGB colours in [0, 255]
+TEETH = (222.0, 212.0, 192.0)  # colour of the teeth, RGB in [0, 255]
 GUMS = (172.0, 92.0, 90.0)
 MOUTH = (112.0, 48.0, 46.0)
 SOCKET = (150.0, 95.0, 85.0)
 EYE_WHITE = (226.0, 218.0, 214.0)
-BACKGROUND_PIXELS = 48  # side of the stored backgrounds
+BACKGROUND_PIXELS = 48  # side length of the square stored backgrounds, pixels
 
 
 @dataclass(frozen=True)
 class TextureModelOptions:
     """Choice of the photos, visibility of vertices, and size of the model."""
 
-    photos: int = 2000  # at most; more photos change the components little
-    photos_per_person: int = 2  # at most; a few people have hundreds of photos
-    max_yaw_deg: float = 50.0  # photos with larger yaw are not used
+    photos: int = 2000  # largest number of photos; more photos change the components little
+    photos_per_person: int = 2  # largest number of photos of one person; a few people have hundreds of photos
+    max_yaw_deg: float = 50.0  # largest absolute yaw of a photo, degrees
     components: int = 60  # number of principal components
-    rounds: int = 4  # iterations in which hidden colours are estimated from the components
+    rounds: int = 4  # number of iterations that estimate missing colours from the components
     facing: float = 0.35  # smallest cosine between normal and viewing direction of a visible vertex
-    tolerance_mm: float = 2.5  # largest depth behind the z-buffer of a visible vertex
-    least_seen: float = 0.02  # a vertex visible in a smaller share of the photos is interpolated from its neighbours
+    tolerance_mm: float = 2.5  # largest depth of a visible vertex behind the z-buffer, mm
+    least_seen: float = (
+        0.02  # smallest share of photos that show a vertex; other vertices are interpolated from neighbours
+    )
     backgrounds: int = 400  # number of backgrounds stored for synthetic images: small photos without the head
     seed: int = 0
 
@@ -67,7 +70,7 @@ class TextureModel:
     mean : (n, 3) float32 array
         Mean RGB colour in [0, 255].
     components : (k, n, 3) float32 array
-        Principal components: change of the RGB colour at one standard deviation.
+        Principal components: change of the RGB colour per standard deviation.
     deviations : (k,) float32 array
         RMS of each component over the vertices.
     backgrounds : (b, B, B, 3) uint8 array
@@ -81,7 +84,7 @@ class TextureModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> TextureModel:
-        """Read the file that `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises
         ------
@@ -97,7 +100,7 @@ class TextureModel:
             return cls(mean, components, deviations, data["backgrounds"])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the arrays as float16 to one .npz file; on an error no file is left behind."""
+        """Write the arrays as float16 to one .npz file; after an error there is no incomplete file."""
         arrays = {name: getattr(self, name).astype(np.float16) for name in ("mean", "components", "deviations")}
         write_npz(path, {"backgrounds": self.backgrounds} | arrays)
 
@@ -107,7 +110,7 @@ class TextureModel:
         Parameters
         ----------
         coefficients : (j,) array, j <= k
-            In standard deviations.
+            Texture coefficients in standard deviations.
 
         Returns
         -------
@@ -120,7 +123,7 @@ class TextureModel:
 
 
 class NormalOperator:
-    """Computes area-weighted vertex normals of meshes with the same triangles.
+    """Operator that computes area-weighted vertex normals of meshes with the same triangles.
 
     Parameters
     ----------
@@ -138,7 +141,7 @@ class NormalOperator:
 
     def __call__(self, vertices: Float32Array) -> Float32Array:
         """Return (n, 3) float32 unit normals of (n, 3) float32 positions, outward for counter-clockwise triangles."""
-        axes = np.ascontiguousarray(vertices.T, dtype=np.float32)  # axis by axis: gathering rows is slower
+        axes = np.ascontiguousarray(vertices.T, dtype=np.float32)  # contiguous per axis: gathering rows is slower
         a = [axis.take(self.faces[0]) for axis in axes]
         ux, uy, uz = (axis.take(self.faces[1]) - start for axis, start in zip(axes, a, strict=True))
         vx, vy, vz = (axis.take(self.faces[2]) - start for axis, start in zip(axes, a, strict=True))
@@ -160,10 +163,10 @@ def visible_colours(
     ----------
     photo : (h, w, 3) uint8 array
     pose : Pose
-        The face in the photo.
+        Fitted face in the photo.
     model : FaceModel
     normal_operator : NormalOperator
-        Of the triangles of the model.
+        Operator for the triangles of the model.
     options : TextureModelOptions
 
     Returns
@@ -248,8 +251,9 @@ def principal_colours(
     Parameters
     ----------
     values : (s, v, 3) float32 array
-        Colours of s faces. Missing values are filled in place.
+        Colours of s faces; missing values are overwritten with estimates.
     known : (s, v) bool array
+        True for colours that are not missing.
     count : int
         Number of components.
     rounds : int
@@ -259,13 +263,13 @@ def principal_colours(
     -------
     mean : (v, 3) float32 array
     components : (count, v, 3) float32 array
-        At one standard deviation.
+        Principal components: change of the colour per standard deviation.
 
     Notes
     -----
-    Missing values are initialised with the mean of the known ones. Each round projects the faces onto the leading
-    components, in the first round onto half of them, and takes the missing values from the projection. The components
-    are computed from the (s, s) Gram matrix.
+    Missing values are initialised with the mean of the known values. Each round projects the faces onto the leading
+    components (in the first round onto half of the components) and copies the missing values from the projection. The
+    components are computed from the (s, s) Gram matrix.
     """
     samples, vertices, _ = values.shape
     weight = known.astype(np.float32)
@@ -292,12 +296,13 @@ def principal_colours(
 
 
 def extend(values: Float32Array, known: BoolArray, faces: IntArray) -> Float32Array:
-    """Return vertex values with the unknown ones interpolated harmonically (uniform Laplacian) from the known ones.
+    """Interpolate unknown vertex values harmonically (uniform Laplacian) from the known values.
 
     Parameters
     ----------
     values : (n, c) float array
     known : (n,) bool array
+        Vertices with a known value.
     faces : (m, 3) int array
 
     Returns
@@ -349,7 +354,7 @@ def plain_colours(model: FaceModel) -> Float32Array:
 
 
 def choose_photos(labels: Labels, options: TextureModelOptions) -> IntArray:
-    """Return the rows of the labels to learn from, (r,) int array: training photos of moderate yaw, few per person."""
+    """Return the rows of the labels used for learning, (r,) int: training photos of moderate yaw, few per person."""
     split = split_names([str(name) for name in labels.names])
     rows = np.intersect1d(split.training, labels.kept)
     rows = rows[np.abs(yaw_deg(labels.rotation[rows])) <= options.max_yaw_deg]
@@ -372,7 +377,7 @@ def build_texture_model(
     ----------
     model : FaceModel
     photos : dict of str to Path
-        Paths of the photos by file name.
+        File name of a photo -> path.
     labels : Labels
         Fits of the photos. Only photos of the training set are used.
     options : TextureModelOptions
@@ -445,15 +450,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom prepare texture-model` to a parser."""
     defaults = TextureModelOptions()
     add_labelled_photos(parser)
-    parser.add_argument("--out", "-o", default="runs/texture_model.npz", help="file to write (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=defaults.photos, help="photos to use (default: %(default)s)")
     parser.add_argument(
-        "--components", type=int, default=defaults.components, help="principal components (default: %(default)s)"
+        "--out", "-o", default="runs/texture_model.npz", help="path of the file to write (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--count", type=int, default=defaults.photos, help="largest number of photos (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--components",
+        type=int,
+        default=defaults.components,
+        help="number of principal components (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Learn a texture model from photos and write it."""
+    """Learn a texture model from photos and write it to a file; return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = TextureModelOptions(photos=args.count, components=args.components)
     texture = build_texture_model(load_face_model(), find_photos(args.photos), Labels.load(args.labels), options)

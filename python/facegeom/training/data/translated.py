@@ -1,4 +1,4 @@
-"""Synthetic faces whose images a translator network makes more similar to photos; the labels stay exact."""
+"""Synthetic faces whose images are translated by a network to resemble photos; the labels stay exact."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class TranslatedFaces:
     Parameters
     ----------
     source : SyntheticSource
-        Draws the synthetic faces.
+        Source of the synthetic faces before translation.
     path : str or path
-        Weight file of `facegeom train translate`.
+        Weight file written by `facegeom train translate`.
     """
 
     def __init__(self, source: SyntheticSource, path: str | os.PathLike[str]) -> None:
@@ -34,7 +34,7 @@ class TranslatedFaces:
         rng : Generator
             Random number generator.
         size : int
-            Side S of the sample in pixels.
+            Side length S of the square sample in pixels.
 
         Returns
         -------

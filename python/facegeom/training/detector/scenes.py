@@ -1,6 +1,6 @@
 """Training windows of the face detector, cut from synthetic scenes.
 
-A tile is a square image of one face with its surroundings, and the positions of the 68 landmarks. A scene is a
+A tile is a square image of one face with surroundings, and the positions of the 68 landmarks. A scene is a
 background into which tiles are pasted. A window is a square crop of a scene, labelled by its overlap with the faces.
 Boxes in scenes use corner coordinates: (0, 0) is the top-left corner of the top-left pixel.
 """
@@ -29,27 +29,28 @@ from facegeom.training.data.labels import Labels, yaw_deg
 from facegeom.training.data.renderer import Pose, Renderer
 from facegeom.training.data.samples import PhotoStore
 
-TILE_SIDE = 128  # pixels
+TILE_SIDE = 128  # side length of a tile, pixels
 TILE_FACTOR = 2.0
-"""Side of a tile divided by the mean side of the bounding box of its landmarks. Photos of LFW extend to about 1.9."""
+"""Side of a tile divided by the mean side of the box of the landmarks; an LFW photo ends at a ratio of about 1.9."""
 
 TRAINING_SAMPLES = ("coffee", "gravel", "hubble_deep_field", "page", "retina", "checkerboard")
-"""Images of scikit-image used as training backgrounds; the evaluation counts false positives on the others."""
+"""Images of scikit-image used as training backgrounds; the evaluation uses other images."""
 
 SCENE_CHANGES = AugmentOptions(gray=0.2, glasses=0.0, occluder=0.15, low_resolution=0.1)
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Square images of faces with their surroundings.
+    """Square images of faces with surroundings, and the landmarks of these faces.
 
     Attributes
     ----------
     images : (n, TILE_SIDE, TILE_SIDE, 4) uint8 array
-        RGB, and 255 for pixels inside the photo or 0 outside.
+        RGB and alpha; alpha is 255 for pixels inside the photo, 0 outside.
     points : (n, 68, 2) float32 array
         Landmarks in pixels of the tile.
     yaw_deg : (n,) float32 array
+        Yaw of the heads in degrees.
     """
 
     images: ByteArray
@@ -60,13 +61,13 @@ class Tiles:
         return len(self.points)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the tiles to one .npz file; on an error no file is left behind."""
+        """Write the tiles to one .npz file; after an error there is no incomplete file."""
         arrays = {"images": self.images, "points": self.points, "yaw_deg": self.yaw_deg}
         write_npz(path, arrays, compressed=False)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Tiles:
-        """Read the file that `save` wrote."""
+        """Read a file that `save` wrote."""
         with np.load(path) as data:
             return cls(data["images"], data["points"], data["yaw_deg"])
 
@@ -75,18 +76,19 @@ class Tiles:
 class Scene:
     """A synthetic image with k faces."""
 
-    image: ByteArray  # (h, w, 3) uint8
+    image: ByteArray  # (h, w, 3) uint8, RGB
     boxes: FloatArray  # (k, 4) bounding boxes of the 68 landmarks of the faces, corner coordinates
     tiles: IntArray  # (k,) number of the tile of each face
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Labelled windows.
+    """Labelled windows: square crops of scenes.
 
     Attributes
     ----------
     crops : (n, side, side, 3) uint8 array
+        Images of the windows, RGB.
     kind : (n,) int8 array
         1: face; 0: no face; -1: part of a face, used to train the offsets only.
     offsets : (n, 4) float32 array
@@ -116,21 +118,21 @@ def make_tiles(
     ----------
     model : FaceModel
     photos : dict of str to Path
-        Paths of the photos by file name.
+        File name of a photo -> path.
     labels : Labels
         Fits of the photos.
     rows : (n,) int array
         Rows of the labels to use.
     turned : int
-        Number of turned heads for each photo. Their yaw is uniform up to 90 degrees, to the side the face already turns
-        to, from the larger of 20 degrees and the yaw in the photo.
+        Number of turned heads for each photo. The absolute yaw is uniform between the larger of 20 degrees and the yaw
+        in the photo, and 90 degrees. Its sign is the sign of the yaw in the photo.
     seed : int
         Random seed of the poses.
 
     Returns
     -------
     Tiles
-        With n * (1 + turned) tiles.
+        Set of n * (1 + turned) tiles.
     """
     rng = np.random.default_rng(seed)
     store, renderer = PhotoStore(photos, [str(labels.names[row]) for row in rows]), Renderer(model)
@@ -164,7 +166,7 @@ def _turned(pose: Pose, rng: np.random.Generator) -> Pose:
 
 
 class SceneMaker:
-    """Makes random scenes; the same random state gives the same scene.
+    """Source of random scenes; the same random state gives the same scene.
 
     Parameters
     ----------
@@ -179,7 +181,7 @@ class SceneMaker:
     def draw(self, rng: np.random.Generator, *, faces: int | None = None) -> Scene:
         """Draw a scene with a side of 96 to 256 pixels and at most `faces` faces, by default 0 to 2.
 
-        A face that would overlap a face already in the scene is left out.
+        A tile that would overlap a face of the scene is not pasted.
         """
         cv2.setRNGSeed(int(rng.integers(2**31)))
         size = int(rng.integers(96, 257))
@@ -218,7 +220,7 @@ class SceneMaker:
         return texture(rng, size)
 
     def _surroundings(self, rng: np.random.Generator, size: int) -> ByteArray:
-        """Return a tile without its face, (size, size, 3) uint8: only a corner, or the tile with the face replaced."""
+        """Return a background from a tile, (size, size, 3) uint8: a corner, or the tile with the face replaced."""
         tile = int(rng.integers(len(self.tiles)))
         picture = self.tiles.images[tile, ..., :3]
         if rng.random() < 0.4:
@@ -243,7 +245,7 @@ class SceneMaker:
         return np.asarray(cv2.resize(np.ascontiguousarray(piece), (size, size)), dtype=np.uint8)
 
     def _paste(self, canvas: ByteArray, tile: int, affine: FloatArray, rng: np.random.Generator) -> ByteArray:
-        """Return the canvas with a tile blended in."""
+        """Return `canvas` with a tile blended into it at the pixels that the affine map `affine` gives."""
         size = canvas.shape[0]
         shrink = min(1.0, 1.3 * float(np.sqrt(abs(np.linalg.det(affine[:, :2])))))
         picture = self.tiles.images[tile] * _feather(rng)
@@ -277,14 +279,14 @@ def _feather(rng: np.random.Generator) -> Float32Array:
 def _random_tile_affine(rng: np.random.Generator, size: int, side: float) -> FloatArray:
     """Return an affine map (2, 3) from tile to scene pixels with random position, rotation and aspect ratio.
 
-    The face gets a side of `side` pixels in a scene of `size` pixels.
+    The box of the face has a side of `side` pixels in a scene of `size` x `size` pixels.
     """
     angle = np.radians(rng.normal(0, 12) if rng.random() < 0.65 else rng.uniform(-50, 50))
     stretch = np.exp(rng.normal(0, 0.06) - (rng.uniform(0, 0.35) if rng.random() < 0.15 else 0.0))
     scale = side * TILE_FACTOR / TILE_SIDE
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     linear = scale * turn @ np.diag([stretch, 1 / np.sqrt(stretch)])
-    inset = min(0.4 * side, 0.45 * size)  # a face may extend slightly beyond the scene
+    inset = min(0.4 * side, 0.45 * size)  # smallest distance of the face centre from the scene border, pixels
     centre = rng.uniform(inset, size - inset, 2)
     return np.column_stack([linear, centre - linear @ np.full(2, 0.5 * (TILE_SIDE - 1))])
 
@@ -292,16 +294,16 @@ def _random_tile_affine(rng: np.random.Generator, size: int, side: float) -> Flo
 def label_windows(scene: Scene, boxes: FloatArray, side: int) -> Windows:
     """Crop windows of a scene and label them by their intersection over union (IoU) with the square around a face.
 
-    Labels: face if the IoU is at least 0.62, part of a face from 0.4, no face below 0.3. Windows with an IoU between
-    0.3 and 0.4 are left out.
+    Labels: face if the IoU is at least 0.62, part of a face from 0.4, no face below 0.3. The result
+    contains no windows with an IoU between 0.3 and 0.4.
 
     Parameters
     ----------
     scene : Scene
     boxes : (n, 4) float array
-        Windows, corner coordinates.
+        Boxes of the windows, corner coordinates.
     side : int
-        Side of the crops in pixels.
+        Side length of the square crops in pixels.
 
     Returns
     -------
@@ -321,7 +323,7 @@ def label_windows(scene: Scene, boxes: FloatArray, side: int) -> Windows:
 
 
 def random_windows(scene: Scene, rng: np.random.Generator) -> FloatArray:
-    """Draw random windows (n, 4) near the faces of a scene and anywhere in it."""
+    """Draw random windows (n, 4) near the faces of a scene and at uniformly random positions."""
     size = scene.image.shape[0]
     parts = []
     for box in squares(scene.boxes):

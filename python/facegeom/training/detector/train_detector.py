@@ -1,7 +1,7 @@
 """`facegeom train detector`: train the three networks of the face detector (MTCNN), one after the other.
 
-The refinement network is trained on windows that the proposal network accepts, and the output network on windows that
-both accept; random windows are added to all of them.
+The refinement network is trained on windows that the proposal network accepts. The output network is trained on windows
+that the other two networks accept. Random windows are added for all three networks.
 """
 
 from __future__ import annotations
@@ -50,34 +50,34 @@ from facegeom.training.loop import set_learning_rate
 log = logging.getLogger("facegeom")
 
 STAGES = ("p", "r", "o", "o")
-"""Network of each training stage. The output network is trained twice, the second time on its own false positives."""
+"""Network trained in each stage. The output network is trained twice; the second stage adds its false positives."""
 
 MINING = SearchOptions(proposal_score=0.3, refine_score=0.2, most_proposals=60, most_refined=30)
-"""Search for training windows. Its score thresholds are lower than in use, to include windows near the thresholds."""
+"""Options of the search for training windows. Lower score thresholds include windows near the usual thresholds."""
 
 SMALLEST_FACE = 16.0
-"""Side of the smallest face that is searched for in the scenes, pixels."""
+"""Side length of the smallest face that is searched for in the scenes, pixels."""
 
 
 @dataclass(frozen=True)
 class DetectorOptions:
-    """Options of one training run. Tuples have one value for each of `STAGES`."""
+    """Options of one training run. Each tuple has one value per stage of `STAGES`."""
 
-    photos: str = ""  # folder of photos
-    labels: str = "runs/labels.npz"  # file of `facegeom prepare labels`
-    out: str = "runs/detector"  # folder of checkpoint, tiles, windows, records and weights
+    photos: str = ""  # folder that contains the photos, also in subfolders
+    labels: str = "runs/labels.npz"  # file written by `facegeom prepare labels`
+    out: str = "runs/detector"  # folder for checkpoint, tiles, windows, records and weights
     device: str = "cpu"
-    minutes: float = math.inf  # time limit of one call; the next call resumes the run
-    steps: tuple[int, ...] = (5_000, 2_500, 3_000, 3_000)  # training steps
-    batch: tuple[int, ...] = (512, 384, 192, 192)  # windows in one step
-    scenes: tuple[int, ...] = (10_000, 8_000, 10_000, 10_000)  # scenes from which the windows are cut
+    minutes: float = math.inf  # time limit of one call in minutes; the next call resumes the run
+    steps: tuple[int, ...] = (5_000, 2_500, 3_000, 3_000)  # number of training steps
+    batch: tuple[int, ...] = (512, 384, 192, 192)  # number of windows in one step
+    scenes: tuple[int, ...] = (10_000, 8_000, 10_000, 10_000)  # number of scenes from which windows are cut
     most_photos: int = 8_000  # largest number of training photos
-    turned: int = 1  # tiles with turned heads for each training photo
-    learning_rate: float = 2e-3  # initial value; it decreases to zero along a half cosine
-    offset_weight: float = 2.0  # of the loss of the offsets relative to the cross-entropy; 0.5 in the paper
+    turned: int = 1  # number of tiles with a turned head per training photo
+    learning_rate: float = 2e-3  # initial learning rate; decreases to 0 along a half cosine
+    offset_weight: float = 2.0  # weight of the offset loss relative to the cross-entropy; 0.5 in the paper
     seed: int = 0
-    checkpoint_steps: int = 250  # steps between checkpoints
-    bfloat16: bool = True  # train in bfloat16; a third faster on processors that support it
+    checkpoint_steps: int = 250  # number of steps between two checkpoints
+    bfloat16: bool = True  # whether to train in bfloat16: a third faster on processors that support it
     network: MtcnnConfig = field(default_factory=MtcnnConfig)
 
 
@@ -129,28 +129,38 @@ def train_detector(options: DetectorOptions) -> Path | None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom train detector` to a parser."""
     default = DetectorOptions()
-    parser.add_argument("photos", help="folder of photos")
+    parser.add_argument("photos", help="folder that contains the photos, also in subfolders")
     parser.add_argument(
-        "--labels", default=default.labels, help="file of `facegeom prepare labels` (default: %(default)s)"
-    )
-    parser.add_argument("--out", "-o", default=default.out, help="folder of the run (default: %(default)s)")
-    parser.add_argument(
-        "--device", default=default.device, help="device: cpu, cuda, cuda:1 or mps (default: %(default)s)"
+        "--labels", default=default.labels, help="file written by `facegeom prepare labels` (default: %(default)s)"
     )
     parser.add_argument(
-        "--minutes", type=float, default=default.minutes, help="time limit; call again to resume (default: %(default)s)"
+        "--out", "-o", default=default.out, help="folder of the run, with checkpoint and weights (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--device",
+        default=default.device,
+        help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=default.minutes,
+        help="time limit in minutes; the same command resumes the run (default: %(default)s)",
     )
     stages: dict[str, Any] = {"type": int, "nargs": len(STAGES), "metavar": ("P", "R", "O", "O2")}
     parser.add_argument(
-        "--steps", default=default.steps, help="training steps of each stage (default: %(default)s)", **stages
+        "--steps", default=default.steps, help="number of training steps in each stage (default: %(default)s)", **stages
     )
     parser.add_argument(
-        "--batch", default=default.batch, help="windows in one step of each stage (default: %(default)s)", **stages
+        "--batch",
+        default=default.batch,
+        help="number of windows in one step of each stage (default: %(default)s)",
+        **stages,
     )
     parser.add_argument(
         "--scenes",
         default=default.scenes,
-        help="scenes of each stage to cut windows from (default: %(default)s)",
+        help="number of scenes from which windows are cut, for each stage (default: %(default)s)",
         **stages,
     )
     parser.add_argument(
@@ -159,11 +169,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=default.most_photos,
         help="largest number of training photos (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=default.seed, help="random seed (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=default.seed, help="seed of all random numbers (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train the detector, or resume its training."""
+    """Train the detector, or resume its training; return the exit code."""
     train_detector(
         DetectorOptions(
             photos=args.photos,
@@ -182,21 +194,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 class DetectorTrainer:
-    """Trains the three networks, one in each stage, and stores the progress in a checkpoint.
+    """Trainer of the three networks, one network per stage; a checkpoint stores the progress.
 
     Parameters
     ----------
     options : DetectorOptions
     out : Path
-        Folder of the run. An existing checkpoint is loaded.
+        Folder of the run. A checkpoint in this folder is loaded.
 
     Attributes
     ----------
     network : Mtcnn
+        The three networks.
     stage : int
-        Index into `STAGES` of the network in training.
+        Index into `STAGES` of the network that is trained.
     step : int
-        Number of steps already made in this stage.
+        Number of completed steps in this stage.
     """
 
     def __init__(self, options: DetectorOptions, out: Path) -> None:
@@ -217,6 +230,7 @@ class DetectorTrainer:
         Parameters
         ----------
         windows : Windows
+            Training windows of this stage.
 
         Returns
         -------
@@ -323,6 +337,7 @@ def found_rates(network: Mtcnn, maker: SceneMaker, seed: int, count: int = 300) 
     network : Mtcnn
     maker : SceneMaker
     seed : int
+        Seed of the scenes.
     count : int
         Number of scenes.
 
@@ -350,7 +365,7 @@ def found_rates(network: Mtcnn, maker: SceneMaker, seed: int, count: int = 300) 
 
 
 def _tiles(options: DetectorOptions, out: Path) -> tuple[Tiles, Tiles]:
-    """Return the tiles of the training and the validation photos; read them from `out` or make and store them."""
+    """Return the tiles of the training and the validation photos; read the file in `out`, or make and store it."""
     files = out / "tiles_training.npz", out / "tiles_validation.npz"
     if not all(file.is_file() for file in files):
         labels, photos, model = Labels.load(options.labels), find_photos(options.photos), load_face_model()
@@ -367,7 +382,7 @@ def _tiles(options: DetectorOptions, out: Path) -> tuple[Tiles, Tiles]:
 
 
 def _windows(network: Mtcnn, maker: SceneMaker, stage: int, options: DetectorOptions, out: Path) -> Windows:
-    """Return the training windows of a stage; read them from `out` or make and store them."""
+    """Return the training windows of a stage; read the file in `out`, or make and store it."""
     file, name = _window_file(out, stage), STAGES[stage]
     again = name in STAGES[:stage]
     if not file.is_file():
@@ -388,7 +403,7 @@ def _windows(network: Mtcnn, maker: SceneMaker, stage: int, options: DetectorOpt
 
 
 def _miner(network: Mtcnn, name: str) -> Callable[[Scene], FloatArray]:
-    """Return a function that finds the windows of a scene (n, 4) that all networks before `name` accept."""
+    """Return the function scene -> windows (n, 4) that all networks before the network `name` accept."""
 
     def proposals(scene: Scene) -> FloatArray:
         return propose(network, scene.image, SMALLEST_FACE, MINING).boxes
@@ -400,7 +415,7 @@ def _miner(network: Mtcnn, name: str) -> Callable[[Scene], FloatArray]:
 
 
 def _subsample(windows: Windows, rng: np.random.Generator, most: int = 30) -> Windows:
-    """Return all windows with a face or part of one, and a random choice of at most `most` of the others."""
+    """Return all windows with a face or part of one, and a random choice of at most `most` of the other windows."""
     none = np.flatnonzero(windows.kind == 0)
     rows = np.concatenate([np.flatnonzero(windows.kind != 0), rng.permutation(none)[:most]])
     return Windows(windows.crops[rows], windows.kind[rows], windows.offsets[rows])
@@ -408,7 +423,7 @@ def _subsample(windows: Windows, rng: np.random.Generator, most: int = 30) -> Wi
 
 @torch.inference_mode()
 def _with_false_positives(network: OutputNet, windows: Windows, rng: np.random.Generator) -> Windows:
-    """Return the windows with a face or part of one, the false positives of the network, and three random others."""
+    """Return the windows with a face or part of one, the false positives, and three random other windows."""
     none = np.flatnonzero(windows.kind == 0)
     score = torch.sigmoid(network(normalise(torch.from_numpy(windows.crops[none])))[0]).numpy()
     rows = np.concatenate([np.flatnonzero(windows.kind != 0), none[score > 0.1], rng.permutation(none)[:3]])

@@ -1,11 +1,12 @@
 """Texture atlas of the face model.
 
-Face, ears, scalp and neck form one chart that fills the unit square above a low strip. The head is unrolled like a
-cylinder, symmetric about u = 0.5: the front midline from the neck over the nose to the crown is the vertical line u =
-0.5. The head is cut along the back midline, whose two sides are the outer edges and the upper edge of the chart, and
-below the neck, which is the lower edge. The face gets a larger share of the chart than of the surface area. Eyeballs,
-eye sockets, mouth socket, gums, tongue and teeth are small charts in the strip: those of the left half of the head in
-the right half of the strip. Everywhere u -> 1 - u is the mirror image.
+Face, ears, scalp and neck form one chart, which fills the unit square except a low strip along its lower edge. The head
+is unrolled like a cylinder, symmetric about u = 0.5: the front midline, from the neck along the nose to the crown, is
+the vertical line u = 0.5. The head is cut along the back midline and below the neck. The two sides of the first cut are
+the outer edges and the upper edge of the chart; the second cut is the lower edge. The face gets a larger share of the
+chart than of the surface area. Eyeballs, eye sockets, mouth socket, gums, tongue and teeth are small charts in the
+strip; the parts of the left half of the head are in the right half of the strip. The map u -> 1 - u mirrors the
+complete atlas.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from facegeom.training.face_model.remesh import edge_table
 from facegeom.training.face_model.skin_remeshing import EYE_SOCKET, FACE, HEAD, MOUTH_SOCKET
 from facegeom.training.face_model.topology import EYEBALL_LEFT, GUMS, TEETH, ModelTopology
 
-_STRIP = 0.078  # height of the strip with the small charts
-_GUTTER = 0.004  # margin around each small chart; two texels between charts at 256 x 256
+_STRIP = 0.078  # height of the strip with the small charts, in v
+_GUTTER = 0.004  # margin around each small chart in uv; gives two texels between charts at 256 x 256 texels
 # Cells of the small charts of the left half of the head: patch -> (first u, width). The teeth are a grid in their cell.
 _CELLS = {
     EYEBALL_LEFT: (0.922, 0.078),
@@ -44,7 +45,7 @@ _CELLS = {
 class AtlasOptions:
     """Length scales of the parts of the skin chart relative to the face, and the position of the cut."""
 
-    ears: float = 0.5  # length scale of the ears; that of the face is 1
+    ears: float = 0.5  # length scale of the ears; the length scale of the face is 1
     rest: float = 0.285  # length scale of scalp and neck
     crown: float = -75.0  # z of the point on the midline at which the cut starts, mm
     corner: float = 0.40  # share of the back midline that lies along the upper edge of the chart
@@ -91,7 +92,7 @@ def build_atlas(
 
 
 def _mirror_triangles(F: IntArray, mirror: IntArray, left: IntArray, corner_uv: FloatArray) -> None:
-    """Set the texture coordinates of the right half of the head to the mirror image of those of the left half."""
+    """Set the texture coordinates of the right half of the head to the mirror image of the left half."""
     where = {tuple(sorted(face)): index for index, face in enumerate(F.tolist())}
     for index in left.tolist():
         twin = where[tuple(sorted(mirror[F[index]].tolist()))]
@@ -111,7 +112,9 @@ def _skin_chart(topology: ModelTopology, V: FloatArray, F: IntArray, options: At
     uv, free = _rectangle(P, outline, options)
     start = tutte(filled, outline, uv[outline])
     rest = flat_triangles(P[filled]) * scale[filled].mean(axis=1)[:, None, None]
-    rest[mouth] = 0.9 * np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.8]])  # the opening between closed lips has no area
+    rest[mouth] = 0.9 * np.array(
+        [[0.0, 0.0], [1.0, 0.0], [0.5, 0.8]]
+    )  # rest shape: the opening between closed lips has no area
     area = 0.5 * rest[:, 1, 0] * rest[:, 2, 1]
     weight = area.copy()
     weight[len(G) :] *= 0.2
@@ -121,7 +124,7 @@ def _skin_chart(topology: ModelTopology, V: FloatArray, F: IntArray, options: At
 
 
 def _length_scale(topology: ModelTopology, V: FloatArray, options: AtlasOptions) -> FloatArray:
-    """Return the wanted length scale at each vertex, (n,), smoothed across the borders of the regions."""
+    """Return the target length scale at each vertex, (n,), smoothed across the borders of the regions."""
     mesh, regions = topology.mesh, topology.regions
     scale = np.where(regions["face"], 1.0, options.rest)
     scale[regions["ear_left"] | regions["ear_right"]] = options.ears
@@ -158,13 +161,13 @@ def _fill_openings(
 
 
 def _rectangle(P: FloatArray, outline: IntArray, options: AtlasOptions) -> tuple[FloatArray, BoolArray]:
-    """Place the outline of the left half of the skin on the four sides of its half of the chart.
+    """Map the outline of the left half of the skin to the four sides of the corresponding half of the chart.
 
     Counter-clockwise from outside, the outline consists of the front midline downwards, the neck, and the back midline
     upwards to the crown.
 
-    Return the texture coordinates (n, 2), and a mask (n, 2) of the coordinates that may change: vertices on a side may
-    slide along it.
+    Return the texture coordinates (n, 2), and a mask (n, 2) of the coordinates that may change: a vertex on a side may
+    move along this side.
     """
     uv, free = np.zeros((len(P), 2)), np.ones((len(P), 2), dtype=bool)
     middle = np.abs(P[outline, 0]) < 1e-9
@@ -217,8 +220,8 @@ def _disc_chart(V: FloatArray, F: IntArray) -> FloatArray:
 def _ball_chart(V: FloatArray, F: IntArray) -> FloatArray:
     """Flatten an eyeball around its front point into the unit square; return the corners, (m, 3, 2).
 
-    The vertex at the back is split, so that its triangles lie separately at the sides of the polygon that contains the
-    other triangles. The front of the eyeball gets most of the area.
+    The vertex at the back is split: its triangles are separate in the chart, at the sides of the polygon that contains
+    the other triangles. The front of the eyeball gets most of the area.
     """
     used, inverse = np.unique(F, return_inverse=True)
     G = inverse.reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""`facegeom train face-model`: make the face model that facegeom ships.
+"""`facegeom train face-model`: make the face model that is part of the package facegeom.
 
 Steps: remesh ICT FaceKit Light (MIT licence) (`topology`), compute identity components of random ICT heads and transfer
 the expressions (`components`), smooth the components where triangles would invert (`corner_smoothing`), compute texture
@@ -29,8 +29,8 @@ from facegeom.training.face_model.ict_head import load_ict
 from facegeom.training.face_model.skin_remeshing import SkinOptions
 from facegeom.training.face_model.topology import build_topology, symmetric_positions
 
-_IDENTITY_STEP = 0.003  # quantisation step, mm; the RMS rounding error is 0.0009 mm per standard deviation
-_EXPRESSION_STEP = 0.004  # quantisation step, mm
+_IDENTITY_STEP = 0.003  # quantisation step of identity components, mm; RMS rounding error 0.0009 mm
+_EXPRESSION_STEP = 0.004  # quantisation step of expression components, mm
 
 
 def build_face_model(
@@ -47,21 +47,21 @@ def build_face_model(
     Parameters
     ----------
     ict_path : str or Path
-        `ict_face_model.npz`, ICT FaceKit Light as arrays.
+        Path of `ict_face_model.npz`, ICT FaceKit Light as arrays.
     canonical_path : str or Path
-        `canonical_on_ict.npz`, the positions of the 468 FaceMesh landmarks on the ICT head.
+        Path of `canonical_on_ict.npz`, the positions of the 468 FaceMesh landmarks on the ICT head.
     output : str or Path
         The .npz file to write. Its `landmarks68` are the Multi-PIE landmarks until `calibrate_landmarks` replaces them.
     identity_count : int
         Number of identity components.
     samples : int
-        Number of random neutral heads.
+        Number of random neutral heads from which the identity components are computed.
     options : SkinOptions, optional
 
     Returns
     -------
     Path
-        The path `output`.
+        The argument `output`.
     """
     log = logging.getLogger("facegeom")
     head = load_ict(ict_path)
@@ -114,30 +114,44 @@ def build_face_model(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom train face-model` to a parser."""
-    parser.add_argument("--ict", type=Path, required=True, help="ict_face_model.npz, ICT FaceKit Light as arrays")
     parser.add_argument(
-        "--canonical", type=Path, help="canonical_on_ict.npz, the positions of the FaceMesh landmarks on the ICT head"
+        "--ict", type=Path, required=True, help="path of ict_face_model.npz, ICT FaceKit Light as arrays"
+    )
+    parser.add_argument(
+        "--canonical",
+        type=Path,
+        help="path of canonical_on_ict.npz, the positions of the FaceMesh landmarks on the ICT head",
     )
     parser.add_argument(
         "-o", "--out", type=Path, required=True, help="model file to write, or to read with --check (.npz)"
     )
-    parser.add_argument("--components", type=int, default=100, help="identity components (default: %(default)s)")
-    parser.add_argument("--samples", type=int, default=8000, help="random neutral heads (default: %(default)s)")
-    parser.add_argument("--check", action="store_true", help="only measure the existing model")
+    parser.add_argument(
+        "--components", type=int, default=100, help="number of identity components (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=8000,
+        help="number of random neutral heads for the identity components (default: %(default)s)",
+    )
+    parser.add_argument("--check", action="store_true", help="only measure the existing model in --out")
     parser.add_argument(
         "--smooth-corners",
         type=Path,
         metavar="MODEL",
-        help="only smooth the components of this model at the corners of lids and mouth, and write it to --out",
+        help="only smooth the components of this model at the corners of lids and mouth, and write the result to --out",
     )
     parser.add_argument(
-        "--held-out", type=int, default=200, help="random heads to measure the model with (default: %(default)s)"
+        "--held-out",
+        type=int,
+        default=200,
+        help="number of random heads for the measurement of the model (default: %(default)s)",
     )
-    parser.add_argument("--figures", type=Path, help="folder for pictures of the model")
+    parser.add_argument("--figures", type=Path, help="folder for pictures of the model (default: no pictures)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make a face model, smooth one, or read one; then measure it and print the measured values."""
+    """Make, smooth or read a face model; then measure the model and print the measured values; return the exit code."""
     from facegeom.training.face_model.quality import check_face_model
 
     if args.smooth_corners is not None:

@@ -1,4 +1,4 @@
-"""Identity and expression components of the face model, computed from those of the ICT head."""
+"""Identity and expression components of the face model, computed from the components of the ICT head."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ def identity_components(
     Parameters
     ----------
     head : IctHead
-        Its identity coefficients are drawn independently from N(0, 1).
+        ICT head; its identity coefficients are drawn independently from N(0, 1).
     mesh : EmbeddedMesh
         The mesh of the face model.
     importance : (n,) float array
-        Weight of the squared displacement of each vertex, such as its area; only ratios matter.
+        Weight of the squared displacement of each vertex, such as the area of the vertex; only the ratios of the
+        weights matter.
     count : int
         Number of components.
     samples : int
@@ -75,7 +76,7 @@ def identity_components(
 def expression_components(
     head: IctHead, mesh: EmbeddedMesh, mean: FloatArray, regions: dict[str, BoolArray]
 ) -> FloatArray:
-    """Return the expression components of the face model: those of ICT, with completely closed lids in the blinks.
+    """Return the expression components of the face model: the ICT expressions, with closed lids in both blinks.
 
     Parameters
     ----------
@@ -83,8 +84,9 @@ def expression_components(
     mesh : EmbeddedMesh
         The mesh of the face model.
     mean : (n, 3) float array, mm
+        Vertices of the mean head.
     regions : dict of str to (n,) bool array
-        With `eyeball_left` and `eye_rims`.
+        Vertex masks by name, at least `eyeball_left` and `eye_rims`.
 
     Returns
     -------
@@ -108,7 +110,7 @@ def expression_components(
 
 
 def vertex_importance(V: FloatArray, mesh: EmbeddedMesh, face_vertices: int) -> FloatArray:
-    """Return the weight of each vertex in the analysis, (n,): its area in mm^2, times 0.1 outside the face.
+    """Return the weight of each vertex in the component analysis, (n,): its area in mm^2, times 0.1 outside the face.
 
     Parameters
     ----------
@@ -133,6 +135,7 @@ def quantise(components: FloatArray, step: float) -> NDArray[np.int16]:
     ----------
     components : (k, n, 3) float array, mm
     step : float, mm
+        Quantisation step.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Smoothing of the components at the corners of lids and mouth, so that triangles do not invert in random heads.
 
-At these corners the ICT components of neighbouring vertices differ by as much as the width of a triangle, and most
-inverted triangles are inverted in the ICT mesh too. The identity and expression components of the vertices around such
+At these corners the ICT components of neighbouring vertices differ by as much as the width of a triangle; most
+inverted triangles are inverted in the ICT mesh, too. The identity and expression components of the vertices around such
 triangles are smoothed. Triangles, mean and all other vertices do not change.
 """
 
@@ -27,20 +27,20 @@ _EXPRESSIONS = 4  # number of expressions with a weight above 0 in a random face
 
 @dataclass(frozen=True)
 class CornerOptions:
-    """Number of random heads, and strength of the smoothing."""
+    """Number of random heads, and weights of the smoothing."""
 
-    heads: int = 4000  # random heads drawn to find inverted triangles, and again in each round
-    rings: int = 2  # rings of triangles around the inverted ones whose vertices may change
+    heads: int = 4000  # number of random heads drawn to find inverted triangles, initially and in each round
+    rings: int = 2  # number of triangle rings around inverted triangles whose vertices may change
     first_weight: float = 2e-3  # first smoothing weight of a triangle, mm^2, see `smooth_corners`
-    factor: float = 2.0  # factor of the weight of a triangle in each round in which it is inverted
-    rounds: int = 16  # largest number of rounds
-    patience: int = 2  # rounds without improvement before stopping; too much smoothing inverts other triangles
+    factor: float = 2.0  # factor by which the weight of an inverted triangle increases in each round
+    rounds: int = 16  # largest number of smoothing rounds
+    patience: int = 2  # stop after this many rounds without improvement; too much smoothing inverts other triangles
     seed: int = 7
 
 
 @dataclass(frozen=True)
 class _Patch:
-    """The vertices that may change, with the triangles around them."""
+    """The vertices that may change, and the triangles around these vertices."""
 
     vertices: IntArray  # (p,) vertices of the model: corners of the tested triangles and of their neighbours
     free: IntArray  # (f,) indices into `vertices` of the vertices that may change
@@ -58,7 +58,7 @@ def random_expression(count: int, generator: np.random.Generator) -> FloatArray:
 
 
 def inverted_triangles(V: FloatArray, F: IntArray) -> BoolArray:
-    """Return which triangles have a normal opposite to the vertex normals at all three corners.
+    """Return whether the normal of each triangle is opposite to the vertex normals at all three corners.
 
     Parameters
     ----------
@@ -87,11 +87,12 @@ def smooth_corners(
     expression: FloatArray,
     options: CornerOptions = CornerOptions(),
 ) -> tuple[FloatArray, FloatArray]:
-    """Return smoothed components with no or fewer inverted triangles in random heads.
+    """Return smoothed components that give fewer inverted triangles in random heads, or none.
 
     Parameters
     ----------
     mean : (n, 3) float array, mm
+        Vertices of the mean head.
     faces : (m, 3) int array
         Triangles of the face.
     mirror : (n,) int array
@@ -105,18 +106,20 @@ def smooth_corners(
     Returns
     -------
     identity : (k, n, 3) float array
+        Smoothed identity components, mm per standard deviation.
     expression : (e, n, 3) float array
+        Smoothed expression components, mm at weight 1.
 
     Notes
     -----
-    Each component d, given as d0, is replaced at the free vertices by the minimum of
+    Each given component d0 is replaced at the free vertices by the component d that minimises
 
         sum_i |d_i - d0_i|^2 + sum_t w_t |grad_t d|^2,
 
     where grad_t is the gradient over triangle t of the mean. All weights w_t are initially 0. In each round, random
-    heads are drawn with identity coefficients from N(0, 1) and the weights of `random_expression`. The weight of each
-    triangle that is inverted in one of them is increased, and that of its mirror image too, so that the symmetry of the
-    components is preserved.
+    heads are drawn with identity coefficients from N(0, 1) and the weights of `random_expression`. The weights of
+    each triangle that is inverted in one of these heads, and of its mirror image, are increased. The components
+    therefore stay symmetric.
     """
     generator = np.random.default_rng(options.seed)
     components, count = np.concatenate([identity, expression]), len(identity)
@@ -155,7 +158,7 @@ def smooth_face_model(path: str | Path, output: str | Path, options: CornerOptio
     Returns
     -------
     Path
-        The path `output`.
+        The argument `output`.
     """
     model = read_face_model(path)
     with np.load(Path(path)) as data:

@@ -10,7 +10,7 @@ from facegeom.training.face_model.ict_head import IctHead
 from facegeom.training.face_model.remesh import Remesher, SourceSurface, closest_on_triangles
 from facegeom.training.face_model.skin_remeshing import EmbeddedMesh, midline_ends, mirror_and_weld
 
-_ROOT_DEPTH = 1.2  # depth in the gums from which triangles of the teeth are left out, mm
+_ROOT_DEPTH = 1.2  # triangles of the teeth deeper than this in the gums are omitted, mm
 
 
 def geodesic_sphere(frequency: int) -> tuple[FloatArray, IntArray]:
@@ -57,14 +57,14 @@ def eyeballs(head: IctHead, frequency: int = 5) -> tuple[EmbeddedMesh, IntArray]
     ----------
     head : IctHead
     frequency : int
-        See `geodesic_sphere`.
+        Number of subdivisions of each icosahedron edge, see `geodesic_sphere`.
 
     Returns
     -------
     mesh : EmbeddedMesh
         Both eyeballs; the vertices of the left one come first.
     side : (n,) int array
-        1 for vertices of the left eyeball, 2 for those of the right one.
+        1 for vertices of the left eyeball, 2 for vertices of the right eyeball.
     """
     V, F = geodesic_sphere(frequency)
     faces = head.part_faces("eyeball_left")
@@ -84,7 +84,7 @@ def eyeballs(head: IctHead, frequency: int = 5) -> tuple[EmbeddedMesh, IntArray]
 
 
 def inner_mouth(head: IctHead, part: str, front: float, back: float) -> EmbeddedMesh:
-    """Remesh the left half of a part of the mouth interior and mirror it.
+    """Return a remeshed part of the mouth interior: the remeshed left half and its mirror image.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def inner_mouth(head: IctHead, part: str, front: float, back: float) -> Embedded
 
 
 def _without_roots(head: IctHead, faces: IntArray) -> IntArray:
-    """Return the triangles of the teeth without those deep in the gums, which are never visible."""
+    """Return the triangles of the teeth except the triangles deep in the gums, which are never visible."""
     gums = head.part_faces("gums_and_tongue")
     vertices = np.unique(faces)
     corners, weight = nearest_place(head.vertices[vertices], head.vertices, gums)
@@ -137,9 +137,9 @@ def nearest_place(P: FloatArray, V: FloatArray, F: IntArray) -> tuple[IntArray, 
 
     Parameters
     ----------
-    P : (k, 3) float array
-    V : (n, 3) float array
-    F : (m, 3) int array
+    P : (k, 3) float array, query points
+    V : (n, 3) float array, vertices of the surface
+    F : (m, 3) int array, triangles of the surface
     """
     centre = V[F].mean(axis=1)
     size = np.linalg.norm(V[F] - centre[:, None], axis=2).max()

@@ -25,7 +25,7 @@ def tutte(F: IntArray, fixed: IntArray, places: FloatArray) -> FloatArray:
     fixed : (k,) int array
         Vertices with given positions.
     places : (k, 2) float array
-        Their positions.
+        Positions of the vertices `fixed`.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def tutte(F: IntArray, fixed: IntArray, places: FloatArray) -> FloatArray:
 
 
 def flat_triangles(T: FloatArray) -> FloatArray:
-    """Return triangles rigidly moved into the plane, (m, 3, 2), with the first corner at the origin.
+    """Return congruent copies of triangles in the plane, (m, 3, 2), with the first corner at the origin.
 
     Parameters
     ----------
@@ -70,6 +70,7 @@ def jacobians(rest: FloatArray, uv: FloatArray, F: IntArray) -> FloatArray:
     rest : (m, 3, 2) float array
         Rest shapes of the triangles.
     uv : (n, 2) float array
+        Vertices in the plane.
     F : (m, 3) int array
     """
     source = np.stack([rest[:, 1] - rest[:, 0], rest[:, 2] - rest[:, 0]], axis=2)
@@ -83,8 +84,9 @@ def symmetric_dirichlet(J: FloatArray, weight: FloatArray) -> float:
     Parameters
     ----------
     J : (m, 2, 2) float array
-        Of `jacobians`.
+        Jacobians of the triangles, from `jacobians`.
     weight : (m,) float array
+        Weight of each triangle.
 
     Returns
     -------
@@ -111,25 +113,25 @@ def relax(
     Parameters
     ----------
     rest : (m, 3, 2) float array
-        Wanted shape and size of each triangle.
+        Target shape and size of each triangle.
     F : (m, 3) int array
     uv : (n, 2) float array
         Initial map; all triangles must have positive orientation.
     free : (n, 2) bool array
         Coordinates that may change.
     weight : (m,) float array
-        Weight of each triangle, such as its wanted area.
+        Weight of each triangle, such as its target area.
     iterations : int
-        Largest number of global steps. The iteration stops early if the energy decreases by less than 1e-6 of itself.
+        Largest number of global steps. The iteration stops early if the relative decrease of the energy is below 1e-6.
 
     Returns
     -------
     (n, 2) float array
-        All triangles have positive orientation.
+        The optimised map; all triangles have positive orientation.
     """
     m, n = len(F), len(uv)
     inverse = np.linalg.inv(np.stack([rest[:, 1] - rest[:, 0], rest[:, 2] - rest[:, 0]], axis=2))
-    # The Jacobian of triangle t is J[t, i, j] = sum over its corners c of gradient[t, j, c] * uv[F[t, c], i].
+    # The Jacobian of triangle t is J[t, i, j] = sum over the triangle corners c of gradient[t, j, c] * uv[F[t, c], i].
     gradient = np.zeros((m, 2, 3))
     gradient[:, :, 1], gradient[:, :, 2] = inverse[:, 0], inverse[:, 1]
     gradient[:, :, 0] = -inverse.sum(axis=1)

@@ -2,7 +2,7 @@
 
 The file `ict_face_model.npz` contains ICT FaceKit Light (MIT licence) as arrays, in centimetres, with y up and the face
 towards +z. In the face frame the origin is the midpoint between the eyeball centres of the neutral head. The scale is
-chosen so that these centres are 63 mm apart.
+chosen so that the eyeball centres are 63 mm apart.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EYE_DISTANCE = 63.0  # distance between the eyeball centres of the neutral head,
 class IctHead:
     """The ICT FaceKit head in the face frame, in millimetres."""
 
-    vertices: FloatArray  # (n, 3) neutral head
+    vertices: FloatArray  # (n, 3) vertices of the neutral head
     triangles: IntArray  # (m, 3), counter-clockwise from outside
     identity: Float32Array  # (100, n, 3) displacement per standard deviation
     expression: Float32Array  # (e, n, 3) displacement at weight 1
@@ -44,7 +44,7 @@ class IctHead:
         Parameters
         ----------
         identity : (100,) float array
-            In standard deviations.
+            Identity coefficients in standard deviations.
         expression : (e,) float array, optional
             Weights of the expressions.
         """
@@ -60,7 +60,7 @@ def load_ict(path: str | Path) -> IctHead:
     Parameters
     ----------
     path : str or Path
-        `ict_face_model.npz`, ICT FaceKit Light as arrays.
+        Path of `ict_face_model.npz`, ICT FaceKit Light as arrays.
 
     Returns
     -------
@@ -93,15 +93,15 @@ def load_ict(path: str | Path) -> IctHead:
 
 
 def _ball_centre(points: FloatArray) -> FloatArray:
-    """Return the centre of the bounding box of points: the centre of a sphere, even if it is sampled unevenly."""
+    """Return the centre of the bounding box of points: the centre of a sphere, even if unevenly sampled."""
     return np.asarray(0.5 * (points.min(axis=0) + points.max(axis=0)))
 
 
 def _mirror(vertices: FloatArray, parts: dict[str, tuple[int, int]]) -> IntArray:
-    """Return for each vertex the vertex of the symmetric part that is nearest to its mirror image, (n,)."""
+    """Return for each vertex the vertex of the symmetric part nearest to its mirror image, (n,) int array."""
     mirror = np.arange(len(vertices))
     for name, (start, stop) in parts.items():
-        if name == "face_narrow":  # its vertices are the first ones of "face"
+        if name == "face_narrow":  # the vertices of "face_narrow" are the first vertices of "face"
             continue
         twin = name.replace("_left", "_@").replace("_right", "_left").replace("_@", "_right")
         first, last = parts[twin]

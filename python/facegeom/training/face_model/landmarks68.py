@@ -1,7 +1,7 @@
 """`facegeom prepare landmarks68`: determine the vertices that correspond to the 68 landmarks of AFLW2000-3D.
 
-The landmark definitions of AFLW2000-3D differ from the Multi-PIE definitions of the initial landmarks of the face
-model, along the jaw by up to 20 mm. For each landmark, the vertex nearest to the annotation on average is chosen. The
+The landmarks of AFLW2000-3D are defined differently from the initial Multi-PIE landmarks of the face model; along the
+jaw they differ by up to 20 mm. For each landmark, the vertex nearest to the annotation on average is chosen. The
 average is over fits to the photos at even positions of `names` with a yaw below 50 degrees. These photos are not used
 for any other purpose; accuracy is reported on the other photos.
 """
@@ -70,13 +70,15 @@ def calibrate_landmarks(model: FaceModel, projected: FloatArray, points: FloatAr
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom prepare landmarks68` to a parser."""
-    parser.add_argument("model", type=Path, help="face model file; its 68 landmarks are replaced")
-    parser.add_argument("--aflw2000", type=Path, required=True, help="folder with images/ and annotations.npz")
-    parser.add_argument("--device", default="cpu", help="device: cpu, cuda, cuda:1 or mps (default: %(default)s)")
+    parser.add_argument("model", type=Path, help="face model file; the command replaces its 68 landmarks")
+    parser.add_argument("--aflw2000", type=Path, required=True, help="folder that contains images/ and annotations.npz")
+    parser.add_argument(
+        "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fit the face model to the calibration photos with the shipped network, and replace the 68 landmarks."""
+    """Fit the face model to the calibration photos with the network of the package, and replace the 68 landmarks."""
     model = read_face_model(args.model)
     projected, points = _fits(model, args.aflw2000, args.device)
     chosen = calibrate_landmarks(model, projected, points)

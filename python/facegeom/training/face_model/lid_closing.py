@@ -1,7 +1,7 @@
-"""Closing of the eyelids: the ICT expression eyeBlink leaves a slit, which the ICT head hides by eyelashes.
+"""Closing of the eyelids: the ICT expression eyeBlink leaves a slit, which eyelashes cover in the ICT head.
 
-The face model has no eyelashes. In the blink, the upper lid is moved down over the eyeball by the height of the visible
-part of the eyeball in each image column; the displacement decreases with the distance from the lid edge.
+The face model has no eyelashes. In this expression, the upper lid is moved down over the eyeball by the height of the
+visible part of the eyeball in each image column; the displacement decreases with the distance from the lid edge.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
 from facegeom.geometry import rasterize
 
-_SCALE = 20.0  # pixels per mm of the rendering in which the slit is measured
+_SCALE = 20.0  # scale of the rendering in which the slit is measured, pixels per mm
 _OVERLAP = 0.25  # overlap of the closed lids, mm
-_FULL, _FADED = 3.5, 9.0  # distances from the lid edge up to which the displacement is full, and from which it is 0, mm
+_FULL, _FADED = 3.5, 9.0  # distances from the lid edge, mm: full displacement up to the first, none beyond the second
 
 
 def close_lids(
@@ -26,11 +26,12 @@ def close_lids(
     rim: BoolArray,
     rounds: int = 4,
 ) -> FloatArray:
-    """Return the blink of the left eye with closed lids.
+    """Return the expression eyeBlink of the left eye with completely closed lids.
 
     Parameters
     ----------
     mean : (n, 3) float array, mm
+        Vertices of the mean head.
     faces : (m, 3) int array
     blink : (n, 3) float array, mm
         Displacements of the expression at weight 1.
@@ -41,12 +42,12 @@ def close_lids(
     rim : (n,) bool array
         Vertices on the edge of the left eye opening.
     rounds : int
-        Largest number of times that the slit is measured and closed.
+        Largest number of rounds; each round measures and closes the slit.
 
     Returns
     -------
     (n, 3) float array, mm
-        Displacements at weight 1.
+        Displacements of the corrected expression at weight 1.
     """
     upper = _upper_lid(mean, rim, from_rim)
     fade = np.clip((_FADED - from_rim) / (_FADED - _FULL), 0.0, 1.0) * upper

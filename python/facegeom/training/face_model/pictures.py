@@ -11,9 +11,9 @@ from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom.face_model.model import FaceModel
 from facegeom.geometry import rasterize
 
-_SIZE = 320  # side of one picture, pixels
+_SIZE = 320  # side length of each square picture, pixels
 _FRAME = ((0.0, -30.0, -60.0), 330.0)  # centre and height of the visible area, mm
-_NEAR = ((0.0, -35.0, 0.0), 200.0)  # the same for the face only
+_NEAR = ((0.0, -35.0, 0.0), 200.0)  # centre and height of the area that shows the face only, mm
 _LIGHT = np.array([0.22, 0.45, 0.87])  # direction towards the light
 _SKIN = (216.0, 186.0, 166.0)
 _COLOURS = {
@@ -50,18 +50,18 @@ _EXPRESSIONS = (
 
 
 def draw_face_model(model: FaceModel, folder: Path) -> list[Path]:
-    """Write neutral.png, identity.png, expressions.png, regions.png and atlas.png.
+    """Write pictures of a face model: neutral.png, identity.png, expressions.png, regions.png and atlas.png.
 
     Parameters
     ----------
     model : FaceModel
     folder : Path
-        Created if it does not exist.
+        Folder for the pictures; created if it does not exist.
 
     Returns
     -------
     list of Path
-        The files written.
+        Paths of the written files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     skin, named = _vertex_colours(model, _INSIDE), _vertex_colours(model, tuple(_COLOURS))
@@ -103,7 +103,7 @@ def shaded(
     frame : tuple
         Centre and height of the visible area, mm.
     size : int
-        Side of the picture in pixels.
+        Side length of the square picture in pixels.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def _vertex_colours(model: FaceModel, names: tuple[str, ...]) -> FloatArray:
 
 
 def _wires(model: FaceModel) -> ByteArray:
-    """Return four pictures of the triangles of the face side by side: all, an eye, the mouth, the nose."""
+    """Return pictures of the triangles side by side: the whole face, an eye, the mouth, the nose."""
     places = (((0.0, -40.0), 190.0), ((31.0, 0.0), 50.0), ((0.0, -66.0), 60.0), ((0.0, -40.0), 60.0))
     T = model.mean[model.faces[: model.face_triangle_count]]
     toward = np.cross(T[:, 1] - T[:, 0], T[:, 2] - T[:, 0])[:, 2] > 0

@@ -31,13 +31,13 @@ def check_face_model(
     Parameters
     ----------
     ict_path : str or Path
-        `ict_face_model.npz`, ICT FaceKit Light as arrays.
+        Path of `ict_face_model.npz`, ICT FaceKit Light as arrays.
     model_path : str or Path
         The face model, as `build_face_model` wrote it.
     samples : int
         Number of random ICT heads to fit, with 100 identity coefficients from N(0, 1) and random expressions.
     seed : int
-        Random seed of these heads. It differs from that of the heads from which the model was made.
+        Random seed of these heads. It must differ from the seed of the heads from which the model was made.
     figures : str or Path, optional
         Folder to which pictures of the model are written.
 
@@ -45,7 +45,7 @@ def check_face_model(
     -------
     dict of str to float
         Distances between the fitted face and the ICT surface in both directions, numbers of inverted triangles, angles,
-        visible areas in the openings of lids and lips, and measures of the atlas. The names contain the units.
+        visible areas in the openings of lids and lips, and measures of the atlas. The keys contain the units.
     """
     head = load_ict(ict_path)
     model = read_face_model(model_path)
@@ -72,8 +72,8 @@ def _held_out(
     """Fit random ICT heads by least squares and measure the distances between the surfaces of the face."""
     generator = np.random.default_rng(seed)
     count, triangles = model.face_vertex_count, model.faces[: model.face_triangle_count]
-    # The identity is fitted to the neutral head. The expression weights are those of the sample, because the expression
-    # components are those of ICT, except near the corners of lids and mouth.
+    # The identity is fitted to the neutral head. The expression weights are the weights of the ICT head, because the
+    # expression components equal the ICT components, except near the corners of lids and mouth.
     basis = model.identity[:, :count].reshape(len(model.identity), -1).T.astype(np.float64)
     solve = np.linalg.pinv(basis)
     skin = head.part_faces("face", "head_and_neck")
@@ -123,7 +123,7 @@ def _triangles(model: FaceModel) -> dict[str, float]:
 
 
 def expression_weights(model: FaceModel, **weights: float) -> FloatArray:
-    """Return expression weights, (e,), with the named ones set, as in `expression_weights(model, jawOpen=0.7)`.
+    """Return expression weights, (e,), with the named weights set, as in `expression_weights(model, jawOpen=0.7)`.
 
     All other weights are 0.
     """
@@ -148,7 +148,7 @@ def _openings(model: FaceModel) -> dict[str, float]:
     neutral = model.mean
     blink = model.vertices(expression=expression_weights(model, eyeBlink_L=1.0, eyeBlink_R=1.0))
     opened = model.vertices(expression=expression_weights(model, jawOpen=1.0))
-    lips = model.landmarks68_multipie[[62, 66]]  # the middle of the upper and of the lower lip
+    lips = model.landmarks68_multipie[[62, 66]]  # inner middle of the upper and of the lower lip
     return {
         "visible eyeball, neutral (mm^2)": visible_area(model, neutral, "eyeball_left"),
         "visible eyeball, eyeBlink (mm^2)": visible_area(model, blink, "eyeball_left"),

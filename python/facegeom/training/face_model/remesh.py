@@ -1,11 +1,11 @@
 """Isotropic remeshing of a triangle surface with graded edge lengths and feature curves.
 
-The method is that of Botsch & Kobbelt, "A remeshing approach to multiresolution modeling" (SGP 2004): split long edges,
-collapse short edges, flip edges towards a Delaunay triangulation, relax vertices in the tangent plane, project them
-back onto the source. There are two extensions. Each vertex stores its source triangle and barycentric coordinates, and
-the projection searches the neighbourhood of that triangle, so that vertices do not move between surfaces in contact,
-such as closed lips, or an eyelid and the eyeball. And the source is divided into labelled patches: the curves between
-patches, and the boundary, are preserved as chains of edges, with fixed corners where they meet.
+The method is from Botsch & Kobbelt, "A remeshing approach to multiresolution modeling" (SGP 2004): split long edges,
+collapse short edges, flip edges towards a Delaunay triangulation, relax vertices in the tangent plane, project vertices
+onto the source surface. There are two extensions. Each vertex stores its source triangle and barycentric coordinates,
+and the projection searches the neighbourhood of that triangle, so that vertices do not move between surfaces in
+contact, such as closed lips, or an eyelid and the eyeball. The source is divided into labelled patches: the curves
+between patches, and the boundary, are preserved as chains of edges, with fixed corners where the curves meet.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FREE, CORNER = 0, -1  # tags of vertices; a positive tag is the number of the cu
 class Remeshed:
     """A remeshed surface, with the position of each vertex on the source surface."""
 
-    faces: IntArray  # (m, 3)
+    faces: IntArray  # (m, 3) triangles
     labels: IntArray  # (m,) patch of each triangle
     source_face: IntArray  # (n,) source triangle of each vertex
     barycentric: FloatArray  # (n, 3) barycentric coordinates in the source triangle
@@ -44,9 +44,9 @@ def edge_table(F: IntArray) -> tuple[IntArray, IntArray, IntArray]:
     edges : (e, 2) int array
         Vertices a and b; the first triangle of the edge runs from a to b.
     faces : (e, 2) int array
-        Both triangles of each edge; -1 if the second one does not exist.
+        Both triangles of each edge; -1 if the second triangle does not exist.
     tips : (e, 2) int array
-        Vertex of each of these triangles opposite to the edge; -1 if it does not exist.
+        Vertex opposite to the edge in each of these triangles; -1 if the triangle does not exist.
     """
     half = np.concatenate([F[:, [0, 1]], F[:, [1, 2]], F[:, [2, 0]]])
     opposite = np.concatenate([F[:, 2], F[:, 0], F[:, 1]])
@@ -64,7 +64,7 @@ def edge_table(F: IntArray) -> tuple[IntArray, IntArray, IntArray]:
 
 
 def closest_on_triangles(P: FloatArray, T: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the point of a triangle closest to each point.
+    """Return for each point the closest point on one triangle.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def closest_on_triangles(P: FloatArray, T: FloatArray) -> tuple[FloatArray, Floa
     Returns
     -------
     square : (k,) float array
-        Squared distances.
+        Squared distances between the points and the triangles.
     barycentric : (k, 3) float array
         Barycentric coordinates of the closest points.
     """
@@ -122,7 +122,7 @@ class SourceSurface:
     labels : (m,) int array
         Patch of each triangle.
     corners : (k,) int array
-        Vertices at which feature curves end, in addition to those where several curves meet.
+        Vertices at which feature curves end, in addition to the vertices where several curves meet.
     """
 
     def __init__(self, V: FloatArray, F: IntArray, labels: IntArray, corners: IntArray) -> None:
@@ -176,7 +176,7 @@ class SourceSurface:
         return np.asarray(np.einsum("ij,ijk->ik", barycentric, self.V[self.F[face]]))
 
     def walk(self, P: FloatArray, face: IntArray) -> tuple[IntArray, FloatArray]:
-        """Return the closest points found by moving from triangle to neighbouring triangle, starting at given ones.
+        """Return the closest points found by moving between neighbouring triangles, starting at given triangles.
 
         Parameters
         ----------
@@ -226,13 +226,13 @@ class SourceSurface:
 
 
 class Remesher:
-    """Remeshes a surface, see the description of the module.
+    """Isotropic remeshing of a surface, as described in the module docstring.
 
     Parameters
     ----------
     source : SourceSurface
     target : (n,) float array
-        Wanted edge length at each vertex of the source.
+        Target edge length at each vertex of the source.
     """
 
     def __init__(self, source: SourceSurface, target: FloatArray) -> None:
@@ -246,7 +246,7 @@ class Remesher:
         self._update()
 
     def run(self, iterations: int) -> Remeshed:
-        """Return the result of `iterations` rounds of splitting, collapsing, flipping and relaxing."""
+        """Return the surface after `iterations` rounds of splitting, collapsing, flipping and relaxing."""
         for _ in range(iterations):
             for _ in range(3):
                 if self._split() == 0:
@@ -269,7 +269,7 @@ class Remesher:
         return (faces[:, 1] < 0) | (self.labels[faces[:, 0]] != self.labels[faces[:, 1]])
 
     def _curve_of(self, edges: IntArray) -> IntArray:
-        """Return the curve of each feature edge: that of an end, or the nearest curve if both ends are corners."""
+        """Return the curve of each feature edge: the curve of an end, or the nearest curve if both ends are corners."""
         tags = self.tags[edges]
         curve = tags.max(axis=1)
         for index in np.flatnonzero(curve <= 0):
@@ -365,16 +365,16 @@ class Remesher:
         return count
 
     def _chord(self, a: IntArray | np.int64, b: IntArray) -> BoolArray:
-        """Return where a and b lie on the same curve, so that a new edge between them would bypass part of the curve.
+        """Return whether a and b lie on the same curve: a new edge between a and b would bypass part of the curve.
 
-        The test also prevents most collapses along curves, which stay at least as finely sampled as in the source.
+        This test also prevents most collapses along curves: curves keep at least the vertex density of the source.
         """
         return np.asarray((self.tags[a] > 0) & (self.tags[a] == self.tags[b]))
 
     def _collapse_order(self, a: int, b: int, feature: bool) -> tuple[int, int, bool] | None:
-        """Return the kept vertex, the removed vertex, and whether the kept one moves to the midpoint of the edge.
+        """Return the kept vertex, the removed vertex, and whether the kept vertex moves to the midpoint of the edge.
 
-        None if the edge must not be collapsed.
+        The result is None if the edge must not be collapsed.
         """
         ta, tb = int(self.tags[a]), int(self.tags[b])
         if ta == FREE and tb == FREE:
@@ -388,7 +388,7 @@ class Remesher:
         return (a, b, True) if ta == tb else None
 
     def _collapse_is_valid(self, keep: int, drop: int, place: FloatArray, moved: IntArray) -> bool:
-        """Return whether a collapse rotates the changed triangles moderately and keeps their edges short enough."""
+        """Return whether a collapse rotates the changed triangles by small angles and keeps all edges short enough."""
         corners = self.F[moved]
         old = self.P[corners]
         new = old.copy()
@@ -476,7 +476,7 @@ class Remesher:
                 self.face[on], self.bary[on] = self.source.slide(goal, curve)
 
     def _undo_flips(self, old: FloatArray, face: IntArray, bary: FloatArray) -> None:
-        """Undo the moves of vertices whose triangles became inverted or nearly degenerate."""
+        """Reset to the positions `old` all vertices whose triangles became inverted or nearly degenerate."""
         for _ in range(5):
             T = self.P[self.F]
             new = _normal(T[:, 0], T[:, 1], T[:, 2])
@@ -499,16 +499,16 @@ def _independent(wish: FloatArray, faces: IntArray, count: int) -> IntArray:
     Parameters
     ----------
     wish : (e,) float array
-        Value of each edge; edges with 0 are ignored.
+        Value of each edge; edges with the value 0 are ignored.
     faces : (e, 2) int array
-        Triangles of the edges, of `edge_table`.
+        Triangles of the edges, from `edge_table`.
     count : int
         Number of triangles.
     """
     able = np.flatnonzero(wish > 0)
     rank = np.empty(len(able), dtype=np.int64)
     rank[np.argsort(wish[able], kind="stable")] = np.arange(1, len(able) + 1)
-    best = np.zeros(count + 1, dtype=np.int64)  # the last entry is for missing triangles
+    best = np.zeros(count + 1, dtype=np.int64)  # the last entry stands for missing triangles
     for side in range(2):
         np.maximum.at(best, faces[able, side], rank)
     second = faces[able, 1]

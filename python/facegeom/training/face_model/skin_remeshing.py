@@ -23,8 +23,8 @@ from facegeom.training.face_model.remesh import Remeshed, Remesher, SourceSurfac
 FACE, HEAD, MOUTH_SOCKET, EYE_SOCKET = 0, 1, 2, 3  # patches of the remeshed half
 _LID = 4  # first label of the strips of the face along the lid edges, which exist only during remeshing
 _LID_STRIPS = 2  # number of strips: the first two rows of ICT triangles around the eye opening
-_NECK_POINT = np.array([0.0, -172.0, -20.0])  # point of the plane of the neck cut, below the chin, mm
-_NECK_NORMAL = np.array([0.0, 0.88, 0.475])  # normal of that plane, which rises towards the nape
+_NECK_POINT = np.array([0.0, -172.0, -20.0])  # point on the plane that cuts the neck, below the chin, mm
+_NECK_NORMAL = np.array([0.0, 0.88, 0.475])  # normal of the plane that cuts the neck; the plane rises towards the nape
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class EmbeddedMesh:
     """A symmetric mesh whose vertices lie on triangles of the ICT head."""
 
     carrier: IntArray  # (n, 3) ICT vertices of the triangle on which each vertex lies
-    weight: FloatArray  # (n, 3) barycentric coordinates in that triangle
-    faces: IntArray  # (m, 3)
+    weight: FloatArray  # (n, 3) barycentric coordinates of each vertex in this triangle
+    faces: IntArray  # (m, 3) triangles
     labels: IntArray  # (m,) patch of each triangle
     mirror: IntArray  # (n,) symmetric counterpart of each vertex
 
     def interpolate(self, field: NDArray[np.floating]) -> FloatArray:
-        """Return values at the vertices of this mesh, (..., n, d), of values at the ICT vertices, (..., N, d)."""
+        """Interpolate values at the ICT vertices, (..., N, d), at the vertices of this mesh, (..., n, d)."""
         weight = self.weight
         result: FloatArray = weight[:, 0, None] * field[..., self.carrier[:, 0], :]
         for corner in (1, 2):
@@ -48,16 +48,16 @@ class EmbeddedMesh:
 
 @dataclass(frozen=True)
 class SkinOptions:
-    """Numbers of vertices of the remeshed skin, and edge lengths relative to that of the cheeks."""
+    """Numbers of vertices of the remeshed skin, and edge lengths relative to the edge length at the cheeks."""
 
-    face_vertices: int = 7000  # vertices of the face, both halves
-    head_vertices: int = 2250  # vertices of scalp, ears and neck, both halves
+    face_vertices: int = 7000  # number of vertices of the face, both halves
+    head_vertices: int = 2250  # number of vertices of scalp, ears and neck, both halves
     finest_eyes: float = 0.32  # relative edge length at the eyelids
     finest_mouth: float = 0.40  # relative edge length at the lips
     finest_nose: float = 0.50  # relative edge length at the nostrils
-    growth: float = 1 / 50.0  # increase of the relative edge length per mm of distance from these places
+    growth: float = 1 / 50.0  # increase of the relative edge length per mm of distance from eyelids, lips and nostrils
     coarsest: float = 1.15  # largest relative edge length, at forehead and jaw
-    iterations: int = 12  # rounds of remeshing
+    iterations: int = 12  # number of remeshing rounds
 
 
 def remesh_skin(head: IctHead, options: SkinOptions | None = None) -> EmbeddedMesh:
@@ -66,13 +66,13 @@ def remesh_skin(head: IctHead, options: SkinOptions | None = None) -> EmbeddedMe
     Parameters
     ----------
     head : IctHead
-        Its triangles must be symmetric, with edges along x = 0.
+        ICT head, whose triangles must be symmetric, with edges along x = 0.
     options : SkinOptions, optional
 
     Returns
     -------
     EmbeddedMesh
-        With the labels FACE, HEAD, MOUTH_SOCKET and EYE_SOCKET.
+        Mesh with the labels FACE, HEAD, MOUTH_SOCKET and EYE_SOCKET.
     """
     options = options or SkinOptions()
     V, F, labels, parent, corner = _half_surface(head)
@@ -103,7 +103,7 @@ def mirror_and_weld(
     ----------
     head : IctHead
     carrier, weight, faces, labels : arrays
-        Of the half mesh, see `EmbeddedMesh`.
+        Attributes of the half mesh, see `EmbeddedMesh`.
     """
     x = np.einsum("ij,ij->i", weight, head.vertices[carrier][..., 0])
     middle = np.abs(x) < 1e-6
@@ -124,10 +124,10 @@ def mirror_and_weld(
 def _half_surface(
     head: IctHead,
 ) -> tuple[FloatArray, IntArray, IntArray, IntArray, FloatArray]:
-    """Return the half x >= 0 above the neck cut.
+    """Return the half x >= 0 of the ICT skin above the neck cut.
 
     Return vertices, triangles and labels, and for each triangle the ICT triangle that contains it, (m, 3) ICT vertices,
-    and the barycentric coordinates of its corners there, (m, 3, 3).
+    and the barycentric coordinates of its corners in this ICT triangle, (m, 3, 3).
     """
     stop = head.parts["eye_socket_right"][1]
     F = head.triangles[(head.triangles < stop).all(axis=1)]
@@ -152,8 +152,8 @@ def _half_surface(
 def _cut(V: FloatArray, F: IntArray, distance: FloatArray) -> tuple[FloatArray, IntArray, IntArray, FloatArray]:
     """Cut a mesh where a vertex value is 0, and keep the side of positive values.
 
-    Return the vertices (also unused ones), the triangles (k, 3), the original triangle of each (k,), and the
-    barycentric coordinates of its corners there (k, 3, 3).
+    Return the vertices (also unused ones), the triangles (k, 3), the original triangle of each triangle (k,), and
+    the barycentric coordinates of its corners in the original triangle (k, 3, 3).
     """
     points = list(V)
     known: dict[tuple[int, int], int] = {}
@@ -183,9 +183,9 @@ def _cut(V: FloatArray, F: IntArray, distance: FloatArray) -> tuple[FloatArray, 
 
 
 def _lid_strips(F: IntArray, labels: IntArray) -> IntArray:
-    """Return the labels with own labels for the rows of triangles along the lid edges.
+    """Return the labels with a separate label for each row of triangles along the lid edges.
 
-    The lines between these rows are creases. Preserved as feature curves they stay sharp, and the closed lids meet.
+    The lines between these rows are creases. As feature curves, the creases stay sharp, and closed lids touch.
     """
     strips = labels.copy()
     inside = _rim(F, labels, EYE_SOCKET)
@@ -224,7 +224,7 @@ def _rim(F: IntArray, labels: IntArray, patch: int) -> IntArray:
 def _target_length(
     V: FloatArray, F: IntArray, labels: IntArray, options: SkinOptions, factor: dict[int, float]
 ) -> FloatArray:
-    """Return the wanted edge length at each source vertex, (n,) mm."""
+    """Return the target edge length at each source vertex, (n,) mm."""
     tip = V[np.argmax(V[:, 2])]
     wings = V[np.linalg.norm(V - (tip + np.array([12.0, -6.0, -12.0])), axis=1) < 9.0]
     ratio = np.full(len(V), options.coarsest)
@@ -247,7 +247,7 @@ def _target_length(
     border = np.unique(F[labels == FACE])
     gap, nearest = cKDTree(V[border]).query(V)
     own = _local_edge(V, F)
-    own = np.clip(own, 2.2, 10.0) ** 1.4  # edge lengths of ICT with increased contrast: fine ears, coarse scalp
+    own = np.clip(own, 2.2, 10.0) ** 1.4  # ICT edge lengths with increased contrast: fine ears, coarse scalp
     own *= unit(own, HEAD, options.head_vertices) * factor[HEAD]
     patch = np.full(len(V), FACE)
     for p in (HEAD, MOUTH_SOCKET, EYE_SOCKET):
@@ -278,7 +278,7 @@ def _local_edge(V: FloatArray, F: IntArray) -> FloatArray:
 
 
 def _count(half: Remeshed, source: SourceSurface) -> dict[int, int]:
-    """Return the number of vertices of each patch after mirroring; shared vertices count for the first patch."""
+    """Return the number of vertices of each patch after mirroring; a shared vertex belongs to the first patch."""
     counts = {}
     across = source.positions(half.source_face, half.barycentric)[:, 0]
     copies = np.where(np.abs(across) < 1e-6, 1, 2)

@@ -1,9 +1,9 @@
 """Topology of the face model: one mesh of all parts, with regions and landmarks.
 
 Order of the vertices: face, rest of the head, left eyeball, right eyeball, mouth interior (mouth socket, teeth, gums
-and tongue), eye sockets. The triangles have the same order. Triangles with vertices of two parts, such as the first row
-of a socket at the lips or lids, belong to the later part, so that the triangles of the face leave openings at eyes and
-mouth.
+and tongue), eye sockets. The triangles are in the same order. Triangles with vertices of two parts, such as the first
+row of a socket at the lips or lids, belong to the later part, so that the triangles of the face leave openings at eyes
+and mouth.
 """
 
 from __future__ import annotations
@@ -44,12 +44,14 @@ FLIP68 = np.r_[
 class ModelTopology:
     """The mesh of the face model with its regions and landmarks."""
 
-    mesh: EmbeddedMesh  # labelled by patch
+    mesh: EmbeddedMesh  # mesh with the patch of each triangle as label
     patch: IntArray  # (n,) patch of each vertex
-    regions: dict[str, BoolArray]  # name -> (n,) mask of vertices
+    regions: dict[str, BoolArray]  # name of a region -> (n,) mask of vertices
     landmarks68: IntArray  # (68,) vertices of the Multi-PIE landmarks
     landmarks468_triangles: IntArray  # (468, 3) vertices of the triangles on which the FaceMesh landmarks lie
-    landmarks468_barycentric: FloatArray  # (468, 3) barycentric coordinates of the FaceMesh landmarks there
+    landmarks468_barycentric: (
+        FloatArray  # (468, 3) barycentric coordinates of the FaceMesh landmarks in these triangles
+    )
 
     @property
     def face_vertex_count(self) -> int:
@@ -101,12 +103,12 @@ def build_topology(
 
 
 def symmetric_positions(mesh: EmbeddedMesh, V: FloatArray) -> FloatArray:
-    """Return the mean of positions V (n, 3) and their mirror image: exactly symmetric, with x = 0 on the midline."""
+    """Return the mean of positions V (n, 3) and their mirror images: exactly symmetric, with x = 0 on the midline."""
     return np.asarray(0.5 * (V + V[mesh.mirror] * np.array([-1.0, 1.0, 1.0])))
 
 
 def _assemble(head: IctHead, options: SkinOptions | None) -> tuple[EmbeddedMesh, IntArray]:
-    """Make all parts and join them to one mesh in the order that the module describes; return it and the patches."""
+    """Make all parts and join them in the order of the module docstring; return the mesh and the vertex patches."""
     balls, which = eyeballs(head)
     teeth = inner_mouth(head, "teeth", 2.3, 3.8)
     gums = inner_mouth(head, "gums_and_tongue", 4.2, 9.0)
@@ -162,7 +164,7 @@ def _landmarks68(
 
 
 def _regions(V: FloatArray, mesh: EmbeddedMesh, patch: IntArray, landmarks: IntArray) -> dict[str, BoolArray]:
-    """Return the named vertex masks; those of the skin are defined by positions on the neutral head."""
+    """Return region name -> vertex mask; positions on the neutral head define the regions of the skin."""
     face, rest = patch == FACE, patch == HEAD
     point = V[landmarks]
     rim = np.zeros((2, len(V)), dtype=bool)  # edges of the eye openings, and of the mouth opening
@@ -205,16 +207,16 @@ def _regions(V: FloatArray, mesh: EmbeddedMesh, patch: IntArray, landmarks: IntA
 
 
 def _symmetric(name: str, mask: BoolArray, regions: dict[str, BoolArray], mirror: IntArray) -> BoolArray:
-    """Return the union of a mask and the mirror image of its symmetric counterpart, so that both are symmetric."""
+    """Return the union of a mask and the mirror image of its counterpart, so that both masks are symmetric."""
     twin = name.replace("_left", "_@").replace("_right", "_left").replace("_@", "_right")
     return np.asarray(mask | regions[twin][mirror])
 
 
 def under_jaw(V: FloatArray) -> BoolArray:
-    """Return which points of the mean head lie under the jaw, (n,) bool.
+    """Return whether points of the mean head lie under the jaw, (n,) bool.
 
-    The limit is a plane that descends from the angles of the jaw to 4 mm below the chin. Below it, a frontal depth map
-    jumps from the chin to the throat within one pixel, so maps exclude this area.
+    The limit is a plane that descends from the angles of the jaw to 4 mm below the chin. Below the plane, a frontal
+    depth map jumps from the chin to the throat within one pixel, so maps exclude this area.
 
     Parameters
     ----------
@@ -225,14 +227,14 @@ def under_jaw(V: FloatArray) -> BoolArray:
 
 
 def _inside_ear(V: FloatArray) -> BoolArray:
-    """Return the vertices in an ellipse around the ear in side view, with its lower end tilted forwards, (n,) bool."""
+    """Return the vertices in an ellipse around the ear in side view, with the lower end tilted forwards, (n,) bool."""
     depth, height = V[:, 2] + 80.0, V[:, 1] + 25.0
     along, across = np.cos(0.25) * height - np.sin(0.25) * depth, np.cos(0.25) * depth + np.sin(0.25) * height
     return np.asarray((np.abs(V[:, 0]) > 60.0) & ((across / 22.0) ** 2 + (along / 38.0) ** 2 < 1.0))
 
 
 def _nose_outline(point: FloatArray) -> FloatArray:
-    """Return a polygon around the nose, (k, 3): from between the inner eye corners along the nostrils, and below."""
+    """Return a polygon around the nose, (k, 3): from a point between the inner eye corners to below the nostrils."""
     top = 0.5 * (point[27] + 0.5 * (point[39] + point[42]))
     side = np.array([5.0, 0.0, 0.0])
     low = np.array([0.0, -3.0, 0.0])
@@ -261,7 +263,7 @@ def _dense(chain: FloatArray) -> FloatArray:
 
 
 def _in_outline(V: FloatArray, outline: FloatArray, grow: float) -> BoolArray:
-    """Return which vertices lie in a polygon in frontal view, scaled by `grow` about its centre, (n,) bool."""
+    """Return whether vertices lie in a polygon, scaled by `grow` about its centre, in frontal view, (n,) bool."""
     centre = outline.mean(axis=0)
     polygon = centre + grow * (outline - centre)
     return np.asarray(Outline(polygon[:, :2]).contains_points(V[:, :2]))
@@ -275,6 +277,7 @@ def geodesic_distance(V: FloatArray, F: IntArray, seeds: BoolArray) -> FloatArra
     V : (n, 3) float array, mm
     F : (m, 3) int array
     seeds : (n,) bool array
+        True for seed vertices.
 
     Returns
     -------

@@ -14,7 +14,7 @@ def masked_l1(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     ----------
     predicted, target : (b, c, S, S) tensors
     mask : (b, 1, S, S) tensor
-        1 inside, 0 outside.
+        1 inside the mask, 0 outside.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def relief_l1(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     ----------
     predicted, target : (b, 1, S, S) tensors
     mask : (b, 1, S, S) tensor
-        1 inside, 0 outside.
+        1 inside the mask, 0 outside.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def cells_within(mask: Tensor) -> Tensor:
     Parameters
     ----------
     mask : (b, 1, S, S) tensor
-        1 inside, 0 outside.
+        1 inside the mask, 0 outside.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def normal_l1(predicted: Tensor, target: Tensor, mask: Tensor, spacing: Tensor) 
     ----------
     predicted, target : (b, 1, S, S) tensors
     mask : (b, 1, S, S) tensor
-        1 inside, 0 outside.
+        1 inside the mask, 0 outside.
     spacing : (b,) tensor
         Distance between neighbouring pixels, in the unit of the depth.
 

@@ -40,24 +40,24 @@ from facegeom.training.maps.validation import MapValidation
 class FaceVisionOptions:
     """Options of one training run. The loss weights are those of equation 1; the paper gives no values."""
 
-    size: int = 128  # side of the crops, pixels
+    size: int = 128  # side length of the square crops, pixels
     batch: int = 24
-    images: int = 300_000  # samples in the run; the learning rate decreases to its minimum over them
+    images: int = 300_000  # number of samples in the run; the learning rate reaches its minimum at the end
     learning_rate: float = 1.5e-3  # of the generator
     discriminator_learning_rate: float = 2e-4
-    warmup: int = 300  # steps of the linear warm-up of both learning rates
+    warmup: int = 300  # number of steps of the linear warm-up of both learning rates
     l1_weight: float = 1.0  # lambda_1 of equation 1, for errors in 100 mm
     relief_weight: float = 4.0  # of `relief_l1`, times l1_weight; not used with foreground "zero"
     gradient_weight: float = 2.0  # lambda_g of equation 1
     mask_weight: float = 0.1  # of the cross-entropy of the mask
     adversarial_weight: float = 0.002  # pix2pix has L1 : adversarial = 100 : 1; map errors are 1/10 of image errors
     adversarial_every: int = 6  # adversarial loss in every 6th step: it costs as much as the rest of a step
-    discriminator_width: int = 32  # channels of the first layer
-    average_decay: float = 0.999  # decay in one step of the averaged weights, which are evaluated and shipped
-    average_every: int = 4  # steps between updates of the averaged weights
+    discriminator_width: int = 32  # number of channels of the first layer
+    average_decay: float = 0.999  # decay per step of the averaged weights; these are evaluated and shipped
+    average_every: int = 4  # number of steps between updates of the averaged weights
     seed: int = 0
-    epoch_images: int = 12_000  # samples between validations
-    synthetic: bool = True  # whether to train on synthetic faces too
+    epoch_images: int = 12_000  # number of samples between two validations
+    synthetic: bool = True  # whether to train on synthetic faces, too
     foreground: str = "mask"  # "mask": the network predicts a mask; "zero": zero depth marks the background (the paper)
     mix: MixOptions = field(default_factory=MixOptions)
 
@@ -99,7 +99,7 @@ class FaceVisionTrainer(NetworkTrainer):
         save_weights(folder / "facevision.safetensors", self.averaged.config, self.averaged.state_dict())
 
     def train_step(self, image: Tensor, target: Tensor, mask: Tensor) -> dict[str, float]:
-        """Make one training step on the tensors of `as_tensors`, b of each.
+        """Make one training step on the tensors of `as_tensors`, batched: b samples.
 
         Parameters
         ----------
@@ -212,7 +212,7 @@ def train(
     sources : Sources
     settings : RunSettings
     initial : Path, optional
-        Weight file to start from if there is no checkpoint.
+        Weight file with the initial weights of a new run; not used if there is a checkpoint.
 
     Returns
     -------
@@ -263,5 +263,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and print the values of the last validation as JSON."""
+    """Train the network and print the values of the last validation as JSON; return the exit code."""
     return run_and_print(train, options_from(args, FaceVisionOptions), sources_from(args), args)

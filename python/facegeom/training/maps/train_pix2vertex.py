@@ -58,22 +58,22 @@ class Pix2VertexOptions:
     """Options of one training run. Maps are in 100 mm, so that values are of the size of images in [-1, 1]."""
 
     network: str = "both"  # key of `NETWORKS`
-    size: int = 128  # side of the crops, pixels
+    size: int = 128  # side length of the square crops, pixels
     width: int = 24  # channels of the first level; the paper has 64
     batch: int = 24
-    images: int = 300_000  # samples in the run; the learning rate decreases to its minimum over them
+    images: int = 300_000  # number of samples in the run; the learning rate reaches its minimum at the end
     learning_rate: float = 1.5e-3  # as for FaceVision
-    warmup: int = 300  # steps of the linear warm-up of the learning rate
+    warmup: int = 300  # number of steps of the linear warm-up of the learning rate
     l1_weight: float = 100.0  # lambda_L1 of the paper
     normal_weight: float = 10.0  # lambda_N of the paper
     relief_weight: float = 100.0  # of `relief_l1` of the depth; not in the paper, but improved FaceVision most
     mask_weight: float = 50.0  # of the cross-entropy of the mask, which the paper lacks; with 10 it is learned late
     clip: float = 100.0  # largest gradient norm of one network; 20 to 80 are normal in the first steps
-    average_decay: float = 0.999  # decay in one step of the averaged weights, which are evaluated and shipped
-    average_every: int = 4  # steps between updates of the averaged weights
+    average_decay: float = 0.999  # decay per step of the averaged weights; these are evaluated and shipped
+    average_every: int = 4  # number of steps between updates of the averaged weights
     seed: int = 0
-    epoch_images: int = 12_000  # samples between validations
-    synthetic: bool = True  # whether to train on synthetic faces too
+    epoch_images: int = 12_000  # number of samples between two validations
+    synthetic: bool = True  # whether to train on synthetic faces, too
     translator: str = ""  # weight file of `facegeom train translate`, applied to synthetic faces; empty for none
     mix: MixOptions = field(default_factory=MixOptions)
 
@@ -127,7 +127,7 @@ class Pix2VertexTrainer(NetworkTrainer):
     def train_step(
         self, image: Tensor, target: Tensor, mask: Tensor, position: Tensor, spacing: Tensor
     ) -> dict[str, float]:
-        """Make one training step on the tensors of `as_position_tensors`, b of each.
+        """Make one training step on the tensors of `as_position_tensors`, batched: b samples.
 
         Parameters
         ----------
@@ -191,7 +191,7 @@ def train(
     sources : Sources
     settings : RunSettings
     initial : Path, optional
-        Weight file to start from if there is no checkpoint.
+        Weight file with the initial weights of a new run; not used if there is a checkpoint.
 
     Returns
     -------
@@ -252,7 +252,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and print the values of the last validation as JSON."""
+    """Train the network and print the values of the last validation as JSON; return the exit code."""
     options = options_from(
         args,
         Pix2VertexOptions,

@@ -67,17 +67,17 @@ class TranslateOptions:
     """Options of one training run."""
 
     network: str = ""  # weight file of the frozen network, facevision or pix2vertex; empty for the shipped facevision
-    size: int = 128  # side of the crops, pixels; must be that of the frozen network
+    size: int = 128  # side length of the square crops, pixels; must be that of the frozen network
     batch: int = 16
-    images: int = 60_000  # samples in the run; the learning rate decreases to its minimum over them
+    images: int = 60_000  # number of samples in the run; the learning rate reaches its minimum at the end
     learning_rate: float = 2e-4  # Isola et al. 2017, for the generator and the discriminator
-    warmup: int = 100  # steps of the linear warm-up of the learning rate
+    warmup: int = 100  # number of steps of the linear warm-up of the learning rate
     geometry_weight: float = 100.0  # lambda of equation 7, maps in 100 mm; not given in the paper, here that of its L1
-    discriminator_width: int = 32  # channels of the first layer
-    average_decay: float = 0.999  # decay in one step of the averaged weights, which are evaluated and saved
-    average_every: int = 4  # steps between updates of the averaged weights
+    discriminator_width: int = 32  # number of channels of the first layer
+    average_decay: float = 0.999  # decay per step of the averaged weights; these are evaluated and saved
+    average_every: int = 4  # number of steps between updates of the averaged weights
     seed: int = 0
-    epoch_images: int = 6_000  # samples between validations
+    epoch_images: int = 6_000  # number of samples between two validations
     mix: MixOptions = UPRIGHT
     translator: TranslatorConfig = field(default_factory=TranslatorConfig)
 
@@ -90,7 +90,7 @@ class PairStream(NumberedStream):
     samples : FaceSamples
         With synthetic faces.
     size : int
-        Side S of the images in pixels.
+        Side length S of the square images in pixels.
     seed, start, end : int
         See `NumberedStream`.
     """

@@ -25,7 +25,7 @@ from facegeom.training.maps.validation import (
     mean_without_nan,
 )
 
-BATCH = 25  # images in one forward pass
+BATCH = 25  # number of images in one forward pass
 FLIPS = 0.5  # probability of mirroring in the training of the classifier
 GREY = torch.tensor(128, dtype=torch.uint8)
 UNSEEN, CLASSIFIED = 1, 2  # last element of the seeds of test images and of images to train the classifier on
@@ -39,7 +39,7 @@ class ClassifierOptions:
     """Training of the classifier that distinguishes photos from other images."""
 
     samples: int = 1_000  # training images of each class
-    width: int = 16  # channels of the first layer
+    width: int = 16  # number of channels of the first layer
     epochs: int = 6
     batch: int = 50
     learning_rate: float = 1e-3

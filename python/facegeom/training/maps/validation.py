@@ -17,7 +17,7 @@ from facegeom.training.loop import network_input
 from facegeom.training.maps.losses import cells_within, depth_normals
 
 VALIDATION_FACES = 200  # number of validation photos
-BATCH = 25  # images in one forward pass
+BATCH = 25  # number of images in one forward pass
 
 Predict = Callable[[Tensor], MapTensors]
 """A network: images (b, 3, S, S) in [-1, 1] to their maps."""
@@ -37,9 +37,9 @@ class MapValidation:
     Parameters
     ----------
     samples : FaceSamples
-        Of the validation photos.
+        Samples of the validation photos.
     size : int
-        Side of the crops in pixels.
+        Side length of the square crops in pixels.
     predict : Predict
         The network.
     device : torch.device

@@ -65,7 +65,7 @@ def placement_loss(start: Tensor, truth: MeshTensors) -> Tensor:
     ----------
     start : (n, b, 3) tensor, crop frame
     truth : MeshTensors
-        Of the batch.
+        True meshes of the batch.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def mesh_terms(
     deformations : sequence of Deformation, crop frame
         One for each block.
     truth : MeshTensors
-        Of the batch.
+        True meshes of the batch.
     graphs : sequence of Graph
         Connectivity of the mesh in each block.
     weights : MeshWeights
@@ -271,7 +271,7 @@ def train_mesh_network(
     data : MeshData
     settings : RunSettings
     initial : Path or None
-        Weight file to start from if there is no checkpoint.
+        Weight file with the initial weights of a new run; not used if there is a checkpoint.
     terms : sequence of str
         Names of the loss terms. Their shares in the loss at the start and at the end are logged.
     errors : (k, 68, 3) float array, optional, mm

@@ -313,7 +313,7 @@ def as_mesh_tensors(
 class MeshStreamOptions:
     """Size of the samples, and choice of the points on the surface."""
 
-    size: int  # side of the crops, pixels
+    size: int  # side length of the square crops, pixels
     sampling: str = "far"  # key of `SAMPLINGS`
     share: float = 0.25  # share of the points of `SAMPLINGS` used in one step
     fixed: int = 0  # if above 0, only this many photos are used, without augmentation, to test whether a network learns

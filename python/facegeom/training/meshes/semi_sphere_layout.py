@@ -239,7 +239,9 @@ def draw(layout: Layout, size: int = 900) -> ByteArray:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom prepare semi-sphere` to a parser."""
-    parser.add_argument("--out", "-o", default="runs/semi_sphere.npz", help="file to write (default: %(default)s)")
+    parser.add_argument(
+        "--out", "-o", default="runs/semi_sphere.npz", help="path of the file to write (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -49,9 +49,9 @@ TERMS = ("chamfer", "normal", "laplacian", "movement", "edges", "correspondence"
 class GcnIganOptions:
     """Options of one training run. Each training step is one step of the discriminator and one of the generator."""
 
-    size: int = 113  # side of the crops, pixels
+    size: int = 113  # side length of the square crops, pixels
     batch: int = 8
-    images: int = 128_000  # samples in the run
+    images: int = 128_000  # number of samples in the run
     learning_rate: float = 4e-4  # of the generator
     critic_rate: float = 2e-4  # learning rate of the discriminator
     drops: tuple[float, ...] = (5 / 16, 1 / 2, 3 / 4)  # times of the decay of both learning rates, fractions of the run
@@ -62,12 +62,12 @@ class GcnIganOptions:
     guided: float = 1.0  # weight of the correspondence term, see `mesh_terms`
     weights: MeshWeights = field(default_factory=MeshWeights)
     adversarial: float = 1e-4  # weight; the gradient on the finest vertices is then 1/5 of that of the chamfer distance
-    average_decay: float = 0.999  # decay in one step of the averaged weights, which are evaluated and shipped
-    average_every: int = 4  # steps between updates of the averaged weights
+    average_decay: float = 0.999  # decay per step of the averaged weights; these are evaluated and shipped
+    average_every: int = 4  # number of steps between updates of the averaged weights
     seed: int = 0
-    epoch_images: int = 4_000  # samples between validations
+    epoch_images: int = 4_000  # number of samples between two validations
     overfit: int = 0  # if above 0, train without augmentation on this many photos, and validate on them
-    synthetic: bool = True  # whether to train on synthetic faces too
+    synthetic: bool = True  # whether to train on synthetic faces, too
     mix: MixOptions = MESH_MIX
 
     def __post_init__(self) -> None:
@@ -129,7 +129,7 @@ class GcnIganTrainer(MeshTrainer):
 
         Parameters
         ----------
-        batch : tensors of `MeshTensors`, b of each
+        batch : the tensors of `MeshTensors`, batched: b samples
 
         Returns
         -------
@@ -198,7 +198,7 @@ def train(
     sources : Sources
     settings : RunSettings
     initial : Path, optional
-        Weight file to start from if there is no checkpoint.
+        Weight file with the initial weights of a new run; not used if there is a checkpoint.
 
     Returns
     -------
@@ -238,6 +238,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and print the values of the last validation as JSON."""
+    """Train the network and print the values of the last validation as JSON; return the exit code."""
     args.without = tuple(args.without)
     return run_and_print(train, options_from(args, GcnIganOptions), sources_from(args), args)

@@ -44,9 +44,9 @@ TERMS = ("chamfer", "normal", "laplacian", "movement", "edges", "placement", "co
 class Pixel2MeshOptions:
     """Options of one training run."""
 
-    size: int = 128  # side of the crops, pixels
+    size: int = 128  # side length of the square crops, pixels
     batch: int = 8  # 1 in the paper
-    images: int = 128_000  # samples in the run: 80 epochs of 1,600 photos, as in the paper
+    images: int = 128_000  # number of samples in the run: 80 epochs of 1,600 photos, as in the paper
     learning_rate: float = 1e-4  # that of the paper, which starts from a trained decoder
     drops: tuple[float, ...] = (5 / 16, 1 / 2, 3 / 4)  # times of the decay of the learning rate, fractions of the run
     drop_factor: float = 0.3  # factor of the learning rate at each decay
@@ -57,12 +57,12 @@ class Pixel2MeshOptions:
     guided: float = 1.0  # weight of the correspondence term, see `mesh_terms`
     placing: float = 0.1  # first part of the run, as a fraction, that trains only the placement of the semi-sphere
     weights: MeshWeights = field(default_factory=MeshWeights)
-    average_decay: float = 0.999  # decay in one step of the averaged weights, which are evaluated and shipped
-    average_every: int = 4  # steps between updates of the averaged weights
+    average_decay: float = 0.999  # decay per step of the averaged weights; these are evaluated and shipped
+    average_every: int = 4  # number of steps between updates of the averaged weights
     seed: int = 0
-    epoch_images: int = 4_000  # samples between validations
+    epoch_images: int = 4_000  # number of samples between two validations
     overfit: int = 0  # if above 0, train without augmentation on this many photos, and validate on them
-    synthetic: bool = True  # whether to train on synthetic faces too
+    synthetic: bool = True  # whether to train on synthetic faces, too
     mix: MixOptions = MESH_MIX
 
     def __post_init__(self) -> None:
@@ -114,7 +114,7 @@ class Pixel2MeshTrainer(MeshTrainer):
 
         Parameters
         ----------
-        batch : tensors of `MeshTensors`, b of each
+        batch : the tensors of `MeshTensors`, batched: b samples
         """
         o = self.options
         set_learning_rate(self.optimizer, o.learning_rate * step_decay_factor(self.step, o, o.drops, o.drop_factor))
@@ -171,7 +171,7 @@ def train(
     sources : Sources
     settings : RunSettings
     initial : Path, optional
-        Weight file to start from if there is no checkpoint.
+        Weight file with the initial weights of a new run; not used if there is a checkpoint.
 
     Returns
     -------
@@ -243,5 +243,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and print the values of the last validation as JSON."""
+    """Train the network and print the values of the last validation as JSON; return the exit code."""
     return run_and_print(train, options_from(args, Pixel2MeshOptions), sources_from(args), args)

@@ -25,7 +25,7 @@ from facegeom.training.loop import network_input
 from facegeom.training.meshes.samples import ZONES_MM, MeshSample, MeshSamples
 
 VALIDATION_FACES = 100  # number of validation photos
-BATCH = 20  # images in one forward pass
+BATCH = 20  # number of images in one forward pass
 POINTS = 10_000  # points sampled on each surface; two samples of the same surface have a distance of about 2.1 mm
 TAU_MM = 2.0  # distance threshold of the F-score
 CELL = 192  # side of one image of the preview picture, pixels
@@ -41,9 +41,9 @@ class MeshValidation:
     Parameters
     ----------
     samples : MeshSamples
-        Of the validation photos.
+        Samples of the validation photos.
     size : int
-        Side of the crops in pixels.
+        Side length of the square crops in pixels.
     predict : Predict
         The network.
     device : torch.device

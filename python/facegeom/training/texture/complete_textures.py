@@ -97,7 +97,7 @@ class TextureSet:
     region: BoolArray
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all fields to one uncompressed .npz file; on an error no file is left behind.
+        """Write all fields to one uncompressed .npz file; after an error there is no incomplete file.
 
         `seen` and `masks` are stored as bits, packed along the last axis by `numpy.packbits`. The additional entry
         `size` is S, the number of valid bits in a row.
@@ -347,7 +347,7 @@ def make_textures(
     Parameters
     ----------
     photos : dict of str to Path
-        Paths of the photos by file name.
+        File name of a photo -> path.
     labels : Labels
         Fits of the photos.
     rows : (r,) int array, optional
@@ -423,9 +423,11 @@ def region_of_textures() -> BoolArray:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom prepare textures` to a parser."""
     add_labelled_photos(parser)
-    parser.add_argument("--out", "-o", default="runs/textures.npz", help="file to write (default: %(default)s)")
     parser.add_argument(
-        "--processes", type=int, default=os.cpu_count() or 1, help="worker processes (default: %(default)s)"
+        "--out", "-o", default="runs/textures.npz", help="path of the file to write (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="number of worker processes (default: %(default)s)"
     )
 
 

@@ -80,14 +80,14 @@ class PhotoBaker:
     network : MapNetwork
         Predicts the mask of the face.
     photos : dict of str to Path
-        Paths of the photos by file name.
+        File name of a photo -> path.
     labels : Labels
         Fits of the photos.
     statistics : TextureStatistics or None
         Colour statistics of faces, used to detect occluders. With None, occluders are not removed.
     options : PhotoOptions
     size : int
-        Side S of the textures in texels.
+        Side length S of the square textures in texels.
     """
 
     def __init__(

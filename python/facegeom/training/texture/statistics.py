@@ -119,7 +119,9 @@ def _median(values: Float32Array, known: BoolArray) -> Float32Array:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom prepare texture-statistics` to a parser."""
     add_labelled_photos(parser)
-    parser.add_argument("--out", "-o", default="runs/statistics.npz", help="file to write (default: %(default)s)")
+    parser.add_argument(
+        "--out", "-o", default="runs/statistics.npz", help="path of the file to write (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -59,30 +59,30 @@ class TextureTrainingOptions:
     stage: str = "coarse"  # one of `STAGES`: train the coarse stage with the L1 loss only, or both stages
     adversary: str = "wgan"  # one of `ADVERSARIES`: kind of critic
     size: int = 192  # side of the textures, texels
-    width: int = 24  # channels of the first layer; 64 in the thesis
+    width: int = 24  # number of channels of the first layer; 64 in the thesis
     fold: int = 2  # the network works on blocks of fold x fold texels; 1 in the thesis
     guided: bool = True  # whether the input includes the extrapolated and mirrored known texels; not in the thesis
     batch: int = 8  # table B.1: 50, with 40 times as many samples; two hours would suffice for only 1,000 such steps
-    images: int = 60_000  # samples in the run; learning rates are halved after half of them, as in table B.1
+    images: int = 60_000  # number of samples in the run; learning rates are halved after half of them, as in table B.1
     learning_rate: float = 1e-3  # of the network; table B.1: 1e-4, too small for so few steps
     critic_learning_rate: float = 4e-4  # table B.1
     beta1: float = 0.5  # of both Adam optimisers, table B.1
     beta2: float = 0.999  # of both Adam optimisers, table B.1
     gain: float = math.sqrt(8)  # of the initial weights, see `initialise`; table B.1: 0.02
-    warmup: int = 100  # steps of the linear warm-up of the learning rates
+    warmup: int = 100  # number of steps of the linear warm-up of the learning rates
     l1_weight: float = 100.0  # table B.1
     perceptual_weight: float = 10.0  # table B.1
     gan_weight: float = 10.0  # table B.1; with it a network trained on 64,000 samples diverged within 120 steps
     penalty_weight: float = 10.0  # of the gradient penalty of the WGAN, Gulrajani et al. 2017
     critic_steps: int = 1  # steps of the critic per step of the network; Gulrajani et al.: 5, too slow on a CPU
-    critic_width: int = 24  # channels of the first layer of the critic
+    critic_width: int = 24  # number of channels of the first layer of the critic
     unseen_weight: float = 0.3  # weight in the L1 loss of texels that no photo shows
     known_weight: float = 0.1  # factor of the weight of known texels, whose prediction matters at the seam only
     clip: float = 20.0  # largest gradient norm of the network; it is usually 5 to 40, larger steps are harmful
-    average_decay: float = 0.999  # decay in one step of the averaged weights, which are evaluated and shipped
-    average_every: int = 4  # steps between updates of the averaged weights
+    average_decay: float = 0.999  # decay per step of the averaged weights; these are evaluated and shipped
+    average_every: int = 4  # number of steps between updates of the averaged weights
     seed: int = 0
-    epoch_images: int = 6_000  # samples between validations
+    epoch_images: int = 6_000  # number of samples between two validations
 
     def config(self) -> GatedInpaintingConfig:
         """Return the configuration of the network."""
@@ -158,7 +158,7 @@ class TextureTrainer(NetworkTrainer):
         save_weights(folder / "gated_inpainting.safetensors", self.averaged.config, self.averaged.state_dict())
 
     def train_step(self, texture: Tensor, known: Tensor, weight: Tensor) -> dict[str, float]:
-        """Make one training step on the tensors of `TextureStream`, b of each.
+        """Make one training step on the tensors of `TextureStream`, batched: b samples.
 
         Parameters
         ----------
@@ -293,7 +293,7 @@ def train(
     textures : TextureSet
     settings : RunSettings
     initial : Path, optional
-        Weight file to start from if there is no checkpoint.
+        Weight file with the initial weights of a new run; not used if there is a checkpoint.
 
     Returns
     -------
@@ -324,7 +324,7 @@ def train(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom train texture` to a parser."""
     defaults = TextureTrainingOptions()
-    parser.add_argument("textures", metavar="FILE", help="file of `facegeom prepare textures`")
+    parser.add_argument("textures", metavar="FILE", help="file written by `facegeom prepare textures`")
     add_run_settings(parser, "runs/texture", workers=1)
     add_initial_weights(parser, "weight file to start from, of both stages or of the coarse stage")
     parser.add_argument(
@@ -337,9 +337,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "size": "side of the textures in texels",
         "width": "channels of the first layer; 64 in the thesis",
         "fold": "the network works on blocks of N x N texels; 1 in the thesis",
-        "batch": "samples in one step",
-        "images": "samples in the whole run",
-        "seed": "random seed",
+        "batch": "number of samples in one step",
+        "images": "number of samples in the whole run",
+        "seed": "seed of all random numbers",
         "learning_rate": "largest learning rate of the network",
         "l1_weight": "weight of the L1 loss",
         "perceptual_weight": "weight of the perceptual loss",
@@ -356,5 +356,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and print the values of the last validation as JSON."""
+    """Train the network and print the values of the last validation as JSON; return the exit code."""
     return run_and_print(train, options_from(args, TextureTrainingOptions), read_textures(args.textures), args)
