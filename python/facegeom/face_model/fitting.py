@@ -28,9 +28,9 @@ class FitOptions:
     noise_mm: float = 1.5  # standard deviation in mm of the error of a point in the image plane
     depth_weight: float = 0.3  # weight of depth residuals relative to residuals in the image plane
     correlated_points: float = 45.0  # number of points per independent observation: errors of neighbours are correlated
-    expression_bounds: tuple[float, float] = (0.0, 1.2)
+    expression_bounds: tuple[float, float] = (0.0, 1.2)  # lower and upper bound of an expression weight
     huber_mm: float = 4.0  # residual in mm above which the Huber weight is below 1
-    iterations: int = 5
+    iterations: int = 5  # number of Gauss-Newton iterations
     slide: float = 0.1  # factor on residuals along the surface (not along the normal), if normals are given
 
 

@@ -27,7 +27,7 @@ CLOSEST_POINT_FIT = FitOptions(depth_weight=1.0, correlated_points=3.0, noise_mm
 class MeshFitOptions:
     """Options of the fit of the face model to a mesh."""
 
-    start_yaws_deg: tuple[float, ...] = (-70.0, -35.0, 0.0, 35.0, 70.0)  # initial yaws in degrees: ICP converges from 25
+    start_yaws_deg: tuple[float, ...] = (-70.0, -35.0, 0.0, 35.0, 70.0)  # initial yaws, degrees; ICP converges from 25
     start_points: int = 250  # number of points sampled on each surface (mesh and mean face) for ICP
     start_rounds: int = 3  # number of ICP iterations from each initial yaw
     later_rounds: int = 10  # number of further ICP iterations, only from the alignment with the smallest distance
