@@ -46,7 +46,8 @@ __all__ = [
     "reconstruct",
 ]
 
-# Names are imported when they are first used: torch and OpenCV take a second, and geometry needs neither.
+# The module that defines each public name. A name is imported at its first use, because the import of torch and OpenCV
+# takes about one second, and `facegeom.geometry` needs neither.
 _HOMES = {
     "Camera": "facegeom.images.camera",
     "FaceMaps": "facegeom.images.face_maps",

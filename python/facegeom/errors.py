@@ -1,4 +1,4 @@
-"""The exceptions of facegeom; invalid arguments raise ValueError or TypeError instead."""
+"""The exception classes of facegeom; for invalid arguments, facegeom raises ValueError or TypeError instead."""
 
 
 class FacegeomError(Exception):
@@ -10,12 +10,12 @@ class NoFaceFound(FacegeomError):
 
 
 class ImageError(FacegeomError):
-    """The input cannot be read as an image, or is too small to contain a face."""
+    """The input cannot be read as an image, or the image is too small to contain a face."""
 
 
 class WeightsError(FacegeomError):
-    """A weight file or the face model is missing, damaged, or belongs to another version."""
+    """The file of a network's weights or of the face model is missing, damaged, or made for another version."""
 
 
 class SolverError(FacegeomError):
-    """A linear solve failed or did not reach its tolerance."""
+    """The solution of a linear system failed or did not reach the tolerance."""

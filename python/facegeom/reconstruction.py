@@ -31,27 +31,30 @@ __all__ = ["Reconstruction", "demo_photo", "predict", "reconstruct"]
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A face made from a photo.
+    """The 3-D face that `reconstruct` made from a photo, with all intermediate results.
 
     Attributes
     ----------
     mesh : FaceMesh
-        Millimetres, in the face's own frame (frontal), origin midway between the eye centres of the fitted face model.
+        The final mesh in the face frame, mm. The origin is midway between the eye centres of the fitted face model.
     maps : FaceMaps
-    stages : dict from name to FaceMesh
-        The mesh after each step, in order; the last is `mesh`.
-    timings : dict from step to milliseconds
+        Depth, correspondence and mask for each pixel of the crop.
+    stages : dict from stage name to FaceMesh
+        The mesh after each stage of the pipeline, in order; the last mesh is `mesh`.
+    timings : dict from step name to float
+        Time of each step in milliseconds.
     landmarks : (68, 3) float array
-        Millimetres, in the frame of `mesh`: on it (facevision: where the photo shows them, else of the fitted model).
+        Landmarks in the face frame, mm, on the surface of `mesh`. With facevision, a landmark that the photo does not
+        show lies on the fitted face model instead.
     camera : Camera
-        Face frame -> pixels of the photo.
+        Projection from the face frame to pixels of the photo.
     score : float in [0, 1]
-        Plausibility of the face: of the predicted maps; with pixel2mesh the detector's score, 0 without a detection.
+        Plausibility of the predicted maps. With pixel2mesh: the score of the detector, or 0 without a detection.
     detections : tuple of (x0, y0, x1, y1, score)
-        The detected boxes, best first; empty when the box was given.
+        The detected boxes in pixels of the photo, highest score first; empty if the caller gave the box.
     neutral : FaceMesh or None
-        `mesh` without the expression of the photo. None where the mesh does not have the face model's topology: with
-        facevision, and with pixel2mesh and gcn_igan without a head.
+        `mesh` without the expression of the photo. None if the mesh does not have the face model's topology: with
+        facevision, and with pixel2mesh and gcn_igan if `head` is False.
     """
 
     mesh: FaceMesh
@@ -69,14 +72,15 @@ class Reconstruction:
 
         Parameters
         ----------
-        path : output file; files beside it (.mtl, .png) are named after it
-        neutral : save the neutral face instead of the photographed one; a head then has the expression as weights of
-            its blendshapes
+        path : output file; for .obj, a .mtl and a .png file with the same stem are written to the same folder
+        neutral : True: save the neutral face instead of the photographed expression. The file of a head then contains
+            the photographed expression as weights of the blendshapes.
 
         Raises
         ------
         FacegeomError
-            When the suffix is another, or when `neutral` is True and the mesh does not have the face model's topology.
+            When the suffix is not one of the five, or when `neutral` is True and the mesh does not have the face
+            model's topology.
         """
         if not neutral:
             self.mesh.save(path)
@@ -96,19 +100,21 @@ def reconstruct(
     head: bool = False,
     texture: int | None = None,
 ) -> Reconstruction:
-    """Reconstruct the face in a photo.
+    """Reconstruct a textured 3-D mesh of one face in a photo.
 
     Parameters
     ----------
-    image : path, bytes, PIL image or (h, w, 3) uint8 RGB array
-    pipeline : "pix2vertex": the face model's template, registered to the face; "facevision": a mesh of the visible
-        surface, with its own triangles; "pixel2mesh" and "gcn_igan": a semi-sphere that a graph network deforms
-    box : (4,) or (5,) array, x0, y0, x1, y1 of the face in pixels of the photo, as `detect` returns them or as the box
-        of the 68 landmarks; None: detect
-    device : where the networks run: "cpu", "cuda", "cuda:1", "mps"
-    face_index : which of the detected faces, 0 is the best
-    head : complete the face to a whole head, with ARKit's blendshapes
-    texture : side of the texture in pixels, at least 16 (pix2vertex and heads: at most 2048); None: vertex colours only
+    image : path, bytes of an image file, PIL image or (h, w, 3) uint8 RGB array
+    pipeline : method of reconstruction. "pix2vertex": the face model's template is registered to the face.
+        "facevision": the visible surface is triangulated. "pixel2mesh" and "gcn_igan": a graph network deforms a
+        semi-sphere.
+    box : (4,) or (5,) array x0, y0, x1, y1 and optionally a score, which is ignored: the bounding box of the face's 68
+        landmarks in pixels of the photo, or a box from `detect`. None: the face is detected.
+    device : torch device on which the networks run: "cpu", "cuda", "cuda:1", "mps"
+    face_index : index of the face among the detected faces, in order of falling score; 0 is the face with the highest
+    head : True: complete the face to a whole head with ARKit's 51 blendshapes
+    texture : side length of the square texture in pixels, at least 16 (pix2vertex and heads: at most 2048); None:
+        vertex colours only
 
     Returns
     -------
@@ -117,14 +123,14 @@ def reconstruct(
     Raises
     ------
     NoFaceFound
-        When the photo has no face `face_index`, or the network finds no face in the given box. Pixel2mesh falls back to
-        a centre crop where nothing is detected, as in its paper.
+        When fewer than `face_index` + 1 faces are detected, or the network finds no face in the given box. If nothing
+        is detected, pixel2mesh uses a crop of the photo's centre instead of raising, as in its paper.
     ImageError, FileNotFoundError
         When the image cannot be read.
     FacegeomError
-        When there is no such pipeline, or it does not support an option.
+        When `pipeline` is unknown or does not support an option.
     WeightsError
-        When the networks' weights cannot be loaded.
+        When the weights of a network cannot be loaded.
 
     Notes
     -----
@@ -144,7 +150,7 @@ def reconstruct(
     template = head or entry.template
     if texture is not None:
         texture = check.count(texture, "texture", SIZES[0])
-        if template and texture > SIZES[1]:  # before any work is done
+        if template and texture > SIZES[1]:  # checked before the networks are loaded
             raise ValueError(f"texture must be at most {SIZES[1]}, got {texture}")
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
@@ -174,16 +180,17 @@ def predict(
     network: MapNetwork | None = None,
     options: MapOptions | None = None,
 ) -> MapPrediction:
-    """Return the maps, the camera and the landmarks of a face, without a mesh.
+    """Predict the maps, the camera and the landmarks of one face in a photo, without a mesh.
 
     Parameters
     ----------
-    image : path, bytes, PIL image or (h, w, 3) uint8 RGB array
-    box : (4,) or (5,) array, x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect
-    device : where the network runs: "cpu", "cuda", "cuda:1", "mps"
-    face_index : which of the detected faces, 0 is the best
-    network : another network than the shipped one
-    options : MapOptions; None: the defaults
+    image : path, bytes of an image file, PIL image or (h, w, 3) uint8 RGB array
+    box : (4,) or (5,) array x0, y0, x1, y1 and optionally a score, which is ignored: box of the face in pixels of the
+        photo. None: the face is detected.
+    device : torch device on which the network runs: "cpu", "cuda", "cuda:1", "mps"
+    face_index : index of the face among the detected faces, in order of falling score; 0 is the face with the highest
+    network : map network to use; None: the network that comes with facegeom
+    options : MapOptions; None: the default options
 
     Returns
     -------
@@ -192,7 +199,7 @@ def predict(
     Raises
     ------
     NoFaceFound
-        When the photo has no face `face_index`, or the network sees nothing in the given box.
+        When fewer than `face_index` + 1 faces are detected, or the network finds no face in the given box.
     ImageError, FileNotFoundError
         When the image cannot be read.
     """
@@ -205,7 +212,7 @@ def predict(
 
 
 def _box(box: npt.ArrayLike | None) -> Box | None:
-    """Return a checked box as four floats."""
+    """Validate a box (4,) or (5,); return x0, y0, x1, y1 as floats, or None if `box` is None."""
     if box is None:
         return None
     x0, y0, x1, y1 = check.box(box).tolist()

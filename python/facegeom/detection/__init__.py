@@ -1,1 +1,1 @@
-"""Where the faces in a photo are."""
+"""Detection of the faces in a photo: boxes with scores."""

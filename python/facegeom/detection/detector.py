@@ -1,8 +1,8 @@
 """Face detection by OpenCV's cascades and a small cascade of networks, whose results are merged.
 
 All boxes are converted to the bounding box of the 68 landmarks (brows to chin, jaw to jaw), in pixels of the photo. The
-last network scores the boxes of the cascades as well as those of the networks before it, so that all have comparable
-scores; boxes that the cascades found too score higher.
+output network scores the boxes of the cascades and the boxes of the first two networks, so that all scores are
+comparable. A box that the cascades also found gets a higher score.
 
 References
 ----------
@@ -29,35 +29,36 @@ from facegeom.images.image_files import ImageSource, load_image
 from facegeom.networks.mtcnn import Mtcnn
 
 SEARCH_SIDE = 320
-"""Longer side of the searched image in pixels, unless `min_size` needs a larger one."""
+"""Length in pixels of the longer side of the searched image, unless a small `min_size` needs a larger image."""
 
 SMALLEST_FACE = 20
-"""Side in pixels of the smallest face in the searched image: the window of OpenCV's cascades."""
+"""Side length in pixels of the smallest face in the searched image, which is the window size of OpenCV's cascades."""
 
 MIN_SCORE = 0.9
-"""Default of `min_score`."""
+"""Default minimum score of a detection, in [0, 1]."""
 
 SURE_SCORE = 0.9
-"""With a detection of at least this score, the profile cascades, which are the slowest step, are not run."""
+"""Minimum score of a detection after which the profile cascades, the slowest step, are not run."""
 
 VOTE_WEIGHT = 0.5
-"""The log-odds of the networks' score is raised by this times log(1 + votes of the cascades)."""
+"""Factor on log(1 + votes of the cascades), which is added to the log-odds of the score of the networks."""
 
 
 @dataclass(frozen=True)
 class Cascade:
-    """One of OpenCV's cascades and how its square becomes the box of the 68 landmarks.
+    """One of OpenCV's cascades, and the box of the 68 landmarks relative to the square that the cascade finds.
 
-    `offset` is the landmark box's centre from the square's centre and `size` its width and height, all in units of the
-    square's side: medians over 1,000 of LFW's training photos, by the 68 points of an earlier fit. Today's points lie
-    wider at the jaw (0.85 to 0.92 of the square); the second crop of the reconstruction corrects for it.
+    `offset` is the vector from the centre of the square to the centre of the landmark box, and `size` is the width and
+    height of the landmark box, in units of the side length of the square. The values are medians over 1,000 training
+    photos of LFW, measured with the landmarks of an earlier fit. With the current landmarks the box is wider at the jaw
+    (0.85 to 0.92 of the square); the second crop of the reconstruction corrects this difference.
     """
 
     file: str
-    mirrored: bool  # searched in the mirrored image, boxes mirrored back
+    mirrored: bool  # True: the cascade searches the mirrored image, and its boxes are mirrored back
     offset: tuple[float, float]
     size: tuple[float, float]
-    weight: float  # of one raw candidate in the votes
+    weight: float  # weight of one accepted window in the votes
 
 
 FRONTAL = (
@@ -69,30 +70,34 @@ PROFILE = (
     Cascade("haarcascade_profileface.xml", True, (0.01, 0.155), (0.69, 0.705), 2.5),
 )
 GROUP_OVERLAP = 0.4
-"""Minimum IoU of cascade windows that show one face, and of a window and a box that it supports."""
+"""Minimum IoU of two cascade windows that show the same face, and of a cascade window and a box whose score the window
+raises."""
 
 MOST_MERGED = 12
-"""Number of groups of cascade windows that the networks score, those with the largest weight."""
+"""Maximum number of groups of cascade windows that the networks score; groups with larger weights come first."""
 
 
 def detect(image: ImageSource, *, min_size: float | None = None, min_score: float = MIN_SCORE) -> list[Detection]:
-    """Find the faces of a photo, best first.
+    """Find the faces in a photo; return boxes with scores, highest score first.
 
     Parameters
     ----------
     image : path, bytes, PIL image or (h, w, 3) uint8 RGB array
-    min_size : side of the smallest face to find, pixels of `image`; None: 1/16 of the longer side and at least 20
-    min_score : detections with a lower score are dropped
+    min_size : side length of the smallest face to find, in pixels of `image`; None: 1/16 of the longer side of `image`,
+        but at least 20
+    min_score : minimum score of a returned detection, in [0, 1]
 
     Returns
     -------
     list of (x0, y0, x1, y1, score)
-        The box of the 68 landmarks in pixels of `image`, not clipped to it, and a score in (0, 1]. Empty: no face.
+        Box of the 68 landmarks in pixels of `image`, which may extend beyond `image`, and a score in (0, 1]. The list
+        is empty if no face is found.
 
     Raises
     ------
     TypeError, ValueError
-        When `image` is of another type, `min_size` is not a number above 0 or `min_score` is not in [0, 1].
+        When `image` is of a type that is not listed above, `min_size` is not a number above 0 or `min_score` is not in
+        [0, 1].
     ImageError, FileNotFoundError
         When the image cannot be read.
     WeightsError
@@ -100,8 +105,8 @@ def detect(image: ImageSource, *, min_size: float | None = None, min_score: floa
 
     Notes
     -----
-    The search runs on the photo scaled so that the smallest face is 20 pixels wide; by default its longer side is then
-    at most 320 pixels, whatever the photo's size. A smaller `min_size` costs time with the inverse of its square.
+    The search runs on the photo scaled so that the smallest face is 20 pixels wide; by default the longer side of the
+    scaled photo is then at most 320 pixels. With a smaller `min_size`, the time grows as 1 / `min_size` squared.
 
     Examples
     --------
@@ -114,7 +119,7 @@ def detect(image: ImageSource, *, min_size: float | None = None, min_score: floa
 
 
 def find_faces(photo: ByteArray, *, min_size: float | None = None, min_score: float = MIN_SCORE) -> list[Detection]:
-    """Return the faces of an (h, w, 3) uint8 photo, best first; see `detect`, which checks its arguments."""
+    """Return the faces in a photo, (h, w, 3) uint8, highest score first; like `detect`, but without argument checks."""
     searched, scale = _search_image(photo, min_size)
     if min(searched.shape[:2]) < SMALLEST_FACE:
         return []
@@ -127,7 +132,7 @@ def find_faces(photo: ByteArray, *, min_size: float | None = None, min_score: fl
 
 
 def _search(image: ByteArray) -> Scored:
-    """Return all detections in the searched image, best first, boxes in corner coordinates."""
+    """Return all detections in the searched image, highest score first, with boxes in corner coordinates."""
     network, options = shipped(), SearchOptions()
     own = refine(network, image, propose(network, image, SMALLEST_FACE, options).boxes, options)
     windows, weights = cascade_windows(image, FRONTAL)
@@ -140,14 +145,14 @@ def _search(image: ByteArray) -> Scored:
 
 
 def _judged(network: Mtcnn, image: ByteArray, own: FloatArray, windows: FloatArray, weights: FloatArray) -> Scored:
-    """Return the output network's scores for the boxes of the networks before it and the windows of the cascades."""
+    """Score the boxes of the first two networks and the windows of the cascades with the output network."""
     merged, _ = merge(windows, weights, GROUP_OVERLAP)
     candidates = np.concatenate([own, merged[:MOST_MERGED]])
     return _supported(judge(network, image, candidates, SearchOptions()), windows, weights)
 
 
 def _supported(found: Scored, windows: FloatArray, weights: FloatArray) -> Scored:
-    """Return the boxes with scores raised by the cascades' overlapping windows, best first."""
+    """Raise the scores of boxes that cascade windows overlap; return the boxes, highest score first."""
     votes = (iou(found.boxes, windows) >= GROUP_OVERLAP) @ weights
     odds = np.log(found.scores + 1e-9) - np.log(1 - found.scores + 1e-9) + VOTE_WEIGHT * np.log1p(votes)
     scores = 1 / (1 + np.exp(-odds))
@@ -156,7 +161,7 @@ def _supported(found: Scored, windows: FloatArray, weights: FloatArray) -> Score
 
 
 def cascade_windows(image: ByteArray, cascades: tuple[Cascade, ...]) -> tuple[FloatArray, FloatArray]:
-    """Return every window that a cascade accepts, before any grouping.
+    """Return the landmark boxes of all windows that a cascade accepts, without grouping.
 
     Parameters
     ----------
@@ -186,7 +191,7 @@ def cascade_windows(image: ByteArray, cascades: tuple[Cascade, ...]) -> tuple[Fl
         half = 0.5 * side * np.array(cascade.size)
         parts.append(np.column_stack([centre - half, centre + half, np.full(len(side), cascade.weight)]))
     rows = np.concatenate(parts)
-    rows = rows[np.lexsort(rows.T)]  # OpenCV's threads return them in any order
+    rows = rows[np.lexsort(rows.T)]  # OpenCV's threads return the windows in any order
     return rows[:, :4], rows[:, 4]
 
 
@@ -202,7 +207,7 @@ def _search_image(photo: ByteArray, min_size: float | None) -> tuple[ByteArray, 
 
 @lru_cache(maxsize=8)
 def _classifier(file: str) -> cv2.CascadeClassifier:
-    """Load one of OpenCV's cascades, once."""
+    """Load one of OpenCV's cascades; the result is cached."""
     if not hasattr(cv2, "CascadeClassifier"):
         raise WeightsError(f"OpenCV {cv2.__version__} has no cascades; install opencv-python-headless>=4.10,<5")
     folder = Path(str(cv2.data.haarcascades))  # type: ignore[attr-defined]

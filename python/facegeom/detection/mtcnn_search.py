@@ -1,6 +1,6 @@
 """Search of an image by the three networks of the detector (`facegeom.networks.mtcnn`).
 
-Boxes here are in corner coordinates: (0, 0) is the top-left corner of the top-left pixel.
+All boxes in this module are in corner coordinates: (0, 0) is the top-left corner of the top-left pixel.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from facegeom.networks.mtcnn import PROPOSAL_STRIDE, WINDOWS, Mtcnn, MtcnnConfig
 from facegeom.networks.weights import load_weights
 
 PADDING_GRAY = 128
-"""Value of pixels outside the image, in windows that extend beyond it."""
+"""Gray value, 0 to 255, of the pixels of a window that lie outside the image."""
 
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Thresholds of the three networks. The paper gives none; these are common values, lowered for turned faces."""
+    """Thresholds of the search. The paper gives no values; these are common values, lowered for turned faces."""
 
-    pyramid_step: float = 0.7071  # ratio of neighbouring scales
-    proposal_score: float = 0.5
-    refine_score: float = 0.3
-    level_overlap: float = 0.5  # IoU for suppression among the proposals of one scale
-    overlap: float = 0.7  # IoU for suppression after the proposal and refinement networks
-    final_overlap: float = 0.4  # intersection over the smaller area, for suppression after the output network
-    most_proposals: int = 160  # boxes kept after the proposal network
-    most_refined: int = 24  # boxes kept after the refinement network
+    pyramid_step: float = 0.7071  # ratio of neighbouring scales of the image pyramid
+    proposal_score: float = 0.5  # minimum probability of a box after the proposal network
+    refine_score: float = 0.3  # minimum probability of a box after the refinement network
+    level_overlap: float = 0.5  # maximum IoU of two kept proposals of one scale
+    overlap: float = 0.7  # maximum IoU of two boxes kept after the proposal or the refinement network
+    final_overlap: float = 0.4  # maximum intersection / smaller area of two boxes kept after the output network
+    most_proposals: int = 160  # maximum number of boxes kept after the proposal network
+    most_refined: int = 24  # maximum number of boxes kept after the refinement network
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ class Scored:
 
 
 def search(network: Mtcnn, image: ByteArray, least: float, extra: FloatArray, options: SearchOptions) -> Scored:
-    """Find faces of at least `least` pixels; the output network also scores the `extra` (k, 4) boxes.
+    """Find the faces in an image; return boxes with probabilities. The output network also scores the boxes `extra`.
 
     Parameters
     ----------
     network : Mtcnn in evaluation mode
     image : (h, w, 3) uint8 RGB
-    least : side of the smallest face, pixels
-    extra : (k, 4) float array, corner coordinates
+    least : side length of the smallest face in pixels
+    extra : (k, 4) float array, additional boxes in corner coordinates
     options : SearchOptions
     """
     found = propose(network, image, least, options)
@@ -67,7 +67,7 @@ def search(network: Mtcnn, image: ByteArray, least: float, extra: FloatArray, op
 
 @torch.inference_mode()
 def propose(network: Mtcnn, image: ByteArray, least: float, options: SearchOptions) -> Scored:
-    """Return the proposal network's boxes over a pyramid of the image, best first."""
+    """Apply the proposal network to all levels of an image pyramid; return the boxes, highest probability first."""
     boxes, scores = [np.empty((0, 4))], [np.empty(0)]
     side = WINDOWS["p"]
     height, width = image.shape[:2]
@@ -94,14 +94,14 @@ def propose(network: Mtcnn, image: ByteArray, least: float, options: SearchOptio
 
 
 def refine(network: Mtcnn, image: ByteArray, boxes: FloatArray, options: SearchOptions) -> Scored:
-    """Return the boxes that the refinement network accepts, corrected by it, best first."""
+    """Apply the refinement network to boxes; return the accepted, corrected boxes, highest probability first."""
     found = look(network.r, WINDOWS["r"], image, boxes)
     found = found[np.flatnonzero(found.scores >= options.refine_score)]
     return found[suppress(found.boxes, found.scores, options.overlap)[: options.most_refined]]
 
 
 def judge(network: Mtcnn, image: ByteArray, boxes: FloatArray, options: SearchOptions) -> Scored:
-    """Return the boxes scored and corrected by the output network, best first, without those inside better ones."""
+    """Apply the output network to boxes; return the corrected boxes after suppression, highest probability first."""
     found = look(network.o, WINDOWS["o"], image, boxes)
     keep = suppress(found.boxes, found.scores, options.overlap)
     found = found[keep]
@@ -110,7 +110,7 @@ def judge(network: Mtcnn, image: ByteArray, boxes: FloatArray, options: SearchOp
 
 @torch.inference_mode()
 def look(network: RefineNet | OutputNet, side: int, image: ByteArray, boxes: FloatArray) -> Scored:
-    """Return the network's boxes and probabilities for the squares around `boxes` (n, 4), in their order."""
+    """Apply a network to the squares around boxes (n, 4); return its boxes and probabilities in the same order."""
     if not len(boxes):
         return Scored(np.empty((0, 4)), np.empty(0))
     window, crops = cut(image, squares(boxes), side)
@@ -119,7 +119,7 @@ def look(network: RefineNet | OutputNet, side: int, image: ByteArray, boxes: Flo
 
 
 def place(window: FloatArray, offsets: FloatArray) -> FloatArray:
-    """Return the boxes (n, 4) that `offsets` (n, 4) describe within the square windows (n, 4)."""
+    """Return the boxes (n, 4) with given network offsets (n, 4) relative to square windows (n, 4)."""
     side = window[:, 2:3] - window[:, :1]
     centre = 0.5 * (window[:, :2] + window[:, 2:]) + side * offsets[:, :2]
     half = 0.5 * side * np.exp(np.clip(offsets[:, 2:], -2.0, 2.0))
@@ -127,7 +127,7 @@ def place(window: FloatArray, offsets: FloatArray) -> FloatArray:
 
 
 def offsets_of(window: FloatArray, boxes: FloatArray) -> FloatArray:
-    """Return the offsets (n, 4) of `boxes` (n, 4) within the square windows (n, 4): the inverse of `place`."""
+    """Return the offsets (n, 4) of boxes (n, 4) relative to square windows (n, 4): the inverse of `place`."""
     side = window[:, 2:3] - window[:, :1]
     centre = 0.5 * (boxes[:, :2] + boxes[:, 2:] - window[:, :2] - window[:, 2:]) / side
     return np.concatenate([centre, np.log((boxes[:, 2:] - boxes[:, :2]) / side)], axis=1)
@@ -139,8 +139,8 @@ def cut(image: ByteArray, boxes: FloatArray, side: int) -> tuple[FloatArray, Byt
     Parameters
     ----------
     image : (h, w, 3) uint8
-    boxes : (n, 4) squares in corner coordinates, reaching outside where they may
-    side : pixels of each crop
+    boxes : (n, 4) float array, squares in corner coordinates, which may extend beyond the image
+    side : side length of each crop in pixels
 
     Returns
     -------
@@ -165,7 +165,7 @@ def cut(image: ByteArray, boxes: FloatArray, side: int) -> tuple[FloatArray, Byt
 
 @lru_cache(maxsize=1)
 def shipped() -> Mtcnn:
-    """Load the shipped networks, once."""
+    """Load the networks that come with facegeom; the result is cached."""
     config, state = load_weights("detector", MtcnnConfig)
     network = Mtcnn(config)
     network.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""The statistical face model and how it is fitted."""
+"""The statistical face model, and the functions that fit the model to landmarks, maps and meshes."""
 
 from facegeom.face_model.model import FaceModel, load_face_model, read_face_model
 

@@ -1,9 +1,10 @@
-"""ARKit's blendshapes, from the expressions of the face model.
+"""ARKit's blendshapes, computed from the expressions of the face model.
 
-The face model's expressions are those of ICT FaceKit, which are ARKit's under other names, with these exceptions:
-`browInnerUp` and `cheekPuff` are split into a left and a right shape; `cheekRaiser` and `PupilDilate` are not part of
-ARKit and are left out; and the eyeLook shapes move the lids but not the eyeballs, which are turned here. ARKit's
-`tongueOut` is missing: the model has no such shape.
+The expressions of the face model come from ICT FaceKit. They are the blendshapes of ARKit under other names, with these
+exceptions: `browInnerUp` and `cheekPuff` are split into a left and a right shape; `cheekRaiser` and `PupilDilate` are
+not part of ARKit and are left out; the eyeLook shapes of the face model move the lids but not the eyeballs, and the
+rotation of the eyeballs is added here. The blendshape `tongueOut` of ARKit is missing, because the face model has no
+such shape.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ ARKIT_NAMES = (
     "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
     "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft", "noseSneerRight",
 )  # fmt: skip
-"""The 51 names in the order in which Apple documents ARKit's 52; left and right are the subject's."""
+"""Names of the 51 blendshapes, in the order of Apple's list of 52; left and right are the subject's left and right."""
 
 HALVED = ("browInnerUp", "cheekPuff")
-"""One shape in ARKit, a left and a right one in the face model."""
+"""Names of the blendshapes that ARKit has once, and the face model has as a left and a right shape."""
 
 GAZE_DEGREES = {"eyeLookUp": 20.0, "eyeLookDown": 20.0, "eyeLookIn": 30.0, "eyeLookOut": 30.0}
-"""Rotation of an eyeball at weight 1: the iris then lies in the middle of the opened lids."""
+"""Rotation of an eyeball at weight 1, in degrees: the iris is then in the middle of the opened lids."""
 
 
 def arkit_blendshapes(model: FaceModel) -> Displacements:
@@ -99,8 +100,8 @@ def template_blendshapes(template: Template) -> Displacements:
     Notes
     -----
     Loop's subdivision is linear in the vertices, so the displacements themselves are subdivided: the result is the
-    difference between the displaced and the plain template after subdivision. They hold in the face frame, for every
-    face that is registered to the template.
+    difference between the displaced and the neutral template after subdivision. The displacements are in the face frame
+    and are valid for every face to which the template is registered.
     """
     shapes = {}
     for name, shape in arkit_blendshapes(load_face_model()).items():
@@ -129,7 +130,8 @@ def arkit_weights(expression: npt.ArrayLike) -> dict[str, float]:
     Notes
     -----
     `browInnerUp` and `cheekPuff` get the mean of the left and the right coefficient, so that a one-sided expression
-    becomes a two-sided one of half the strength. `cheekRaiser` and `PupilDilate` are dropped. Weights may exceed 1.
+    becomes a two-sided expression of half the strength. `cheekRaiser` and `PupilDilate` are dropped. Weights may exceed
+    1.
 
     Examples
     --------
@@ -145,7 +147,7 @@ def arkit_weights(expression: npt.ArrayLike) -> dict[str, float]:
 
 
 def _rows(model: FaceModel, name: str) -> list[int]:
-    """Return the indices of the model's expressions that form ARKit's `name`."""
+    """Return the indices of the expressions of the face model that form the ARKit blendshape `name`."""
     parts = (f"{name}_L", f"{name}_R") if name in HALVED else (_one_sided(name),)
     missing = [part for part in parts if part not in model.expression_names]
     if missing:
@@ -154,7 +156,7 @@ def _rows(model: FaceModel, name: str) -> list[int]:
 
 
 def _one_sided(name: str) -> str:
-    """Return the face model's name of a one-sided shape; in jawLeft and mouthLeft, Left is a direction."""
+    """Return the name in the face model of a one-sided ARKit shape; in jawLeft and mouthLeft, Left is a direction."""
     for side in ("Left", "Right"):
         if name.endswith(side) and name.removesuffix(side) not in ("jaw", "mouth"):
             return f"{name.removesuffix(side)}_{side[0]}"
@@ -162,7 +164,7 @@ def _one_sided(name: str) -> str:
 
 
 def _turn_eyeball(model: FaceModel, name: str, shape: Float32Array) -> None:
-    """Write the rotation of the eyeball into an eyeLook shape (n, 3), in place."""
+    """Add the rotation of the eyeball to an eyeLook shape (n, 3); the array is changed in place."""
     side = "left" if name.endswith("Left") else "right"
     gaze = name.removesuffix(side.capitalize())
     if gaze not in GAZE_DEGREES:
@@ -183,6 +185,6 @@ def _centre(points: FloatArray) -> FloatArray:
     """Return the centre of the sphere fitted to an eyeball (k, 3) without its front, where the cornea bulges."""
     depth = points[:, 2]
     round_part = points[depth < depth.max() - 0.2 * np.ptp(depth)]
-    # |p|^2 = 2 p.c + (r^2 - |c|^2) is linear in the centre c and in the bracket.
+    # |p|^2 = 2 p.c + (r^2 - |c|^2) is linear in the centre c and in r^2 - |c|^2.
     system = np.column_stack([2.0 * round_part, np.ones(len(round_part))])
     return np.asarray(np.linalg.lstsq(system, (round_part**2).sum(axis=1), rcond=None)[0][:3])

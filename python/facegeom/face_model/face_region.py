@@ -11,7 +11,7 @@ from facegeom.face_model.model import FaceModel
 from facegeom.geometry import face_normals
 
 EYE_FRONT = 0.5
-"""Minimum z of the normals, on the mean face, of eyeball triangles that belong to the face region."""
+"""Minimum z of the unit normal (on the mean face) of an eyeball triangle that belongs to the face region."""
 
 
 @lru_cache(maxsize=1)
@@ -32,13 +32,16 @@ def eye_fronts(model: FaceModel) -> IntArray:
 def face_region(model: FaceModel) -> IntArray:
     """Return the triangles (m, 3) of the face region: the skin and the front of the eyeballs.
 
-    The surface has one hole, the mouth, like the semi-sphere.
+    Like the semi-sphere, the surface has one hole, the mouth.
     """
     return np.concatenate([face_surface(model), eye_fronts(model)])
 
 
 def mean_depth(model: FaceModel, vertices: FloatArray) -> float:
-    """Return the mean depth, by area, of the face region of the model's `vertices` (n, 3) in the camera frame."""
+    """Return the area-weighted mean depth (z) of the face region of `vertices` (n, 3), in the unit of the vertices.
+
+    The vertices are those of the face model, in the camera frame.
+    """
     a, b, c = (vertices[face_region(model)[:, corner]] for corner in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
     return float(area @ (a + b + c)[:, 2] / 3 / area.sum())

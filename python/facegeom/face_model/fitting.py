@@ -1,7 +1,8 @@
-"""Fitting the face model to points: landmarks of a photo, or the maps that a network predicts.
+"""Fitting of the face model to points: landmarks of a photo, or the maps that a network predicts.
 
-One solver serves all: Gauss-Newton on a weak-perspective camera, identity and expression together, with ridge priors
-(a coefficient of the statistical model has unit variance) and expressions bounded by active sets.
+All fits use one solver: Gauss-Newton iterations for the weak-perspective camera, the identity and the expression
+together, with ridge priors (an identity coefficient has unit variance). Active sets keep the expression weights within
+their bounds.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from facegeom.geometry import nearest
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How a fit weighs data against the model's priors."""
+    """Options of a fit: the weights of the data and of the priors of the face model."""
 
-    identity_count: int = 60  # leading identity components used
-    identity_prior: float = 1.0  # weight of the unit-variance prior; 1: as one independent point
-    expression_prior: float = 1.0  # the same for expressions, scaled by their usual strength of 0.3
-    noise_mm: float = 1.5  # standard deviation of a point's error across the image
-    depth_weight: float = 0.3  # weight of depth residuals relative to image residuals
-    correlated_points: float = 45.0  # points per independent observation, since errors of neighbours are correlated
-    expression_bounds: tuple[float, float] = (0.0, 1.2)
-    huber_mm: float = 4.0  # larger residuals are weighted down (Huber)
-    iterations: int = 5
-    slide: float = 0.1  # weight of residuals along the surface relative to those across it, where normals are given
+    identity_count: int = 60  # number of identity components used, from the first
+    identity_prior: float = 1.0  # weight of the identity prior; 1: the weight of one independent point
+    expression_prior: float = 1.0  # weight of the expression prior, for a standard deviation of 0.3
+    noise_mm: float = 1.5  # standard deviation in mm of the error of a point in the image plane
+    depth_weight: float = 0.3  # weight of depth residuals relative to residuals in the image plane
+    correlated_points: float = 45.0  # number of points per independent observation: errors of neighbours are correlated
+    expression_bounds: tuple[float, float] = (0.0, 1.2)  # lower and upper bound of an expression weight
+    huber_mm: float = 4.0  # residual in mm above which the Huber weight is below 1
+    iterations: int = 5  # number of Gauss-Newton iterations
+    slide: float = 0.1  # factor on residuals along the surface (not along the normal), if normals are given
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,13 @@ class Fit:
 
     Attributes
     ----------
-    identity : (k,) float array, in sigma
-    expression : (e,) float array
-    rotation : (3, 3) float array, face frame to camera frame
-    scale : pixels per mm
-    translation : (2,) float array, pixels: where the face's origin projects
-    depth_offset : mm, depth of the face frame's origin in the frame of the given depths
-    residual_mm : root mean square residual across the image, mm
+    identity : (k,) float array, identity coefficients in standard deviations
+    expression : (e,) float array, weights of the expressions
+    rotation : (3, 3) float array, rotation from the face frame to the camera frame
+    scale : float, pixels per mm
+    translation : (2,) float array, pixel (x, y) to which the origin of the face frame projects
+    depth_offset : float, depth of the origin of the face frame relative to the zero of the given depths, mm
+    residual_mm : float, root mean square residual in the image plane, mm
     """
 
     identity: FloatArray
@@ -57,12 +58,15 @@ class Fit:
     residual_mm: float
 
     def vertices(self, model: FaceModel) -> FloatArray:
-        """Return the fitted (n, 3) vertices in mm, in the face's own frame."""
+        """Return the vertices (n, 3) of the fitted face model in the face frame, mm."""
         return model.vertices(self.identity, self.expression)
 
 
 class PointBasis:
-    """The linear model at m points: positions `base` (m, 3) and `basis` (m, 3, k + e) of identity and expression."""
+    """The linear face model at m points: positions `base` (m, 3), mm, and derivatives `basis` (m, 3, k + e).
+
+    The columns of `basis` belong to the k identity and the e expression coefficients.
+    """
 
     def __init__(
         self, base: FloatArray, identity: npt.NDArray[np.floating], expression: npt.NDArray[np.floating]
@@ -73,12 +77,12 @@ class PointBasis:
 
     @classmethod
     def at_landmarks468(cls, model: FaceModel, options: FitOptions) -> PointBasis:
-        """Return the basis at the 468 FaceMesh points."""
+        """Return the linear face model at the 468 FaceMesh points."""
         return cls.at_surface(model, model.landmarks468_triangles, model.landmarks468_barycentric, options)
 
     @classmethod
     def at_surface(cls, model: FaceModel, ids: IntArray, weights: FloatArray, options: FitOptions) -> PointBasis:
-        """Return the basis at points within triangles: vertices `ids` (m, 3), barycentric `weights` (m, 3)."""
+        """Return the linear model at m points in triangles: vertices `ids` (m, 3), barycentric `weights` (m, 3)."""
 
         def carry(values: npt.NDArray[np.floating]) -> FloatArray:
             return np.asarray(np.einsum("...pcd,pc->...pd", values[..., ids, :], weights), dtype=np.float64)
@@ -87,7 +91,7 @@ class PointBasis:
 
     @classmethod
     def at_vertices(cls, model: FaceModel, vertices: IntArray, base: FloatArray, options: FitOptions) -> PointBasis:
-        """Return the basis of the given vertices around their own `base` positions on the mean."""
+        """Return the linear model with the basis of m vertices and the positions `base` (m, 3) on the mean face."""
         return cls(base, model.identity[: options.identity_count][:, vertices], model.expression[:, vertices])
 
 
@@ -99,17 +103,18 @@ def fit_points(
     *,
     normals: FloatArray | None = None,
 ) -> Fit:
-    """Fit camera, identity and expression to points given in pixels.
+    """Fit camera, identity and expression of the face model to points given in pixels.
 
     Parameters
     ----------
     points : PointBasis
-        The model's m points.
+        The m points of the face model that correspond to `target`.
     target : (m, 3) float array, pixel x, pixel y (down) and depth in pixels (greater is nearer, any origin)
-    expression_free : (e,) bool array; expressions that may differ from zero
+    expression_free : (e,) bool array, True for expressions whose weight may differ from 0
     options : FitOptions
-    normals : (m, 3) float array, unit, camera frame with y up, for targets whose position along the surface is
-        uncertain, such as closest points: residuals along the surface are weighted by `slide`; None: exact pairs
+    normals : (m, 3) float array of unit normals in the camera frame (y up), or None
+        For targets whose position along the surface is uncertain, such as closest points: residuals along the surface
+        are multiplied by `slide`. None: all directions have the same weight.
 
     Returns
     -------
@@ -196,7 +201,7 @@ def fit_landmarks(
     Returns
     -------
     Fit
-        In the photo's pixels.
+        The fit, with scale and translation in pixels of the photo.
     """
     landmarks = check.float_array(landmarks, "landmarks", (468, 3))
     points = points or PointBasis.at_landmarks468(model, options)
@@ -207,7 +212,7 @@ LANDMARK_OPTIONS = FitOptions(depth_weight=0.5, correlated_points=2.0)
 
 
 def fit_landmarks68(model: FaceModel, landmarks: npt.ArrayLike, options: FitOptions = LANDMARK_OPTIONS) -> Fit:
-    """Fit the face model to the 68 landmarks, in their calibrated definition (`FaceModel.landmarks68`).
+    """Fit the face model to the 68 landmarks as `FaceModel.landmarks68` defines them.
 
     Parameters
     ----------
@@ -218,7 +223,8 @@ def fit_landmarks68(model: FaceModel, landmarks: npt.ArrayLike, options: FitOpti
     Returns
     -------
     Fit
-        In the photo's pixels; `depth_offset` is the depth of the face's origin, mm.
+        The fit, with scale and translation in the pixels of `landmarks`; `depth_offset` is the depth of the origin of
+        the face frame, mm.
     """
     landmarks = check.float_array(landmarks, "landmarks", (68, 3))
     ids = model.landmarks68
@@ -238,31 +244,33 @@ def fit_maps(
     options: FitOptions = MAP_OPTIONS,
     point_count: int = MAP_POINTS,
 ) -> Fit:
-    """Fit the face model to predicted maps, whose pixels name the points of the mean face that they show.
+    """Fit the face model to the depth map and the correspondence map of a crop.
 
     Parameters
     ----------
     model : FaceModel
     depth : (h, w) float array, mm in the camera frame, greater is nearer
     correspondence : (h, w, 3) float array, mm on the mean face
-    mask : (h, w) bool array
+    mask : (h, w) bool array, True where the pixel shows the face
     options : FitOptions
-    point_count : pixels used, spread evenly over the mask
+    point_count : number of pixels used; they are distributed evenly over the mask
 
     Returns
     -------
     Fit
-        In the maps' pixels; `depth_offset` is the depth of the face's origin in the maps.
+        The fit, with scale and translation in pixels of the maps; `depth_offset` is the depth of the origin of the face
+        frame in the depth map, mm.
 
     Raises
     ------
     ValueError
-        When the shapes disagree or the mask has fewer than 50 pixels.
+        When the shapes of the maps differ, or the mask has fewer than 50 pixels inside its outline.
 
     Notes
     -----
-    The mask's outermost pixels are left out, since maps are blurred at the silhouette. A pixel has the basis of the
-    model vertex nearest to its correspondence, with the correspondence itself as base, which avoids quantisation.
+    The outermost pixels of the mask are not used, because maps are blurred at the silhouette. The point of the face
+    model for a pixel has the basis of the vertex nearest to the correspondence of the pixel, and the correspondence
+    itself as the base, which avoids rounding to vertices.
     """
     mask = check.bool_array(mask, "mask", (None, None))
     h, w = mask.shape
@@ -293,12 +301,12 @@ def fit_maps(
 
 
 def free_expressions(model: FaceModel) -> BoolArray:
-    """Return which expressions a fit may use, (e,) bool: all but gaze and pupils, which the points do not show."""
+    """Return a mask (e,) of the expressions that a fit may use: all except gaze and pupils, which no point shows."""
     return np.array([not name.startswith(("eyeLook", "Pupil")) for name in model.expression_names])
 
 
 def possible_expression(model: FaceModel, expression: FloatArray) -> FloatArray:
-    """Return the weights (e,) with `mouthClose` limited by `jawOpen`.
+    """Return expression weights (e,) in which `mouthClose` is at most as large as `jawOpen` allows.
 
     A fit to pressed lips may exceed this limit; the lips would then intersect.
     """
@@ -311,7 +319,9 @@ def possible_expression(model: FaceModel, expression: FloatArray) -> FloatArray:
 
 
 def similarity(source: FloatArray, target: FloatArray) -> tuple[FloatArray, float, FloatArray]:
-    """Return rotation (3, 3), scale and shift (3,) of the least-squares similarity source -> target (Umeyama 1991)."""
+    """Return rotation (3, 3), scale and shift (3,) of the least-squares similarity that maps points `source` (m, 3) to
+    `target` (m, 3) (Umeyama 1991).
+    """
     ms, mt = source.mean(0), target.mean(0)
     a, b = source - ms, target - mt
     u, d, vt = np.linalg.svd(b.T @ a)
@@ -322,7 +332,7 @@ def similarity(source: FloatArray, target: FloatArray) -> tuple[FloatArray, floa
 
 
 def _across(vectors: FloatArray, normals: FloatArray, slide: float) -> FloatArray:
-    """Return vectors (m, 3, k) with their part along the surface of `normals` (m, 3) times `slide`."""
+    """Return vectors (m, 3, k) whose component perpendicular to the normals (m, 3) is multiplied by `slide`."""
     part = normals[:, None, :] @ vectors
     return slide * vectors + (1.0 - slide) * normals[:, :, None] * part
 
@@ -338,7 +348,7 @@ def _rotation(vector: FloatArray) -> FloatArray:
 
 
 def _bounded_step(normal: FloatArray, gradient: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
-    """Solve normal @ step = gradient with the entries from the eighth on kept in [low, high], by active sets."""
+    """Solve normal @ step = gradient by active sets; return the step, with entries 7 and later in [low, high]."""
     step = np.zeros(len(gradient))
     fixed = np.zeros(len(gradient), bool)
     for _ in range(4):
@@ -356,7 +366,7 @@ def _bounded_step(normal: FloatArray, gradient: FloatArray, low: FloatArray, hig
 
 
 def _masked(values: npt.ArrayLike, mask: BoolArray, name: str, shape: tuple[int, ...]) -> FloatArray:
-    """Return the checked map with zeros outside the mask, where its values are ignored."""
+    """Validate the values of a map inside the mask; return the map with zeros outside the mask."""
     array = check.float_array(values, name, shape, allow_nan=True)
     inside = mask.reshape(mask.shape + (1,) * (array.ndim - 2))
     return check.float_array(np.where(inside, array, 0.0), name, shape)

@@ -1,4 +1,4 @@
-"""Completion of a registered face to a whole head: hidden parts follow from the face model."""
+"""Completion of a registered face to a whole head: parts that the photo does not show come from the face model."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from facegeom.face_model.template import Template
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """How a registered face is completed to a head."""
+    """Options of the completion of a registered face to a head."""
 
-    identity_count: int = 60  # leading identity components that may change
-    noise_mm: float = 1.5  # standard deviation of a registered vertex
-    correlated_vertices: float = 45.0  # vertices per independent observation, since errors of neighbours are correlated
-    length_mm: float = 1.0  # length scale below which the residual is smoothed
-    decay_mm: float = 60.0  # distance from visible vertices over which the residual decays
+    identity_count: int = 60  # number of identity components that may change, from the first
+    noise_mm: float = 1.5  # standard deviation in mm of the position of a registered vertex
+    correlated_vertices: float = 45.0  # number of vertices per independent observation (errors are correlated)
+    length_mm: float = 1.0  # smoothing length of the residual, mm
+    decay_mm: float = 60.0  # decay length of the residual with the distance from visible vertices, mm
 
 
 def complete_head(
@@ -31,10 +31,11 @@ def complete_head(
     seen: FloatArray,
     options: HeadOptions = HeadOptions(),
 ) -> FloatArray:
-    """Return the head that continues a registered face.
+    """Return the vertices of the whole head whose face is a registered face.
 
-    First the model's identity is fitted to the registered face where it is visible. Then the remaining residual is
-    extended over the rest of the skin, where it decays, by biharmonic interpolation, which leaves no step or crease.
+    First the model's identity is fitted to the registered face where the face is visible. Then biharmonic
+    interpolation extends the remaining residual over the rest of the skin without a step or crease; the residual decays
+    with the distance from the visible face.
 
     Parameters
     ----------
@@ -48,7 +49,8 @@ def complete_head(
     Returns
     -------
     (n, 3) float array, mm
-        The registered face where it is visible, the completed head elsewhere; eyes and mouth follow their rims.
+        The registered face where it is visible, and the completed head elsewhere. The parts behind the skin (eyes,
+        mouth) move with the rims of their openings.
     """
     head = vertices + model_change(model, face - vertices[: len(face)], seen, options)
     skin = template.coarse.skin_count
@@ -67,9 +69,10 @@ def complete_head(
 
 
 def model_change(model: FaceModel, residual: FloatArray, seen: FloatArray, options: HeadOptions) -> FloatArray:
-    """Return the change of the model (n, 3) whose identity best explains the residual (f, 3) of its first vertices.
+    """Return the displacement (n, 3), mm, of the face model by the change of identity that best fits a residual (f, 3).
 
-    Ridge regression, with the unit variance of the coefficients as prior around those fitted before.
+    The residual belongs to the first f vertices. The change is found by ridge regression; its prior is the unit
+    variance of the coefficients around the coefficients of the previous fit.
     """
     count = min(options.identity_count, len(model.identity))
     flat = model.identity[:count].reshape(count, -1)

@@ -1,7 +1,7 @@
-"""Fitting the face model to a mesh of a face with another topology and no known correspondence.
+"""Fitting of the face model to a mesh of a face with another topology and no known correspondence.
 
-First the mean face is aligned to the mesh by closest points in both directions (symmetric ICP), from several start
-yaws. Then camera, identity and expression are fitted to closest points, which are updated in each iteration.
+First the mean face is aligned to the mesh by closest points in both directions (symmetric ICP), from several initial
+yaw angles. Then camera, identity and expression are fitted to closest points, which are updated in each iteration.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ CLOSEST_POINT_FIT = FitOptions(depth_weight=1.0, correlated_points=3.0, noise_mm
 
 @dataclass(frozen=True)
 class MeshFitOptions:
-    """How the face model is fitted to a mesh."""
+    """Options of the fit of the face model to a mesh."""
 
-    start_yaws_deg: tuple[float, ...] = (-70.0, -35.0, 0.0, 35.0, 70.0)  # ICP converges from about 25 degrees
-    start_points: int = 250  # sampled on the mesh and on the mean face
-    start_rounds: int = 3  # ICP iterations from each yaw
-    later_rounds: int = 10  # further ICP iterations from the best of these
-    points: int = 300  # sampled on the mesh for the fit of the model
-    rounds: int = 5  # updates of the closest points during that fit
+    start_yaws_deg: tuple[float, ...] = (-70.0, -35.0, 0.0, 35.0, 70.0)  # initial yaws, degrees; ICP converges from 25
+    start_points: int = 250  # number of points sampled on each surface (mesh and mean face) for ICP
+    start_rounds: int = 3  # number of ICP iterations from each initial yaw
+    later_rounds: int = 10  # number of further ICP iterations, only from the alignment with the smallest distance
+    points: int = 300  # number of points sampled on the mesh for the fit of the face model
+    rounds: int = 5  # number of updates of the closest points during the fit of the face model
     fit: FitOptions = CLOSEST_POINT_FIT
 
 
 class MeanFaceAlignment(NamedTuple):
-    """Similarity of the mean face to a mesh: rotation (3, 3), scale, shift (3,), and remaining mean distance, mm."""
+    """Similarity from the mean face to a mesh: rotation (3, 3), scale, shift (3,), and remaining mean distance, mm."""
 
     rotation: FloatArray
     scale: float
@@ -46,7 +46,7 @@ class MeanFaceAlignment(NamedTuple):
 
 
 def fit_mesh(model: FaceModel, V: npt.ArrayLike, F: npt.ArrayLike, options: MeshFitOptions = MeshFitOptions()) -> Fit:
-    """Fit the face model to a mesh of the face region, seen by a weak-perspective camera.
+    """Fit the face model and a weak-perspective camera to a mesh of the face region.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ def fit_mesh(model: FaceModel, V: npt.ArrayLike, F: npt.ArrayLike, options: Mesh
     Returns
     -------
     Fit
-        In pixels; `depth_offset` is the depth of the face's origin, mm.
+        The fit, with scale and translation in pixels; `depth_offset` is the depth of the origin of the face frame, mm.
 
     Raises
     ------
     ValueError, TypeError
-        On a wrong shape or dtype, too few triangles, or a mesh that is one point.
+        On a wrong shape or dtype, too few triangles, or a mesh whose vertices all coincide.
     """
     V, F = check.mesh(V, F)
     if len(F) < 50:
@@ -72,7 +72,7 @@ def fit_mesh(model: FaceModel, V: npt.ArrayLike, F: npt.ArrayLike, options: Mesh
     placed = place_mean_face(model, observed, F, options)
 
     target = _spread(V, F, options.points)
-    seen = ((target * (1.0, -1.0, 1.0) - placed.shift) / placed.scale) @ placed.rotation  # mm, in the face's frame
+    seen = ((target * (1.0, -1.0, 1.0) - placed.shift) / placed.scale) @ placed.rotation  # mm, face frame
     surface = face_surface(model)
     skin, rotation = model.mean[: model.face_vertex_count], placed.rotation
     free = free_expressions(model)
@@ -92,12 +92,13 @@ def fit_mesh(model: FaceModel, V: npt.ArrayLike, F: npt.ArrayLike, options: Mesh
 def place_mean_face(
     model: FaceModel, observed: FloatArray, F: IntArray, options: MeshFitOptions = MeshFitOptions()
 ) -> MeanFaceAlignment:
-    """Return the similarity that aligns the mean face to a mesh (n, 3), y up, by symmetric ICP.
+    """Return the similarity that aligns the mean face to a mesh with vertices `observed` (n, 3), y up, by symmetric
+    ICP.
 
     Notes
     -----
-    With closest points in one direction only, the face, whose scale is free, could shrink onto a part of the mesh, or
-    grow until the mesh covers only a part of it.
+    The scale is free. With closest points in one direction only, the mean face could shrink onto a part of the mesh, or
+    grow until the mesh covers only a part of the face.
     """
     surface = face_surface(model)
     face, finder = _mean_points(model)

@@ -22,33 +22,33 @@ _FILE = Path(__file__).with_name("face_model.npz")
 class FaceModel:
     """A linear model of the head, in millimetres in the face frame.
 
-    Right-handed, +x to the subject's left, +y up, +z out of the face; the origin is midway
-    between the eye centres of the mean, which are 63 mm apart.  The order of vertices is
-    face part, rest of the head, left eyeball, right eyeball, mouth interior (socket, teeth, gums
-    and tongue), eye sockets; triangles in the same order.  The skin has openings at the eyes and
-    the mouth, which the sockets close from behind.
+    The axes are right-handed: +x to the subject's left, +y up, +z out of the face. The origin is midway between the eye
+    centres of the mean, which are 63 mm apart. The vertices are in the order face part, rest of the head, left eyeball,
+    right eyeball, mouth interior (socket, teeth, gums and tongue), eye sockets; the triangles are in the same order.
+    The skin has openings at the eyes and the mouth; the sockets close these openings from behind.
 
     Attributes
     ----------
-    mean : (n, 3) float array, mm
+    mean : (n, 3) float array, mm, vertices of the mean head
     identity : (k, n, 3) float32 array, mm per standard deviation
     expression : (e, n, 3) float32 array, mm at weight 1
     faces : (m, 3) int array, counter-clockwise from outside
-    uv : (p, 2) float array in [0, 1], v up
+    uv : (p, 2) float array in [0, 1], texture coordinates, u to the right and v up
     uv_faces : (m, 3) int array, rows of `uv`
     landmarks68 : (68,) int array
-        Vertices of the 68 points as AFLW2000-3D annotates them.
+        Vertex indices of the 68 landmarks as AFLW2000-3D annotates them.
     landmarks68_multipie : (68,) int array
-        Vertices of the 68 points by their Multi-PIE definition.
+        Vertex indices of the 68 landmarks by their Multi-PIE definition.
     landmarks468_triangles, landmarks468_barycentric : (468, 3) arrays
-        Vertex ids and barycentric coordinates of the FaceMesh points.
+        Vertex indices of the triangles, and barycentric coordinates in them, of the 468 FaceMesh points.
     regions : dict of (n,) bool arrays
-        Masks; `map` is the part of depth maps: the skin without scalp, ears, neck and the underside of the jaw.
-    expression_names : tuple of str
+        Vertex masks by name; `map` is the part that depth maps contain: the skin without scalp, ears, neck and the
+        underside of the jaw.
+    expression_names : tuple of str, names of the e expressions
     mirror : (n,) int array
         The mirror vertex of each vertex: `mean[mirror] * (-1, 1, 1) == mean`.
     face_vertex_count, face_triangle_count : int
-        The face part consists of this many first vertices and triangles.
+        Number of vertices and of triangles of the face part, which come first.
     """
 
     mean: FloatArray
@@ -77,13 +77,14 @@ class FaceModel:
         Parameters
         ----------
         identity : (j,) float array, optional
-            In standard deviations; the first j <= k components are used.
+            Coefficients of the first j <= k identity components, in standard deviations.
         expression : (j,) float array, optional
             Weights of the first j <= e expressions, usually in [0, 1].
 
         Returns
         -------
         (n, 3) float array
+            Vertices of the head, mm in the face frame.
 
         Raises
         ------
@@ -119,7 +120,7 @@ def _combine(name: str, coefficients: NDArray[np.floating], components: Float32A
 
 @lru_cache(maxsize=1)
 def load_face_model() -> FaceModel:
-    """Return the face model of the package; it is read once, and its arrays are read-only.
+    """Return the face model of the package; the file is read once, and the arrays are read-only.
 
     Returns
     -------
@@ -129,7 +130,7 @@ def load_face_model() -> FaceModel:
     Raises
     ------
     WeightsError
-        If the file is not in the package.
+        If the file of the face model is missing in the package.
     """
     return read_face_model(_FILE)
 
@@ -145,7 +146,7 @@ def read_face_model(path: str | Path) -> FaceModel:
     Returns
     -------
     FaceModel
-        With read-only arrays.
+        The face model; its arrays are read-only.
 
     Raises
     ------
@@ -185,7 +186,7 @@ def _frozen(array: NDArray[np.generic], dtype: type[_Scalar]) -> NDArray[_Scalar
 
 
 def _expanded(levels: NDArray[np.int16], step: float) -> Float32Array:
-    """Return components (k, n, 3) from their stored multiples of `step`, (k, 3, n)."""
+    """Return components (k, n, 3), mm, from the stored integers (k, 3, n), which are multiples of `step` mm."""
     values = np.empty((levels.shape[0], levels.shape[2], 3), dtype=np.float32)
     np.multiply(levels.transpose(0, 2, 1), np.float32(step), out=values)
     values.flags.writeable = False

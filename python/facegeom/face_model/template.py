@@ -1,4 +1,4 @@
-"""The template: the topology of reconstructed faces and heads, at a coarse resolution and with subdivided skin."""
+"""The template: the topology of reconstructed faces and heads, coarse and with the skin subdivided once."""
 
 from __future__ import annotations
 
@@ -14,39 +14,42 @@ from facegeom.face_model import FaceModel, load_face_model
 from facegeom.geometry.boundary import boundary_loops
 
 FOLLOW_MM = 4.0
-"""Standard deviation of the Gaussian weights by which vertices behind a rim follow its vertices."""
+"""Standard deviation in mm of the Gaussian weights with which vertices behind the skin follow the vertices of a rim."""
 
 TOUCHING_MM = 2.0
-"""Maximum distance of opposite vertices of the two lips on the mean face, whose mouth is closed."""
+"""Maximum distance in mm between opposite vertices of the two lips on the mean face, whose mouth is closed."""
 
 TOGETHER_MM = (2.0, 6.0)
-"""Distances of opposite lip vertices below which they move together, and above which they move independently."""
+"""Limits in mm for the distance between opposite lip vertices: below the first the two vertices move together, above
+the second they move independently."""
 
 JOINING_ROUNDS = 4
-"""Iterations of the coupling of the lips; each reduces the difference of their motions."""
+"""Number of iterations that couple the lips; each iteration reduces the difference between their motions."""
 
 LIP_MM = 5.0
-"""Standard deviation of the Gaussian weights with which a correction at the edge of a lip extends over its skin."""
+"""Standard deviation in mm of the Gaussian weights with which a correction at a lip edge extends over the lip."""
 
 SHUT_MM = (1.0, 3.0)
-"""Gaps of the lips, beyond that of a closed mouth, below which the mouth is closed, and above which it is left open:
-fits to photos of closed mouths leave gaps of 1 to 2 mm, about a pixel of the maps."""
+"""Limits in mm for the gap between the lips, minus the gap of a closed mouth: below the first the mouth is closed,
+above the second it is left open. Fits to photos of closed mouths leave gaps of 1 to 2 mm, about one pixel of the
+maps."""
 
 SLIT_MM = 0.5
-"""Minimum gap of the lips of the mean face, which is removed from a closed mouth: its teeth would be visible."""
+"""Minimum gap in mm between the lips of the mean face that is removed from a closed mouth; otherwise the teeth would be
+visible."""
 
 
 @dataclass(frozen=True, eq=False)
 class Topology:
-    """Triangles and texture coordinates of one resolution; skin first, then the parts behind it.
+    """Triangles and texture coordinates of one resolution: first the skin, then the parts behind the skin.
 
-    The last triangles of a head close its neck. Their corners have one common texture coordinate, so that they take no
-    area of the atlas.
+    The last triangles of a head close the neck. All corners of these triangles have one common texture coordinate, so
+    that the triangles have no area in the atlas.
 
     Attributes
     ----------
     faces, uv_faces : (m, 3) int arrays
-    uv : (k, 2) float array
+    uv : (k, 2) float array, texture coordinates
     skin_count, skin_triangles : number of vertices and of triangles of the skin, which come first
     mirror : (n,) int array, the mirror vertex of each vertex
     regions : dict of (n,) bool arrays, named as in the face model
@@ -62,29 +65,31 @@ class Topology:
 
     @property
     def skin_faces(self) -> IntArray:
-        """The triangles of the skin."""
+        """The triangles of the skin, (skin_triangles, 3)."""
         return self.faces[: self.skin_triangles]
 
 
 class Lips(NamedTuple):
-    """Opposite vertices of the lips (p,), and the motion of the skin (s, p) per mm of difference of their motions."""
+    """Pairs of opposite lip vertices (p,), and the weights (s, p) with which the skin moves when the distance of a pair
+    is corrected.
+    """
 
     upper: IntArray
     lower: IntArray
     pull: FloatArray
-    shut: FloatArray  # (p, 3), from the lower to the upper lip of a closed mouth
+    shut: FloatArray  # (p, 3), vector in mm from the lower to the upper lip of a closed mouth
 
 
 @dataclass(frozen=True, eq=False)
 class Template:
-    """The skin of the face or head, with eyeballs, eye sockets and the inside of the mouth behind its openings.
+    """The skin of the face or head, with the eyeballs, eye sockets and mouth interior behind the openings of the skin.
 
     Attributes
     ----------
     vertices : (n,) int array, rows of the face model
     coarse : Topology of these vertices
     fine : Topology after one subdivision of the skin
-    embedding : (s, 3) float array, mm, the vertices of the skin on the mean face, as in correspondence maps
+    embedding : (s, 3) float array, mm, position of each skin vertex on the mean face, as in correspondence maps
     """
 
     vertices: IntArray
@@ -98,8 +103,8 @@ class Template:
     def follow(self, before: FloatArray, skin: FloatArray) -> FloatArray:
         """Return all vertices (n, 3) after the skin has moved from `before` (n, 3) to `skin` (s, 3).
 
-        Eyeballs are translated by the mean motion of their lids' rim, so that they stay round; sockets and the inside
-        of the mouth follow the nearest part of their rim.
+        An eyeball is translated by the mean motion of the rim of the eyelids, so that it stays round. Sockets and the
+        mouth interior move with the nearest part of the rim of their opening.
         """
         moved = np.concatenate([skin, before[len(skin) :]])
         shift = skin - before[: len(skin)]
@@ -108,12 +113,13 @@ class Template:
         return moved
 
     def join_lips(self, before: FloatArray, skin: FloatArray) -> FloatArray:
-        """Return the skin (s, 3) in which lips that touched before move together, so that they do not intersect.
+        """Return the skin (s, 3), mm, in which lips that touched in `before` move together, so that they do not
+        intersect.
 
         Parameters
         ----------
         before : (s, 3) float array, the skin before registration, whose lips do not intersect
-        skin : (s, 3) float array
+        skin : (s, 3) float array, mm, the skin after registration
         """
         upper, lower, pull, _ = self._lips
         near, far = TOGETHER_MM
@@ -124,7 +130,7 @@ class Template:
         return before + shift
 
     def shut_lips(self, skin: FloatArray) -> FloatArray:
-        """Return the skin (s, 3) with small gaps between the lips closed, see `SHUT_MM`."""
+        """Return the skin (s, 3), mm, with small gaps between the lips closed; see `SHUT_MM`."""
         upper, lower, pull, shut = self._lips
         near, far = SHUT_MM
         for _ in range(JOINING_ROUNDS):
@@ -134,7 +140,7 @@ class Template:
         return skin
 
     def subdivide(self, vertices: FloatArray) -> FloatArray:
-        """Return the vertices of the fine topology: Loop subdivision of the skin, the rest unchanged."""
+        """Return the fine vertices of coarse vertices (n, 3): Loop subdivision of the skin, the others unchanged."""
         skin = geometry.subdivide(vertices[: self.coarse.skin_count], self.coarse.skin_faces, "loop").V
         return np.concatenate([skin, vertices[self.coarse.skin_count :]])
 
@@ -149,12 +155,12 @@ def load_template(head: bool = False) -> Template:
 
     Parameters
     ----------
-    head : True: the whole head, whose first vertices are those of the face; False: the face
+    head : True: the whole head, which begins with the vertices of the face; False: the face
 
     Raises
     ------
     WeightsError
-        When the face model's file is missing.
+        When the file of the face model is missing.
     """
     model = load_face_model()
     skin = int(model.regions["head"].sum()) if head else model.face_vertex_count
@@ -192,7 +198,10 @@ def load_template(head: bool = False) -> Template:
 
 
 def _refined(coarse: Topology, fine: geometry.Subdivision, behind_skin: FloatArray) -> Topology:
-    """Return the topology with its skin subdivided once, given its mean subdivided and the rest of the mean."""
+    """Return the topology after one subdivision of the skin.
+
+    `fine` is the subdivided skin of the mean, `behind_skin` the vertices of the mean behind the skin.
+    """
     skin, count = coarse.skin_count, coarse.skin_triangles
     flat = np.column_stack([coarse.uv, np.zeros(len(coarse.uv))])
     used = int(coarse.uv_faces[:count].max()) + 1
@@ -200,7 +209,7 @@ def _refined(coarse: Topology, fine: geometry.Subdivision, behind_skin: FloatArr
     rows, rest = np.unique(coarse.uv_faces[count:], return_inverse=True)
     both = np.concatenate([fine.V, behind_skin])
     added = len(fine.V) - skin
-    behind = coarse.faces[count:]  # some use vertices of the skin's rims
+    behind = coarse.faces[count:]  # some of these triangles have corners on the rims of the skin
     return Topology(
         np.concatenate([fine.F, np.where(behind < skin, behind, behind + added)]),
         np.concatenate([uv.V[:, :2], coarse.uv[rows]]),
@@ -213,12 +222,12 @@ def _refined(coarse: Topology, fine: geometry.Subdivision, behind_skin: FloatArr
 
 
 def _with_neck_closed(topology: Topology, V: FloatArray) -> Topology:
-    """Return the topology of a head, whose mean is V (n, 3), with triangles that close the neck."""
+    """Return the topology of a head with triangles that close the neck; `V` (n, 3) are the vertices of the mean."""
     skin = topology.skin_faces
     loop = min(boundary_loops(skin), key=lambda loop: V[loop, 1].min())[::-1]
-    loop = np.roll(loop, -int(V[loop, 2].argmax()))  # from the front
+    loop = np.roll(loop, -int(V[loop, 2].argmax()))  # starts at the front
     half = len(loop) // 2
-    strips = []  # from side to side
+    strips = []  # strips of triangles across the neck
     for i in range(half):
         left, right = loop[i : i + 2], loop[[-i, -i - 1]]
         strips += [(left[0], left[1], right[0]), (left[1], right[1], right[0])]
@@ -254,7 +263,7 @@ def _lips(model: FaceModel, skin_count: int) -> Lips:
 
 
 def _rims(model: FaceModel, place: IntArray) -> dict[str, tuple[IntArray, IntArray, FloatArray]]:
-    """Return for each part behind the skin its vertices, the rim vertices that it follows, and their weights."""
+    """Return for each part behind the skin: its vertices, the vertices of its rim, and the weights of the rim."""
     left = model.mean[:, 0] > 0
     regions = model.regions
     rim = regions["eye_rims"] & (np.arange(len(model.mean)) < model.face_vertex_count)

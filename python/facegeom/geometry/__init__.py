@@ -1,4 +1,4 @@
-"""Operators on triangle meshes: arrays in, arrays out, computed by the compiled C++ core."""
+"""Operators on triangle meshes: functions from arrays to arrays, computed by the compiled C++ core."""
 
 from facegeom.geometry.alignment import AffineRegistration, register_affine
 from facegeom.geometry.cleanup import Submesh, connected_components, remove_spikes

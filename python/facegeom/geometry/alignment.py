@@ -19,7 +19,7 @@ class AffineRegistration(NamedTuple):
 
     Attributes
     ----------
-    linear : (3, 3) float array
+    linear : (3, 3) float array, no unit
     shift : (3,) float array, mm
     inliers : (n,) bool array, True for each pair whose residual is at most `threshold`
     """
@@ -29,7 +29,7 @@ class AffineRegistration(NamedTuple):
     inliers: BoolArray
 
     def apply(self, points: npt.ArrayLike) -> FloatArray:
-        """Return the points (m, 3) mapped by linear p + shift, (m, 3)."""
+        """Map points (m, 3), mm, by linear p + shift; return the mapped points (m, 3), mm."""
         return check.float_array(points, "points", (None, 3)) @ self.linear.T + self.shift
 
 
@@ -56,12 +56,12 @@ def register_affine(
         Number of RANSAC samples. A sample is the smallest number of pairs that determines the map: 4 for "affine", 3
         for "similarity".
     threshold : float, mm
-        A pair is an inlier if its residual is at most this.
+        Maximum residual of an inlier: the distance between the mapped point of P and the point of Q.
     seed : int, at least 0
         Seed of the random samples. The same seed gives the same result, bit for bit, on every platform with the same
         floating-point arithmetic.
     min_inliers : int, at least 4
-        Fewer inliers than this raise ValueError.
+        Minimum number of inliers; if fewer are found, ValueError is raised.
 
     Returns
     -------
@@ -77,8 +77,8 @@ def register_affine(
     Notes
     -----
     Degenerate (coplanar or collinear) samples are skipped. A sample is abandoned as soon as it cannot have more inliers
-    than the best one so far, so that data with few outliers cost little. The map of the best sample is refitted to its
-    inliers until the set of inliers no longer changes.
+    than the best sample so far, so that the run time is short if there are few outliers. The map of the best sample is
+    refitted to its inliers until the set of inliers no longer changes.
 
     References
     ----------

@@ -8,7 +8,7 @@ from facegeom._internal.arrays import IntArray
 
 
 def boundary_loops(F: IntArray) -> list[IntArray]:
-    """Return the boundary loops of a mesh, the longest first, each in the direction of its triangles' edges.
+    """Return the boundary loops of a mesh, the longest first, each in the edge direction of the adjacent triangles.
 
     Parameters
     ----------

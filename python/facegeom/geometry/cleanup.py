@@ -1,4 +1,4 @@
-"""Removal of spikes and small components from meshes made from depth maps."""
+"""Removal of spikes and small connected components from meshes that were made from depth maps."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from facegeom._internal.arrays import FloatArray, IntArray
 
 
 class Submesh(NamedTuple):
-    """The vertices and triangles of a mesh that are kept.
+    """A part of a mesh, as `remove_spikes` returns it.
 
     Attributes
     ----------
-    V : (n', 3) float array
-    F : (m', 3) int64 array of rows of this V
+    V : (n', 3) float array, positions of the kept vertices, mm
+    F : (m', 3) int64 array, the kept triangles; indices are rows of this `V`
     vertices : (n',) int64 array, ascending
         The rows of the original V that are kept. `values[vertices]` transfers per-vertex values to the submesh.
     """
@@ -75,17 +75,19 @@ def remove_spikes(
     V : (n, 3) float array, mm
     F : (m, 3) int array
     area_factor : float, above 0
-        A triangle is removed if the logarithm of its area is more than this many robust standard deviations above the
-        median; inf switches the test off.
+        Maximum deviation of the logarithm of a triangle's area above the median, in robust standard deviations.
+        Triangles above the maximum are removed; inf: the area is not tested.
     edge_factor : float, above 0
-        The same for the logarithm of its longest edge.
+        Maximum deviation of the logarithm of a triangle's longest edge above the median, in robust standard deviations.
+        Triangles above the maximum are removed; inf: the edge is not tested.
     min_component : float in [0, 1]
-        A connected component is removed if it has fewer triangles than this fraction of the largest component.
+        Minimum number of triangles of a connected component, as a fraction of the number of triangles of the largest
+        component. Smaller components are removed.
 
     Returns
     -------
     Submesh
-        V, F, and in `vertices` the rows of the input's `V` that are kept.
+        The kept part of the mesh: `V`, `F`, and the kept rows of the input `V` as `vertices`.
 
     Raises
     ------
@@ -104,7 +106,7 @@ def remove_spikes(
 
     References
     ----------
-    FaceVision-GAN, section 3.2 (removes spikes, but states no rule).
+    FaceVision-GAN, section 3.2. The paper removes spikes but states no rule for finding them.
 
     Examples
     --------

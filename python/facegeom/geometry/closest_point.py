@@ -18,7 +18,7 @@ class ClosestPoints(NamedTuple):
     ----------
     face : (q,) int64 array, the triangle that contains the closest point
     weights : (q, 3) float array, barycentric coordinates of the point in this triangle
-    distance : (q,) float array, Euclidean distance from the query
+    distance : (q,) float array, Euclidean distance between the query and the closest point, in the unit of V
     """
 
     face: IntArray
@@ -32,9 +32,10 @@ def closest_points(V: npt.ArrayLike, F: npt.ArrayLike, queries: npt.ArrayLike) -
     Parameters
     ----------
     V : (n, d) float array, d from 1 to 8
-        Positions, or any per-vertex embedding.
+        Positions or embedding of the vertices.
     F : (m, 3) int array, m at least 1
     queries : (q, d) float array
+        Points in the same space and unit as V.
 
     Returns
     -------
@@ -48,8 +49,8 @@ def closest_points(V: npt.ArrayLike, F: npt.ArrayLike, queries: npt.ArrayLike) -
 
     Notes
     -----
-    A bounding volume hierarchy: about O(m log m) to build and O(log m) for a query. Degenerate triangles are treated as
-    segments or points.
+    Uses a bounding volume hierarchy: about O(m log m) time to build it and O(log m) time per query. Degenerate
+    triangles are treated as segments or points.
 
     Examples
     --------

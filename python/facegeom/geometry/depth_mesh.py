@@ -13,13 +13,13 @@ from facegeom._internal.arrays import FloatArray, IntArray
 
 
 class DepthMesh(NamedTuple):
-    """A mesh made from a depth map.
+    """A mesh that `depth_to_mesh` made from a depth map.
 
     Attributes
     ----------
     V : (n, 3) float array, mm, x right, y up, z = depth
-    F : (m, 3) int64 array, counter-clockwise seen from +z
-    pixel : (n, 2) float array, image position of each vertex: x, y (down), pixel centres at integers
+    F : (m, 3) int64 array, counter-clockwise when viewed from +z
+    pixel : (n, 2) float array, image position of each vertex in pixels: x, y (down), pixel centres at integers
     """
 
     V: FloatArray
@@ -41,15 +41,17 @@ def depth_to_mesh(
     Parameters
     ----------
     depth : (h, w) float array, mm
-        Greater is nearer to the camera. Values outside the mask are ignored and may be NaN.
+        Depth of each pixel; a greater value is nearer to the camera. Values outside the mask are ignored and may be
+        NaN.
     mask : (h, w) bool array, True in the foreground
     scale : float, pixels per mm
-    origin : (x, y), the pixel position that becomes X = Y = 0
+    origin : (x, y), the position in pixels that becomes X = Y = 0 of the mesh
     vertex_count : int, at least 3
         Target number of vertices, reached within a few per cent for every map size. The default gives a face about
         12,700 triangles.
     background : bool
-        True: keep the triangles outside the mask that fill the convex hull (the first mesh of the paper).
+        True: keep the triangles that fill the convex hull outside the mask, as in the first mesh of the paper. False:
+        remove them.
 
     Returns
     -------

@@ -71,7 +71,8 @@ def detail_displacement(
     weight: npt.ArrayLike | None = None,
     attenuate: bool = True,
 ) -> FloatArray:
-    """Add fine detail: move each vertex along its normal by the high frequencies of the photo, bright outward.
+    """Add fine detail: move each vertex along its normal by the high frequencies of the photo; a bright vertex moves
+    outward.
 
     Parameters
     ----------
@@ -86,13 +87,15 @@ def detail_displacement(
     time_mm2 : float, mm^2, at least 0; used with "heat"
         Diffusion time. Features smaller than sqrt(2 time_mm2) mm are detail.
     gain : float, mm per unit of intensity, at least 0
-        Neither paper gives a value. With "image" and the default, a wrinkle that is darker than its surroundings by
-        0.05 becomes 0.15 mm deep. From 5 upwards, lashes and teeth become visible ridges.
+        Factor from high-pass intensity to displacement. Neither paper gives a value. With "image" and the default, a
+        wrinkle that is darker than its surroundings by 0.05 becomes 0.15 mm deep. From 5 upwards, lashes and teeth
+        become visible ridges.
     max_step : float, mm, at least 0
-        Upper limit of the displacement. It limits moles, brows and highlights, whose contrast is not caused by relief.
+        Upper limit of the displacement. It limits the relief of moles, brows and highlights, whose contrast is not
+        caused by relief.
     weight : (n,) float array in [0, 1] or None
-        Factor on the detail of each vertex, for example to fade it out near the border and in hair. None: 1 everywhere.
-        With "heat", 0 also marks a vertex as not visible: its intensity is ignored.
+        Factor on the displacement of each vertex, for example below 1 near the border and in hair. None: 1 everywhere.
+        With "heat", a weight of 0 also marks a vertex as not visible: the intensity of this vertex is ignored.
     attenuate : bool; used with "heat"
         True: less detail where the surface is curved (equation 13). False: equation 12, whose second term moves a
         vertex towards the tangent planes of its neighbours.
@@ -100,7 +103,7 @@ def detail_displacement(
     Returns
     -------
     (n, 3) float array
-        New positions.
+        New positions, mm.
 
     Raises
     ------
@@ -115,7 +118,7 @@ def detail_displacement(
 
     "heat" is equations 9 to 14 of pix2vertex. mu = tau - (I - dt Laplacian)^-1 tau with the cotangent Laplacian over
     mixed Voronoi areas, so that dt is a squared length and independent of the mesh resolution. The paper gives dt = 0.2
-    without a unit; as 0.2 mm^2 it would keep only features smaller than 0.6 mm, less than a pixel of most photos. Then
+    without a unit; 0.2 mm^2 would keep only features smaller than 0.6 mm, less than a pixel of most photos. Then
 
         step(v) = eta delta_mu(v) + (1 - eta) delta_s(v),    eta = 0.2,
         delta_mu(v) = weight(v) gain sum_j a_j (mu(v) - mu(j)) (1 - |<v - v_j, n>| / |v - v_j|) / sum_j a_j
@@ -124,7 +127,7 @@ def detail_displacement(
     and is missing in equation 13; in equation 12 it would also multiply lengths, so here it is applied as in equation
     11. delta_s is half of the step along the normal to the cotangent-weighted mean of the neighbours (one explicit step
     of mean curvature flow); it is 0 on the border. Where a triangle would turn by more than 60 degrees, the steps of
-    its corners are halved until it does not.
+    its corners are halved until the triangle turns by less.
 
     "image": the paper computes the step from features of the one-ring and gives no formula. Here
 
@@ -132,8 +135,8 @@ def detail_displacement(
 
     with sums over v and its one-ring and l(v) the mean length of the edges at v; the step is clipped to max_step. A
     neighbour has about a third of the weight of v itself, so that noise in a single pixel does not become a spike. The
-    exponential weight is that of equation 4 of the pix2vertex paper, with lengths relative to l(v), so that the result
-    does not depend on the unit.
+    exponential weight is the weight of equation 4 of the pix2vertex paper, with lengths relative to l(v), so that the
+    result does not depend on the unit.
 
     References
     ----------

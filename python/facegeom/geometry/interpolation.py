@@ -26,19 +26,21 @@ def biharmonic_interpolation(
     V : (n, 3) float array, mm
     F : (m, 3) int array
     values : (n,) or (n, k) float array
-        Values of vertices with weight 0 are ignored.
+        Value of each vertex, any unit. Values of vertices with weight 0 are ignored.
     weight : (n,) float array, at least 0
         Confidence of each value; 0 means unknown. A value of weight 1 is preserved except for detail smaller than
         `length`.
     length : float, mm, above 0
-        Where the weight is 1, detail much smaller than this is smoothed away and detail much larger is kept.
+        Smoothing length. Where the weight is 1, detail much smaller than `length` is removed and detail much larger
+        than `length` is preserved.
     decay : float, mm, above 0
-        At distances much larger than this from all known values, the result decays to 0. inf: no decay; the values are
-        extrapolated like a thin plate.
+        Decay length. At distances much larger than `decay` from all known values, the result decays to 0. inf: no
+        decay; the values are extrapolated like a thin plate.
 
     Returns
     -------
-    float array of the shape of `values`
+    (n,) or (n, k) float array
+        The extended values, with the shape of `values`.
 
     Raises
     ------

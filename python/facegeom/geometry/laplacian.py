@@ -38,7 +38,7 @@ class SparseMatrix(NamedTuple):
     shape: tuple[int, int]
 
     def __matmul__(self, x: npt.ArrayLike) -> FloatArray:
-        """Return the product with a vector (n,) or with the columns of (n, k), of the same shape."""
+        """Multiply the matrix by `x`, (n,) or (n, k); return the product with the shape of `x`."""
         columns, shape = check.columns(x, "x", self.shape[1])
 
         return _core.multiply(self.indptr, self.indices, self.data, columns).reshape(shape)
@@ -51,7 +51,7 @@ class SparseMatrix(NamedTuple):
 
 
 def uniform_laplacian(F: npt.ArrayLike, n: int) -> SparseMatrix:
-    """Graph Laplacian D - A of the edges of a mesh, positive semi-definite.
+    """Return the graph Laplacian D - A of the edges of a mesh, positive semi-definite.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def uniform_laplacian(F: npt.ArrayLike, n: int) -> SparseMatrix:
     -------
     SparseMatrix
         (n, n): -1 for two vertices that share an edge; on the diagonal, the number of neighbours. All diagonal entries
-        are stored; that of a vertex without triangles is 0.
+        are stored; the entry of a vertex without triangles is 0.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def uniform_laplacian(F: npt.ArrayLike, n: int) -> SparseMatrix:
 
 
 def cotangent_laplacian(V: npt.ArrayLike, F: npt.ArrayLike) -> SparseMatrix:
-    """Cotangent Laplacian, positive semi-definite: the opposite sign of libigl's.
+    """Return the cotangent Laplacian, positive semi-definite: libigl's matrix has the opposite sign.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def cotangent_laplacian(V: npt.ArrayLike, F: npt.ArrayLike) -> SparseMatrix:
 
 
 def mass_matrix(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
-    """Diagonal of the lumped mass matrix: the mixed Voronoi area of each vertex, at least 0.
+    """Return the diagonal of the lumped mass matrix: the mixed Voronoi area of each vertex, at least 0.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def mass_matrix(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
 
 
 def mean_curvature_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
-    """Mean curvature times the unit normal, (1/2) M^-1 L V: outward where the surface is convex.
+    """Return the mean curvature times the unit normal, (1/2) M^-1 L V: outward where the surface is convex.
 
     Parameters
     ----------

@@ -13,12 +13,12 @@ from facegeom._internal.arrays import FloatArray, IntArray
 
 
 class MapsMesh(NamedTuple):
-    """A mesh made from a position map and an embedding map.
+    """A mesh that `maps_to_mesh` made from a position map and an embedding map.
 
     Attributes
     ----------
     V : (n, 3) float array, mm
-    F : (m, 3) int64 array, counter-clockwise seen from +z
+    F : (m, 3) int64 array, counter-clockwise when viewed from +z
     E : (n, k) float array, embedding of each vertex
     pixel : (n, 2) int64 array, x and y (down) of the pixel of each vertex
     """
@@ -30,7 +30,7 @@ class MapsMesh(NamedTuple):
 
 
 def maps_to_mesh(xyz: npt.ArrayLike, mask: npt.ArrayLike, embedding: npt.ArrayLike, max_edge: float = 10.0) -> MapsMesh:
-    """Triangulate all pixels with a known position: two triangles per 2x2 block, none across a depth step.
+    """Triangulate all pixels with a known position: two triangles per 2x2 block of pixels, none across a depth step.
 
     Parameters
     ----------
@@ -40,19 +40,19 @@ def maps_to_mesh(xyz: npt.ArrayLike, mask: npt.ArrayLike, embedding: npt.ArrayLi
     mask : (h, w) bool array
         True where the position is known; holes are allowed.
     embedding : (h, w, k) float array, k at least 1
-        For example the predicted correspondence. Values outside the mask are ignored.
-    max_edge : float, mm
-        Triangles with a longer edge are left out; inf keeps all.
+        Embedding of each pixel, for example the predicted correspondence. Values outside the mask are ignored.
+    max_edge : float, mm, above 0
+        Maximum edge length; triangles with a longer edge are left out. inf: all triangles are kept.
 
     Returns
     -------
     MapsMesh
-        Vertices in row-major order of the pixels.
+        The mesh, with its vertices in row-major order of the pixels.
 
     Raises
     ------
     ValueError, TypeError
-        On a wrong shape or dtype, values that are not finite inside the mask, or max_edge not above 0.
+        On a wrong shape or dtype, values that are not finite inside the mask, or a `max_edge` not above 0.
 
     Notes
     -----

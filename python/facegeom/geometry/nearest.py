@@ -14,15 +14,15 @@ def nearest(points: npt.ArrayLike, queries: npt.ArrayLike) -> tuple[IntArray, Fl
 
     Parameters
     ----------
-    points : (n, d) float array, n at least 1 and d from 1 to 8
-    queries : (q, d) float array
+    points : (n, d) float array, any unit, n at least 1 and d from 1 to 8
+    queries : (q, d) float array, in the unit of `points`
 
     Returns
     -------
     index : (q,) int64 array
-        Row of `points`. If several points are equally near, the lowest index.
+        Row of `points` that is nearest to each query. If several points are equally near, the lowest index.
     distance : (q,) float array
-        Euclidean distance.
+        Euclidean distance between each query and the nearest point, in the unit of `points`.
 
     Raises
     ------
@@ -31,9 +31,9 @@ def nearest(points: npt.ArrayLike, queries: npt.ArrayLike) -> tuple[IntArray, Fl
 
     Notes
     -----
-    A k-d tree with tight boxes: about O(n log n) to build and O(log n) for a query. The squared distance is summed over
-    the coordinates in order; the result is bit-identical to an exhaustive search with the same arithmetic. For several
-    calls with the same points, use `NearestFinder`, which keeps the tree.
+    Uses a k-d tree with tight boxes: about O(n log n) time to build it, O(log n) time per query. The squared distance
+    is summed over the coordinates in order; the result is bit-identical to an exhaustive search with the same
+    arithmetic. For several calls with the same points, use `NearestFinder`, which keeps the tree.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def nearest(points: npt.ArrayLike, queries: npt.ArrayLike) -> tuple[IntArray, Fl
 
 
 class NearestFinder:
-    """`nearest` for a fixed set of points; the k-d tree is built once.
+    """Exact nearest-neighbour search in a fixed set of points; the k-d tree is built once.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from facegeom._internal.arrays import FloatArray
 
 
 def face_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
-    """Unit normals of triangles, pointing to the side from which the corners are counter-clockwise.
+    """Return the unit normals of triangles; they point to the side from which the corners are counter-clockwise.
 
     Parameters
     ----------
@@ -20,7 +20,8 @@ def face_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
     Returns
     -------
     (m, 3) float array
-        Zeros for a degenerate triangle (double area at most 1e-12 of its longest squared edge).
+        Unit normal of each triangle; zeros for a degenerate triangle (double area at most 1e-12 of its longest squared
+        edge).
 
     Raises
     ------
@@ -38,7 +39,7 @@ def face_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
 
 
 def vertex_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
-    """Area-weighted unit normals of vertices, outward for counter-clockwise triangles.
+    """Return area-weighted unit normals of vertices, outward for counter-clockwise triangles.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def vertex_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
     Returns
     -------
     (n, 3) float array
-        Zeros for a vertex without a triangle of positive area.
+        Unit normal of each vertex; zeros for a vertex without a triangle of positive area.
 
     Raises
     ------
@@ -57,7 +58,8 @@ def vertex_normals(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
 
     Notes
     -----
-    The normalised sum of the area vectors of the incident triangles. Cost: linear in the number of triangles.
+    A normal is the normalised sum of the area vectors of the incident triangles. Cost: linear in the number of
+    triangles.
 
     Examples
     --------

@@ -13,13 +13,13 @@ from facegeom._internal.arrays import FloatArray, IntArray
 
 
 class Raster(NamedTuple):
-    """A rasterised mesh.
+    """The image of a mesh that `rasterize` returns.
 
     Attributes
     ----------
-    attributes : (h, w, k) float array, NaN where no triangle covers the pixel centre
-    depth : (h, w) float array, NaN where no triangle covers the pixel centre
-    triangle : (h, w) int64 array, row of `F` of the visible triangle, -1 where there is none
+    attributes : (h, w, k) float array, interpolated vertex attributes, NaN where no triangle covers the pixel centre
+    depth : (h, w) float array, depth of the surface, NaN where no triangle covers the pixel centre
+    triangle : (h, w) int64 array, row of `F` of the visible triangle, -1 where no triangle covers the pixel centre
     """
 
     attributes: FloatArray
@@ -28,12 +28,12 @@ class Raster(NamedTuple):
 
 
 def rasterize(V: npt.ArrayLike, F: npt.ArrayLike, attributes: npt.ArrayLike | None, shape: tuple[int, int]) -> Raster:
-    """Rasterise a mesh in orthographic projection with a z-buffer; greater depth is nearer.
+    """Rasterise a mesh in orthographic projection with a z-buffer; a greater depth is nearer to the camera.
 
     Parameters
     ----------
     V : (n, 3) float array
-        Pixel x, pixel y (pixel centres at integers, y down) and depth.
+        Pixel x, pixel y (pixel centres at integers, y down) and depth (any unit) of each vertex.
     F : (m, 3) int array
         Both orientations are drawn; triangles of zero area cover no pixel.
     attributes : (n, k) float array or None
@@ -43,7 +43,7 @@ def rasterize(V: npt.ArrayLike, F: npt.ArrayLike, attributes: npt.ArrayLike | No
     Returns
     -------
     Raster
-        attributes (h, w, k), depth (h, w), triangle (h, w).
+        Attributes (h, w, k), depth (h, w) and triangle (h, w) of each pixel.
 
     Raises
     ------

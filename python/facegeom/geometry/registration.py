@@ -22,27 +22,28 @@ MATCH_KINDS = ("none", "embedding", "physical")
 class RegistrationOptions:
     """Options of `register_nonrigid`; `paper()` returns the exact settings of pix2vertex.
 
-    The defaults differ from the paper as follows, each difference measured on three ICT faces at 256 px
-    (bench/bench_registration.py):
+    The defaults differ from the paper (Sela et al., 2017) as follows. The effect of each difference was measured on
+    three ICT faces with maps of 256 x 256 pixels (bench/bench_registration.py):
 
-    - Target points are matched with points on the template's triangles, not template vertices with target vertices.
-      This gives five times as many measurements, and none is rounded to a pixel.
+    - Target vertices are matched with points on the template's triangles. The paper matches template vertices with
+      target vertices. Points on triangles give five times as many matches, and no match is rounded to a pixel.
     - Matches are weighted by a Geman-McClure weight and by the inverse of the noise along and across the surface, not
       accepted or rejected at 1 mm and 5 degrees. The noise is estimated from the difference between each displacement
-      and those of its neighbours. One stiffness is then suitable for clean and for noisy maps, and need not be reduced
-      from 1e8 in steps.
-    - Lengths are fractions of the template's size or of its mean edge, so that the options do not depend on its unit or
-      resolution.
+      and the displacements of the neighbouring points. One stiffness is then suitable for clean and for noisy maps; the
+      paper reduces the stiffness from 1e8 in steps.
+    - Lengths are fractions of the template's diagonal or of its mean edge length, so that the options do not depend on
+      the unit or the resolution of the template.
     - Triangles that the deformation has folded over are flattened.
     """
 
     matching: str = "surface"
-    """"surface": matches points on one surface with the other surface. "vertex": the iteration of the paper, vertex to
-    vertex."""
+    """Algorithm. "surface": points on one surface are matched with points on the other surface. "vertex": vertices are
+    matched with vertices, as in the paper."""
     alignment: str = "affine"
     """Alignment before the deformation; "none": the template is already aligned. Without embeddings, "affine" is a
     similarity followed by a deformation of the whole shape with polynomials of degree 1 to 3; if the target covers only
-    a part of the template, "rigid" is more accurate (a partly visible face: mean error 2.1 mm instead of 5.1)."""
+    a part of the template, "rigid" is more accurate (for a partly visible face, the mean error is 2.1 mm instead of 5.1
+    mm)."""
     point_weight: float = 0.1
     """Weight of the squared point-to-point distances (paper: 0.1). Not used with "surface" and embeddings, where the
     estimated noise gives the weights."""
@@ -54,51 +55,53 @@ class RegistrationOptions:
     With "vertex": the initial weight, in units of `stiffness_unit` (paper: 1e8). With "surface" and no embeddings:
     not used, see `reach`."""
     least_stiffness: float = 1e6
-    """With "vertex": the iteration ends when the stiffness, which is halved repeatedly, is below this (paper: 1e6)."""
+    """With "vertex": final stiffness. The stiffness is halved repeatedly; the iteration ends when it is below this
+    value (paper: 1e6)."""
     stiffness_unit: float = 1e-6
-    """With "vertex": the value in mm^2 of a stiffness of 1. The paper states no unit. With square micrometres, the
-    squared unit of the Basel model that its training faces were rendered from, 1e8 to 1e6 smooths over about 5 to
-    1.6 mm; with mm^2 the template would be too stiff to open its jaw."""
+    """With "vertex": unit of the stiffness, in mm^2. The paper states no unit. In square micrometres (the training
+    faces of the paper come from the Basel model, which is in micrometres), a stiffness of 1e8 to 1e6 smooths over
+    lengths of about 5 to 1.6 mm. In mm^2, the template would be too stiff to fit an open jaw."""
     reach: float = 0.2
     """Without embeddings: initial smoothing length of the thin-plate energy, as a fraction of the template's
     diagonal."""
     least_reach: float = 0.03
-    """Without embeddings: final smoothing length, as a fraction of the diagonal."""
+    """Without embeddings: final smoothing length, as a fraction of the template's diagonal."""
     reach_decay: float = 0.88
-    """Factor by which the smoothing length changes in each iteration."""
+    """Without embeddings: ratio of the smoothing lengths of two successive iterations."""
     max_distance: float = np.inf
-    """Matches farther apart than this, in mm, are rejected (paper: 1). With "surface" and embeddings the robust weights
-    do this."""
+    """Maximum distance between the two points of a match, in mm (paper: 1). Not used with "surface" and embeddings,
+    where robust weights replace the limit."""
     max_angle_deg: float = 60.0
-    """Matches whose normals differ by more than this are rejected (paper: 5, which keeps only a tenth to a third of a
-    face)."""
+    """Maximum angle between the two normals of a match, in degrees (paper: 5, which accepts matches on only a tenth to
+    a third of a face)."""
     motion_tolerance: float = 1e-3
-    """An iteration has converged when the root mean square motion of the vertices is below this: with "surface" a
-    fraction of the template's mean edge, with "vertex" in mm (paper: 0.1, interpreted as root mean square; the norm
-    over all vertices stays at 4 to 5 mm, because matches near the limit of 5 degrees keep alternating and move each
-    vertex by 0.05 mm)."""
+    """Maximum root mean square motion of the vertices in a converged iteration: with "surface" as a fraction of the
+    template's mean edge length, with "vertex" in mm (paper: 0.1). The paper's limit cannot be the norm over all
+    vertices, which stays at 4 to 5 mm: matches near the limit of 5 degrees alternate between accepted and rejected and
+    move each vertex by 0.05 mm."""
     inner_tolerance: float = 0.01
-    """With "vertex": the inner iteration ends when the 2-norm of the change of all vertices is below this, in mm
-    (paper: 0.01)."""
+    """With "vertex": maximum 2-norm of the change of all vertices at which the inner iteration ends, in mm (paper:
+    0.01)."""
     switch_matches: int = 500
-    """With "vertex": when the number of matches changes by less than this, all later iterations match nearest points in
-    space instead of in the embedding (paper: 500, for meshes of about 50,000 vertices; a template of 6,706 vertices
-    switches after one or two iterations)."""
+    """With "vertex": minimum change of the number of matches. After a smaller change, all later iterations match the
+    nearest points in space instead of the nearest points in the embedding (paper: 500, for meshes of about 50,000
+    vertices; with a template of 6,706 vertices the change happens after one or two iterations)."""
     noise_floor: float = 0.05
-    """Lower limit of the estimated noise, as a fraction of the template's mean edge."""
+    """Lower limit of the estimated noise, as a fraction of the template's mean edge length."""
     max_samples: int = 40_000
-    """With "surface": a target with at least twice as many vertices is subsampled to about this number (without
-    embeddings: to this or twice the number of template vertices, whichever is smaller)."""
+    """With "surface": number of target vertices after subsampling. A target with at least twice as many vertices is
+    subsampled to about this number; without embeddings, to this number or to twice the number of template vertices,
+    whichever is smaller."""
     max_iterations: int = 60
     """Maximum number of outer iterations."""
     solver_tolerance: float = 1e-3
     """Relative residual at which the conjugate gradient solver stops."""
     seed: int = 0
-    """Seed of the RANSAC alignment, which "vertex" uses."""
+    """With "vertex": seed of the random samples of the RANSAC alignment."""
 
     @classmethod
     def paper(cls) -> RegistrationOptions:
-        """Return the settings of Sela et al., 2017, supplement B.1."""
+        """Return the options of Sela et al., 2017, supplement B.1."""
         return cls(
             matching="vertex",
             stiffness=1e8,
@@ -120,7 +123,7 @@ class RegistrationStep(NamedTuple):
     stiffness : weight of the thin-plate energy; with "surface" and no embeddings, the smoothing length `reach`
     point_energy : weighted sum of squared point-to-point distances, mm^2
     plane_energy : weighted sum of squared point-to-plane distances, mm^2
-    thin_plate_energy : integral of the squared Laplacian of the displacement
+    thin_plate_energy : thin-plate energy, the integral of the squared Laplacian of the displacement, no unit
     motion : root mean square motion of the vertices, mm
     solver_iterations : number of conjugate gradient iterations
     """
@@ -156,7 +159,7 @@ class Registration(NamedTuple):
     vertices : (n, 3) float array, mm, the deformed template
     matches : Matches
     history : tuple of RegistrationStep, one for each outer iteration
-    converged : bool
+    converged : bool, True if the iteration converged before `max_iterations` and was not ended by the callback
     reason : str, why the iteration ended
     """
 
@@ -188,27 +191,27 @@ def register_nonrigid(
     template_V : (n, 3) float array, mm
     template_F : (m, 3) int array
     template_E : (n, d) float array, d from 1 to 8, or None
-        Embedding: a template point and a target point with equal embeddings correspond. For faces it is the position on
-        the neutral mean face, which a network predicts for each pixel. None (for both meshes): registration by shape
-        alone.
+        Embedding: a template point and a target point with equal embeddings correspond. The embedding of a face is the
+        position on the neutral mean face, which a network predicts for each pixel. None (for both meshes): registration
+        by shape alone.
     target_V : (k, 3) float array, mm
     target_F : (l, 3) int array; holes and borders are allowed
-    target_E : (k, d) float array, or None
+    target_E : (k, d) float array, embedding of the target, or None
     options : RegistrationOptions
     landmarks : (ids, positions) or None
         Template vertices (j,) and their target positions (j, 3), mm.
     landmark_weight : float, weight of a landmark relative to an ordinary match
     weights : (n,) float array, at least 0, or None
-        Weight of the matches of each template vertex. At 0 the vertex has no matches and only the thin-plate energy
-        moves it. None: ones.
+        Weight of the matches of each template vertex. A vertex with weight 0 has no matches and is moved only by the
+        thin-plate energy. None: all weights are 1.
     progress : callable or None
         Called with the RegistrationStep of each iteration; returning False ends the registration.
 
     Returns
     -------
     Registration
-        vertices, matches, history, converged and reason. `converged` is False if `max_iterations` or the callback ended
-        the registration.
+        The deformed vertices, matches, history, and why the iteration ended. `converged` is False if `max_iterations`
+        or the callback ended the registration.
 
     Raises
     ------
@@ -220,12 +223,12 @@ def register_nonrigid(
 
     Notes
     -----
-    The energy is equation 8 of the paper, applied to the displacements from the aligned template; applied to positions,
-    as printed, its last term would shrink the template to a point. That term, which the paper calls a membrane, is a
-    thin-plate energy, the integral of the squared Laplacian: its matrix is L^T M^-1 L with the cotangent Laplacian L
-    and the mixed Voronoi areas M. It smooths over the length (stiffness / matches per area)^(1/4). The energy is
-    minimised by conjugate gradients on all 3 n unknowns, preconditioned by one Cholesky factor of an n x n matrix for
-    all three coordinates.
+    The energy is equation 8 of the paper. The last term of the energy is applied to the displacements from the aligned
+    template; applied to the positions, as printed, it would shrink the template to a point. The paper calls this term a
+    membrane, but it is a thin-plate energy, the integral of the squared Laplacian: its matrix is L^T M^-1 L with the
+    cotangent Laplacian L and the mixed Voronoi areas M. The term smooths over the length (stiffness / matches per
+    area)^(1/4). The energy is minimised by conjugate gradients on all 3 n unknowns, preconditioned by one Cholesky
+    factor of an n x n matrix for all three coordinates.
 
     With embeddings, every target vertex is projected once onto the template's triangles in the embedding space; then
     two to five iterations of reweighted least squares follow. Target points that project onto the template's border are

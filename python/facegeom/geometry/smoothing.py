@@ -18,7 +18,7 @@ def laplacian_smooth(
     ----------
     V : (n, 3) float array, any unit
     F : (m, 3) int array
-    iterations : int, at least 0
+    iterations : int, at least 0, number of smoothing steps
     step : float in [0, 1]
         Fraction of the way to the mean (lambda in the literature). Above 0.5, values that alternate between neighbours
         overshoot on nearly bipartite meshes.
@@ -29,7 +29,7 @@ def laplacian_smooth(
     Returns
     -------
     (n, 3) float array
-        New positions. Vertices without triangles do not move.
+        New positions, in the unit of V. Vertices without triangles do not move.
 
     Raises
     ------
@@ -58,23 +58,25 @@ def laplacian_smooth(
 def heat_smooth(
     V: npt.ArrayLike, F: npt.ArrayLike, values: npt.ArrayLike, time: float, *, tolerance: float = 1e-8
 ) -> FloatArray:
-    """Heat diffusion of values on a surface, in one implicit step: (M + time L)^-1 M values.
+    """Smooth values on a surface by heat diffusion in one implicit step: (M + time L)^-1 M values.
 
     Parameters
     ----------
     V : (n, 3) float array, mm
     F : (m, 3) int array
     values : (n,) or (n, k) float array
-        With `V` as the values, the surface itself is smoothed (implicit fairing).
+        Values of the vertices. If `values` is `V`, the surface itself is smoothed (implicit fairing).
     time : float, mm^2, at least 0
-        Detail much smaller than sqrt(time) is removed, detail much larger is kept; 0 returns the values unchanged.
+        Diffusion time. Detail much smaller than sqrt(time) is removed and detail much larger is preserved; 0 returns
+        the values unchanged.
     tolerance : float, above 0
         Relative residual of the linear system for each column. A residual at the level of its rounding error is
         accepted too.
 
     Returns
     -------
-    float array of the shape of `values`
+    (n,) or (n, k) float array
+        The smoothed values, with the shape of `values`.
 
     Raises
     ------
@@ -86,8 +88,8 @@ def heat_smooth(
     Notes
     -----
     The mean of the values, weighted by `mass_matrix`, is preserved. Without obtuse angles, all results lie between the
-    smallest and the largest value. Solved by conjugate gradients with a diagonal preconditioner; for many values on one
-    mesh use `MeshSolver`, which factorises the matrix once. Vertices without a triangle of positive area keep their
+    smallest and the largest value. The solver is conjugate gradients with a diagonal preconditioner; for many values on
+    one mesh use `MeshSolver`, which factorises the matrix once. Vertices without a triangle of positive area keep their
     values.
 
     References
@@ -108,13 +110,13 @@ def heat_smooth(
 
 
 class MeshSolver:
-    """`heat_smooth` for a fixed mesh and time; the matrix is factorised once and used for many values.
+    """Heat diffusion on a fixed mesh for a fixed time; the matrix is factorised once and used for many values.
 
     Parameters
     ----------
     V : (n, 3) float array, mm
     F : (m, 3) int array
-    time : float, mm^2, at least 0
+    time : float, mm^2, at least 0, diffusion time as in `heat_smooth`
 
     Raises
     ------
@@ -125,7 +127,8 @@ class MeshSolver:
 
     Notes
     -----
-    Sparse Cholesky factorisation; faster than `heat_smooth` from about five calls on.
+    Uses a sparse Cholesky factorisation. From about five calls of `smooth`, the total time is shorter than with
+    `heat_smooth`.
 
     Examples
     --------
@@ -142,7 +145,7 @@ class MeshSolver:
         self._solver = _core.MeshSolver(V, F, time)
 
     def smooth(self, values: npt.ArrayLike) -> FloatArray:
-        """Return the diffused values, an array of the shape of `values`, (n,) or (n, k); see `heat_smooth`."""
+        """Smooth `values`, (n,) or (n, k); return an array with the same shape. See `heat_smooth`."""
         columns, shape = check.columns(values, "values", self._vertex_count)
 
         return self._solver.smooth(columns).reshape(shape)

@@ -14,7 +14,7 @@ SCHEMES = ("loop", "midpoint")
 
 
 class Subdivision(NamedTuple):
-    """A subdivided mesh.
+    """The subdivided mesh that `subdivide` returns.
 
     Attributes
     ----------
@@ -47,6 +47,7 @@ def subdivide(V: npt.ArrayLike, F: npt.ArrayLike, scheme: str = "loop") -> Subdi
     Returns
     -------
     Subdivision
+        The subdivided mesh: `V` (n + e, 3), `F` (4 m, 3), `parents` (n + e, 2).
 
     Raises
     ------
@@ -58,9 +59,9 @@ def subdivide(V: npt.ArrayLike, F: npt.ArrayLike, scheme: str = "loop") -> Subdi
     -----
     With "loop", an edge of one triangle, or of more than two, is a crease. Vertices on a crease depend only on the
     vertices along it, so that the outline does not depend on the interior. A vertex at which one crease ends, or more
-    than two meet, does not move. Linear time. The triangles of the result depend on F alone, so meshes with the same
-    topology keep the same topology. Texture coordinates have triangles of their own: subdivide them separately, with a
-    third coordinate of 0.
+    than two meet, does not move. Linear time. The triangles of the result depend on F alone, so meshes with equal
+    triangles give results with equal triangles. Texture coordinates have triangles of their own: subdivide texture
+    coordinates separately, with a third coordinate of 0.
 
     References
     ----------

@@ -1,1 +1,1 @@
-"""Photos: reading them, cropping them, the camera, boxes, and the maps of a crop."""
+"""Reading and cropping of photos, the camera, boxes of faces, and the maps of a crop."""

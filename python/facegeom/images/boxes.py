@@ -1,4 +1,4 @@
-"""Boxes x0, y0, x1, y1: overlap, non-maximum suppression, merging."""
+"""Operations on boxes (x0, y0, x1, y1): overlap, non-maximum suppression and merging."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from facegeom._internal.arrays import FloatArray, IntArray
 
 Box: TypeAlias = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels, x0 < x1 and y0 < y1."""
+"""A box x0, y0, x1, y1 in pixels of the photo, with x0 < x1 and y0 < y1."""
 
 BoxLike: TypeAlias = Sequence[float] | FloatArray
 """A box, or a detection whose score is ignored."""
 
 Detection: TypeAlias = tuple[float, float, float, float, float]
-"""The box of a face and its score in (0, 1]."""
+"""A detected face: the box x0, y0, x1, y1 in pixels of the photo, and the score in (0, 1]."""
 
 
 def box_iou(first: Box, second: Box) -> float:
@@ -31,7 +31,9 @@ def box_iou(first: Box, second: Box) -> float:
 
 
 def iou(first: FloatArray, second: FloatArray, *, of_smaller: bool = False) -> FloatArray:
-    """Return the (n, m) intersections over union (or over the smaller area) of boxes (n, 4) and (m, 4).
+    """Return the intersections over union (n, m) of boxes (n, 4) and boxes (m, 4), in [0, 1].
+
+    With `of_smaller`, the intersection is divided by the area of the smaller box instead of the area of the union.
 
     Examples
     --------
@@ -48,9 +50,10 @@ def iou(first: FloatArray, second: FloatArray, *, of_smaller: bool = False) -> F
 
 
 def suppress(boxes: FloatArray, scores: FloatArray, overlap: float, *, of_smaller: bool = False) -> IntArray:
-    """Return the rows of boxes (n, 4), best score first, that no better one overlaps by more than `overlap`.
+    """Select boxes by non-maximum suppression; return the rows of the kept boxes, highest score first.
 
-    Non-maximum suppression by intersection over union, or over the smaller area.
+    A box is removed if the overlap with a kept box of higher score is more than `overlap`. The overlap of two boxes is
+    the value of `iou`, in [0, 1].
     """
     order = np.argsort(-scores, kind="stable")
     keep: list[int] = []
@@ -64,15 +67,15 @@ def suppress(boxes: FloatArray, scores: FloatArray, overlap: float, *, of_smalle
 def merge(boxes: FloatArray, weights: FloatArray, overlap: float) -> tuple[FloatArray, FloatArray]:
     """Merge overlapping candidates: return mean boxes (k, 4) and summed weights (k,), largest weight first.
 
-    The candidate whose overlapping candidates have the largest total weight starts a group, which takes all of them
-    that have at least `overlap` intersection over union with it. This is repeated with the remaining candidates. The
-    merged box is the weighted mean of its group.
+    Two candidates overlap if their intersection over union is at least `overlap`. The candidate whose overlapping
+    candidates have the largest total weight is selected, and forms a group with all candidates that overlap this
+    candidate. The selection is repeated with the remaining candidates. A merged box is the weighted mean of one group.
 
     Parameters
     ----------
-    boxes : (n, 4) float array
+    boxes : (n, 4) float array, pixels
     weights : (n,) float array, above 0
-    overlap : in (0, 1]
+    overlap : minimum intersection over union of overlapping candidates, in (0, 1]
     """
     near = iou(boxes, boxes) >= overlap
     free = np.ones(len(boxes), dtype=bool)
@@ -89,7 +92,9 @@ def merge(boxes: FloatArray, weights: FloatArray, overlap: float) -> tuple[Float
 
 
 def squares(boxes: FloatArray, factor: float = 1.0) -> FloatArray:
-    """Return the squares (n, 4) around the boxes' centres with `factor` times their mean side."""
+    """Return one square (n, 4) per box (n, 4), with the same centre; its side length is `factor` times the mean of
+    width and height of the box.
+    """
     centre = 0.5 * (boxes[:, :2] + boxes[:, 2:])
     half = 0.25 * factor * (boxes[:, 2:] - boxes[:, :2]).sum(axis=1, keepdims=True)
     return np.concatenate([centre - half, centre + half], axis=1)

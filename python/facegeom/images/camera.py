@@ -11,17 +11,17 @@ from facegeom._internal import check
 from facegeom._internal.arrays import FloatArray
 
 ORTHONORMAL_TOLERANCE = 1e-6
-"""Largest allowed entry of R R^T - I; products of float64 rotations stay below 1e-14."""
+"""Maximum entry of |R R^T - I| for an accepted rotation matrix R; products of float64 rotations stay below 1e-14."""
 
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """A weak-perspective camera, face frame to photo.
+    """A weak-perspective camera: projection from the face frame to pixels of the photo.
 
     Attributes
     ----------
     rotation : (3, 3) float array
-        Face frame -> camera frame (+x to the subject's left when frontal, +y up, +z to the camera).
+        Rotation from the face frame to the camera frame (+x to the right of the photo, +y up, +z to the camera).
     scale : float
         Pixels of the photo per millimetre.
     translation : (2,) float array
@@ -30,12 +30,12 @@ class Camera:
     Raises
     ------
     ValueError, TypeError
-        When `rotation` is not a rotation (reflections included) or `scale` is not above zero.
+        When `rotation` is not a rotation matrix (a reflection is not accepted) or `scale` is not above zero.
 
     Notes
     -----
     Pixel x = scale (R X)_x + t_x and pixel y = -scale (R X)_y + t_y, pixel centres at integers, y down; the depth
-    of X is (R X)_z, greater is nearer to the camera.
+    of X is (R X)_z, and a greater depth is nearer to the camera.
 
     Examples
     --------
@@ -61,15 +61,15 @@ class Camera:
         object.__setattr__(self, "translation", translation)
 
     def view(self, points: npt.ArrayLike) -> FloatArray:
-        """Return (n, 3) `points` of the face frame in the camera frame, mm, +z to the camera."""
+        """Transform points (n, 3), mm, from the face frame to the camera frame; return an (n, 3) array, mm."""
         return check.vertices(points, "points") @ self.rotation.T
 
     def project(self, points: npt.ArrayLike) -> FloatArray:
-        """Return the (n, 2) pixels of the photo to which (n, 3) `points` of the face frame project."""
+        """Project points (n, 3) of the face frame, mm; return pixels x, y (n, 2) of the photo."""
         return self.view(points)[:, :2] * (self.scale, -self.scale) + self.translation
 
     def unproject(self, pixels: npt.ArrayLike, depth: npt.ArrayLike) -> FloatArray:
-        """Return the (n, 3) points of the face frame, mm, that project to (n, 2) `pixels` and have (n,) `depth`, mm."""
+        """Return the points (n, 3) of the face frame, mm, with the given projections (n, 2) and depths (n,), mm."""
         pixels = check.float_array(pixels, "pixels", (None, 2))
         depth = check.float_array(depth, "depth", (len(pixels),))
         across = (pixels - self.translation) / (self.scale, -self.scale)
@@ -77,7 +77,7 @@ class Camera:
 
 
 def roll_deg(rotation: FloatArray) -> float:
-    """Return the roll of a face, degrees anticlockwise as seen, from the (3, 3) rotation of its camera.
+    """Return the roll of a face in degrees, counter-clockwise in the photo, from the rotation (3, 3) of its camera.
 
     Examples
     --------

@@ -1,8 +1,9 @@
-"""Square crops of a photo: what networks are given, in training and afterwards.
+"""Square crops of a photo, the input of the networks in training and in prediction.
 
-A box is (x0, y0, x1, y1) in pixels of the photo, its sides where the crop's outermost pixels end. Pixel centres are at
-integers in photo and crop alike, so that the box of a whole (h, w) image is (-0.5, -0.5, w - 0.5, h - 0.5), and crop
-pixel j is centred on x0 + (j + 0.5) step with step = (x1 - x0) / size.
+The box (x0, y0, x1, y1) of a crop is in pixels of the photo. The sides of the box are the outer edges of the outermost
+pixels of the crop. Pixel centres are at integers in the photo and in the crop. The box of a whole (h, w) image is
+therefore (-0.5, -0.5, w - 0.5, h - 0.5), and the centre of crop column j is at x = x0 + (j + 0.5) step of the photo,
+with step = (x1 - x0) / size.
 
 The functions do not check their arguments: photos and boxes are checked where the public functions receive them.
 """
@@ -19,10 +20,11 @@ from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray
 from facegeom.images.boxes import Box, BoxLike
 
 FIRST_CROP_FACTOR = 1.58
-"""Side of the first crop over the mean side of the face's box (3DDFA's factor for the box of the 68 landmarks)."""
+"""Side length of the first crop divided by the mean of width and height of the face's box (the factor of 3DDFA)."""
 
 LARGEST_WARP = 2048
-"""Side of the largest oversampled crop, pixels; beyond it the averaged samples lie more than a photo pixel apart."""
+"""Maximum side length in pixels of the oversampled crop. For a larger crop, the distance between the averaged samples
+is more than one pixel of the photo."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +34,11 @@ class Crop:
     Attributes
     ----------
     image : (S, S, 3) uint8 array, RGB
-        Black outside the photo.
+        The pixels of the crop, black outside the photo.
     box : tuple of four floats
-        x0, y0, x1, y1 of the square in pixels of the photo, before it is turned.
+        x0, y0, x1, y1 of the square in pixels of the photo, before the rotation about the centre.
     affine : (2, 3) float array
-        Pixels of the photo -> pixels of the crop.
+        Affine map from pixels of the photo to pixels of the crop.
     """
 
     image: ByteArray
@@ -45,36 +47,36 @@ class Crop:
 
     @classmethod
     def of(cls, photo: ByteArray, box: Box, size: int, angle: float = 0.0) -> Crop:
-        """Return the crop of the (h, w, 3) photo's square `box`, `size` pixels wide; `angle` as in `crop_affine`."""
+        """Return the square `box` of a photo (h, w, 3) as a crop `size` pixels wide; `angle`: see `crop_affine`."""
         affine = crop_affine(box, size, angle)
         return cls(warp_image(photo, affine, size), box, affine)
 
     @property
     def size(self) -> int:
-        """Side of the crop, pixels."""
+        """Side length of the crop in pixels."""
         return len(self.image)
 
     def to_crop(self, points: FloatArray) -> FloatArray:
-        """Return (n, 2) pixels of the photo as pixels of the crop."""
+        """Transform points (n, 2) from pixels of the photo to pixels of the crop."""
         return apply_affine(self.affine, points)
 
     def to_photo(self, points: FloatArray) -> FloatArray:
-        """Return (n, 2) pixels of the crop as pixels of the photo."""
+        """Transform points (n, 2) from pixels of the crop to pixels of the photo."""
         return apply_affine(invert_affine(self.affine), points)
 
 
 def crop_box(box: BoxLike, factor: float = FIRST_CROP_FACTOR) -> Box:
-    """Return the square box around the centre of `box` with `factor` times the mean of its sides.
+    """Return the square with the centre of `box` and `factor` times the mean of width and height of `box`.
 
     Parameters
     ----------
     box : x0, y0, x1, y1 in pixels, x0 < x1 and y0 < y1; a score may follow
-    factor : side of the square over the mean side of `box`
+    factor : side length of the square divided by the mean of width and height of `box`
 
     Returns
     -------
     tuple of four floats
-        x0, y0, x1, y1 of the square; it may reach outside the photo.
+        x0, y0, x1, y1 of the square in pixels. The square may extend beyond the photo.
 
     Examples
     --------
@@ -88,13 +90,13 @@ def crop_box(box: BoxLike, factor: float = FIRST_CROP_FACTOR) -> Box:
 
 
 def crop_affine(box: BoxLike, size: int, angle: float = 0.0) -> FloatArray:
-    """Return the map from pixels of the photo to pixels of the crop of `box`.
+    """Return the affine map from pixels of the photo to pixels of the crop of `box`.
 
     Parameters
     ----------
     box : x0, y0, x1, y1 in pixels of the photo
-    size : side of the crop in pixels
-    angle : degrees by which the content turns about the crop's centre, anticlockwise as seen
+    size : side length of the crop in pixels
+    angle : rotation of the image content about the centre of the crop, degrees counter-clockwise on the screen
 
     Returns
     -------
@@ -115,25 +117,25 @@ def crop_affine(box: BoxLike, size: int, angle: float = 0.0) -> FloatArray:
 
 
 def crop_image(image: ByteArray, box: BoxLike, size: int) -> ByteArray:
-    """Return the (size, size, 3) uint8 crop of `box`, anti-aliased, black outside the photo.
+    """Return the crop of `box` as a (size, size, 3) uint8 array, anti-aliased, black outside the photo.
 
     Parameters
     ----------
-    image : (h, w, 3) uint8 array
+    image : (h, w, 3) uint8 array, the photo
     box : x0, y0, x1, y1 in pixels of the photo
-    size : side of the crop in pixels
+    size : side length of the crop in pixels
     """
     return warp_image(image, crop_affine(box, size), size)
 
 
 def warp_image(image: ByteArray, affine: FloatArray, size: int) -> ByteArray:
-    """Return the (size, size, 3) uint8 crop that `affine` (photo pixels -> crop pixels) describes.
+    """Return the crop that an affine map from pixels of the photo to pixels of the crop defines.
 
     Parameters
     ----------
-    image : (h, w, 3) uint8 array
-    affine : (2, 3) float array, as `crop_affine` returns it
-    size : side of the crop in pixels
+    image : (h, w, 3) uint8 array, the photo
+    affine : (2, 3) float array, a result of `crop_affine`
+    size : side length of the crop in pixels
 
     Returns
     -------
@@ -141,9 +143,9 @@ def warp_image(image: ByteArray, affine: FloatArray, size: int) -> ByteArray:
 
     Notes
     -----
-    Bilinear where the crop enlarges. Where it reduces k-fold, the photo is sampled bilinearly at ceil(k) points a crop
-    pixel in each direction and averaged, so that no pixel of the photo is skipped. Outside the photo the crop is black
-    (`cv2.BORDER_CONSTANT`): a replicated border would show streaks that look like structure.
+    An enlarged crop is interpolated bilinearly. For a crop reduced by the factor k, the photo is sampled bilinearly at
+    ceil(k) x ceil(k) points per crop pixel and the samples are averaged, so that no pixel of the photo is skipped.
+    Outside the photo the crop is black (`cv2.BORDER_CONSTANT`): a replicated border would add streaks.
     """
     reduction = 1.0 / math.sqrt(abs(float(np.linalg.det(affine[:, :2]))))
     samples = int(np.clip(math.ceil(reduction - 1e-6), 1, max(1, LARGEST_WARP // size)))
@@ -161,18 +163,21 @@ def warp_image(image: ByteArray, affine: FloatArray, size: int) -> ByteArray:
 
 
 def apply_affine(affine: FloatArray, points: FloatArray | Float32Array) -> FloatArray:
-    """Return (n, 2) `points` moved by the (2, 3) map `affine`."""
+    """Map points (n, 2) by the affine map `affine` (2, 3); return the mapped points (n, 2)."""
     return np.asarray(points @ affine[:, :2].T + affine[:, 2], dtype=np.float64)
 
 
 def invert_affine(affine: FloatArray) -> FloatArray:
-    """Return the inverse of the (2, 3) map `affine`: crop pixels -> photo pixels."""
+    """Return the inverse (2, 3) of the affine map `affine` (2, 3)."""
     linear = np.linalg.inv(affine[:, :2])
     return np.column_stack([linear, -linear @ affine[:, 2]])
 
 
 def _visible_part(image: ByteArray, affine: FloatArray, size: int, margin: float) -> tuple[ByteArray, FloatArray]:
-    """Return the part of the photo that the crop shows, and its corner (x, y): OpenCV warps at most 32,766 pixels."""
+    """Return the part of the photo that the crop contains, and the pixel (x, y) of the photo at its top-left corner.
+
+    OpenCV can only warp images with sides of at most 32,766 pixels.
+    """
     corners = apply_affine(
         invert_affine(affine), np.array([[-0.5, -0.5], [size - 0.5, -0.5], [-0.5, size - 0.5], [size - 0.5] * 2])
     )

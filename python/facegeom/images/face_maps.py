@@ -14,14 +14,14 @@ from facegeom.images.crop import crop_affine
 
 @dataclass(frozen=True, eq=False)
 class FaceMaps:
-    """Depth, correspondence and mask of a square crop; its arrays are read-only copies.
+    """Depth, correspondence and mask of a square crop; the arrays are read-only copies.
 
     Attributes
     ----------
     image : (S, S, 3) uint8 array, RGB
-        The crop.
+        Pixels of the crop.
     depth : (S, S) float array
-        Millimetres in the camera frame, +z to the camera, zero at the face's origin; NaN outside `mask`.
+        Depth in mm in the camera frame, +z to the camera, 0 at the origin of the face frame; NaN outside `mask`.
     correspondence : (S, S, 3) float array
         The point of the mean face (mm, face frame) that each pixel shows; NaN outside `mask`.
     mask : (S, S) bool array
@@ -32,7 +32,7 @@ class FaceMaps:
     Raises
     ------
     ValueError, TypeError
-        When shapes disagree, or depth or correspondence is not finite inside the mask.
+        When the arrays have different sizes, or depth or correspondence is not finite inside the mask.
     """
 
     image: ByteArray
@@ -63,15 +63,15 @@ class FaceMaps:
 
     @property
     def size(self) -> int:
-        """Side of the maps, pixels."""
+        """Side length S of the square maps in pixels."""
         return len(self.mask)
 
     @property
     def step(self) -> float:
-        """Pixels of the photo along one pixel of the crop."""
+        """Width of one pixel of the crop, in pixels of the photo."""
         return (self.box[2] - self.box[0]) / self.size
 
     @property
     def affine(self) -> FloatArray:
-        """The (2, 3) map from pixels of the photo to pixels of the crop."""
+        """The affine map (2, 3) from pixels of the photo to pixels of the crop."""
         return crop_affine(self.box, self.size)

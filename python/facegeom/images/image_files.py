@@ -1,4 +1,4 @@
-"""Reading photos and writing pictures: arrays of (h, w, 3) uint8, red first."""
+"""Reading of photos and writing of pictures, as (h, w, 3) uint8 arrays in the channel order red, green, blue."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from facegeom.errors import ImageError
 ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[Any]"
 
 SMALLEST_SIDE = 16
-"""Pixels; smaller photos are refused, since no network can find a face in them."""
+"""Minimum width and height of a photo in pixels; no network can find a face in a smaller photo."""
 
 
 def load_image(source: ImageSource) -> ByteArray:
-    """Return a photo as an (h, w, 3) uint8 RGB array, the right way up.
+    """Read a photo; return an (h, w, 3) uint8 RGB array in the orientation that EXIF states.
 
     Parameters
     ----------
     source : path, bytes of an image file, PIL image, or array
-        An array is (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), uint8 or uint16, red first.
+        An array is (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), uint8 or uint16, in the channel order RGB(A).
 
     Returns
     -------
@@ -40,9 +40,9 @@ def load_image(source: ImageSource) -> ByteArray:
     FileNotFoundError
         When the path does not exist.
     ImageError
-        When Pillow cannot read the bytes, when they are truncated, or when a side is shorter than 16 pixels.
+        When Pillow cannot read the bytes, the bytes are truncated, or the width or height is below 16 pixels.
     TypeError, ValueError
-        When the source is of another type, or an array of another dtype or shape.
+        When `source` is of a type, dtype or shape that is not listed above.
 
     Notes
     -----
@@ -78,7 +78,7 @@ def save_image(image: npt.ArrayLike, path: str | os.PathLike[str]) -> None:
 
 
 def png_bytes(image: ByteArray) -> bytes:
-    """Return an (h, w, 3) uint8 RGB array as the bytes of a PNG file."""
+    """Encode an (h, w, 3) uint8 RGB array as PNG; return the bytes of the file."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "png", compress_level=6)
     return buffer.getvalue()
@@ -111,7 +111,10 @@ def _to_rgb(image: Image.Image, name: str) -> ByteArray:
 
 
 def _deep_gray(values: npt.NDArray[Any]) -> ByteArray:
-    """Return gray values of more than 8 bits as RGB: integers are scaled from 0..65535, floats from 0..1 or 0..255."""
+    """Convert gray values (h, w) of more than 8 bits to (h, w, 3) uint8 RGB.
+
+    The range of integers is 0 to 65535; the range of floats is 0 to 1 or 0 to 255.
+    """
     gray = np.nan_to_num(values.astype(np.float64))
     deepest = 1.0 if values.dtype.kind == "f" else 65535.0
     top = 255.0 if 1.0 < gray.max() <= 255.0 or deepest < gray.max() else deepest

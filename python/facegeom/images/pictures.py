@@ -1,4 +1,4 @@
-"""Pictures of maps for visual inspection, and images fitted into a square."""
+"""Colour pictures of maps for visual inspection, and scaling of images to fit into a square."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray, FloatArray
 
 CORRESPONDENCE_LIMIT_MM = 90.0
-"""Face-frame coordinates from minus to plus this value fill the colour range of `correspondence_picture`."""
+"""Maximum absolute coordinate in mm that `correspondence_picture` displays: the colour channels 0 to 255 represent
+face-frame coordinates from minus to plus this value."""
 
 
 def depth_picture(depth: FloatArray, low: float | None = None, high: float | None = None) -> ByteArray:
-    """Return a depth map in the "magma" colours, near bright and far dark; white where the depth is not finite.
+    """Return a picture of a depth map in the "magma" colours: near is bright, far is dark, not finite is white.
 
     Parameters
     ----------
     depth : (h, w) float array, mm, +z toward the camera
-    low, high : mm, depths of the darkest and the brightest colour; None: the smallest and the largest finite depth
+    low, high : depths in mm of the darkest and the brightest colour; None: the smallest and the largest finite depth
 
     Returns
     -------
@@ -38,7 +39,7 @@ def depth_picture(depth: FloatArray, low: float | None = None, high: float | Non
 
 
 def correspondence_picture(correspondence: FloatArray) -> ByteArray:
-    """Return a correspondence map with x, y and z as red, green and blue; white where it is not finite.
+    """Return a picture of a correspondence map with x, y and z as red, green and blue; not finite is white.
 
     Parameters
     ----------
@@ -57,12 +58,12 @@ def correspondence_picture(correspondence: FloatArray) -> ByteArray:
 
 
 def fit_square(image: ByteArray, size: int, background: int = 0) -> ByteArray:
-    """Return an image scaled to fit into a square and centred there; its aspect ratio is kept.
+    """Scale an image to fit into a square, keep its aspect ratio, and centre the image in the square.
 
     Parameters
     ----------
     image : (h, w, 3) uint8 array
-    size : side of the square, pixels
+    size : side length of the square in pixels
     background : gray level, 0 to 255, of the parts of the square that the image does not cover
 
     Returns

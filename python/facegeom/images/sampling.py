@@ -1,6 +1,6 @@
-"""Values of pictures between and beyond their pixels: bilinear sampling, distances inside a mask, nearest known pixels.
+"""Bilinear sampling of images, distances to the outside of a mask, and the nearest known pixels.
 
-Pixel centres are at integers, x to the right and y down.
+Pixel centres are at integer coordinates, x to the right and y down.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
 
 
 def bilinear(image: npt.NDArray[Any], points: npt.NDArray[np.floating]) -> npt.NDArray[Any]:
-    """Return the (n, k) values of an (h, w, k) image at (n, 2) pixels x, y, interpolated bilinearly.
+    """Sample an image bilinearly; return the values (n, k) at n points.
 
-    Points outside the image take the values of its border.
+    At a point outside the image, the result is the value of the nearest point on the border of the image.
 
     Parameters
     ----------
     image : (h, w, k) uint8 or float array
-    points : (n, 2) float array, finite
+    points : (n, 2) float array, finite: x and y in pixels
 
     Returns
     -------
     (n, k) array
-        float32 where the image is float32, else float64.
+        Interpolated values: float32 if the image is float32, else float64.
 
     Examples
     --------
@@ -50,17 +50,17 @@ def distance_inside(mask: BoolArray) -> FloatArray:
 
     Parameters
     ----------
-    mask : (h, w) bool array; beyond the border of the image is outside
+    mask : (h, w) bool array; all pixels beyond the border of the array are outside the mask
 
     Returns
     -------
     (h + 2, w + 2) float array
-        With a border of one pixel, which is 0 like all pixels outside the mask.
+        Distance of each pixel in pixels, 0 outside the mask, with an additional border of one pixel, where it is 0.
 
     Notes
     -----
     OpenCV's distances are float32, and their last bit depends on where the array lies in memory. Squared distances
-    between pixels are integers, so rounding the squares gives the exact distance, and the same one in every run.
+    between pixels are integers, so rounding the squares gives exact distances that are equal in every run.
 
     Examples
     --------
@@ -72,15 +72,15 @@ def distance_inside(mask: BoolArray) -> FloatArray:
 
 
 def nearest_known(known: BoolArray) -> IntArray:
-    """Return (h, w) flat indices of the known pixel nearest to each pixel, known pixels included.
+    """Return for each pixel the flat index of the nearest known pixel, (h, w); for a known pixel, its own index.
 
     Parameters
     ----------
-    known : (h, w) bool array with a known pixel
+    known : (h, w) bool array, True at known pixels; at least one pixel must be known
 
     Notes
     -----
-    The distance is OpenCV's approximation of the Euclidean one by a 5 x 5 mask.
+    Distances are OpenCV's approximation of the Euclidean distance with a 5 x 5 mask.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""The face mesh, its file formats, and the HTML page that displays it."""
+"""The face mesh, its file formats, and the HTML page that displays a mesh."""

@@ -16,7 +16,7 @@ def to_trimesh(mesh: MeshArrays) -> Any:
     Notes
     -----
     trimesh stores one texture coordinate per vertex. Vertices on the cuts of the atlas are therefore duplicated; the
-    duplicates follow the original vertices. Blendshapes are not converted: the result has all weights at 0.
+    duplicates come after all original vertices. Blendshapes are not converted: the result has all weights at 0.
     """
     import trimesh
 

@@ -20,12 +20,12 @@ class FaceMesh(MeshArrays):
         Right-handed axes: +x to the subject's left, +y up, +z out of the face. The origin is midway between the eye
         centres.
     faces : (m, 3) int array
-        Counter-clockwise seen from outside.
+        Counter-clockwise when viewed from outside.
     uv : (k, 2) float array or None
         Texture coordinates, u to the right and v up; (0, 0) is the lower left corner of the texture.
     uv_faces : (m, 3) int array or None
-        Rows of `uv` for the corners of each triangle, so that cuts in the atlas do not split the mesh. Not needed if
-        `uv` has one row per vertex; then it is `faces`.
+        Rows of `uv` for the corners of each triangle, so that cuts in the atlas do not split the mesh. None: `uv` has
+        one row per vertex, and `uv_faces` is set to `faces`.
     texture : (h, w, 3) uint8 array or None
         sRGB colours, the first row at the top (v = 1). Needs `uv`.
     colors : (n, 3) uint8 array or None
@@ -33,7 +33,7 @@ class FaceMesh(MeshArrays):
     regions : mapping from name to (n,) bool array
         Vertex masks of named parts of the face.
     seen : (n,) float array in [0, 1]
-        1 where the photo shows the vertex, 0 where the vertex is inferred. Default: ones.
+        Visibility of each vertex: 1 where the photo shows the vertex, 0 where the vertex is inferred. Default: ones.
     blendshapes : mapping from name to (n, 3) float32 array
         Displacements of the vertices at weight 1, mm. Read-only arrays are shared instead of copied, so that all faces
         share the arrays of `facegeom.face_model.blendshapes`.

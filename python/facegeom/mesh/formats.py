@@ -38,13 +38,13 @@ def save_mesh(mesh: MeshArrays, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     FacegeomError
-        If the suffix is another one, or (.html) this installation has no viewer bundle.
+        If the suffix is not one of the five, or if it is .html and this installation has no viewer bundle.
     FileNotFoundError
         If the folder does not exist.
 
     Notes
     -----
-    .obj, .ply and .stl have no blendshapes: they contain `vertices`, that is all weights at 0.
+    .obj, .ply and .stl files contain no blendshapes: the positions are `vertices`, the shape with all weights at 0.
     """
     target = Path(path)
     suffix = target.suffix.lower()
@@ -70,7 +70,7 @@ def load_mesh(path: str | os.PathLike[str]) -> MeshArrays:
     FileNotFoundError
         If the path does not exist.
     FacegeomError
-        If the suffix is another one or the file cannot be read.
+        If the suffix is not one of the four, or the file cannot be read.
 
     Notes
     -----
@@ -93,10 +93,11 @@ def load_mesh(path: str | os.PathLike[str]) -> MeshArrays:
 
 
 def _save_obj(mesh: MeshArrays, target: Path) -> None:
-    """Write an OBJ file, after its material and texture files, so that it never refers to a missing file.
+    """Write an OBJ file with its material and texture files.
 
-    Vertices on the cuts of the atlas are duplicated, the duplicates last, so that programs which store one texture
-    coordinate per vertex keep the vertex order.
+    The OBJ file is written last, so that the files to which it refers always exist. Vertices on the cuts of the atlas
+    are duplicated, and the duplicates come last, so that programs which store one texture coordinate per vertex keep
+    the vertex order.
     """
     lines = ["# facegeom: millimetres, +x to the subject's left, +y up, +z out of the face"]
     source, uv, faces = np.arange(len(mesh.vertices)), None, mesh.faces
@@ -131,7 +132,7 @@ def _coloured_trimesh(mesh: MeshArrays) -> Any:
 
 
 def _texture_at_vertices(mesh: MeshArrays) -> ByteArray | None:
-    """Return the colours (n, 3) of the texels at the vertices, or None without a texture."""
+    """Return the colours (n, 3) of the texels at the vertices, or None if the mesh has no texture."""
     if mesh.texture is None or mesh.uv is None or mesh.uv_faces is None:
         return None
     height, width = mesh.texture.shape[:2]
@@ -142,7 +143,7 @@ def _texture_at_vertices(mesh: MeshArrays) -> ByteArray | None:
 
 
 def _load_with_trimesh(source: Path, scale: float) -> MeshArrays:
-    """Read a mesh of another program with trimesh; `scale` converts its unit to mm."""
+    """Read the mesh of another program with trimesh; `scale` is the length of the unit of the file in mm."""
     import trimesh
 
     try:

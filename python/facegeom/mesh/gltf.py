@@ -18,29 +18,30 @@ from facegeom.mesh.mesh_arrays import MeshArrays
 
 MM_PER_METRE = 1000.0
 MIN_DISPLACEMENT_MM = 0.02
-"""A blendshape omits the vertices that it moves by at most this along each axis: not visible, and about half of a
-face."""
+"""Maximum displacement along each axis, in mm, that a blendshape omits. Such displacements are not visible and concern
+about half of the vertices of a face."""
 MIN_NORMAL_CHANGE = 0.01
-"""A blendshape omits the normals that it changes by at most this length (0.6 degrees)."""
+"""Maximum change of a unit normal (no unit; 0.01 is 0.6 degrees) that a blendshape omits."""
 # NumPy type of each accessor component type.
 COMPONENT_DTYPES = {pygltflib.FLOAT: np.float32, pygltflib.UNSIGNED_SHORT: np.uint16, pygltflib.UNSIGNED_INT: np.uint32}
-# Numbers in an element of each accessor type.
+# Number of components per element of each accessor type.
 TYPE_WIDTHS = {pygltflib.SCALAR: 1, pygltflib.VEC2: 2, pygltflib.VEC3: 3, pygltflib.VEC4: 4}
 
 
 def encode(mesh: MeshArrays) -> bytes:
-    """Encode a mesh as the bytes of a GLB file: metres, normals, texture or linear vertex colours.
+    """Encode a mesh as a GLB file in metres, with normals and with texture or linear vertex colours; return its bytes.
 
     Notes
     -----
-    glTF stores one texture coordinate per vertex: vertices on the cuts of the atlas are duplicated, the duplicates
-    last. Data without a place in glTF (regions, the list of duplicates) are stored in the `extras` of the mesh, and
-    `seen` as the vertex attribute `_SEEN`. glTF vertex colours are linear, so the sRGB colours are converted.
+    glTF stores one texture coordinate per vertex. Vertices on the cuts of the atlas are therefore duplicated, and the
+    duplicates come last. Data for which glTF has no field (regions, the list of duplicates) are stored in the `extras`
+    of the mesh, and `seen` as the vertex attribute `_SEEN`. glTF vertex colours are linear, so the sRGB colours are
+    converted.
 
-    Blendshapes become morph targets. Their names are in `extras.targetNames`, where viewers expect them. The targets
-    also contain the change of the normals; without it, viewers would shade a closed eyelid or an open jaw like the
-    neutral face. For the 51 blendshapes of a face with 30,000 vertices, sparse accessors need 9.0 MB for positions and
-    6.3 MB for normals; dense accessors would need 18.8 MB each.
+    Blendshapes become morph targets. The names of the blendshapes are in `extras.targetNames`, where viewers
+    expect the names. The targets also contain the change of the normals; without this change, viewers would shade a
+    closed eyelid or an open jaw like the neutral face. For the 51 blendshapes of a face with 30,000 vertices, sparse
+    accessors need 9.0 MB for positions and 6.3 MB for normals; dense accessors would need 18.8 MB each.
     """
     buffer = _Buffer()
     doubles: list[int] = []
@@ -113,7 +114,7 @@ def encode(mesh: MeshArrays) -> bytes:
 
 
 def _morph_targets(buffer: _Buffer, mesh: MeshArrays, source: IntArray) -> list[Any]:
-    """Append the blendshapes to the buffer; return them as morph targets."""
+    """Append the blendshapes of the mesh to the buffer; return the morph targets, one per blendshape."""
     if not mesh.blendshapes:
         return []
     normals = _unit_normals(mesh.vertices, mesh.faces)
@@ -222,11 +223,11 @@ class _Buffer:
         return len(self.accessors) - 1
 
     def add_sparse(self, values: npt.NDArray[Any], rows: BoolArray, *, bounds: bool = False) -> int:
-        """Append an array (k, 3) that is zero except for the rows selected by the mask `rows` (k,); return its
-        accessor's index.
+        """Append an array (k, 3) that is zero except for the rows selected by the mask `rows` (k,); return the index of
+        its accessor.
 
-        It is stored as a sparse accessor if that is smaller. At least one row is stored, because some viewers cannot
-        read an accessor without data.
+        The array is stored as a sparse accessor if a sparse accessor is smaller. At least one row is stored, because
+        some viewers cannot read an accessor without data.
         """
         kind, component = (
             (np.uint16, pygltflib.UNSIGNED_SHORT) if len(rows) <= 2**16 else (np.uint32, pygltflib.UNSIGNED_INT)
@@ -251,7 +252,7 @@ class _Buffer:
                 values=pygltflib.AccessorSparseValues(bufferView=self.add_bytes(changes.tobytes())),
             ),
         )
-        if bounds:  # the omitted rows, which are 0, count too
+        if bounds:  # the bounds include the omitted rows, which are 0
             accessor.min = np.minimum(changes.min(axis=0), 0.0).tolist()
             accessor.max = np.maximum(changes.max(axis=0), 0.0).tolist()
         self.accessors.append(accessor)
@@ -309,7 +310,7 @@ def _srgb(linear: npt.NDArray[Any]) -> ByteArray:
 
 
 def _encode_runs(members: BoolArray) -> list[int]:
-    """Run-length encode a mask (n,): the indices where it changes, [start, stop, start, stop, ...]."""
+    """Run-length encode a mask (n,); return the indices where the mask changes, [start, stop, start, stop, ...]."""
     padded = np.concatenate([[False], members, [False]])
     return [int(v) for v in np.flatnonzero(padded[1:] != padded[:-1])]
 

@@ -1,4 +1,4 @@
-"""The arrays of a face mesh, validated and read-only; independent of files and other libraries."""
+"""`MeshArrays`, the validated and read-only arrays of a face mesh, independent of files and other libraries."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
 
 MAPPING_FIELDS = ("regions", "blendshapes", "weights")
-"""Fields whose values are read-only views of a dict; pickle cannot store such views."""
+"""Names of the fields whose values are read-only views of a dict; pickle cannot store such views."""
 
 
 @dataclass(frozen=True, eq=False)
 class MeshArrays:
-    """The data of a `FaceMesh`, which documents each field. The file formats read and write this class."""
+    """The arrays of a face mesh; `FaceMesh` documents each field. The file formats read and write this class."""
 
     vertices: FloatArray
     faces: IntArray
@@ -57,7 +57,7 @@ class MeshArrays:
         self._check_blendshapes(n)
 
     def _check_uv(self, n: int, faces: IntArray) -> None:
-        """Check and store texture coordinates and texture."""
+        """Check texture coordinates and texture, and set the fields to read-only copies."""
         if self.uv is None:
             if self.uv_faces is not None or self.texture is not None:
                 raise ValueError("uv_faces and texture need uv, got uv=None")
@@ -74,7 +74,7 @@ class MeshArrays:
             self._freeze("texture", check.rgb_image(self.texture, "texture"))
 
     def _check_blendshapes(self, n: int) -> None:
-        """Check and store blendshapes and weights."""
+        """Check blendshapes and weights, and set the fields to read-only views."""
         shapes = {
             str(name): _read_only_displacements(shape, f"blendshapes[{name!r}]", n)
             for name, shape in self.blendshapes.items()
@@ -118,11 +118,12 @@ class MeshArrays:
         Returns
         -------
         source : (k,) int array
-            The row of `vertices` of each unrolled vertex. The first n are 0, 1, ..., n - 1; duplicates of vertices on
-            the cuts of the atlas follow.
+            Row of `vertices` for each unrolled vertex. The first n entries are 0, 1, ..., n - 1; the entries of the
+            duplicates of vertices on the cuts of the atlas follow.
         uv : (k, 2) float array
-            Texture coordinates; 0 for a vertex without any.
-        faces : (m, 3) int array of unrolled vertices
+            Texture coordinates of each unrolled vertex; 0 for a vertex without texture coordinates.
+        faces : (m, 3) int array
+            Triangles as indices of unrolled vertices.
 
         Raises
         ------
@@ -147,7 +148,7 @@ class MeshArrays:
 
 
 def _read_only_displacements(value: npt.ArrayLike, name: str, count: int) -> Float32Array:
-    """Return `value` as a read-only (count, 3) float32 array; no copy if it is one already and owns its data."""
+    """Return `value` as a read-only (count, 3) float32 array; such an array that owns its data is not copied."""
     checked = check.float_array(value, name, (count, 3))
     if (
         isinstance(value, np.ndarray)

@@ -1,1 +1,1 @@
-"""The neural networks: one per file, with its configuration and the function that loads its weights."""
+"""The neural networks: each file contains one network, its configuration, and the function that loads its weights."""

@@ -19,7 +19,7 @@ def check_device(name: str) -> torch.device:
     Raises
     ------
     ValueError
-        If the name is another one, or the device is not available on this machine or in this build of torch.
+        If the name is not one of these, or the device is not available on this machine or in this build of torch.
     """
     check.choice(name.split(":")[0], "device", DEVICE_TYPES)
     try:

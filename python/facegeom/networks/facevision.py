@@ -22,17 +22,17 @@ from facegeom.networks.devices import check_device
 from facegeom.networks.weights import load_state, load_weights
 
 ModuleType = TypeVar("ModuleType", bound=nn.Module)
-MAP_UNIT_MM = 100.0  # unit of the maps inside the network
-ZERO_DEPTH_OFFSET = 2.0  # with foreground="zero": added to all depths, so that only background has depth 0
+MAP_UNIT_MM = 100.0  # unit of the maps inside the network, mm
+ZERO_DEPTH_OFFSET = 2.0  # in 100 mm; added to all depths with foreground="zero", so that only background has depth 0
 
 
 @dataclass(frozen=True)
 class FaceVisionConfig:
-    """Configuration of the generator. The network is fully convolutional; `size` is the size of its training images."""
+    """Configuration of the generator. The network is fully convolutional; `size` is the size of the training images."""
 
-    size: int = 128  # side of the input in pixels, a multiple of 32
+    size: int = 128  # side length of the input in pixels, a multiple of 32
     encoder_widths: tuple[int, ...] = (32, 96, 160, 192, 256)  # channels at 1/2, 1/4, ..., 1/32 of the resolution
-    encoder_blocks: tuple[int, ...] = (1, 2, 3, 2, 1)  # residual blocks at these resolutions
+    encoder_blocks: tuple[int, ...] = (1, 2, 3, 2, 1)  # number of residual blocks at these resolutions
     decoder_widths: tuple[int, ...] = (32, 64, 96, 128)  # channels at 1/2, 1/4, ..., 1/16 of the resolution
     foreground: str = "mask"  # "mask": a mask channel; "zero": depth 0 is background (paper)
 
@@ -56,8 +56,8 @@ class NetworkMaps(NamedTuple):
 
 
 class MapTensors(NamedTuple):
-    """Maps that a network predicts for b crops, as float32 tensors in units of 100 mm; None if it does not predict a
-    map.
+    """Maps that a network predicts for b crops, as float32 tensors in units of 100 mm; a map that the network does
+    not predict is None.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class ConvBlock(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions plus the identity (He et al. 2016): (b, width, h, w) -> the same shape."""
+    """Two 3x3 convolutions plus the identity (He et al. 2016): (b, width, h, w) -> (b, width, h, w)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class Encoder(nn.ModuleList):
 
 
 class UpBlock(nn.Module):
-    """Doubles the resolution: upsampled input plus the encoder's level (skip connection), then a convolution."""
+    """Doubles the resolution: the upsampled input is added to an encoder level (skip connection), then convolved."""
 
     def __init__(self, below: int, side: int, width: int) -> None:
         super().__init__()
@@ -250,7 +250,7 @@ class FaceVision:
 
 
 def mirror_mean(maps: Tensor, mirrored_channels: tuple[int, ...]) -> Tensor:
-    """Average maps with those of the mirrored images, mirrored back: (2 b, c, S, S) -> (b, c, S, S).
+    """Average the maps of images with the maps of the mirrored images, mirrored back: (2 b, c, S, S) -> (b, c, S, S).
 
     Parameters
     ----------
@@ -269,7 +269,7 @@ def crops_to_tensor(crops: ByteArray, size: int, device: torch.device) -> Tensor
     Raises
     ------
     ValueError
-        If S is not `size`, or the array has another type or number of dimensions.
+        If S is not `size`, or the array is not uint8 or not four-dimensional.
     """
     if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
         raise ValueError(f"crops must be uint8 of shape (any, {size}, {size}, 3), got {crops.dtype} {crops.shape}")

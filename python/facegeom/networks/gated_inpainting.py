@@ -9,11 +9,11 @@ al. 2018. Decisions with their reasons:
   which takes a quarter of the time. Fold 1 is the paper's network.
 - `guided`: two estimates without learned parameters are additional inputs, and the coarse stage predicts a correction
   of them. `smooth_fill` extends the known texels smoothly into the unknown region. `mirror_fill` is the mirrored
-  texture (the atlas is symmetric, and most of what a photo hides is the mirror image of something it shows), plus the
-  smooth extension of the difference between both sides where both are known. A fourth output, through a sigmoid, is the
-  weight of `mirror_fill` where the mirrored texel is known; before training both estimates have weight 0.5 there. False
-  is the paper's network with four input channels (texture, mask): after 4,000 images of 96 texels at width 16 its L1
-  error was 8.3 %, while the two estimates alone have 6.9 %.
+  texture, plus the smooth extension of the difference between both sides where both are known: the atlas is symmetric,
+  and the mirror images of most unknown texels are known. A fourth output, through a sigmoid, is the
+  weight of `mirror_fill` where the mirrored texel is known; before training both estimates have weight 0.5 there.
+  `guided` False is the paper's network with four input channels (texture, mask): after 4,000 images of 96 texels at
+  width 16 its L1 error was 8.3 %, while the two estimates alone have 6.9 %.
 - The network predicts the difference from the mean training texture. The mean is stored with the weights, together with
   `region`, the part of the atlas that the training textures cover. Unknown texels of an input that is not guided are 0,
   that is the mean.
@@ -45,7 +45,7 @@ from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import channels_last
 from facegeom.networks.weights import load_state, load_weights
 
-DILATIONS = (2, 4, 8, 16)  # of the dilated layers of a stage
+DILATIONS = (2, 4, 8, 16)  # dilations of the dilated layers of a stage, in positions
 SHARPNESS = 10.0  # factor on the cosines before the softmax of the attention, Yu et al. 2018
 
 
@@ -53,12 +53,12 @@ SHARPNESS = 10.0  # factor on the cosines before the softmax of the attention, Y
 class GatedInpaintingConfig:
     """Configuration of the network."""
 
-    size: int = 192  # side of the textures in texels (as the paper), a multiple of 8
+    size: int = 192  # side length of the textures in texels (as in the paper), a multiple of 8
     width: int = 24  # channels of the first layer (paper: 64, latent_channels of table B.1)
-    fold: int = 2  # blocks of fold x fold texels become one position of the inner layers (paper: 1)
-    guided: bool = True  # also input the smooth and the mirrored estimate; False: paper
-    refinement: bool = True  # False: coarse stage only
-    attention: bool = True  # contextual attention branch in the refinement
+    fold: int = 2  # side length in texels of the blocks that become one position of the inner layers (paper: 1)
+    guided: bool = True  # True: the smooth and the mirrored estimate are inputs, too; False: paper
+    refinement: bool = True  # True: both stages; False: coarse stage only
+    attention: bool = True  # True: the refinement stage has a contextual attention branch
 
 
 class InpaintingOutput(NamedTuple):
@@ -202,7 +202,7 @@ class CoarseStage(nn.Module):
 
 
 class RefinementStage(nn.Module):
-    """The second stage: like the first, plus an attention branch with an encoder of its own."""
+    """The second stage: the layers of the first stage, plus an attention branch with a separate encoder."""
 
     def __init__(self, config: GatedInpaintingConfig) -> None:
         super().__init__()
@@ -391,7 +391,7 @@ class Inpainter:
             return as_bytes(output.last)
 
     def complete(self, textures: ByteArray, known: BoolArray) -> ByteArray:
-        """Return the textures with unknown texels replaced by `predict`; arguments as there."""
+        """Return textures (b, S, S, 3) with unknown texels replaced by the prediction; arguments as in `predict`."""
         return np.where(known[..., None], textures, self.predict(textures, known))
 
 
@@ -408,7 +408,7 @@ def as_bytes(textures: Tensor) -> ByteArray:
 
 
 def load_gated_inpainting(device: str = "cpu", path: str | os.PathLike[str] | None = None) -> Inpainter:
-    """Load the trained network of the package, or the one of the file at `path`.
+    """Load the trained network from the package, or from the weight file at `path`.
 
     Raises
     ------

@@ -5,20 +5,21 @@ Fathallah et al., Advanced 3D Face Reconstruction Using Enhanced Adversarial Neu
 
 Decisions where the paper is silent, contradicts itself, or is too expensive here:
 
-- Encoder: the paper's seven blocks include the first convolution. They have 32, 16, 24, 80, 112, 192 and 320 channels,
-  those of EfficientNet-B0 without its block of 40. The resolutions are those of the paper: a 3x3 kernel without padding
-  gives 111 from 113 pixels; a 5x5 kernel with stride 2 and padding 3 gives 57; a 3x3 kernel with stride 2 gives 29. All
-  other kernels are 3x3 too, because B0's larger kernels make training on a CPU ten times as expensive. For the same
-  reason there are no squeeze-and-excitation layers, and activations are ReLU6, as in EfficientNet-Lite.
-- Vertices sample the last block's 320 channels after a 1x1 convolution.
+- Encoder: the first convolution is one of the paper's seven blocks. The blocks have 32, 16, 24, 80, 112, 192 and 320
+  channels, like EfficientNet-B0 without the block of 40 channels. The resolutions are those of the paper: a 3x3 kernel
+  without padding gives 111 from 113 pixels; a 5x5 kernel with stride 2 and padding 3 gives 57; a 3x3 kernel with stride
+  2 gives 29. All other kernels are 3x3 too, because B0's larger kernels make training on a CPU ten times as expensive.
+  For the same reason there are no squeeze-and-excitation layers, and activations are ReLU6, as in EfficientNet-Lite.
+- Vertices sample the 320 channels of the last encoder block after a 1x1 convolution to fewer channels.
 - The semi-sphere is first placed by the similarity that maps the landmarks of the mean face to the given landmarks
   (least squares). The landmarks are then expressed in the semi-sphere's frame.
-- The landmarks, the same for every vertex, are concatenated to the features of every vertex. Their product with the
-  weights of the graph convolution is computed once per mesh and added, which gives the same result. The paper applies a
-  leaky ReLU to the concatenated features; here it is applied to the image features and the landmarks but not to the
-  positions, where negative values are as important as positive ones.
-- Blocks return displacements, which are zero before training. The next block gets the hidden features in addition to
-  the positions, see `facegeom.networks.semi_sphere_network`.
+- The landmarks are concatenated to the features of every vertex. Because they are equal for all vertices, the product
+  of the landmarks and the weights of the graph convolution is computed once per mesh and added to every vertex, which
+  gives the same result. The paper applies a
+  leaky ReLU to the concatenated features; here the leaky ReLU is applied to the image features and the landmarks but
+  not to the positions, where negative values are as important as positive ones.
+- Blocks return displacements instead of coordinates; the displacements are zero before training. The next block gets
+  the hidden features in addition to the positions, see `facegeom.networks.semi_sphere_network`.
 - The identity blocks, residual pairs of graph convolutions, follow the three convolutions of the node block.
 """
 
@@ -43,11 +44,11 @@ SLOPE = 0.2
 class GcnIganConfig:
     """Configuration of the network."""
 
-    size: int = 113  # side of the input in pixels, 4 k + 1 for an integer k: see `sample_features`
+    size: int = 113  # side length of the input in pixels, 4 k + 1 for an integer k: see `sample_features`
     pooled: int = 96  # channels of the image features at a vertex
     widths: tuple[int, ...] = (128, 128, 64, 32)  # channels of the hidden features of each block
-    codes: int = 8  # learned features per vertex, at all levels except the finest
-    identity_blocks: int = 2  # in each reconstruction block
+    codes: int = 8  # number of learned features per vertex, at all levels except the finest
+    identity_blocks: int = 2  # number of identity blocks in each reconstruction block
     graph: bool = True  # False: ablation without sums over neighbours
     landmarks: bool = True  # False: ablation without landmarks
 
@@ -59,7 +60,7 @@ class EncoderStage:
     channels: int
     kernel: int
     stride: int
-    padding: int  # of the first bottleneck
+    padding: int  # zero padding of the first bottleneck, pixels
     expansion: int
     layers: int
 
@@ -211,14 +212,15 @@ class GcnIganGenerator(SemiSphereNetwork):
         return features, place_by_landmarks(self.mean_landmarks, landmarks)
 
     def sample_features(self, features: Tensor, position: Tensor) -> Tensor:
-        """Sample the features at vertices: cell j is centred on pixel 4 j, so the outermost cells on the outermost
-        pixels.
+        """Sample the feature map at vertices (n, b, 3) in the crop frame; return features (n, b, pooled).
+
+        Cell j of the map is centred on pixel 4 j, so the outermost cells are centred on the outermost pixels.
         """
         place = position * (self.size / (4 * features.shape[-1]))
         return functional.leaky_relu(pool_features([features], place), SLOPE, inplace=True)
 
     def displace(self, level: int, inputs: Tensor, landmarks: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Apply a block to its inputs and the landmarks."""
+        """Apply a block to its inputs (n, b, c) and the landmarks; return displacements and hidden features."""
         given = landmarks.flatten(1) if self.needs_landmarks and landmarks is not None else None
         graph = self.graphs[level] if self.config.graph else None
         made: tuple[Tensor, Tensor] = self.blocks[level](inputs, given, graph)

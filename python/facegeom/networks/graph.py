@@ -35,7 +35,7 @@ class Deformation(NamedTuple):
 
 
 class Graph(nn.Module):
-    """The edges of a mesh, stored for fast sums over neighbours.
+    """The edges of a mesh, stored in the order that makes sums over neighbours fast.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ class Graph(nn.Module):
         return result
 
     def smoothed(self, features: Tensor, steps: int) -> Tensor:
-        """Smooth features (n, b, c): in each of `steps` steps, replace them by the mean of themselves and their
-        neighbours' mean.
+        """Smooth features (n, b, c): in each of `steps` steps, the features of a vertex are replaced by the
+        mean of these features and the mean features of the neighbours.
         """
         for _ in range(steps):
             features = 0.5 * (features + self.sum_neighbours(features) / self.degree)
@@ -116,7 +116,7 @@ class GraphConv(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor, graph: Graph | None) -> Tensor:
-        """Return features (n, b, c'); `graph` None: vertices have no neighbours."""
+        """Return features (n, b, c') for features (n, b, c); if `graph` is None, vertices have no neighbours."""
         own: Tensor = self.own(features)
         return own if graph is None else own.add_(graph.sum_neighbours(self.neighbours(features)))
 
@@ -163,9 +163,9 @@ class GraphResNet(nn.Module):
 class VertexCodes(nn.Module):
     """Learned features of each vertex of a level, the same for all photos: (n, 1, c), expanded to (n, b, c).
 
-    Not in the papers, where only the coordinates distinguish vertices. Without these features, after 7,000 training
-    images of GCN-IGAN and 27,000 of Pixel2Mesh, more than a third of the first block's squared error (validation
-    photos, face frame) was the same for every face.
+    These features are not in the papers, where only the coordinates distinguish vertices. Without these features, after
+    7,000 training images of GCN-IGAN and 27,000 of Pixel2Mesh, more than a third of the first block's squared error
+    (validation photos, face frame) was the same for every face.
     """
 
     def __init__(self, count: int, channels: int) -> None:
@@ -251,18 +251,18 @@ def pool_features(maps: Sequence[Tensor], positions: Tensor) -> Tensor:
     ----------
     maps : sequence of (b, c, h, w) tensors that cover the crop
     positions : (n, b, 3) float32
-        Crop frame: the crop is x and y from -1 to 1, x to the right and y up. A vertex is projected along z, to its own
-        x and y.
+        Vertex positions in the crop frame: the crop is x and y from -1 to 1, x to the right and y up. A vertex is
+        projected along z.
 
     Returns
     -------
     (n, b, sum of c) tensor
-        Bilinear interpolation; positions outside the outermost cell centres are clamped to them.
+        Features by bilinear interpolation; positions beyond the outermost cell centres are clamped to these centres.
 
     Notes
     -----
     Equals `grid_sample` with padding "border" but is ten times as fast. Gradients flow to the maps, not to the
-    positions: the slope of a feature map says little about which position would give better features.
+    positions: the slope of a feature map contains little information on which position has better features.
     """
     positions = positions.detach()
     count, batch = positions.shape[:2]

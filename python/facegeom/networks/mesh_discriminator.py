@@ -9,9 +9,9 @@ from torch.nn import functional
 from facegeom.networks.graph import Graph, GraphConv
 
 SLOPE = 0.2  # negative slope of the leaky ReLUs
-WIDTH, LAYERS = 16, 5  # 16 + 5 x 16 = 96 features per vertex
-KERNELS, KERNEL_SIZE = 16, 8  # of the minibatch discrimination
-OFFSET_SCALE = 100.0  # in the crop frame, edges are about 0.03 long and offsets from the neighbours' mean 0.003
+WIDTH, LAYERS = 16, 5  # channels per graph convolution, and convolutions after the first: 96 channels in total
+KERNELS, KERNEL_SIZE = 16, 8  # number and dimension of the kernels of the minibatch discrimination
+OFFSET_SCALE = 100.0  # factor on offsets from the mean of the neighbours, which are about 0.003 in the crop frame
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -35,7 +35,7 @@ class MinibatchDiscrimination(nn.Module):
 
 
 class MeshDiscriminator(nn.Module):
-    """Meshes with the same triangles -> logits that they are real faces (section 3.3.2).
+    """Meshes with the same triangles -> one logit per mesh that it is a real face (section 3.3.2).
 
     The features of a vertex are its position and, scaled up, its offset from the mean of its neighbours. With positions
     alone, the discriminator did not learn to separate the classes in 1,000 steps.

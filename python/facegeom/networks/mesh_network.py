@@ -21,7 +21,7 @@ class MeshNetwork(Protocol):
     Attributes
     ----------
     name : one of `MESH_PIPELINES`
-    size : side S of the crops in pixels
+    size : side length S of the crops in pixels
     needs_landmarks : whether `predict` needs landmarks
 
     Notes
@@ -56,7 +56,7 @@ class MeshNetwork(Protocol):
 
 
 def load_mesh_network(name: str, device: str = "cpu", weights: str | os.PathLike[str] | None = None) -> MeshNetwork:
-    """Load a trained network.
+    """Load a trained network that deforms the semi-sphere.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """The three networks of MTCNN: proposals in a whole image, then two stages that refine and filter them.
 
-Each network classifies a square window and predicts the position of the box of the 68 landmarks relative to it. Layers
+Each network classifies a square window and predicts the box of the 68 landmarks relative to the window. Layers
 and input sizes (12, 24 and 48 pixels) are those of the paper. Differences: batch normalisation before each activation,
 one logit instead of two classes, and no landmark branch, because facegeom's landmarks come from the face model.
 
@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 WINDOWS = {"p": 12, "r": 24, "o": 48}
-"""Side of the square window of each network, pixels."""
+"""Side length in pixels of the square window of each network."""
 
 PROPOSAL_STRIDE = 2
-"""Distance between neighbouring windows of the proposal network, pixels."""
+"""Distance in pixels between neighbouring windows of the proposal network."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def normalise(image: Tensor) -> Tensor:
 
 
 def _block(inputs: int, outputs: int, kernel: int, pool: nn.Module | None = None) -> tuple[nn.Module, ...]:
-    """Return the layers convolution, pooling, batch normalisation, activation.
+    """Return the layers of a block: convolution, pooling, batch normalisation, activation.
 
     Pooling precedes the activation: for increasing activations the result is the same, with a quarter of the elements.
     """

@@ -37,24 +37,24 @@ from facegeom.networks.facevision import MapTensors, NetworkMaps, channels_last,
 from facegeom.networks.weights import load_state, load_weights
 
 PAPER_WIDTH = 64
-MAX_WIDTH_FACTOR = 8  # the widest level has this many times the channels of the first level
-DROPOUT_BLOCKS = 3  # decoder blocks with dropout
+MAX_WIDTH_FACTOR = 8  # maximum ratio of the channels of a level to the channels of the first level
+DROPOUT_BLOCKS = 3  # number of decoder blocks with dropout, from the innermost
 
 OUTPUT_CHANNELS = {"geometry": 4, "correspondence": 4, "joint": 7}
-"""Output channels of each kind of network: (x, y, z), (x, y, z on the mean face) or both, then a mask logit."""
+"""Number of output channels of each kind of network: x, y, z; x, y, z on the mean face; or both; plus a mask logit."""
 
 MIRRORED_CHANNELS = {"geometry": (0,), "correspondence": (0,), "joint": (0, 3)}
-"""Output channels that change sign when the photo is mirrored."""
+"""Indices of the output channels that change sign when the photo is mirrored."""
 
 
 @dataclass(frozen=True)
 class Pix2VertexConfig:
     """Configuration of the networks."""
 
-    size: int = 128  # side of the input in pixels (paper: 512); a trained network works for this size only
+    size: int = 128  # side length of the input in pixels (paper: 512); a trained network needs this size
     width: int = 24  # channels of the first level (paper: 64); with 24, two networks for 128 pixels are 16.6 MB
     networks: tuple[str, ...] = ("geometry", "correspondence")  # keys of `OUTPUT_CHANNELS`; paper: separate networks
-    dropout: float = 0.5  # in the first three decoder blocks during training
+    dropout: float = 0.5  # dropout probability in the first three decoder blocks during training
 
 
 def level_count(size: int) -> int:
@@ -64,7 +64,7 @@ def level_count(size: int) -> int:
     Raises
     ------
     ValueError
-        If the size cannot be halved that many times.
+        If the size cannot be halved as many times as there are levels.
 
     Examples
     --------
@@ -101,7 +101,7 @@ class DecoderBlock(nn.Sequential):
 
 
 class Pointwise(nn.Sequential):
-    """C*k: a 1x1 convolution at full resolution."""
+    """C*k of supplement A: a 1x1 convolution at full resolution, (b, inputs, S, S) -> (b, outputs, S, S)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
@@ -219,7 +219,7 @@ class Pix2Vertex:
         Returns
         -------
         NetworkMaps
-            Including the position, from which `placement_from_positions` computes the scale of the face.
+            The maps, including `position`, from which `placement_from_positions` computes the scale of the face.
 
         Raises
         ------
@@ -283,7 +283,7 @@ def placement_from_positions(position: Float32Array, mask: BoolArray) -> CropPla
 
 
 def position_per_pixel(position: Float32Array, mask: BoolArray) -> float:
-    """Return the least-squares change of position per pixel, in its unit; NaN for fewer than two pixels."""
+    """Return the least-squares change of position per pixel, in the unit of `position`; NaN for under two pixels."""
     rows, columns = np.nonzero(mask)
     if len(rows) < 2:
         return float("nan")
@@ -293,7 +293,7 @@ def position_per_pixel(position: Float32Array, mask: BoolArray) -> float:
 
 
 def load_pix2vertex(device: str = "cpu", path: str | os.PathLike[str] | None = None) -> Pix2Vertex:
-    """Load the trained networks of the package, or those of the file at `path`.
+    """Load the trained networks from the package, or from the weight file at `path`.
 
     Raises
     ------

@@ -4,15 +4,17 @@ Liu et al., Pixel2Mesh for 3D Face Reconstruction, section 3.1, after Wang et al
 
 Decisions where the papers are silent or too expensive here:
 
-- The encoder is that of FaceVision-GAN without its last level, so that it can be initialised with facegeom's own
-  weights; the paper has a ResNet-50. Vertices sample all four levels (480 channels; the paper's four have 960) at once:
-  a 1x1 convolution maps each level to 64 channels, and the levels are enlarged bilinearly and added to one map. Because
-  sampling is linear, this replaces the matrix of the first graph convolution over the concatenated levels by a product
-  of two matrices.
-- Blocks return displacements, which are zero before training, not coordinates. From the second block on, the input of a
-  vertex consists of its image features, its position, and the unpooled hidden features of the previous block.
-- The network itself predicts the placement of the semi-sphere, see `PlacementHead`. In the paper the semi-sphere starts
-  at the same place in every photo.
+- The encoder is the encoder of FaceVision-GAN without the last level, so that it can be initialised with the weights of
+  facegeom's FaceVision-GAN; the paper has a ResNet-50. The paper samples each of the four encoder levels at the
+  vertices and concatenates the sampled features. Here a 1x1 convolution maps each level to 64 channels, the levels are
+  enlarged bilinearly to one resolution and summed, and the vertices sample only the sum. Sampling is linear, so the
+  effect is that the weight matrix of the first graph convolution is a product of two matrices. The four levels have 480
+  channels here and 960 in the paper.
+- Blocks return displacements instead of coordinates; the displacements are zero before training. From the second block
+  on, the input of a vertex consists of its image features, its position, and the unpooled hidden features of the
+  previous block.
+- The network itself predicts the placement of the semi-sphere, see `PlacementHead`. In the paper the semi-sphere has
+  the same initial position in every photo.
 - Parallel projection: positions are in the crop frame, so a vertex is projected to its own x and y.
 - Blocks with more vertices have fewer channels: with equal widths, the finest block would cost more than all others
   together.
@@ -31,29 +33,29 @@ from facegeom.networks.graph import GraphResNet
 from facegeom.networks.semi_sphere_network import SemiSphereNetwork, SemiSpherePlacement
 
 PLACEMENT_GAIN = 10.0
-"""Factor on the output of the placement head: it makes the placement learn faster than the other parameters, because
-optimisers such as Adam take steps of similar size for all parameters."""
+"""Factor on the output of the placement head. Optimisers such as Adam change all parameters by steps of similar size,
+so the factor makes the placement change faster than the other outputs."""
 
 
 @dataclass(frozen=True)
 class Pixel2MeshConfig:
     """Configuration of the network."""
 
-    size: int = 128  # side of the input in pixels, a multiple of 16
-    encoder_widths: tuple[int, ...] = (32, 96, 160, 192)  # channels at 1/2, 1/4, 1/8, 1/16: as FaceVision
+    size: int = 128  # side length of the input in pixels, a multiple of 16
+    encoder_widths: tuple[int, ...] = (32, 96, 160, 192)  # channels at 1/2, ..., 1/16 of the resolution
     encoder_blocks: tuple[int, ...] = (1, 2, 3, 2)  # residual blocks at these resolutions
     pooled: int = 64  # channels of the image features at a vertex
     widths: tuple[int, ...] = (128, 128, 64, 32)  # channels of the hidden features of each block; Wang et al.: 192
-    codes: int = 8  # learned features per vertex, at all levels except the finest
-    spots: int = 32  # attention maps of the placement head
-    residuals: int = 6  # residual blocks per block; 6 make 14 graph convolutions
+    codes: int = 8  # number of learned features per vertex, at all levels except the finest
+    spots: int = 32  # number of attention maps of the placement head
+    residuals: int = 6  # number of residual blocks per deformation block; 6 make 14 graph convolutions
     adaptive: bool = True  # adaptive unpooling; False: new vertices at the midpoints of edges
 
 
 class PlacementHead(nn.Module):
-    """Predicts the placement of the semi-sphere from the encoder's last level (b, c, h, w).
+    """Predicts the placement of the semi-sphere from the last level of the encoder (b, c, h, w).
 
-    Each attention map gives a mean position and a mean value; these go through two linear layers. A rotation is
+    Each attention map gives a mean position and a mean value, which are the input of two linear layers. The rotation is
     predicted as two vectors, which are then orthonormalised (Zhou et al. 2019). Before training, the placement is the
     identity.
     """
@@ -66,7 +68,7 @@ class PlacementHead(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def forward(self, level: Tensor) -> SemiSpherePlacement:
-        """Return the placement for each crop."""
+        """Return the placement of the semi-sphere in each of the b crops."""
         with torch.autocast(level.device.type, enabled=False):
             weight, value = self.spots(level.float()).flatten(2).chunk(2, 1)
             share = weight.softmax(-1).unflatten(-1, level.shape[2:])  # (b, spots, h, w)
@@ -113,6 +115,6 @@ class Pixel2MeshNetwork(SemiSphereNetwork):
         return placement.to_crop(self.start.expand(-1, len(image), -1))
 
     def displace(self, level: int, inputs: Tensor, landmarks: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Apply a block to its inputs."""
+        """Apply a block to its inputs (n, b, c); return displacements (n, b, 3) and hidden features (n, b, width)."""
         made: tuple[Tensor, Tensor] = self.blocks[level](inputs, self.graphs[level])
         return made

@@ -27,7 +27,7 @@ from facegeom.face_model.face_region import face_region, mean_depth
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 CROP_FACTOR = 1.1
-"""Side of a crop divided by the longer side of the face (Liu et al.)."""
+"""Side length of a crop divided by the longer side of the bounding box of the face (Liu et al.)."""
 
 SUBDIVISIONS = 3  # number of refinements
 FILE = Path(__file__).with_name("semi_sphere.npz")
@@ -40,12 +40,12 @@ class Level:
     Attributes
     ----------
     count : int, number n of vertices
-    faces : (m, 3) int64 array, counter-clockwise seen from the camera
+    faces : (m, 3) int64 array, counter-clockwise when viewed from the camera
     edges : (e, 2) int64 array, sorted by their lower and then their higher vertex index
     parents : (n, 2) int64 array
-        For a new vertex, the two vertices of the coarser level that it lies between; new vertices are in the order of
-        the coarser level's edges. For a vertex that also exists in the coarser level, and on the coarsest level, its
-        own index twice.
+        For a new vertex, the two end vertices of the edge of the coarser level on which the new vertex lies. New
+        vertices are in the order of the edges of the coarser level. For a vertex that also exists in the coarser level,
+        and for all vertices of the coarsest level: the index of the vertex itself, twice.
     """
 
     count: int
@@ -62,8 +62,8 @@ class SemiSphere:
     ----------
     vertices : (141, 3) float array
         An ellipsoidal cap that approximates a frontal face, in the frame of a crop whose side is `CROP_FACTOR` times
-        the face. The crop's side has length 2: x to the right of the image, y up, z towards the camera, z = 0 at the
-        mean depth of the surface.
+        the longer side of the face. In this frame, the side of the crop has length 2: x to the right of the image, y
+        up, z towards the camera, z = 0 at the mean depth of the surface.
     levels : tuple of four Level
         141, 492, 1,824 and 7,008 vertices; 210, 840, 3,360 and 13,440 triangles.
     fine : (7008, 3) float array

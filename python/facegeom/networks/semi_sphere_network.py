@@ -1,12 +1,12 @@
 """The common part of Pixel2Mesh and GCN-IGAN: four blocks deform the semi-sphere with image features at its vertices.
 
-The input of a block for each vertex: image features at its projection, its position, the hidden features of the
-previous block, the direction to the camera and, except on the finest level, learned features of the vertex. The output:
-displacements and hidden features. Between two blocks the mesh is refined; positions and hidden features are
-interpolated.
+The input of a block for each vertex consists of the image features at the projection of the vertex, the position, the
+hidden features of the previous block, the direction to the camera and, except on the finest level, learned features of
+the vertex. The output consists of displacements and hidden features. Between two blocks the mesh is refined; positions
+and hidden features are interpolated.
 
 On the finest level, the difference from the mean face is smoothed. Differences between faces are smooth, but the
-chamfer distance, which only compares nearest vertices, lets an uncertain network fold and crumple the surface. At the
+chamfer distance only compares nearest vertices, so a network with large errors may fold and crumple the surface. At the
 outline, where all neighbours are on one side, the smoothing also shrinks the difference a little. Smoothing the outline
 along itself instead increases the error of the trained networks by 0.07 and 0.04 mm (60 validation photos). The detail
 of the mean face, which the coarser levels cannot represent, is added as an offset of each vertex; otherwise the
@@ -38,8 +38,8 @@ from facegeom.networks.semi_sphere import mean_face, semi_sphere
 LANDMARKS = 68  # number of landmarks
 
 SMOOTHING = 45
-"""Smoothing steps of the difference from the mean face; see `Graph.smoothed`. With 60 steps instead of 10, on 60
-validation photos, the chamfer distance of pixel2mesh improves by 0.02 mm and that of gcn_igan worsens by 0.02 mm.
+"""Number of smoothing steps of the difference from the mean face; see `Graph.smoothed`. With 60 steps instead of 10, on
+60 validation photos, the chamfer distance of pixel2mesh improves by 0.02 mm and that of gcn_igan worsens by 0.02 mm.
 Waves between mouth and jaw, which are clearly visible with 10 steps, disappear or become faint."""
 
 
@@ -76,7 +76,7 @@ class SemiSpherePlacement(NamedTuple):
 
 
 def _multiply_rows(vectors: Tensor, rows: Tensor) -> Tensor:
-    """Multiply vectors (n, b, 3) by matrices (b, 3, 3), in their own precision also under autocast."""
+    """Multiply vectors (n, b, 3) by matrices (b, 3, 3), in the precision of the inputs also under autocast."""
     x, y, z = vectors.split(1, -1)
     return x * rows[:, 0] + y * rows[:, 1] + z * rows[:, 2]
 
@@ -94,8 +94,8 @@ class SemiSphereNetwork(nn.Module):
     Parameters
     ----------
     pooled : int, channels of the image features at a vertex
-    widths : channels of the hidden features of each block
-    codes : int, learned features per vertex, at all levels except the finest
+    widths : sequence of four int, channels of the hidden features of each block
+    codes : int, number of learned features per vertex, at all levels except the finest
     adaptive : bool, whether the positions of new vertices on their edges are learned
     """
 
@@ -104,7 +104,7 @@ class SemiSphereNetwork(nn.Module):
     offsets: Tensor  # (7008, 1, 3), semi-sphere's frame: the mean face's detail; gcn_igan's weights add a correction
     encoder: nn.Module
     blocks: nn.ModuleList
-    size: int  # side of the crops, pixels
+    size: int  # side length of the crops in pixels
     needs_landmarks: bool
 
     def __init__(self, pooled: int, widths: Sequence[int], codes: int, *, adaptive: bool) -> None:
@@ -137,7 +137,7 @@ class SemiSphereNetwork(nn.Module):
         raise NotImplementedError
 
     def forward(self, image: Tensor, landmarks: Tensor | None = None) -> list[Deformation]:
-        """Return the four deformations.
+        """Deform the semi-sphere; return the deformations of the four blocks.
 
         Parameters
         ----------
@@ -194,7 +194,7 @@ class SemiSphereNetwork(nn.Module):
 
 
 def _as_single_mesh(V: FloatArray) -> Tensor:
-    """Return vertices (n, 3) as those of one mesh, (n, 1, 3) float32."""
+    """Return vertices (n, 3) as a float32 tensor (n, 1, 3), a batch of one mesh."""
     return torch.from_numpy(V[:, None].astype(np.float32))
 
 

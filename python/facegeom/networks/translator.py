@@ -3,7 +3,7 @@
 Sela, Richardson, Kimmel: Unrestricted Facial Geometry Reconstruction Using Image-to-Image Translation (2017), section
 5, application "the network as a geometric loss". The paper describes no architecture. This network predicts the change
 of the image, like Shrivastava et al. 2017 (reference 38 of the paper), and is the identity before training. Group
-normalisation does not depend on the other images of a batch, so the result for an image is the same alone and in a
+normalisation does not depend on the other images of a batch, so the result for an image does not depend on its
 batch.
 """
 
@@ -27,12 +27,12 @@ GROUP = 8  # channels per group of the group normalisation
 class TranslatorConfig:
     """Configuration of the translator, which is fully convolutional."""
 
-    width: int = 16  # channels at full resolution, a multiple of 8; twice as many at 1/2, four times as many at 1/4
-    blocks: int = 4  # residual blocks at 1/4 of the resolution
+    width: int = 16  # channels at full resolution, a multiple of 8; double at 1/2 and fourfold at 1/4 of the resolution
+    blocks: int = 4  # number of residual blocks at 1/4 of the resolution
 
 
 class GroupNormConv(nn.Sequential):
-    """Convolution, group normalisation, leaky ReLU."""
+    """Convolution, group normalisation, leaky ReLU: (b, inputs, h, w) -> (b, outputs, h / stride, w / stride)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__(
@@ -43,7 +43,7 @@ class GroupNormConv(nn.Sequential):
 
 
 class GroupNormResidual(nn.Module):
-    """Two 3x3 convolutions plus the identity."""
+    """Two 3x3 convolutions with group normalisation plus the identity: (b, width, h, w) -> (b, width, h, w)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -45,7 +45,7 @@ def save_weights(path: str | os.PathLike[str], config: Any, state: dict[str, Ten
 def load_weights(
     name: str, config_type: type[Config], path: str | os.PathLike[str] | None = None
 ) -> tuple[Config, dict[str, Tensor]]:
-    """Return the configuration and the float32 state of a network in the package, or of the file at `path`.
+    """Load the configuration and the float32 state of a network from the package, or from the weight file at `path`.
 
     Parameters
     ----------
