@@ -123,7 +123,7 @@ class RegistrationStep(NamedTuple):
     stiffness : weight of the thin-plate energy; with "surface" and no embeddings, the smoothing length `reach`
     point_energy : weighted sum of squared point-to-point distances, mm^2
     plane_energy : weighted sum of squared point-to-plane distances, mm^2
-    thin_plate_energy : thin-plate energy, the integral of the squared Laplacian of the displacement, no unit
+    thin_plate_energy : the integral of the squared Laplacian of the displacement, no unit
     motion : root mean square motion of the vertices, mm
     solver_iterations : number of conjugate gradient iterations
     """
