@@ -1,9 +1,9 @@
 """The identity network: from an aligned crop of a face to the identity coefficients of the face model.
 
-The network answers in millimetres: each coefficient is multiplied by the root mean square change of shape that one
-standard deviation of its component makes, after the rotation, shift and scale in it are removed, since no photo shows
-them. The crop is aligned: rotated, scaled and shifted so that the 51 landmarks of brows, eyes, nose and mouth fit those
-of the mean face in the same pose. What sets a face apart is then where the crop differs from the mean.
+The outputs are in millimetres: each coefficient is multiplied by the root mean square change of shape that one standard
+deviation of its component causes, without rotation, shift and scale, which a photo does not show. The crop is aligned:
+rotated, scaled and shifted so that the 51 landmarks of brows, eyes, nose and mouth fit those of the mean face in the
+same pose. The differences between faces are then differences between the crops and the mean face.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from facegeom.face_model import FaceModel
 from facegeom.networks.devices import check_device
 from facegeom.networks.weights import load_state, load_weights
 
-INNER_LANDMARKS = slice(17, 68)  # of the 68 points: brows, nose, eyes and mouth, without the jaw
+INNER_LANDMARKS = slice(17, 68)  # rows of the 68 landmarks: brows, nose, eyes and mouth, without the jaw
 LANDMARKS = 51
-LANDMARK_MM = 5.0  # unit of the layer that says where landmarks are
+LANDMARK_MM = 5.0  # unit of the output of the landmark layer, mm
 FRAME_MM = 200.0  # side of the aligned crop; the face part of the mean is 179 mm high
 
 
@@ -33,21 +33,21 @@ class IdentityConfig:
     """Sizes of the network."""
 
     size: int = 128  # side of the input in pixels
-    coefficients: int = 60  # identity coefficients that it says
-    widths: tuple[int, ...] = (24, 48, 96, 160, 224)  # channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the size
-    blocks: tuple[int, ...] = (0, 0, 1, 1, 1)  # residual blocks there
-    hidden: int = 224  # width of the layer before the answer
-    dropout: float = 0.1  # share of the last features dropped in training
+    coefficients: int = 60  # number of predicted identity coefficients
+    widths: tuple[int, ...] = (24, 48, 96, 160, 224)  # channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input size
+    blocks: tuple[int, ...] = (0, 0, 1, 1, 1)  # number of residual blocks at each of these sizes
+    hidden: int = 224  # width of the last hidden layer
+    dropout: float = 0.1  # dropout probability of the features before the hidden layer
 
 
 class IdentityTensors(NamedTuple):
-    """Answer of the network.
+    """Outputs of the network.
 
     Attributes
     ----------
     mean : (b, k), mm
     log_variance : (b, k), of squared mm
-    landmarks : (b, 51, 2), mm: where the landmarks are in the crop, less where those of the frontal mean face would be
+    landmarks : (b, 51, 2), mm: positions of the landmarks in the crop, relative to those of the frontal mean face
     """
 
     mean: Tensor
@@ -61,7 +61,7 @@ class IdentityAnswer(NamedTuple):
     Attributes
     ----------
     mean : (k,) float array, standard deviations of the face model
-    deviation : (k,) float array, standard deviation of the answer's error, in the same unit
+    deviation : (k,) float array, standard deviation of the error of `mean`, in the same unit
     """
 
     mean: FloatArray
@@ -169,7 +169,7 @@ def _similarity_directions(points: FloatArray) -> FloatArray:
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside the identity."""
+    """Residual block of two 3x3 convolutions."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class Block(nn.Module):
 
 
 class IdentityNetwork(nn.Module):
-    """Convolutions that halve the resolution five times, then two dense layers that keep where things are."""
+    """Five convolutions with stride 2 and residual blocks, then two dense layers on the flattened feature map."""
 
     def __init__(self, config: IdentityConfig = IdentityConfig()) -> None:
         super().__init__()
@@ -206,7 +206,7 @@ class IdentityNetwork(nn.Module):
         self.landmarks = nn.Linear(config.hidden, 2 * LANDMARKS)
 
     def forward(self, photo: Tensor) -> IdentityTensors:
-        """Photos (b, 3, S, S) in [-1, 1] -> what the network says."""
+        """Return the outputs for photos (b, 3, S, S) in [-1, 1]."""
         x = self.head(self.features(photo))  # (b, hidden)
         mean, log_variance = self.answer(x).float().chunk(2, 1)
         landmarks = LANDMARK_MM * self.landmarks(x).float().view(-1, LANDMARKS, 2)
@@ -221,7 +221,7 @@ def _convolution(before: int, after: int, *, kernel: int = 3, stride: int = 1) -
 
 
 class Identity:
-    """The shipped identity network with the units of its answer."""
+    """An identity network with the units of its outputs."""
 
     def __init__(self, network: IdentityNetwork, model: FaceModel, device: torch.device) -> None:
         self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -240,7 +240,7 @@ class Identity:
         Parameters
         ----------
         crops : (b, S, S, 3) uint8 array, RGB, made with `aligned_affine`
-        mirror : whether the answers for the crop and for its mirror image are averaged
+        mirror : whether to average the outputs for the crop and for its mirror image
         """
         photo = torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2))).to(self.device).float()
         photo = photo.div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
@@ -255,7 +255,7 @@ class Identity:
 
 @lru_cache(maxsize=2)
 def load_identity(device: str = "cpu", path: str | os.PathLike[str] | None = None) -> Identity:
-    """Return the shipped identity network, or the one at `path`, loaded once a process.
+    """Return the shipped identity network, or the one at `path`; loaded once per process.
 
     Raises
     ------

@@ -25,7 +25,7 @@ from facegeom.pipelines.map_prediction import MapPrediction, predict_maps
 class MeshingOptions:
     """How maps become a mesh. The paper gives the range of vertex counts and no other value."""
 
-    vertices: int = 6500  # of the face; the paper's range is 5,000 to 8,000
+    vertices: int = 6500  # number of vertices on the face; the paper's range is 5,000 to 8,000
     smoothing_iterations: int = 6  # passes of uniform Laplacian smoothing, enough to remove the steps of the pixel grid
     smoothing_step: float = 0.5  # lambda: 1 moves a vertex to the mean of its neighbours
     detail_gain: float = 4.0  # mm of relief for a photo's step from black to white; see `detail_displacement`
@@ -106,7 +106,9 @@ class _Surface:
 
     def mesh(self, V: FloatArray, F: IntArray, pixel: FloatArray) -> FaceMesh:
         """Return the mesh of camera-frame points `V` (n, 3) whose places in the maps are `pixel` (n, 2)."""
-        share = np.clip((pixel + 0.5) / self._size, 0.0, 1.0)  # of the crop's side, x right and y down
+        share = np.clip(
+            (pixel + 0.5) / self._size, 0.0, 1.0
+        )  # place in the crop as a share of its side, x right and y down
         colors = bilinear(self._crop, share * len(self._crop) - 0.5)
         return FaceMesh(
             V @ self._rotation,

@@ -25,8 +25,8 @@ from facegeom.mesh.face_mesh import FaceMesh
 class FaceRequest:
     """Which face of a photo is reconstructed, and where the networks run. The values are checked already."""
 
-    box: Box | None = None  # of the 68 landmarks or of the face, pixels of the photo; None: detect faces
-    face_index: int = 0  # which of the detected faces, 0 is the best
+    box: Box | None = None  # box of the 68 landmarks or of the face, pixels of the photo; None: detect faces
+    face_index: int = 0  # index of the face among the detected ones; 0: the best
     device: str = "cpu"  # "cpu", "cuda", "cuda:1", "mps"
 
 

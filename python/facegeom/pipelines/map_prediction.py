@@ -45,7 +45,7 @@ class MapOptions:
     min_part_share: float = 0.1  # connected parts of the mask smaller than this share of the largest are removed
     min_mask_share: float = 0.01  # share of the crop; a smaller mask means that there is no face
     confidence_low: float = 0.76  # mean probability inside the mask that is mapped to certainty 0
-    confidence_high: float = 0.94  # and to certainty 1; turned faces reach it too
+    confidence_high: float = 0.94  # mean probability inside the mask that is mapped to certainty 1
     full_mask_share: float = 0.15  # smaller masks reduce the score; in later crops even profiles cover 0.27
     misfit_mm: float = 10.0  # misfit at which the score is halved: 2 to 6 on faces, up to 8 beyond 60 degrees of yaw
     detection_score: float = 0.4  # detections with a lower score are ignored

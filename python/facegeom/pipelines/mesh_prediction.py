@@ -45,7 +45,7 @@ class MeshOptions:
 
     crop_factor: float = CROP_FACTOR  # side of the crop over the longer side of the face's box
     face_side: float = 1.351  # longer side of the face's box over the height of the landmarks' box
-    face_rise: float = 0.136  # of the face's centre above that of the landmarks, over the same height
+    face_rise: float = 0.136  # height of the face's centre above that of the landmarks' box, over the same height
     stable_iou: float = 0.75  # if the crop and the crop that its mesh suggests overlap less, one more pass is made
     upright_deg: float = (
         15.0  # faces with more roll are turned upright; in training, roll has a deviation of 12 degrees

@@ -37,7 +37,7 @@ class WarpOptions:
 
     max_edge_mm: float = 10.0  # triangles of pixels with longer edges cross a jump of depth and are left out
     stiffness: float = 1000.0  # weight of the thin-plate energy; 10 is right for maps without such errors
-    noise_floor: float = 0.6  # as a share of the template's mean edge; 0.05 is right for maps without such errors
+    noise_floor: float = 0.6  # smallest noise, over the template's mean edge length; 0.05 for maps without such errors
 
 
 def predict(photo: ByteArray, request: FaceRequest) -> MapPrediction:

@@ -28,7 +28,7 @@ from facegeom.texture.relief import relief_weight
 class DetailOptions:
     """How the photo's fine detail becomes relief (pix2vertex, supplement B.2)."""
 
-    time_mm2: float = 6.0  # of the low-pass: detail is finer than sqrt(2 x 6) = 3.5 mm, two or three photo pixels
+    time_mm2: float = 6.0  # diffusion time of the low-pass: detail is finer than sqrt(2 x 6) = 3.5 mm, 2 to 3 pixels
     gain: float = 80.0  # mm: chosen on old faces; a wrinkle 4 mm wide and darker by 0.05 gets 0.2 mm deep
     limit: float = 0.5  # mm, the largest displacement
 

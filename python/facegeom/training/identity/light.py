@@ -14,7 +14,7 @@ from facegeom._internal.arrays import BoolArray, Float32Array
 HARMONICS = 9
 RIDGE = np.array([0, 1, 1, 1, 3, 3, 3, 3, 3], np.float32) * 0.01  # share of the points; higher orders are less sure
 OUTLIER = 0.15  # deviation from the fitted light at which a point's weight halves: brows, stubble, highlights
-LEAST_LIGHT = 0.3  # of the face's mean; shading below it is not trusted
+LEAST_LIGHT = 0.3  # lower limit of the shading, relative to the mean shading of the face
 LARGEST_RATIO = 1.8
 
 

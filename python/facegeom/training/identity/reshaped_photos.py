@@ -43,7 +43,10 @@ class ReshapeOptions:
     identity_sigma: float = 0.8  # standard deviation of the change of each coefficient
     expression: float = 0.3  # share of the changed versions whose expression is changed too
     light: float = 0.3  # share whose light is changed too
-    yaw_deg: tuple[float, float] = (12.0, 40.0)  # of a turned version, further to the side that the face is turned to
+    yaw_deg: tuple[float, float] = (
+        12.0,
+        40.0,
+    )  # additional yaw of a turned version, in the direction of the face's own yaw
     pitch_deg: float = 5.0  # standard deviation, of a turned version
     most_yaw_deg: float = 65.0
     seed: int = 0

@@ -24,7 +24,7 @@ from facegeom.training.data.texture_model import NormalOperator, TextureModel, T
 from facegeom.training.identity.light import estimate_light, shading_ratio
 
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
-FADE_MM = 110.0  # from the outline to where the surroundings stay as they are
+FADE_MM = 110.0  # distance from the outline over which the warp of the surroundings falls to 0
 RATIO_BLUR = 1.2  # pixels of the crop
 UNSHADED = ("eyeball_left", "eyeball_right", "mouth_interior", "eye_sockets", "scalp")
 

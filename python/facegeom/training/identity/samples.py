@@ -27,7 +27,7 @@ class PairOptions:
     shift_noise: float = 1.0  # pixels at 128: of an error that all landmarks share
     turn_noise_deg: float = 1.5
     scale_noise: float = 0.02
-    pose_noise_deg: float = 3.0  # of the rotation that the mean face is fitted with
+    pose_noise_deg: float = 3.0  # standard deviation of the error of the rotation for the alignment, degrees
 
 
 AUGMENT = AugmentOptions(

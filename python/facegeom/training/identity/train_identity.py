@@ -39,7 +39,7 @@ class IdentityTrainOptions:
     warmup: int = 300  # steps
     decay_share: float = 0.25  # last part of the run, in which the learning rate falls to zero
     weight_decay: float = 0.02
-    label_weight: float = 0.3  # of photos: their labels are shrunk by the prior of the fit that made them
+    label_weight: float = 0.3  # weight of the labels of photos, which the prior of the fit has shrunk
     pair_weight: float = 3.0
     variance_weight: float = 1.0
     landmark_weight: float = 1.0

@@ -43,13 +43,13 @@ class FaceVisionOptions:
     size: int = 128  # side length of the square crops, pixels
     batch: int = 24
     images: int = 300_000  # number of samples in the run; the learning rate reaches its minimum at the end
-    learning_rate: float = 1.5e-3  # of the generator
+    learning_rate: float = 1.5e-3  # highest learning rate of the generator
     discriminator_learning_rate: float = 2e-4
     warmup: int = 300  # number of steps of the linear warm-up of both learning rates
     l1_weight: float = 1.0  # lambda_1 of equation 1, for errors in 100 mm
-    relief_weight: float = 4.0  # of `relief_l1`, times l1_weight; not used with foreground "zero"
+    relief_weight: float = 4.0  # weight of `relief_l1`, as a multiple of l1_weight; not used with foreground "zero"
     gradient_weight: float = 2.0  # lambda_g of equation 1
-    mask_weight: float = 0.1  # of the cross-entropy of the mask
+    mask_weight: float = 0.1  # weight of the cross-entropy of the mask
     adversarial_weight: float = 0.002  # pix2pix has L1 : adversarial = 100 : 1; map errors are 1/10 of image errors
     adversarial_every: int = 6  # adversarial loss in every 6th step: it costs as much as the rest of a step
     discriminator_width: int = 32  # number of channels of the first layer

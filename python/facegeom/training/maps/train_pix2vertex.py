@@ -62,12 +62,12 @@ class Pix2VertexOptions:
     width: int = 24  # channels of the first level; the paper has 64
     batch: int = 24
     images: int = 300_000  # number of samples in the run; the learning rate reaches its minimum at the end
-    learning_rate: float = 1.5e-3  # as for FaceVision
+    learning_rate: float = 1.5e-3  # highest learning rate, as for FaceVision
     warmup: int = 300  # number of steps of the linear warm-up of the learning rate
     l1_weight: float = 100.0  # lambda_L1 of the paper
     normal_weight: float = 10.0  # lambda_N of the paper
-    relief_weight: float = 100.0  # of `relief_l1` of the depth; not in the paper, but improved FaceVision most
-    mask_weight: float = 50.0  # of the cross-entropy of the mask, which the paper lacks; with 10 it is learned late
+    relief_weight: float = 100.0  # weight of `relief_l1` of the depth; not in the paper; FaceVision gained most by it
+    mask_weight: float = 50.0  # weight of the cross-entropy of the mask, not in the paper; 10 delays its learning
     clip: float = 100.0  # largest gradient norm of one network; 20 to 80 are normal in the first steps
     average_decay: float = 0.999  # decay per step of the averaged weights; these are evaluated and shipped
     average_every: int = 4  # number of steps between updates of the averaged weights

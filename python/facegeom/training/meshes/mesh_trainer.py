@@ -48,12 +48,12 @@ log = logging.getLogger("facegeom")
 class MeshWeights:
     """Weights of the loss terms of Liu et al., section 3.2, for lengths in 100 mm."""
 
-    chamfer: tuple[float, ...] = (0.5, 1.0, 1.0, 1.0)  # of each deformation block
+    chamfer: tuple[float, ...] = (0.5, 1.0, 1.0, 1.0)  # weight of the chamfer loss of each deformation block
     normal: float = 1.6e-4
     laplacian: float = 0.5
     movement: float = 0.033  # the first block has no such term
     edges: float = 0.1
-    placement: float = 1.0  # of the start mesh, if the network predicts its placement; not in the paper
+    placement: float = 1.0  # weight of the placement loss, if the network places the start mesh; not in the paper
 
 
 def placement_loss(start: Tensor, truth: MeshTensors) -> Tensor:
@@ -109,7 +109,7 @@ def mesh_terms(
     positions are those of midpoint subdivision, so that it favours midpoints in the learned unpooling: compare
     unpoolings with `guided` 0.
     """
-    unit = (0.01 / truth.units_per_mm)[None, :, None]  # of the crop frame, in 100 mm
+    unit = (0.01 / truth.units_per_mm)[None, :, None]  # unit of the crop frame, in 100 mm
     clouds = truth.points * unit.transpose(0, 1)
     finder = CloudFinder(clouds)
     terms: dict[str, Tensor] = {}

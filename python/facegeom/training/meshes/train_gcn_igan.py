@@ -52,7 +52,7 @@ class GcnIganOptions:
     size: int = 113  # side length of the square crops, pixels
     batch: int = 8
     images: int = 128_000  # number of samples in the run
-    learning_rate: float = 4e-4  # of the generator
+    learning_rate: float = 4e-4  # initial learning rate of the generator
     critic_rate: float = 2e-4  # learning rate of the discriminator
     drops: tuple[float, ...] = (5 / 16, 1 / 2, 3 / 4)  # times of the decay of both learning rates, fractions of the run
     drop_factor: float = 0.3  # factor of both learning rates at each decay
