@@ -80,7 +80,7 @@ def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> S
         V, F, kept = geometry.remove_spikes(V, F)
         pixel = pixel[kept]
         if not len(F):
-            raise NoFaceFound("the mask of the face leaves no triangle")
+            raise NoFaceFound("the mask of the face contains no triangle")
         stages.meshes["cleaned"] = surface.mesh(V, F, pixel)
 
     with stages.step("smoothed"):

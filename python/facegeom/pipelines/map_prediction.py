@@ -170,7 +170,7 @@ def predict_maps(
         with stopwatch(timings, "network"), one_thread():
             prediction = _predict_crops(network, photo, crop_box(box, options.first_crop), options)
         if prediction.plausibility.share < options.min_mask_share:
-            raise NoFaceFound("the network sees no face in the given box")
+            raise NoFaceFound("the network finds no face in the given box")
     else:
         with stopwatch(timings, "detection"):
             detections = tuple(detector.find_faces(photo, min_score=options.detection_score))

@@ -69,7 +69,7 @@ def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> S
     with stages.step("raw"):
         target = target_mesh(maps, camera, warp.max_edge_mm)
         if not len(target.F):
-            raise NoFaceFound("the mask of the face leaves no triangle")
+            raise NoFaceFound("the mask of the face contains no triangle")
         column, row = target.pixel.T
         stages.meshes["raw"] = FaceMesh(
             target.V, target.F, colors=maps.image[row, column], regions={"face": np.ones(len(target.V), bool)}
