@@ -26,25 +26,25 @@ enum class Alignment { kAffine, kSimilarity, kRigid };
 //! \param kind of map
 //! \return the map
 //! \throw std::invalid_argument if the sizes differ, or if the points of positive weight do not determine the
-//! map: those of an affine map must span space, those of the others a plane
+//! map: for an affine map the points must span space, for the other maps a plane
 AffineMap fit_alignment(PointsIn P, PointsIn Q, VectorIn weights, Alignment kind);
 
 struct RansacOptions {
   Index iterations;    //!< number of random samples
-  double threshold;    //!< largest distance of an inlier
-  std::uint64_t seed;  //!< of the random samples
+  double threshold;    //!< maximum residual of an inlier, in the unit of the points
+  std::uint64_t seed;  //!< seed of the random samples
   Index min_inliers;
 };
 
 struct RansacResult {
   AffineMap map;
-  Eigen::Matrix<bool, Eigen::Dynamic, 1> inlier;  //!< (n,) distance within the threshold
+  Eigen::Matrix<bool, Eigen::Dynamic, 1> inlier;  //!< (n,) whether the residual is at most the threshold
 };
 
 //! Least-squares fit to the inliers, which are found by random samples (RANSAC). \cite fischler1981random
 //!
 //! A sample has the fewest pairs that determine a map: 4 for an affine map, else 3; degenerate samples are
-//! skipped. The best sample's map is fitted again to its inliers until these no longer change.
+//! skipped. The map of the best sample is fitted again to its inliers until the inliers no longer change.
 //! \param P (n, 3)
 //! \param Q (n, 3)
 //! \param kind of map

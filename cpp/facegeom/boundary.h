@@ -6,8 +6,9 @@
 
 namespace facegeom {
 
-//! Whether each vertex lies on a boundary: on an edge that is not used equally often in both directions.
-//! A vertex of a closed fan of consistently oriented triangles does not, nor does a vertex without triangles.
+//! Mark the vertices on a boundary: on an edge that is not used equally often in both directions. A vertex of
+//! a closed fan of consistently oriented triangles is not on a boundary, and neither is a vertex without
+//! triangles.
 //! \param F (m, 3) triangles, indices below n
 //! \param n number of vertices
 //! \return (n,) 1 on a boundary, else 0

@@ -14,18 +14,18 @@ struct Submesh {
 struct SpikeOptions {
   double area_factor;  //!< a triangle is removed if the logarithm of its area exceeds the median by more than
                        //!< this number of robust deviations; infinity: never
-  double edge_factor;  //!< the same for the logarithm of the longest edge
-  double min_component;  //!< smallest component that is kept, as a share of the triangles of the largest one
+  double edge_factor;  //!< as area_factor, for the logarithm of the longest edge
+  double min_component;  //!< minimum triangle count of a kept component / count of the largest component
 };
 
-//! Least robust deviation of the logarithms. An almost regular mesh has a deviation near 0, and slightly
+//! Minimum robust deviation of the logarithms. An almost regular mesh has a deviation near 0, and slightly
 //! larger triangles would be outliers.
 constexpr double kMinDeviation = 0.3;
 
 //! Connected components of the triangles; triangles that share an edge are connected.
 //! \param F (m, 3) triangles, indices below vertex_count
 //! \param vertex_count number of vertices
-//! \return (m,) label of each triangle, numbered from 0 in the order of their first triangles
+//! \return (m,) label of each triangle, numbered from 0 in the order of the first triangle of each component
 Indices connected_components(FacesIn F, Index vertex_count);
 
 //! Remove triangles until no vertex joins two fans (sets of triangles connected by edges at the vertex). At

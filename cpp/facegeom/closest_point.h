@@ -7,11 +7,11 @@
 
 namespace facegeom {
 
-//! Nearest point of a surface to one query.
+//! The point of a surface that is nearest to a query.
 struct SurfacePoint {
   Index face;               //!< triangle that contains the point
-  double weight[3];         //!< barycentric: at least 0, sum 1
-  double squared_distance;  //!< to the query
+  double weight[3];         //!< barycentric coordinates in the triangle: at least 0, sum 1
+  double squared_distance;  //!< squared distance to the query
 };
 
 //! Exact closest points on triangles with up to kMaxDimension coordinates, by a hierarchy of boxes.
@@ -27,8 +27,8 @@ class TriangleTree {
   //! \throw std::invalid_argument otherwise
   TriangleTree(RowsIn V, FacesIn F);
 
-  //! The closest point to one query. Of several triangles at the same distance the one of the lowest index is
-  //! found, whatever the hint.
+  //! Find the closest point to one query. Of several triangles at the same distance, the triangle with the
+  //! lowest index is found; the hint does not change the result.
   //! \param query d coordinates
   //! \param hint triangle that is probably near, such as the result of a neighbouring query
   //! \return the point
@@ -46,7 +46,7 @@ class TriangleTree {
   BoxTree tree_;
   std::vector<double> corners_;       //!< a, b - a, c - a of each triangle, in tree order
   std::vector<std::int32_t> faces_;   //!< row in F of each triangle, in tree order
-  std::vector<std::int32_t> places_;  //!< the inverse of faces_
+  std::vector<std::int32_t> places_;  //!< position in tree order of each row of F
 };
 
 }  // namespace facegeom

@@ -13,11 +13,11 @@ namespace facegeom {
 
 namespace {
 
-constexpr double kEta = 0.2;         // of the paper, eq. 14
-constexpr double kFairing = 0.5;     // share of the way to the mean of the neighbours
-constexpr double kTolerance = 1e-6;  // of the diffusion's solve
-constexpr double kMinCosine = 0.5;   // of the largest angle by which a triangle may turn, 60 degrees
-constexpr int kMaxHalvings = 6;      // the next halving sets a step to 0
+constexpr double kEta = 0.2;         // weight eta of eq. 14, value of the paper
+constexpr double kFairing = 0.5;     // fraction of the way to the mean of the neighbours
+constexpr double kTolerance = 1e-6;  // relative tolerance of the solve of the diffusion
+constexpr double kMinCosine = 0.5;   // cosine of the largest angle by which a triangle may turn, 60 degrees
+constexpr int kMaxHalvings = 6;      // maximum number of halvings; the next one sets a step to 0
 
 //! Intensity minus its diffusion; 0 where the weight is 0.
 Vector high_pass(PointsIn V, FacesIn F, VectorIn intensity, VectorIn weight, double time) {

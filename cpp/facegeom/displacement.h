@@ -23,7 +23,7 @@ Points displace_along_normals(PointsIn V, FacesIn F, VectorIn signal, VectorIn w
                               double max_step);
 
 struct ShadingOptions {
-  double time;      //!< of the diffusion, squared length, at least 0; detail is finer than sqrt(2 time)
+  double time;      //!< diffusion time, squared length, at least 0; detail is finer than sqrt(2 time)
   double gain;      //!< length per unit of intensity
   double max_step;  //!< longest displacement, at least 0
   bool attenuate;   //!< true: eq. 13, less detail where the surface is curved; false: eq. 12, which also
@@ -34,10 +34,10 @@ struct ShadingOptions {
 //! eta = 0.2. \cite sela2017unrestricted eqs. 9 to 14
 //!
 //! mu is the intensity minus its diffusion over the surface. delta_mu is the weighted mean difference of mu
-//! to the neighbours, times the vertex's weight. delta_s is half the way to the cotangent-weighted mean of
-//! the neighbours (an explicit step of mean curvature flow), zero on a boundary. The intensity of a vertex of
-//! weight 0 is unknown and is not used. Where a triangle would turn by more than 60 degrees, the steps of its
-//! corners are halved until it does not.
+//! to the neighbours, times the weight of the vertex. delta_s is half the way to the cotangent-weighted mean
+//! of the neighbours (an explicit step of mean curvature flow), zero on a boundary. The intensity of a vertex
+//! of weight 0 is unknown and is not used. Where a triangle would turn by more than 60 degrees, the steps of
+//! its corners are halved until the triangle turns by less.
 //! \param V (n, 3) positions in mm: the neighbours' weights are exp(-|v - v_j|)
 //! \param F (m, 3) triangles, indices below n
 //! \param intensity (n,)
@@ -45,7 +45,7 @@ struct ShadingOptions {
 //! \param options see ShadingOptions
 //! \return (n, 3) moved positions
 //! \throw std::invalid_argument if the sizes differ, or the time or max_step is negative
-//! \throw SolverError if the diffusion's solve fails
+//! \throw SolverError if the solve of the diffusion fails
 Points displace_by_shading(PointsIn V, FacesIn F, VectorIn intensity, VectorIn weight,
                            const ShadingOptions& options);
 

@@ -8,8 +8,8 @@ namespace facegeom {
 
 namespace {
 
-//! Weight that keeps every value at zero, as a share of the mean diagonal: a component without weights would
-//! otherwise have no unique solution.
+//! Weight that keeps every value at zero, as a fraction of the mean diagonal: a component without weights
+//! would otherwise have no unique solution.
 constexpr double kAnchor = 1e-14;
 
 }  // namespace

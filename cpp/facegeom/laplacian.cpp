@@ -9,7 +9,7 @@ namespace facegeom {
 
 namespace {
 
-//! Least mass of a vertex as a share of the mean: the stiffness of slivers would grow without limit.
+//! Minimum mass of a vertex as a fraction of the mean: the stiffness of slivers would grow without limit.
 constexpr double kMinMass = 1e-3;
 
 //! Set the diagonal so that every row sums to zero.

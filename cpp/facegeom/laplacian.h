@@ -38,7 +38,7 @@ Vector mass_matrix(PointsIn V, FacesIn F);
 
 //! Bilaplacian L^T M^-1 L: its quadratic form is the integral of the squared Laplacian of a function.
 //! \param L (n, n) cotangent Laplacian
-//! \param area (n,) of mass_matrix; areas below a thousandth of the mean are raised to it, since the
+//! \param area (n,) of mass_matrix; areas below a thousandth of the mean are raised to this limit, since the
 //! stiffness of slivers would grow without limit
 //! \return (n, n)
 Csr bilaplacian(const Csr& L, const Vector& area);

@@ -17,8 +17,8 @@ struct Nearest {
 //! \cite bentley1975multidimensional
 //!
 //! Squared distances, summed over the coordinates in order, are compared; of several points at the same
-//! distance the one of the lowest index is found. A cell is skipped only if the distance of its box, computed
-//! in the same way, is larger: the result is that of a full search to the bit.
+//! distance, the point with the lowest index is found. A cell is skipped only if the distance of its box,
+//! computed in the same way, is larger: the result is bit-identical to the result of a full search.
 class PointTree {
  public:
   static constexpr Index kMaxDimension = 8;

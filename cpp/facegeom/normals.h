@@ -4,7 +4,7 @@
 
 namespace facegeom {
 
-//! Unit normals of triangles; the triangle is counter-clockwise seen from the tip of its normal.
+//! Unit normals of triangles; the triangle is counter-clockwise when viewed from the tip of its normal.
 //! \param V (n, 3) positions
 //! \param F (m, 3) triangles, indices below n
 //! \return (m, 3); zero for a degenerate triangle (see kDegenerateRatio)

@@ -13,15 +13,15 @@ using Loop = std::vector<Point2>;
 //! Closed contours of a binary image, half-way between the centres of inside and outside pixels (marching
 //! squares). The inside is on the left on the screen. Contours do not touch: inside pixels that share only a
 //! corner are separate.
-//! \param width of the image
-//! \param height of the image
-//! \param inside called as inside(x, y) for 0 <= x < width, 0 <= y < height; everything else is outside
+//! \param width image width in pixels
+//! \param height image height in pixels
+//! \param inside called as inside(x, y) for 0 <= x < width, 0 <= y < height; all other pixels are outside
 //! \return points x, y in pixels, y down
 std::vector<Loop> contours(Index width, Index height, const std::function<bool(Index, Index)>& inside);
 
 //! Smooth the pixel steps of a contour by Taubin lambda/mu smoothing. \cite taubin1995signal
 //! \param loop contour; returned unchanged if it has fewer than 12 points
-//! \param limit largest change of each coordinate
+//! \param limit maximum change of each coordinate, pixels
 //! \return the smoothed contour
 Loop smoothed(const Loop& loop, double limit);
 
@@ -46,7 +46,7 @@ class Region {
   bool contains(double x, double y) const;
   //! Intersections of the contours with a horizontal line: the inside lies between the first and the second,
   //! the third and the fourth, and so on.
-  //! \param y of the line
+  //! \param y y coordinate of the line
   //! \param out replaced by the x coordinates, ascending
   void crossings(double y, std::vector<double>& out) const;
 

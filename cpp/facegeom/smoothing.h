@@ -24,14 +24,15 @@ Points laplacian_smooth(PointsIn V, FacesIn F, int iterations, double step, bool
 //! Diffuse values over the surface: (M + time L)^-1 M values, one implicit Euler step with the mixed Voronoi
 //! areas M and the cotangent Laplacian L. \cite desbrun1999implicit
 //!
-//! Conjugate gradients with a diagonal preconditioner, up to four columns at a time; fast for one solve.
+//! Solved by conjugate gradients with a diagonal preconditioner, up to four columns at a time; fast for one
+//! solve.
 //! Vertices without area keep their values.
 //! \param V (n, 3) positions
 //! \param F (m, 3) triangles, indices below n
 //! \param values (n, k)
 //! \param time squared length, at least 0; 0 returns the values
-//! \param tolerance largest residual of each column relative to M values; a residual as small as rounding
-//! errors is accepted whatever the tolerance
+//! \param tolerance maximum residual of each column relative to M values; a residual as small as rounding
+//! errors is always accepted
 //! \return (n, k) diffused values
 //! \throw std::invalid_argument if the rows differ or the time is negative
 //! \throw SolverError if the tolerance is not reached
@@ -50,7 +51,7 @@ class MeshSolver {
   MeshSolver(const MeshSolver&) = delete;
   MeshSolver& operator=(const MeshSolver&) = delete;
 
-  //! Diffuse values.
+  //! Diffuse values over the surface, as heat_smooth.
   //! \param values (n, k)
   //! \return (n, k) diffused values
   //! \throw std::invalid_argument if the rows differ

@@ -71,7 +71,7 @@ Subdivision subdivide(PointsIn V, FacesIn F, SubdivisionScheme scheme) {
   std::vector<int> triangles(std::size_t(e), 0);
   Points opposite = Points::Zero(scheme == SubdivisionScheme::kLoop ? e : 0, 3);
   for (Index f = 0; f < m; ++f) {
-    Index middle[3];  // of the edge opposite to each corner
+    Index middle[3];  // new vertex on the edge opposite to each corner
     for (int k = 0; k < 3; ++k) {
       const Index edge = edges.number(F(f, (k + 1) % 3), F(f, (k + 2) % 3));
       ++triangles[std::size_t(edge)];

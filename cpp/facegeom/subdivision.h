@@ -19,8 +19,9 @@ enum class SubdivisionScheme {
 
 //! Divide every triangle into four at the midpoints of its edges.
 //!
-//! Loop's rules hold inside. An edge of one triangle, or of more than two, is a crease: its vertices are
-//! averaged along the crease only. A vertex at which the number of creases is neither 0 nor 2 does not move.
+//! Interior vertices follow Loop's rules. An edge of one triangle, or of more than two, is a crease: its
+//! vertices are averaged along the crease only. A vertex at which the number of creases is neither 0 nor 2
+//! does not move.
 //! \param V (n, 3) positions
 //! \param F (m, 3) triangles, indices below n
 //! \param scheme positions of the vertices

@@ -13,7 +13,7 @@ using Index = std::int64_t;
 using Points = Eigen::Matrix<double, Eigen::Dynamic, 3, Eigen::RowMajor>;
 using Points2 = Eigen::Matrix<double, Eigen::Dynamic, 2, Eigen::RowMajor>;
 using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-//! Triangles, counter-clockwise seen from outside: (m, 3).
+//! Triangles, counter-clockwise when viewed from outside: (m, 3).
 using Faces = Eigen::Matrix<Index, Eigen::Dynamic, 3, Eigen::RowMajor>;
 //! Pairs of vertices: (e, 2).
 using Edges = Eigen::Matrix<Index, Eigen::Dynamic, 2, Eigen::RowMajor>;

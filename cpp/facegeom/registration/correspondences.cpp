@@ -9,20 +9,20 @@ namespace facegeom::registration {
 
 namespace {
 
-//! A barycentric weight below this is zero but for rounding: the point lies on the opposite edge.
+//! Barycentric weights below this value are rounding errors of 0: the point lies on the opposite edge.
 constexpr double kZeroWeight = 1e-9;
 //! Of a large target, runs of this many consecutive vertices are kept and others dropped. Single vertices
 //! would have no neighbours, from which estimate_noise measures the noise.
 constexpr Index kRun = 8;
-//! Squared distance to the template's embedding, as a share of a squared edge, up to which a point lies on
-//! it. Such points count at the boundary as well.
+//! Maximum squared distance of a point on the template's embedding, as a fraction of a squared edge. Such
+//! points are also accepted at the boundary.
 constexpr double kOnSurface = 1e-8;
 //! Target vertices farther from the template's embedding than this multiple of the median distance do not
 //! show the template.
 constexpr double kFarFromEmbedding = 5;
-//! The same limit is never below this share of the mean edge, so that exact embeddings lose nothing.
+//! Minimum of this limit as a fraction of the mean edge, so that exact embeddings lose no correspondence.
 constexpr double kNearEmbedding = 0.1;
-//! Fewest correspondences: an affine alignment has 12 unknowns, 4 points with 3 coordinates each.
+//! Minimum number of correspondences: an affine alignment has 12 unknowns, 4 points with 3 coordinates each.
 constexpr std::size_t kMinCorrespondences = 4;
 
 //! Position of the largest of three weights.

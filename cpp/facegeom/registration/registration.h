@@ -17,8 +17,8 @@ struct EmbeddedMesh {
 };
 
 enum class Matching {
-  kSurface,  //!< points of one surface to the other, with robust weights
-  kVertex    //!< each template vertex to one target vertex, accepted or rejected \cite sela2017unrestricted
+  kSurface,  //!< match points of each surface with points of the other, with robust weights
+  kVertex    //!< match each template vertex with one target vertex or none \cite sela2017unrestricted
 };
 
 enum class MatchKind : std::int32_t { kNone = 0, kEmbedding = 1, kPhysical = 2 };
@@ -42,16 +42,16 @@ struct RegistrationOptions {
   std::uint64_t seed;
 };
 
-//! One outer iteration.
+//! Statistics of one outer iteration.
 struct RegistrationStep {
   MatchKind kind;
   Index matches;                 //!< number of correspondences
-  double stiffness;              //!< in the unit of the options; by shape: the reach
+  double stiffness;              //!< stiffness as in the options; without embeddings: the smoothing length
   double point_energy = 0;       //!< weighted sum of squared distances
   double plane_energy = 0;       //!< weighted sum of squared distances to the tangent planes
   double thin_plate_energy = 0;  //!< integral of the squared Laplacian of the displacement
-  double motion = 0;             //!< root mean square over the vertices
-  int solver_iterations = 0;     //!< of conjugate gradients
+  double motion = 0;             //!< root mean square motion of the vertices
+  int solver_iterations = 0;     //!< number of conjugate gradient iterations
 };
 
 //! Template vertices with prescribed positions.
@@ -75,12 +75,12 @@ using Progress = std::function<bool(const RegistrationStep&)>;
 
 //! Deform a template so that it lies on a target.
 //!
-//! Sequential: the result is the same to the bit whatever the number of threads.
+//! The computation is sequential: the result is bit-identical for any number of threads.
 //! \param source the template
 //! \param target the surface to reach
 //! \param options see geometry.RegistrationOptions
 //! \param landmarks vertices below n, finite places
-//! \param weights (n,) of the template's vertices, at least 0
+//! \param weights (n,) weight of the matches of each template vertex, at least 0
 //! \param progress may be empty
 //! \throw std::invalid_argument if a mesh has no triangles, the embeddings differ in dimension, or too few
 //! points correspond for the alignment

@@ -4,8 +4,8 @@
 
 namespace facegeom::registration {
 
-//! The median of chi squared with 1, 2 and 3 degrees of freedom: the median of a sum of that many squares of
-//! normal variables of variance 1. A median of squared residuals divided by it estimates the variance.
+//! Medians of the chi-squared distribution with 1, 2 and 3 degrees of freedom. The median of squared
+//! residuals divided by this median estimates the variance of the residuals.
 constexpr double kChiSquaredMedian1 = 0.455;
 constexpr double kChiSquaredMedian2 = 1.386;
 constexpr double kChiSquaredMedian3 = 2.366;
@@ -13,8 +13,8 @@ constexpr double kChiSquaredMedian3 = 2.366;
 //! Scale of the Geman-McClure weight: a multiple of the median of the squared residuals, but not less than a
 //! floor.
 //! \param squares squared residuals
-//! \param multiple of the median
-//! \param floor least scale
+//! \param multiple factor on the median
+//! \param floor minimum scale
 //! \param unit_median median of the squared residuals where their variance is 1; the median is divided by it
 double robust_scale(std::vector<double> squares, double multiple, double floor, double unit_median = 1);
 

@@ -14,22 +14,24 @@ namespace facegeom::registration {
 
 namespace {
 
-//! Limit of iterations of the conjugate gradients; ten to a hundred are usual.
+//! Maximum number of conjugate gradient iterations; ten to a hundred are usual.
 constexpr int kMaxSolverIterations = 2000;
 //! An edge whose dihedral angle has grown by more than this (radians, 100 degrees) is a fold.
 constexpr double kFoldAngle = 1.75;
-//! Factor by which the stiffness may differ from that of the preconditioner before it is factorised again.
+//! Maximum ratio of the stiffness to the stiffness of the preconditioner, or its inverse, before the
+//! preconditioner is factorised again.
 constexpr double kMaxStiffnessRatio = 5;
-//! Fewest correspondences of surfaces: with fewer than 4 points even an affine map is not determined.
+//! Minimum number of correspondences of surfaces: with fewer than 4 points even an affine map is not
+//! determined.
 constexpr std::size_t kMinPairs = 4;
 //! RANSAC of the paper's loop: number of samples, and the distance up to which a pair is an inlier, in mm.
 constexpr Index kPaperSamples = 1000;
 constexpr double kPaperInlierDistance = 3;
 constexpr Index kPaperMinInliers = 4;
-//! Limit of inner iterations of the paper's loop.
+//! Maximum number of inner iterations of the paper's loop.
 constexpr int kMaxInnerIterations = 50;
 
-//! Set the start positions.
+//! Set the initial positions.
 State started(const Problem& problem, const Points& X) {
   State state;
   set_positions(problem, X, state);

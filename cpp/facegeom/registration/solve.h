@@ -10,8 +10,8 @@ namespace facegeom::registration {
 //! Matching::kSurface with embeddings: correspondences are found once, then reweighted.
 Registration solve_by_embedding(const Problem& problem, const Progress& progress);
 
-//! Matching::kSurface without embeddings: closest points in both directions, found anew in each iteration,
-//! while the length over which the deformation is smooth decreases.
+//! Matching::kSurface without embeddings: closest points in both directions, found again in each iteration,
+//! while the smoothing length of the deformation decreases.
 Registration solve_by_shape(const Problem& problem, const Progress& progress);
 
 //! Matching::kVertex: the loop of the paper. \cite sela2017unrestricted supplement B.1

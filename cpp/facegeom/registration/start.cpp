@@ -13,33 +13,33 @@ namespace facegeom::registration {
 
 namespace {
 
-//! Rounds of iteratively reweighted least squares; the weights settle in three to four.
+//! Number of iterations of reweighted least squares; the weights converge in three to four.
 constexpr int kReweightings = 5;
 //! Scale of the robust weight in multiples of the median squared residual: two, and three, median residuals.
 constexpr double kCorrespondenceScale = 4, kSurfaceScale = 9;
-//! Least scale of the robust weight as a share of a squared length (of an edge, or of the template), so that
-//! an exact fit does not divide by zero.
+//! Minimum scale of the robust weight as a fraction of a squared length (of an edge, or of the template), so
+//! that an exact fit does not divide by zero.
 constexpr double kMinScale = 1e-12;
 
-//! Points sampled on each side by align_surfaces, and its limit of iterations.
+//! Number of points that align_surfaces samples on each surface, and maximum number of its iterations.
 constexpr Index kIcpSamples = 1000;
 constexpr int kMaxIcpIterations = 80;
-//! align_surfaces ends when the map changes by less than this share of the template's size.
+//! align_surfaces ends when the map changes by less than this fraction of the template's size.
 constexpr double kIcpTolerance = 2e-4;
 //! Cosine of the largest angle between corresponding normals in align_surfaces, about 72 degrees: the start
 //! may be turned by 25 degrees, and only points on the other side of a thin part must be rejected.
 constexpr double kIcpCosine = 0.3;
 
-//! Limit of iterations of bend for each degree.
+//! Maximum number of iterations of bend for each degree.
 constexpr int kMaxBendIterations = 25;
 //! Weight of the motion along the target in bend relative to the motion along the normal: points slide almost
 //! freely.
 constexpr double kTangentWeight = 0.02;
-//! Regularisation of bend: weight of the squared coefficients as a share of the number of correspondences.
+//! Regularisation of bend: weight of the squared coefficients as a fraction of the number of correspondences.
 constexpr double kRegularization = 1e-4;
-//! bend needs this many correspondences per polynomial term.
+//! Minimum number of correspondences per polynomial term in bend.
 constexpr Index kPairsPerTerm = 10;
-//! bend goes to the next degree when the root mean square motion is below this share of the mean edge.
+//! bend goes to the next degree when the root mean square motion is below this fraction of the mean edge.
 constexpr double kBendTolerance = 1e-2;
 
 //! Monomials up to a degree (1 to 3) in the coordinates relative to the centroid, in units of the root mean

@@ -4,7 +4,7 @@
 
 namespace facegeom::registration {
 
-//! The kind of map that fit_alignment and ransac_alignment fit.
+//! Kind of map that fit_alignment and ransac_alignment fit for an initial alignment.
 //! \pre start is not kNone
 Alignment alignment_of(StartAlignment start);
 

@@ -17,7 +17,7 @@ struct Problem {
   const EmbeddedMesh& target;
   const RegistrationOptions& options;
   const Landmarks& landmarks;
-  VectorIn weights;                   //!< (n,) of the template's vertices
+  VectorIn weights;                   //!< (n,) weight of the matches of each template vertex
   Points target_N;                    //!< vertex normals of the target
   std::vector<char> source_boundary;  //!< (n,) whether a template vertex lies on a boundary
   double mean_edge;                   //!< mean edge length of the template
@@ -37,10 +37,10 @@ struct TargetSurface {
 struct Correspondence {
   Index face;             //!< template triangle that contains the point; -1: the point is `vertex` itself
   Index vertex;           //!< template vertex with the largest barycentric weight
-  double barycentric[3];  //!< of the point in `face`
+  double barycentric[3];  //!< barycentric coordinates of the point in `face`
   Eigen::Vector3d target_point, target_normal;
   Index target_vertex;
-  double prior;       //!< interpolated from Problem::weights
+  double prior;       //!< prior weight, interpolated from Problem::weights
   double robust = 1;  //!< robust weight in [0, 1]
 
   double weight() const { return prior * robust; }
@@ -49,12 +49,12 @@ struct Correspondence {
 //! Variables that change from one outer iteration to the next.
 struct State {
   Points X;                                     //!< (n, 3) deformed template
-  Points N;                                     //!< (n, 3) its vertex normals
+  Points N;                                     //!< (n, 3) vertex normals of the deformed template
   Points previous;                              //!< (n, 3) X before the current iteration
-  std::vector<Correspondence> correspondences;  //!< of the current iteration
+  std::vector<Correspondence> correspondences;  //!< correspondences of the current iteration
 };
 
-//! Set the positions, and the normals that belong to them.
+//! Set the positions, and compute their normals.
 void set_positions(const Problem& problem, const Points& X, State& state);
 
 //! Barycentric interpolation of the rows of P in a triangle.

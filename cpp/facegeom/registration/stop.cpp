@@ -7,7 +7,7 @@ namespace facegeom::registration {
 
 namespace {
 
-//! A correspondence of a lower robust weight is an outlier, not a match.
+//! Minimum robust weight of a match; a correspondence with a lower weight is an outlier.
 constexpr double kMinRobustWeight = 0.1;
 
 }  // namespace

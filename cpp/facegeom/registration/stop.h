@@ -11,12 +11,12 @@ namespace facegeom::registration {
 //! \param step kind, matches, stiffness and solver iterations
 //! \param state X and N after the iteration; `previous` becomes X
 //! \param system computes the thin-plate energy
-//! \param out its history gets the step
-//! \return false if the progress callback cancels, which is noted as the reason
+//! \param out registration to whose history the step is appended
+//! \return false if the progress callback cancels; the reason of the result is then set
 bool record_step(const Problem& problem, const Progress& progress, RegistrationStep step, State& state,
                  DeformationSystem& system, Registration& out);
 
-//! Mark a run as converged.
+//! Mark the registration as converged.
 void converge(const char* reason, Registration& out);
 
 //! Store the positions and, for each template vertex, the target vertex of the correspondence closest to it.

@@ -9,7 +9,7 @@ namespace facegeom::registration {
 
 namespace {
 
-//! Weight that keeps each vertex at rest, as a share of the mean diagonal: a component without terms would
+//! Weight that keeps each vertex at rest, as a fraction of the mean diagonal: a component without terms would
 //! otherwise have no unique solution.
 constexpr double kAnchor = 1e-9;
 

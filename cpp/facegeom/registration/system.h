@@ -29,7 +29,7 @@ inline Symmetric3 point_plane_matrix(double a, double b, const Eigen::Vector3d& 
 //!
 //! The minimum is found by conjugate gradients on all 3 n unknowns. The preconditioner is the Cholesky factor
 //! of one n x n matrix for all three coordinates: stiffness K + the mean over x, y, z of the terms. Its
-//! sparsity pattern is that of K whatever the terms, so it is analysed once. Only factorize() allocates
+//! sparsity pattern is always the pattern of K, so it is analysed once. Only factorize() allocates
 //! memory after construction.
 class DeformationSystem {
  public:
@@ -43,7 +43,7 @@ class DeformationSystem {
   void clear();
   //! Attract a point of a triangle to a position.
   //! \param face triangle
-  //! \param barycentric (3,) of the point
+  //! \param barycentric (3,) barycentric coordinates of the point
   //! \param W weight matrix
   //! \param q (3,) position
   void add(Index face, const double* barycentric, const Symmetric3& W, const double* q);
@@ -61,9 +61,9 @@ class DeformationSystem {
   //! Minimise the energy.
   //! \pre factorize() was called, for terms and a stiffness that may differ from the current ones
   //! \param stiffness weight of the thin plate
-  //! \param tolerance residual relative to that of the rest positions
-  //! \param max_iterations limit
-  //! \param X (n, 3) start, replaced by the solution
+  //! \param tolerance maximum residual relative to the residual of the rest positions
+  //! \param max_iterations maximum number of iterations
+  //! \param X (n, 3) initial positions, replaced by the solution
   //! \return number of iterations
   //! \throw SolverError if `max_iterations` do not suffice
   int solve(double stiffness, double tolerance, int max_iterations, Points& X);
@@ -78,12 +78,12 @@ class DeformationSystem {
   Points rest_;
   Faces F_;
   Csr K_;
-  Slots diagonal_slot_;                                  //!< (n,) of K's diagonal
-  std::vector<std::array<std::int32_t, 2>> edges_;       //!< ascending vertex pairs
-  std::vector<std::int32_t> edge_slot_;                  //!< of K's entry (higher, lower)
+  Slots diagonal_slot_;                             //!< (n,) slot of each diagonal entry of K
+  std::vector<std::array<std::int32_t, 2>> edges_;  //!< ascending vertex pairs
+  std::vector<std::int32_t> edge_slot_;             //!< slot of the entry (higher, lower) of K for each edge
   std::vector<std::array<std::int32_t, 3>> face_edges_;  //!< opposite to corners 0, 1, 2; -1 for equal ends
   std::vector<Symmetric3> vertex_terms_, edge_terms_;
-  Points right_;  //!< sum of W q
+  Points right_;  //!< (n, 3) sum of W q over the terms of each vertex
   double anchor_ = 0;
   Eigen::SparseMatrix<double> matrix_;
   Eigen::SimplicialLLT<Eigen::SparseMatrix<double>> cholesky_;

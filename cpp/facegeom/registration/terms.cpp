@@ -10,12 +10,12 @@ namespace facegeom::registration {
 
 namespace {
 
-//! Least noise across the surface as a share of the noise along it: on a curved surface, noise along it moves
-//! points off it as well.
+//! Minimum ratio of the noise along the normal to the noise along the surface: on a curved surface, noise
+//! along the surface also moves points off the surface.
 constexpr double kMinNormalShare = 0.25;
 //! A correspondence is an outlier beyond six standard deviations: 6^2, for squared deviations.
 constexpr double kOutlierLimit = 36;
-//! Fewest neighbours for an outlier test: the mean of one or two may be the outlier itself.
+//! Minimum number of neighbours for an outlier test: the mean of one or two may be the outlier itself.
 constexpr double kMinNeighbours = 3;
 //! Scale of the robust weight in multiples of the expected squared residual: three standard deviations.
 constexpr double kRobustScale = 9;

@@ -16,7 +16,8 @@ constexpr int kMaxRounds = 4;
 //! Cosine of 45 degrees (0.7), rounded down: edges between triangles closer in direction are not folds. A
 //! cheap test before the angle is computed.
 constexpr double kFlatCosine = 0.7;
-//! Share of the motion to the rest shape in the outer rings of a patch, where it joins the other vertices.
+//! Fraction of the motion to the rest shape in the outer rings of a patch, where the patch joins other
+//! vertices.
 constexpr double kRimShare = 0.5;
 //! Width of that rim, in rings of vertices.
 constexpr int kRimRings = 2;

@@ -16,8 +16,8 @@ MAX_DIMENSION = 8
 def float_array(value: Any, name: str, shape: tuple[int | None, ...], *, allow_nan: bool = False) -> FloatArray:
     """Return `value` as a C-contiguous float64 array of `shape` (None: any length).
 
-    Raises ValueError or TypeError with the argument's name, what was expected and what was given. So do all functions
-    here.
+    Raises ValueError or TypeError with the argument's name, what was expected and what was given. All functions of this
+    module do the same.
     """
     try:
         array = np.asarray(value)

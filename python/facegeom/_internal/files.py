@@ -43,7 +43,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Any], *, compressed: bool = True) -> None:
-    """Write named arrays to one .npz file; on an error no file is left behind."""
+    """Write named arrays to one .npz file; if an error occurs, no file remains."""
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as stream:

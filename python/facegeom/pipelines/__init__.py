@@ -1,6 +1,6 @@
-"""From a photo to the stages of a mesh: one module for each published method, and the table of them.
+"""The pipelines from a photo to a mesh: one module for each published method, and the table of all pipelines.
 
-Importing this package loads none of the pipelines, and neither OpenCV nor torch.
+The import of this package loads no pipeline, and neither OpenCV nor torch.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 class PipelineEntry:
     """A row of the table of pipelines."""
 
-    module: str  # imported when the pipeline is first used
-    heads: bool  # whether it can complete a head
-    template: bool  # whether its meshes have the face model's topology without a head, too
+    module: str  # name of the module, which is imported at the first use of the pipeline
+    heads: bool  # True: the pipeline can complete a face to a head
+    template: bool  # True: the meshes have the face model's topology, with and without a head
 
     def load(self) -> Pipeline:
-        """Return the module, whose `predict` and `run` are the pipeline."""
+        """Import and return the module whose functions `predict` and `run` implement the pipeline."""
         return cast("Pipeline", importlib.import_module(self.module))
 
 
@@ -32,6 +32,6 @@ PIPELINES = {
     "pixel2mesh": PipelineEntry("facegeom.pipelines.pixel2mesh", heads=True, template=False),
     "gcn_igan": PipelineEntry("facegeom.pipelines.gcn_igan", heads=True, template=False),
 }
-"""The pipelines by name; the first is the default."""
+"""The pipelines by name; the first pipeline is the default."""
 
 DEFAULT_PIPELINE = next(iter(PIPELINES))

@@ -1,7 +1,8 @@
-"""Pipeline facevision: a mesh of what the photo shows, in the order of FaceVision-GAN's sections 3.2 and 4.
+"""Pipeline facevision: a mesh of the visible surface, in the order of FaceVision-GAN's sections 3.2 and 4.
 
-raw: Delaunay triangulation in the image plane, raised by the depth. foreground: the triangles of the background
-removed. cleaned: spikes removed. smoothed: Laplacian smoothing. detailed: the fine detail of the photo added.
+The stages are raw (Delaunay triangulation in the image plane, with the depth as z), foreground (without triangles of
+the background), cleaned (without spikes), smoothed (after Laplacian smoothing) and detailed (with the fine detail of
+the photo).
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ from facegeom.pipelines.map_prediction import MapPrediction, predict_maps
 
 @dataclass(frozen=True)
 class MeshingOptions:
-    """How maps become a mesh. The paper gives the range of vertex counts and no other value."""
+    """Options of the mesh that is made from the maps. The paper gives the range of vertex counts and no other value."""
 
-    vertices: int = 6500  # number of vertices on the face; the paper's range is 5,000 to 8,000
-    smoothing_iterations: int = 6  # passes of uniform Laplacian smoothing, enough to remove the steps of the pixel grid
-    smoothing_step: float = 0.5  # lambda: 1 moves a vertex to the mean of its neighbours
-    detail_gain: float = 4.0  # mm of relief for a photo's step from black to white; see `detail_displacement`
-    detail_limit: float = 0.6  # mm, largest displacement, since moles and brows are colour and not shape
-    detail_sigma_mm: float = 2.5  # standard deviation of the Gaussian low-pass; detail is the rest
+    vertices: int = 6500  # target number of vertices of the face; the paper's range is 5,000 to 8,000
+    smoothing_iterations: int = 6  # number of Laplacian smoothing steps; 6 remove the steps of the pixel grid
+    smoothing_step: float = 0.5  # fraction of the way to the mean of the neighbours in one smoothing step
+    detail_gain: float = 4.0  # mm of relief per unit of intensity (black 0, white 1); see `detail_displacement`
+    detail_limit: float = 0.6  # maximum displacement in mm: moles and brows are colour, not shape
+    detail_sigma_mm: float = 2.5  # standard deviation in mm of the Gaussian low-pass; detail is finer
     border_mm: float = (
-        6.0  # detail is reduced within this distance of the silhouette, where the photo shows hair and background
+        6.0  # distance in mm from the silhouette within which detail is reduced: there are hair and background
     )
 
 
 def predict(photo: ByteArray, request: FaceRequest) -> MapPrediction:
-    """Return the maps of FaceVision-GAN."""
+    """Predict the maps of the requested face with FaceVision-GAN."""
     return predict_maps(photo, request.box, request.device, request.face_index)
 
 
@@ -48,18 +49,18 @@ def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> S
     ----------
     photo : (h, w, 3) uint8 array
     prediction : Prediction
-    options : PipelineOptions; without a head, which this pipeline does not make
+    options : PipelineOptions with `head` False; this pipeline makes no heads
 
     Raises
     ------
     NoFaceFound
-        When the mask leaves no triangle.
+        When the mask of the face contains no triangle.
     """
     maps, camera = prediction.maps, prediction.camera
     stages, meshing = Stages(), MeshingOptions()
     pixel_mm = maps.step / camera.scale
     origin = apply_affine(maps.affine, camera.translation[None])[0]
-    crop = crop_image(photo, maps.box, 2 * maps.size)  # finer than the vertices, so that colours are not blurred
+    crop = crop_image(photo, maps.box, 2 * maps.size)  # pixels are smaller than edges, so that colours are not blurred
     texture = None if options.texture is None else crop_image(photo, maps.box, options.texture)
     surface = _Surface(camera.rotation, maps.size, crop, texture)
 
@@ -79,7 +80,7 @@ def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> S
         V, F, kept = geometry.remove_spikes(V, F)
         pixel = pixel[kept]
         if not len(F):
-            raise NoFaceFound("the mask of the face leaves no triangle")
+            raise NoFaceFound("the mask of the face contains no triangle")
         stages.meshes["cleaned"] = surface.mesh(V, F, pixel)
 
     with stages.step("smoothed"):
@@ -96,7 +97,7 @@ def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> S
 
 
 class _Surface:
-    """Makes meshes in the face frame, with the photo's colours, from camera-frame triangles over the maps."""
+    """Converts meshes from the camera frame to the face frame and adds the colours of the photo."""
 
     def __init__(self, rotation: FloatArray, size: int, crop: ByteArray, texture: ByteArray | None) -> None:
         self._rotation = rotation
@@ -105,10 +106,8 @@ class _Surface:
         self._texture = texture
 
     def mesh(self, V: FloatArray, F: IntArray, pixel: FloatArray) -> FaceMesh:
-        """Return the mesh of camera-frame points `V` (n, 3) whose places in the maps are `pixel` (n, 2)."""
-        share = np.clip(
-            (pixel + 0.5) / self._size, 0.0, 1.0
-        )  # place in the crop as a share of its side, x right and y down
+        """Return the mesh of vertices `V` (n, 3), mm in the camera frame, at positions `pixel` (n, 2) of the maps."""
+        share = np.clip((pixel + 0.5) / self._size, 0.0, 1.0)  # position / side of the crop, x right and y down
         colors = bilinear(self._crop, share * len(self._crop) - 0.5)
         return FaceMesh(
             V @ self._rotation,
@@ -123,7 +122,7 @@ class _Surface:
 def _detail(
     crop: ByteArray, mask: BoolArray, pixel: FloatArray, pixel_mm: float, options: MeshingOptions
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the photo's fine detail (n,) at the vertices, and its weight (n,), which is 0 at the silhouette."""
+    """Return the fine detail (n,) of the photo at the vertices, and a weight (n,), which is 0 at the silhouette."""
     finer = len(crop) / len(mask)
     gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) / 255.0
     inside = cv2.resize(mask.astype(np.uint8), crop.shape[:2], interpolation=cv2.INTER_NEAREST)

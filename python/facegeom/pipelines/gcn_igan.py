@@ -1,7 +1,7 @@
-"""Pipeline gcn_igan: a graph network deforms a semi-sphere in four blocks, by the photo and its 68 landmarks.
+"""Pipeline gcn_igan: a graph network deforms a semi-sphere in four blocks, from the photo and its 68 landmarks.
 
-Fathallah et al. 2024. The landmarks are those of FaceVision-GAN's maps. The network is `facegeom.networks.gcn_igan`;
-what pixel2mesh and gcn_igan share is in `mesh_prediction` and `semi_sphere`.
+Fathallah et al. 2024. The landmarks come from the maps of FaceVision-GAN. The network is `facegeom.networks.gcn_igan`;
+the code that pixel2mesh and gcn_igan share is in `mesh_prediction` and `semi_sphere`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,6 @@ __all__ = ["predict", "run"]
 
 
 def predict(photo: ByteArray, request: FaceRequest) -> MeshPrediction:
-    """Return the four meshes of the network, with the face model fitted to the finest."""
+    """Predict the four meshes of the requested face, and fit the face model to the finest mesh."""
     network = mesh_network("gcn_igan", request.device)
     return predict_mesh(photo, network, request.box, request.device, request.face_index)

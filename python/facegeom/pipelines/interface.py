@@ -1,7 +1,7 @@
-"""What every pipeline receives and returns.
+"""The common interface of the pipelines: arguments and results.
 
 A pipeline is a module with two functions. `predict(photo, request) -> Prediction` runs the networks on one face of a
-photo. `run(photo, prediction, options) -> Stages` turns the prediction into meshes, step by step. The table of
+photo. `run(photo, prediction, options) -> Stages` makes the meshes from the prediction, stage by stage. The table of
 pipelines is `facegeom.pipelines.PIPELINES`.
 """
 
@@ -23,36 +23,37 @@ from facegeom.mesh.face_mesh import FaceMesh
 
 @dataclass(frozen=True)
 class FaceRequest:
-    """Which face of a photo is reconstructed, and where the networks run. The values are checked already."""
+    """The face of a photo to reconstruct, and the device of the networks. The caller has validated the values."""
 
-    box: Box | None = None  # box of the 68 landmarks or of the face, pixels of the photo; None: detect faces
-    face_index: int = 0  # index of the face among the detected ones; 0: the best
-    device: str = "cpu"  # "cpu", "cuda", "cuda:1", "mps"
+    box: Box | None = None  # box of the face or of its 68 landmarks, pixels of the photo; None: detect faces
+    face_index: int = 0  # index of the detected face, in order of falling score
+    device: str = "cpu"  # torch device of the networks: "cpu", "cuda", "cuda:1", "mps"
 
 
 @dataclass(frozen=True)
 class PipelineOptions:
-    """What a pipeline makes of a prediction. The values are checked already."""
+    """Options of the meshes that a pipeline makes. The caller has validated the values."""
 
-    head: bool = False  # complete the face to a whole head
-    texture: int | None = None  # side of the texture in pixels; None: vertex colours only
+    head: bool = False  # True: complete the face to a whole head
+    texture: int | None = None  # side length of the square texture in pixels; None: vertex colours only
 
 
 class Prediction(Protocol):
-    """What the networks of a pipeline predict for one face of a photo.
+    """The prediction of the networks of a pipeline for one face of a photo.
 
     Attributes
     ----------
     maps : FaceMaps
+        Depth, correspondence and mask of the crop.
     camera : Camera
-        Face frame -> pixels of the photo.
+        Projection from the face frame to pixels of the photo.
     landmarks : (68, 3) float array
-        Millimetres, in the face frame.
+        Landmarks in the face frame, mm.
     fit : Fit
         The face model fitted to the predicted maps or mesh.
-    score : float in [0, 1], the plausibility of the face
-    detections : the detected boxes, best first; empty when the box was given
-    timings : milliseconds of each step
+    score : float in [0, 1], plausibility of the face
+    detections : detected boxes, highest score first; empty if the caller gave the box
+    timings : dict from step name to milliseconds
     """
 
     @property
@@ -73,13 +74,13 @@ class Prediction(Protocol):
 
 @dataclass
 class Stages:
-    """The mesh after each step of a pipeline, in order, and the milliseconds that each step took.
+    """The mesh after each stage of a pipeline, in order, and the time of each stage in milliseconds.
 
     Attributes
     ----------
     meshes : dict from name to FaceMesh, all in the face frame
     timings : dict from name to milliseconds
-    neutral : the last mesh without the expression; None where the mesh does not have the face model's topology
+    neutral : the last mesh without the expression; None if the mesh does not have the face model's topology
     """
 
     meshes: dict[str, FaceMesh] = field(default_factory=dict)
@@ -88,12 +89,12 @@ class Stages:
 
     @property
     def final(self) -> FaceMesh:
-        """The mesh of the last step."""
+        """The mesh of the last stage."""
         return self.meshes[next(reversed(self.meshes))]
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Add the time that the block takes to `timings[name]`."""
+        """Add the duration of the `with` block in milliseconds to `timings[name]`."""
         with stopwatch(self.timings, name):
             yield
 
@@ -107,11 +108,11 @@ class Pipeline(Protocol):
         Raises
         ------
         NoFaceFound
-            When the photo has no such face.
+            When the photo does not contain the requested face.
         """
 
     def run(self, photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> Stages:
-        """Return the meshes, step by step.
+        """Return the meshes of all stages.
 
         Raises
         ------

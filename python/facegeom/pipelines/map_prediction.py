@@ -1,7 +1,7 @@
-"""From a photo to maps: detection, one or more passes of the network, and the check that the result is a face.
+"""Prediction of maps from a photo: detection, one or more passes of the network, and the check for a face.
 
-The detector's box gives the first crop. The mask that the network predicts there gives the next, tighter crop. The last
-prediction counts as a face if its maps are consistent with one weak-perspective view of a face.
+The box of the detector gives the first crop. The mask that the network predicts in this crop gives the next, tighter
+crop. The last prediction is accepted as a face if its maps are consistent with one weak-perspective view of a face.
 """
 
 from __future__ import annotations
@@ -35,36 +35,36 @@ log = logging.getLogger("facegeom")
 
 @dataclass(frozen=True)
 class MapOptions:
-    """How the network is applied to crops of a photo, and when its prediction counts as a face."""
+    """Options of the crops, and thresholds above which a prediction is accepted as a face."""
 
-    first_crop: float = FIRST_CROP_FACTOR  # side of the first crop over the mean side of the detector's box
-    later_crop: float = 1.15  # side of later crops over the longer side of the mask's box; training uses 0.95 to 1.5
+    first_crop: float = FIRST_CROP_FACTOR  # side length of the first crop / mean side of the detector's box
+    later_crop: float = 1.15  # side length of later crops / longer side of the mask's box (training: 0.95 to 1.5)
     passes: int = 2  # number of crops; the prediction of the last one is averaged with that of its mirror image
-    stable_iou: float = 0.75  # if the last crop and the crop that its mask suggests overlap less, one more pass is made
-    threshold: float = 0.5  # probability above which a pixel belongs to the mask
-    min_part_share: float = 0.1  # connected parts of the mask smaller than this share of the largest are removed
-    min_mask_share: float = 0.01  # share of the crop; a smaller mask means that there is no face
+    stable_iou: float = 0.75  # minimum IoU of the last crop and the crop around its mask; else one more pass follows
+    threshold: float = 0.5  # minimum probability of a pixel of the mask
+    min_part_share: float = 0.1  # minimum area of a kept part of the mask, as a fraction of the largest part
+    min_mask_share: float = 0.01  # minimum area of the mask of a face, as a fraction of the crop
     confidence_low: float = 0.76  # mean probability inside the mask that is mapped to certainty 0
     confidence_high: float = 0.94  # mean probability inside the mask that is mapped to certainty 1
-    full_mask_share: float = 0.15  # smaller masks reduce the score; in later crops even profiles cover 0.27
-    misfit_mm: float = 10.0  # misfit at which the score is halved: 2 to 6 on faces, up to 8 beyond 60 degrees of yaw
-    detection_score: float = 0.4  # detections with a lower score are ignored
-    last_min_score: float = 0.55  # score of the last pass below which there is no face
-    clear_score: float = 0.62  # faces with at least this score come first, in the detector's order
-    fallback_min_score: float = 0.6  # score required of a face in a centre crop, where the detector found none
-    fallback_sides: tuple[float, ...] = (0.5, 0.3)  # sides of the centre crops' boxes over the photo's shorter side
-    duplicate_iou: float = 0.4  # mask boxes that overlap more show the same face
+    full_mask_share: float = 0.15  # mask area / crop area below which the score is reduced; profiles have 0.27
+    misfit_mm: float = 10.0  # misfit in mm that halves the score; faces have 2 to 6, with yaw above 60 degrees up to 8
+    detection_score: float = 0.4  # minimum score of a detection that is used
+    last_min_score: float = 0.55  # minimum score of the last pass for a face
+    clear_score: float = 0.62  # minimum score of the faces that come first, in the order of the detector
+    fallback_min_score: float = 0.6  # minimum score of a face in a centre crop, if nothing is detected
+    fallback_sides: tuple[float, ...] = (0.5, 0.3)  # sides of the centre boxes / shorter side of the photo
+    duplicate_iou: float = 0.4  # minimum IoU of the mask boxes of two predictions of the same face
 
 
 @dataclass(frozen=True)
 class Plausibility:
     """How consistent the maps of a crop are with one view of one face."""
 
-    share: float  # of the crop that the mask covers
+    share: float  # area of the mask as a fraction of the crop
     confidence: float  # mean probability inside the mask
-    compactness: float  # area of the mask over that of its convex hull
-    misfit_mm: float  # rms distance of pixels and depths from the best rigid view of their correspondence
-    score: float  # product of terms in [0, 1] for each of these
+    compactness: float  # area of the mask / area of its convex hull
+    misfit_mm: float  # rms distance in mm of pixels and depths from the best rigid view of the correspondence
+    score: float  # product of one term in [0, 1] for each field above
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class CropPrediction:
     correspondence: Float32Array
     mask: BoolArray
     plausibility: Plausibility
-    roll_deg: float  # rotation of the face in the image plane, anticlockwise as seen; 0 where the mask is empty
+    roll_deg: float  # roll of the face in degrees, counter-clockwise in the photo; 0 if the mask is empty
 
     @property
     def face_box(self) -> Box:
@@ -100,15 +100,15 @@ class MapPrediction:
     ----------
     maps : FaceMaps
     camera : Camera
-        Face frame -> photo.
+        Projection from the face frame to pixels of the photo.
     landmarks : (68, 3) float array
-        Millimetres, face frame: points of the fitted face model, the visible ones moved along the line of sight onto
-        the depth map.
+        Landmarks of the fitted face model in the face frame, mm. Visible landmarks are moved along the line of sight
+        onto the depth map.
     fit : Fit
         The face model fitted to the maps, in pixels of the crop.
     score : float in [0, 1], see `plausibility`
-    detections : the detector's boxes, best first; empty when the box was given
-    timings : milliseconds of each step
+    detections : boxes of the detector, highest score first; empty if the caller gave the box
+    timings : dict from step name to milliseconds
     """
 
     maps: FaceMaps
@@ -126,13 +126,13 @@ class MapNetwork(Protocol):
     size: int
 
     def predict(self, crops: ByteArray, *, mirror: bool = True) -> NetworkMaps:
-        """Return the maps of (b, size, size, 3) crops."""
+        """Predict the maps of crops (b, size, size, 3), uint8 RGB."""
         ...
 
 
 @lru_cache(maxsize=4)
 def load_network(device: str) -> MapNetwork:
-    """Return the shipped network on `device`; loaded once per process."""
+    """Return the map network that comes with facegeom on `device`; it is loaded once per process."""
     from facegeom.networks.facevision import load_facevision
 
     return load_facevision(device)
@@ -147,21 +147,21 @@ def predict_maps(
     network: MapNetwork | None = None,
     options: MapOptions = MapOptions(),
 ) -> MapPrediction:
-    """Return the maps, the camera and the landmarks of a face; see `facegeom.predict`, which checks its arguments.
+    """Predict the maps, the camera and the landmarks of a face; `facegeom.predict` also validates the arguments.
 
     Parameters
     ----------
     photo : (h, w, 3) uint8 array
-    box : x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect
-    device : where the network runs: "cpu", "cuda", "cuda:1", "mps"
-    face_index : which of the detected faces, 0 is the best
-    network : another network than the shipped one
+    box : x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect faces
+    device : torch device on which the network runs: "cpu", "cuda", "cuda:1", "mps"
+    face_index : index of the detected face, in order of falling score
+    network : map network to use; None: the network that comes with facegeom
     options : MapOptions
 
     Raises
     ------
     NoFaceFound
-        When the photo has no face `face_index`, or the network sees nothing in the given box.
+        When fewer than `face_index` + 1 faces are found, or the network finds no face in the given box.
     """
     timings: dict[str, float] = {}
     network = network or load_network(device)
@@ -170,7 +170,7 @@ def predict_maps(
         with stopwatch(timings, "network"), one_thread():
             prediction = _predict_crops(network, photo, crop_box(box, options.first_crop), options)
         if prediction.plausibility.share < options.min_mask_share:
-            raise NoFaceFound("the network sees no face in the given box")
+            raise NoFaceFound("the network finds no face in the given box")
     else:
         with stopwatch(timings, "detection"):
             detections = tuple(detector.find_faces(photo, min_score=options.detection_score))
@@ -193,7 +193,7 @@ def predict_maps(
 
 
 def photo_camera(fit: Fit, maps: FaceMaps) -> Camera:
-    """Return the camera in pixels of the photo, of a fit in pixels of the crop."""
+    """Return the camera of a fit, converted from pixels of the crop to pixels of the photo."""
     corner = np.array(maps.box[:2])
     return Camera(fit.rotation, fit.scale * maps.step, corner + (np.asarray(fit.translation) + 0.5) * maps.step)
 
@@ -205,7 +205,7 @@ def plausibility(
     mask: BoolArray,
     options: MapOptions = MapOptions(),
 ) -> Plausibility:
-    """Return how consistent the maps of a crop are with one weak-perspective view of one face.
+    """Measure how consistent the maps of a crop are with one weak-perspective view of one face.
 
     Parameters
     ----------
@@ -217,8 +217,8 @@ def plausibility(
 
     Notes
     -----
-    The network was trained on crops without a face too, and still predicts a face in some of them. Such predictions
-    have a lower probability, and their pixels, correspondence and depth do not agree on one weak-perspective camera.
+    The training data include crops without a face, but the network still predicts a face in some of these crops. Such
+    predictions have a lower probability, and no weak-perspective camera fits their pixels, correspondence and depth.
     The thresholds were chosen with an earlier network, on 150 validation photos of LFW, two thirds of them turned, and
     on 250 pictures without a face that no benchmark uses.
     """
@@ -244,7 +244,7 @@ def _plausibility(probability: Float32Array, mask: BoolArray, misfit: float, opt
 def _rigid_view(depth: Float32Array, correspondence: Float32Array, mask: BoolArray) -> tuple[float, float]:
     """Return the roll, degrees, of the best weak-perspective view of the correspondence, and the misfit, mm.
 
-    The misfit is the rms distance of (pixel, depth) from that view, infinite where there is none.
+    The misfit is the root mean square distance of (pixel, depth) from this view, or infinity if there is no such view.
     """
     rows, columns = np.nonzero(mask)
     if len(rows) < 8:
@@ -263,7 +263,7 @@ def _rigid_view(depth: Float32Array, correspondence: Float32Array, mask: BoolArr
     scale = float(stretch.mean())
     if not np.isfinite(scale) or scale <= 1e-6:
         return 0.0, float("inf")
-    across = left @ right  # the nearest pair of orthonormal rows
+    across = left @ right  # the pair of orthonormal rows nearest to `view`
     rotation = np.vstack([across, np.cross(across[0], across[1])])
     seen = np.column_stack([pixels / scale, height])
     misfit = float(np.sqrt(((canonical @ rotation.T - seen) ** 2).sum(axis=1).mean()))
@@ -279,7 +279,7 @@ def _predict_crop(
     mirror: bool,
     roll_deg: float = 0.0,
 ) -> CropPrediction:
-    """Apply the network to a crop, turned by a multiple of 90 degrees so that a face of that roll is nearly upright."""
+    """Apply the network to a crop, turned by the multiple of 90 degrees that brings a face with `roll_deg` upright."""
     quarters = round(roll_deg / 90)
     crop = Crop.of(photo, square, network.size)
     maps = network.predict(np.ascontiguousarray(np.rot90(crop.image, -quarters))[None], mirror=mirror)
@@ -293,7 +293,7 @@ def _predict_crop(
 
 
 def _predict_crops(network: MapNetwork, photo: ByteArray, square: Box, options: MapOptions) -> CropPrediction:
-    """Apply the network to `square`, then to the upright crop that its mask suggests; stop where the mask is empty."""
+    """Apply the network to `square`, then to the upright crop around the predicted mask; stop if the mask is empty."""
     prediction = _predict_crop(network, photo, square, options, mirror=options.passes == 1)
     for remaining in range(options.passes - 2, -1, -1):
         if prediction.plausibility.share < options.min_mask_share:
@@ -303,13 +303,13 @@ def _predict_crops(network: MapNetwork, photo: ByteArray, square: Box, options: 
     if options.passes > 1 and prediction.plausibility.share >= options.min_mask_share:
         square = next_crop_box(prediction.face_box, options)
         moved = box_iou(square, prediction.crop.box) < options.stable_iou
-        if moved:  # the first crop was so far off that the second is, too
+        if moved:  # the first crop had a large error, so the second has one, too
             prediction = _predict_crop(network, photo, square, options, mirror=True, roll_deg=prediction.roll_deg)
     return prediction
 
 
 def next_crop_box(face_box: Box, options: MapOptions = MapOptions()) -> Box:
-    """Return the square that the next crop covers, for a face whose mask has the box `face_box`."""
+    """Return the box of the next crop, a square, for a face whose mask has the box `face_box`."""
     x0, y0, x1, y1 = face_box
     half = 0.5 * options.later_crop * max(x1 - x0, y1 - y0)
     x, y = 0.5 * (x0 + x1), 0.5 * (y0 + y1)
@@ -319,7 +319,7 @@ def next_crop_box(face_box: Box, options: MapOptions = MapOptions()) -> Box:
 def _verified_faces(
     network: MapNetwork, photo: ByteArray, detections: Iterable[Detection], options: MapOptions
 ) -> Iterator[CropPrediction]:
-    """Yield the predictions of detections that are faces, each face once, those with a clear score first."""
+    """Yield the predictions that are accepted as faces, each face once; faces with a clear score come first."""
     faces: list[Box] = []
     doubtful: list[CropPrediction] = []
     for found in detections:
@@ -372,7 +372,7 @@ def _select(predictions: Iterator[CropPrediction], face_index: int) -> CropPredi
 
 
 def _large_parts(mask: BoolArray, min_part_share: float) -> BoolArray:
-    """Return the mask without connected parts smaller than `min_part_share` of the largest."""
+    """Return the mask without connected parts smaller than `min_part_share` of the largest part."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     if count <= 2:
         return mask
@@ -382,11 +382,11 @@ def _large_parts(mask: BoolArray, min_part_share: float) -> BoolArray:
 
 
 ON_DEPTH_MM = 6.0
-"""A landmark of the fitted model is visible when the depth map lies within this distance of it."""
+"""Maximum distance in mm between the depth map and a visible landmark of the fitted face model."""
 
 
 def _onto_depth(landmarks: FloatArray, camera: Camera, maps: FaceMaps) -> FloatArray:
-    """Return the landmarks (68, 3), those that are visible moved along the line of sight onto the depth map."""
+    """Move the visible landmarks along the line of sight onto the depth map; return all landmarks (68, 3)."""
     pixels = camera.project(landmarks)
     places = np.rint(apply_affine(maps.affine, pixels)).astype(np.int64)
     inside = ((places >= 0) & (places < maps.size)).all(axis=1)

@@ -1,7 +1,7 @@
-"""From a photo to the meshes of a graph network, with the face model fitted to the finest.
+"""Prediction of the meshes of a graph network from a photo, and the fit of the face model to the finest mesh.
 
-The network predicts a mesh of the crop and nothing else. Camera, landmarks, maps and the face frame come from the face
-model fitted to its finest mesh, not from landmarks that the network was given.
+The network predicts meshes in the frame of the crop. Camera, landmarks, maps and the face frame come from the face
+model fitted to the finest mesh, not from the landmarks that are an input of the network.
 """
 
 from __future__ import annotations
@@ -35,25 +35,23 @@ from facegeom.pipelines.map_prediction import predict_maps
 
 @dataclass(frozen=True)
 class MeshOptions:
-    """Which crop a mesh network is given.
+    """Options of the crop that is the input of a mesh network.
 
-    Facegeom's detector gives the box of the 68 landmarks; the network's crop is defined by the box of the whole face.
+    The detector gives the box of the 68 landmarks; the crop of the network is defined by the box of the whole face.
     On 1,800 views of fitted training photos, turned by up to 95 degrees, the longer side of the face's box is 1.351
-    times the height of the landmarks' box (standard deviation 0.017), and its centre lies 0.136 of that height above
-    (0.013).
+    times the height of the landmarks' box (standard deviation 0.017), and its centre is higher than that of the
+    landmarks' box by 0.136 times this height (standard deviation 0.013).
     """
 
-    crop_factor: float = CROP_FACTOR  # side of the crop over the longer side of the face's box
-    face_side: float = 1.351  # longer side of the face's box over the height of the landmarks' box
-    face_rise: float = 0.136  # height of the face's centre above that of the landmarks' box, over the same height
-    stable_iou: float = 0.75  # if the crop and the crop that its mesh suggests overlap less, one more pass is made
-    upright_deg: float = (
-        15.0  # faces with more roll are turned upright; in training, roll has a deviation of 12 degrees
-    )
-    detection_score: float = 0.4  # detections with a lower score are ignored
+    crop_factor: float = CROP_FACTOR  # side length of the crop / longer side of the face's box
+    face_side: float = 1.351  # longer side of the face's box / height of the landmarks' box
+    face_rise: float = 0.136  # height of the face's centre above the landmarks' centre / height of the landmarks' box
+    stable_iou: float = 0.75  # minimum IoU of the crop and the crop around its mesh; else one more pass follows
+    upright_deg: float = 15.0  # maximum roll of a face that is not turned upright; standard deviation in training: 12
+    detection_score: float = 0.4  # minimum score of a detection that is used
     average_face: tuple[float, float, float] = (0.498, 0.487, 0.614)
-    """Box of the face where nothing was detected: its centre over the photo's sides, and its longer side over the
-    photo's shorter side. Means over training photos."""
+    """Box of the face if nothing is detected: centre x / photo width, centre y / photo height, and longer side of the
+    box / shorter side of the photo. The values are means over training photos."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +66,10 @@ class MeshPrediction:
     camera : Camera, face frame -> photo
     landmarks : (68, 3) float array, mm in the face frame, on the finest mesh
     fit : Fit, the face model fitted to the finest mesh, in pixels of the photo
-    score : float in [0, 1]: of the maps where the network needs landmarks, else of the detector; 1 where the box or the
-        landmarks were given, 0 where nothing was detected
-    detections : the detector's boxes, best first; empty when the box was given
-    timings : milliseconds of each step
+    score : float in [0, 1]: the score of the maps if the network needs landmarks, else the score of the detector; 1 if
+        the caller gave the box or the landmarks, 0 if nothing was detected
+    detections : boxes of the detector, highest score first; empty if the caller gave the box
+    timings : dict from step name to milliseconds
     """
 
     vertices: tuple[FloatArray, ...]
@@ -89,7 +87,7 @@ class _FirstCrop:
     """The first crop, and the 68 landmarks in pixels of the photo, with z relative to the mean depth of the face."""
 
     square: Box
-    roll: float  # of the face, degrees anticlockwise as seen; the crop is turned back by it
+    roll: float  # roll of the face, degrees counter-clockwise in the photo; the crop is turned back by it
     landmarks: FloatArray | None
     score: float
     detections: tuple[Detection, ...]
@@ -97,7 +95,7 @@ class _FirstCrop:
 
 @lru_cache(maxsize=4)
 def mesh_network(name: str, device: str) -> MeshNetwork:
-    """Return a shipped mesh network on `device`; loaded once per process."""
+    """Return the named mesh network of facegeom on `device`; it is loaded once per process."""
     return load_mesh_network(name, device)
 
 
@@ -111,17 +109,17 @@ def predict_mesh(
     landmarks: npt.ArrayLike | None = None,
     options: MeshOptions = MeshOptions(),
 ) -> MeshPrediction:
-    """Return the mesh, the camera and the landmarks of a face.
+    """Predict the meshes, the camera and the landmarks of a face.
 
     Parameters
     ----------
     photo : (h, w, 3) uint8 array
-    network : as `mesh_network` returns it
-    box : x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect
-    device : where the network of maps runs, which finds the landmarks if the mesh network needs them
-    face_index : which of the detected faces, 0 is the best
+    network : MeshNetwork, a result of `mesh_network`
+    box : x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect faces
+    device : torch device of the map network, which predicts the landmarks if the mesh network needs landmarks
+    face_index : index of the detected face, in order of falling score
     landmarks : (68, 3) array for a network that needs them: pixel x, pixel y and depth in pixels, greater is nearer;
-        None: those of FaceVision-GAN's maps
+        None: the landmarks come from the maps of FaceVision-GAN
     options : MeshOptions
 
     Returns
@@ -131,8 +129,8 @@ def predict_mesh(
     Raises
     ------
     NoFaceFound
-        When the photo has no face `face_index`, or the box lies outside it. There is no other check for a network
-        without landmarks: in a photo without a detection it falls back to an average crop (as the paper does).
+        When fewer than `face_index` + 1 faces are found, or the box lies outside the photo. For a network without
+        landmarks there is no other check: if nothing is detected, an average crop is used, as in the paper.
     ValueError
         When landmarks are given to a network that takes none, or beside a box or a face_index.
     """
@@ -170,7 +168,7 @@ def predict_mesh(
 
 
 def face_square(box: BoxLike, options: MeshOptions = MeshOptions()) -> Box:
-    """Return the crop of the face whose 68 landmarks have the box (4,), upright or nearly so.
+    """Return the box of the crop for a face that is upright or nearly upright, from the box (4,) of its 68 landmarks.
 
     Examples
     --------
@@ -185,9 +183,9 @@ def face_square(box: BoxLike, options: MeshOptions = MeshOptions()) -> Box:
 
 
 def square_around(pixels: FloatArray, options: MeshOptions = MeshOptions(), roll_deg: float = 0.0) -> Box:
-    """Return the crop of a face whose surface falls onto `pixels` (n, 2) of the photo.
+    """Return the box of the crop for a face whose surface projects to `pixels` (n, 2) of the photo.
 
-    `roll_deg` is that of the face, by which the crop is turned about its centre, see `crop_affine`.
+    The crop is turned about its centre by `roll_deg`, the roll of the face in degrees; see `crop_affine`.
     """
     turn = _turn_matrix(-roll_deg)
     turned = pixels @ turn.T
@@ -232,7 +230,7 @@ def _crop_by_maps(
     options: MeshOptions,
     timings: dict[str, float],
 ) -> _FirstCrop:
-    """Return the crop around the face that FaceVision-GAN's maps show, with their landmarks."""
+    """Return the crop around the face in the maps of FaceVision-GAN, with the landmarks of the maps."""
     seen = predict_maps(photo, box, device, face_index)
     for name, spent in seen.timings.items():
         step = "detection" if name == "detection" else "landmarks"
@@ -258,7 +256,7 @@ def _crop_by_landmarks(model: FaceModel, landmarks: FloatArray, options: MeshOpt
 
 @lru_cache(maxsize=1)
 def _mirrored_landmarks(model: FaceModel) -> IntArray:
-    """Return (68,) indices: for each of the 68 landmarks, its mirror image."""
+    """Return for each of the 68 landmarks the index of the mirrored landmark, (68,)."""
     ids = model.landmarks68
     order = np.argsort(ids)
     return np.asarray(order[np.searchsorted(ids, model.mirror[ids], sorter=order)])
@@ -267,11 +265,11 @@ def _mirrored_landmarks(model: FaceModel) -> IntArray:
 def _predict_crop(network: MeshNetwork, photo: ByteArray, first: _FirstCrop) -> list[FloatArray]:
     """Return the four meshes (n, 3) of a crop: pixel x, pixel y and depth in pixels of the photo.
 
-    Each is the mean of the prediction for the crop and of the mirrored prediction for its mirror image.
+    Each mesh is the mean of the prediction for the crop and of the mirrored prediction for the mirrored crop.
     """
     size = network.size
     crop = Crop.of(photo, first.square, size, -first.roll)
-    half = 0.5 * (first.square[2] - first.square[0])  # unit of the crop frame, in pixels of the photo
+    half = 0.5 * (first.square[2] - first.square[0])  # length of one unit of the crop frame, in pixels of the photo
 
     placed = None
     if first.landmarks is not None:
@@ -304,7 +302,7 @@ def _turn_matrix(degrees: float) -> FloatArray:
 
 
 def _fit_rolled(model: FaceModel, mesh: FloatArray, roll: float) -> Fit:
-    """Fit the model to the finest mesh (7008, 3) of a face of known roll, turned upright for the closest points."""
+    """Fit the face model to the finest mesh (7008, 3), turned upright by the roll (degrees) for the closest points."""
     turn = _turn_matrix(-roll)
     fit = fit_mesh(model, np.column_stack([mesh[:, :2] @ turn.T, mesh[:, 2]]), semi_sphere().levels[-1].faces)
     back = np.eye(3)
@@ -318,7 +316,7 @@ def _crop_roll(roll: float, options: MeshOptions) -> float:
 
 
 def _closest(V: FloatArray, F: IntArray, points: FloatArray) -> FloatArray:
-    """Return the closest points (k, 3) of a surface to `points` (k, 3)."""
+    """Return for each of the points (k, 3) the closest point of a surface, (k, 3)."""
     found = geometry.closest_points(V, F, points)
     return np.asarray(np.einsum("pcd,pc->pd", V[F[found.face]], found.weights))
 

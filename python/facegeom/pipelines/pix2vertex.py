@@ -1,7 +1,8 @@
-"""Pipeline pix2vertex: the template, registered to the predicted maps (Sela et al. 2017, section 4).
+"""Pipeline pix2vertex: registration of the template to the predicted maps (Sela et al. 2017, section 4).
 
-raw: every pixel of the maps. aligned: the face model fitted to the maps. registered: the template after non-rigid
-registration to the maps. completed and detailed: see `facegeom.pipelines.template_stages`.
+The stages are raw (one vertex for each pixel of the maps), aligned (the face model fitted to the maps), registered (the
+template after non-rigid registration to the maps), and completed and detailed, for which see
+`facegeom.pipelines.template_stages`.
 """
 
 from __future__ import annotations
@@ -26,22 +27,23 @@ from facegeom.pipelines.template_stages import bare, finish_template, fitted_ver
 
 @dataclass(frozen=True)
 class WarpOptions:
-    """How the template is registered to maps.
+    """Options of the registration of the template to the maps.
 
-    The paper aligns the mean template by an affine map (RANSAC) and leaves the rest to the registration. Here the
-    template starts as the face model fitted to the maps: on 48 synthetic faces with exact truth, seen from all sides,
-    the error where the face is hidden falls from 7.6 mm to 4.8, and that of the normals where it is seen from 10.9
-    degrees to 9.4. Errors of a network extend over large patches and are not independent from pixel to pixel, so the
-    noise that the registration estimates from neighbours is too small: hence the floor and the stiffness.
+    The paper aligns the mean template by an affine map (RANSAC) and then registers the template. Here the face
+    model fitted to the maps is the initial template. On 48 synthetic faces with exact truth, viewed from all sides, the
+    error of hidden vertices decreases from 7.6 mm to 4.8 mm, and the error of the normals of visible vertices from 10.9
+    degrees to 9.4 degrees. Errors of a network extend over large patches and are not independent from pixel to pixel.
+    The noise that the registration estimates from neighbours is therefore too small, which is the reason for the noise
+    floor and the stiffness.
     """
 
-    max_edge_mm: float = 10.0  # triangles of pixels with longer edges cross a jump of depth and are left out
-    stiffness: float = 1000.0  # weight of the thin-plate energy; 10 is right for maps without such errors
-    noise_floor: float = 0.6  # smallest noise, over the template's mean edge length; 0.05 for maps without such errors
+    max_edge_mm: float = 10.0  # maximum edge length in mm of a triangle; longer edges cross a depth step
+    stiffness: float = 1000.0  # weight of the thin-plate energy; 10 is suitable for maps without such errors
+    noise_floor: float = 0.6  # minimum noise / mean edge of the template; 0.05 is suitable for exact maps
 
 
 def predict(photo: ByteArray, request: FaceRequest) -> MapPrediction:
-    """Return the maps of FaceVision-GAN, which are better than those of pix2vertex's own networks (model cards)."""
+    """Predict maps with FaceVision-GAN, which has smaller errors than the networks of pix2vertex (model cards)."""
     return predict_maps(photo, request.box, request.device, request.face_index)
 
 
@@ -57,7 +59,7 @@ def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> S
     Raises
     ------
     NoFaceFound
-        When the maps leave no triangle, or too few to register.
+        When the maps contain no triangle, or too few triangles for the registration.
     """
     maps, camera = prediction.maps, prediction.camera
     stages, warp = Stages(), WarpOptions()
@@ -67,7 +69,7 @@ def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> S
     with stages.step("raw"):
         target = target_mesh(maps, camera, warp.max_edge_mm)
         if not len(target.F):
-            raise NoFaceFound("the mask of the face leaves no triangle")
+            raise NoFaceFound("the mask of the face contains no triangle")
         column, row = target.pixel.T
         stages.meshes["raw"] = FaceMesh(
             target.V, target.F, colors=maps.image[row, column], regions={"face": np.ones(len(target.V), bool)}
@@ -82,7 +84,7 @@ def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> S
 
 
 def target_mesh(maps: FaceMaps, camera: Camera, max_edge: float) -> geometry.MapsMesh:
-    """Return every pixel of the maps as a mesh in the face frame, with its correspondence as embedding."""
+    """Return a mesh in the face frame with one vertex per pixel of the maps and the correspondence as embedding."""
     rows, columns = np.indices(maps.mask.shape)
     pixels = apply_affine(invert_affine(maps.affine), np.column_stack([columns.ravel(), rows.ravel()]).astype(float))
     across = (pixels - camera.translation) / (camera.scale, -camera.scale)
@@ -97,7 +99,7 @@ def register_template(
     target: geometry.MapsMesh,
     options: WarpOptions = WarpOptions(),
 ) -> FloatArray:
-    """Return the template's vertices (n, 3) registered to the maps, starting from `aligned` (n, 3).
+    """Register the template to the maps, from the initial vertices `aligned` (n, 3); return the vertices (n, 3), mm.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Pipeline pixel2mesh: a graph network deforms a semi-sphere in four blocks, by the photo alone.
+"""Pipeline pixel2mesh: a graph network deforms a semi-sphere in four blocks, from the photo alone.
 
-Liu et al., Pixel2Mesh for 3D Face Reconstruction. The network is `facegeom.networks.pixel2mesh`; what pixel2mesh and
-gcn_igan share is in `mesh_prediction` and `semi_sphere`.
+Liu et al., Pixel2Mesh for 3D Face Reconstruction. The network is `facegeom.networks.pixel2mesh`; the code that
+pixel2mesh and gcn_igan share is in `mesh_prediction` and `semi_sphere`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,6 @@ __all__ = ["predict", "run"]
 
 
 def predict(photo: ByteArray, request: FaceRequest) -> MeshPrediction:
-    """Return the four meshes of the network, with the face model fitted to the finest."""
+    """Predict the four meshes of the requested face, and fit the face model to the finest mesh."""
     network = mesh_network("pixel2mesh", request.device)
     return predict_mesh(photo, network, request.box, request.device, request.face_index)

@@ -1,7 +1,8 @@
-"""From the meshes of a graph network to coloured meshes: the four deformations, coarse to fine, and the head.
+"""Coloured meshes from the meshes of a graph network: the four deformations, coarse to fine, and the head.
 
-deformed1 to deformed4: the semi-sphere after each of the network's blocks. With a head: registered, the face model's
-template warped onto the finest of them by shape alone; then completed and detailed as in pipeline pix2vertex.
+The stages deformed1 to deformed4 are the semi-sphere after each block of the network. With a head, the stage registered
+is the template of the face model, registered to the finest semi-sphere by shape alone; the stages completed and
+detailed follow as in pipeline pix2vertex.
 """
 
 from __future__ import annotations
@@ -24,25 +25,26 @@ from facegeom.pipelines.template_stages import bare, finish_template, fitted_ver
 from facegeom.texture.appearance import View
 
 REGISTRATION = geometry.RegistrationOptions(alignment="none", reach=0.06, reach_decay=0.8, max_iterations=10)
-"""The fitted model is within a few mm of the mesh, so the registration starts with a short reach."""
+"""Options of the registration. The fitted face model is within a few mm of the mesh, so the initial smoothing length
+(`reach`) is short."""
 
 AROUND_MM2 = 200.0
-"""Diffusion time of colours along the surface; it corresponds to about 30 mm."""
+"""Diffusion time of colours on the surface; it corresponds to a length of about 30 mm."""
 
 START_MM = 95.0
-"""Half the side of a crop around a face; scales the unit semi-sphere to the size of a face."""
+"""Half the side length in mm of a crop around a face: the factor from the unit semi-sphere to the size of a face."""
 
 
 def run(photo: ByteArray, prediction: MeshPrediction, options: PipelineOptions) -> Stages:
-    """Return a network's meshes with the photo's colours, step by step, in the face frame.
+    """Return the meshes of a network with the colours of the photo, in the face frame.
 
-    deformed1 to deformed4, then with a head registered, completed and detailed.
+    The stages are deformed1 to deformed4, and with a head also registered, completed and detailed.
 
     Parameters
     ----------
     photo : (h, w, 3) uint8 array
     prediction : MeshPrediction
-    options : PipelineOptions; the texture is that of the last mesh
+    options : PipelineOptions; only the last mesh gets a texture
 
     Raises
     ------
@@ -53,7 +55,7 @@ def run(photo: ByteArray, prediction: MeshPrediction, options: PipelineOptions) 
     sphere = semi_sphere()
     for number, (level, V) in enumerate(zip(sphere.levels, prediction.vertices, strict=True), start=1):
         name = f"deformed{number}"
-        uv = sphere.uv[: level.count]  # a refinement keeps the vertices and adds to them
+        uv = sphere.uv[: level.count]  # a refinement keeps the vertices and appends new ones
         with stages.step(name):
             if level is sphere.levels[-1]:
                 stages.meshes[name] = _painted(photo, prediction, None if options.head else options.texture)
@@ -72,7 +74,7 @@ def run(photo: ByteArray, prediction: MeshPrediction, options: PipelineOptions) 
 
 
 def register_to_mesh(vertices: FloatArray, V: FloatArray, F: IntArray) -> FloatArray:
-    """Return the template's vertices (t, 3) registered to a mesh of the face with another topology.
+    """Register the template to a mesh of the face with another topology; return the template's vertices (t, 3), mm.
 
     Parameters
     ----------
@@ -96,9 +98,9 @@ def register_to_mesh(vertices: FloatArray, V: FloatArray, F: IntArray) -> FloatA
 
 
 def _painted(photo: ByteArray, seen: MeshPrediction, texture: int | None) -> FaceMesh:
-    """Return the finest mesh with colours, and a texture `texture` pixels wide.
+    """Return the finest mesh with vertex colours, and with a texture `texture` pixels wide unless that is None.
 
-    Hidden vertices take the colours of their mirror image, or of visible vertices around them.
+    A hidden vertex gets the colour of the mirrored vertex, or of visible vertices nearby.
     """
     topology = _topology()
     V = seen.vertices[-1]
@@ -116,7 +118,7 @@ def _painted(photo: ByteArray, seen: MeshPrediction, texture: int | None) -> Fac
 
 
 def _colors(view: View) -> FloatArray:
-    """Return colours (n, 3) in [0, 255]: the photo's where it shows the mesh, else as in `_painted`.
+    """Return vertex colours (n, 3) in [0, 255]: from the photo if the vertex is visible, else as in `_painted`.
 
     Colours of mirror images are corrected by the difference between both sides where both are visible. The weights
     change smoothly from one source of colour to the other.
@@ -128,7 +130,7 @@ def _colors(view: View) -> FloatArray:
     F = view.topology.faces
 
     def around(values: FloatArray, weight: FloatArray) -> FloatArray:
-        """Return means (n, 3) of values around each vertex, diffused on the semi-sphere: it has no thin triangles."""
+        """Return means (n, 3) of values around each vertex, by diffusion on the semi-sphere (no thin triangles)."""
         weighted = np.hstack([weight * values, weight])
         heat = geometry.heat_smooth(semi_sphere().fine * START_MM, F, weighted, AROUND_MM2, tolerance=1e-3)
         return np.asarray(heat[:, :3] / np.maximum(heat[:, 3:], 1e-3))
@@ -140,9 +142,9 @@ def _colors(view: View) -> FloatArray:
 
 
 def _texture(view: View, colors: FloatArray, size: int) -> ByteArray:
-    """Return the planar atlas (size, size, 3): the photo's pixels where it shows the mesh, else the vertices' colours.
+    """Return the planar atlas (size, size, 3): pixels of the photo where the mesh is visible, else vertex colours.
 
-    Texels outside the mesh take the colour of the nearest texel inside, so that texture filtering stays correct.
+    Texels outside the mesh get the colour of the nearest texel inside, so that texture filtering stays correct.
     """
     topology = view.topology
     texel = np.column_stack([topology.uv * (size, -size) + (-0.5, size - 0.5), np.zeros(len(topology.uv))])
@@ -158,7 +160,7 @@ def _texture(view: View, colors: FloatArray, size: int) -> ByteArray:
 
 @lru_cache(maxsize=1)
 def _topology() -> Topology:
-    """Return the finest semi-sphere as a topology."""
+    """Return the topology of the finest semi-sphere."""
     sphere = semi_sphere()
     level = sphere.levels[-1]
     everything = np.arange(level.count)

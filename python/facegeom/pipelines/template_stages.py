@@ -1,7 +1,7 @@
 """The last steps of every pipeline that ends with the template: head, fine detail, colours, neutral face.
 
-completed: the whole head behind the registered face, where that is requested. detailed: the skin subdivided, with the
-fine detail of the photo.
+The stages are completed (the registered face completed to a whole head, if requested) and detailed (the skin
+subdivided, with the fine detail of the photo).
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from facegeom.texture.relief import relief_weight
 
 @dataclass(frozen=True)
 class DetailOptions:
-    """How the photo's fine detail becomes relief (pix2vertex, supplement B.2)."""
+    """Options of the relief from the fine detail of the photo (pix2vertex, supplement B.2)."""
 
-    time_mm2: float = 6.0  # diffusion time of the low-pass: detail is finer than sqrt(2 x 6) = 3.5 mm, 2 to 3 pixels
-    gain: float = 80.0  # mm: chosen on old faces; a wrinkle 4 mm wide and darker by 0.05 gets 0.2 mm deep
-    limit: float = 0.5  # mm, the largest displacement
+    time_mm2: float = 6.0  # diffusion time of the low-pass; detail is finer than sqrt(2 x 6) = 3.5 mm
+    gain: float = 80.0  # mm per unit of intensity; a wrinkle 4 mm wide and darker by 0.05 becomes 0.2 mm deep
+    limit: float = 0.5  # maximum displacement in mm
 
 
 def fitted_vertices(model: FaceModel, fit: Fit) -> FloatArray:
-    """Return the fitted face model (n, 3), mm, from which the template starts.
+    """Return the vertices (n, 3), mm, of the fitted face model, the initial shape of the template.
 
-    The expression is limited to what a face can do, and lips that are almost closed are closed.
+    The expression is limited by `possible_expression`, and lips that are almost closed are closed.
     """
     V = model.vertices(fit.identity, possible_expression(model, fit.expression))
     face = load_template()
@@ -58,8 +58,8 @@ def finish_template(
     ----------
     photo : (h, w, 3) uint8 array
     prediction : Prediction
-    stages : Stages so far; changed and returned
-    fitted : (n, 3) float array, mm, as `fitted_vertices` returns it
+    stages : Stages of the previous steps; the object is changed and returned
+    fitted : (n, 3) float array, mm, result of `fitted_vertices`
     registered : (t, 3) float array, mm, the vertices of `load_template()`
     options : PipelineOptions
     """
@@ -83,7 +83,7 @@ def finish_template(
 
 
 def with_detail(template: Template, V: FloatArray, view: View, options: DetailOptions = DetailOptions()) -> FloatArray:
-    """Return the fine vertices (n, 3) with the photo's detail as displacement of the skin."""
+    """Return the fine vertices (n, 3), mm, with the skin displaced by the fine detail of the photo."""
     fine = template.fine
     skin = geometry.detail_displacement(
         V[: fine.skin_count],
@@ -99,7 +99,7 @@ def with_detail(template: Template, V: FloatArray, view: View, options: DetailOp
 
 
 def coloured(template: Template, view: View, V: FloatArray, texture: int | None) -> FaceMesh:
-    """Return the fine mesh with the photo's colours, or with a texture `texture` pixels wide."""
+    """Return the fine mesh with vertex colours from the photo, and with a texture unless `texture` (pixels) is None."""
     fine = template.fine
     painted = None if texture is None else paint(template, view, texture)
     return FaceMesh(
@@ -115,16 +115,16 @@ def coloured(template: Template, view: View, V: FloatArray, texture: int | None)
 
 
 def without_expression(mesh: FaceMesh, template: Template, fit: Fit, fitted: FloatArray) -> FaceMesh:
-    """Return the neutral face of a detailed mesh that started from the fitted face model.
+    """Return the neutral face of a detailed mesh.
 
-    Where the mesh has blendshapes, the expression is in their weights.
+    If the mesh has blendshapes, the weights of the result contain the expression of the photo.
 
     Parameters
     ----------
     mesh : FaceMesh with the fine topology of the template
     template : Template
     fit : Fit of the face model
-    fitted : (n, 3) float array, mm, as `fitted_vertices` returns it for `fit`
+    fitted : (n, 3) float array, mm, result of `fitted_vertices` for `fit`
     """
     model = load_face_model()
     shift = fitted - model.vertices(fit.identity)

@@ -1,1 +1,1 @@
-"""From a photo to a complete texture: baking into the atlas, masking of occluders, blending of views, completion."""
+"""Textures from photos: baking into the atlas, detection of occluders, blending of views, and completion."""

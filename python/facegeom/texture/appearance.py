@@ -1,4 +1,4 @@
-"""Visibility and colours of the vertices of a mesh in a photo, and colours for the parts that it does not show."""
+"""Visibility and colours of the vertices of a mesh in a photo, and colours of the parts that are not visible."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from facegeom.images.crop import Crop
 from facegeom.images.face_maps import FaceMaps
 from facegeom.images.sampling import bilinear, distance_inside
 
-FINEST_MM = 0.8  # photos with smaller pixels are reduced: vertices are about 1.2 mm apart
+FINEST_MM = 0.8  # minimum pixel size in mm; finer photos are reduced, because vertices are about 1.2 mm apart
 LARGEST_CROP = 1024
-HIDDEN_MM = 2.0  # a vertex this far behind the visible surface is hidden
-GRAZING = (0.15, 0.45)  # cosines to the line of sight at which visibility starts, and reaches 1
-OUTLINE_MM = 15.0  # within this distance of the mask's outline, these limits are raised by up to OUTLINE_GRAZING
-OUTLINE_GRAZING = 0.2  # since the surface turns away there and the background is near
-SILHOUETTE_MM = 3.0  # distance from the mask's outline and the photo's border over which visibility rises to 1
-CHANGE_TIME_MM2 = 150.0  # diffusion time of the colour difference between left and right
-SMOOTH_MM = 1.5  # length scale of the continuation at known colours
-PRIOR_WEIGHT = 1e-5  # of the hair or skin colour where no colour is known: acts over SMOOTH_MM / 1e-5^(1/4) = 27 mm
-HAIR_WEIGHT = 1e-2  # of the scalp's colours in the photo: acts over 5 mm
-OTHER_COLOR = 60.0  # distance from the scalp's median colour beyond which a pixel does not show the scalp
-HAIRLINE_MM = 40.0  # hair colours are taken from the photo up to this distance from the face
-CLEAR = (0.1, 0.4)  # the same for the scalp, in front of which the photo shows hair
+HIDDEN_MM = 2.0  # distance in mm behind the visible surface beyond which a vertex is hidden
+GRAZING = (0.15, 0.45)  # cosines between normal and line of sight: visibility is 0 below the first, 1 above the second
+OUTLINE_MM = 15.0  # distance in mm from the mask's outline within which both cosines of GRAZING are increased
+OUTLINE_GRAZING = 0.2  # increase of both cosines of GRAZING at the mask's outline, where the background is near
+SILHOUETTE_MM = 3.0  # distance in mm from the mask's outline or the photo's border at which visibility reaches 1
+CHANGE_TIME_MM2 = 150.0  # diffusion time in mm^2 of the colour difference between the left and the right side
+SMOOTH_MM = 1.5  # smoothing length in mm of known colours when they are extended to unknown vertices
+PRIOR_WEIGHT = 1e-5  # weight of the hair or skin colour at unknown vertices; range SMOOTH_MM / 1e-5^(1/4) = 27 mm
+HAIR_WEIGHT = 1e-2  # weight of the photo's colours at vertices of the scalp; range SMOOTH_MM / 1e-2^(1/4) = 5 mm
+OTHER_COLOR = 60.0  # maximum distance (RGB, 0 to 255) of a pixel that shows the scalp from the scalp's median colour
+HAIRLINE_MM = 40.0  # maximum distance in mm from the face of vertices that take a hair colour from the photo
+CLEAR = (0.1, 0.4)  # cosines as in GRAZING, but for vertices of the scalp, in front of which the photo shows hair
 BEHIND_COLORS = {
     "eye_sockets": (90.0, 50.0, 45.0),
-    "mouth_interior": (50.0, 20.0, 20.0),  # the others lie in it
+    "mouth_interior": (50.0, 20.0, 20.0),  # colour of the cavity that contains gums, tongue and teeth
     "gums_and_tongue": (125.0, 62.0, 60.0),
     "teeth": (205.0, 198.0, 185.0),
 }
-"""Colours of the parts behind the skin, under light in which the white of an eye is `SCLERA`."""
-MOUTH_DEPTH_MM = 30.0  # depth over which the light inside the mouth falls to 1/e
-LIGHT = (0.4, 1.15)  # limits of the light estimated from the whites of the eyes, which may lie in shadow
-SCLERA = (205.0, 200.0, 196.0)  # colour of the white of a hidden eye
-SEEN = 0.5  # visibility from which the colour of an eye's vertex is used
-BRIGHTEST = 75.0  # percentile of brightness from which an eyeball's visible vertices are white
+"""Colours (RGB, 0 to 255) of the parts behind the skin, under light in which the white of an eye is `SCLERA`."""
+MOUTH_DEPTH_MM = 30.0  # depth in mm at which the light inside the mouth has decreased to 1/e
+LIGHT = (0.4, 1.15)  # limits of the light estimate, relative to SCLERA; the whites of the eyes may be in shadow
+SCLERA = (205.0, 200.0, 196.0)  # colour (RGB, 0 to 255) of the white of a hidden eye
+SEEN = 0.5  # minimum visibility of an eyeball vertex whose colour in the photo is used
+BRIGHTEST = 75.0  # percentile of brightness above which visible vertices of an eyeball show the white
 
 
 class View:
@@ -50,10 +50,10 @@ class View:
     Parameters
     ----------
     photo : (h, w, 3) uint8 array
-    maps : FaceMaps
-    camera : Camera, face frame -> photo
-    V : (n, 3) float array, mm in the face frame
-    topology : Topology
+    maps : FaceMaps of the face in the photo
+    camera : Camera, projection from the face frame to the photo
+    V : (n, 3) float array, vertices of the mesh, mm in the face frame
+    topology : Topology of the mesh
     """
 
     def __init__(self, photo: ByteArray, maps: FaceMaps, camera: Camera, V: FloatArray, topology: Topology) -> None:
@@ -65,7 +65,7 @@ class View:
         finest = side / camera.scale / FINEST_MM
         crop = Crop.of(photo, maps.box, int(np.clip(round(min(side, finest)), maps.size, LARGEST_CROP)))
         self.crop = crop.image
-        self.step = side / len(self.crop)  # pixels of the photo along one of the crop
+        self.step = side / len(self.crop)  # width of one pixel of the crop, in pixels of the photo
         self.pixel_mm = self.step / camera.scale
         self.place = camera.project(V)  # in pixels of the photo
         self.pixel = crop.to_crop(self.place)
@@ -75,7 +75,7 @@ class View:
 
     @cached_property
     def seen(self) -> FloatArray:
-        """Visibility of each vertex, (n,) in [0, 1]; 0: hidden, at a grazing angle, or outside mask or photo."""
+        """Visibility of each vertex, (n,) in [0, 1]; 0 if hidden, at a grazing angle, or outside mask or photo."""
         size = self.maps.size
         points = np.column_stack([(self.pixel + 0.5) * (size / len(self.crop)) - 0.5, self.depth])
         fine = 2
@@ -104,7 +104,10 @@ class View:
         return np.asarray(distance[y + 1, x + 1] * (self.pixel_mm * len(self.crop) / self.maps.size), np.float64)
 
     def beyond(self, kept: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Return the photo's colours at vertices outside the mask, (k, 3), and their visibility (k,) in [0, 1]."""
+        """Return the colours (k, 3) of the photo at the vertices `kept` (k,), and their visibility (k,) in [0, 1].
+
+        Unlike `seen`, this visibility may be above 0 outside the mask.
+        """
         x0, y0, x1, y1 = self.maps.box
         margin = (x1 - x0) / 2
         wide = (x0 - margin, y0 - margin, x1 + margin, y1 + margin)
@@ -129,14 +132,14 @@ class View:
 
 
 def vertex_colors(template: Template, view: View) -> FloatArray:
-    """Return colours of the fine vertices, (n, 3) in [0, 255]: the photo's where it shows them.
+    """Return colours of the fine vertices, (n, 3) in [0, 255]; visible vertices have the colours of the photo.
 
-    Hidden skin takes the colour of its mirror image, corrected by the difference of both sides nearby. Where that is
-    hidden too, known colours are continued, see `continued_colors`.
+    A hidden vertex of the skin gets the colour of the mirrored vertex, corrected by the colour difference of both sides
+    nearby. If the mirrored vertex is hidden too, the colour comes from `continued_colors`.
     """
     coarse, fine = template.coarse, template.fine
     skin = coarse.skin_count
-    kept = np.r_[0:skin, fine.skin_count : len(view.vertices)]  # the fine vertices that are the coarse ones
+    kept = np.r_[0:skin, fine.skin_count : len(view.vertices)]  # fine vertices that also exist in the coarse topology
     shown, seen = view.colors[kept][:skin], view.seen[kept][:skin, None]
     mirror = coarse.mirror[:skin]
     other, other_seen = shown[mirror], seen[mirror]
@@ -157,17 +160,19 @@ def vertex_colors(template: Template, view: View) -> FloatArray:
 
 
 def continued_colors(template: Template, view: View, values: FloatArray, known: FloatArray) -> FloatArray:
-    """Return colours (s, 3) of the coarse skin: known colours continued smoothly, and far away hair or plain skin.
+    """Extend known colours smoothly over the coarse skin; return colours (s, 3) in [0, 255].
 
-    Outside the mask of the face, the photo also shows hair (or a hat, or neither) in front of the model's bare scalp,
-    where the scalp faces the camera.
+    Far from known colours, the result is the median colour of hair or of skin.
+
+    Outside the mask, where the bare scalp of the face model faces the camera, the photo usually shows hair or a hat.
+    The colours of these pixels are used with the weight `HAIR_WEIGHT`.
 
     Parameters
     ----------
     template : Template
-    view : View of its fine vertices
-    values : (s, 3) float array
-    known : (s,) float array in [0, 1], weight of the values
+    view : View of the fine vertices of the template
+    values : (s, 3) float array, known colours in [0, 255]
+    known : (s,) float array in [0, 1], weight of each known colour
     """
     coarse = template.coarse
     face = coarse.regions["face"][: len(values)]
@@ -190,12 +195,15 @@ def continued_colors(template: Template, view: View, values: FloatArray, known: 
 
 
 def _median(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return the median colour (3,) of the values with at least half of the largest weight."""
+    """Return the median colour (3,) of the colours `values` (n, 3) whose weight is at least half of the maximum."""
     return np.asarray(np.median(values[weights >= 0.5 * weights.max()], axis=0))
 
 
 def behind_colors(template: Template, view: View) -> FloatArray:
-    """Return colours (b, 3) of the parts behind the skin, for where they are hidden; a hidden eye takes the other's."""
+    """Return colours (b, 3) for hidden vertices of the parts behind the skin.
+
+    An eye vertex gets the colour of the corresponding vertex of the other eye if that is visible, else white.
+    """
     regions, skin = template.coarse.regions, template.coarse.skin_count
     places = load_face_model().mean[template.vertices[skin:]]
     shown, seen = (values[template.fine.skin_count :] for values in (view.colors, view.seen))
@@ -204,10 +212,10 @@ def behind_colors(template: Template, view: View) -> FloatArray:
     whites = _whites([shown[eye & (seen > SEEN)] for eye in eyes])
     for eye, other, white in zip(eyes, reversed(eyes), whites, strict=True):
         from_centre = [places[members] - places[members].mean(axis=0) for members in (other, eye)]
-        alike = geometry.nearest(*from_centre)[0]  # both eyes look in one direction: translated, not mirrored
+        alike = geometry.nearest(*from_centre)[0]  # both eyes have the same gaze direction: translated, not mirrored
         share = seen[other][alike, None]
         out[eye] = share * shown[other][alike] + (1 - share) * white
-    light = np.clip(np.mean(whites, axis=0) / SCLERA, *LIGHT)  # brightness of white in this photo
+    light = np.clip(np.mean(whites, axis=0) / SCLERA, *LIGHT)  # brightness of white in this photo relative to SCLERA
     for name, color in BEHIND_COLORS.items():
         out[regions[name][skin:]] = color * light
     mouth = regions["mouth_interior"][skin:]

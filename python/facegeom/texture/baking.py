@@ -1,4 +1,4 @@
-"""Baking: transfer of a photo to the texture atlas of a mesh, with the texels that the photo shows."""
+"""Baking: transfer of a photo to the texture atlas of a mesh, and the mask of the texels that the photo shows."""
 
 from __future__ import annotations
 
@@ -18,34 +18,35 @@ from facegeom.images.crop import apply_affine, crop_affine
 from facegeom.images.sampling import bilinear, distance_inside, nearest_known
 
 SIZES = (16, 2048)
-"""Smallest and largest side of an atlas, texels."""
+"""Minimum and maximum side length of an atlas in texels."""
 
 
 @dataclass(frozen=True)
 class BakeOptions:
-    """When a texel counts as shown by the photo."""
+    """Limits that decide which texels the photo shows."""
 
-    least_facing: float = 0.25  # cosine to the line of sight; below it a photo pixel is stretched more than fourfold
-    full_facing: float = 0.6  # cosine from which a texel is seen fully
-    hidden_mm: float = 0.8  # a point this far behind the surface in its pixel is hidden (lids are 1 mm thick)
-    contour_mm: float = 8.0  # a point is left out where the surface is this much nearer within `contour_reach_mm`
-    contour_reach_mm: float = 1.4  # typical error of the fitted contour, such as that of a nose in front of a cheek
-    depth_step_mm: float = 0.7  # pixel size of the depth map for the visibility test
-    silhouette_pixels: float = 2.0  # width along the mask's outline that is left out, since it shows background, too
-    sure_pixels: float = 5.0  # pixels from the outline from which a texel is seen fully
+    least_facing: float = 0.25  # minimum cosine between normal and line of sight; 0.25 stretches a photo pixel fourfold
+    full_facing: float = 0.6  # cosine between normal and line of sight above which visibility is 1
+    hidden_mm: float = 0.8  # distance in mm behind the visible surface beyond which a point is hidden (lids: 1 mm)
+    contour_mm: float = 8.0  # a point is left out if the surface is this many mm nearer within `contour_reach_mm`
+    contour_reach_mm: float = 1.4  # error in mm of a fitted contour, such as a nose in front of a cheek
+    depth_step_mm: float = 0.7  # pixel size in mm of the depth map for the visibility test
+    silhouette_pixels: float = 2.0  # width in pixels of the border of the mask that is left out: it may show background
+    sure_pixels: float = 5.0  # distance in pixels from the outline of the mask above which visibility is 1
 
 
 class Baked(NamedTuple):
-    """A baked texture.
+    """The texture of an atlas baked from one photo.
 
     Attributes
     ----------
     texture : (S, S, 3) uint8 array
-        The photo where it shows the surface, black elsewhere; outside the charts the nearest texel's colour.
+        Colours of the photo at known texels, black at unknown texels; outside the charts, the colour of the nearest
+        texel of a chart.
     known : (S, S) bool array
         Texels of a chart that the photo shows.
     seen : (S, S) float32 array in [0, 1]
-        Visibility: 0 where not known, 1 in full view.
+        Visibility of each texel: 0 at unknown texels, 1 at fully visible texels.
     """
 
     texture: ByteArray
@@ -54,14 +55,14 @@ class Baked(NamedTuple):
 
 
 class Atlas:
-    """The texels of a mesh's texture atlas, with the triangle and barycentric coordinates of each.
+    """The texels of the texture atlas of a mesh, with the triangle and the barycentric coordinates of each texel.
 
     Parameters
     ----------
     faces : (m, 3) int array, triangles of n vertices
     uv : (k, 2) float array, u to the right and v up
     uv_faces : (m, 3) int array, rows of `uv`
-    size : side in texels, 16 to 2048
+    size : side length S in texels, 16 to 2048
 
     Raises
     ------
@@ -72,7 +73,7 @@ class Atlas:
     ----------
     covered : (S, S) bool array, texels whose centre lies in a chart
     triangle : (t,) int array, row of `faces` at each covered texel, in the order of `covered.nonzero()`
-    barycentric : (t, 3) float32 array, of the texel's centre in its triangle
+    barycentric : (t, 3) float32 array, barycentric coordinates of the centre of each covered texel in its triangle
 
     Notes
     -----
@@ -108,7 +109,7 @@ class Atlas:
     def carry(
         self, values: npt.NDArray[np.floating], rows: npt.NDArray[np.integer] | slice = slice(None)
     ) -> Float32Array:
-        """Return values at the covered texels (or some rows of them), (t, k), from (n, k) values at the vertices."""
+        """Interpolate vertex values (n, k) at the covered texels, or at some rows of them; return an array (t, k)."""
         values = np.asarray(values, np.float32)
         triangle, barycentric = self.triangle[rows], self.barycentric[rows]
         out = np.zeros((len(triangle), values.shape[1]), np.float32)
@@ -117,29 +118,29 @@ class Atlas:
         return out
 
     def image(self, values: npt.NDArray[np.generic], missing: float = 0) -> npt.NDArray[np.generic]:
-        """Return (S, S, ...) with (t, ...) values at the covered texels and `missing` elsewhere."""
+        """Return an image (S, S, ...) with values (t, ...) at the covered texels and `missing` elsewhere."""
         out = np.full((self.size, self.size, *values.shape[1:]), missing, values.dtype)
         out[self.covered] = values
         return out
 
     def fill_gutter(self, texture: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """Return (S, S, ...) with texels outside the charts copied from the nearest texel of a chart.
+        """Copy to each texel outside the charts the nearest texel of a chart; return the texture (S, S, ...).
 
-        This prevents bleeding when the texture is filtered or reduced.
+        Filtering or reducing the texture then mixes no background colour into the charts.
         """
         return np.asarray(texture.reshape(self.size**2, *texture.shape[2:])[self._source])
 
     def region(self, members: BoolArray) -> BoolArray:
-        """Return the (S, S) mask of the texels of triangles whose vertices all belong to `members` (n,)."""
+        """Return the mask (S, S) of the texels of all triangles whose three vertices are True in `members` (n,)."""
         inside: BoolArray = np.asarray(members[self.faces].all(axis=1), np.bool_)
         return np.asarray(self.image(inside[self.triangle]), np.bool_)
 
     def footprint(self, pixel: FloatArray) -> Float32Array:
-        """Return the length in photo pixels of one texel step, (t,), the longer of the two directions.
+        """Return the length in photo pixels of one texel, (t,), in the direction in which it is longer.
 
         Parameters
         ----------
-        pixel : (n, 2) float array, pixels of the photo to which the vertices project
+        pixel : (n, 2) float array, pixels x, y of the photo to which the vertices project
         """
         spans = [self._corners[:, i] - self._corners[:, 0] for i in (1, 2)]
         moves = [pixel[self.faces[:, i]] - pixel[self.faces[:, 0]] for i in (1, 2)]
@@ -160,21 +161,22 @@ def bake(
     box: npt.ArrayLike,
     options: BakeOptions = BakeOptions(),
 ) -> Baked:
-    """Bake what a photo shows of a mesh into its atlas.
+    """Copy the colours of a photo to the texels of a mesh that the photo shows.
 
     Parameters
     ----------
     atlas : Atlas
     photo : (h, w, 3) uint8 array
-    camera : Camera, face frame -> photo
-    V : (n, 3) float array, mm in the face frame
+    camera : Camera, projection from the face frame to the photo
+    V : (n, 3) float array, vertices of the mesh, mm in the face frame
     mask : (s, s) bool array, pixels of the crop of `box` that show the face (`FaceMaps.mask`)
-    box : (4,) float array, x0, y0, x1, y1 of that crop in pixels of the photo (`FaceMaps.box`)
+    box : (4,) float array, x0, y0, x1, y1 of the crop in pixels of the photo (`FaceMaps.box`)
     options : BakeOptions
 
     Returns
     -------
     Baked
+        The texture, the mask of known texels, and the visibility of each texel.
 
     Raises
     ------
@@ -183,10 +185,10 @@ def bake(
 
     Notes
     -----
-    Pixels are interpolated bilinearly. Where the atlas is coarser than the photo, they come from an image pyramid, two
-    levels of which are blended by the longer side of the texel's footprint, as in trilinear mipmapping. A texel is
-    unknown when its point is hidden, at a grazing angle or outside the photo, or when its pixel is outside the mask or
-    on its outermost pixels.
+    Colours are interpolated bilinearly. Where the atlas is coarser than the photo, the colours come from two levels of
+    an image pyramid, blended according to the length of the texel in photo pixels, as in trilinear mipmapping. A texel
+    is unknown when its surface point is hidden, at a grazing angle or outside the photo, or when the pixel of this
+    point is outside the mask or near the outline of the mask.
 
     References
     ----------
@@ -206,7 +208,7 @@ def bake(
     inside: BoolArray = np.asarray(((pixel >= (x0, y0)) & (pixel <= (x1, y1))).all(axis=1), np.bool_)
     toward = (facing[atlas.faces] > options.least_facing).any(axis=1)
     worth: BoolArray = np.asarray(toward & inside[atlas.faces].any(axis=1), np.bool_)
-    rows = np.flatnonzero(worth[atlas.triangle])  # the others, most of a head's, cannot be known
+    rows = np.flatnonzero(worth[atlas.triangle])  # all other texels are certainly unknown
     texel = atlas.carry(np.column_stack([pixel, depth, facing]), rows)
     shown, seen = _shown(atlas, texel, pixel, depth, camera.scale, face_mask, (x0, y0, x1, y1), options)
     x, y = texel[:, 0], texel[:, 1]
@@ -228,7 +230,7 @@ def bake(
 
 
 def sample(photo: ByteArray, points: Float32Array, footprint: Float32Array) -> Float32Array:
-    """Return (t, 3) float32 colours of (t, 2) pixels x, y, each averaged over about `footprint` (t,) pixels."""
+    """Return the colours (t, 3) of a photo at points x, y (t, 2), each averaged over about `footprint` (t,) pixels."""
     level = np.log2(np.maximum(footprint, 1.0))
     levels = int(np.ceil(float(level.max())))
     block = 2**levels
@@ -251,7 +253,7 @@ def sample(photo: ByteArray, points: Float32Array, footprint: Float32Array) -> F
 
 
 def fill_smoothly(texture: npt.NDArray[np.generic], known: BoolArray) -> Float32Array:
-    """Return (S, S, k) float32 with unknown texels continued smoothly from the known ones (a pull-push pyramid).
+    """Extend the known texels smoothly to the unknown texels by a pull-push pyramid; return (S, S, k) float32.
 
     Parameters
     ----------
@@ -261,7 +263,7 @@ def fill_smoothly(texture: npt.NDArray[np.generic], known: BoolArray) -> Float32
     Raises
     ------
     ValueError
-        When nothing is known.
+        When no texel is known.
 
     References
     ----------
@@ -273,7 +275,7 @@ def fill_smoothly(texture: npt.NDArray[np.generic], known: BoolArray) -> Float32
 
 
 def _filled(values: Float32Array, weight: Float32Array) -> Float32Array:
-    """Return values (h, w, k) where the weight (h, w) is 1, elsewhere blended with the next coarser level."""
+    """Blend values (h, w, k) with the next coarser level where the weight (h, w) is below 1; return (h, w, k)."""
     height, width = weight.shape
     if (weight >= 1).all() or max(height, width) == 1:
         return values
@@ -299,7 +301,7 @@ def _shown(
     box: Box,
     options: BakeOptions,
 ) -> tuple[BoolArray, Float32Array]:
-    """Return whether the crop shows each covered texel, (t,) bool, and its visibility, (t,) in [0, 1]."""
+    """Return for each covered texel whether the crop shows it, (t,) bool, and its visibility, (t,) in [0, 1]."""
     side_mm = (box[2] - box[0]) / scale
     size = int(np.clip(round(side_mm / options.depth_step_mm), 64, 1024))
     affine = crop_affine(box, size)

@@ -1,4 +1,4 @@
-"""Blending of partial textures of one person into a complete one: layers in order of priority, and three views.
+"""Blending of partial textures of one person into a complete texture: layers by priority, or three views.
 
 The colours of the textures are matched first (`match_colors`). Unknown texels are filled before Poisson's equation is
 solved (`overlay`), so that black does not bleed into the face.
@@ -18,40 +18,41 @@ from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
 from facegeom.texture.baking import fill_smoothly
 
 OFFSET = 8.0
-"""Added to colours before logarithms: noise in dark texels must not look like a large ratio."""
+"""Value (0 to 255) added to colours before the logarithm, so that noise in dark texels does not give large ratios."""
 
 SMOOTHING = 2.5
-"""Width, in texels of an atlas of 192, over which the difference of two layers is averaged before it is continued."""
+"""Width, in texels of an atlas of 192 x 192, over which the colour difference of two layers is averaged before it is
+extended to other texels."""
 
 
 class Layer(NamedTuple):
-    """A partial texture: (S, S, 3) uint8 and the (S, S) bool mask of its known texels."""
+    """A partial texture (S, S, 3), uint8, and the mask (S, S), bool, of its known texels."""
 
     texture: ByteArray
     known: BoolArray
 
     def mirrored(self) -> Layer:
-        """Return the layer with left and right exchanged; the face model's atlas is symmetric."""
+        """Return the layer with left and right exchanged; the atlas of the face model is symmetric."""
         return Layer(np.ascontiguousarray(self.texture[:, ::-1]), np.ascontiguousarray(self.known[:, ::-1]))
 
 
 class Matched(NamedTuple):
-    """A layer after colour matching, and the remaining difference: robust standard deviation of log ratios."""
+    """A layer after colour matching, and the misfit: the robust standard deviation of the log ratios of the colours."""
 
     layer: Layer
     misfit: float
 
 
 def match_colors(layer: Layer, reference: Layer) -> Matched:
-    """Return a layer with each channel scaled to the reference's colours where both are known.
+    """Scale each colour channel of a layer to match a reference layer; return the scaled layer and the misfit.
 
-    The scale is the median ratio, which a shadow or a beard in one of them hardly changes. Layers without common
-    texels are returned unchanged, with an infinite misfit.
+    The scale is the median ratio of the two layers at texels that are known in both. A shadow or a beard in one of the
+    layers hardly changes the median. A layer without such texels is returned unchanged, with an infinite misfit.
 
     Raises
     ------
     ValueError, TypeError
-        When shapes or dtypes are not those of a layer, or differ from each other.
+        When a shape or dtype is wrong, or the shapes of the two layers differ.
     """
     layer, reference = _checked([layer, reference])
     both = layer.known & reference.known
@@ -65,18 +66,20 @@ def match_colors(layer: Layer, reference: Layer) -> Matched:
 
 
 def overlay(layers: Sequence[Layer]) -> ByteArray:
-    """Return a complete texture: the first layer where it is known, then the second, ..., and a smooth fill elsewhere.
+    """Combine layers into a complete texture; at each texel, the first layer in which the texel is known is used.
 
-    To each layer the difference to the layers above is added, continued smoothly from the texels that both know, so
-    that no border is visible.
+    Texels that are known in no layer are filled smoothly. The colours of a lower layer are corrected, so that no border
+    is visible: at texels that are known in the lower layer and in a layer above, the colour difference is measured; the
+    difference is extended smoothly to all other texels and added to the lower layer.
 
     Parameters
     ----------
-    layers : sequence of Layer; the first is not changed
+    layers : sequence of Layer, in order of priority; the known texels of the first layer are not changed
 
     Returns
     -------
     (S, S, 3) uint8 array
+        The complete texture.
 
     Raises
     ------
@@ -99,12 +102,13 @@ def overlay(layers: Sequence[Layer]) -> ByteArray:
 
 
 def three_views(left: npt.ArrayLike, center: npt.ArrayLike, right: npt.ArrayLike) -> ByteArray:
-    """Return one texture from three complete ones, of which each contributes a third.
+    """Combine three complete textures into one: each contributes one third of the columns.
 
     Parameters
     ----------
-    left, center, right : (S, S, 3) uint8 arrays, S at least 16, complete and of matching colours
-        Named after the part of the atlas that they show well; the left of the atlas is the subject's right.
+    left, center, right : (S, S, 3) uint8 arrays, S at least 16, complete and with matched colours
+        The texture whose left, middle or right third is the most accurate. The left side of the atlas is the subject's
+        right side.
 
     Returns
     -------
@@ -117,8 +121,8 @@ def three_views(left: npt.ArrayLike, center: npt.ArrayLike, right: npt.ArrayLike
 
     Notes
     -----
-    The middle third of `center` is cloned into `left` and into `right` (Poisson), the left half of the one and the
-    right half of the other are joined, and the middle third is cloned once more over the seam.
+    The middle third of `center` is cloned into `left` and into `right` by Poisson blending. The left half of the first
+    result and the right half of the second are joined, and the middle third is cloned once more over the seam.
 
     References
     ----------
@@ -136,17 +140,17 @@ def three_views(left: npt.ArrayLike, center: npt.ArrayLike, right: npt.ArrayLike
 
 
 def middle_third(size: int) -> slice:
-    """Return the columns of the middle third of a texture, as the paper splits it (`numpy.array_split`)."""
+    """Return the columns of the middle third of a texture, split as in the thesis (`numpy.array_split`)."""
     columns = np.array_split(np.arange(size), 3)[1]
     return slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _clone_middle(source: ByteArray, target: ByteArray) -> ByteArray:
-    """Return the target with the source's middle third cloned into the same place."""
+    """Return the target with its middle third replaced by that of the source, by Poisson blending."""
     columns = middle_third(len(source))
     mask = np.zeros(source.shape[:2], np.uint8)
-    # OpenCV sets the mask's outermost pixels to zero and moves the centre of the rest, rounded down, to a given point.
-    # The border is zero already and the point is computed from the same box, so nothing is moved.
+    # OpenCV sets the outermost pixels of the mask to zero and moves the centre of the remaining mask, rounded down, to
+    # a given point. Here the border is already zero and the point is the centre of the mask, so nothing is moved.
     mask[1:-1, columns] = 255
     x, y, width, height = cv2.boundingRect(mask)
     place = (x + width // 2, y + height // 2)
@@ -154,7 +158,7 @@ def _clone_middle(source: ByteArray, target: ByteArray) -> ByteArray:
 
 
 def _smoothed(values: Float32Array, known: BoolArray) -> Float32Array:
-    """Return (S, S, 3) values averaged over the known texels around each."""
+    """Average values (S, S, 3) over the known texels around each texel; return an array (S, S, 3)."""
     sigma = SMOOTHING * len(values) / 192
     weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)
     total = cv2.GaussianBlur(np.where(known[..., None], values, 0).astype(np.float32), (0, 0), sigma)

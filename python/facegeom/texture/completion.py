@@ -1,13 +1,13 @@
-"""Completion of a texture: the network's output at its own size, joined to the known texels without a visible border.
+"""Completion of a texture by a network, with no visible border between known and completed texels.
 
-Known texels are never changed. The network's output is smooth and may differ from the known texels at their border, so
-three layers are added to it, all computed from known texels:
+Known texels are never changed. The output of the network is smooth and may differ from the known texels at the border
+of the known region. Three layers, all computed from known texels, are therefore added to the output:
 
-1. the difference between the known texels and the network's output there, continued from the border into the unknown
-   part in frequency bands: fine differences over a few texels, coarse ones over up to an eighth of the atlas (as in
-   Burt and Adelson 1983, on one side of the border only);
-2. in atlases larger than the network's, the fine detail of the other side of the face, mirrored, where that is known;
-3. elsewhere grain: noise that gives each octave band the standard deviation that it has in known texels.
+1. the difference between the known texels and the output at these texels, extended from the border into the unknown
+   region in frequency bands: fine differences over a few texels, coarse differences over up to an eighth of the atlas
+   (as in Burt and Adelson 1983, but on one side of the border only);
+2. if the atlas is larger than the output: fine detail mirrored from the other side of the face, where it is known;
+3. elsewhere grain: noise in which each octave band has the standard deviation of this band in the known texels.
 """
 
 from __future__ import annotations
@@ -26,30 +26,31 @@ if TYPE_CHECKING:
     from facegeom.networks.gated_inpainting import Inpainter
 
 LEAST_SIZE = 16
-COARSEST = 8  # side of the coarsest pyramid level, texels
-REACH = 8  # differences at the border are continued over the size of the atlas divided by this
-GRAIN_BANDS = 1  # octaves at the network's size; one more for each doubling of the atlas. Coarser noise is mottled
-EDGE = 3  # network texels along the border of the known part whose detail is not used, since it shows the border
-SAMPLES = 20_000  # texels from which the deviation is estimated, at most twice as many
+COARSEST = 8  # side length in texels of the coarsest pyramid level
+REACH = 8  # size of the atlas divided by the distance over which differences at the border are extended
+GRAIN_BANDS = 1  # number of octave bands of grain at the size of the network; each doubling of the atlas adds one
+EDGE = 3  # width in network texels of the border of the known part whose detail is not used
+SAMPLES = 20_000  # number of texels (up to twice as many) from which the deviation is estimated
 MAD_TO_DEVIATION = 1.4826  # ratio of standard to median absolute deviation of a normal distribution
 
 
 def complete(texture: ByteArray, known: BoolArray, *, network: Inpainter | None = None) -> ByteArray:
-    """Return a texture with its unknown texels completed and its known texels unchanged.
+    """Complete the unknown texels of a texture; the known texels are not changed.
 
     Parameters
     ----------
     texture : (S, S, 3) uint8 array, RGB
-        In the face model's atlas, S at least 16. The values of unknown texels are not used.
+        Texture in the atlas of the face model, S at least 16. The values of unknown texels are not used.
     known : (S, S) bool array
     network : Inpainter, optional
-        None: the shipped one.
+        The trained network; None: the network that comes with facegeom.
 
     Returns
     -------
     (S, S, 3) uint8 array
-        The network's output inside its `region` (the face and the eyes), continued smoothly and without grain outside.
-        If nothing of the region is known, the mean of the training textures; if all is known, a copy of the texture.
+        The complete texture. Unknown texels are the output of the network inside its `region` (the face and the eyes),
+        and a smooth extension without grain outside `region`. If no texel of `region` is known, the result is the mean
+        of the training textures; if all texels are known, it is a copy of the texture.
 
     Raises
     ------
@@ -60,8 +61,8 @@ def complete(texture: ByteArray, known: BoolArray, *, network: Inpainter | None 
 
     Notes
     -----
-    The atlas is resized to the network's size: a larger one by means over known texels. The same input gives the same
-    output, including the grain.
+    The atlas is resized to the size of the network; a larger atlas is reduced by means over known texels. The same
+    input gives the same output, including the grain.
 
     References
     ----------
@@ -100,13 +101,13 @@ def _shipped() -> Inpainter:
 
 
 def reduced(texture: ByteArray, known: BoolArray, size: int) -> tuple[Float32Array, BoolArray]:
-    """Return texture and mask at another size: means over known texels, known where at least half of them are.
+    """Resize a texture and its mask by means over known texels; a texel is known if at least half of its area is.
 
     Parameters
     ----------
     texture : (S, S, 3) uint8 array
     known : (S, S) bool array
-    size : texels a side
+    size : side length of the result in texels
 
     Returns
     -------
@@ -120,13 +121,13 @@ def reduced(texture: ByteArray, known: BoolArray, size: int) -> tuple[Float32Arr
 
 
 def spread(values: Float32Array, weight: Float32Array, reach: int | None = None) -> Float32Array:
-    """Return values where their weight is 1, and a smooth continuation of them elsewhere.
+    """Extend values smoothly from texels of weight 1 to all other texels.
 
     Parameters
     ----------
     values : (S, S, 3) float32 array
     weight : (S, S) float32 array in [0, 1]
-    reach : texels over which the continuation falls to zero; None: no limit
+    reach : distance in texels over which the extended values decrease to zero; None: no decrease
 
     Returns
     -------
@@ -134,8 +135,8 @@ def spread(values: Float32Array, weight: Float32Array, reach: int | None = None)
 
     Notes
     -----
-    A pyramid of weighted means, evaluated from the coarsest level: where a level's weight is small, the next coarser
-    level is used. So values near the border are continued in detail, and values far away coarsely.
+    The method is a pyramid of weighted means, evaluated from the coarsest level: where the weight of a level is small,
+    the next coarser level is used. The result therefore has fine detail near known texels and is coarse far from them.
     """
     side = len(weight)
     levels: list[tuple[Float32Array, Float32Array]] = [(values * weight[..., None], weight)]
@@ -157,7 +158,7 @@ def _enlarged(image: Float32Array, size: int) -> Float32Array:
 
 
 def _detail(texture: ByteArray, known: BoolArray, base: Float32Array, fine: int) -> Float32Array:
-    """Return detail that `base` lacks beside known texels: mirrored where the other side is known, else grain."""
+    """Return the detail to add to `base`: mirrored from the other side where it is known, grain elsewhere."""
     size = len(texture)
     octaves = max(0, round(np.log2(size / fine)))
     bands = octaves + GRAIN_BANDS
@@ -192,7 +193,7 @@ def _halves(image: Float32Array, count: int) -> list[Float32Array]:
 
 
 def _octaves(image: Float32Array, count: int) -> list[Float32Array]:
-    """Return the first bands of the image's Laplacian pyramid, the finest first, each at its own resolution."""
+    """Return the `count` finest bands of the Laplacian pyramid of an image, the finest first."""
     levels = _halves(image, count + 1)
     return [fine - _doubled(coarse, fine.shape) for fine, coarse in pairwise(levels)]
 
@@ -210,6 +211,6 @@ def _blurred(image: Float32Array, size: int) -> Float32Array:
 
 
 def _deviation(values: Float32Array) -> Float32Array:
-    """Return the robust standard deviation of each column: lashes, brows and lips are outliers among skin."""
+    """Return the robust standard deviation of each column; texels of lashes, brows and lips are outliers."""
     values = values[:: 1 + len(values) // SAMPLES]
     return np.asarray(MAD_TO_DEVIATION * np.median(np.abs(values - np.median(values, 0)), 0), np.float32)

@@ -1,8 +1,8 @@
 """Occluders: texels that show a hand, hair, glasses or a microphone instead of the face.
 
-An occluder rarely covers both sides of a face in the same way, so a covered texel differs from its mirror image. Which
-of the two shows the face is decided by statistics of face colours. Both comparisons are made after a smooth estimate of
-the light has been removed, since light from one side makes whole halves differ.
+An occluder rarely covers both sides of a face in the same way, so a covered texel differs from the mirrored texel.
+Statistics of face colours decide which of the two texels shows the face. Both comparisons are made after a smooth
+estimate of the light has been removed, because light from one side makes the two halves of a face differ.
 """
 
 from __future__ import annotations
@@ -21,40 +21,41 @@ from facegeom._internal.files import write_atomically
 from facegeom.errors import WeightsError
 
 WORK_SIZE = 96
-"""Side of the reduced texture on which occluders are found, pixels: occluders are larger than a texel, noise is not."""
+"""Side length W in pixels of the reduced texture in which occluders are found; the reduction removes noise."""
 
 _FILE = Path(__file__).with_name("statistics.npz")
 
 
 @dataclass(frozen=True)
 class OccluderOptions:
-    """When a texel counts as covered. Scores are in standard deviations of face colours at that place, rms of channels.
+    """Thresholds for covered texels; they were chosen by visual inspection of training photos of LFW.
 
-    The thresholds were chosen by eye on training photos of LFW.
+    The score of a texel is the root mean square over the feature channels of the distance from the mean face, in
+    standard deviations of face colours at this texel.
     """
 
-    high: float = 3.6  # a connected spot is an occluder if its largest score exceeds this (hysteresis threshold)
-    low: float = 2.1  # and it extends over neighbours whose scores exceed this
-    mirror_ratio: float = 1.3  # a texel's score must exceed this times that of its mirror image, where that is known
-    high_alone: float = 3.7  # scores above this need no comparison: caps and fringes cover both sides
-    least_area: float = 0.0006  # of the atlas: smaller spots are moles and highlights
-    grow: int = 2  # pixels of the reduced texture by which a spot is dilated: its soft edge and its shadow
-    darkest: float = 3.0  # lower limit of the brightness score, in deviations: shadows are no occluders
-    brightest: float = 4.0  # upper limit: highlights are no occluders either
-    usual: float = 1.0  # median score of a face; faces with a larger median (hard light) are scaled down to it
-    tolerance: float = 2.0  # deviations beyond which a texel has little weight in the estimate of the light
+    high: float = 3.6  # minimum of the largest score of an occluder (upper hysteresis threshold)
+    low: float = 2.1  # minimum score of a texel of an occluder (lower hysteresis threshold)
+    mirror_ratio: float = 1.3  # minimum ratio of the score to the score of the mirrored texel, if that is known
+    high_alone: float = 3.7  # score above which sides are not compared: caps and fringes cover both sides
+    least_area: float = 0.0006  # minimum area of an occluder as a fraction of the atlas; smaller spots are moles
+    grow: int = 2  # dilation of an occluder in pixels of the reduced texture: soft edge, shadow
+    darkest: float = 3.0  # maximum brightness score of dark texels: shadows are no occluders
+    brightest: float = 4.0  # maximum brightness score of bright texels: highlights are no occluders
+    usual: float = 1.0  # maximum median score of a face; larger scores (hard light) are scaled down
+    tolerance: float = 2.0  # deviation above which a texel has little weight in the light estimate
 
 
 @dataclass(frozen=True)
 class TextureStatistics:
-    """Mean and deviation of face colours at each place of the face model's atlas.
+    """Mean and standard deviation of face colours at each position in the atlas of the face model.
 
     Attributes
     ----------
     mean : (W, W, 3) float32, `features` of the mean face, symmetric
-    deviation : (W, W, 3) float32, their robust standard deviation after removal of the light
-    support : (W, W) bool, places with enough measurements
-    color : (S, S, 3) uint8, the mean texture, symmetric; black where `shown` is not
+    deviation : (W, W, 3) float32, robust standard deviation of the features after removal of the light
+    support : (W, W) bool, True at pixels with enough measurements
+    color : (S, S, 3) uint8, the mean texture, symmetric; black where `shown` is False
     shown : (S, S) bool, texels that enough photos show
     """
 
@@ -86,7 +87,7 @@ def load_statistics() -> TextureStatistics:
     """Return the statistics that come with the package.
 
     `facegeom prepare texture-statistics` computed them from photos of 700 people in the training part of LFW, which is
-    for research use. They are medians, deviations and a mean over all people, and contain no photo.
+    for research use. The statistics are medians, deviations and a mean over all people, and contain no photo.
 
     Raises
     ------
@@ -102,7 +103,7 @@ def read_statistics(path: str | Path) -> TextureStatistics:
     Raises
     ------
     WeightsError
-        When there is no such file.
+        When the file does not exist.
     """
     if not Path(path).is_file():
         raise WeightsError(f"there are no texture statistics at {path}")
@@ -122,13 +123,13 @@ def occluders(
     statistics: TextureStatistics | None = None,
     options: OccluderOptions = OccluderOptions(),
 ) -> BoolArray:
-    """Return the known texels that show something in front of the face.
+    """Return the mask of the known texels that show an occluder instead of the face.
 
     Parameters
     ----------
     texture : (S, S, 3) uint8 array in the face model's atlas
     known : (S, S) bool array
-    statistics : those that come with the package when left out
+    statistics : statistics of face colours; None: the statistics that come with the package
     options : OccluderOptions
 
     Returns
@@ -145,10 +146,11 @@ def occluders(
     Notes
     -----
     The score of a texel is the distance of its log brightness and two log colour ratios from the mean face, in standard
-    deviations of faces at that place, after a robust fit of the light (a quadratic function of the atlas coordinates)
-    has been subtracted. Beards, brows and mouths differ between people, so deviations are large there and these parts
-    are kept. A texel is covered when its score is high and that of its mirror image is not, or when it is very high. Of
-    a hand with the colour of the face only the edges are found; a shadow with a hard edge may be removed, too.
+    deviations of faces at this texel, after a robust fit of the light (a quadratic function of the atlas coordinates)
+    has been subtracted. Beards, brows and mouths differ between people, so their deviations are large and these parts
+    are not marked. A texel is covered if its score is high and the score of the mirrored texel is not, or if its score
+    is very high. Of a hand with the colour of the face, only the edges are found. A shadow with a hard edge may be
+    marked as an occluder.
     """
     image = check.rgb_image(texture)
     seen = check.bool_array(known, "known", image.shape[:2])
@@ -166,7 +168,7 @@ def occluders(
 
 
 def reduced(texture: ByteArray, known: BoolArray) -> tuple[Float32Array, Float32Array]:
-    """Return the known texels averaged to work size, (W, W, 3) float32, and the share of known ones, (W, W)."""
+    """Average the known texels; return the reduced texture (W, W, 3) and the fraction of known texels (W, W)."""
     work = (WORK_SIZE, WORK_SIZE)
     weight = cv2.resize(known.astype(np.float32), work, interpolation=cv2.INTER_AREA)
     total = cv2.resize(np.where(known[..., None], texture, 0).astype(np.float32), work, interpolation=cv2.INTER_AREA)
@@ -175,7 +177,7 @@ def reduced(texture: ByteArray, known: BoolArray) -> tuple[Float32Array, Float32
 
 def features(color: Float32Array) -> Float32Array:
     """Return log brightness and the log ratios red / green and blue / green of (..., 3) colours in [0, 255]."""
-    logs = np.log(color + 12.0)  # 12: noise of dark pixels must not look like colour
+    logs = np.log(color + 12.0)  # 12: otherwise noise in dark pixels gives large ratios
     green = logs[..., 1]
     return np.stack([logs.mean(axis=-1), logs[..., 0] - green, logs[..., 2] - green], axis=-1)
 
@@ -183,7 +185,7 @@ def features(color: Float32Array) -> Float32Array:
 def light(
     values: Float32Array, mean: Float32Array, deviation: Float32Array, judged: BoolArray, tolerance: float
 ) -> Float32Array:
-    """Return a smooth function (W, W, 3), fitted robustly to `values - mean` where judged."""
+    """Return a smooth function (W, W, 3), fitted robustly to `values - mean` at the pixels in the mask `judged`."""
     y, x = np.mgrid[-1 : 1 : WORK_SIZE * 1j, -1 : 1 : WORK_SIZE * 1j].astype(np.float32)
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
     out = np.empty_like(values)
@@ -206,7 +208,7 @@ def light(
 def deviation_score(
     values: Float32Array, judged: BoolArray, statistics: TextureStatistics, options: OccluderOptions
 ) -> Float32Array:
-    """Return the distance of each pixel's features from the mean face, (W, W), in deviations; 0 where not judged."""
+    """Return the score of each pixel, (W, W), in standard deviations; 0 outside the mask `judged`."""
     deviation = statistics.deviation
     residual = values - statistics.mean - light(values, statistics.mean, deviation, judged, options.tolerance)
     relative: Float32Array = (residual / deviation).astype(np.float32)
@@ -219,7 +221,7 @@ def deviation_score(
 
 
 def _spots(off: Float32Array, judged: BoolArray, options: OccluderOptions) -> BoolArray:
-    """Return the (W, W) mask of covered pixels by hysteresis: connected scores above `low`, one above `high`."""
+    """Return the mask (W, W) of covered pixels: connected scores above `low` of which one is above `high`."""
     mirrored = judged[:, ::-1]
     leads = np.where(mirrored, off > options.mirror_ratio * off[:, ::-1], True)
     candidate = judged & (((off > options.low) & leads) | (off > options.high_alone))

@@ -19,19 +19,19 @@ from facegeom.texture.occluders import occluders
 if TYPE_CHECKING:
     from facegeom.networks.gated_inpainting import Inpainter
 
-FEATHER = 0.06  # of the atlas: width over which the completed face is blended into the continued colours
-LEAST_PART = 0.1  # of the largest known part; smaller parts are slivers along outlines, with wrong colours
-RIM = 0.02  # of the atlas: an occluder within this distance of the face's border extends beyond the face
-TEMPLES = 0.45  # of the atlas, from its upper side: there the face borders on the scalp
-LEAST_SEEN = 0.5  # texels seen less are completed: the mask's outline is wrong by a pixel or two
+FEATHER = 0.06  # width of the blend from the completed face to the extended colours, as a fraction of the atlas side
+LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
+RIM = 0.02  # distance from the face's border, as a fraction of the atlas side, of an occluder that continues beyond it
+TEMPLES = 0.45  # upper part of the atlas, as a fraction of its side, in which the face borders on the scalp
+LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
 
 
 class Painted(NamedTuple):
-    """A texture, and which of its texels come from the photo.
+    """The complete texture of a mesh, and the mask of the texels that come from the photo.
 
     Attributes
     ----------
-    texture : (S, S, 3) uint8 array
+    texture : (S, S, 3) uint8 array, the complete texture
     known : (S, S) bool array, texels that the photo shows
     colors : (n, 3) uint8 array, the texture at the template's fine vertices
     """
@@ -42,18 +42,18 @@ class Painted(NamedTuple):
 
 
 def paint(template: Template, view: View, size: int, *, network: Inpainter | None = None) -> Painted:
-    """Paint the atlas of the template's fine topology.
+    """Make the complete texture of the template's fine topology from a photo.
 
-    The photo is baked where it shows the face without occluder; the inpainting network completes the face. All other
-    parts (scalp, ears, neck, parts behind the skin) take the colours of `continued_colors`, which continues the colours
-    of the face's border over the surface. No network is used there.
+    Texels of the face that the photo shows without an occluder have the colours of the photo; the inpainting network
+    completes the other texels of the face. All other parts (scalp, ears, neck, parts behind the skin) get the colours
+    of `continued_colors` and `behind_colors`, without a network.
 
     Parameters
     ----------
     template : Template
-    view : View of its fine vertices
-    size : side of the atlas in texels, 16 to 2048
-    network : Inpainter; None: the shipped one
+    view : View of the fine vertices of the template
+    size : side length of the atlas in texels, 16 to 2048
+    network : Inpainter; None: the network that comes with facegeom
 
     Raises
     ------
@@ -89,7 +89,7 @@ def paint(template: Template, view: View, size: int, *, network: Inpainter | Non
 
 
 def without_slivers(known: BoolArray) -> BoolArray:
-    """Return the known texels (S, S) without connected parts smaller than `LEAST_PART` of the largest."""
+    """Return the mask (S, S) of known texels without connected parts smaller than `LEAST_PART` of the largest part."""
     labels, stats = cv2.connectedComponentsWithStats(known.astype(np.uint8), connectivity=8)[1:3]
     areas = stats[1:, cv2.CC_STAT_AREA]
     if len(areas) < 2:
@@ -99,7 +99,7 @@ def without_slivers(known: BoolArray) -> BoolArray:
 
 
 def without_hairline(covered: BoolArray, face: BoolArray) -> BoolArray:
-    """Return the occluders without hair (or a hat) that extends from the scalp onto the face.
+    """Return the mask (S, S) of occluders without hair or a hat that extends from the scalp onto the face.
 
     Parameters
     ----------

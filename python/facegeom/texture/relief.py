@@ -1,4 +1,4 @@
-"""Where fine contrast in a photo is relief, and where it is hair or colour and must not become geometry."""
+"""Weight of the fine contrast of a photo as relief: contrast of hair or colour must not become geometry."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from facegeom.face_model.template import Template, Topology
 from facegeom.texture.appearance import View
 
 FADE_MM = {"brow": 5.0, "eyelids": 2.0, "lips": 2.0, "border": 4.0}
-"""Parts whose fine contrast is colour (hair, lashes, lips), and the distance over which the weight rises to 1."""
+"""Distance in mm at which the weight reaches 1, from each region without relief (brows, lashes, lips, the border)."""
 
-NEAR_MM2 = 6.0  # diffusion time; what it removes is fine contrast
-WIDE_MM2 = 400.0  # diffusion time of the brightness of the surrounding skin
-DARK = (0.65, 0.85)  # brightness over that of the skin around: hair below the first, none above the second
-ROUGH = (0.08, 0.14)  # rms contrast over brightness: up to the first it is wrinkles, from the second on hair
-HAIRY = 0.6  # reduction of these limits where hair grows: a wrinkled cheek has 0.06, a beard 0.045 to 0.07
-BEARD_MM = (-50.0, -62.0)  # heights on the mean face at which the weight of beards starts, and reaches 1
-FRINGE_MM = (42.0, 56.0)  # the same for hair over the forehead
+NEAR_MM2 = 6.0  # diffusion time in mm^2 of the low-pass; fine contrast is the difference from the low-pass
+WIDE_MM2 = 400.0  # diffusion time in mm^2 of the brightness of the surrounding skin
+DARK = (0.65, 0.85)  # brightness / brightness of the surrounding skin: hair below the first, no hair above the second
+ROUGH = (0.08, 0.14)  # rms contrast / brightness: wrinkles below the first, hair above the second
+HAIRY = 0.6  # factor on the limits of ROUGH where hair grows: a wrinkled cheek has 0.06, a beard 0.045 to 0.07
+BEARD_MM = (-50.0, -62.0)  # y in mm on the mean face: no beard above the first, beard possible below the second
+FRINGE_MM = (42.0, 56.0)  # y in mm on the mean face: no fringe of hair below the first, possible above the second
 
 
 def relief_weight(template: Template, view: View) -> FloatArray:
     """Return the weight of the photo's fine contrast as relief, (s,) in [0, 1], at the vertices of the fine skin.
 
-    Hair is darker than the skin around it, and its contrast is stronger than that of most wrinkles. The weight is 0 at
+    Hair is darker than the surrounding skin, and has more contrast than most wrinkles. The weight is 0 at
     hidden vertices, and in the parts of `FADE_MM`.
     """
     skin = template.fine.skin_count
@@ -45,7 +45,7 @@ def relief_weight(template: Template, view: View) -> FloatArray:
 
 @lru_cache(maxsize=2)
 def skin_weight(template: Template) -> FloatArray:
-    """Return the factor of `relief_weight` that is the same for all faces: 0 at lids, lips, brows and off the face."""
+    """Return the factor (s,) of `relief_weight` equal for all faces: 0 at lids, lips, brows and off the face."""
     fine = template.fine
     weight = np.ones(fine.skin_count)
     for name, length in FADE_MM.items():
@@ -74,7 +74,7 @@ def _diffused(V: FloatArray, F: IntArray, values: FloatArray, known: BoolArray, 
 
 
 def _beyond(topology: Topology) -> BoolArray:
-    """Return which vertices of the skin are on a boundary edge or outside the face region, (s,) bool."""
+    """Return the mask (s,) of skin vertices that are on a boundary edge or outside the face region."""
     edges = np.sort(topology.skin_faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
     unique, uses = np.unique(edges, axis=0, return_counts=True)
     beyond = ~topology.regions["face"][: topology.skin_count]
@@ -83,6 +83,6 @@ def _beyond(topology: Topology) -> BoolArray:
 
 
 def _members(topology: Topology, start: str) -> BoolArray:
-    """Return which vertices of the skin are in a region whose name begins with `start`, (s,) bool."""
+    """Return the mask (s,) of skin vertices in regions whose name begins with `start`."""
     masks = [mask for name, mask in topology.regions.items() if name.startswith(start)]
     return np.asarray(np.any(masks, axis=0)[: topology.skin_count])
