@@ -233,7 +233,7 @@ def test_maps_without_a_face_raise_no_face_found(coded_face: Any, coded_network:
     lone = np.zeros_like(maps.mask)
     lone[::4, ::4] = maps.mask[::4, ::4]  # pixels without neighbours make no triangle
     alone = FaceMaps(maps.image, maps.depth, maps.correspondence, lone, maps.box)
-    with pytest.raises(NoFaceFound, match="leaves no triangle"):
+    with pytest.raises(NoFaceFound, match="contains no triangle"):
         pix2vertex.run(coded_face.photo, replace(seen, maps=alone), PipelineOptions())
     far = FaceMaps(maps.image, maps.depth, np.nan_to_num(maps.correspondence) + 500, maps.mask, maps.box)
     with pytest.raises(NoFaceFound, match="do not show enough of the face: fewer than 4"):
