@@ -195,7 +195,7 @@ def _sheet(
 ) -> tuple[ByteArray, list[str]]:
     """Draw each photo, followed by the pictures that each function of `draws` returns for it."""
     paths = find_sheet_photos(photos, wanted)
-    cells: list[list[dict[str, ByteArray]]] = []  # for each photo: the photo, then the pictures of each function
+    cells: list[list[dict[str, ByteArray]]] = []  # for each photo: the photo, then the results of each draw function
     failures = []
     for kind, path in tqdm(paths.items(), desc="contact sheet", unit="photo"):
         photo = load_image(path)

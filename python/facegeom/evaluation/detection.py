@@ -93,7 +93,7 @@ def faceless_pictures(seed: int = 0) -> Iterator[FacelessPicture]:
 def fresh_faceless_pictures(
     photos: Mapping[str, Path] | None = None, boxes: Mapping[str, FloatArray] | None = None, seed: int = 1
 ) -> Iterator[FacelessPicture]:
-    """Yield images without a face that no threshold was chosen on: 200 images, and 100 corners of `photos` if given.
+    """Yield face-free images, none of which was used to choose a threshold: 200, and 100 corners of `photos` if given.
 
     Parameters
     ----------
@@ -103,8 +103,8 @@ def fresh_faceless_pictures(
 
     Notes
     -----
-    The samples of scikit-image differ from those of `faceless_pictures`; its `lfw_subset` contains background patches
-    of 25 x 25 pixels. The corners come from validation photos, on which no network was trained: each is the largest
+    The images of scikit-image differ from those of `faceless_pictures`. The `lfw_subset` of scikit-image contains
+    background patches of 25 x 25 pixels. The corners come from validation photos, on which no network was trained: each is the largest
     square in a corner of the photo that does not overlap the box of the face. A corner may show another person, so
     false detections in corners must be inspected.
     """

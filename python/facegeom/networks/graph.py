@@ -164,8 +164,8 @@ class VertexCodes(nn.Module):
     """Learned features of each vertex of a level, the same for all photos: (n, 1, c), expanded to (n, b, c).
 
     These features are not in the papers, where only the coordinates distinguish vertices. Without these features, after
-    7,000 training images of GCN-IGAN and 27,000 of Pixel2Mesh, more than a third of the first block's squared error
-    (validation photos, face frame) was the same for every face.
+    7,000 training images of GCN-IGAN and 27,000 of Pixel2Mesh, more than a third of the mean squared error of the first
+    block (validation photos, face frame) was a constant bias: an error vector per vertex, equal for all faces.
     """
 
     def __init__(self, count: int, channels: int) -> None:

@@ -61,7 +61,7 @@ def complete(texture: ByteArray, known: BoolArray, *, network: Inpainter | None 
 
     Notes
     -----
-    The atlas is resized to the size of the network; a larger atlas is reduced by means over known texels. The same
+    The atlas is resized to the size of the network; when it is reduced, unknown texels do not enter the means. The same
     input gives the same output, including the grain.
 
     References

@@ -42,8 +42,9 @@ def identity(name: str) -> str:
     Returns
     -------
     str
-        The folder, or what precedes the last underscore. A portrait is an identity of its own, except that two photos
-        of one person in `london` share one, and that sfhq_0218 is nearly the same picture as sfhq_0216.
+        The folder's name, or the text before the last underscore. Each portrait is an identity of its own, named like
+        the file, with two exceptions: the two `london` photos of a person have the identity of the first one, and sfhq_0218
+        has that of sfhq_0216, because these pictures are nearly the same.
 
     Examples
     --------

@@ -2,8 +2,9 @@
 
 Face, ears, scalp and neck form one chart, which fills the unit square except a low strip along its lower edge. The head
 is unrolled like a cylinder, symmetric about u = 0.5: the front midline, from the neck along the nose to the crown, is
-the vertical line u = 0.5. The head is cut along the back midline and below the neck. The two sides of the first cut are
-the outer edges and the upper edge of the chart; the second cut is the lower edge. The face gets a larger share of the
+the vertical line u = 0.5. The head is cut along the back midline and below the neck. Each side of the cut along
+the back becomes one half of the chart's upper edge (from the crown) and the left or right edge. The cut below the neck
+becomes the lower edge. The face gets a larger share of the
 chart than of the surface area. Eyeballs, eye sockets, mouth socket, gums, tongue and teeth are small charts in the
 strip; the parts of the left half of the head are in the right half of the strip. The map u -> 1 - u mirrors the
 complete atlas.
