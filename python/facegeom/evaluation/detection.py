@@ -104,9 +104,9 @@ def fresh_faceless_pictures(
     Notes
     -----
     The images of scikit-image differ from those of `faceless_pictures`. The `lfw_subset` of scikit-image contains
-    background patches of 25 x 25 pixels. The corners come from validation photos, on which no network was trained: each is the largest
-    square in a corner of the photo that does not overlap the box of the face. A corner may show another person, so
-    false detections in corners must be inspected.
+    background patches of 25 x 25 pixels. The corners come from validation photos, on which no network was trained: each
+    is the largest square in a corner of the photo that does not overlap the box of the face. A corner may show another
+    person, so false detections in corners must be inspected.
     """
     rng = np.random.default_rng(seed)
     yield from _with_crops("scene", "motorcycle", skimage.data.stereo_motorcycle()[0], rng, FRESH_SCENES - 1)

@@ -43,8 +43,8 @@ def identity(name: str) -> str:
     -------
     str
         The folder's name, or the text before the last underscore. Each portrait is an identity of its own, named like
-        the file, with two exceptions: the two `london` photos of a person have the identity of the first one, and sfhq_0218
-        has that of sfhq_0216, because these pictures are nearly the same.
+        the file, with two exceptions: the two `london` photos of a person have the identity of the first one, and
+        sfhq_0218 has that of sfhq_0216, because these pictures are nearly the same.
 
     Examples
     --------

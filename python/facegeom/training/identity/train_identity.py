@@ -36,7 +36,7 @@ class IdentityTrainOptions:
     images: int = 500_000
     epoch_images: int = 25_000  # validation after each
     learning_rate: float = 1.5e-3  # constant until the last part of the run, so that a longer run can go on from it
-    warmup: int = 300  # steps
+    warmup: int = 300  # number of steps in which the learning rate rises from 0
     decay_share: float = 0.25  # last part of the run, in which the learning rate falls to zero
     weight_decay: float = 0.02
     label_weight: float = 0.3  # weight of the labels of photos, which the prior of the fit has shrunk
@@ -104,7 +104,7 @@ class IdentityTrainer(NetworkTrainer):
 
 
 def learning_factor(step: int, options: IdentityTrainOptions) -> float:
-    """Return the factor of the learning rate: a linear start, constant, then linear to zero."""
+    """Return the factor of the learning rate: it rises linearly, stays constant, then falls linearly to zero."""
     total = max(1, options.images // options.batch)
     left = (total - step) / max(1.0, options.decay_share * total)
     return float(max(min(1.0, (step + 1) / options.warmup, left), 1e-3))

@@ -42,7 +42,7 @@ STEP = 0.03  # largest standard deviation of a random move
 
 @dataclass(frozen=True)
 class LayoutCandidate:
-    """Parameters of a layout."""
+    """Parameters from which a planar layout of the semi-sphere is built."""
 
     outline: int  # number of vertices of the outer boundary
     mouth: tuple[float, float]  # half width and half height of the hole

@@ -14,7 +14,7 @@ from facegeom.training.texture.photo_textures import PhotoBaker
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """Random distribution of the masks. The thesis uses 1,000 masks of real photos."""
+    """Parameters of the random masks. The thesis uses 1,000 masks from real photos."""
 
     count: int = 1000
     yaw_deg: tuple[float, float] = (15.0, 85.0)  # range of the absolute yaw, uniform, to both sides

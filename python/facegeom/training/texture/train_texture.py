@@ -70,7 +70,7 @@ class TextureTrainingOptions:
     beta2: float = 0.999  # beta2 of both Adam optimisers, table B.1
     gain: float = math.sqrt(8)  # gain of the initial weights, see `initialise`; table B.1: 0.02
     warmup: int = 100  # number of steps of the linear warm-up of the learning rates
-    l1_weight: float = 100.0  # table B.1
+    l1_weight: float = 100.0  # weight of the L1 loss, table B.1
     perceptual_weight: float = 10.0  # table B.1
     gan_weight: float = 10.0  # table B.1; with it a network trained on 64,000 samples diverged within 120 steps
     penalty_weight: float = 10.0  # weight of the WGAN gradient penalty, Gulrajani et al. 2017
