@@ -234,9 +234,7 @@ def _pictures(rec: Reconstructed, _: ByteArray, size: int) -> dict[str, ByteArra
 def _stages(rec: Reconstructed, photo: ByteArray, size: int) -> dict[str, ByteArray]:
     """Return one row of the sheet of details: caption -> picture."""
     names = list(rec.stages)
-    shown = (
-        names if names[0] == "deformed1" else [names[0], names[-2], names[-1]]
-    )  # deformed1: a stage of mesh networks
+    shown = names if names[0] == "deformed1" else [names[0], names[-2], names[-1]]  # deformed1: mesh networks
     whole, near = Frame.around(rec.mesh), Frame.around(rec.mesh, CLOSE_UP)
     rotation = rec.camera.rotation
     tiles = {name: render_mesh(rec.stages[name], rotation, size=size, frame=whole) for name in shown}

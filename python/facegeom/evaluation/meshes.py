@@ -76,9 +76,7 @@ FIGURES = {
 SHEET_ROWS, SHEET_SIZE = 10, 160  # number of photos on the sheet, picture side in pixels
 
 Reconstructed: TypeAlias = tuple[FaceMesh, Camera, float]  # mesh, camera, milliseconds
-Reconstructor: TypeAlias = Callable[
-    [ByteArray, Box, str], Reconstructed
-]  # (photo, box, name of the pipeline) -> result
+Reconstructor: TypeAlias = Callable[[ByteArray, Box, str], Reconstructed]  # (photo, box, pipeline name) -> result
 
 
 @dataclass(frozen=True)

@@ -190,9 +190,7 @@ def model_depth(model: FaceModel, vertices: FloatArray, camera: Camera, shape: t
         Depth in mm in the camera frame; NaN where the region "map" of the model is not visible.
     """
     placed = np.column_stack([camera.project(vertices), camera.view(vertices)[:, 2]])
-    in_map = np.asarray(
-        model.regions["map"][model.faces].all(axis=1)
-    )  # the other triangles are rendered only as occluders
+    in_map = np.asarray(model.regions["map"][model.faces].all(axis=1))  # other triangles are occluders only
     raster = rasterize(placed, model.faces, None, shape)
     visible = (raster.triangle >= 0) & in_map[raster.triangle]
     return np.where(visible, raster.depth, np.nan)

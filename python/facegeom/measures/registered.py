@@ -66,9 +66,7 @@ def registered_face(maps: FaceMaps, camera: Camera, vertices: FloatArray) -> Reg
     faces = template.coarse.faces
     placed = np.column_stack([apply_affine(maps.affine, camera.project(V)), camera.view(V)[:, 2]])
     raster = rasterize(placed, faces, model.mean[template.vertices], maps.mask.shape)
-    in_map = np.asarray(
-        template.coarse.regions["map"][faces].all(axis=1)
-    )  # the other triangles are rendered only as occluders
+    in_map = np.asarray(template.coarse.regions["map"][faces].all(axis=1))  # other triangles are occluders only
     mask = (raster.triangle >= 0) & in_map[raster.triangle]
     return RegisteredFace(
         FaceMaps(maps.image, raster.depth, raster.attributes, mask, maps.box), camera, V[model.landmarks68]

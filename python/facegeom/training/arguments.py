@@ -77,10 +77,7 @@ def add_photo_training(parser: argparse.ArgumentParser, defaults: Any, out: str)
     )
 
 
-def add_initial_weights(
-    parser: argparse.ArgumentParser,
-    help: str = "weight file with the initial weights of a new run (default: random weights)",
-) -> None:
+def add_initial_weights(parser: argparse.ArgumentParser, help: str = "weight file that initialises a new run") -> None:
     """Add the argument `--initial` to a parser."""
     parser.add_argument("--initial", type=Path, help=help)
 

@@ -1,6 +1,7 @@
-"""The training loop that all networks but the detector share.
+"""The training loop of all networks except the detector.
 
-It provides numbered samples, exact resuming from a checkpoint, a time limit, validation after every epoch, and records.
+The loop provides numbered samples, exact resuming from a checkpoint, a time limit, validation after every epoch, and
+records.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from facegeom.errors import FacegeomError
 log = logging.getLogger("facegeom")
 
 CHECKPOINT = "checkpoint.pt"
-SAVE_SECONDS = 300.0  # time between two checkpoints within an epoch
+SAVE_SECONDS = 300.0  # time between two checkpoints within an epoch, seconds
 BOARD_STEPS = 20  # number of steps between two records of the training losses in TensorBoard
 
 
@@ -39,18 +40,18 @@ class NetworkTrainer:
     Parameters
     ----------
     options : dataclass
-        Options of the training run. Training resumes only from a checkpoint with the same options.
+        Options of the training run. Training can resume only from a checkpoint with the same options.
     device : torch.device
         Device of the networks.
 
     Attributes
     ----------
     step : int
-        Number of training steps already made.
+        Number of completed training steps.
     parts : tuple of str
         Names of the attributes (networks, optimisers) whose `state_dict` a checkpoint stores.
     train_step : method
-        Makes one step on the tensors of a batch and returns the values of the loss terms.
+        Method that makes one training step on the tensors of a batch and returns the values of the loss terms.
     """
 
     options: Any
@@ -62,17 +63,18 @@ class NetworkTrainer:
         self.options, self.device, self.step = options, device, 0
 
     def state(self) -> dict[str, Any]:
-        """Return the options, the step counter and the state of all `parts`, as a checkpoint stores them."""
+        """Return the content of a checkpoint: the options, the step counter and the state of all `parts`."""
         return {"options": dataclasses.asdict(self.options), "step": self.step} | {
             name: getattr(self, name).state_dict() for name in self.parts
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Restore a state that `state` returned.
+        """Restore a trainer state that `state` returned.
 
         Parameters
         ----------
         state : dict
+            Content of a checkpoint.
 
         Raises
         ------
@@ -120,14 +122,14 @@ class Validation(Protocol):
     """Measurements and a preview picture that are made after each epoch."""
 
     def measure(self) -> dict[str, float]:
-        """Return the measured values by name."""
+        """Return the measured values: name -> value."""
 
     def sheet(self) -> np.ndarray:
         """Return the preview picture, (h, w, 3) uint8 RGB."""
 
 
 class RunOptions(Protocol):
-    """The options that the training loop reads."""
+    """The fields of training options that the training loop uses."""
 
     @property
     def batch(self) -> int:
@@ -144,12 +146,12 @@ class RunOptions(Protocol):
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Folder, device and time limit of one call. None of them changes what the network learns."""
+    """Folder, device, time limit and processes of one call. These settings do not change the trained network."""
 
-    out: Path  # folder of the checkpoint, the weights, the records and the preview pictures
+    out: Path  # folder for the checkpoint, the weights, the records and the preview pictures
     device: str = "cpu"
-    minutes: float = 110.0  # time limit of this call; the next call resumes the run
-    workers: int = 2  # number of processes that make samples
+    minutes: float = 110.0  # time limit of this call in minutes; the next call resumes the run
+    workers: int = 2  # number of processes that make training samples
 
 
 def run_training(
@@ -164,7 +166,7 @@ def run_training(
     Parameters
     ----------
     trainer : NetworkTrainer
-        New, or restored by `NetworkTrainer.resume`.
+        New trainer, or trainer restored by `NetworkTrainer.resume`.
     options : RunOptions
     stream : callable
         `stream(start, end)` returns the data set of the samples with the numbers from `start` to `end` - 1.
@@ -251,7 +253,7 @@ def warmup_cosine_factor(step: int, options: RunOptions, warmup: int) -> float:
     ----------
     step : int
     options : RunOptions
-        Gives the number of steps of the run.
+        Options that determine the number of steps of the run.
     warmup : int
         Number of warm-up steps.
 
@@ -277,19 +279,20 @@ def update_average(averaged: nn.Module, network: nn.Module, step: int, decay: fl
     Parameters
     ----------
     averaged : nn.Module
-        Network with the averaged weights. Other state, such as integer counters, is copied.
+        Network with the averaged weights; changed. Other state, such as integer counters, is copied.
     network : nn.Module
-        Network in training.
+        Network that is trained.
     step : int
         Number of the current step.
     decay : float
-        Decay of the average in one step.
+        Decay of the average per step, in [0, 1].
     every : int
         Number of steps between two updates.
 
     Notes
     -----
-    In the first steps the decay is smaller, so that the average soon forgets the random initial weights.
+    In the first steps the decay is smaller, so that the random initial weights soon have little influence on the
+    average.
     """
     decay = min(decay**every, (step + 1) / (step + 10 * every))
     state = network.state_dict()
@@ -301,7 +304,7 @@ def update_average(averaged: nn.Module, network: nn.Module, step: int, decay: fl
 
 
 def network_input(image: Tensor, device: torch.device) -> Tensor:
-    """Return images as the networks take them: on the device, scaled to [-1, 1], in channels-last memory format.
+    """Return images as input of the networks: on the device, scaled to [-1, 1], in channels-last memory format.
 
     Parameters
     ----------
@@ -317,4 +320,4 @@ def network_input(image: Tensor, device: torch.device) -> Tensor:
 
 def _initialise_worker(_: int) -> None:
     limit_worker_to_one_thread()
-    os.nice(5)  # the training process only waits for samples, but its threads also wait for each other: it goes first
+    os.nice(5)  # lower priority than the training process, whose threads also wait for each other

@@ -30,9 +30,7 @@ class Sources:
     photos: Path  # folder that contains the photos, also in subfolders
     labels: Path  # file written by `facegeom prepare labels`
     texture_model: Path | None = None  # file written by `facegeom prepare texture-model`; needed for synthetic faces
-    translator: Path | None = (
-        None  # weight file of `facegeom train translate`; this network changes the synthetic images
-    )
+    translator: Path | None = None  # weight file of `facegeom train translate`, applied to synthetic images
 
 
 def load_training_data(sources: Sources, mix: MixOptions, *, synthetic: bool = True) -> TrainingData:

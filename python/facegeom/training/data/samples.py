@@ -21,13 +21,9 @@ from facegeom.training.data.faceless import faceless_crop
 from facegeom.training.data.labels import Labels, yaw_deg
 from facegeom.training.data.renderer import Pose, Renderer, Sample, crop_square
 
-EYES_MM = np.array(
-    [[-31.5, 0.0, 12.0], [31.5, 0.0, 12.0]]
-)  # centres of the right and the left eye in the face frame, mm
-VERTEX_STEP_MM = 0.01  # quantisation step of the stored vertices
-MAX_ROLL_DEG = (
-    100.0  # largest in-plane rotation, degrees; the first pass of the pipeline gets crops that are not upright
-)
+EYES_MM = np.array([[-31.5, 0.0, 12.0], [31.5, 0.0, 12.0]])  # centres of right and left eye, face frame, mm
+VERTEX_STEP_MM = 0.01  # quantisation step of the stored vertices, mm
+MAX_ROLL_DEG = 100.0  # largest in-plane rotation, degrees; the first of two passes gets crops that are not upright
 SyntheticSource = Callable[[np.random.Generator, int], tuple[Sample, np.ndarray]]
 """Function (random number generator, size in pixels) -> (sample of a synthetic face, eye centres (2, 2) in pixels)."""
 

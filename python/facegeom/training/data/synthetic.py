@@ -179,9 +179,7 @@ class SyntheticFaces:
         affine = self._crop(points, rng, size)
         normals = self.normals((points * FLIP).astype(np.float32))
         natural = HAIR[rng.integers(len(HAIR))] * np.float32(rng.uniform(0.7, 1.2)) + _grey_or_tinted(rng, 0, 8)
-        hair = (
-            _grey_or_tinted(rng, rng.uniform(20, 230), 35) if rng.random() < 0.12 else natural
-        )  # colour of a cap or scarf
+        hair = _grey_or_tinted(rng, rng.uniform(20, 230), 35) if rng.random() < 0.12 else natural  # a cap or scarf
         self.attributes[:, 3:6] = normals
         self.attributes[:, 6:] = self._colours(rng, hair, natural)
         points[:, :2] = apply_affine(affine, points[:, :2])
@@ -375,9 +373,7 @@ class SyntheticFaces:
             ring = iris * pattern[:, None] * (0.55 + 0.45 * edge[:, None])
             ring = ring * np.clip((off_axis - pupil) / 0.6, 0.08, 1)[:, None]
             cover = np.clip((IRIS_MM - off_axis) / 0.6 + 0.5, 0, 1)[:, None]
-            lid = np.clip(1 - (surface[at, 1] - centre[1] - 1) / 12, 0.55, 1)[
-                :, None
-            ]  # brightness factor of the shadow of the upper lid
+            lid = np.clip(1 - (surface[at, 1] - centre[1] - 1) / 12, 0.55, 1)[:, None]  # shadow of the upper lid
             corner = np.clip(1.25 - off_axis / radius * 0.6, 0.6, 1)[:, None]
             colour[at] = (colour[at] * white * corner * (1 - cover) + ring * cover) * lid * (offset[:, 2:] > 0)
         mouth = part == MOUTH

@@ -113,9 +113,7 @@ def _skin_chart(topology: ModelTopology, V: FloatArray, F: IntArray, options: At
     uv, free = _rectangle(P, outline, options)
     start = tutte(filled, outline, uv[outline])
     rest = flat_triangles(P[filled]) * scale[filled].mean(axis=1)[:, None, None]
-    rest[mouth] = 0.9 * np.array(
-        [[0.0, 0.0], [1.0, 0.0], [0.5, 0.8]]
-    )  # rest shape: the opening between closed lips has no area
+    rest[mouth] = 0.9 * np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.8]])  # the opening between closed lips has no area
     area = 0.5 * rest[:, 1, 0] * rest[:, 2, 1]
     weight = area.copy()
     weight[len(G) :] *= 0.2

@@ -49,9 +49,7 @@ class ModelTopology:
     regions: dict[str, BoolArray]  # name of a region -> (n,) mask of vertices
     landmarks68: IntArray  # (68,) vertices of the Multi-PIE landmarks
     landmarks468_triangles: IntArray  # (468, 3) vertices of the triangles on which the FaceMesh landmarks lie
-    landmarks468_barycentric: (
-        FloatArray  # (468, 3) barycentric coordinates of the FaceMesh landmarks in these triangles
-    )
+    landmarks468_barycentric: FloatArray  # (468, 3) barycentric coordinates of the landmarks in these triangles
 
     @property
     def face_vertex_count(self) -> int:

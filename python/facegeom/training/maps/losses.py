@@ -39,8 +39,9 @@ def relief_l1(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
     Notes
     -----
-    The distance of a face from the camera cannot be determined from one photo. In a plain L1 loss its error dominates
-    that of the shape: while the whole face is predicted too near, the gradient is the same at every pixel.
+    The distance of a face from the camera cannot be determined from one photo. In a plain L1 loss, the error of this
+    distance dominates the error of the shape: while the whole face is predicted too near, the gradient is the same at
+    every pixel.
     """
     error = (predicted - target) * mask
     mean = error.sum((2, 3), keepdim=True) / mask.sum((2, 3), keepdim=True).clamp_min(1)
@@ -50,8 +51,8 @@ def relief_l1(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 def gradient_l1(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Return the mean absolute error of the spatial gradients (FaceVision-GAN, equation 1, third term).
 
-    Gradients are forward differences between neighbouring pixels that are both inside the mask. Parameters as in
-    `masked_l1`.
+    Gradients are forward differences between neighbouring pixels that are both inside the mask. The
+    parameters are those of `masked_l1`.
     """
     error = predicted - target
     across = masked_l1(error[..., 1:], error[..., :-1], mask[..., 1:] * mask[..., :-1])
@@ -62,7 +63,8 @@ def gradient_l1(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 def adversarial(logits: Tensor, real: bool) -> Tensor:
     """Return the binary cross-entropy of discriminator logits against one label (FaceVision-GAN, equation 1).
 
-    For the generator, use `real=True` on its output: the non-saturating loss of Goodfellow et al. 2014.
+    For the generator, pass the logits of generated maps and `real=True`: the non-saturating loss of Goodfellow et al.
+    2014.
 
     Parameters
     ----------
@@ -84,7 +86,7 @@ def depth_normals(depth: Tensor, spacing: Tensor) -> Tensor:
     Parameters
     ----------
     depth : (b, 1, S, S) tensor
-        Larger values are nearer to the camera.
+        Depth; larger values are nearer to the camera.
     spacing : (b,) tensor
         Distance between neighbouring pixels, in the unit of the depth.
 
@@ -95,7 +97,7 @@ def depth_normals(depth: Tensor, spacing: Tensor) -> Tensor:
 
     Notes
     -----
-    Normals of a plane are exact. Forward differences are those of a triangle mesh of the pixels; central differences
+    Normals of a plane are exact. Forward differences correspond to a triangle mesh of the pixels; central differences
     would not detect alternating steps between neighbouring pixels.
     """
     step = spacing.reshape(-1, 1, 1, 1)
@@ -106,7 +108,7 @@ def depth_normals(depth: Tensor, spacing: Tensor) -> Tensor:
 
 
 def cells_within(mask: Tensor) -> Tensor:
-    """Return where the three pixels of a normal of `depth_normals` are all in the mask.
+    """Return the mask of normals: 1 where all three pixels of a normal of `depth_normals` are in the mask, else 0.
 
     Parameters
     ----------
@@ -138,6 +140,6 @@ def normal_l1(predicted: Tensor, target: Tensor, mask: Tensor, spacing: Tensor) 
     Notes
     -----
     The paper specifies neither how normals are computed from a depth map (see `depth_normals`) nor whether the norm is
-    a sum or a mean. Here it is the mean over the mask and the three components, as in `masked_l1`.
+    a sum or a mean. Here, the norm is the mean over the mask and the three components, as in `masked_l1`.
     """
     return masked_l1(depth_normals(predicted, spacing), depth_normals(target, spacing), cells_within(mask))

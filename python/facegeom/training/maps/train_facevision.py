@@ -38,20 +38,20 @@ from facegeom.training.maps.validation import MapValidation
 
 @dataclass(frozen=True)
 class FaceVisionOptions:
-    """Options of one training run. The loss weights are those of equation 1; the paper gives no values."""
+    """Options of one training run. The loss weights appear in equation 1 of the paper, which gives no values."""
 
     size: int = 128  # side length of the square crops, pixels
     batch: int = 24
     images: int = 300_000  # number of samples in the run; the learning rate reaches its minimum at the end
-    learning_rate: float = 1.5e-3  # highest learning rate of the generator
+    learning_rate: float = 1.5e-3  # largest learning rate of the generator
     discriminator_learning_rate: float = 2e-4
     warmup: int = 300  # number of steps of the linear warm-up of both learning rates
-    l1_weight: float = 1.0  # lambda_1 of equation 1, for errors in 100 mm
-    relief_weight: float = 4.0  # weight of `relief_l1`, as a multiple of l1_weight; not used with foreground "zero"
-    gradient_weight: float = 2.0  # lambda_g of equation 1
+    l1_weight: float = 1.0  # weight lambda_1 of the L1 loss in equation 1, for errors in units of 100 mm
+    relief_weight: float = 4.0  # weight of `relief_l1`, relative to l1_weight; not used with foreground "zero"
+    gradient_weight: float = 2.0  # weight lambda_g of the gradient loss in equation 1
     mask_weight: float = 0.1  # weight of the cross-entropy of the mask
-    adversarial_weight: float = 0.002  # pix2pix has L1 : adversarial = 100 : 1; map errors are 1/10 of image errors
-    adversarial_every: int = 6  # adversarial loss in every 6th step: it costs as much as the rest of a step
+    adversarial_weight: float = 0.002  # weight of the adversarial loss; pix2pix has L1 : adversarial = 100 : 1
+    adversarial_every: int = 6  # interval, in steps, of the adversarial loss, which doubles the time of a step
     discriminator_width: int = 32  # number of channels of the first layer
     average_decay: float = 0.999  # decay per step of the averaged weights; these are evaluated and shipped
     average_every: int = 4  # number of steps between updates of the averaged weights
@@ -63,7 +63,7 @@ class FaceVisionOptions:
 
 
 class FaceVisionTrainer(NetworkTrainer):
-    """Trains the generator, and one discriminator each for depth maps and for correspondence maps.
+    """Trainer of the generator, of a discriminator of depth maps, and of a discriminator of correspondence maps.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class FaceVisionTrainer(NetworkTrainer):
         )
 
     def save_weights(self, folder: Path) -> None:
-        """Write the averaged weights of the generator."""
+        """Write the averaged weights of the generator to the folder of a run."""
         save_weights(folder / "facevision.safetensors", self.averaged.config, self.averaged.state_dict())
 
     def train_step(self, image: Tensor, target: Tensor, mask: Tensor) -> dict[str, float]:
@@ -105,7 +105,9 @@ class FaceVisionTrainer(NetworkTrainer):
         ----------
         image : (b, 3, S, S) uint8 tensor
         target : (b, 4, S, S) tensor, in 100 mm
+            True depth and correspondence.
         mask : (b, 1, S, S) tensor
+            True mask.
 
         Returns
         -------
@@ -164,7 +166,7 @@ class FaceVisionTrainer(NetworkTrainer):
         return torch.cat([(target[:, :1] + offset) * mask, target[:, 1:], mask], 1)
 
     def _discriminator_maps(self, out: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Return the maps that each discriminator takes, from (b, 5, S, S) maps: zero outside the true mask."""
+        """Return the input of each discriminator, from maps (b, 5, S, S): zero outside the true mask."""
         within = mask if self.options.foreground == "mask" else torch.ones_like(mask)
         return {"depth": out[:, :1] * within, "correspondence": out[:, 1:4] * within}
 
@@ -244,20 +246,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_photo_training(parser, defaults, "runs/facevision")
     add_initial_weights(parser)
     weights = {
-        "l1_weight": "of the L1 loss of the maps",
-        "relief_weight": "of the L1 loss of the depth without its mean error, times the L1 weight",
-        "gradient_weight": "of the L1 loss of the spatial gradients",
-        "adversarial_weight": "of the adversarial loss",
+        "l1_weight": "L1 loss of the maps",
+        "relief_weight": "L1 loss of the depth minus its mean error, relative to the L1 weight",
+        "gradient_weight": "L1 loss of the spatial gradients",
+        "adversarial_weight": "adversarial loss",
     }
     for name, text in weights.items():
         default = getattr(defaults, name)
         option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=float, default=default, help=f"weight {text} (default: %(default)s)")
+        parser.add_argument(option, type=float, default=default, help=f"weight of the {text} (default: %(default)s)")
     parser.add_argument(
         "--foreground",
         choices=("mask", "zero"),
         default=defaults.foreground,
-        help="predict a mask, or mark the background by zero depth as in the paper (default: %(default)s)",
+        help="mask: predict a mask; zero: zero depth marks the background, as in the paper (default: %(default)s)",
     )
     add_no_synthetic(parser)
 

@@ -1,7 +1,7 @@
 """`facegeom train pix2vertex`: train the networks of Sela et al. 2017.
 
-The loss is the L1 of the maps plus the L1 of the normals (equation 1). The depth has an additional term, see
-`facegeom.training.maps.losses.relief_l1`.
+The loss is the L1 error of the maps plus the L1 error of the normals (equation 1). The depth has an additional term,
+see `facegeom.training.maps.losses.relief_l1`.
 """
 
 from __future__ import annotations
@@ -48,27 +48,27 @@ NETWORKS = {
 }
 
 SYNTHETIC_ONLY = MixOptions(turned=0.0, synthetic=1.0, faceless=0.0)
-"""Synthetic faces only, as in the paper. Their texture and backgrounds still come from photos."""
+"""Distribution with synthetic faces only, as in the paper. Their textures and backgrounds are from photos."""
 
-STEP_SEED = 1_000_003  # factor of the run seed in the seed of each step's dropout, so that runs differ in all steps
+STEP_SEED = 1_000_003  # factor of the run seed in the dropout seed of each step
 
 
 @dataclass(frozen=True)
 class Pix2VertexOptions:
-    """Options of one training run. Maps are in 100 mm, so that values are of the size of images in [-1, 1]."""
+    """Options of one training run. Maps are in units of 100 mm, so that most values are in [-1, 1]."""
 
     network: str = "both"  # key of `NETWORKS`
     size: int = 128  # side length of the square crops, pixels
-    width: int = 24  # channels of the first level; the paper has 64
+    width: int = 24  # number of channels of the first level; 64 in the paper
     batch: int = 24
     images: int = 300_000  # number of samples in the run; the learning rate reaches its minimum at the end
-    learning_rate: float = 1.5e-3  # highest learning rate, as for FaceVision
+    learning_rate: float = 1.5e-3  # largest learning rate, equal to that of FaceVision
     warmup: int = 300  # number of steps of the linear warm-up of the learning rate
-    l1_weight: float = 100.0  # lambda_L1 of the paper
-    normal_weight: float = 10.0  # lambda_N of the paper
-    relief_weight: float = 100.0  # weight of `relief_l1` of the depth; not in the paper; FaceVision gained most by it
-    mask_weight: float = 50.0  # weight of the cross-entropy of the mask, not in the paper; 10 delays its learning
-    clip: float = 100.0  # largest gradient norm of one network; 20 to 80 are normal in the first steps
+    l1_weight: float = 100.0  # weight of the L1 loss, lambda_L1 of the paper
+    normal_weight: float = 10.0  # weight of the normal loss, lambda_N of the paper
+    relief_weight: float = 100.0  # weight of `relief_l1` of the depth; not in the paper
+    mask_weight: float = 50.0  # weight of the cross-entropy of the mask, which is not in the paper; 10 is too small
+    clip: float = 100.0  # largest gradient norm of one network; typical norms in the first steps: 20 to 80
     average_decay: float = 0.999  # decay per step of the averaged weights; these are evaluated and shipped
     average_every: int = 4  # number of steps between updates of the averaged weights
     seed: int = 0
@@ -79,7 +79,7 @@ class Pix2VertexOptions:
 
 
 class Pix2VertexTrainer(NetworkTrainer):
-    """Trains the geometry and correspondence networks; the dropout of a step depends only on its number.
+    """Trainer of the geometry and correspondence networks; the dropout depends only on the run seed and the step.
 
     Parameters
     ----------
@@ -106,13 +106,14 @@ class Pix2VertexTrainer(NetworkTrainer):
         Parameters
         ----------
         path : Path
+            Weight file.
 
         Raises
         ------
         WeightsError
             If the file cannot be read.
         FacegeomError
-            If it contains networks with another configuration.
+            If the file contains networks with another configuration.
         """
         config, weights = load_weights("pix2vertex", Pix2VertexConfig, path)
         if config != self.networks.config:
@@ -121,7 +122,7 @@ class Pix2VertexTrainer(NetworkTrainer):
         self.averaged.load_state_dict(weights)
 
     def save_weights(self, folder: Path) -> None:
-        """Write the averaged weights of all networks to one file."""
+        """Write the averaged weights of all networks to one file in the folder of a run."""
         save_weights(folder / "pix2vertex.safetensors", self.averaged.config, self.averaged.state_dict())
 
     def train_step(
@@ -133,9 +134,13 @@ class Pix2VertexTrainer(NetworkTrainer):
         ----------
         image : (b, 3, S, S) uint8 tensor
         target : (b, 4, S, S) tensor, in 100 mm
+            True depth and correspondence.
         mask : (b, 1, S, S) tensor
+            True mask.
         position : (b, 2, S, S) tensor, in 100 mm
+            Camera-frame x and y of every pixel.
         spacing : (b,) tensor, in 100 mm
+            Distance between neighbouring pixels.
 
         Returns
         -------
@@ -165,7 +170,7 @@ class Pix2VertexTrainer(NetworkTrainer):
     def _terms(
         self, name: str, out: Tensor, target: Tensor, mask: Tensor, position: Tensor, spacing: Tensor
     ) -> dict[str, Tensor]:
-        """Return the loss terms of one network; a joint network has those of both networks with a single mask."""
+        """Return the loss terms of one network; a joint network has all terms of both networks, but one mask term."""
         o = self.options
         terms = {f"{name}_mask": o.mask_weight * functional.binary_cross_entropy_with_logits(out[:, -1:], mask)}
         if name in ("geometry", "joint"):
@@ -226,13 +231,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--network",
         choices=sorted(NETWORKS),
         default=defaults.network,
-        help="train both separate networks, one of them, or one joint network (default: %(default)s)",
+        help="networks to train: both separate networks, one of the two, or one joint network (default: %(default)s)",
     )
     parser.add_argument(
         "--width",
         type=int,
         default=defaults.width,
-        help="channels of the first level; 64 in the paper (default: %(default)s)",
+        help="number of channels of the first level; 64 in the paper (default: %(default)s)",
     )
     parser.add_argument(
         "--no-normals", dest="normals", action="store_false", help="train without the L1 loss of the normals"
@@ -241,13 +246,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--relief-weight",
         type=float,
         default=defaults.relief_weight,
-        help="weight of the L1 loss of the depth without its mean error; 0 in the paper (default: %(default)s)",
+        help="weight of the L1 loss of the depth minus its mean error; 0 in the paper (default: %(default)s)",
     )
     samples = parser.add_mutually_exclusive_group()
     samples.add_argument("--synthetic-only", action="store_true", help="train on synthetic faces only, as in the paper")
     add_no_synthetic(samples)
     parser.add_argument(
-        "--translator", default="", help="weight file of `facegeom train translate`, applied to synthetic faces"
+        "--translator",
+        default="",
+        help="weight file of `facegeom train translate`, applied to synthetic faces (default: none)",
     )
 
 

@@ -1,8 +1,8 @@
-"""`facegeom train translate`: train a network that makes renderings of synthetic faces look like photos.
+"""`facegeom train translate`: train a network that translates renderings of synthetic faces into photo-like images.
 
-Sela, Richardson & Kimmel 2017, section 5. A generator translates renderings into photos. A discriminator compares the
-results with real training photos (equation 6), and the maps that a frozen network predicts must not change (equation
-7). Renderings and photos are not paired.
+Sela, Richardson & Kimmel 2017, section 5. A generator translates renderings into photos. A discriminator compares
+translated renderings with training photos (equation 6). A second loss penalises changes of the maps that a frozen
+network predicts (equation 7). Renderings and photos are not paired.
 """
 
 from __future__ import annotations
@@ -55,24 +55,24 @@ from facegeom.training.maps.validation import Predict
 log = logging.getLogger("facegeom")
 
 UPRIGHT = MixOptions(max_yaw_deg=40.0, crop_factor=(0.95, 1.2), loose_crops=0.0, shift=0.03, roll_deg=5.0, any_roll=0.0)
-"""Moderate poses in crops that lie within the photo, because the discriminator would otherwise detect the black area
-outside the photo. The translator is also applied to other poses, such as profiles, on which it was not trained."""
+"""Distribution of moderate poses in crops inside the photo: with other crops, the discriminator would detect the black
+area outside the photo. The translator is also applied to poses outside this distribution, such as profiles."""
 
 EXAMINED = 60  # number of validation renderings
-SHEET = 10  # number of them in the preview picture
+SHEET = 10  # number of validation renderings in the preview picture
 
 
 @dataclass(frozen=True)
 class TranslateOptions:
     """Options of one training run."""
 
-    network: str = ""  # weight file of the frozen network, facevision or pix2vertex; empty for the shipped facevision
-    size: int = 128  # side length of the square crops, pixels; must be that of the frozen network
+    network: str = ""  # weight file of the frozen network (facevision, pix2vertex); "": facevision of the package
+    size: int = 128  # side length of the square crops, pixels; must equal the input size of the frozen network
     batch: int = 16
     images: int = 60_000  # number of samples in the run; the learning rate reaches its minimum at the end
-    learning_rate: float = 2e-4  # Isola et al. 2017, for the generator and the discriminator
+    learning_rate: float = 2e-4  # largest learning rate of generator and discriminator, from Isola et al. 2017
     warmup: int = 100  # number of steps of the linear warm-up of the learning rate
-    geometry_weight: float = 100.0  # lambda of equation 7, maps in 100 mm; not given in the paper, here that of its L1
+    geometry_weight: float = 100.0  # weight lambda of equation 7, maps in units of 100 mm; the paper gives no value
     discriminator_width: int = 32  # number of channels of the first layer
     average_decay: float = 0.999  # decay per step of the averaged weights; these are evaluated and saved
     average_every: int = 4  # number of steps between updates of the averaged weights
@@ -83,12 +83,12 @@ class TranslateOptions:
 
 
 class PairStream(NumberedStream):
-    """Training samples: a rendering and an unrelated photo, (3, S, S) uint8 each.
+    """Stream of training samples: a rendering and an unrelated photo, both (3, S, S) uint8.
 
     Parameters
     ----------
     samples : FaceSamples
-        With synthetic faces.
+        Samples of photos, with a source of synthetic faces.
     size : int
         Side length S of the square images in pixels.
     seed, start, end : int
@@ -100,19 +100,19 @@ class PairStream(NumberedStream):
         self.samples, self.size = samples, size
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
-        """Draw a rendering and a photo."""
+        """Draw a rendering and an unrelated photo."""
         drawn = self.samples.render(rng, self.size), self.samples.photo(rng, self.size)
         return tuple(image_tensor(sample.image) for sample in drawn)
 
 
 class TranslatorTrainer(NetworkTrainer):
-    """Trains the generator (the translator) and the discriminator.
+    """Trainer of the generator (the translator) and of the discriminator.
 
     Parameters
     ----------
     options : TranslateOptions
     predict : Predict
-        Maps that the frozen network predicts.
+        The frozen network: images -> predicted maps.
     device : torch.device
     """
 
@@ -132,7 +132,7 @@ class TranslatorTrainer(NetworkTrainer):
         )
 
     def save_weights(self, folder: Path) -> None:
-        """Write the averaged weights of the generator."""
+        """Write the averaged weights of the generator to the folder of a run."""
         save_weights(folder / "translator.safetensors", self.averaged.config, self.averaged.state_dict())
 
     def train_step(self, render: Tensor, photo: Tensor) -> dict[str, float]:
@@ -197,21 +197,21 @@ def geometric_loss(before: MapTensors, after: MapTensors) -> Tensor:
 
     Notes
     -----
-    Maps have no meaning outside the face, so their change is weighted by the face probability before the translation.
-    The change of the probability itself is averaged over all pixels.
+    Maps have no meaning outside the face, so the change is weighted by the mask probability before the translation.
+    The change of the mask probability is averaged over all pixels.
     """
     moved = masked_l1(after.coordinates(), before.coordinates(), before.probability[:, None])
     return moved + (after.probability - before.probability).abs().mean()
 
 
 class TranslationValidation:
-    """Measures the translation of fixed renderings that are not used in training.
+    """Validation of a translator on fixed renderings that are not used in training.
 
     Parameters
     ----------
     trainer : TranslatorTrainer
     samples : FaceSamples
-        With synthetic faces.
+        Samples of photos, with a source of synthetic faces.
     """
 
     def __init__(self, trainer: TranslatorTrainer, samples: FaceSamples) -> None:
@@ -225,7 +225,7 @@ class TranslationValidation:
         return {name: round(value, 4) for name, value in change.items()}
 
     def sheet(self) -> np.ndarray:
-        """Return a picture of the first renderings: image, maps, translated image and its maps."""
+        """Return a picture of the first renderings: image, maps, translated image, maps of the translated image."""
         trainer = self.trainer
         return translation_sheet(trainer.averaged, trainer.predict, self.renders[:SHEET], trainer.device)
 
@@ -246,8 +246,9 @@ def train(
     sources : Sources
     settings : RunSettings
     measured : int
-        Number of renderings measured at the end.
+        Number of renderings that are measured after the training.
     classifier : ClassifierOptions, optional
+        Options of the classifiers that measure the translation.
 
     Returns
     -------
@@ -257,7 +258,7 @@ def train(
     Raises
     ------
     ValueError
-        If `options.size` is not that of the frozen network.
+        If `options.size` is not the input size of the frozen network.
 
     Notes
     -----
@@ -289,7 +290,7 @@ def report(
     trainer : TranslatorTrainer
     data : TrainingData
     out : Path
-        Folder to write.
+        Folder for the written files.
     count : int
         Number of renderings and of validation photos.
     classifier : ClassifierOptions
@@ -303,7 +304,7 @@ def report(
     Notes
     -----
     The classifiers are trained on training photos and tested on validation photos. The grey background is used because
-    the background of renderings differs from that of photos even after the translation.
+    the background of renderings differs from the background of photos even after the translation.
     """
     size, seed, device = trainer.options.size, trainer.options.seed, trainer.device
     renders = draw_renders(data.training, size, seed, count)
@@ -340,7 +341,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = TranslateOptions()
     add_photo_training(parser, defaults, "runs/translate")
     parser.add_argument(
-        "--network", default="", help="weight file of the frozen network (default: the shipped facevision)"
+        "--network",
+        default="",
+        help="weight file of the frozen network (default: the facevision network of the package)",
     )
     parser.add_argument(
         "--geometry-weight",
@@ -348,26 +351,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=defaults.geometry_weight,
         help="weight of the change of the predicted maps, equation 7 (default: %(default)s)",
     )
-    parser.add_argument("--no-geometry", dest="geometry", action="store_false", help="train without equation 7")
+    parser.add_argument(
+        "--no-geometry", dest="geometry", action="store_false", help="train without the loss of equation 7"
+    )
     parser.add_argument(
         "--max-yaw",
         type=float,
         default=defaults.mix.max_yaw_deg,
-        help="largest yaw of the renderings in degrees (default: %(default)s)",
+        help="largest absolute yaw of the renderings in degrees (default: %(default)s)",
     )
     parser.add_argument(
-        "--measure", type=int, default=500, help="renderings measured at the end (default: %(default)s)"
+        "--measure",
+        type=int,
+        default=500,
+        help="number of renderings that are measured after the training (default: %(default)s)",
     )
     parser.add_argument(
         "--classify",
         type=int,
         default=ClassifierOptions.samples,
-        help="photos and renderings to train a classifier on (default: %(default)s)",
+        help="number of photos, and of renderings, on which each classifier is trained (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, measure and print the values of the report as JSON."""
+    """Train and measure a translator, and print the values of `report` as JSON; return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = options_from(
         args,

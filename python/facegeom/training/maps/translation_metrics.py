@@ -1,4 +1,4 @@
-"""Measures of a translator of renderings: change of the predicted maps, and similarity of the results to photos."""
+"""Measures of a translator of renderings: change of predicted maps, similarity of translated renderings to photos."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ from facegeom.training.maps.validation import (
 BATCH = 25  # number of images in one forward pass
 FLIPS = 0.5  # probability of mirroring in the training of the classifier
 GREY = torch.tensor(128, dtype=torch.uint8)
-UNSEEN, CLASSIFIED = 1, 2  # last element of the seeds of test images and of images to train the classifier on
+UNSEEN, CLASSIFIED = 1, 2  # last seed element of test images and of classifier training images
 
 Translate = Callable[[Tensor], Tensor]
-"""A translator: images (b, 3, S, S) in [-1, 1] to images of the same shape and range."""
+"""Type of a translator: images (b, 3, S, S) in [-1, 1] -> images (b, 3, S, S) in [-1, 1]."""
 
 
 @dataclass(frozen=True)
 class ClassifierOptions:
-    """Training of the classifier that distinguishes photos from other images."""
+    """Options for training the classifier that distinguishes photos from other images."""
 
-    samples: int = 1_000  # training images of each class
+    samples: int = 1_000  # number of training images of each class
     width: int = 16  # number of channels of the first layer
     epochs: int = 6
     batch: int = 50
     learning_rate: float = 1e-3
-    runs: int = 3  # trainings with other seeds that are averaged: their accuracies differ by two percentage points
+    runs: int = 3  # number of averaged trainings with different seeds; accuracies differ by 2 percentage points
 
 
 class Classifier(nn.Sequential):
     """Photo classifier: four convolutions of stride 2, global average pooling and a linear layer.
 
-    It maps images (b, 3, S, S) in [-1, 1] to logits (b, 1), positive for photos.
+    The classifier maps images (b, 3, S, S) in [-1, 1] to logits (b, 1), positive for photos.
 
     Parameters
     ----------
     width : int
-        Channels of the first layer.
+        Number of channels of the first layer.
     """
 
     def __init__(self, width: int) -> None:
@@ -68,12 +68,12 @@ class Classifier(nn.Sequential):
 
 
 def draw_renders(samples: FaceSamples, size: int, seed: int, count: int, part: int = UNSEEN) -> Tensor:
-    """Return renderings with seeds that no training uses, (count, 3, S, S) uint8; `part` is part of the seeds."""
+    """Return renderings with seeds that no training uses, (count, 3, S, S) uint8; `part`: last seed element."""
     return _drawn(samples.render, size, seed, count, part)
 
 
 def draw_photos(samples: FaceSamples, size: int, seed: int, count: int, part: int = UNSEEN) -> Tensor:
-    """Return photos in random crops, (count, 3, S, S) uint8; `part` is part of the seeds."""
+    """Return photos in random crops, (count, 3, S, S) uint8; `part`: last seed element."""
     return _drawn(samples.photo, size, seed, count, part)
 
 
@@ -96,9 +96,9 @@ def geometry_change(translate: Translate, predict: Predict, renders: Tensor, dev
     Returns
     -------
     dict of str to float
-        depth_percent: mean absolute change of the depth after subtraction of its mean, in percent of the depth range of
-        the face; mm: mean change of the correspondence; iou: intersection over union of the masks before and after.
-        Renderings in which the network finds no face are ignored.
+        depth_percent: mean absolute change of the depth after subtraction of the mean change, in percent of the depth
+        range of the face; mm: mean change of the correspondence, mm; iou: intersection over union of the masks before
+        and after the translation. Renderings in which the network finds no face are ignored.
     """
     rows = []
     for images in renders.split(BATCH):
@@ -109,7 +109,7 @@ def geometry_change(translate: Translate, predict: Predict, renders: Tensor, dev
 
 
 def as_true_maps(maps: MapTensors) -> TrueMaps:
-    """Return predicted maps as true maps, with which other predictions are compared.
+    """Convert predicted maps to `TrueMaps`, the reference for the comparison with other predictions.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def classifier_accuracy(
     Parameters
     ----------
     learn, test : pairs of (n, 3, S, S) uint8 tensors
-        Photos and other images, for training and for the test.
+        (photos, other images) for the training and for the test of the classifiers.
     device : torch.device
     options : ClassifierOptions
 
@@ -178,7 +178,7 @@ def translate_all(translate: Translate, renders: Tensor, device: torch.device) -
 
 @torch.no_grad()
 def grey_background(images: Tensor, seen: Tensor, predict: Predict, device: torch.device) -> Tensor:
-    """Return images with a grey background.
+    """Replace the background of face images by grey.
 
     Parameters
     ----------
@@ -203,10 +203,10 @@ def grey_background(images: Tensor, seen: Tensor, predict: Predict, device: torc
 
 @torch.no_grad()
 def translation_sheet(translate: Translate, predict: Predict, renders: Tensor, device: torch.device) -> np.ndarray:
-    """Return a picture of renderings, (h, w, 3) uint8, with a column for each.
+    """Return a picture of renderings, (h, w, 3) uint8, with one column per rendering.
 
-    Rows: the rendering, its correspondence, its depth, the translated image (figure 13 of Sela et al. 2017), its
-    correspondence, its depth.
+    Rows: the rendering, its correspondence, its depth, the translated image (figure 13 of Sela et al. 2017), and
+    the correspondence and depth of the translated image.
     """
     image = network_input(renders, device)
     shown = translate(image)

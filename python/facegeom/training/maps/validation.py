@@ -20,19 +20,19 @@ VALIDATION_FACES = 200  # number of validation photos
 BATCH = 25  # number of images in one forward pass
 
 Predict = Callable[[Tensor], MapTensors]
-"""A network: images (b, 3, S, S) in [-1, 1] to their maps."""
+"""Type of a network: images (b, 3, S, S) in [-1, 1] -> predicted maps."""
 
 
 class TrueMaps(NamedTuple):
-    """True maps of b crops, in 100 mm."""
+    """True maps of b crops, in units of 100 mm."""
 
     maps: Tensor  # (b, 4, S, S) depth and correspondence
-    mask: Tensor  # (b, 1, S, S)
+    mask: Tensor  # (b, 1, S, S), 1 inside the face, 0 outside
     spacing: Tensor  # (b,) distance between neighbouring pixels
 
 
 class MapValidation:
-    """Measures a network on the validation photos, without and with the head turned to a random fixed yaw.
+    """Validation of a network on photos, without and with the head turned to a yaw drawn once per photo.
 
     Parameters
     ----------
@@ -41,10 +41,10 @@ class MapValidation:
     size : int
         Side length of the square crops in pixels.
     predict : Predict
-        The network.
+        The network that is measured.
     device : torch.device
     surface : bool
-        Whether to measure the normals too, and the scale if the network predicts positions.
+        Whether to measure the normals, too, and the scale if the network predicts positions.
     """
 
     def __init__(
@@ -66,8 +66,9 @@ class MapValidation:
         -------
         dict of str to float
             depth_percent: mean absolute depth error after subtraction of the mean error, in percent of the depth range
-            of the face; mm: mean correspondence error; iou: intersection over union of the masks. With `surface` also
-            normal_deg: mean angle between the normals, and scale_percent: error of the scale.
+            of the face; mm: mean correspondence error, mm; iou: intersection over union of the masks. With `surface`
+            also normal_deg: mean angle between true and predicted normals, degrees; scale_percent: error of the scale,
+            percent.
         """
         result: dict[str, float] = {}
         for name, items in self.sets.items():
@@ -86,7 +87,7 @@ class MapValidation:
     def sheet(self, count: int = 8) -> np.ndarray:
         """Return a picture of the first `count` faces of both sets: photo, predicted maps, true maps.
 
-        With `surface` a shaded surface follows the maps, as in figure 5 of Sela et al. 2017.
+        With `surface`, the picture also contains a shaded surface after the maps, as in figure 5 of Sela et al. 2017.
         """
         lines = []
         for items in self.sets.values():
@@ -117,7 +118,7 @@ def map_errors(out: MapTensors, truth: TrueMaps, *, surface: bool = False) -> li
             row["depth_percent"] = _depth_error(out.depth[i], truth.maps[i, 0], both, mask[i])
         if out.correspondence is not None:
             error = (out.correspondence[i][:, both] - truth.maps[i, 1:, both]).norm(dim=0)
-            row["mm"] = float(error.mean() * MAP_UNIT_MM)  # NaN if there are no pixels
+            row["mm"] = float(error.mean() * MAP_UNIT_MM)  # NaN if the masks do not overlap
         row["iou"] = float(both.sum() / (seen[i] | mask[i]).sum().clamp_min(1))
         if slopes is not None:
             within = cells_within(both[None, None].float())[0, 0] > 0
@@ -145,7 +146,7 @@ def _depth_error(depth: Tensor, truth: Tensor, both: Tensor, mask: Tensor) -> fl
 
 
 def map_cells(maps: MapTensors) -> list[Tensor]:
-    """Return depth and correspondence as images (b, 3, S, S) in [0, 1], black outside the mask or if missing."""
+    """Convert depth and correspondence to images (b, 3, S, S) in [0, 1], black outside the mask or if missing."""
     seen = (maps.probability > 0.5).float()
     nothing = torch.zeros_like(seen)[:, None].repeat(1, 3, 1, 1)
     depth = nothing if maps.depth is None else ((maps.depth + 1) / 2 * seen)[:, None].repeat(1, 3, 1, 1)

@@ -1,8 +1,9 @@
 """Loss functions on deformed meshes. Each docstring names the equation that the loss implements.
 
-Vertex positions of b meshes with the same connectivity are (n, b, 3), as in the networks; point clouds are (b, m, 3).
-All losses are averaged over the batch. In training, lengths are in 100 mm, so that faces have the size of the objects
-for which Wang et al. chose the weights of the terms.
+Vertex positions of b meshes with the same connectivity have the shape (n, b, 3), as in the networks; point clouds have
+the shape (b, m, 3).
+All losses are averaged over the batch. In training, lengths are in units of 100 mm, so that faces have the size of the
+objects for which Wang et al. chose the weights of the terms.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from facegeom.geometry import NearestFinder
 from facegeom.networks.graph import Graph
 
 CHUNK = 1 << 26
-"""Number of distances in one block of the brute-force search."""
+"""Number of distances computed together in the brute-force search, to limit memory."""
 
 
 class Matches(NamedTuple):
@@ -37,16 +38,17 @@ class Matches(NamedTuple):
 
 
 class CloudFinder:
-    """Finds nearest neighbours between several meshes and the same point clouds.
+    """Search for nearest neighbours between several meshes and the same point clouds.
 
     Parameters
     ----------
     clouds : (b, m, 3) tensor
+        Points of the b clouds.
 
     Notes
     -----
-    On the CPU, k-d trees are used, and those of the clouds are built only once. Both searches between 7,008 vertices
-    and 4,500 points take 6 ms; a brute-force search takes 300 ms. On other devices the search is brute force.
+    On the CPU, the search uses k-d trees; the trees of the clouds are built only once. Both searches between 7,008
+    vertices and 4,500 points take 6 ms; a brute-force search takes 300 ms. On other devices the search is brute force.
     """
 
     def __init__(self, clouds: Tensor) -> None:
@@ -98,7 +100,7 @@ def chamfer(positions: Tensor, clouds: Tensor, matches: Matches, *, squared: boo
         Whether to use squared distances (equation 6 of GCN-IGAN, equation 2 of Wang et al.) or distances.
     mean : bool
         Whether to average over the n vertices and the m points, as the published code of Wang et al. does, or to sum,
-        as both equations do. Liu et al. do not specify it.
+        as both equations do. Liu et al. do not specify which.
 
     Returns
     -------
@@ -120,7 +122,7 @@ def gather_points(values: Tensor, index: Tensor) -> Tensor:
 
 
 def edge_vectors(positions: Tensor, edges: Tensor) -> Tensor:
-    """Return the edge vectors (e, b, 3) of edges (e, 2) of meshes (n, b, 3)."""
+    """Return the vectors (e, b, 3) along the edges (e, 2) of meshes with the vertices (n, b, 3)."""
     return positions.index_select(0, edges[:, 0]) - positions.index_select(0, edges[:, 1])
 
 
@@ -130,7 +132,7 @@ def normal_loss(vectors: Tensor, edges: Tensor, normals: Tensor) -> Tensor:
     Parameters
     ----------
     vectors : (e, b, 3) tensor
-        Of `edge_vectors`.
+        Edge vectors, from `edge_vectors`.
     edges : (e, 2) int tensor
     normals : (n, b, 3) tensor
         Unit normal of the cloud point nearest to each vertex.
@@ -153,8 +155,8 @@ def normal_loss(vectors: Tensor, edges: Tensor, normals: Tensor) -> Tensor:
 def edge_length_loss(vectors: Tensor) -> Tensor:
     """Return the mean squared length of edge vectors (e, b, 3).
 
-    Liu et al. name it edge length regularisation (l_loc) without an equation. It is equation 5 of Wang et al., which
-    has the same weight, 0.1.
+    Liu et al. call this term edge length regularisation (l_loc), without an equation. Equation 5 of Wang et al. is the
+    same term with the same weight, 0.1.
     """
     return vectors.square().sum(-1).mean()
 
@@ -182,6 +184,6 @@ def laplacian_loss(before: Tensor, after: Tensor, graph: Graph) -> Tensor:
 def movement_loss(before: Tensor, after: Tensor) -> Tensor:
     """Return the mean squared displacement of the vertices (n, b, 3) by a deformation block.
 
-    It is l_mov of Liu et al., who give no equation; the published code of Wang et al. contains it.
+    The term is called l_mov by Liu et al., who give no equation; the published code of Wang et al. contains it.
     """
     return (after - before).square().sum(-1).mean()

@@ -46,24 +46,25 @@ log = logging.getLogger("facegeom")
 
 @dataclass(frozen=True)
 class MeshWeights:
-    """Weights of the loss terms of Liu et al., section 3.2, for lengths in 100 mm."""
+    """Weights of the loss terms of Liu et al., section 3.2, for lengths in units of 100 mm."""
 
-    chamfer: tuple[float, ...] = (0.5, 1.0, 1.0, 1.0)  # weight of the chamfer loss of each deformation block
+    chamfer: tuple[float, ...] = (0.5, 1.0, 1.0, 1.0)  # weight of the chamfer distance of each deformation block
     normal: float = 1.6e-4
     laplacian: float = 0.5
-    movement: float = 0.033  # the first block has no such term
+    movement: float = 0.033  # weight of the movement term; the first deformation block has no movement term
     edges: float = 0.1
-    placement: float = 1.0  # weight of the placement loss, if the network places the start mesh; not in the paper
+    placement: float = 1.0  # weight of `placement_loss`, if the network predicts the placement; not in the paper
 
 
 def placement_loss(start: Tensor, truth: MeshTensors) -> Tensor:
-    """Return the mean squared distance of the vertices of the start mesh from their true positions, in (100 mm)^2.
+    """Return the mean squared distance between the vertices of the start mesh and their true positions, in (100 mm)^2.
 
-    It is not in the papers, where the start mesh is the same for every photo.
+    This loss is not in the papers, where the start mesh is the same for every photo.
 
     Parameters
     ----------
     start : (n, b, 3) tensor, crop frame
+        Vertices of the start mesh.
     truth : MeshTensors
         True meshes of the batch.
 
@@ -87,15 +88,15 @@ def mesh_terms(
     Parameters
     ----------
     deformations : sequence of Deformation, crop frame
-        One for each block.
+        Result of each deformation block.
     truth : MeshTensors
         True meshes of the batch.
     graphs : sequence of Graph
         Connectivity of the mesh in each block.
     weights : MeshWeights
     guided : float
-        Weight of the correspondence term: the mean distance of the vertices from their true positions. It is not in
-        the papers.
+        Weight of the correspondence term, which is the mean distance between the vertices and their true positions. The
+        papers have no such term.
 
     Returns
     -------
@@ -104,12 +105,12 @@ def mesh_terms(
     Notes
     -----
     The chamfer distance does not define the correspondence between vertices and points of the face. A network with
-    random weights learns it slowly, and where it is uncertain, the minimum of the chamfer distance is a folded surface.
-    Liu et al. start from a decoder trained on other objects; here the correspondence term replaces that. Its true
-    positions are those of midpoint subdivision, so that it favours midpoints in the learned unpooling: compare
-    unpoolings with `guided` 0.
+    random weights learns the correspondence slowly. Where the correspondence is uncertain, the minimum of the chamfer
+    distance is a folded surface. Liu et al. use a decoder trained on other objects; here the correspondence term
+    replaces such a decoder. The true positions come from midpoint subdivision, so the term favours midpoints in the
+    learned unpooling: compare unpoolings with `guided` 0.
     """
-    unit = (0.01 / truth.units_per_mm)[None, :, None]  # unit of the crop frame, in 100 mm
+    unit = (0.01 / truth.units_per_mm)[None, :, None]  # unit of the crop frame, in units of 100 mm
     clouds = truth.points * unit.transpose(0, 1)
     finder = CloudFinder(clouds)
     terms: dict[str, Tensor] = {}
@@ -143,10 +144,11 @@ def step_decay_factor(step: int, options: RunOptions, drops: Sequence[float], fa
     ----------
     step : int
     options : RunOptions
-        Gives the number of steps of the run.
+        Options that determine the number of steps of the run.
     drops : sequence of float
         Times at which the learning rate is multiplied by `factor`, as fractions of the run.
     factor : float
+        Factor of the learning rate at each of these times.
     """
     total = max(1, options.images // options.batch)
     return float(factor ** sum(step >= drop * total for drop in drops))
@@ -194,9 +196,9 @@ class MeshTrainer(NetworkTrainer):
     name : str
         Name of the network, one of `MESH_PIPELINES`.
     network : Pixel2MeshNetwork or GcnIganGenerator
-        Network in training.
+        Network that is trained.
     averaged : Pixel2MeshNetwork or GcnIganGenerator
-        The same network with averaged weights, which is evaluated and shipped.
+        Copy of the network with averaged weights, which is evaluated and saved.
     """
 
     name: str
@@ -214,13 +216,14 @@ class MeshTrainer(NetworkTrainer):
         Parameters
         ----------
         path : Path
+            Weight file.
 
         Raises
         ------
         WeightsError
             If the file cannot be read.
         FacegeomError
-            If it contains a network with another configuration.
+            If the file contains a network with another configuration.
         """
         config, weights = load_weights(self.name, type(self.network.config), path)
         if config != self.network.config:
@@ -267,7 +270,7 @@ def train_mesh_network(
     Parameters
     ----------
     trainer : MeshTrainer
-        New, without a restored checkpoint.
+        New trainer, without a restored checkpoint.
     data : MeshData
     settings : RunSettings
     initial : Path or None
@@ -306,14 +309,14 @@ def train_mesh_network(
 
 
 def add_mesh_arguments(parser: argparse.ArgumentParser, sampling: str, share: float, guided: float) -> None:
-    """Add the arguments of both trainings that `add_photo_training` does not add to a parser."""
+    """Add the arguments that both trainings share, except those of `add_photo_training`, to a parser."""
     add_initial_weights(parser)
     parser.add_argument(
         "--sampling",
         choices=sorted(SAMPLINGS),
         default=sampling,
-        help="number of true points far from, at medium distance from and near the landmarks: far: 11,000, 4,000, "
-        "3,000; half: half of these; near: 2,000, 3,000, 4,000 (default: %(default)s)",
+        help="numbers of true points far from, at medium distance from, and near the landmarks; far: 11,000, 4,000 and "
+        "3,000; half: half of these numbers; near: 2,000, 3,000 and 4,000 (default: %(default)s)",
     )
     parser.add_argument(
         "--share",
@@ -326,8 +329,7 @@ def add_mesh_arguments(parser: argparse.ArgumentParser, sampling: str, share: fl
         type=float,
         default=guided,
         metavar="WEIGHT",
-        help="weight of the mean distance of the vertices from their true positions; 0 in the paper (default: "
-        "%(default)s)",
+        help="weight of the mean distance between vertices and true positions; 0 in the paper (default: %(default)s)",
     )
     add_no_synthetic(parser)
     parser.add_argument(
@@ -335,5 +337,5 @@ def add_mesh_arguments(parser: argparse.ArgumentParser, sampling: str, share: fl
         type=int,
         default=0,
         metavar="N",
-        help="train on the same N photos without augmentation and validate on them, to test the network",
+        help="train on N photos without augmentation and validate on these photos, to test the network (default: off)",
     )

@@ -1,10 +1,11 @@
 """Training samples of the networks that predict meshes: crops, and the true face surface in the crop frame.
 
-The true surface is the face region of the fitted or rendered face model, including its hidden side. As in Liu et al.
-(Pixel2Mesh for 3D Face Reconstruction, sections 3.2 and 4.4.2), it is represented by 60,000 points with normals,
-uniform by area. A training step uses some of them, with different numbers near the 68 landmarks, at medium distance and
-far from them. The "weights" 0, 1 and 2 in the paper only name these zones (beyond 17 mm, 10 to 17 mm, within 10 mm):
-the chamfer loss in the paper has no weights, so the density of the points is varied.
+The true surface is the face region of the fitted or rendered face model, including the side that the photo does not
+show. As in Liu et al. (Pixel2Mesh for 3D Face Reconstruction, sections 3.2 and 4.4.2), it is represented by 60,000
+points with normals, uniform by area. A training step uses a subset of these points, with different numbers near the 68
+landmarks, at medium distance from the landmarks, and far from the landmarks. The "weights" 0, 1 and 2 in the paper only
+name these zones (beyond 17 mm, 10 to 17 mm, within 10 mm): the chamfer loss in the paper has no weights, so the density
+of the points is varied.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from facegeom.training.data.samples import FaceSamples, MixOptions, NumberedStre
 from facegeom.training.meshes.semi_sphere_truth import semi_sphere_on
 
 POOL = 60_000
-"""Number of points that represent a face."""
+"""Number of points that represent the surface of a face."""
 
 ZONES_MM = (10.0, 17.0)
-"""Largest distances from the nearest landmark of the near and of the middle zone."""
+"""Largest distance from the nearest landmark in the near zone and in the middle zone, mm."""
 
 MESH_MIX = MixOptions(
     turned=0.42,
@@ -48,14 +49,14 @@ MESH_MIX = MixOptions(
     roll_deg=12.0,
     any_roll=0.0,
 )
-"""Crops of about `CROP_FACTOR` times the face, with the deviations of typical detections; no images without a face."""
+"""Distribution of crops about `CROP_FACTOR` times the face, with typical detection errors; always with a face."""
 
 SyntheticVertices = Callable[[np.random.Generator, int], tuple[Sample, FloatArray]]
-"""Draws a synthetic face with its vertices, as `SyntheticFaces.draw_with_vertices` does."""
+"""Type of a function that draws a synthetic face and its vertices, like `SyntheticFaces.draw_with_vertices`."""
 
 
 class ZoneCounts(NamedTuple):
-    """Number of points in a training step by their distance from the nearest landmark, see `ZONES_MM`."""
+    """Number of points in a training step for each zone of distance from the nearest landmark, see `ZONES_MM`."""
 
     far: int
     middle: int
@@ -67,7 +68,7 @@ SAMPLINGS = {
     "half": ZoneCounts(5_500, 2_000, 1_500),
     "near": ZoneCounts(2_000, 3_000, 4_000),
 }
-"""Configurations 1 (the one chosen in the paper), 2 and 3 of table 3 of Liu et al."""
+"""Name -> point numbers: configurations 1 (chosen in the paper), 2 and 3 of table 3 of Liu et al."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class MeshSample:
     vertices : (n, 3) float32 array
         All vertices of the face model in the crop frame, with z = 0 at the mean depth of the face region.
     units_per_mm : float
-        Units of the crop frame per mm.
+        Scale: number of units of the crop frame per mm.
     """
 
     image: np.ndarray
@@ -94,14 +95,14 @@ class MeshSample:
 
 
 class PointCloud(NamedTuple):
-    """Points of a surface, (m, 3) float32, and the unit normals there, (m, 3) float32."""
+    """Points of a surface, (m, 3) float32, and unit normals at the points, (m, 3) float32."""
 
     points: AnyArray
     normals: AnyArray
 
 
 class FaceSurface:
-    """Draws random points on the face region.
+    """Sampler of random points on the face region.
 
     Parameters
     ----------
@@ -113,11 +114,11 @@ class FaceSurface:
         self.faces = face_region(model)
 
     def landmarks(self, vertices: AnyArray) -> AnyArray:
-        """Return the 68 landmarks, (68, 3), of vertices (n, 3)."""
+        """Return the positions of the 68 landmarks, (68, 3), on a face with the vertices (n, 3)."""
         return vertices[self.model.landmarks68]
 
     def resampled(self, vertices: AnyArray) -> AnyArray:
-        """Return the true positions of all semi-sphere vertices, (7008, 3); those of coarser levels come first."""
+        """Return the true positions of all semi-sphere vertices, (7008, 3); vertices of coarser levels come first."""
         return semi_sphere_on(self.model)(vertices)
 
     def centred(self, vertices: AnyArray) -> AnyArray:
@@ -131,13 +132,14 @@ class FaceSurface:
         ----------
         vertices : (n, 3) float32 array
         count : int
+            Number of points.
         rng : Generator
             Random number generator.
 
         Returns
         -------
         PointCloud
-            With `count` points.
+            Cloud of `count` points.
         """
         normals, doubled = self._normals(vertices)
         reached = np.cumsum(doubled, dtype=np.float64)
@@ -160,7 +162,7 @@ class FaceSurface:
         sample : MeshSample
         counts : ZoneCounts
         share : float in (0, 1]
-            The points are this share of `counts`, drawn from this share of the 60,000 points.
+            Fraction of `counts` that is drawn, from the same fraction of the 60,000 points.
         rng : Generator
             Random number generator.
 
@@ -168,7 +170,7 @@ class FaceSurface:
         -------
         PointCloud
             Points of the far, the middle and the near zone: `share` times `counts`, rounded down. If a zone has too few
-            points, some are repeated.
+            points, points are repeated.
         """
         pool = self.pool(sample.vertices, round(POOL * share), rng)
         distance = nearest(self.landmarks(sample.vertices), pool.points)[1] / sample.units_per_mm
@@ -190,12 +192,12 @@ class FaceSurface:
 
 
 class MeshSamples:
-    """Draws samples of labelled photos, without or with the head turned, and of synthetic faces.
+    """Random samples of labelled photos, without or with the head turned, and of synthetic faces.
 
     Parameters
     ----------
     faces : FaceSamples
-        The photos; its `mix` gives the distributions.
+        Samples of the photos; the attribute `mix` contains the distributions.
     synthetic : SyntheticVertices, optional
         Source of synthetic faces.
     """
@@ -208,7 +210,7 @@ class MeshSamples:
         return len(self.faces.rows)
 
     def draw(self, rng: np.random.Generator, size: int, options: AugmentOptions = AugmentOptions()) -> MeshSample:
-        """Draw one augmented training sample of S = `size` pixels."""
+        """Draw one augmented training sample of `size` x `size` pixels."""
         cv2.setRNGSeed(int(rng.integers(2**31)))
         mix, store = self.faces.mix, self.faces.store
         kind = rng.random()
@@ -228,7 +230,7 @@ class MeshSamples:
     def evaluation(self, item: int, size: int, yaw: float | None = None) -> MeshSample:
         """Return the sample of photo number `item` in a centred crop, without augmentation.
 
-        With `yaw`, the head is turned to that absolute yaw in degrees.
+        If `yaw` is given, the head is turned to this absolute yaw in degrees.
         """
         return self._of_photo(self.faces.evaluation_crop(item, size, yaw, CROP_FACTOR), size, None)
 
@@ -270,7 +272,7 @@ def load_mesh_data(sources: Sources, mix: MixOptions, *, synthetic: bool = True)
 
 
 class MeshTensors(NamedTuple):
-    """Tensors of a training sample. In a batch, all have an additional first dimension b.
+    """Tensors of a training sample. In a batch, all tensors have an additional first dimension b.
 
     Attributes
     ----------
@@ -280,7 +282,7 @@ class MeshTensors(NamedTuple):
     normals : (m, 3) float32 tensor
         Unit normals at the points.
     units_per_mm : () float32 tensor
-        Units of the crop frame per mm.
+        Scale: number of units of the crop frame per mm.
     landmarks : (68, 3) float32 tensor, crop frame
     vertices : (7008, 3) float32 tensor, crop frame
         True positions of the finest semi-sphere vertices.
@@ -297,7 +299,7 @@ class MeshTensors(NamedTuple):
 def as_mesh_tensors(
     sample: MeshSample, surface: FaceSurface, counts: ZoneCounts, share: float, rng: np.random.Generator
 ) -> MeshTensors:
-    """Return the tensors of a sample, with random points on its surface; parameters as in `FaceSurface.draw`."""
+    """Return the tensors of a sample, with random points on the true surface; see `FaceSurface.draw`."""
     drawn = surface.draw(sample, counts, share, rng)
     return MeshTensors(
         image_tensor(sample.image),
@@ -311,12 +313,12 @@ def as_mesh_tensors(
 
 @dataclass(frozen=True)
 class MeshStreamOptions:
-    """Size of the samples, and choice of the points on the surface."""
+    """Options of a stream of samples: size of the crops, and choice of the points on the surface."""
 
     size: int  # side length of the square crops, pixels
     sampling: str = "far"  # key of `SAMPLINGS`
     share: float = 0.25  # share of the points of `SAMPLINGS` used in one step
-    fixed: int = 0  # if above 0, only this many photos are used, without augmentation, to test whether a network learns
+    fixed: int = 0  # if above 0, number of photos that are used, without augmentation, to test the network
 
 
 class MeshStream(NumberedStream):

@@ -1,8 +1,8 @@
 """`facegeom prepare semi-sphere`: search for a good triangulation of the semi-sphere that the graph networks deform.
 
-The best triangulation found is part of the package. Each triangulation of a disk with a hole from 141 vertices, 72 of
-them on the two boundaries, has 210 triangles. For several divisions of the 72 vertices between the boundaries, the
-other 69 vertices are distributed with a spacing that increases with the distance from the boundaries, and relaxed
+The best triangulation found is part of the package. Each triangulation of a disk with a hole with 141 vertices, of
+which 72 lie on the two boundaries, has 210 triangles. For several divisions of the 72 vertices between the boundaries,
+the other 69 vertices are distributed with a spacing that increases with the distance from the boundaries, and relaxed
 towards a centroidal Voronoi tessellation. The best results are improved by random moves that increase the smallest
 angle. The edge length is limited, because otherwise all vertices would concentrate near the boundaries and a few large
 triangles would cover the eyes and the nose. The left half is the mirror image of the right half.
@@ -26,28 +26,28 @@ from facegeom.training.meshes.semi_sphere_truth import semi_sphere_on
 
 VERTICES, BOUNDARY, TRIANGLES = 141, 72, 210
 
-# Lengths are in the crop frame of a crop of 1.1 times the face. The ellipsoid is fitted to the map region of the mean
-# face; the RMS distance is 15 mm, most of it at the nose.
-AXES = (0.78, 0.91)  # semi-axes of the outline
+# Lengths are in units of the crop frame of a crop 1.1 times as large as the face. The ellipsoid is fitted to the region
+# "map" of the mean face; the RMS distance is 15 mm, and largest at the nose.
+AXES = (0.78, 0.91)  # horizontal and vertical semi-axis of the outline
 DOME, CUT = 0.86, 0.95  # surface z = DOME sqrt(1 - (CUT r)^2), where r = 1 on the outline
-MOUTH_HEIGHT = -0.43  # y of the centre of the hole
+MOUTH_HEIGHT = -0.43  # y of the centre of the hole at the mouth
 
 GRID = 2048  # vertices are rounded to multiples of 1/GRID, so that rounding errors do not affect the triangulation
 SIDE = 0.1  # vertex spacing at the boundaries
-LONGEST_EDGE = 0.30  # about 29 mm, or 3.7 mm after three subdivisions; with 0.27 no smallest angle reaches 10 degrees
+LONGEST_EDGE = 0.30  # limit of the edge length (about 29 mm); with 0.27 no smallest angle reaches 10 degrees
 RELAXATIONS, TRIALS = 30, 6000  # numbers of relaxation steps and of random moves
-POLISHED = 6  # number of layouts improved by random moves: those that are best after relaxation
+POLISHED = 6  # number of layouts, the best after relaxation, that are improved by random moves
 STEP = 0.03  # largest standard deviation of a random move
 
 
 @dataclass(frozen=True)
 class LayoutCandidate:
-    """Parameters from which a planar layout of the semi-sphere is built."""
+    """Parameters of a layout of semi-sphere vertices."""
 
     outline: int  # number of vertices of the outer boundary
     mouth: tuple[float, float]  # half width and half height of the hole
     middle: int  # number of inner vertices on the plane of symmetry
-    growth: float  # increase of the vertex spacing per distance from the boundaries
+    growth: float  # increase of the vertex spacing per unit of distance from the boundaries
 
 
 CANDIDATES = tuple(
@@ -70,7 +70,7 @@ class Layout:
     faces : (m, 3) int64 array
     angle : float
         Quality: the smallest angle of the triangles on the semi-sphere in degrees, minus 1000 times the excess of the
-        longest edge over `LONGEST_EDGE`. -1000 if there are not 210 triangles or if they are not symmetric.
+        longest edge over `LONGEST_EDGE`. -1000 if there are not 210 triangles or if the triangles are not symmetric.
     """
 
     plane: FloatArray
@@ -81,8 +81,8 @@ class Layout:
 class LayoutSearch:
     """Search for the best layout with given parameters.
 
-    The boundary vertices are fixed; the inner vertices of the right half, `right` (h, 2), and the heights of those on
-    the middle line, `middle` (k,), are optimised.
+    The boundary vertices are fixed; the inner vertices of the right half, `right` (h, 2), and the heights of the inner
+    vertices on the middle line, `middle` (k,), are optimised.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class LayoutSearch:
     Attributes
     ----------
     start : tuple of `right` and `middle`
-        Initial values; `relaxed` replaces them by the best ones found.
+        Initial values of the optimisation; `relaxed` replaces them by the best values found.
     """
 
     def __init__(self, candidate: LayoutCandidate) -> None:
@@ -110,7 +110,7 @@ class LayoutSearch:
         self.start = self._spread(np.concatenate([up, down]))
 
     def _spread(self, middle: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Choose the inner vertices of the right half by farthest point sampling, relative to the wanted spacing."""
+        """Choose the inner vertices of the right half by farthest point sampling, relative to the target spacing."""
         rng = np.random.default_rng(0)
         points = rng.uniform((0.05, -AXES[1]), AXES, (6000, 2))
         inside = (points**2 / np.square(AXES)).sum(axis=1) < 0.9
@@ -144,7 +144,7 @@ class LayoutSearch:
         return Layout(plane, faces, float(triangle_angles(V, faces).min()) - 1000 * excess)
 
     def relaxed(self) -> Layout:
-        """Return the best layout during the relaxation, and store it as the start of `polished`."""
+        """Return the best layout of all relaxation steps, and store it as initial layout of `polished`."""
         right, middle = self.start
         best = self.layout(right, middle)
         for _ in range(RELAXATIONS):
@@ -191,7 +191,7 @@ class LayoutSearch:
 
 
 def on_cap(plane: FloatArray) -> FloatArray:
-    """Return points of the image plane, (n, 2), projected onto the semi-sphere, (n, 3)."""
+    """Project points of the image plane, (n, 2), onto the semi-sphere; return (n, 3)."""
     radius = (plane**2 / np.square(AXES)).sum(axis=1)
     return np.column_stack([plane, DOME * np.sqrt(1 - CUT**2 * np.minimum(radius, 1.0))])
 
@@ -245,7 +245,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the quality of the best layouts, and write the best one to an .npz file and as a picture beside it."""
+    """Print the quality of the best layouts; write the best layout to an .npz file and a picture to the same folder."""
     out = Path(args.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     searches = [LayoutSearch(candidate) for candidate in CANDIDATES]

@@ -25,10 +25,10 @@ from facegeom.geometry.boundary import boundary_loops
 from facegeom.networks.semi_sphere import SemiSphere, semi_sphere
 
 TURN = 4.0
-"""Circumference of the cylinder; its height is 1."""
+"""Circumference of the cylinder whose height is 1."""
 
 OUTLINE_SMOOTHING = 20
-"""Number of smoothing steps of the outline. Each moves the vertices halfway to the mean of their two neighbours."""
+"""Number of smoothing steps of the outline; each step moves vertices halfway to the mean of both neighbours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Resampling:
     weights: FloatArray  # (n, 3) barycentric coordinates
 
     def __call__(self, vertices: FloatArray) -> FloatArray:
-        """Return the points (n, 3) on a face with the given vertices of the face model, in the dtype of these."""
+        """Return the points (n, 3) on a face with the given vertices of the face model, in the dtype of `vertices`."""
         corners = vertices[self.ids]
         return np.asarray(np.einsum("pcd,pc->pd", corners, self.weights.astype(vertices.dtype)))
 
@@ -52,7 +52,7 @@ def semi_sphere_on(model: FaceModel, sphere: SemiSphere | None = None) -> Resamp
     ----------
     model : FaceModel
     sphere : SemiSphere, optional
-        By default that of the package.
+        By default, the semi-sphere of the package.
 
     Returns
     -------
@@ -107,8 +107,8 @@ def unrolled(V: FloatArray, F: IntArray) -> FloatArray:
     Returns
     -------
     (n, 2) float array
-        Around the mouth, from 0 above it over the side x > 0 to `TURN`; and outward, from 0 at the mouth to 1 at the
-        outline.
+        First coordinate: position around the mouth, from 0 above the mouth along the side x > 0 to `TURN`. Second
+        coordinate: outward position, from 0 at the mouth to 1 at the outline.
     """
     outline, mouth = boundaries(F, V)
     place = np.full((len(V), 2), np.nan)
@@ -119,12 +119,12 @@ def unrolled(V: FloatArray, F: IntArray) -> FloatArray:
 
 
 def boundaries(F: IntArray, V: FloatArray) -> list[IntArray]:
-    """Return the boundary loops of a mesh (n, 3), (m, 3) as vertex ids, in order of decreasing extent."""
+    """Return the boundary loops of a mesh as arrays of vertex indices, in order of decreasing extent."""
     return sorted(boundary_loops(F), key=lambda loop: -float(np.ptp(V[loop], axis=0).sum()))
 
 
 def corners_unrolled(place: FloatArray, F: IntArray) -> FloatArray:
-    """Return the corners of triangles on the cylinder, (m, 3, 2), with those across the seam shifted by one period."""
+    """Return the triangle corners on the cylinder, (m, 3, 2), with those across the seam shifted by one period."""
     corners = place[F]
     turns = np.rint((corners[:, :, 0] - corners[:, :1, 0]) / TURN)
     corners[:, :, 0] -= TURN * turns
@@ -134,8 +134,8 @@ def corners_unrolled(place: FloatArray, F: IntArray) -> FloatArray:
 def _round(loop: FloatArray) -> FloatArray:
     """Return the position of each vertex of a boundary (k, 3) around the cylinder, (k,), proportional to arc length.
 
-    It is 0 at the top vertex nearest to the plane x = 0, then increases over the side x > 0 to half of `TURN` at the
-    bottom, and on to `TURN`.
+    The position is 0 at the top vertex nearest to the plane x = 0. It increases along the side x > 0 to half of `TURN`
+    at the bottom, and along the other side to `TURN`.
     """
     upper = loop[:, 1] > loop[:, 1].mean()
     top = int(np.argmin(np.abs(loop[:, 0]) + 1e3 * ~upper))
@@ -152,10 +152,10 @@ def _round(loop: FloatArray) -> FloatArray:
 
 
 def _tutte(place: FloatArray, V: FloatArray, F: IntArray, seam: float) -> FloatArray:
-    """Return parameters (n, 2): the given ones, and at the other vertices of F a weighted mean of the neighbours.
+    """Return parameters (n, 2): given values, and at the other vertices of F the weighted mean of the neighbours.
 
     The weights are Floater's mean value coordinates, which are positive for all triangles. Edges that cross the plane
-    x = 0 above the height `seam` lead to the next period of the cylinder.
+    x = 0 above the height `seam` connect to the next period of the cylinder.
     """
     used = np.unique(F)
     free = used[np.isnan(place[used, 0])]

@@ -32,7 +32,7 @@ from facegeom.training.meshes.mesh_trainer import (
 from facegeom.training.meshes.samples import MESH_MIX, MeshTensors, load_mesh_data
 
 PARTS = ("graph", "discriminator", "minibatch", "smoothing", "identity", "landmarks")
-"""Parts of the method that an ablation can leave out."""
+"""Names of the parts of the method that an ablation can omit."""
 
 LEAST_BATCH = 8
 """Smallest batch for minibatch discrimination, which compares the meshes of a batch."""
@@ -40,7 +40,7 @@ LEAST_BATCH = 8
 SMOOTHED, PLAIN = (0.9, 0.01), (1.0, 0.0)
 """Targets of the discriminator for true and predicted meshes, with and without label smoothing (section 3.2)."""
 
-ERROR_SEED = 1_000_003  # factor of the run seed in the seed of each step's landmark errors
+ERROR_SEED = 1_000_003  # factor of the run seed in the landmark error seed of each step
 
 TERMS = ("chamfer", "normal", "laplacian", "movement", "edges", "correspondence", "adversarial")
 
@@ -52,21 +52,21 @@ class GcnIganOptions:
     size: int = 113  # side length of the square crops, pixels
     batch: int = 8
     images: int = 128_000  # number of samples in the run
-    learning_rate: float = 4e-4  # initial learning rate of the generator
+    learning_rate: float = 4e-4  # learning rate of the generator
     critic_rate: float = 2e-4  # learning rate of the discriminator
-    drops: tuple[float, ...] = (5 / 16, 1 / 2, 3 / 4)  # times of the decay of both learning rates, fractions of the run
-    drop_factor: float = 0.3  # factor of both learning rates at each decay
-    without: tuple[str, ...] = ()  # parts to leave out, of `PARTS`
+    drops: tuple[float, ...] = (5 / 16, 1 / 2, 3 / 4)  # times at which the learning rates decay, fractions of the run
+    drop_factor: float = 0.3  # factor by which each decay multiplies both learning rates
+    without: tuple[str, ...] = ()  # omitted parts of the method, from `PARTS`
     sampling: str = "far"  # key of `SAMPLINGS`
     share: float = 0.25  # share of the points of `SAMPLINGS` used in one step
     guided: float = 1.0  # weight of the correspondence term, see `mesh_terms`
     weights: MeshWeights = field(default_factory=MeshWeights)
-    adversarial: float = 1e-4  # weight; the gradient on the finest vertices is then 1/5 of that of the chamfer distance
+    adversarial: float = 1e-4  # weight of the adversarial loss; its gradient is 1/5 of the chamfer gradient
     average_decay: float = 0.999  # decay per step of the averaged weights; these are evaluated and shipped
     average_every: int = 4  # number of steps between updates of the averaged weights
     seed: int = 0
     epoch_images: int = 4_000  # number of samples between two validations
-    overfit: int = 0  # if above 0, train without augmentation on this many photos, and validate on them
+    overfit: int = 0  # if above 0, number of photos for training without augmentation and for validation
     synthetic: bool = True  # whether to train on synthetic faces, too
     mix: MixOptions = MESH_MIX
 
@@ -82,7 +82,7 @@ class GcnIganOptions:
 
 
 class GcnIganTrainer(MeshTrainer):
-    """Trains the generator and the discriminator.
+    """Trainer of the generator and of the discriminator.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class GcnIganTrainer(MeshTrainer):
     device : torch.device
     errors : (k, 68, 3) tensor, mm
         Measured landmark errors, see `landmark_errors`, from which errors of the input landmarks are drawn. If k is 0,
-        the landmarks are the true ones.
+        the input landmarks are the true landmarks.
     """
 
     name = "gcn_igan"
@@ -173,7 +173,7 @@ class GcnIganTrainer(MeshTrainer):
     def _train_discriminator(self, true: Tensor, made: Tensor, graph: Graph) -> dict[str, float]:
         """Make one step of the discriminator (equation 2) on true and predicted meshes (n, b, 3).
 
-        Return its loss and accuracy.
+        Return the loss and the accuracy of the discriminator.
         """
         loss = torch.zeros((), device=self.device)
         logits = []
@@ -227,7 +227,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=PARTS,
         default=(),
         metavar="PART",
-        help=f"parts to leave out in an ablation, some of {', '.join(PARTS)}",
+        help=f"parts to omit in an ablation, from {', '.join(PARTS)}",
     )
     parser.add_argument(
         "--adversarial",

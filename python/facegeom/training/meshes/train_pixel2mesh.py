@@ -45,23 +45,23 @@ class Pixel2MeshOptions:
     """Options of one training run."""
 
     size: int = 128  # side length of the square crops, pixels
-    batch: int = 8  # 1 in the paper
+    batch: int = 8  # number of samples in one step; 1 in the paper
     images: int = 128_000  # number of samples in the run: 80 epochs of 1,600 photos, as in the paper
-    learning_rate: float = 1e-4  # that of the paper, which starts from a trained decoder
-    drops: tuple[float, ...] = (5 / 16, 1 / 2, 3 / 4)  # times of the decay of the learning rate, fractions of the run
-    drop_factor: float = 0.3  # factor of the learning rate at each decay
-    encoder: str = "facevision"  # initial weights: of FaceVision, of FaceVision and frozen, or random ("scratch")
+    learning_rate: float = 1e-4  # learning rate of the paper, where the decoder is pretrained
+    drops: tuple[float, ...] = (5 / 16, 1 / 2, 3 / 4)  # times at which the learning rate decays, fractions of the run
+    drop_factor: float = 0.3  # factor by which each decay multiplies the learning rate
+    encoder: str = "facevision"  # initial encoder weights, one of `ENCODERS`; "scratch": random weights
     unpooling: str = "adaptive"  # "adaptive": learned positions of new vertices on the edges; "midpoint": fixed
     sampling: str = "far"  # key of `SAMPLINGS`
     share: float = 0.25  # share of the points of `SAMPLINGS` used in one step
     guided: float = 1.0  # weight of the correspondence term, see `mesh_terms`
-    placing: float = 0.1  # first part of the run, as a fraction, that trains only the placement of the semi-sphere
+    placing: float = 0.1  # initial fraction of the run that trains only the placement of the semi-sphere
     weights: MeshWeights = field(default_factory=MeshWeights)
     average_decay: float = 0.999  # decay per step of the averaged weights; these are evaluated and shipped
     average_every: int = 4  # number of steps between updates of the averaged weights
     seed: int = 0
     epoch_images: int = 4_000  # number of samples between two validations
-    overfit: int = 0  # if above 0, train without augmentation on this many photos, and validate on them
+    overfit: int = 0  # if above 0, number of photos for training without augmentation and for validation
     synthetic: bool = True  # whether to train on synthetic faces, too
     mix: MixOptions = MESH_MIX
 
@@ -74,7 +74,7 @@ class Pixel2MeshOptions:
 
 
 class Pixel2MeshTrainer(MeshTrainer):
-    """Trains the Pixel2Mesh network.
+    """Trainer of the Pixel2Mesh network.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class Pixel2MeshTrainer(MeshTrainer):
 
 
 def start_encoder(network: Pixel2MeshNetwork) -> None:
-    """Initialise the encoder with the weights of the shipped FaceVision network, which has the same first levels.
+    """Initialise the encoder with the weights of the shipped FaceVision network, whose first levels are the same.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def start_encoder(network: Pixel2MeshNetwork) -> None:
     Raises
     ------
     FacegeomError
-        If the sizes of the levels differ.
+        If the widths or the numbers of blocks of the levels differ.
     """
     config, weights = load_weights("facevision", FaceVisionConfig)
     levels = len(network.config.encoder_widths)
@@ -194,8 +194,8 @@ def train(
 def draw_places(network: Pixel2MeshNetwork, size: int = 600) -> np.ndarray:
     """Return a picture of the learned unpooling on the start mesh, (size, 3 * size, 3) uint8.
 
-    For each of the first three levels it shows the edges, and the new vertex on each edge at its learned position t in
-    (0, 1); the colour shows |t - 0.5|.
+    For each of the first three levels, the picture shows the edges, and the new vertex on each edge at the learned
+    position t in (0, 1); the colour of the vertex shows |t - 0.5|.
     """
     position = network.start
     cells = []
@@ -225,20 +225,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--unpooling",
         choices=UNPOOLINGS,
         default=defaults.unpooling,
-        help="new vertices at a learned position of each edge, or at its midpoint (default: %(default)s)",
+        help="position of new vertices on each edge: learned (adaptive) or midpoint (default: %(default)s)",
     )
     parser.add_argument(
         "--placing",
         type=float,
         default=defaults.placing,
-        help="fraction of the run, at its start, that trains only the placement of the semi-sphere; these steps are "
-        "three times as fast (default: %(default)s)",
+        help="initial fraction of the run that trains only the placement of the semi-sphere; these steps are three "
+        "times as fast (default: %(default)s)",
     )
     parser.add_argument(
         "--encoder",
         choices=ENCODERS,
         default=defaults.encoder,
-        help="initial weights: of facevision, of facevision and not trained (frozen), or random (default: %(default)s)",
+        help="initial encoder weights; frozen: facevision, not trained; scratch: random (default: %(default)s)",
     )
 
 

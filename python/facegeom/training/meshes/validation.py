@@ -26,17 +26,17 @@ from facegeom.training.meshes.samples import ZONES_MM, MeshSample, MeshSamples
 
 VALIDATION_FACES = 100  # number of validation photos
 BATCH = 20  # number of images in one forward pass
-POINTS = 10_000  # points per surface; two random point sets of one surface have a chamfer distance of 2.1 mm
-TAU_MM = 2.0  # distance threshold of the F-score
-CELL = 192  # side of one image of the preview picture, pixels
-SIDE_DEG = 60.0  # yaw at which the preview picture shows the predicted and the true mesh again
+POINTS = 10_000  # number of points per surface; two samples of one surface have a chamfer distance of about 2.1 mm
+TAU_MM = 2.0  # distance threshold of the F-score, mm
+CELL = 192  # side length of each square image of the preview picture, pixels
+SIDE_DEG = 60.0  # yaw of the side views of both meshes in the preview picture, degrees
 
 Predict = Callable[[Tensor, Tensor], Sequence[Tensor]]
-"""A network: images (b, 3, S, S) in [-1, 1] and landmarks (b, 68, 3), crop frame, to four meshes (n, b, 3)."""
+"""Type of a network: images (b, 3, S, S) in [-1, 1], landmarks (b, 68, 3), crop frame -> four meshes (n, b, 3)."""
 
 
 class MeshValidation:
-    """Measures a network on the validation photos, without and with the head turned to a random fixed yaw.
+    """Validation of a network on photos, without and with the head turned to a yaw drawn once per photo.
 
     Parameters
     ----------
@@ -45,14 +45,14 @@ class MeshValidation:
     size : int
         Side length of the square crops in pixels.
     predict : Predict
-        The network.
+        The network that is measured.
     device : torch.device
     faces : int
         If above 0, only the first `faces` photos are measured, without turned heads. By default `VALIDATION_FACES`
         photos are measured.
     errors : (k, 68, 3) float array, optional, mm
-        Measured landmark errors, see `landmark_errors`, from which errors of the input landmarks are drawn. By default
-        the landmarks are the true ones.
+        Measured landmark errors, see `landmark_errors`, from which errors of the input landmarks are drawn. By default,
+        the input landmarks are the true landmarks.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class MeshValidation:
         Returns
         -------
         dict of str to float
-            chamfer_mm: mean distance from the predicted to the true points plus that from the true to the predicted
-            points, which are uniform by area, after equalising the mean depths; f_percent: F-score at 2 mm;
-            near_chamfer_mm and near_f_percent: the same for points within 10 mm of a true landmark; emd_mm: earth
-            mover's distance of a subset of the points.
+            chamfer_mm: mean distance from the predicted to the true points plus mean distance from the true to the
+            predicted points, mm; the points are uniform by area, and both surfaces are shifted to the same mean depth;
+            f_percent: F-score at 2 mm; near_chamfer_mm and near_f_percent: both measures for points within 10 mm of a
+            true landmark; emd_mm: earth mover's distance of a subset of the points, mm.
         """
         result: dict[str, float] = {}
         for name, items in self.sets.items():
@@ -126,7 +126,7 @@ class MeshValidation:
         }
 
     def sheet(self, count: int = 5) -> np.ndarray:
-        """Return a picture of the first `count` faces of each set, one row each.
+        """Return a picture of the first `count` faces of each set, one row per face.
 
         A row shows the crop, the four predicted meshes, and side views of the finest predicted and the true mesh.
         """
@@ -157,7 +157,7 @@ class MeshValidation:
 
 
 def draw_mesh(V: FloatArray, F: IntArray, background: np.ndarray) -> np.ndarray:
-    """Return a shaded picture of a mesh in the crop frame; the edges of coarse meshes are drawn too.
+    """Return a shaded picture of a mesh in the crop frame; the edges of coarse meshes are drawn, too.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """`facegeom prepare textures`: make complete textures and occlusion masks to train texture completion.
 
 There are three kinds of textures. "three": a frontal photo and photos from both sides, joined as in appendix A of the
-thesis. "two": a frontal photo and one from one side; its mirror image supplies the other side. "frontal": one nearly
+thesis. "two": a frontal photo and a photo from one side, whose mirror image fills the other side. "frontal": one nearly
 frontal photo, completed by its mirror image. The mean texture fills the remaining texels. Each texture has a mask of
-the texels that a photo shows; only these are used to measure errors.
+the texels that a photo shows; errors are measured on these texels only.
 """
 
 from __future__ import annotations
@@ -45,21 +45,20 @@ PARTS = ("training", "validation", "test")
 class TextureDataOptions:
     """Choice of the photos that are joined, and limits beyond which the result is rejected."""
 
-    frontal_deg: float = 20.0  # largest absolute yaw of a photo that is completed by its mirror image
-    center_deg: float = 15.0  # largest absolute yaw of the frontal photo between side views
-    side_deg: float = 20.0  # smallest absolute yaw of a side view
-    photos_per_person: int = 4  # largest number of frontal photos; a few people have hundreds
+    frontal_deg: float = 20.0  # largest absolute yaw, degrees, of a photo that is completed by its mirror image
+    center_deg: float = 15.0  # largest absolute yaw of the frontal photo joined with side views, degrees
+    side_deg: float = 20.0  # smallest absolute yaw of a side view, degrees
+    photos_per_person: int = 4  # largest number of frontal photos of one person; a few people have hundreds
     tries: int = 3  # largest number of photos tried for each side and for the front; most turned sides first
-    most_misfit: float = 0.2  # robust RMS of the log colour ratios of two photos; above it their lighting differs
+    most_misfit: float = 0.2  # largest robust RMS of the log colour ratios of two photos (different lighting)
     most_expression: float = 1.2  # largest norm of the difference of the expression coefficients of two photos
-    least_seen: float = 0.5  # smallest share of the region that photos show
+    least_seen: float = 0.5  # smallest share of the region that the photos of a texture show
     test_textures: int = 500  # largest number of test textures
-    test_frontal_deg: float = 32.0  # replaces `frontal_deg` for test identities, to get enough textures; their errors
-    # are measured on texels shown by a photo only
+    test_frontal_deg: float = 32.0  # `frontal_deg` for test identities, degrees; larger, to get enough textures
 
 
 class CompleteTexture(NamedTuple):
-    """One complete texture."""
+    """One complete texture, with the mask of the texels that photos show."""
 
     texture: ByteArray  # (S, S, 3) uint8
     seen: BoolArray  # (S, S) texels that a photo shows
@@ -74,18 +73,19 @@ class TextureSet:
     Attributes
     ----------
     textures : (n, S, S, 3) uint8 array
-        Defined on the whole atlas; extrapolated smoothly outside `region`.
+        Complete textures on the whole atlas; extrapolated smoothly outside `region`.
     seen : (n, S, S) bool array
         Texels of the region that a photo of the person shows.
     kind : (n,) str array
-        "three", "two" or "frontal".
+        Kind of the texture: "three", "two" or "frontal".
     identity : (n,) str array
+        Name of the person.
     split : (n,) str array
-        "training", "validation" or "test", by identity.
+        Set of the person: "training", "validation" or "test".
     masks : (m, S, S) bool array
         Occlusion masks: True for known texels; False outside the region.
     region : (S, S) bool array
-        Texels with ground truth: the part of the face that depth maps show, and the eyeballs.
+        Texels with ground truth: the part of the face that depth maps contain, and the eyeballs.
     """
 
     textures: ByteArray
@@ -111,11 +111,12 @@ class TextureSet:
 
 
 def read_textures(path: str | os.PathLike[str]) -> TextureSet:
-    """Read the file of `facegeom prepare textures`.
+    """Read a file written by `facegeom prepare textures`.
 
     Parameters
     ----------
     path : str or path
+        Path of the file.
 
     Returns
     -------
@@ -124,7 +125,7 @@ def read_textures(path: str | os.PathLike[str]) -> TextureSet:
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there are no textures at {path}: make them with `facegeom prepare textures`")
@@ -137,8 +138,8 @@ def read_textures(path: str | os.PathLike[str]) -> TextureSet:
 def plan(labels: Labels, rows: IntArray, options: TextureDataOptions, *, all_frontal: bool = False) -> list[IntArray]:
     """Return the photos of each person from which textures are baked, as rows of the labels.
 
-    These are nearly frontal photos, and the most turned photos of both sides if there is a frontal photo to join them
-    with.
+    The photos are nearly frontal, or the most turned photos of each side if there is a frontal photo to be joined with
+    a side view.
 
     Parameters
     ----------
@@ -152,7 +153,7 @@ def plan(labels: Labels, rows: IntArray, options: TextureDataOptions, *, all_fro
     Returns
     -------
     list of (k,) int arrays
-        One for each person with at least one such photo.
+        One array of rows for each person with at least one such photo.
     """
     people: dict[str, list[int]] = {}
     for row in rows:
@@ -232,7 +233,7 @@ def _combined(
     turned = sorted((row for row in layers if abs(yaw[row]) > options.side_deg), key=lambda row: -abs(yaw[row]))
     if not turned:
         return
-    best: dict[int, tuple[float, int, Layer]] = {}  # side -> misfit, frontal photo, side view in its colours
+    best: dict[int, tuple[float, int, Layer]] = {}  # side -> misfit, frontal photo, side view in colours of the latter
     for side in (1, -1):
         for row in (row for row in turned if yaw[row] * side > 0):
             for center in centers[: options.tries]:
@@ -252,7 +253,7 @@ def _combined(
     center = min(best.values())[1] if len(best) == 1 else best[min(best, key=lambda s: best[s][0])][1]
     sides = {}
     for side, (_, own, layer) in best.items():
-        matched = match_colors(layer, layers[center])  # the sides may have been matched to different frontal photos
+        matched = match_colors(layer, layers[center])  # both sides may be matched to different frontal photos
         if own == center or matched.misfit <= options.most_misfit:
             sides[side] = matched.layer
     yield join_views(layers[center], sides.get(1), sides.get(-1), baker.last_layers())
@@ -268,7 +269,7 @@ def join_views(
     center : Layer
         Frontal view.
     left, right : Layer or None
-        Views that show the left and the right part of the atlas; at least one of them is needed.
+        Views that show the left and the right part of the atlas; at least one of the two is needed.
     last : sequence of Layer
         Layers for texels that neither the views nor their mirror images show.
 
@@ -432,7 +433,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the textures and the masks, write them, and print their numbers."""
+    """Make textures and masks, write them to a file, and print their numbers; return the exit code."""
     textures, counts = make_textures(find_photos(args.photos), Labels.load(args.labels), processes=args.processes)
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     textures.save(args.out)

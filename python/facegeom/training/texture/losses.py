@@ -19,6 +19,7 @@ def weighted_l1(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     ----------
     predicted, target : (b, c, S, S) tensors
     weight : (b, 1, S, S) tensor
+        Weight of each texel.
 
     Returns
     -------
@@ -26,19 +27,19 @@ def weighted_l1(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
     Notes
     -----
-    The published code of DeepFill v2 divides by the number of all texels, so that its loss decreases with the size of
-    the masks.
+    The published code of DeepFill v2 divides by the number of all texels, so the loss in that code depends on the
+    size of the masks.
     """
     return ((predicted - target).abs() * weight).sum() / (weight.sum() * predicted.shape[1]).clamp_min(1)
 
 
 class PerceptualLoss(nn.Module):
-    """Perceptual loss: relative L1 of feature maps (Johnson et al. 2016), of the FaceVision encoder instead of VGG-16.
+    """Perceptual loss: relative L1 error of feature maps (Johnson et al. 2016) of the FaceVision encoder, not VGG-16.
 
     Parameters
     ----------
     generator : FaceVisionGenerator
-        Trained network. The first three levels of its encoder are used, with 1/2, 1/4 and 1/8 of the input size.
+        Trained network. The loss uses the first three levels of the encoder, with 1/2, 1/4 and 1/8 of the input size.
 
     Notes
     -----
@@ -51,7 +52,7 @@ class PerceptualLoss(nn.Module):
         self.levels = nn.Sequential(*list(generator.encoder)[:PERCEPTUAL_LEVELS]).eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> PerceptualLoss:
-        """Do nothing: the normalisation layers always use the statistics of the training of the encoder."""
+        """Return the module unchanged: normalisation layers always use the statistics of the encoder training."""
         return self
 
     def forward(self, predicted: Tensor, target: Tensor) -> Tensor:
@@ -81,12 +82,13 @@ def critic_loss(critic: nn.Module, real: Tensor, fake: Tensor, known: Tensor, ad
     Parameters
     ----------
     critic : nn.Module
-        Takes texture and mask, (b, 4, S, S).
+        Network whose input is texture and mask, (b, 4, S, S).
     real, fake : (b, 3, S, S) tensors
+        True and completed textures.
     known : (b, 1, S, S) tensor
         Mask of the known texels.
     adversary : str
-        "wgan": mean score of `fake` minus that of `real` (Arjovsky et al. 2017). "sn-patchgan": hinge loss of the
+        "wgan": mean score of `fake` minus mean score of `real` (Arjovsky et al. 2017). "sn-patchgan": hinge loss of the
         scores of all patches (Yu et al. 2019, equation 3).
 
     Returns
@@ -106,8 +108,9 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, known: Tenso
     Parameters
     ----------
     critic : nn.Module
-        Takes texture and mask, (b, 4, S, S).
+        Network whose input is texture and mask, (b, 4, S, S).
     real, fake : (b, 3, S, S) tensors
+        True and completed textures.
     known : (b, 1, S, S) tensor
         Mask of the known texels, where the gradient is ignored (Yu et al. 2018, equation 4).
     share : (b, 1, 1, 1) tensor in [0, 1]

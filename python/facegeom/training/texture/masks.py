@@ -17,9 +17,9 @@ class MaskOptions:
     """Parameters of the random masks. The thesis uses 1,000 masks from real photos."""
 
     count: int = 1000
-    yaw_deg: tuple[float, float] = (15.0, 85.0)  # range of the absolute yaw, uniform, to both sides
-    pitch_deg: float = 8.0  # standard deviation
-    scale: float = 0.75  # pixels per mm, as in the photos
+    yaw_deg: tuple[float, float] = (15.0, 85.0)  # range of the absolute yaw, degrees; uniform, to both sides
+    pitch_deg: float = 8.0  # standard deviation of the pitch, degrees
+    scale: float = 0.75  # scale of the rendered head, pixels per mm, as in the photos
     seed: int = 0
 
 
@@ -32,7 +32,7 @@ def head_at(baker: PhotoBaker, row: int, yaw_deg: float, pitch_deg: float, scale
 
 
 def picture_side(scale: float) -> int:
-    """Return the side in pixels of an image that contains any head at `scale` pixels per mm."""
+    """Return the side length in pixels of a square image that contains any head at `scale` pixels per mm."""
     return round(480 * scale)
 
 
@@ -56,7 +56,7 @@ def missing_texels(baker: PhotoBaker, row: int) -> BoolArray:
 def occlusion_mask(
     baker: PhotoBaker, head: int, real: int, rng: np.random.Generator, options: MaskOptions
 ) -> BoolArray:
-    """Return a random occlusion mask: texels visible on a turned head, minus those hidden by occluders in a photo.
+    """Return a random occlusion mask: texels visible on a turned head, minus texels occluded in a photo.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def occlusion_mask(
     Returns
     -------
     (S, S) bool array
-        True for known texels.
+        True for known texels, which are not masked.
     """
     yaw = rng.uniform(*options.yaw_deg) * rng.choice([-1.0, 1.0])
     shown = visible_texels(baker, head_at(baker, head, yaw, rng.normal(0, options.pitch_deg), options.scale))

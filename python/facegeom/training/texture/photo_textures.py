@@ -25,10 +25,10 @@ from facegeom.training.data.labels import Labels
 from facegeom.training.data.renderer import Pose, Renderer, crop_square
 
 SIZE = 192
-"""Side of the textures in texels, as in the thesis."""
+"""Side length of the square textures in texels, as in the thesis."""
 
 CROP_FACTOR = 1.15  # side of the crop divided by the longer side of the face box, as in the validation of the network
-BATCH = 16  # crops in one forward pass of the network
+BATCH = 16  # number of crops in one forward pass of the network
 
 REJECTIONS = ("kept", "small", "exposure", "mask", "covered", "little")
 
@@ -37,9 +37,9 @@ REJECTIONS = ("kept", "small", "exposure", "mask", "covered", "little")
 class PhotoOptions:
     """Limits beyond which a photo is rejected."""
 
-    least_scale: float = 0.4  # pixels per mm; at a smaller scale a face is narrower than 60 pixels
-    least_brightness: float = 25.0  # smallest median of the known texels, of 255
-    most_brightness: float = 235.0  # largest median of the known texels, of 255
+    least_scale: float = 0.4  # smallest scale, pixels per mm; at a smaller scale a face is narrower than 60 pixels
+    least_brightness: float = 25.0  # smallest median of the known texels, in [0, 255]
+    most_brightness: float = 235.0  # largest median of the known texels, in [0, 255]
     least_overlap: float = 0.8  # smallest intersection over union of the predicted and the rendered mask
     most_covered: float = 0.3  # largest share of the visible texels that are occluded
     least_known: float = 0.35  # smallest share of the region that is known
@@ -55,7 +55,7 @@ class PhotoTexture(NamedTuple):
     covered : (S, S) bool array
         Texels of the region with an occluder in front of the face.
     reason : int
-        Index into `REJECTIONS`: 0 for a usable texture, otherwise why it was rejected.
+        Index into `REJECTIONS`: 0 for a usable texture, otherwise the reason for which the texture was rejected.
     """
 
     layer: Layer
@@ -64,21 +64,21 @@ class PhotoTexture(NamedTuple):
 
 
 class HeadCrop(NamedTuple):
-    """A head in a photo, and the crop that a network takes."""
+    """A head in a photo, and the crop that is the input of a network."""
 
-    vertices: FloatArray  # (n, 3) mm, face frame
+    vertices: FloatArray  # (n, 3) vertices in the face frame, mm
     camera: Camera
     box: Box  # square crop, pixels of the photo
-    pose: Pose  # vertices and camera in one object
+    pose: Pose  # vertices and camera of the head
 
 
 class PhotoBaker:
-    """Bakes partial textures of labelled photos in the atlas of the face model.
+    """Baker of partial textures of labelled photos in the atlas of the face model.
 
     Parameters
     ----------
     network : MapNetwork
-        Predicts the mask of the face.
+        Network that predicts the mask of the face.
     photos : dict of str to Path
         File name of a photo -> path.
     labels : Labels
@@ -107,7 +107,7 @@ class PhotoBaker:
         self.region = covered_region(self.model, self.atlas)
 
     def last_layers(self) -> list[Layer]:
-        """Return the layers for texels that neither a photo nor its mirror image shows: the mean texture, if known."""
+        """Return layers for texels shown by neither a photo nor its mirror image: the mean texture if there is one."""
         if self.statistics is None:
             return []
         return [Layer(self.statistics.color, self.statistics.shown)]
@@ -170,16 +170,16 @@ class PhotoBaker:
 
 
 def covered_region(model: FaceModel, atlas: Atlas) -> BoolArray:
-    """Return the texels with ground truth, (S, S) bool: the skin that depth maps show, and the eyeballs.
+    """Return the texels with ground truth, (S, S) bool: the skin that depth maps contain, and the eyeballs.
 
-    Scalp, ears, neck and the underside of the jaw are excluded, as in the mask of the network, and so is the inside of
-    the mouth.
+    Scalp, ears, neck and the underside of the jaw are excluded, as in the mask of the network. The inside of the mouth
+    is excluded, too.
 
     Parameters
     ----------
     model : FaceModel
     atlas : Atlas
-        Of the face model.
+        Texture atlas of the face model.
     """
     skin = model.regions["map"] & (np.arange(len(model.mean)) < model.face_vertex_count)
     eyeballs = model.regions["eyeball_left"] | model.regions["eyeball_right"]

@@ -15,17 +15,17 @@ from facegeom.errors import FacegeomError
 from facegeom.training.data.samples import NumberedStream, image_tensor
 from facegeom.training.texture.complete_textures import TextureSet
 
-REAL_MASKS = 0.8  # share of occlusion masks; the others are random strokes (section 3.4 of the thesis)
+REAL_MASKS = 0.8  # share of occlusion masks; the other masks are random strokes (section 3.4 of the thesis)
 HELD_OUT = 5  # every fifth occlusion mask is not used in training
-LEAST_HIDDEN, LEAST_KNOWN = 0.02, 0.05  # smallest shares of the region that are hidden and that are known
-TRIES = 50  # number of masks drawn before giving up
+LEAST_HIDDEN, LEAST_KNOWN = 0.02, 0.05  # smallest masked share and smallest known share of the region
+TRIES = 50  # largest number of masks drawn until one has permitted shares
 STROKES, TURNS = (1, 4), (3, 10)  # ranges of the number of strokes, and of the straight pieces in a stroke
-STROKE_WIDTH, STROKE_LENGTH = (0.04, 0.14), (0.05, 0.3)  # ranges, as fractions of the side of the texture
-BRIGHTNESS, TINT = 0.2, 0.05  # largest relative change of all channels together, and of one channel
+STROKE_WIDTH, STROKE_LENGTH = (0.04, 0.14), (0.05, 0.3)  # ranges of stroke width and length / texture side length
+BRIGHTNESS, TINT = 0.2, 0.05  # largest relative change of all colour channels together, and of one channel
 
 
 def scaled(textures: TextureSet, size: int) -> TextureSet:
-    """Return the set with textures and masks resized to `size` x `size` texels.
+    """Return the texture set with textures and masks resized to `size` x `size` texels.
 
     A texel of a resized mask is True if more than half of its area was True.
 
@@ -33,7 +33,7 @@ def scaled(textures: TextureSet, size: int) -> TextureSet:
     ----------
     textures : TextureSet
     size : int
-        At least 16.
+        New side length in texels, at least 16.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def rows_of(textures: TextureSet, split: str) -> IntArray:
     Raises
     ------
     FacegeomError
-        If there are none.
+        If there are no such textures.
     """
     rows = np.flatnonzero(textures.split == split).astype(np.int64)
     if not len(rows):
@@ -80,17 +80,17 @@ def rows_of(textures: TextureSet, split: str) -> IntArray:
 
 
 def training_masks(textures: TextureSet) -> BoolArray:
-    """Return the occlusion masks used in training: all except every fifth."""
+    """Return the occlusion masks used in training: all masks except every fifth."""
     return textures.masks[np.arange(len(textures.masks)) % HELD_OUT != HELD_OUT - 1]
 
 
 def held_out_masks(textures: TextureSet) -> BoolArray:
-    """Return the occlusion masks not used in training: every fifth, or all if there are fewer than five."""
+    """Return the occlusion masks not used in training: every fifth mask, or all masks if there are fewer than five."""
     return textures.masks[HELD_OUT - 1 :: HELD_OUT] if len(textures.masks) >= HELD_OUT else textures.masks
 
 
 def mean_texture(textures: TextureSet) -> ByteArray:
-    """Return the symmetric mean of the training textures, (S, S, 3) uint8; outside the region its mean colour."""
+    """Return the symmetric mean of the training textures, (S, S, 3) uint8; outside the region: its mean colour."""
     total = np.zeros(textures.textures.shape[1:], np.float64)
     rows = rows_of(textures, "training")
     for row in rows:
@@ -116,12 +116,12 @@ def draw_known(rng: np.random.Generator, masks: BoolArray, region: BoolArray) ->
     Returns
     -------
     (S, S) bool array
-        Known texels in the region: at least 5 % of it, at most 98 %.
+        Known texels in the region: at least 5 % and at most 98 % of the region.
 
     Raises
     ------
     FacegeomError
-        If 50 masks in a row hide or show too little.
+        If 50 masks in a row mask less than 2 % or leave less than 5 % of the region known.
     """
     for _ in range(TRIES if region.any() else 0):
         if len(masks) and rng.random() < REAL_MASKS:
@@ -150,7 +150,7 @@ def draw_strokes(rng: np.random.Generator, region: BoolArray) -> BoolArray:
     Returns
     -------
     (S, S) bool array
-        True in the strokes.
+        True for texels in the strokes.
     """
     size, starts = len(region), np.argwhere(region)
     canvas = np.zeros((size, size), np.uint8)
@@ -170,12 +170,12 @@ def draw_strokes(rng: np.random.Generator, region: BoolArray) -> BoolArray:
 
 
 class TextureStream(NumberedStream):
-    """Training samples: texture (3, S, S) uint8, known texels (1, S, S) bool, weight (1, S, S) float32.
+    """Stream of training samples: texture (3, S, S) uint8, known texels (1, S, S) bool, weight (1, S, S) float32.
 
     Parameters
     ----------
     textures : TextureSet
-        Its training textures and training masks are used.
+        Set whose training textures and training masks are used.
     unseen_weight : float
         Weight of the texels that no photo of the identity shows. Texels shown by a photo have the weight 1, and texels
         outside the region the weight 0.

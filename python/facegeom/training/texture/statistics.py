@@ -1,4 +1,4 @@
-"""`facegeom prepare texture-statistics`: colour statistics of faces, with which `facegeom.texture.occluders` works."""
+"""`facegeom prepare texture-statistics`: colour statistics of faces, used by `facegeom.texture.occluders`."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ FLOORS = np.array([0.12, 0.05, 0.05], np.float32)
 class StatisticsOptions:
     """Choice of the photos, and limits of the visibility of texels."""
 
-    photos: int = 700  # largest number of photos, one per training identity; more change the medians little
+    photos: int = 700  # largest number of photos, one per training identity; more photos change the medians little
     least_share: float = 0.05  # smallest share of photos and mirrored photos that show a texel with statistics
     least_shown: int = 6  # smallest number of photos and mirrored photos that show a texel with a mean colour
-    rounds: int = 3  # iterations of lighting estimation followed by median and deviation
+    rounds: int = 3  # number of iterations of lighting estimation, then median and deviation
     seed: int = 0
 
 
@@ -90,9 +90,10 @@ def texture_statistics(layers: Sequence[Layer], options: StatisticsOptions = Sta
 
 
 def _mean_texture(layers: Sequence[Layer], least: int) -> tuple[ByteArray, BoolArray]:
-    """Return the symmetric mean texture (S, S, 3), and where at least `least` layers or mirror images are known (S, S).
+    """Return the symmetric mean texture (S, S, 3), and the texels known in at least `least` layers or mirror images.
 
-    Each layer is first scaled to the mean colour of all layers, so that texels known in few layers fit the others.
+    Each layer is first scaled to the mean colour of all layers, so that texels known in few layers fit the other
+    texels.
     """
     layers = [layer for layer in layers if layer.known.any()]
     own = np.array([layer.texture[layer.known].mean(axis=0) for layer in layers]) + 1.0
@@ -125,7 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Bake the textures of the photos and write their statistics."""
+    """Bake the textures of photos and write the colour statistics to a file; return the exit code."""
     options = StatisticsOptions()
     labels = Labels.load(args.labels)
     baker = PhotoBaker(load_facevision(), find_photos(args.photos), labels, None)

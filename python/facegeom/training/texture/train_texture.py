@@ -1,7 +1,7 @@
-"""`facegeom train texture`: train the texture completion network, only its coarse stage or both stages with a critic.
+"""`facegeom train texture`: train the coarse stage of the texture completion network, or both stages with a critic.
 
-The hyperparameters are those of table B.1 of the thesis, except where two hours of training on a CPU do not suffice;
-the comments on the fields give the difference and its reason.
+The hyperparameters are from table B.1 of the thesis, except where two hours of training on a CPU do not suffice;
+the comments on the fields name each difference and the reason.
 """
 
 from __future__ import annotations
@@ -47,38 +47,38 @@ from facegeom.training.texture.samples import (
 STAGES = ("coarse", "both")
 ADVERSARIES = ("wgan", "sn-patchgan")
 EXAMINED = 100  # number of validation textures
-SHEET = 8  # number of them in the preview picture
-BATCH = 10  # textures in one forward pass
-MIXTURE_SEED = 1_000_003  # factor of the run seed in the seed of each step's random mixtures for the gradient penalty
+SHEET = 8  # number of validation textures in the preview picture
+BATCH = 10  # number of textures in one forward pass
+MIXTURE_SEED = 1_000_003  # factor of the run seed in the seeds of the mixtures for the gradient penalty
 
 
 @dataclass(frozen=True)
 class TextureTrainingOptions:
     """Options of one training run. Texture values are in [-1, 1]."""
 
-    stage: str = "coarse"  # one of `STAGES`: train the coarse stage with the L1 loss only, or both stages
-    adversary: str = "wgan"  # one of `ADVERSARIES`: kind of critic
-    size: int = 192  # side of the textures, texels
+    stage: str = "coarse"  # trained stages, one of `STAGES`; the coarse stage alone has only the L1 loss
+    adversary: str = "wgan"  # kind of critic, one of `ADVERSARIES`
+    size: int = 192  # side length of the square textures, texels
     width: int = 24  # number of channels of the first layer; 64 in the thesis
-    fold: int = 2  # the network works on blocks of fold x fold texels; 1 in the thesis
+    fold: int = 2  # side of the texel blocks that are network input, texels; 1 in the thesis
     guided: bool = True  # whether the input includes the extrapolated and mirrored known texels; not in the thesis
-    batch: int = 8  # table B.1: 50, with 40 times as many samples; two hours would suffice for only 1,000 such steps
-    images: int = 60_000  # number of samples in the run; learning rates are halved after half of them, as in table B.1
-    learning_rate: float = 1e-3  # learning rate of the generator; table B.1: 1e-4, too small for so few steps
-    critic_learning_rate: float = 4e-4  # table B.1
-    beta1: float = 0.5  # beta1 of both Adam optimisers, table B.1
-    beta2: float = 0.999  # beta2 of both Adam optimisers, table B.1
+    batch: int = 8  # number of samples in one step; table B.1: 50, too slow on a CPU
+    images: int = 60_000  # number of samples in the run; learning rates are halved after half the run, as in table B.1
+    learning_rate: float = 1e-3  # learning rate of the network; table B.1: 1e-4, too small for so few steps
+    critic_learning_rate: float = 4e-4  # learning rate of the critic, table B.1
+    beta1: float = 0.5  # first decay rate of both Adam optimisers, table B.1
+    beta2: float = 0.999  # second decay rate of both Adam optimisers, table B.1
     gain: float = math.sqrt(8)  # gain of the initial weights, see `initialise`; table B.1: 0.02
     warmup: int = 100  # number of steps of the linear warm-up of the learning rates
     l1_weight: float = 100.0  # weight of the L1 loss, table B.1
-    perceptual_weight: float = 10.0  # table B.1
-    gan_weight: float = 10.0  # table B.1; with it a network trained on 64,000 samples diverged within 120 steps
-    penalty_weight: float = 10.0  # weight of the WGAN gradient penalty, Gulrajani et al. 2017
-    critic_steps: int = 1  # steps of the critic per step of the network; Gulrajani et al.: 5, too slow on a CPU
+    perceptual_weight: float = 10.0  # weight of the perceptual loss, table B.1
+    gan_weight: float = 10.0  # weight of the adversarial loss, table B.1; one training with this value diverged
+    penalty_weight: float = 10.0  # weight of the gradient penalty of the WGAN, Gulrajani et al. 2017
+    critic_steps: int = 1  # number of critic steps per network step; Gulrajani et al.: 5, too slow on a CPU
     critic_width: int = 24  # number of channels of the first layer of the critic
-    unseen_weight: float = 0.3  # weight in the L1 loss of texels that no photo shows
-    known_weight: float = 0.1  # factor of the weight of known texels, whose prediction matters at the seam only
-    clip: float = 20.0  # largest gradient norm of the network; it is usually 5 to 40, larger steps are harmful
+    unseen_weight: float = 0.3  # weight, in the L1 loss, of texels that no photo shows
+    known_weight: float = 0.1  # factor of the L1 weight of known texels, whose prediction is used only at the seam
+    clip: float = 20.0  # largest gradient norm of the network; typical norms are 5 to 40
     average_decay: float = 0.999  # decay per step of the averaged weights; these are evaluated and shipped
     average_every: int = 4  # number of steps between updates of the averaged weights
     seed: int = 0
@@ -92,7 +92,7 @@ class TextureTrainingOptions:
 
 
 class TextureTrainer(NetworkTrainer):
-    """Trains the completion network, and the critic if both stages are trained.
+    """Trainer of the completion network, and of the critic if both stages are trained.
 
     Parameters
     ----------
@@ -136,13 +136,14 @@ class TextureTrainer(NetworkTrainer):
         Parameters
         ----------
         path : Path
+            Weight file.
 
         Raises
         ------
         WeightsError
             If the file cannot be read.
         FacegeomError
-            If it contains a network with another configuration.
+            If the file contains a network with another configuration.
         """
         config, weights = load_weights("gated_inpainting", GatedInpaintingConfig, path)
         own = self.network.config
@@ -202,7 +203,7 @@ class TextureTrainer(NetworkTrainer):
         return {name: float(term.detach()) for name, term in terms.items()} | scores | {"gradient_norm": float(norm)}
 
     def _train_critic(self, real: Tensor, fake: Tensor, kept: Tensor) -> dict[str, float]:
-        """Make the steps of the critic; return its loss, and the gradient penalty if it has one."""
+        """Make the steps of the critic; return the critic loss, and the gradient penalty if it is used."""
         o = self.options
         rng = torch.Generator().manual_seed(o.seed * MIXTURE_SEED + self.step)
         terms: dict[str, Tensor] = {}
@@ -227,7 +228,7 @@ class TextureTrainer(NetworkTrainer):
 
 
 class TextureValidation:
-    """Measures the network on validation textures with fixed masks.
+    """Validation of the network on validation textures with fixed masks.
 
     Parameters
     ----------
@@ -262,7 +263,7 @@ class TextureValidation:
     def measure(self) -> dict[str, float]:
         """Return coarse_percent and refined_percent: the mean absolute error of each stage in percent of 255.
 
-        It is measured on the hidden texels that a photo shows, averaged over all texels of all textures.
+        The error is measured on masked texels that a photo shows, and averaged over all texels of all textures.
         """
         answers = self._answers(len(self.truth))
         result = {}
@@ -273,7 +274,7 @@ class TextureValidation:
         return result
 
     def sheet(self) -> np.ndarray:
-        """Return a picture with rows of the true textures, their known texels, and the result of each stage."""
+        """Return a picture with rows of true textures, of their known texels, and of the result of each stage."""
         count = min(SHEET, len(self.truth))
         truth, known = self.truth[:count], self.known[:count]
         lines = [truth, np.where(known[..., None], truth, 0).astype(np.uint8)]
@@ -326,7 +327,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = TextureTrainingOptions()
     parser.add_argument("textures", metavar="FILE", help="file written by `facegeom prepare textures`")
     add_run_settings(parser, "runs/texture", workers=1)
-    add_initial_weights(parser, "weight file to start from, of both stages or of the coarse stage")
+    add_initial_weights(
+        parser,
+        "weight file with the initial weights of a new run, of both stages or of the coarse stage (default: random)",
+    )
     parser.add_argument(
         "--stage", choices=STAGES, default=defaults.stage, help="stages to train (default: %(default)s)"
     )
@@ -334,9 +338,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--adversary", choices=ADVERSARIES, default=defaults.adversary, help="kind of critic (default: %(default)s)"
     )
     numbers = {
-        "size": "side of the textures in texels",
-        "width": "channels of the first layer; 64 in the thesis",
-        "fold": "the network works on blocks of N x N texels; 1 in the thesis",
+        "size": "side length of the square textures in texels",
+        "width": "number of channels of the first layer; 64 in the thesis",
+        "fold": "side of the texel blocks that are network input, in texels; 1 in the thesis",
         "batch": "number of samples in one step",
         "images": "number of samples in the whole run",
         "seed": "seed of all random numbers",
@@ -344,14 +348,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "l1_weight": "weight of the L1 loss",
         "perceptual_weight": "weight of the perceptual loss",
         "gan_weight": "weight of the adversarial loss",
-        "gain": "gain of the initial weights",
+        "gain": "gain of the random initial weights",
     }
     for name, text in numbers.items():
         default = getattr(defaults, name)
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=type(default), default=default, help=f"{text} (default: %(default)s)")
     parser.add_argument(
-        "--no-guide", dest="guided", action="store_false", help="use only the texture and the mask as input (thesis)"
+        "--no-guide",
+        dest="guided",
+        action="store_false",
+        help="use only the texture and the mask as network input, as in the thesis",
     )
 
 
