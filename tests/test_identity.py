@@ -20,17 +20,18 @@ from facegeom.networks.identity import (
     ShapeUnits,
     aligned_affine,
     aligned_template,
+    face_points,
     load_identity,
     shape_units,
 )
 from facegeom.networks.weights import save_weights
+from facegeom.training.data.light import estimate_light, harmonics, shading_ratio
 from facegeom.training.data.renderer import Pose
 from facegeom.training.data.texture_model import TextureModel
 from facegeom.training.identity.heads import IdentityHeads, make_heads
-from facegeom.training.identity.light import estimate_light, harmonics, shading_ratio
 from facegeom.training.identity.losses import identity_terms
 from facegeom.training.identity.reshaped_photos import (
-    AS_IT_IS,
+    ORIGINAL,
     RESHAPED,
     TURNED,
     ReshapedPhotos,
@@ -38,11 +39,11 @@ from facegeom.training.identity.reshaped_photos import (
     draw_changes,
 )
 from facegeom.training.identity.reshaping import Change, Reshaper, Subject, extended, warped
-from facegeom.training.identity.samples import PairOptions, PairStream, opposite_landmarks
+from facegeom.training.identity.samples import PairOptions, PairStream
 from facegeom.training.identity.train_identity import IdentityTrainer, IdentityTrainOptions, learning_factor
 from facegeom.training.identity.validation import IdentityValidation, recovery
 
-SMALL = IdentityConfig(size=64, widths=(4, 4, 8, 8, 8), blocks=(0, 0, 0, 1, 0), hidden=8)
+SMALL = IdentityConfig(size=64, widths=(4, 4, 8, 8, 8), joined=8, summary=4, hidden=8)
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +87,16 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> ReshapedPhotos:
 @pytest.fixture(scope="module")
 def pairs(heads: ReshapedPhotos) -> ReshapedPhotos:
     """Two versions of each of three photos."""
-    photo, kind = np.array([0, 0, 1, 1, 2, 2]), np.array([AS_IT_IS, RESHAPED] * 3, np.int8)
+    photo, kind = np.array([0, 0, 1, 1, 2, 2]), np.array([ORIGINAL, RESHAPED] * 3, np.int8)
     return replace(heads, photo=photo, kind=kind, names=heads.names[:3])
+
+
+def _random_network() -> IdentityNetwork:
+    """Return a network whose answers are not zero, as they are at the start of a training."""
+    torch.manual_seed(0)
+    network = IdentityNetwork(SMALL).eval()
+    torch.nn.init.normal_(network.answer.weight)
+    return network
 
 
 def _yaw(degrees: float) -> np.ndarray:
@@ -224,7 +233,7 @@ def test_an_empty_head_leaves_the_photo_as_it_is() -> None:
 def test_versions_of_a_photo_start_with_the_photo_as_it_is(model: FaceModel) -> None:
     options = ReshapeOptions(reshaped=4, turned=2)
     drawn = list(draw_changes(model, np.zeros(57), 20.0, options, np.random.default_rng(0)))
-    assert [kind for kind, _ in drawn] == [AS_IT_IS] + 4 * [RESHAPED] + 2 * [TURNED]
+    assert [kind for kind, _ in drawn] == [ORIGINAL] + 4 * [RESHAPED] + 2 * [TURNED]
     assert not drawn[0][1].identity.any()
     assert all(change.yaw_deg > 0 for _, change in drawn[5:])
 
@@ -262,34 +271,51 @@ def _answer(mean: torch.Tensor, log_variance: torch.Tensor) -> IdentityTensors:
 def _terms(
     mean: torch.Tensor, label: torch.Tensor, same: torch.Tensor, **others: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    landmarks = torch.zeros(len(mean), 2, 51, 2)
-    answer = IdentityTensors(mean, others.get("log_variance", torch.zeros_like(mean)), landmarks)
-    given = others.get("landmarks", landmarks)
+    points = torch.zeros(len(mean), 2, 7, 2)
+    answer = IdentityTensors(mean, others.get("log_variance", torch.zeros_like(mean)), points)
+    given = others.get("points", points)
     return identity_terms(
-        answer, label, same, given, label_weight=0.3, pair_weight=3.0, variance_weight=1.0, landmark_weight=2.0
+        answer, label, same, given, label_weight=0.3, pair_weight=3.0, variance_weight=1.0, point_weight=2.0
     )
 
 
-def test_opposite_landmarks_belong_to_the_mirrored_face(model: FaceModel) -> None:
-    opposite = opposite_landmarks(model)
-    points = model.mean[model.landmarks68[INNER_LANDMARKS]]
-    assert sorted(opposite) == list(range(51))
-    assert np.abs(points[opposite] * np.array([-1, 1, 1]) - points).max() < 6
+def test_points_of_the_face_are_followed_by_their_mirror_images(model: FaceModel) -> None:
+    points = face_points(model)
+    places = model.mean[points]
+    assert len(set(points)) == 128
+    np.testing.assert_array_equal(places[64:], places[:64] * np.array([-1, 1, 1]))
 
 
-def test_landmarks_of_a_sample_are_where_the_crop_shows_them(
+def test_points_of_the_face_leave_no_large_gap(model: FaceModel, units: ShapeUnits) -> None:
+    places = model.mean[face_points(model)]
+    distance = np.linalg.norm(model.mean[units.vertices][:, None] - places[None], axis=2).min(1)
+    assert distance.max() < 22
+
+
+def test_points_of_a_sample_are_where_the_crop_shows_them(
     model: FaceModel, units: ShapeUnits, pairs: ReshapedPhotos
 ) -> None:
     still = PairOptions(landmark_noise=0, shift_noise=0, turn_noise_deg=0, scale_noise=0, pose_noise_deg=0)
     stream = PairStream(model, units, pairs, None, 64, 0, 0, 9, still)
-    template, opposite = aligned_template(model, np.eye(3)), opposite_landmarks(model)
+    template = aligned_template(model, np.eye(3), face_points(model))
     expected = []
-    for landmarks, rotation in zip(pairs.landmarks.astype(float), pairs.rotation.astype(float), strict=True):
-        placed = apply_affine(aligned_affine(model, landmarks, rotation, 64), landmarks) - 31.5
-        for points in (placed, placed[opposite] * np.array([-1, 1])):
+    for row in range(len(pairs)):
+        affine = aligned_affine(model, pairs.landmarks[row].astype(float), pairs.rotation[row].astype(float), 64)
+        placed = apply_affine(affine, pairs.points[row].astype(float)) - 31.5
+        for points in (placed, np.concatenate([placed[64:], placed[:64]]) * np.array([-1, 1])):
             expected.append(points * FRAME_MM / 64 - template)
-    for landmarks in np.concatenate([stream[i][3].numpy() for i in range(9)]):
-        assert min(np.abs(landmarks - points).max() for points in expected) < 1e-3
+    for drawn in np.concatenate([stream[i][3].numpy() for i in range(9)]):
+        assert min(np.abs(drawn - points).max() for points in expected) < 1e-3
+
+
+def test_network_says_positions_in_mm_from_the_centre_of_the_crop() -> None:
+    network = IdentityNetwork(SMALL).eval()
+    torch.nn.init.zeros_(network.maps[-1].weight)
+    network.maps[-1].bias.data.zero_()
+    answer = network(torch.zeros(1, 3, 64, 64))
+    np.testing.assert_allclose(answer.points.detach(), np.zeros((1, 128, 2)), atol=1e-4)
+    assert network.grid[0].tolist() == [-87.5, -87.5]
+    assert network.grid[-1].tolist() == [87.5, 87.5]
 
 
 def test_pair_term_is_free_of_the_error_that_both_labels_share() -> None:
@@ -312,10 +338,10 @@ def test_labels_of_photos_weigh_less_than_exact_ones() -> None:
     assert terms["label"] == pytest.approx(5 * (0.3 + 1) / 2)
 
 
-def test_landmark_term_is_the_weighted_mean_squared_distance() -> None:
+def test_point_term_is_the_weighted_mean_squared_distance() -> None:
     zero = torch.zeros(2, 2, 5)
-    terms = _terms(zero, zero, torch.ones(2), landmarks=torch.full((2, 2, 51, 2), 3.0))
-    assert terms["landmarks"] == pytest.approx(2 * (9 + 9))
+    terms = _terms(zero, zero, torch.ones(2), points=torch.full((2, 2, 7, 2), 3.0))
+    assert terms["points"] == pytest.approx(2 * (9 + 9))
 
 
 def test_likelihood_is_best_at_the_true_variance() -> None:
@@ -367,8 +393,6 @@ def test_validation_of_a_network_that_always_says_the_mean_face(
     model: FaceModel, units: ShapeUnits, pairs: ReshapedPhotos, heads: ReshapedPhotos
 ) -> None:
     network = IdentityNetwork(SMALL).eval()
-    torch.nn.init.zeros_(network.answer.weight)
-    torch.nn.init.zeros_(network.answer.bias)
     figures = IdentityValidation(model, units, pairs, heads, 64, IdentityTrainOptions().pairs).measure(network)
     assert figures["head_slope"] == 0
     assert figures["head_error_mm"] == pytest.approx(figures["head_mean_mm"])
@@ -376,20 +400,18 @@ def test_validation_of_a_network_that_always_says_the_mean_face(
 
 
 def test_weights_give_the_same_answer_after_saving(model: FaceModel, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    network = IdentityNetwork(SMALL).eval()
+    network = _random_network()
     save_weights(tmp_path / "identity.safetensors", network.config, network.state_dict())
     crops = np.random.default_rng(8).integers(0, 255, (2, 64, 64, 3), dtype=np.uint8)
     loaded = load_identity("cpu", tmp_path / "identity.safetensors").predict(crops)
     given = Identity(network, model, torch.device("cpu")).predict(crops)
     for a, b in zip(loaded, given, strict=True):
-        np.testing.assert_allclose(a.mean, b.mean, atol=2e-3)
+        np.testing.assert_allclose(a.mean, b.mean, atol=2e-2)
         assert (a.deviation > 0).all()
 
 
 def test_the_mirrored_photo_gives_the_mirrored_identity(model: FaceModel, units: ShapeUnits) -> None:
-    torch.manual_seed(0)
-    identity = Identity(IdentityNetwork(SMALL), model, torch.device("cpu"))
+    identity = Identity(_random_network(), model, torch.device("cpu"))
     crop = np.random.default_rng(9).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8)
     a, b = identity.predict(crop)[0].mean, identity.predict(crop[:, :, ::-1])[0].mean
     assert units.rms_mm(units.mirror @ a - b) < 0.1 * units.rms_mm(a)

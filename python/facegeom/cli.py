@@ -63,8 +63,12 @@ MODULES = {
             "facegeom.training.meshes.semi_sphere_layout",
             "the semi-sphere mesh that graph networks deform",
         ),
-        "reshaped": ("facegeom.training.identity.reshaped_photos", "photos in which the shape of the head is changed"),
-        "heads": ("facegeom.training.identity.heads", "aligned crops of synthetic heads with known identity"),
+        "assets": ("facegeom.training.data.assets", "skins and environment maps for synthetic heads"),
+        "reshaped": ("facegeom.training.identity.reshaped_photos", "photos warped by known identity coefficients"),
+        "heads": (
+            "facegeom.training.identity.heads",
+            "aligned crops of synthetic heads with known identity coefficients",
+        ),
     },
     "train": {
         "facevision": ("facegeom.training.maps.train_facevision", "FaceVision-GAN"),
@@ -76,7 +80,10 @@ MODULES = {
             "facegeom.training.maps.train_translate",
             "network that translates renders into photos and keeps the geometry",
         ),
-        "identity": ("facegeom.training.identity.train_identity", "the network that tells a face's shape"),
+        "identity": (
+            "facegeom.training.identity.train_identity",
+            "network that predicts the identity coefficients of a face",
+        ),
         "pixel2mesh": (
             "facegeom.training.meshes.train_pixel2mesh",
             "Pixel2Mesh: deforms a semi-sphere by the image features of a photo",

@@ -1,4 +1,4 @@
-"""How far shapes tell people apart: a measure of shape, not a way to recognise anyone."""
+"""Variation of reconstructed shapes within and between people: a measure of shape quality, not for recognition."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from facegeom._internal.arrays import FloatArray, IntArray
 
 
 class Separation(NamedTuple):
-    """How far two shapes of each of n people lie from each other and from those of the others.
+    """Distances between two shapes of each of n people.
 
     Attributes
     ----------
-    rank1 : share of people whose second shape is the nearest of all second shapes to their first
-    ratio : mean distance within people over mean distance between people
+    rank1 : share of the people whose first shape is closest to their own second shape, of all second shapes
+    ratio : mean distance within people divided by mean distance between people
     """
 
     rank1: float
@@ -23,12 +23,12 @@ class Separation(NamedTuple):
 
 
 def intraclass_correlation(shapes: FloatArray, person: IntArray) -> float:
-    """Return the share of the variance of shapes that lies between people.
+    """Return the intraclass correlation: the share of the variance that is between people.
 
     Parameters
     ----------
-    shapes : (n, d) float array; distances between rows are distances between shapes
-    person : (n,) int array; each person has the same number of rows, two at least
+    shapes : (n, d) float array; the Euclidean distance between rows is the distance between shapes
+    person : (n,) int array; every person has the same number of rows, at least two
 
     Returns
     -------
@@ -38,12 +38,12 @@ def intraclass_correlation(shapes: FloatArray, person: IntArray) -> float:
     Raises
     ------
     ValueError
-        When people have different numbers of rows, or there are fewer than two people.
+        If people have different numbers of rows, or if there are fewer than two people.
     """
     people, index, counts = np.unique(person, return_inverse=True, return_counts=True)
     k = int(counts[0])
     if len(people) < 2 or k < 2 or (counts != k).any():
-        raise ValueError("person must name at least two people, each with the same number of rows, two at least")
+        raise ValueError("person must contain at least two people, each with the same number of rows (at least two)")
     means = np.stack([np.bincount(index, column) / k for column in shapes.T], 1)
     between = k * ((means - means.mean(0)) ** 2).sum() / (len(people) - 1)
     within = ((shapes - means[index]) ** 2).sum() / (len(people) * (k - 1))
@@ -51,7 +51,7 @@ def intraclass_correlation(shapes: FloatArray, person: IntArray) -> float:
 
 
 def separation(first: FloatArray, second: FloatArray) -> Separation:
-    """Compare two shapes of each of n people, (n, d) float arrays with the people in the same order."""
+    """Compare two shapes of each of n people, both (n, d) float arrays with the people in the same order."""
     distance = np.linalg.norm(first[:, None] - second[None], axis=2)
     own = np.diag(distance)
     others = distance[~np.eye(len(distance), dtype=bool)]

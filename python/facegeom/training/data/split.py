@@ -42,9 +42,8 @@ def identity(name: str) -> str:
     Returns
     -------
     str
-        The folder's name, or the text before the last underscore. Each portrait is an identity of its own, named like
-        the file, with two exceptions: the two `london` photos of a person have the identity of the first one, and
-        sfhq_0218 has that of sfhq_0216, because these pictures are nearly the same.
+        The folder, or what precedes the last underscore. A portrait is an identity of its own, except that two photos
+        of one person in `london` share one, and that sfhq_0218 is nearly the same picture as sfhq_0216.
 
     Examples
     --------
@@ -63,12 +62,12 @@ def identity(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def closed_eyes() -> tuple[str, ...]:
-    """Return the names, without suffix, of the portraits whose eyes are both closed, chosen by looking at them."""
+    """Return the names, without suffix, of the portraits with both eyes closed. They were selected by eye."""
     return tuple(Path(__file__).with_name("closed_eyes.txt").read_text().split())
 
 
 def split_names(names: Sequence[str]) -> Split:
-    """Split photos by identity, so that no person is in two of the three sets.
+    """Split photos by identity, so that no person is in two parts.
 
     Parameters
     ----------
@@ -83,9 +82,10 @@ def split_names(names: Sequence[str]) -> Split:
     Photos that are not portraits: identities are sorted by the SHA-256 of their name; from the front the first 543
     photos, rounded up to a whole identity, are the test set, and the next 300, rounded up likewise, the validation set.
 
-    Portraits: those with closed eyes are assigned first, in the same order: half of them to the test set, a tenth to
-    the validation set, the others to the training set. Then each source fills its share of 200 test and 200 validation
-    portraits in the order of the SHA-256. `london` is for evaluation only: it is in no part.
+    Portraits: those with closed eyes are assigned first, also sorted by SHA-256: half of them to the test set, a tenth
+    to the validation set, the others to the training set. Then portraits of each source are added to the test and the
+    validation set, sorted by SHA-256, until both have 200 portraits in proportion to the sizes of the sources. `london`
+    is for evaluation only and in none of the sets.
 
     Examples
     --------

@@ -29,6 +29,7 @@ from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.fitting import possible_expression
 from facegeom.geometry import rasterize
 from facegeom.images.crop import apply_affine, crop_affine
+from facegeom.training.data.light import harmonics
 from facegeom.training.data.renderer import Pose, Renderer, Sample, crop_square
 from facegeom.training.data.samples import EYES_MM, MAX_ROLL_DEG, MixOptions
 from facegeom.training.data.texture_model import NormalOperator, TextureModel, plain_colours, skin_vertices
@@ -236,7 +237,7 @@ class SyntheticFaces:
         return rows, np.clip((away - 2) / HAIR_EDGE_MM, 0, 1).astype(np.float32)
 
     def _identity(self, rng: np.random.Generator) -> Float32Array:
-        """Return random identity coefficients (k,), in standard deviations."""
+        """Return random identity coefficients, (k,) float32, in standard deviations."""
         return rng.standard_normal(len(self.model.identity), np.float32) * np.float32(self.options.identity_sigma)
 
     def _vertices(self, rng: np.random.Generator) -> FloatArray:
@@ -319,15 +320,7 @@ class SyntheticFaces:
     def _colours(self, rng: np.random.Generator, hair: Float32Array, beard: Float32Array) -> Float32Array:
         """Return the colour of every vertex without shading, (n, 3) in [4, 252]: texture, hair and beard."""
         o = self.options
-        if self.texture is None:
-            tone = PLAIN_SKIN[rng.integers(len(PLAIN_SKIN))] * rng.uniform(0.85, 1.1) + rng.normal(0, 6, 3)
-            colours = np.where(self.skin[:, None], tone.astype(np.float32), self.plain)
-            for name, factor in (("lips", (0.85, 0.62, 0.62)), ("brow_left", 0.45), ("brow_right", 0.45)):
-                if name in self.model.regions:
-                    colours[self.model.regions[name]] *= np.asarray(factor, np.float32)
-        else:
-            coefficients = rng.standard_normal(len(self.texture.components), np.float32)
-            colours = self.texture.colours(np.clip(coefficients * o.texture_sigma, -2, 2))
+        colours: np.ndarray = self._albedo(rng)
         x, y, z = self.mean32.T
         if rng.random() < o.hair:
             # Hair covers the area above and behind a line from the forehead over the temple to behind the ear.
@@ -348,6 +341,19 @@ class SyntheticFaces:
         if rng.random() < 0.3:
             colours = colours + (rng.uniform(2, 10) * self._waves(rng))[:, None] * self.skin[:, None]
         return np.clip(colours, 4, 252)
+
+    def _albedo(self, rng: np.random.Generator) -> Float32Array:
+        """Return the colour of every vertex without shading, hair and beard, (n, 3) float32."""
+        if self.texture is None:
+            tone = PLAIN_SKIN[rng.integers(len(PLAIN_SKIN))] * rng.uniform(0.85, 1.1) + rng.normal(0, 6, 3)
+            colours = np.where(self.skin[:, None], tone.astype(np.float32), self.plain)
+            for name, factor in (("lips", (0.85, 0.62, 0.62)), ("brow_left", 0.45), ("brow_right", 0.45)):
+                if name in self.model.regions:
+                    colours[self.model.regions[name]] *= np.asarray(factor, np.float32)
+        else:
+            coefficients = rng.standard_normal(len(self.texture.components), np.float32)
+            colours = self.texture.colours(np.clip(coefficients * self.options.texture_sigma, -2, 2))
+        return colours
 
     def _waves(self, rng: np.random.Generator, count: int = 4) -> Float32Array:
         """Return smooth noise of unit standard deviation on the vertices, (n,): a random mixture of stored waves."""
@@ -397,7 +403,7 @@ class SyntheticFaces:
             shiny = np.zeros_like(shiny)
             directions, highlight = _directions(rng, 1), np.ones((1, 3), np.float32)
         elif kind < self.options.even_light + self.options.harmonics:
-            shading = _harmonic_light(normals, rng)
+            shading = self._harmonic_light(normals, rng)
             directions = _directions(rng, 1)
             highlight = np.full((1, 3), rng.uniform(0.3, 1.0), np.float32)
         else:
@@ -421,6 +427,16 @@ class SyntheticFaces:
         shown += 255 * shiny[:, None] * (gloss @ highlight)
         over = np.maximum(shown - 220, 0)  # soft clipping: values above 220 are compressed
         return np.asarray(np.minimum(shown, 220) + over / (1 + over / 35), dtype=np.float32)
+
+    def _harmonic_light(self, normals: Float32Array, rng: np.random.Generator) -> Float32Array:
+        """Return the shading (p, 3) under random second-order spherical harmonics, on average lit from front and above.
+
+        The convolution with the cosine lobe attenuates the orders by 1, 2/3 and 1/4 (Ramamoorthi & Hanrahan 2001).
+        """
+        scale = np.array([0.0, 0.35, 0.3, 0.25, 0.25, 0.2, 0.2, 0.15, 0.08])
+        common = rng.normal(0, 1, 9) * scale + np.array([1, 0, 0.12, 0.2, 0, 0, 0, 0, 0])
+        coefficients = common[:, None] * _tints(rng, 1) + rng.normal(0, 0.05, (9, 3)) * scale[:, None]
+        return np.maximum(harmonics(normals) @ coefficients.astype(np.float32), 0.03)
 
     def _backdrop(self, rng: np.random.Generator, size: int) -> Float32Array:
         """Return a random background, (size, size, 3) float32: part of an image, a gradient, or multi-scale noise."""
@@ -530,19 +546,6 @@ def _tints(rng: np.random.Generator, count: int) -> Float32Array:
     """Return random light colours (count, 3), from warm to cold, with a mean near 1."""
     warmth = rng.normal(0, 0.09, (count, 1)) * np.array([1, 0.1, -1.1]) + rng.normal(0, 0.02, (count, 3))
     return np.exp(warmth).astype(np.float32)
-
-
-def _harmonic_light(normals: Float32Array, rng: np.random.Generator) -> Float32Array:
-    """Return the shading (p, 3) under random second-order spherical harmonics, on average lit from front and above.
-
-    The convolution with the cosine lobe attenuates the orders by 1, 2/3 and 1/4 (Ramamoorthi & Hanrahan 2001).
-    """
-    x, y, z = normals.T
-    basis = np.stack([np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1], 1)
-    scale = np.array([0.0, 0.35, 0.3, 0.25, 0.25, 0.2, 0.2, 0.15, 0.08])
-    common = rng.normal(0, 1, 9) * scale + np.array([1, 0, 0.12, 0.2, 0, 0, 0, 0, 0])
-    coefficients = common[:, None] * _tints(rng, 1) + rng.normal(0, 0.05, (9, 3)) * scale[:, None]
-    return np.maximum(basis @ coefficients.astype(np.float32), 0.03)
 
 
 def make_sheet(samples: Sequence[Sample], columns: int = 8) -> ByteArray:

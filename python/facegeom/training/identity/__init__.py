@@ -1,1 +1,1 @@
-"""Training of the identity network: reshaped photos, synthetic heads, losses and the run."""
+"""Training of the identity network: reshaped photos, synthetic heads, losses and the training run."""

@@ -1,4 +1,4 @@
-"""Synthetic heads in aligned crops: the exact absolute identity that photos lack."""
+"""Synthetic heads in aligned crops (`facegeom prepare heads`). Unlike photos, they have exact identity labels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ import numpy as np
 from tqdm import tqdm
 
 from facegeom._internal import check
-from facegeom._internal.arrays import FloatArray
+from facegeom._internal.arrays import Float32Array, FloatArray
 from facegeom._internal.threads import limit_worker_to_one_thread
 from facegeom.face_model import FaceModel, load_face_model
-from facegeom.networks.identity import INNER_LANDMARKS, aligned_affine
+from facegeom.images.crop import apply_affine
+from facegeom.networks.identity import INNER_LANDMARKS, aligned_affine, face_points
+from facegeom.training.data.assets import Assets
+from facegeom.training.data.light import harmonics
 from facegeom.training.data.samples import MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces, SyntheticOptions
 from facegeom.training.identity.reshaped_photos import RESHAPED, STORED_MM, STORED_PIXELS
@@ -24,28 +27,69 @@ from facegeom.training.identity.reshaping import ReshapedPhoto
 
 log = logging.getLogger("facegeom")
 
-HEADS = SyntheticOptions(identity_sigma=1.0, pitch_deg=9.0)
+HEADS = SyntheticOptions(identity_sigma=1.0, pitch_deg=9.0, harmonics=0.55)
+SKINS = 0.5  # share of heads with painted skins where assets are given
+ENVIRONMENTS = 0.8  # share of the heads with harmonic light that are lit by an environment map
 MOST_YAW_DEG = 60.0
-FRONTAL = 2.0  # exponent of the yaw's distribution: most heads are nearly frontal, as in photos
+FRONTAL = 2.0  # exponent of the yaw distribution: as in photos, most heads are nearly frontal
 
 
 class IdentityHeads(SyntheticFaces):
-    """Draws synthetic heads in aligned crops, with the coefficients that made them."""
+    """Draws synthetic heads in aligned crops, with their identity coefficients.
 
-    def __init__(self, model: FaceModel, texture_path: str | os.PathLike[str] | None = None) -> None:
+    Parameters
+    ----------
+    model : FaceModel
+    texture_path : path of a texture model; None: plain skin of random colour
+    assets : skins, environment maps and backgrounds, used beside those of the texture model
+    """
+
+    def __init__(
+        self,
+        model: FaceModel,
+        texture_path: str | os.PathLike[str] | None = None,
+        assets: Assets | None = None,
+    ) -> None:
         super().__init__(model, MixOptions(max_yaw_deg=MOST_YAW_DEG), texture_path, options=HEADS)
+        self.assets = assets
+        if assets is not None:
+            cut = assets.backdrops.reshape(-1, *assets.backdrops.shape[2:])
+            self.backgrounds = [*(self.backgrounds[i] for i in range(len(self.backgrounds))), *cut]
         self._drawn = np.zeros(len(model.identity), np.float32)
         self._turn = np.eye(3)
-        self._placed = np.zeros((51, 2))
+        self._placed, self._points = np.zeros((51, 2)), np.zeros((128, 2))
 
     def draw_head(self, rng: np.random.Generator, size: int = STORED_PIXELS) -> tuple[ReshapedPhoto, FloatArray]:
-        """Draw one head; return its crop and its (k,) identity coefficients, in standard deviations."""
+        """Draw one head; return its crop and its identity coefficients, (k,) in standard deviations."""
         sample, _ = self.draw(rng, size)
-        return ReshapedPhoto(sample.image, self._placed.copy(), self._turn.copy()), self._drawn.astype(np.float64)
+        return ReshapedPhoto(
+            sample.image, self._placed.copy(), self._points.copy(), self._turn.copy()
+        ), self._drawn.astype(np.float64)
 
     def _identity(self, rng: np.random.Generator) -> np.ndarray:
         self._drawn = super()._identity(rng)
         return self._drawn
+
+    def _albedo(self, rng: np.random.Generator) -> Float32Array:
+        """Return the colours of a mixture of two skins, or of a sample of the texture model."""
+        if self.assets is None or rng.random() > SKINS:
+            return super()._albedo(rng)
+        skins = self.assets.skins
+        first, second = skins[rng.integers(len(skins), size=2)].astype(np.float32)
+        share = rng.beta(0.6, 0.6)
+        colours = share * first + (1 - share) * second
+        gain = np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.04, 3))
+        return np.asarray(255 * (colours / 255) ** np.exp(rng.normal(0, 0.15)) * gain, dtype=np.float32)
+
+    def _harmonic_light(self, normals: Float32Array, rng: np.random.Generator) -> Float32Array:
+        """Return the shading under an environment map in a random direction, or under random harmonics."""
+        if self.assets is None or rng.random() > ENVIRONMENTS:
+            return super()._harmonic_light(normals, rng)
+        lights = self.assets.lights
+        light = lights[rng.integers(len(lights)), rng.integers(lights.shape[1])]
+        grey = light.mean(1, keepdims=True)
+        light = grey + rng.uniform(0.2, 1.0) * (light - grey)  # white balance of the camera
+        return np.asarray(np.maximum(harmonics(normals) @ light, 0.03), dtype=np.float32)
 
     def _rotation(self, rng: np.random.Generator) -> FloatArray:
         yaw = rng.choice([-1.0, 1.0]) * self.mix.max_yaw_deg * rng.random() ** FRONTAL
@@ -58,28 +102,31 @@ class IdentityHeads(SyntheticFaces):
     def _crop(self, points: FloatArray, rng: np.random.Generator, size: int) -> FloatArray:
         landmarks = points[self.model.landmarks68[INNER_LANDMARKS], :2]
         affine = aligned_affine(self.model, landmarks, self._turn, size, STORED_MM)
-        self._placed = landmarks @ affine[:, :2].T + affine[:, 2]
+        self._placed = apply_affine(affine, landmarks)
+        self._points = apply_affine(affine, points[face_points(self.model), :2])
         return affine
 
 
 _worker: IdentityHeads | None = None
 
 
-def _start(texture: str | None) -> None:
+def _start(texture: str | None, assets: Assets | None) -> None:
     global _worker
     cv2.setNumThreads(0)
     limit_worker_to_one_thread()
-    _worker = IdentityHeads(load_face_model(), texture)
+    _worker = IdentityHeads(load_face_model(), texture, assets)
 
 
 def _draw(seed: tuple[int, int]) -> tuple[ReshapedPhoto, FloatArray]:
     if _worker is None:
-        raise RuntimeError("the process was not set up")
+        raise RuntimeError("the worker process is not initialised")
     return _worker.draw_head(np.random.default_rng(seed))
 
 
-def make_heads(out: Path, count: int, texture: str | None, seed: int, processes: int) -> None:
-    """Write `count` heads in the form of `ReshapedPhotos`, each a photo of its own whose label is exact."""
+def make_heads(
+    out: Path, count: int, texture: str | None, seed: int, processes: int, assets: Assets | None = None
+) -> None:
+    """Write `count` heads in the format of `ReshapedPhotos`, with one version per head."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "table.npz").unlink(missing_ok=True)
     images = np.lib.format.open_memmap(
@@ -87,11 +134,12 @@ def make_heads(out: Path, count: int, texture: str | None, seed: int, processes:
     )
     identity = np.zeros((count, 60), np.float32)
     landmarks, rotation = np.zeros((count, 51, 2), np.float32), np.zeros((count, 3, 3), np.float32)
-    with ProcessPoolExecutor(processes, initializer=_start, initargs=(texture,)) as pool:
+    points = np.zeros((count, 128, 2), np.float32)
+    with ProcessPoolExecutor(processes, initializer=_start, initargs=(texture, assets)) as pool:
         drawn = pool.map(_draw, [(seed, number) for number in range(count)], chunksize=32)
         for at, (head, coefficients) in enumerate(tqdm(drawn, total=count, unit="head", desc="heads")):
             images[at], identity[at] = head.image, coefficients[:60]
-            landmarks[at], rotation[at] = head.landmarks, head.rotation
+            landmarks[at], points[at], rotation[at] = head.landmarks, head.points, head.rotation
     images.flush()
     np.savez(
         out / "table.npz",
@@ -100,24 +148,32 @@ def make_heads(out: Path, count: int, texture: str | None, seed: int, processes:
         identity=identity,
         change=identity,
         landmarks=landmarks,
+        points=points,
         rotation=rotation,
         names=np.array([f"head_{number:06d}" for number in range(count)]),
     )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare heads`."""
+    """Add the arguments of `facegeom prepare heads` to a parser."""
     parser.add_argument("--texture-model", help="file of `facegeom prepare texture-model`; plain skin without it")
+    parser.add_argument("--assets", help="file of `facegeom prepare assets`")
+    parser.add_argument(
+        "--held-out", action="store_true", help="use the skins and environment maps that are reserved for validation"
+    )
     parser.add_argument("--out", "-o", default="runs/heads", help="folder to write (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--count", type=int, default=10_000, help="heads to render (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="worker processes (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Render synthetic heads in aligned crops."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     count = check.count(args.count, "--count", 1)
-    make_heads(Path(args.out), count, args.texture_model, args.seed, args.processes)
+    assets = None if args.assets is None else Assets.load(args.assets).part(held_out=args.held_out)
+    make_heads(Path(args.out), count, args.texture_model, args.seed, args.processes, assets)
     log.info("%d heads in %s", count, args.out)
     return 0

@@ -12,34 +12,34 @@ def identity_terms(
     answer: IdentityTensors,
     label: Tensor,
     same: Tensor,
-    landmarks: Tensor,
+    points: Tensor,
     *,
     label_weight: float,
     pair_weight: float,
     variance_weight: float,
-    landmark_weight: float,
+    point_weight: float,
 ) -> dict[str, Tensor]:
-    """Return the loss terms of pairs.
+    """Compute the loss terms of a batch of pairs.
 
     Parameters
     ----------
     answer : IdentityTensors
-        Of both images of b pairs: (b, 2, k) and (b, 2, 51, 2).
+        Of both images of b pairs: (b, 2, k) and (b, 2, p, 2).
     label : (b, 2, k), mm
     same : (b,), one where both images show the same photo
-    landmarks : (b, 2, 51, 2), mm, as the network says them
+    points : (b, 2, p, 2), mm, in the format of the network
     label_weight : of the squared error of photos; 1 where the label is exact, as for synthetic heads
     pair_weight : of the squared error of differences
     variance_weight : of the likelihood
-    landmark_weight : of the squared errors of landmarks
+    point_weight : of the squared errors of the points
 
     Returns
     -------
     dict
-        "label": squared error summed over the coefficients, mm^2. "pair": squared error of the difference of a pair, in
-        which the error that both labels share cancels. "variance": negative log-likelihood of the errors under the
-        variances; the means do not learn from it. "landmarks": mean squared error of a landmark, mm^2. It teaches the
-        network where things are, from which the shape follows.
+        "label": squared error, summed over the coefficients, mm^2. "pair": squared error of the difference between the
+        images of a pair; errors that both labels have in common cancel. "variance": negative log-likelihood of the
+        errors; its gradient reaches the variances only. "points": mean squared error of a point, mm^2. The
+        shape follows from these positions, which are much easier to learn.
     """
     error = answer.mean - label
     square = error.square()
@@ -50,5 +50,5 @@ def identity_terms(
         "label": (square.sum(2).mean(1) * (1 - (1 - label_weight) * same)).mean(),
         "pair": pair_weight * (difference * same).sum() / same.sum().clamp(min=1),
         "variance": variance_weight * likelihood.mean(),
-        "landmarks": landmark_weight * (answer.landmarks - landmarks).square().sum(-1).mean(),
+        "points": point_weight * (answer.points - points).square().sum(-1).mean(),
     }

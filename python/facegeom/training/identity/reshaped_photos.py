@@ -1,4 +1,4 @@
-"""`facegeom prepare reshaped`: reshaped versions of labelled photos in aligned crops, rendered once and read often."""
+"""Reshaped versions of labelled photos in aligned crops, rendered once and stored (`facegeom prepare reshaped`)."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ from facegeom.training.identity.reshaping import Change, ReshapedPhoto, Reshaper
 
 log = logging.getLogger("facegeom")
 
-STORED_PIXELS = 160  # side of a stored crop: that of the network and a border for the errors of landmarks
+STORED_PIXELS = 160  # side of a stored crop: 128 pixels of the network, and a border because landmarks have errors
 STORED_MM = FRAME_MM * STORED_PIXELS / 128
-AS_IT_IS, RESHAPED, TURNED = range(3)  # kinds of version
+ORIGINAL, RESHAPED, TURNED = range(3)  # kinds of version
 PARTS = ("training", "validation", "test")
 
 
 @dataclass(frozen=True)
 class ReshapeOptions:
-    """How much is changed, and how many versions a photo gets; the first is the photo as it is."""
+    """Number of versions of a photo, beside the original one, and range of their changes."""
 
     reshaped: int = 5  # versions in the photo's own pose
     turned: int = 2  # versions in another pose
     identity_sigma: float = 0.8  # standard deviation of the change of each coefficient
-    expression: float = 0.3  # share of the changed versions whose expression is changed too
-    light: float = 0.3  # share whose light is changed too
+    expression: float = 0.3  # share of the versions with a changed expression
+    light: float = 0.3  # share of the versions with changed light
     yaw_deg: tuple[float, float] = (
         12.0,
         40.0,
-    )  # additional yaw of a turned version, in the direction of the face's own yaw
+    )  # additional yaw of a turned version
     pitch_deg: float = 5.0  # standard deviation, of a turned version
     most_yaw_deg: float = 65.0
     seed: int = 0
@@ -54,16 +54,17 @@ class ReshapeOptions:
 
 @dataclass(frozen=True)
 class ReshapedPhotos:
-    """Versions of photos, (v) in all, those of one photo after each other.
+    """Versions of p photos, v in total. Versions of the same photo follow each other.
 
     Attributes
     ----------
     images : (v, 160, 160, 3) uint8, aligned crops with a border; a memory map where read from a file
     photo : (v,) int, the row of `names`
-    kind : (v,) int8, AS_IT_IS, RESHAPED or TURNED
-    identity : (v, k) float32, the label: coefficients fitted to the photo, and the change
-    change : (v, k) float32, the change alone
+    kind : (v,) int8, ORIGINAL, RESHAPED or TURNED
+    identity : (v, k) float32, label: coefficients fitted to the photo plus the change
+    change : (v, k) float32, the change
     landmarks : (v, 51, 2) float32, pixels of the image
+    points : (v, 128, 2) float32, the vertices `face_points`, pixels of the image
     rotation : (v, 3, 3) float32
     names : (p,) photo names
     """
@@ -74,17 +75,18 @@ class ReshapedPhotos:
     identity: np.ndarray
     change: np.ndarray
     landmarks: np.ndarray
+    points: np.ndarray
     rotation: np.ndarray
     names: np.ndarray
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> ReshapedPhotos:
-        """Read what `facegeom prepare reshaped` wrote.
+        """Read the output of `facegeom prepare reshaped` or `facegeom prepare heads`.
 
         Raises
         ------
         FacegeomError
-            When there is no such folder, or its writing was interrupted.
+            If the folder does not exist or is incomplete.
         """
         folder = Path(folder)
         if not (folder / "table.npz").is_file():
@@ -99,7 +101,7 @@ class ReshapedPhotos:
 def draw_changes(
     model: FaceModel, expression: FloatArray, yaw: float, options: ReshapeOptions, rng: np.random.Generator
 ) -> Iterator[tuple[int, Change]]:
-    """Draw the versions of one photo: their kinds and changes.
+    """Draw the versions of one photo at random: their kinds and changes.
 
     Parameters
     ----------
@@ -109,7 +111,7 @@ def draw_changes(
     options : ReshapeOptions
     rng : the source of chance
     """
-    yield AS_IT_IS, Change(np.zeros(60))
+    yield ORIGINAL, Change(np.zeros(60))
     for number in range(options.reshaped + options.turned):
         identity = rng.normal(0, options.identity_sigma, 60)
         moved = _changed_expression(model, expression, rng) if rng.random() < options.expression else None
@@ -123,7 +125,7 @@ def draw_changes(
 
 
 def _changed_expression(model: FaceModel, expression: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Some expressions more or less, on both sides alike; none that opens or closes mouth or eyes."""
+    """Return a random change of a few expressions, equal on both sides. Mouth and eyes do not open or close."""
     change = -expression * (rng.random() < 0.4) * rng.uniform(0, 1)
     still = ("eyeLook", "Pupil", "eyeBlink", "eyeWide", "jaw", "mouthClose", "tongue", "mouthFunnel", "mouthLower")
     names = model.expression_names
@@ -137,12 +139,12 @@ def _changed_expression(model: FaceModel, expression: FloatArray, rng: np.random
 
 
 def _changed_light(rng: np.random.Generator) -> np.ndarray:
-    """A change of the light's harmonics: a brighter side, more or less light from above or from the front."""
+    """Return a random change of the harmonics of the light, (9,)."""
     return (rng.standard_normal(9) * np.array([0, 0.3, 0.2, 0.15, 0.1, 0.1, 0.1, 0.08, 0.04])).astype(np.float32)
 
 
 class _Worker:
-    """What a process that renders needs."""
+    """State of a worker process."""
 
     def __init__(self, texture: str, labels: Labels, photos: dict[str, Path], options: ReshapeOptions) -> None:
         cv2.setNumThreads(0)
@@ -173,7 +175,7 @@ def _start(texture: str, labels: Labels, photos: dict[str, Path], options: Resha
 
 def _render(row: int) -> list[tuple[int, Change, ReshapedPhoto]]:
     if _worker is None:
-        raise RuntimeError("the process was not set up")
+        raise RuntimeError("the worker process is not initialised")
     return _worker.render(row)
 
 
@@ -186,7 +188,7 @@ def make_reshaped(
     options: ReshapeOptions,
     processes: int,
 ) -> int:
-    """Render the versions of labelled photos into the folder `out`; return how many there are."""
+    """Render the versions of labelled photos into the folder `out`; return the number of versions."""
     per_photo = 1 + options.reshaped + options.turned
     total = per_photo * len(rows)
     out.mkdir(parents=True, exist_ok=True)
@@ -197,13 +199,14 @@ def make_reshaped(
     photo = np.repeat(np.arange(len(rows), dtype=np.int32), per_photo)
     kind, change = np.zeros(total, np.int8), np.zeros((total, 60), np.float32)
     landmarks, rotation = np.zeros((total, 51, 2), np.float32), np.zeros((total, 3, 3), np.float32)
+    points = np.zeros((total, 128, 2), np.float32)
     with ProcessPoolExecutor(processes, initializer=_start, initargs=(texture, labels, photos, options)) as pool:
         versions = pool.map(_render, [int(row) for row in rows], chunksize=8)
         at = 0
         for group in tqdm(versions, total=len(rows), unit="photo", desc="reshaped"):
             for what, changed, rendered in group:
                 images[at], kind[at], change[at] = rendered.image, what, changed.identity
-                landmarks[at], rotation[at] = rendered.landmarks, rendered.rotation
+                landmarks[at], points[at], rotation[at] = rendered.landmarks, rendered.points, rendered.rotation
                 at += 1
     images.flush()
     np.savez(
@@ -213,6 +216,7 @@ def make_reshaped(
         identity=labels.identity[rows].astype(np.float32)[photo] + change,
         change=change,
         landmarks=landmarks,
+        points=points,
         rotation=rotation,
         names=labels.names[rows],
     )
@@ -220,17 +224,20 @@ def make_reshaped(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `facegeom prepare reshaped`."""
+    """Add the arguments of `facegeom prepare reshaped` to a parser."""
     defaults = ReshapeOptions()
     parser.add_argument("photos", help="folder of photos")
     parser.add_argument("--labels", required=True, help="file of `facegeom prepare labels`")
     parser.add_argument("--texture-model", required=True, help="file of `facegeom prepare texture-model`")
     parser.add_argument("--part", choices=PARTS, default="training", help="part of the split (default: %(default)s)")
     parser.add_argument("--out", "-o", default="runs/reshaped", help="folder to write (default: %(default)s)")
-    parser.add_argument("--reshaped", type=int, default=defaults.reshaped, help="versions in the photo's own pose")
-    parser.add_argument("--turned", type=int, default=defaults.turned, help="versions in another pose")
-    parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    for name, text in (("reshaped", "versions in the pose of the photo"), ("turned", "versions in another pose")):
+        default = getattr(defaults, name)
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="random seed (default: %(default)s)")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="worker processes (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

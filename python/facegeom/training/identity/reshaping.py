@@ -1,9 +1,10 @@
-"""Reshaped photos: the head that a photo shows, changed by known coefficients, textured and lit by the photo.
+"""Reshaped photos: photos in which the shape of the head is changed by known coefficients.
 
-The change of shape is exact and as wide as the face model's spread, whatever the error of the fit to the photo. Within
-the head the photo is carried from the old surface to the new one. The surroundings follow the outline smoothly, by less
-and less with the distance from it. A warp leaves the shading as it was: the ratio of the two shapes' shading under the
-photo's light is applied too, without which a change toward the camera cannot be seen in a frontal photo.
+The change of shape is known exactly, even where the fit to the photo is not exact. Inside the head, the photo is the
+texture of the new shape. Outside, the photo is warped smoothly: the displacement continues that of the silhouette and
+decreases to zero with the distance. Warping alone keeps the shading of the old shape, so that a displacement along the
+line of sight would be invisible in a frontal photo. Therefore the image is multiplied by the ratio of the shadings of
+the new and the old shape, under the light that is estimated from the photo.
 """
 
 from __future__ import annotations
@@ -18,27 +19,27 @@ from facegeom.face_model import FaceModel
 from facegeom.face_model.fitting import similarity
 from facegeom.geometry import rasterize
 from facegeom.images.crop import apply_affine
-from facegeom.networks.identity import FRAME_MM, INNER_LANDMARKS, aligned_affine
+from facegeom.networks.identity import FRAME_MM, INNER_LANDMARKS, aligned_affine, face_points
+from facegeom.training.data.light import estimate_light, shading_ratio
 from facegeom.training.data.renderer import Pose, Renderer
 from facegeom.training.data.texture_model import NormalOperator, TextureModel, TextureModelOptions, visible_colours
-from facegeom.training.identity.light import estimate_light, shading_ratio
 
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
-FADE_MM = 110.0  # distance from the outline over which the warp of the surroundings falls to 0
+FADE_MM = 110.0  # from the silhouette to where the background is not warped
 RATIO_BLUR = 1.2  # pixels of the crop
 UNSHADED = ("eyeball_left", "eyeball_right", "mouth_interior", "eye_sockets", "scalp")
 
 
 @dataclass(frozen=True)
 class Change:
-    """What is changed of the head that a photo shows; nothing by default.
+    """Change of the head in a photo.
 
     Attributes
     ----------
     identity : (k,) float array, added to the identity coefficients, in standard deviations
     expression : (e,) float array, added to the weights of the expressions
-    yaw_deg, pitch_deg : by which the head is turned further
-    light : (9,) float array, added to the light of the photo
+    yaw_deg, pitch_deg : additional rotation of the head
+    light : (9,) float array, added to the light of the photo; None: no change
     """
 
     identity: FloatArray
@@ -50,23 +51,25 @@ class Change:
 
 @dataclass(frozen=True)
 class ReshapedPhoto:
-    """A reshaped photo in an aligned crop.
+    """Aligned crop of a reshaped photo.
 
     Attributes
     ----------
     image : (S, S, 3) uint8
-    landmarks : (51, 2) float array, landmarks without the jaw, pixels of the image
+    landmarks : (51, 2) float array, the landmarks without the jaw, pixels of the image
+    points : (p, 2) float array, the vertices `face_points`, pixels of the image
     rotation : (3, 3) float array, face frame to camera frame
     """
 
     image: ByteArray
     landmarks: FloatArray
+    points: FloatArray
     rotation: FloatArray
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A photo, the head fitted to it, its vertex normals (n, 3) in the camera frame and its light (9,)."""
+    """A photo, the fitted head, its vertex normals (n, 3) in the camera frame, and the estimated light (9,)."""
 
     photo: ByteArray
     pose: Pose
@@ -75,13 +78,13 @@ class Subject:
 
 
 class Reshaper:
-    """Renders reshaped photos of one face model.
+    """Renders reshaped photos.
 
     Parameters
     ----------
     model : FaceModel
     texture : TextureModel
-        Its mean is the albedo by which light is told from colour.
+        Its mean is the albedo for the estimation of the light.
     """
 
     def __init__(self, model: FaceModel, texture: TextureModel) -> None:
@@ -89,11 +92,12 @@ class Reshaper:
         self.normal_operator = NormalOperator(model.faces, len(model.mean))
         self.albedo: Float32Array = texture.mean @ GREY
         self.landmarks = model.landmarks68[INNER_LANDMARKS]
+        self.points = face_points(model)
         self.lit = _shaded_vertices(model)
         self._attributes = np.zeros((len(model.mean), 3))
 
     def subject(self, photo: ByteArray, pose: Pose) -> Subject:
-        """Return a photo with its light, estimated where the face is seen."""
+        """Estimate the light of a photo from the visible part of the face."""
         colours, seen, normals = visible_colours(photo, pose, self.model, self.normal_operator, TextureModelOptions())
         seen = seen & (self.lit > 0.5)
         light = np.zeros(9, np.float32)
@@ -103,12 +107,24 @@ class Reshaper:
         return Subject(photo, pose, normals, light)
 
     def render(self, subject: Subject, change: Change, size: int, frame_mm: float = FRAME_MM) -> ReshapedPhoto:
-        """Return the photo of the changed head in an aligned crop of `size` pixels, `frame_mm` wide.
+        """Render the changed head in an aligned crop.
+
+        Parameters
+        ----------
+        subject : Subject
+        change : Change
+        size : int
+            Side of the crop in pixels.
+        frame_mm : float
+            Side of the crop in mm of the mean face.
+
+        Returns
+        -------
+        ReshapedPhoto
 
         Notes
         -----
-        The changed head is placed so that the vertices of its face part lie as near to the old ones as a similarity
-        can bring them.
+        The changed head is aligned to the original one by the least-squares similarity transform of the face part.
         """
         source = subject.pose
         target = self._target(source, change)
@@ -133,10 +149,13 @@ class Reshaper:
             image = warped(subject.photo, values[..., :2], head, affine, FADE_MM * size / frame_mm)
         factor = np.exp(cv2.GaussianBlur(values[..., 2] * head, (0, 0), RATIO_BLUR))
         shaded = image * factor[..., None]
-        over = np.maximum(shaded - 225, 0)  # what is too bright approaches white instead of being cut off
+        over = np.maximum(shaded - 225, 0)  # compress highlights instead of clipping them
         bright = np.where(factor[..., None] > 1, np.minimum(shaded, 225) + over / (1 + over / 30), shaded)
         return ReshapedPhoto(
-            np.clip(bright + 0.5, 0, 255).astype(np.uint8), points[self.landmarks, :2], target.rotation
+            np.clip(bright + 0.5, 0, 255).astype(np.uint8),
+            points[self.landmarks, :2],
+            points[self.points, :2],
+            target.rotation,
         )
 
     def _target(self, source: Pose, change: Change) -> Pose:
@@ -157,15 +176,15 @@ class Reshaper:
 
 
 def warped(photo: ByteArray, source: Float32Array, head: BoolArray, affine: FloatArray, fade: float) -> Float32Array:
-    """Return a photo warped into a crop: by given positions within the head, smoothly less and less outside.
+    """Warp a photo into a crop: by given positions inside the head, smoothly outside.
 
     Parameters
     ----------
     photo : (h, w, 3) uint8
-    source : (S, S, 2) float32, pixels of the photo that the head's pixels show
+    source : (S, S, 2) float32, position in the photo of each pixel of the head
     head : (S, S) bool
     affine : (2, 3) float array, pixels of the photo to pixels of the crop
-    fade : pixels from the outline to where the crop shows the photo as it is
+    fade : distance from the silhouette, in pixels, at which the displacement is zero
 
     Returns
     -------
@@ -187,9 +206,10 @@ def warped(photo: ByteArray, source: Float32Array, head: BoolArray, affine: Floa
 
 
 def extended(moved: Float32Array, head: BoolArray, fade: float) -> Float32Array:
-    """Return displacements (S, S, 2) continued from the head to all pixels, falling to zero at `fade` pixels from it.
+    """Extrapolate displacements (S, S, 2) from the head to all pixels; they are zero beyond `fade` pixels from it.
 
-    A pixel takes the displacement of the nearest pixel of the head, smoothed over its distance from the head.
+    A pixel outside takes the displacement of the nearest pixel of the head. This is smoothed, with a radius that
+    increases with the distance from the head.
     """
     if not head.any():
         return np.zeros_like(moved)
@@ -208,7 +228,7 @@ def extended(moved: Float32Array, head: BoolArray, fade: float) -> Float32Array:
 
 
 def _shaded_vertices(model: FaceModel) -> Float32Array:
-    """Return how far the ratio of shadings counts at each vertex (n,): fully on the face, not on hair and eyes."""
+    """Return the weight of the shading ratio at each vertex, (n,): 1 on the face, 0 on hair and eyes."""
     weight = model.regions["map"].astype(np.float32)
     for name in UNSHADED:
         weight[model.regions[name]] = 0

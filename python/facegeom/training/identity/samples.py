@@ -1,4 +1,4 @@
-"""Pairs of crops for the identity network: two versions of one photo, or two synthetic heads."""
+"""Training samples of the identity network: pairs of two versions of a photo, or of two synthetic heads."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray, IntArray
+from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray
 from facegeom.face_model import FaceModel
 from facegeom.images.crop import apply_affine
-from facegeom.networks.identity import FRAME_MM, INNER_LANDMARKS, ShapeUnits, aligned_affine, aligned_template
+from facegeom.networks.identity import FRAME_MM, ShapeUnits, aligned_affine, aligned_template, face_points
 from facegeom.training.data.augment import AugmentOptions, augment
 from facegeom.training.data.samples import NumberedStream, image_tensor
 from facegeom.training.identity.reshaped_photos import ReshapedPhotos
@@ -20,14 +20,14 @@ from facegeom.training.identity.reshaped_photos import ReshapedPhotos
 
 @dataclass(frozen=True)
 class PairOptions:
-    """What a pair is, and how a crop differs from the stored one."""
+    """Share of synthetic heads, and errors of the alignment of the crops."""
 
     heads: float = 0.25  # share of pairs of synthetic heads
-    landmark_noise: float = 1.2  # pixels at 128: standard deviation of each landmark's error
-    shift_noise: float = 1.0  # pixels at 128: of an error that all landmarks share
+    landmark_noise: float = 1.2  # pixels at 128: standard deviation of the error of each landmark
+    shift_noise: float = 1.0  # pixels at 128: of a common error of all landmarks
     turn_noise_deg: float = 1.5
     scale_noise: float = 0.02
-    pose_noise_deg: float = 3.0  # standard deviation of the error of the rotation for the alignment, degrees
+    pose_noise_deg: float = 3.0  # of the rotation of the mean face
 
 
 AUGMENT = AugmentOptions(
@@ -43,7 +43,7 @@ def noisy_crop(
     rng: np.random.Generator,
     options: PairOptions = PairOptions(),
 ) -> tuple[ByteArray, FloatArray]:
-    """Return a version's crop as the pipeline would make it, by landmarks and a rotation with errors.
+    """Return the aligned crop of a version, with random errors of the landmarks and of the rotation.
 
     Parameters
     ----------
@@ -71,19 +71,12 @@ def noisy_crop(
     return np.asarray(image, dtype=np.uint8), affine
 
 
-def opposite_landmarks(model: FaceModel) -> IntArray:
-    """Return for each of the 51 landmarks that on the other side of the face, (51,)."""
-    points = model.mean[model.landmarks68[INNER_LANDMARKS]]
-    distance = np.linalg.norm(points[:, None] * np.array([-1.0, 1.0, 1.0]) - points[None], axis=2)
-    return np.asarray(distance.argmin(1), dtype=np.int64)
-
-
 class PairStream(NumberedStream):
-    """Pairs by their number in the run.
+    """Pairs, each drawn by its number in the training run.
 
-    A sample is images (2, 3, S, S) uint8, coefficients (2, k) float32 in mm, whether the two images show one photo,
-    () float32: the error of its label is then the same in both, and the landmarks (2, 51, 2) float32 as the network
-    says them.
+    A sample is images (2, 3, S, S) uint8, coefficients (2, k) float32 in mm, whether both images show the same photo,
+    () float32 (then both labels have the same error), and the positions of the points (2, p, 2) float32 as
+    the network predicts them.
 
     Parameters
     ----------
@@ -112,8 +105,7 @@ class PairStream(NumberedStream):
         self.model, self.units, self.photos, self.heads = model, units, photos, heads
         self.size, self.options = size, options
         self.mirror = units.mirror.astype(np.float32)
-        self.template = aligned_template(model, np.eye(3))
-        self.opposite = opposite_landmarks(model)
+        self.template = aligned_template(model, np.eye(3), face_points(model, photos.points.shape[1]))
         self.first = np.searchsorted(photos.photo, np.arange(len(photos.names) + 1))
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
@@ -127,8 +119,8 @@ class PairStream(NumberedStream):
             source, rows, same = self.photos, low + rng.choice(high - low, 2, replace=False), 1.0
         drawn = [self._crop(source, int(row), rng) for row in rows]
         images = torch.stack([image_tensor(image) for image, _, _ in drawn])
-        labels, landmarks = (np.stack(values).astype(np.float32) for values in list(zip(*drawn, strict=True))[1:])
-        return images, torch.from_numpy(labels), torch.tensor(same), torch.from_numpy(landmarks)
+        labels, points = (np.stack(values).astype(np.float32) for values in list(zip(*drawn, strict=True))[1:])
+        return images, torch.from_numpy(labels), torch.tensor(same), torch.from_numpy(points)
 
     def _crop(
         self, source: ReshapedPhotos, row: int, rng: np.random.Generator
@@ -141,11 +133,11 @@ class PairStream(NumberedStream):
             other = np.asarray(self.photos.images[int(rng.integers(len(self.photos)))])
         image = augment(image, eyes, rng, other, AUGMENT)
         label = source.identity[row]
-        landmarks = apply_affine(affine, source.landmarks[row].astype(np.float64)) - 0.5 * (self.size - 1)
+        points = apply_affine(affine, source.points[row].astype(np.float64)) - 0.5 * (self.size - 1)
         if rng.random() < 0.5:
             image, label = np.ascontiguousarray(image[:, ::-1]), self.mirror @ label
-            landmarks = landmarks[self.opposite] * np.array([-1.0, 1.0])
-        return image, label * self.units.scale, landmarks * (FRAME_MM / self.size) - self.template
+            points = np.roll(points, len(points) // 2, axis=0) * np.array([-1.0, 1.0])
+        return image, label * self.units.scale, points * (FRAME_MM / self.size) - self.template
 
 
 def _small_rotation(vector: FloatArray) -> FloatArray:

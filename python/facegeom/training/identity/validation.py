@@ -1,4 +1,4 @@
-"""What the identity network answers for reshaped photos and for synthetic heads that trained nothing."""
+"""Validation of the identity network on reshaped photos and synthetic heads that are not in the training data."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import torch
 from facegeom._internal.arrays import FloatArray
 from facegeom.face_model import FaceModel
 from facegeom.networks.identity import IdentityNetwork, ShapeUnits
-from facegeom.training.identity.reshaped_photos import AS_IT_IS, RESHAPED, ReshapedPhotos
+from facegeom.training.identity.reshaped_photos import ORIGINAL, RESHAPED, ReshapedPhotos
 from facegeom.training.identity.samples import PairOptions, noisy_crop
 
-LEADING = 20  # components whose slopes are averaged
+LEADING = 20  # number of components whose slopes are averaged
 
 
 class Recovery(NamedTuple):
-    """How much of known changes is recovered.
+    """Comparison of predicted and true changes.
 
     Attributes
     ----------
-    slope : (k,) float array, least squares through zero of the recovered on the true change of each component
+    slope : (k,) float array, slope of the regression line through zero, predicted against true change
     correlation : (k,) float array
-    error_mm : root mean square error over the vertices, averaged over the pairs
-    unchanged_mm : the same for an answer that never changes
+    error_mm : mean over the pairs of the root mean square error of the vertices
+    unchanged_mm : the same for a prediction of zero change
     """
 
     slope: FloatArray
@@ -34,16 +34,16 @@ class Recovery(NamedTuple):
     unchanged_mm: float
 
 
-def recovery(units: ShapeUnits, recovered: FloatArray, true: FloatArray) -> Recovery:
-    """Compare recovered with true changes (p, k), both in standard deviations."""
-    slope = (recovered * true).sum(0) / np.maximum((true * true).sum(0), 1e-12)
-    r, t = recovered - recovered.mean(0), true - true.mean(0)
+def recovery(units: ShapeUnits, predicted: FloatArray, true: FloatArray) -> Recovery:
+    """Compare predicted with true changes, both (p, k) in standard deviations."""
+    slope = (predicted * true).sum(0) / np.maximum((true * true).sum(0), 1e-12)
+    r, t = predicted - predicted.mean(0), true - true.mean(0)
     correlation = (r * t).sum(0) / np.maximum(np.sqrt((r * r).sum(0) * (t * t).sum(0)), 1e-12)
-    return Recovery(slope, correlation, float(units.rms_mm(recovered - true).mean()), float(units.rms_mm(true).mean()))
+    return Recovery(slope, correlation, float(units.rms_mm(predicted - true).mean()), float(units.rms_mm(true).mean()))
 
 
 class IdentityValidation:
-    """Figures on crops whose landmarks have the errors of training, but without other augmentation."""
+    """Measurements on crops with the landmark errors of training, but without other augmentation."""
 
     def __init__(
         self,
@@ -59,11 +59,11 @@ class IdentityValidation:
         self.head_crops = None if heads is None else _crops(model, heads, size, options)
 
     def measure(self, network: IdentityNetwork) -> dict[str, float]:
-        """Return the figures of a network."""
+        """Return the measured values of a network by name."""
         answers = self.answers(network, self.photo_crops)
         photos = self.photos
         original = np.full(len(photos.names), -1)
-        original[photos.photo[photos.kind == AS_IT_IS]] = np.flatnonzero(photos.kind == AS_IT_IS)
+        original[photos.photo[photos.kind == ORIGINAL]] = np.flatnonzero(photos.kind == ORIGINAL)
         figures: dict[str, float] = {}
         for name, rows in (("", photos.kind == RESHAPED), ("turned_", photos.kind > RESHAPED)):
             if not rows.any():
@@ -74,7 +74,7 @@ class IdentityValidation:
             figures[f"{name}correlation"] = float(result.correlation[:LEADING].mean())
             figures[f"{name}error_mm"] = result.error_mm
             figures[f"{name}unchanged_mm"] = result.unchanged_mm
-        figures["spread_mm"] = float(self.units.rms_mm(answers[photos.kind == AS_IT_IS]).mean())
+        figures["spread_mm"] = float(self.units.rms_mm(answers[photos.kind == ORIGINAL]).mean())
         if self.heads is not None and self.head_crops is not None:
             heads = self.answers(network, self.head_crops)
             result = recovery(self.units, heads, self.heads.identity.astype(np.float64))
@@ -85,7 +85,7 @@ class IdentityValidation:
 
     @torch.inference_mode()
     def answers(self, network: IdentityNetwork, crops: np.ndarray) -> FloatArray:
-        """Return coefficients (n, k) in standard deviations for crops (n, S, S, 3) uint8."""
+        """Predict coefficients (n, k) in standard deviations from crops (n, S, S, 3) uint8."""
         network.eval()
         means = []
         for start in range(0, len(crops), 64):
@@ -95,7 +95,7 @@ class IdentityValidation:
         return np.asarray(np.concatenate(means) / self.units.scale)
 
     def sheet(self, columns: int = 10, rows: int = 5) -> np.ndarray:
-        """Return a picture of the first crops of photos."""
+        """Return a picture of the first crops."""
         cells = list(self.photo_crops[: columns * rows])
         return np.vstack(
             [np.hstack(cells[at : at + columns]) for at in range(0, len(cells) // columns * columns, columns)]

@@ -1,8 +1,8 @@
-"""The light of a photo, from the colours of the face that it shows, as second-order spherical harmonics.
+"""Estimation of the light in a photo of a face, as second-order spherical harmonics.
 
 Ramamoorthi & Hanrahan, An efficient representation for irradiance environment maps, SIGGRAPH 2001: nine harmonics of
-the normal hold 98 % of the irradiance of a convex Lambertian surface. Grey levels are not linear in light; the
-harmonics are fitted to them as they are, which is enough for the ratio of two shadings of nearby normals.
+the normal represent 98 % of the irradiance of a convex Lambertian surface. The harmonics are fitted to gamma-encoded
+grey levels. This is accurate enough for the ratio of the shadings of two similar normals.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 from facegeom._internal.arrays import BoolArray, Float32Array
 
 HARMONICS = 9
-RIDGE = np.array([0, 1, 1, 1, 3, 3, 3, 3, 3], np.float32) * 0.01  # share of the points; higher orders are less sure
-OUTLIER = 0.15  # deviation from the fitted light at which a point's weight halves: brows, stubble, highlights
-LEAST_LIGHT = 0.3  # lower limit of the shading, relative to the mean shading of the face
+RIDGE = np.array([0, 1, 1, 1, 3, 3, 3, 3, 3], np.float32) * 0.01  # per point; higher orders are less certain
+OUTLIER = 0.15  # residual at which the weight of a point is one half: brows, stubble, highlights
+LEAST_LIGHT = 0.3  # lower limit of the shading, relative to the mean of the face
 LARGEST_RATIO = 1.8
 
 
@@ -25,12 +25,12 @@ def harmonics(normals: Float32Array) -> Float32Array:
 
 
 def estimate_light(grey: Float32Array, albedo: Float32Array, normals: Float32Array, seen: BoolArray) -> Float32Array:
-    """Return the light (9,) that explains grey levels as albedo times shading.
+    """Estimate the light from grey levels, which are modelled as albedo times shading.
 
     Parameters
     ----------
     grey : (n,) float32, grey levels of the vertices in the photo
-    albedo : (n,) float32, grey levels of the mean face without light
+    albedo : (n,) float32, grey levels of the mean face without shading
     normals : (n, 3) float32, in the camera frame
     seen : (n,) bool; vertices to use
 
@@ -55,13 +55,13 @@ def estimate_light(grey: Float32Array, albedo: Float32Array, normals: Float32Arr
 def shading_ratio(
     light: Float32Array, before: Float32Array, after: Float32Array, relit: Float32Array | None = None
 ) -> Float32Array:
-    """Return the factors (n,) from the shading of normals `before` (n, 3) to that of `after`, bounded.
+    """Return the ratio of two shadings, limited to [1 / 1.8, 1.8], (n,).
 
     Parameters
     ----------
     light : (9,) float32
     before, after : (n, 3) float32, unit, camera frame
-    relit : (9,) float32, the light that shines on `after`; None: the same
+    relit : (9,) float32, light on `after`; None: the same as on `before`
     """
     old = np.maximum(harmonics(before) @ light, LEAST_LIGHT)
     new = np.maximum(harmonics(after) @ (light if relit is None else relit), LEAST_LIGHT)
