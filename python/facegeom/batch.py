@@ -18,7 +18,7 @@ from facegeom.render import preview_sheet
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one photo.
+    """The reconstruction of one photo, or the error that prevented the reconstruction.
 
     Attributes
     ----------

@@ -265,7 +265,7 @@ def _shade(normal: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _photo_with_crop_box(photo: ByteArray, rec: Reconstruction) -> ByteArray:
-    """Return the photo with the outline of the crop from which the network predicted the face."""
+    """Return a copy of the photo, (h, w, 3) uint8, with the outline of the crop that was the input of the network."""
     drawn = photo.copy()
     x0, y0, x1, y1 = (round(v) for v in rec.maps.box)
     thickness = max(1, round(max(photo.shape[:2]) / 250))
@@ -274,7 +274,7 @@ def _photo_with_crop_box(photo: ByteArray, rec: Reconstruction) -> ByteArray:
 
 
 def _crop_with_landmarks(photo: ByteArray, rec: Reconstruction, size: int) -> ByteArray:
-    """Return the crop, (size, size, 3) uint8, with dots at the projected 68 landmarks."""
+    """Return the crop that was the network input, (size, size, 3) uint8, with dots at the 68 projected landmarks."""
     drawn = crop_image(photo, rec.maps.box, size)
     for x, y in apply_affine(crop_affine(rec.maps.box, size), rec.camera.project(rec.landmarks)).tolist():
         place = (round(x * 16), round(y * 16))  # fixed-point coordinates of OpenCV, 4 fractional bits
@@ -283,5 +283,5 @@ def _crop_with_landmarks(photo: ByteArray, rec: Reconstruction, size: int) -> By
 
 
 def _resize_nearest(picture: ByteArray, size: int) -> ByteArray:
-    """Return a square picture at another size, without interpolation between its pixels."""
+    """Return a square picture scaled to (size, size, 3) uint8 by nearest-neighbour interpolation."""
     return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)

@@ -92,7 +92,7 @@ def mean_face() -> FaceMesh:
 
 
 def _off_axis(ball: FloatArray) -> FloatArray:
-    """Return the angles (k,), degrees, at the eyeball centre between the z axis and the vertices `ball` (k, 3)."""
+    """Return the angles (k,), degrees, between the z axis and the lines from the eyeball centre to vertices (k, 3)."""
     radius = ball - (ball.min(axis=0) + ball.max(axis=0)) / 2
     return np.asarray(np.degrees(np.arccos(radius[:, 2] / np.linalg.norm(radius, axis=1))))
 

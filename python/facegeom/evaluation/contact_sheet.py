@@ -193,7 +193,10 @@ def find_sheet_photos(folder: str | Path, names: Mapping[str, str]) -> dict[str,
 def _sheet(
     photos: str | Path, wanted: Mapping[str, str], draws: Sequence[Draw], size: int
 ) -> tuple[ByteArray, list[str]]:
-    """Draw each photo, followed by the pictures that each function of `draws` returns for it."""
+    """Return the contact sheet (h, w, 3) uint8, and one message per failed reconstruction.
+
+    The sheet shows each photo, followed by the pictures that each function of `draws` returns for this photo.
+    """
     paths = find_sheet_photos(photos, wanted)
     cells: list[list[dict[str, ByteArray]]] = []  # for each photo: the photo, then the results of each draw function
     failures = []
@@ -218,7 +221,7 @@ def _sheet(
 
 
 def _pictures(rec: Reconstructed, _: ByteArray, size: int) -> dict[str, ByteArray]:
-    """Return one row of the contact sheet: caption -> picture."""
+    """Return the pictures of one photo in the contact sheet: caption -> square RGB picture."""
     empty = np.zeros((size, size, 3), np.uint8)
     tiles = {
         "depth": empty if rec.maps is None else depth_picture(rec.maps.depth),
@@ -232,7 +235,7 @@ def _pictures(rec: Reconstructed, _: ByteArray, size: int) -> dict[str, ByteArra
 
 
 def _stages(rec: Reconstructed, photo: ByteArray, size: int) -> dict[str, ByteArray]:
-    """Return one row of the sheet of details: caption -> picture."""
+    """Return the pictures of one photo in the sheet of details: caption -> (size, size, 3) uint8 picture."""
     names = list(rec.stages)
     shown = names if names[0] == "deformed1" else [names[0], names[-2], names[-1]]  # deformed1: mesh networks
     whole, near = Frame.around(rec.mesh), Frame.around(rec.mesh, CLOSE_UP)

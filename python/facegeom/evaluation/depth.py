@@ -81,7 +81,7 @@ class Similarity:
 
 @dataclass(frozen=True)
 class ViewResult:
-    """The errors on one render.
+    """The depth errors of the compared methods on one render of the scan.
 
     Attributes
     ----------

@@ -217,7 +217,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _found(folder: str | Path, detector: Detector) -> dict[str, Any]:
-    """Return the entries "found" and "milliseconds" of `evaluate`."""
+    """Return the entries "found" (detection rates) and "milliseconds" (time per photo) of the result of `evaluate`."""
     annotations = load_annotations(folder)
     best, first = np.zeros(len(annotations.names)), np.zeros(len(annotations.names))
     nothing = np.zeros(len(annotations.names), dtype=bool)
@@ -253,7 +253,7 @@ def _found(folder: str | Path, detector: Detector) -> dict[str, Any]:
 def _with_crops(
     kind: str, name: str, picture: Picture, rng: np.random.Generator, crops: int
 ) -> Iterator[FacelessPicture]:
-    """Yield an image, then `crops` random square crops of this image."""
+    """Yield an image without a face, then `crops` random square crops of this image."""
     picture = _rgb(np.asarray(picture))
     yield FacelessPicture(kind, name, _at_most(picture, 512))
     for number in range(crops):
@@ -263,7 +263,7 @@ def _with_crops(
 
 
 def _drawings(rng: np.random.Generator, count: int) -> Iterator[FacelessPicture]:
-    """Yield `count` procedural images, cycling through the kinds of procedural images."""
+    """Yield `count` synthetic pictures without a face, from each function of `_DRAWINGS` in turn."""
     for number in range(count):
         draw = _DRAWINGS[number % len(_DRAWINGS)]
         image = np.clip(draw(rng, 360), 0, 255).astype(np.uint8)
@@ -271,7 +271,10 @@ def _drawings(rng: np.random.Generator, count: int) -> Iterator[FacelessPicture]
 
 
 def _photo_corners(photos: Mapping[str, Path], boxes: Mapping[str, FloatArray]) -> Iterator[FacelessPicture]:
-    """Yield corners of validation photos, evenly spread over all corners that are large enough."""
+    """Yield at most `CORNERS` square corners of validation photos without the face, each from another photo.
+
+    Corners with a side below `LEAST_CORNER` pixels are not used; the others are chosen evenly.
+    """
     names, crops = list(photos), {}
     for row in split_names(names).validation:
         name = names[row]
@@ -327,7 +330,10 @@ def free_corner(box: FloatArray, width: int, height: int) -> tuple[int, int, int
 
 
 def _rgb(picture: Picture) -> ByteArray:
-    """Convert a gray or colour image of any dtype to an (h, w, 3) uint8 array."""
+    """Return a gray or colour image of any dtype as an (h, w, 3) uint8 array.
+
+    Values of other dtypes than uint8 are scaled so that the range of the image becomes 0 to 255.
+    """
     if picture.dtype != np.uint8:
         levels = picture.astype(np.float64)
         picture = (255 * (levels - levels.min()) / max(np.ptp(levels), 1e-9)).astype(np.uint8)
@@ -337,7 +343,7 @@ def _rgb(picture: Picture) -> ByteArray:
 
 
 def _scaled(crop: ByteArray) -> ByteArray:
-    """Return a square image scaled to a side length of `CROP_SIZE` pixels."""
+    """Return a square image scaled to (CROP_SIZE, CROP_SIZE, 3) uint8."""
     return np.asarray(cv2.resize(np.ascontiguousarray(crop), (CROP_SIZE, CROP_SIZE)), dtype=np.uint8)
 
 
@@ -350,12 +356,12 @@ def _at_most(picture: ByteArray, side: int) -> ByteArray:
 
 
 def _white_noise(rng: np.random.Generator, size: int) -> Picture:
-    """Return Gaussian noise with random mean and standard deviation."""
+    """Return a synthetic picture (S, S, 3): Gaussian noise with random mean and standard deviation."""
     return rng.normal(rng.uniform(60, 200), rng.uniform(5, 80), (size, size, 3))
 
 
 def _power_law_noise(rng: np.random.Generator, size: int) -> Picture:
-    """Return noise whose spectrum follows a power law, as the spectrum of natural images does."""
+    """Return a synthetic picture (S, S, 3): noise with a power-law spectrum, as natural images have."""
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
     frequency[0, 0] = 1
     phases = rng.normal(size=(3, *frequency.shape)) + 1j * rng.normal(size=(3, *frequency.shape))
@@ -364,7 +370,7 @@ def _power_law_noise(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _cells(rng: np.random.Generator, size: int) -> Picture:
-    """Return the Voronoi cells of random points, in random colours, some darker near the border."""
+    """Return a synthetic picture (S, S, 3): Voronoi cells of random points in random colours, darker at the borders."""
     count = int(rng.integers(5, 60))
     points, colours = rng.uniform(0, size, (count, 2)), rng.uniform(0, 255, (count, 3))
     y, x = np.mgrid[:size, :size]
@@ -374,7 +380,7 @@ def _cells(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _waves(rng: np.random.Generator, size: int) -> Picture:
-    """Return the sum of several circular waves."""
+    """Return a synthetic picture (S, S, 3): the sum of several circular waves, coloured between two random colours."""
     y, x = np.mgrid[:size, :size]
     total = np.zeros((size, size))
     for _ in range(int(rng.integers(2, 6))):
@@ -385,7 +391,7 @@ def _waves(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _weave(rng: np.random.Generator, size: int) -> Picture:
-    """Return crossing coloured bands, as on cloth or on a facade."""
+    """Return a synthetic picture (S, S, 3): crossing coloured bands, as on cloth or on a facade."""
     bands = rng.uniform(0, 255, (2, size, 3))
     for axis in range(2):
         edges = np.sort(rng.integers(0, size, int(rng.integers(4, 25))))
@@ -395,7 +401,7 @@ def _weave(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _hills(rng: np.random.Generator, size: int) -> Picture:
-    """Return the silhouettes of several hills below a sky."""
+    """Return a synthetic picture (S, S, 3): silhouettes of several hills below a sky."""
     y = np.arange(size)[:, None, None]
     image = np.broadcast_to(rng.uniform(100, 255, 3) * (1 - 0.5 * y / size), (size, size, 3)).copy()
     for layer in range(int(rng.integers(2, 6))):
@@ -405,7 +411,7 @@ def _hills(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _discs(rng: np.random.Generator, size: int) -> Picture:
-    """Return shaded ellipsoids on a uniform background, which resemble heads."""
+    """Return a synthetic picture (S, S, 3): shaded ellipsoids, which resemble heads, on a uniform background."""
     image = np.broadcast_to(rng.uniform(0, 255, 3), (size, size, 3)).copy()
     y, x = np.mgrid[:size, :size]
     for _ in range(int(rng.integers(1, 12))):
@@ -420,7 +426,7 @@ def _discs(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _gradients(rng: np.random.Generator, size: int) -> Picture:
-    """Return smooth colour gradients with noise."""
+    """Return a synthetic picture (S, S, 3): smooth colour gradients with noise."""
     grid = rng.uniform(0, 255, (int(rng.integers(2, 6)), int(rng.integers(2, 6)), 3)).astype(np.float32)
     return np.asarray(cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC) + rng.normal(0, 4, (size, size, 1)))
 

@@ -53,7 +53,7 @@ COLUMNS = {"heads": 2, "turned": 1, "occluders": 1}  # name of a sheet -> photos
 
 @dataclass(frozen=True)
 class HeadViews:
-    """A reconstructed head and its texture.
+    """A reconstructed head with its texture, and the photo from which it was reconstructed.
 
     Attributes
     ----------

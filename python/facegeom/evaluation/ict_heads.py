@@ -139,7 +139,7 @@ class HeadRenderer:
     def _picture(
         self, placed: FloatArray, colors: FloatArray, background: FloatArray, rng: np.random.Generator, size: int
     ) -> ByteArray:
-        """Return the image of the head in front of the background, anti-aliased, with noise, in sRGB."""
+        """Return the anti-aliased, noisy sRGB image of the head in front of the background, (size, size, 3) uint8."""
         k = OVERSAMPLING
         fine = np.column_stack([placed[:, :2] * k + 0.5 * (k - 1), placed[:, 2]])
         raster = geometry.rasterize(fine, self.faces, colors, (size * k, size * k))
@@ -296,7 +296,7 @@ class _Painter:
 
 
 def _blend(color: FloatArray, other: FloatArray, share: FloatArray) -> None:
-    """Blend the colour `other` (3,) into `color` (n, 3), in place, with the weights `share` (n,)."""
+    """Change the vertex colours `color` (n, 3): mix in the colour `other` (3,) with the weights `share` (n,)."""
     color += share[:, None] * (other - color)
 
 

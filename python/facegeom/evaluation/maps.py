@@ -51,7 +51,7 @@ class MapsNetwork(Protocol):
 
 @dataclass(frozen=True)
 class MapCase:
-    """A crop with its ground truth.
+    """A crop of a photo or of a rendered head, with its true maps.
 
     Attributes
     ----------
@@ -187,7 +187,7 @@ def evaluate(cases: Iterable[MapCase], network: MapsNetwork) -> tuple[list[CaseR
 
 
 def _batches(cases: Iterable[MapCase]) -> Iterator[list[MapCase]]:
-    """Yield lists of `BATCH` cases; the last list may be shorter."""
+    """Yield lists of `BATCH` cases, for which the network runs once; the last list may be shorter."""
     batch: list[MapCase] = []
     for case in tqdm(cases, desc="maps", unit="crop"):
         batch.append(case)

@@ -60,7 +60,7 @@ class Surface(NamedTuple):
 
 @dataclass(frozen=True)
 class MeshScore:
-    """Distances of a mesh from the true surface.
+    """Distances between a predicted mesh and the true surface.
 
     Attributes
     ----------
@@ -160,7 +160,10 @@ class TrueSurface:
 
 
 def _depth_map(surface: Surface, corner: FloatArray) -> FloatArray:
-    """Return the depth map of a surface on a grid of 1 mm, NaN outside; `corner` is the lowest x and y."""
+    """Return the depth map (GRID_MM, GRID_MM) of a surface, one pixel per mm, NaN outside the surface.
+
+    `corner` is the smallest x and y of the grid, mm.
+    """
     return rasterize(surface.V - (corner[0], corner[1], 0.0), surface.F, None, (GRID_MM, GRID_MM)).depth
 
 

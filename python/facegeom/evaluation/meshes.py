@@ -81,7 +81,7 @@ Reconstructor: TypeAlias = Callable[[ByteArray, Box, str], Reconstructed]  # (ph
 
 @dataclass(frozen=True)
 class MeshCase:
-    """A photo with its ground truth.
+    """A photo with its ground truth: the fit of the face model to the photo.
 
     Attributes
     ----------

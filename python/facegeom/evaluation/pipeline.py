@@ -59,7 +59,7 @@ Reconstructor: TypeAlias = Callable[[ImageSource], Reconstruction]
 
 @dataclass(frozen=True)
 class PhotoResult:
-    """The result of one photo.
+    """The result of the pipeline on one photo of a face.
 
     Attributes
     ----------
@@ -274,12 +274,15 @@ def _total(name: str, counts: Sequence[FacelessCount]) -> FacelessCount:
 
 
 def _mean(values: Any) -> float:
-    """Return the mean of `values`; NaN if there are none."""
+    """Return the mean of the numbers `values`; NaN if `values` is empty."""
     return float(np.mean(values)) if len(values) else float("nan")
 
 
 def _quantiles(values: Any, quantiles: Mapping[str, float]) -> dict[str, float]:
-    """Return name -> quantile of `values`; NaN if there are no values."""
+    """Return the quantiles of `values` as name -> quantile; NaN if `values` is empty.
+
+    `quantiles` maps each name to a probability in [0, 1].
+    """
     return {name: float(np.quantile(values, q)) if len(values) else float("nan") for name, q in quantiles.items()}
 
 

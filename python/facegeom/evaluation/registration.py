@@ -143,13 +143,19 @@ def erased_disc(mask: BoolArray, rng: np.random.Generator) -> BoolArray:
 
 
 def _error(depth: FloatArray, mask: BoolArray, sample: Sample) -> float:
-    """Return the depth error of a depth map, `MapError.depth`, in percent of the depth range."""
+    """Return the depth error of a depth map (S, S) against the true depth of the sample, in percent of its range.
+
+    The error is `MapError.depth`; `mask` (S, S) marks the valid pixels of `depth`.
+    """
     correspondence = np.nan_to_num(sample.correspondence)
     return map_error(depth, correspondence, mask, sample.depth, correspondence, sample.mask).depth
 
 
 def _shifted_error(depth: FloatArray, sample: Sample, pixels: BoolArray, around: BoolArray) -> float:
-    """Return the mean absolute depth error at `pixels`, mm, after subtracting the mean difference at `around`."""
+    """Return the mean absolute error of `depth` (S, S) at `pixels` against the true depth of the sample, mm.
+
+    The mean difference of the two depth maps at the pixels `around` is subtracted first.
+    """
     if not pixels.any() or not around.any():
         return float("nan")
     difference = depth - sample.depth
@@ -213,7 +219,9 @@ def count_on_photos(photos: str, count: int, network: MapNetwork) -> dict[str, A
 
 
 def photo_sheet(photos: str, texture_model: str, network: MapNetwork) -> ByteArray:
-    """Draw photos of test identities with the mean texture, and the registered skin with its projection onto the model.
+    """Return a sheet of photos of test identities: photo, mean texture, and three pictures of the registered skin.
+
+    The three pictures are those of `projection_pictures`.
 
     Parameters
     ----------

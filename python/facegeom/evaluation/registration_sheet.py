@@ -1,7 +1,7 @@
 """Pictures of the correspondence and of the registered template.
 
 As in Sela et al. 2017: figures 8 and 15 map a mean texture to photos by the predicted correspondence; figure 12 shows
-the distance of the registered template from its projection onto the space of the face model.
+the distance between the registered template and its projection onto the space of the face model.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ def textured_photo(maps: FaceMaps, texture: FloatArray) -> ByteArray:
 
 @dataclass(frozen=True)
 class Projection:
-    """The projection of a registered skin onto the space of the face model.
+    """A registered skin projected onto the space of the face model: the face of the model that fits the skin best.
 
     Attributes
     ----------
-    skin : (s, 3) float array, mm
-    residual : (s,) float array, mm, distance of each vertex from its projection
+    skin : (s, 3) float array, mm, vertices of this face of the model
+    residual : (s,) float array, mm, distance between each registered vertex and the same vertex of `skin`
     """
 
     skin: FloatArray
@@ -84,7 +84,10 @@ def project(skin: FloatArray) -> Projection:
 
 
 def projection_pictures(skin: FloatArray, rotation: FloatArray, size: int) -> dict[str, ByteArray]:
-    """Return pictures of the registered skin, of its projection, and of their distance as colours: caption -> picture.
+    """Return three pictures of a registered skin: caption -> (size, size, 3) uint8 picture.
+
+    The first picture shows the registered skin. The second shows the skin projected onto the space of the face model,
+    see `project`. The third shows the distance between the two at each vertex as a colour.
 
     Parameters
     ----------

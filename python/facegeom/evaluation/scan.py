@@ -210,7 +210,7 @@ BACKGROUNDS = {"plain": plain_background, "clutter": cluttered_background}
 
 
 def _colors(scan: Scan, placed: FloatArray, size: int, background: ByteArray) -> ByteArray:
-    """Return the image of the textured head in front of `background`, anti-aliased."""
+    """Return the anti-aliased image of the textured head in front of `background`, (size, size, 3) uint8."""
     k = OVERSAMPLING
     fine = np.column_stack([placed[:, :2] * k + 0.5 * (k - 1), placed[:, 2]])[scan.faces].reshape(-1, 3)
     corners = np.arange(len(fine)).reshape(-1, 3)  # triangles share no vertices, because the texture has seams

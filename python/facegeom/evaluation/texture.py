@@ -42,7 +42,7 @@ BASELINES = ("mirror", "telea")
 
 @dataclass(frozen=True)
 class MaskedCase:
-    """A test texture and its mask.
+    """A complete texture of a test identity, and the mask of the texels that texture completion has to predict.
 
     Attributes
     ----------

@@ -23,7 +23,7 @@ class AugmentOptions:
     gray: float = 0.08  # conversion to grey
     light: float = 0.25  # brightness that varies across the image
     occluder: float = 0.3  # a hand, bar, patch or disc in front of the face
-    glasses: float = 0.08
+    glasses: float = 0.08  # drawn glasses
     low_resolution: float = 0.2  # downscaling followed by upscaling
     blur: float = 0.25  # Gaussian or motion blur
     noise: float = 0.3  # Gaussian noise
@@ -89,7 +89,10 @@ def augment(
 
 
 def _cut(image: AnyArray, rng: np.random.Generator) -> None:
-    """Set the pixels on one side of a line to black, as outside the photo; half of the lines are not axis-parallel."""
+    """Set the pixels of `image` on one side of a random line to black, as in a crop that extends beyond the photo.
+
+    Half of the lines are not axis-parallel.
+    """
     size = image.shape[0]
     angle = np.pi / 2 * rng.integers(4) + (rng.normal(0, 0.5) if rng.random() < 0.5 else 0.0)
     axis = np.linspace(-1, 1, size, dtype=np.float32)
@@ -132,7 +135,10 @@ def _motion_kernel(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _occluder(image: AnyArray, rng: np.random.Generator, other: AnyArray | None) -> None:
-    """Draw a hand, bar, patch or disc with soft edges, in one colour or with the texture of another photo."""
+    """Draw an occluder into `image`: a hand, bar, patch or disc with soft edges.
+
+    The occluder has one colour or the texture of the photo `other`.
+    """
     size = image.shape[0]
     shape = np.zeros((size, size), np.uint8)
     kind = rng.choice(["hand", "bar", "patch", "disc"])

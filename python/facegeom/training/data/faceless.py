@@ -57,7 +57,7 @@ def _without_head(photo: ByteArray, head: FloatArray, rng: np.random.Generator) 
 
 
 def _mosaic(photo: ByteArray, rng: np.random.Generator) -> ByteArray:
-    """Return the middle of a photo as a mosaic of shuffled and rotated square cells."""
+    """Return a picture without a face, (s, s, 3) uint8: the middle of a photo as shuffled and rotated squares."""
     cells = int(rng.integers(4, 8))
     side = min(photo.shape[:2]) // cells
     top, left = (np.array(photo.shape[:2]) - cells * side) // 2

@@ -32,8 +32,8 @@ REJECTIONS = ("kept", "residual", "identity", "yaw", "landmarks")
 class LabelOptions:
     """Limits beyond which a fit is not used as a label."""
 
-    max_residual: float = 0.022  # RMS residual divided by the mean side of the bounding box of the landmarks
-    max_identity: float = 1.6  # RMS of the identity coefficients, in standard deviations
+    max_residual: float = 0.022  # largest RMS residual divided by the mean side of the bounding box of the landmarks
+    max_identity: float = 1.6  # largest RMS of the identity coefficients, in standard deviations
     max_yaw_deg: float = 60.0  # largest absolute yaw, degrees; FaceMesh is unreliable at larger yaw
 
 

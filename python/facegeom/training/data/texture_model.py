@@ -54,7 +54,7 @@ class TextureModelOptions:
     rounds: int = 4  # number of iterations that estimate missing colours from the components
     facing: float = 0.35  # smallest cosine between normal and viewing direction of a visible vertex
     tolerance_mm: float = 2.5  # largest depth of a visible vertex behind the z-buffer, mm
-    least_seen: float = 0.02  # smallest share of photos that show a vertex; other vertices are interpolated
+    least_seen: float = 0.02  # a vertex that a smaller share of the photos shows gets interpolated colours
     backgrounds: int = 400  # number of backgrounds stored for synthetic images: small photos without the head
     seed: int = 0
 

@@ -220,7 +220,11 @@ class SceneMaker:
         return texture(rng, size)
 
     def _surroundings(self, rng: np.random.Generator, size: int) -> ByteArray:
-        """Return a background from a tile, (size, size, 3) uint8: a corner, or the tile with the face replaced."""
+        """Return a background without a face, (size, size, 3) uint8, made from a tile.
+
+        The background is a corner of the tile, or the whole tile with a texture or another part of the tile in place of
+        the face.
+        """
         tile = int(rng.integers(len(self.tiles)))
         picture = self.tiles.images[tile, ..., :3]
         if rng.random() < 0.4:

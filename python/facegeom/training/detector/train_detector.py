@@ -435,7 +435,7 @@ def _window_file(out: Path, stage: int) -> Path:
 
 
 def _jitter(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return images (n, 3, h, w) with small random changes of contrast and brightness."""
+    """Return training images (n, 3, h, w) in [-1, 1] with small random changes of contrast and brightness."""
     count = len(images)
     gain = torch.from_numpy(np.exp(rng.normal(0, 0.2, count)).astype(np.float32)).to(images.device)
     lift = torch.from_numpy(rng.normal(0, 0.1, count).astype(np.float32)).to(images.device)

@@ -202,7 +202,7 @@ def _arc(points: FloatArray) -> FloatArray:
 
 
 def _disc_chart(V: FloatArray, F: IntArray) -> FloatArray:
-    """Flatten a disc-like surface into the circle inscribed in the unit square; return the corners, (m, 3, 2)."""
+    """Return texture coordinates (m, 3, 2) that flatten a disc-like surface into the circle in the unit square."""
     used, inverse = np.unique(F, return_inverse=True)
     G = inverse.reshape(-1, 3)
     outline = boundary_loops(G)[0]
@@ -250,7 +250,7 @@ def _ball_chart(V: FloatArray, F: IntArray) -> FloatArray:
 
 
 def _teeth_charts(V: FloatArray, F: IntArray) -> FloatArray:
-    """Flatten each tooth separately and arrange the charts in two rows, lower and upper teeth; return the corners."""
+    """Flatten each tooth separately and arrange the charts in two rows; return texture coordinates (m, 3, 2)."""
     used, inverse = np.unique(F, return_inverse=True)
     G = inverse.reshape(-1, 3)
     ones = np.ones(3 * len(G))

@@ -116,7 +116,7 @@ def inner_mouth(head: IctHead, part: str, front: float, back: float) -> Embedded
 
 
 def _without_roots(head: IctHead, faces: IntArray) -> IntArray:
-    """Return the triangles of the teeth except the triangles deep in the gums, which are never visible."""
+    """Return the tooth triangles `faces` (m, 3) except the triangles deep in the gums, which are never visible."""
     gums = head.part_faces("gums_and_tongue")
     vertices = np.unique(faces)
     corners, weight = nearest_place(head.vertices[vertices], head.vertices, gums)

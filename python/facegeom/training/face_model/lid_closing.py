@@ -72,7 +72,7 @@ def close_lids(
 
 
 def _upper_lid(mean: FloatArray, rim: BoolArray, from_rim: FloatArray) -> BoolArray:
-    """Return the vertices near the left eye above the line between the eye corners, (n,) bool."""
+    """Return the vertex mask (n,) of the left upper lid: near the eye, above the line between the eye corners."""
     ids = np.flatnonzero(rim)
     inner, outer = mean[ids[mean[ids, 0].argmin()]], mean[ids[mean[ids, 0].argmax()]]
     line = np.interp(mean[:, 0], [inner[0], outer[0]], [inner[1], outer[1]])
@@ -81,7 +81,7 @@ def _upper_lid(mean: FloatArray, rim: BoolArray, from_rim: FloatArray) -> BoolAr
 
 
 def _slit(V: FloatArray, faces: IntArray, ball: BoolArray, centre: FloatArray, low: float, high: float) -> FloatArray:
-    """Return the visible height of the eyeball in each pixel column of a frontal view, in mm."""
+    """Return the visible height of the eyeball, mm, in each pixel column (w,) of a frontal view: x `low` to `high`."""
     width, height = int((high - low) * _SCALE), int(30.0 * _SCALE)
     pixel = (V - np.array([low, centre[1] + 15.0, 0.0])) * np.array([_SCALE, -_SCALE, 1.0])
     seen = rasterize(pixel, faces, None, (height, width)).triangle

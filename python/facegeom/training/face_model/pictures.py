@@ -149,7 +149,10 @@ def _vertex_colours(model: FaceModel, names: tuple[str, ...]) -> FloatArray:
 
 
 def _wires(model: FaceModel) -> ByteArray:
-    """Return pictures of the triangles side by side: the whole face, an eye, the mouth, the nose."""
+    """Return one picture (h, w, 3) uint8 of the triangle edges of the mean face.
+
+    Four views are side by side: the whole face, an eye, the mouth, the nose.
+    """
     places = (((0.0, -40.0), 190.0), ((31.0, 0.0), 50.0), ((0.0, -66.0), 60.0), ((0.0, -40.0), 60.0))
     T = model.mean[model.faces[: model.face_triangle_count]]
     toward = np.cross(T[:, 1] - T[:, 0], T[:, 2] - T[:, 0])[:, 2] > 0
@@ -164,7 +167,10 @@ def _wires(model: FaceModel) -> ByteArray:
 
 
 def _identity_sheet(model: FaceModel, colours: FloatArray) -> ByteArray:
-    """Return pictures of the first five identity components at -2 and +2 standard deviations, front and side views."""
+    """Return one picture (h, w, 3) uint8 of the first five identity components, one row per component.
+
+    Each row shows -2 and +2 standard deviations, from the front and from the side.
+    """
     rows = []
     for index in range(5):
         row = []

@@ -69,7 +69,11 @@ def surface_distance(P: FloatArray, V: FloatArray, F: IntArray) -> FloatArray:
 def _held_out(
     head: IctHead, model: FaceModel, carrier: IntArray, weight: FloatArray, samples: int, seed: int
 ) -> dict[str, float]:
-    """Fit random ICT heads by least squares and measure the distances between the surfaces of the face."""
+    """Return the errors of the face model on random ICT heads: name of the measure -> value.
+
+    The model is fitted to each head by least squares. The distances are those between the face of the fitted model and
+    the face of the ICT head.
+    """
     generator = np.random.default_rng(seed)
     count, triangles = model.face_vertex_count, model.faces[: model.face_triangle_count]
     # The identity is fitted to the neutral head. The expression weights are the weights of the ICT head, because the
@@ -144,7 +148,7 @@ def visible_area(model: FaceModel, V: FloatArray, region: str) -> float:
 
 
 def _openings(model: FaceModel) -> dict[str, float]:
-    """Measure the visible areas of the eyeball and of the mouth interior, and the gap between the lips."""
+    """Return the visible areas of eyeball and mouth interior, and the gaps between the lips: name -> value."""
     neutral = model.mean
     blink = model.vertices(expression=expression_weights(model, eyeBlink_L=1.0, eyeBlink_R=1.0))
     opened = model.vertices(expression=expression_weights(model, jawOpen=1.0))

@@ -269,7 +269,10 @@ class Remesher:
         return (faces[:, 1] < 0) | (self.labels[faces[:, 0]] != self.labels[faces[:, 1]])
 
     def _curve_of(self, edges: IntArray) -> IntArray:
-        """Return the curve of each feature edge: the curve of an end, or the nearest curve if both ends are corners."""
+        """Return the number of the curve on which each feature edge (k, 2) lies, (k,).
+
+        It is the curve of an end vertex, or the nearest curve if both end vertices are corners.
+        """
         tags = self.tags[edges]
         curve = tags.max(axis=1)
         for index in np.flatnonzero(curve <= 0):
@@ -476,7 +479,10 @@ class Remesher:
                 self.face[on], self.bary[on] = self.source.slide(goal, curve)
 
     def _undo_flips(self, old: FloatArray, face: IntArray, bary: FloatArray) -> None:
-        """Reset to the positions `old` all vertices whose triangles became inverted or nearly degenerate."""
+        """Move the vertices of triangles that became inverted or nearly degenerate back to their old positions.
+
+        `old`: old normals of the triangles; `face`, `bary`: old positions of the vertices on the source surface.
+        """
         for _ in range(5):
             T = self.P[self.F]
             new = _normal(T[:, 0], T[:, 1], T[:, 2])

@@ -197,7 +197,7 @@ def _lid_strips(F: IntArray, labels: IntArray) -> IntArray:
 
 
 def _corners(V: FloatArray, F: IntArray, strips: IntArray) -> IntArray:
-    """Return the vertices at the corners of eye and mouth, which remeshing must preserve."""
+    """Return the vertices (k,) that remeshing must keep: the corners of eye and mouth, and the midline ends."""
     mouth = _rim(F, strips, MOUTH_SOCKET)
     kept = [mouth[V[mouth, 0].argmax()]]
     chain = [EYE_SOCKET, *range(_LID, _LID + _LID_STRIPS), FACE]
@@ -217,7 +217,7 @@ def midline_ends(V: FloatArray, F: IntArray) -> IntArray:
 
 
 def _rim(F: IntArray, labels: IntArray, patch: int) -> IntArray:
-    """Return the vertices that the face shares with another patch."""
+    """Return the indices (k,) of the vertices on the border between the patch FACE and the patch `patch`."""
     return np.intersect1d(F[labels == FACE], F[labels == patch])
 
 

@@ -181,7 +181,7 @@ class FaceVisionTrainer(NetworkTrainer):
     def _train_discriminators(
         self, photo: Tensor, real: dict[str, Tensor], fake: dict[str, Tensor]
     ) -> dict[str, float]:
-        """Make one step of both discriminators; return the shares of correctly classified patches, and the loss."""
+        """Make one step of both discriminators; return the loss and the accuracies on patches: name -> value."""
         loss = torch.zeros((), device=self.device)
         scores = {}
         for task, discriminator in self.discriminators.items():

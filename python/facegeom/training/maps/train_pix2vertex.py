@@ -170,7 +170,10 @@ class Pix2VertexTrainer(NetworkTrainer):
     def _terms(
         self, name: str, out: Tensor, target: Tensor, mask: Tensor, position: Tensor, spacing: Tensor
     ) -> dict[str, Tensor]:
-        """Return the loss terms of one network; a joint network has all terms of both networks, but one mask term."""
+        """Return the weighted loss terms of one network: name -> scalar.
+
+        A joint network has all terms of both networks, but only one mask term.
+        """
         o = self.options
         terms = {f"{name}_mask": o.mask_weight * functional.binary_cross_entropy_with_logits(out[:, -1:], mask)}
         if name in ("geometry", "joint"):

@@ -317,7 +317,7 @@ class MeshStreamOptions:
 
     size: int  # side length of the square crops, pixels
     sampling: str = "far"  # key of `SAMPLINGS`
-    share: float = 0.25  # share of the points of `SAMPLINGS` used in one step
+    share: float = 0.25  # share of the numbers of points in `SAMPLINGS` that one step uses
     fixed: int = 0  # if above 0, number of photos that are used, without augmentation, to test the network
 
 

@@ -42,12 +42,15 @@ STEP = 0.03  # largest standard deviation of a random move
 
 @dataclass(frozen=True)
 class LayoutCandidate:
-    """Parameters of a layout of semi-sphere vertices."""
+    """One tested choice of the numbers and distances of the vertices on the semi-sphere.
 
-    outline: int  # number of vertices of the outer boundary
-    mouth: tuple[float, float]  # half width and half height of the hole
-    middle: int  # number of inner vertices on the plane of symmetry
-    growth: float  # increase of the vertex spacing per unit of distance from the boundaries
+    The semi-sphere has a hole at the mouth. Lengths have the same unit as `AXES`.
+    """
+
+    outline: int  # number of vertices on the outer boundary; the other boundary vertices are on the hole
+    mouth: tuple[float, float]  # half width and half height of the hole in the image plane
+    middle: int  # number of vertices on the plane of symmetry that are not on a boundary
+    growth: float  # increase of the vertex spacing, divided by the distance from the nearest boundary
 
 
 CANDIDATES = tuple(
@@ -61,7 +64,7 @@ CANDIDATES = tuple(
 
 @dataclass(frozen=True)
 class Layout:
-    """A triangulation in the image plane, and its quality.
+    """A triangulation of the semi-sphere, projected onto the image plane, and the quality of the triangulation.
 
     Attributes
     ----------
@@ -110,7 +113,10 @@ class LayoutSearch:
         self.start = self._spread(np.concatenate([up, down]))
 
     def _spread(self, middle: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Choose the inner vertices of the right half by farthest point sampling, relative to the target spacing."""
+        """Return the initial inner vertices of the right half, (h, 2), and `middle` unchanged.
+
+        Farthest point sampling chooses the vertices, with distances relative to the target spacing.
+        """
         rng = np.random.default_rng(0)
         points = rng.uniform((0.05, -AXES[1]), AXES, (6000, 2))
         inside = (points**2 / np.square(AXES)).sum(axis=1) < 0.9

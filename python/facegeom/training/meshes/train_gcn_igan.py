@@ -58,7 +58,7 @@ class GcnIganOptions:
     drop_factor: float = 0.3  # factor by which each decay multiplies both learning rates
     without: tuple[str, ...] = ()  # omitted parts of the method, from `PARTS`
     sampling: str = "far"  # key of `SAMPLINGS`
-    share: float = 0.25  # share of the points of `SAMPLINGS` used in one step
+    share: float = 0.25  # share of the numbers of points in `SAMPLINGS` that one step uses
     guided: float = 1.0  # weight of the correspondence term, see `mesh_terms`
     weights: MeshWeights = field(default_factory=MeshWeights)
     adversarial: float = 1e-4  # weight of the adversarial loss; its gradient is 1/5 of the chamfer gradient

@@ -53,7 +53,7 @@ class Pixel2MeshOptions:
     encoder: str = "facevision"  # initial encoder weights, one of `ENCODERS`; "scratch": random weights
     unpooling: str = "adaptive"  # "adaptive": learned positions of new vertices on the edges; "midpoint": fixed
     sampling: str = "far"  # key of `SAMPLINGS`
-    share: float = 0.25  # share of the points of `SAMPLINGS` used in one step
+    share: float = 0.25  # share of the numbers of points in `SAMPLINGS` that one step uses
     guided: float = 1.0  # weight of the correspondence term, see `mesh_terms`
     placing: float = 0.1  # initial fraction of the run that trains only the placement of the semi-sphere
     weights: MeshWeights = field(default_factory=MeshWeights)

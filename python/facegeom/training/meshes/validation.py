@@ -146,7 +146,7 @@ class MeshValidation:
 
     @torch.no_grad()
     def _stages(self, name: str, rows: slice) -> list[FloatArray]:
-        """Return the predicted meshes of each stage, (b, n, 3), for some rows of a set."""
+        """Return the vertices (b, n, 3) after each network stage for the crops `rows` of the validation set `name`."""
         crops = np.stack([sample.image for sample in self.sets[name][rows]])
         image = torch.from_numpy(crops.transpose(0, 3, 1, 2).copy())
         with torch.autocast(self.device.type, torch.bfloat16):

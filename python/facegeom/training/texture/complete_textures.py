@@ -1,9 +1,9 @@
 """`facegeom prepare textures`: make complete textures and occlusion masks to train texture completion.
 
 There are three kinds of textures. "three": a frontal photo and photos from both sides, joined as in appendix A of the
-thesis. "two": a frontal photo and a photo from one side, whose mirror image fills the other side. "frontal": one nearly
-frontal photo, completed by its mirror image. The mean texture fills the remaining texels. Each texture has a mask of
-the texels that a photo shows; errors are measured on these texels only.
+thesis on fully textured heads. "two": a frontal photo and a photo from one side, whose mirror image fills the other
+side. "frontal": one nearly frontal photo, completed by its mirror image. The mean texture fills the remaining
+texels. Each texture has a mask of the texels that a photo shows; errors are measured on these texels only.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class TextureDataOptions:
     tries: int = 3  # largest number of photos tried for each side and for the front; most turned sides first
     most_misfit: float = 0.2  # largest robust RMS of the log colour ratios of two photos (different lighting)
     most_expression: float = 1.2  # largest norm of the difference of the expression coefficients of two photos
-    least_seen: float = 0.5  # smallest share of the region that the photos of a texture show
+    least_seen: float = 0.5  # a texture is dropped if its photos show less than this share of `TextureSet.region`
     test_textures: int = 500  # largest number of test textures
     test_frontal_deg: float = 32.0  # `frontal_deg` for test identities, degrees; larger, to get enough textures
 
@@ -75,7 +75,7 @@ class TextureSet:
     textures : (n, S, S, 3) uint8 array
         Complete textures on the whole atlas; extrapolated smoothly outside `region`.
     seen : (n, S, S) bool array
-        Texels of the region that a photo of the person shows.
+        Texels of `region` that a photo of the person shows.
     kind : (n,) str array
         Kind of the texture: "three", "two" or "frontal".
     identity : (n,) str array
@@ -83,7 +83,7 @@ class TextureSet:
     split : (n,) str array
         Set of the person: "training", "validation" or "test".
     masks : (m, S, S) bool array
-        Occlusion masks: True for known texels; False outside the region.
+        Occlusion masks: True for known texels; False outside `region`.
     region : (S, S) bool array
         Texels with ground truth: the part of the face that depth maps contain, and the eyeballs.
     """
@@ -229,7 +229,7 @@ def _combined(
     options: TextureDataOptions,
     counts: Counter[str],
 ) -> Iterator[tuple[ByteArray, BoolArray, str]]:
-    """Yield at most one texture joined from side views and a frontal photo of a person."""
+    """Yield at most one texture (joined from side views and a frontal photo of a person), its seen texels, its kind."""
     turned = sorted((row for row in layers if abs(yaw[row]) > options.side_deg), key=lambda row: -abs(yaw[row]))
     if not turned:
         return
@@ -262,7 +262,9 @@ def _combined(
 def join_views(
     center: Layer, left: Layer | None, right: Layer | None, last: Sequence[Layer] = ()
 ) -> tuple[ByteArray, BoolArray, str]:
-    """Return a complete texture joined from views with matching colours (appendix A of the thesis).
+    """Return a complete texture joined from views with matching colours.
+
+    The method is described in appendix A of the thesis on fully textured heads.
 
     Parameters
     ----------

@@ -14,9 +14,9 @@ from facegeom.training.texture.photo_textures import PhotoBaker
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """Parameters of the random masks. The thesis uses 1,000 masks from real photos."""
+    """Parameters of the random masks. The thesis on fully textured heads uses 1,000 masks from real photos."""
 
-    count: int = 1000
+    count: int = 1000  # number of masks
     yaw_deg: tuple[float, float] = (15.0, 85.0)  # range of the absolute yaw, degrees; uniform, to both sides
     pitch_deg: float = 8.0  # standard deviation of the pitch, degrees
     scale: float = 0.75  # scale of the rendered head, pixels per mm, as in the photos

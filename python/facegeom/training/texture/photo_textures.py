@@ -25,7 +25,7 @@ from facegeom.training.data.labels import Labels
 from facegeom.training.data.renderer import Pose, Renderer, crop_square
 
 SIZE = 192
-"""Side length of the square textures in texels, as in the thesis."""
+"""Side length of the square textures in texels, as in the thesis on fully textured heads."""
 
 CROP_FACTOR = 1.15  # side of the crop divided by the longer side of the face box, as in the validation of the network
 BATCH = 16  # number of crops in one forward pass of the network
@@ -42,7 +42,7 @@ class PhotoOptions:
     most_brightness: float = 235.0  # largest median of the known texels, in [0, 255]
     least_overlap: float = 0.8  # smallest intersection over union of the predicted and the rendered mask
     most_covered: float = 0.3  # largest share of the visible texels that are occluded
-    least_known: float = 0.35  # smallest share of the region that is known
+    least_known: float = 0.35  # smallest known share of the texels of the face, see `covered_region`
 
 
 class PhotoTexture(NamedTuple):
@@ -53,7 +53,7 @@ class PhotoTexture(NamedTuple):
     layer : Layer
         The texture and its known texels.
     covered : (S, S) bool array
-        Texels of the region with an occluder in front of the face.
+        Texels of the face, see `covered_region`, that an occluder hides in the photo.
     reason : int
         Index into `REJECTIONS`: 0 for a usable texture, otherwise the reason for which the texture was rejected.
     """

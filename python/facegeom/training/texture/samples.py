@@ -15,9 +15,9 @@ from facegeom.errors import FacegeomError
 from facegeom.training.data.samples import NumberedStream, image_tensor
 from facegeom.training.texture.complete_textures import TextureSet
 
-REAL_MASKS = 0.8  # share of occlusion masks; the other masks are random strokes (section 3.4 of the thesis)
+REAL_MASKS = 0.8  # share of occlusion masks; the rest: random strokes (thesis on fully textured heads, section 3.4)
 HELD_OUT = 5  # every fifth occlusion mask is not used in training
-LEAST_HIDDEN, LEAST_KNOWN = 0.02, 0.05  # smallest masked share and smallest known share of the region
+LEAST_HIDDEN, LEAST_KNOWN = 0.02, 0.05  # smallest masked and known share of `TextureSet.region` in a sample
 TRIES = 50  # largest number of masks drawn until one has permitted shares
 STROKES, TURNS = (1, 4), (3, 10)  # ranges of the number of strokes, and of the straight pieces in a stroke
 STROKE_WIDTH, STROKE_LENGTH = (0.04, 0.14), (0.05, 0.3)  # ranges of stroke width and length / texture side length

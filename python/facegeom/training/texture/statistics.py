@@ -30,8 +30,8 @@ class StatisticsOptions:
     """Choice of the photos, and limits of the visibility of texels."""
 
     photos: int = 700  # largest number of photos, one per training identity; more photos change the medians little
-    least_share: float = 0.05  # smallest share of photos and mirrored photos that show a texel with statistics
-    least_shown: int = 6  # smallest number of photos and mirrored photos that show a texel with a mean colour
+    least_share: float = 0.05  # a texel that a smaller share of photos and mirrored photos shows has no statistics
+    least_shown: int = 6  # a texel that fewer photos and mirrored photos show has no mean colour
     rounds: int = 3  # number of iterations of lighting estimation, then median and deviation
     seed: int = 0
 

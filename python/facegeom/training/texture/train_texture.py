@@ -1,7 +1,8 @@
 """`facegeom train texture`: train the coarse stage of the texture completion network, or both stages with a critic.
 
-The hyperparameters are from table B.1 of the thesis, except where two hours of training on a CPU do not suffice;
-the comments on the fields name each difference and the reason.
+The hyperparameters are from table B.1 of the thesis on fully textured heads (reference `thesis2022head` of the
+documentation), except where two hours of training on a CPU do not suffice; the comments on the fields name each
+difference and the reason.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ MIXTURE_SEED = 1_000_003  # factor of the run seed in the seeds of the mixtures 
 
 @dataclass(frozen=True)
 class TextureTrainingOptions:
-    """Options of one training run. Texture values are in [-1, 1]."""
+    """Options of one training run. Texture values are in [-1, 1].
+
+    "Thesis" in the comments is the thesis on fully textured heads. Table B.1 of the thesis lists its training options.
+    """
 
     stage: str = "coarse"  # trained stages, one of `STAGES`; the coarse stage alone has only the L1 loss
     adversary: str = "wgan"  # kind of critic, one of `ADVERSARIES`
@@ -62,17 +66,17 @@ class TextureTrainingOptions:
     width: int = 24  # number of channels of the first layer; 64 in the thesis
     fold: int = 2  # side of the texel blocks that are network input, texels; 1 in the thesis
     guided: bool = True  # whether the input includes the extrapolated and mirrored known texels; not in the thesis
-    batch: int = 8  # number of samples in one step; table B.1: 50, too slow on a CPU
-    images: int = 60_000  # number of samples in the run; learning rates are halved after half the run, as in table B.1
-    learning_rate: float = 1e-3  # learning rate of the network; table B.1: 1e-4, too small for so few steps
-    critic_learning_rate: float = 4e-4  # learning rate of the critic, table B.1
-    beta1: float = 0.5  # first decay rate of both Adam optimisers, table B.1
-    beta2: float = 0.999  # second decay rate of both Adam optimisers, table B.1
-    gain: float = math.sqrt(8)  # gain of the initial weights, see `initialise`; table B.1: 0.02
+    batch: int = 8  # number of samples in one step; 50 in table B.1 of the thesis, too slow on a CPU
+    images: int = 60_000  # number of samples in the run; learning rates halve after half the run, as in the thesis
+    learning_rate: float = 1e-3  # learning rate of the network; 1e-4 in the thesis, too small for so few steps
+    critic_learning_rate: float = 4e-4  # learning rate of the critic, as in table B.1 of the thesis
+    beta1: float = 0.5  # first decay rate of both Adam optimisers, as in table B.1 of the thesis
+    beta2: float = 0.999  # second decay rate of both Adam optimisers, as in table B.1 of the thesis
+    gain: float = math.sqrt(8)  # gain of the initial weights, see `initialise`; 0.02 in table B.1 of the thesis
     warmup: int = 100  # number of steps of the linear warm-up of the learning rates
-    l1_weight: float = 100.0  # weight of the L1 loss, table B.1
-    perceptual_weight: float = 10.0  # weight of the perceptual loss, table B.1
-    gan_weight: float = 10.0  # weight of the adversarial loss, table B.1; one training with this value diverged
+    l1_weight: float = 100.0  # weight of the L1 loss, as in table B.1 of the thesis
+    perceptual_weight: float = 10.0  # weight of the perceptual loss, as in table B.1 of the thesis
+    gan_weight: float = 10.0  # weight of the adversarial loss, as in the thesis; one training with this value diverged
     penalty_weight: float = 10.0  # weight of the gradient penalty of the WGAN, Gulrajani et al. 2017
     critic_steps: int = 1  # number of critic steps per network step; Gulrajani et al.: 5, too slow on a CPU
     critic_width: int = 24  # number of channels of the first layer of the critic
@@ -203,7 +207,7 @@ class TextureTrainer(NetworkTrainer):
         return {name: float(term.detach()) for name, term in terms.items()} | scores | {"gradient_norm": float(norm)}
 
     def _train_critic(self, real: Tensor, fake: Tensor, kept: Tensor) -> dict[str, float]:
-        """Make the steps of the critic; return the critic loss, and the gradient penalty if it is used."""
+        """Make `critic_steps` steps of the critic; return the loss terms of the last step: name -> value."""
         o = self.options
         rng = torch.Generator().manual_seed(o.seed * MIXTURE_SEED + self.step)
         terms: dict[str, Tensor] = {}
