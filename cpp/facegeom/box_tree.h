@@ -24,7 +24,8 @@ double squared_distance_to_box(const double* q, const double* box) {
   return sum;
 }
 
-//! A k-d tree of bounding boxes around points or triangles; the search of PointTree and TriangleTree.
+//! A k-d tree of bounding boxes around points or triangles; used by the searches of PointTree
+//! and TriangleTree.
 //! \cite bentley1975multidimensional
 class BoxTree {
  public:
@@ -128,7 +129,7 @@ class BoxTree {
  private:
   struct Node {
     std::int32_t begin, end;  //!< items of the cell, in tree order
-    std::int32_t right;       //!< second child, 0 for a leaf; the first child follows its parent
+    std::int32_t right;       //!< index of the second child, 0 for a leaf; the first child is the next node
   };
 
   std::vector<Node> nodes_;

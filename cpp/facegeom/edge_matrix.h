@@ -19,8 +19,8 @@ using SlotsIn = Eigen::Ref<const Slots>;
 template <class Value>
 struct EdgeMatrix {
   Slots starts;                                    //!< (n + 1,) first slot of each row
-  Slots columns;                                   //!< (nnz,)
-  Eigen::Matrix<Value, Eigen::Dynamic, 1> values;  //!< (nnz,) zero on the diagonal
+  Slots columns;                                   //!< (nnz,) column of each slot
+  Eigen::Matrix<Value, Eigen::Dynamic, 1> values;  //!< (nnz,) value of each slot, zero on the diagonal
   Slots diagonal;  //!< (n,) slot of the diagonal; without a diagonal, the first slot above it
 };
 

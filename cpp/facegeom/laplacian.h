@@ -6,9 +6,9 @@ namespace facegeom {
 
 //! A square matrix in compressed rows, columns ascending, every diagonal entry present.
 struct Csr {
-  Slots starts;   //!< (n + 1,)
-  Slots columns;  //!< (nnz,)
-  Vector values;  //!< (nnz,)
+  Slots starts;   //!< (n + 1,) first slot of each row
+  Slots columns;  //!< (nnz,) column of each slot
+  Vector values;  //!< (nnz,) value of each slot
 
   Index rows() const { return starts.size() - 1; }
 };

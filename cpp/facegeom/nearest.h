@@ -9,8 +9,8 @@ namespace facegeom {
 
 //! Nearest point of each query.
 struct Nearest {
-  Indices index;    //!< (q,)
-  Vector distance;  //!< (q,)
+  Indices index;    //!< (q,) row of the nearest point
+  Vector distance;  //!< (q,) distance to the nearest point
 };
 
 //! Exact nearest neighbours in up to kMaxDimension coordinates, by a k-d tree.
@@ -41,7 +41,7 @@ class PointTree {
 
   Index dimension_;
   BoxTree tree_;
-  std::vector<double> points_;        //!< in tree order
+  std::vector<double> points_;        //!< coordinates of the points, in tree order
   std::vector<std::int32_t> places_;  //!< row in the input of each point, in tree order
 };
 

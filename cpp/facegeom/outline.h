@@ -25,14 +25,14 @@ std::vector<Loop> contours(Index width, Index height, const std::function<bool(I
 //! \return the smoothed contour
 Loop smoothed(const Loop& loop, double limit);
 
-//! The enclosed area, negative for holes.
+//! The area that a contour encloses, in square pixels; negative for the contour of a hole.
 double signed_area(const Loop& loop);
-//! The length of the closed contour.
+//! The length of a closed contour, in pixels.
 double perimeter(const Loop& loop);
 
 //! Sample a contour at equal distances along it.
 //! \param loop contour
-//! \param spacing desired distance
+//! \param spacing desired distance of neighbouring points, in pixels
 //! \return at least three points
 Loop resampled(const Loop& loop, double spacing);
 

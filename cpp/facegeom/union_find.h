@@ -15,7 +15,7 @@ class UnionFind {
     std::iota(parent_.begin(), parent_.end(), Index(0));
   }
 
-  //! Representative of the set of i.
+  //! Smallest element of the set that contains i.
   Index find(Index i) {
     while (parent(i) != i) {
       parent(i) = parent(parent(i));

@@ -12,7 +12,8 @@ namespace facegeom::registration {
 //! \param boundary whether each vertex lies on the boundary
 bool on_boundary(const SurfacePoint& point, FacesIn F, const std::vector<char>& boundary);
 
-//! Match each target vertex with the template point whose embedding is closest.
+//! Match each target vertex with the template point whose embedding is closest to the embedding of the target
+//! vertex.
 //! \throw std::invalid_argument if fewer than 4 target vertices correspond
 std::vector<Correspondence> correspond_by_embedding(const Problem& problem);
 

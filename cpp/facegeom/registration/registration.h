@@ -32,7 +32,7 @@ struct RegistrationOptions {
   double point_weight, plane_weight;
   double stiffness, least_stiffness, stiffness_unit;
   double reach, least_reach, reach_decay;
-  double max_distance, max_angle;  // radians
+  double max_distance, max_angle;  // max_angle in radians
   double motion_tolerance, inner_tolerance;
   Index switch_matches;
   double noise_floor;
@@ -50,15 +50,15 @@ struct RegistrationStep {
   double point_energy = 0;       //!< weighted sum of squared distances
   double plane_energy = 0;       //!< weighted sum of squared distances to the tangent planes
   double thin_plate_energy = 0;  //!< integral of the squared Laplacian of the displacement
-  double motion = 0;             //!< root mean square motion of the vertices
+  double motion = 0;             //!< root mean square motion of the vertices in this iteration
   int solver_iterations = 0;     //!< number of conjugate gradient iterations
 };
 
 //! Template vertices with prescribed positions.
 struct Landmarks {
-  Indices vertex;  //!< (k,)
-  Points place;    //!< (k, 3)
-  Vector weight;   //!< (k,) as a multiple of the weight of one ordinary match
+  Indices vertex;  //!< (k,) index of the template vertex
+  Points place;    //!< (k, 3) prescribed position
+  Vector weight;   //!< (k,) weight, as a multiple of the weight of one ordinary match
 };
 
 struct Registration {

@@ -30,7 +30,7 @@ struct TargetSurface {
   explicit TargetSurface(const EmbeddedMesh& target);
 
   TriangleTree tree;
-  std::vector<char> boundary;  //!< whether a target vertex lies on a boundary
+  std::vector<char> boundary;  //!< for each target vertex, whether it lies on a boundary
 };
 
 //! A point of the template and the corresponding point of the target.

@@ -8,7 +8,7 @@ namespace facegeom::registration {
 //! Append an outer iteration to the history, with its energies and its motion.
 //! \param problem arguments of the registration
 //! \param progress callback, may be empty
-//! \param step kind, matches, stiffness and solver iterations
+//! \param step statistics whose kind, matches, stiffness and solver iterations are set
 //! \param state X and N after the iteration; `previous` becomes X
 //! \param system computes the thin-plate energy
 //! \param out registration to whose history the step is appended
@@ -17,9 +17,20 @@ bool record_step(const Problem& problem, const Progress& progress, RegistrationS
                  DeformationSystem& system, Registration& out);
 
 //! Mark the registration as converged.
+//! \param reason why the iterations ended
+//! \param out its fields converged and reason are set
 void converge(const char* reason, Registration& out);
 
-//! Store the positions and, for each template vertex, the target vertex of the correspondence closest to it.
+//! Store the deformed template and the match of each template vertex in the result.
+//!
+//! Only correspondences whose robust weight is at least 0.1 are used. Of the correspondences of a template
+//! vertex, the one whose template point has the largest barycentric weight of this vertex is chosen (1 if the
+//! point is the vertex itself); its target vertex becomes the match. A vertex without correspondence gets the
+//! match -1 and the kind MatchKind::kNone.
+//! \param problem arguments of the registration
+//! \param state X and the correspondences are read
+//! \param kind kind of all matches
+//! \param out its fields V, match and kind are set
 void store_result(const Problem& problem, const State& state, MatchKind kind, Registration& out);
 
 }  // namespace facegeom::registration

@@ -79,7 +79,7 @@ class DeformationSystem {
   Faces F_;
   Csr K_;
   Slots diagonal_slot_;                             //!< (n,) slot of each diagonal entry of K
-  std::vector<std::array<std::int32_t, 2>> edges_;  //!< ascending vertex pairs
+  std::vector<std::array<std::int32_t, 2>> edges_;  //!< pairs (lower, higher) of vertices, ascending
   std::vector<std::int32_t> edge_slot_;             //!< slot of the entry (higher, lower) of K for each edge
   std::vector<std::array<std::int32_t, 3>> face_edges_;  //!< opposite to corners 0, 1, 2; -1 for equal ends
   std::vector<Symmetric3> vertex_terms_, edge_terms_;

@@ -145,14 +145,20 @@ def _search(image: ByteArray) -> Scored:
 
 
 def _judged(network: Mtcnn, image: ByteArray, own: FloatArray, windows: FloatArray, weights: FloatArray) -> Scored:
-    """Score the boxes of the first two networks and the windows of the cascades with the output network."""
+    """Return the boxes of the output network, with scores raised by `_supported`.
+
+    The input of the output network are the boxes `own` (n, 4) of the first two networks and the merged `windows` (k, 4)
+    of the cascades, which have the weights (k,).
+    """
     merged, _ = merge(windows, weights, GROUP_OVERLAP)
     candidates = np.concatenate([own, merged[:MOST_MERGED]])
     return _supported(judge(network, image, candidates, SearchOptions()), windows, weights)
 
 
 def _supported(found: Scored, windows: FloatArray, weights: FloatArray) -> Scored:
-    """Raise the scores of boxes that cascade windows overlap; return the boxes, highest score first."""
+    """Return the boxes, highest score first, with higher scores for boxes that overlap cascade windows (k, 4) with
+    weights (k,).
+    """
     votes = (iou(found.boxes, windows) >= GROUP_OVERLAP) @ weights
     odds = np.log(found.scores + 1e-9) - np.log(1 - found.scores + 1e-9) + VOTE_WEIGHT * np.log1p(votes)
     scores = 1 / (1 + np.exp(-odds))

@@ -156,7 +156,10 @@ def _rows(model: FaceModel, name: str) -> list[int]:
 
 
 def _one_sided(name: str) -> str:
-    """Return the name in the face model of a one-sided ARKit shape; in jawLeft and mouthLeft, Left is a direction."""
+    """Return the face model's name of an ARKit shape: eyeBlinkLeft -> eyeBlink_L.
+
+    The names jawLeft and mouthLeft are not changed, because Left is a direction there.
+    """
     for side in ("Left", "Right"):
         if name.endswith(side) and name.removesuffix(side) not in ("jaw", "mouth"):
             return f"{name.removesuffix(side)}_{side[0]}"
@@ -182,7 +185,9 @@ def _turn_eyeball(model: FaceModel, name: str, shape: Float32Array) -> None:
 
 
 def _centre(points: FloatArray) -> FloatArray:
-    """Return the centre of the sphere fitted to an eyeball (k, 3) without its front, where the cornea bulges."""
+    """Return the centre (3,) of an eyeball with vertices (k, 3): the sphere is fitted to all vertices except the front,
+    where the cornea bulges.
+    """
     depth = points[:, 2]
     round_part = points[depth < depth.max() - 0.2 * np.ptp(depth)]
     # |p|^2 = 2 p.c + (r^2 - |c|^2) is linear in the centre c and in r^2 - |c|^2.

@@ -348,7 +348,9 @@ def _rotation(vector: FloatArray) -> FloatArray:
 
 
 def _bounded_step(normal: FloatArray, gradient: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
-    """Solve normal @ step = gradient by active sets; return the step, with entries 7 and later in [low, high]."""
+    """Return the vector `step` that solves normal @ step = gradient, with entries 7 and later limited to [low, high] by
+    active sets.
+    """
     step = np.zeros(len(gradient))
     fixed = np.zeros(len(gradient), bool)
     for _ in range(4):
@@ -366,7 +368,7 @@ def _bounded_step(normal: FloatArray, gradient: FloatArray, low: FloatArray, hig
 
 
 def _masked(values: npt.ArrayLike, mask: BoolArray, name: str, shape: tuple[int, ...]) -> FloatArray:
-    """Validate the values of a map inside the mask; return the map with zeros outside the mask."""
+    """Validate the values of a map inside the mask; return an array of `shape`, zero outside the mask."""
     array = check.float_array(values, name, shape, allow_nan=True)
     inside = mask.reshape(mask.shape + (1,) * (array.ndim - 2))
     return check.float_array(np.where(inside, array, 0.0), name, shape)

@@ -19,7 +19,7 @@ class HeadOptions:
     identity_count: int = 60  # number of identity components that may change, from the first
     noise_mm: float = 1.5  # standard deviation in mm of the position of a registered vertex
     correlated_vertices: float = 45.0  # number of vertices per independent observation (errors are correlated)
-    length_mm: float = 1.0  # smoothing length of the residual, mm
+    length_mm: float = 1.0  # smoothing length in mm of the residual: registered minus fitted vertex positions
     decay_mm: float = 60.0  # decay length of the residual with the distance from visible vertices, mm
 
 

@@ -37,7 +37,9 @@ class MeshFitOptions:
 
 
 class MeanFaceAlignment(NamedTuple):
-    """Similarity from the mean face to a mesh: rotation (3, 3), scale, shift (3,), and remaining mean distance, mm."""
+    """Similarity from the mean face to a mesh: rotation (3, 3), scale, shift (3,); and the mean distance in mm between
+    the aligned mean face and the mesh.
+    """
 
     rotation: FloatArray
     scale: float
@@ -107,7 +109,7 @@ def place_mean_face(
     target = NearestFinder(observed)
     middle, size = sample.mean(axis=0), float(np.linalg.norm(sample - sample.mean(axis=0)))
     if not size > 0:
-        raise ValueError("V must span a surface, got a single point")
+        raise ValueError("V must span a surface, but all vertices coincide")
     mean_middle = mean_sample.mean(axis=0)
     scale = size / float(np.linalg.norm(mean_sample - mean_middle))
 
@@ -131,13 +133,17 @@ def place_mean_face(
 
 @lru_cache(maxsize=1)
 def _mean_points(model: FaceModel) -> tuple[FloatArray, NearestFinder]:
-    """Return the mean face's vertices (p, 3) in the face region, and a nearest-point finder for them."""
+    """Return the vertices (p, 3), mm, of the mean face in the face region, and a finder of the nearest of these
+    vertices.
+    """
     points = model.mean[np.unique(face_surface(model))]
     return points, NearestFinder(points)
 
 
 def _spread(V: FloatArray, F: IntArray, count: int) -> FloatArray:
-    """Return centroids (count, 3) of triangles at even steps of the cumulative area."""
+    """Return sample points (count, 3) of a mesh: the centroids of triangles, which are chosen at equal steps of the
+    cumulative area of the triangles `F`.
+    """
     a, b, c = (V[F[:, corner]] for corner in range(3))
     reached = np.cumsum(np.linalg.norm(np.cross(b - a, c - a), axis=1))
     chosen = F[np.searchsorted(reached, (np.arange(count) + 0.5) / count * reached[-1])]

@@ -70,14 +70,14 @@ class Topology:
 
 
 class Lips(NamedTuple):
-    """Pairs of opposite lip vertices (p,), and the weights (s, p) with which the skin moves when the distance of a pair
-    is corrected.
+    """Pairs of opposite lip vertices, and the weights with which the skin moves when the distance of a pair is
+    corrected; p pairs, s skin vertices.
     """
 
-    upper: IntArray
-    lower: IntArray
-    pull: FloatArray
-    shut: FloatArray  # (p, 3), vector in mm from the lower to the upper lip of a closed mouth
+    upper: IntArray  # (p,), vertex of the upper lip in each pair
+    lower: IntArray  # (p,), vertex of the lower lip in each pair
+    pull: FloatArray  # (s, p), weights from -0.5 to 0.5: the skin (s, 3) moves by -pull @ error (p, 3) of the pairs, mm
+    shut: FloatArray  # (p, 3), vector in mm from the lower to the upper vertex of each pair in a closed mouth
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ class Template:
     coarse: Topology
     fine: Topology
     embedding: FloatArray
-    _rims: dict[str, tuple[IntArray, IntArray, FloatArray]]
+    _rims: dict[str, tuple[IntArray, IntArray, FloatArray]]  # per part: vertices (a,), rim (r,), weights (a, r)
     _lips: Lips
     _parents: IntArray  # (f, 2), coarse vertices from which each vertex of the fine skin is interpolated
 
@@ -222,7 +222,7 @@ def _refined(coarse: Topology, fine: geometry.Subdivision, behind_skin: FloatArr
 
 
 def _with_neck_closed(topology: Topology, V: FloatArray) -> Topology:
-    """Return the topology of a head with triangles that close the neck; `V` (n, 3) are the vertices of the mean."""
+    """Return the topology of a head with triangles that close the neck; `V` (n, 3) are the mean vertices."""
     skin = topology.skin_faces
     loop = min(boundary_loops(skin), key=lambda loop: V[loop, 1].min())[::-1]
     loop = np.roll(loop, -int(V[loop, 2].argmax()))  # starts at the front
@@ -242,7 +242,9 @@ def _with_neck_closed(topology: Topology, V: FloatArray) -> Topology:
 
 
 def _lips(model: FaceModel, skin_count: int) -> Lips:
-    """Return pairs of opposite lip vertices on the mean face."""
+    """Return the pairs of opposite vertices of touching lips on the mean face, and the weights with which the skin (its
+    first `skin_count` vertices) follows them; see `Lips`.
+    """
     skin = model.mean[:skin_count]
     inner = model.mean[model.landmarks68_multipie[60:68]]  # corner, upper lip, corner, lower lip; from right to left
     line = np.stack([inner[0], *(inner[[1, 2, 3]] + inner[[7, 6, 5]]) / 2, inner[4]])
@@ -263,7 +265,12 @@ def _lips(model: FaceModel, skin_count: int) -> Lips:
 
 
 def _rims(model: FaceModel, place: IntArray) -> dict[str, tuple[IntArray, IntArray, FloatArray]]:
-    """Return for each part behind the skin: its vertices, the vertices of its rim, and the weights of the rim."""
+    """Return for each part behind the skin its vertices, the rim of its opening, and the weights of the rim vertices.
+
+    Key: name of the part. Value: the a vertices of the part, (a,), rows of the template; the r vertices of the skin at
+    the rim, (r,); and the weights (a, r) with which the r rim vertices move each of the a vertices of the part. Each
+    row of weights sums to 1. `place` is the template row of each vertex of the face model, or -1.
+    """
     left = model.mean[:, 0] > 0
     regions = model.regions
     rim = regions["eye_rims"] & (np.arange(len(model.mean)) < model.face_vertex_count)

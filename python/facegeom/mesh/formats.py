@@ -163,7 +163,9 @@ def _load_with_trimesh(source: Path, scale: float) -> MeshArrays:
 
 
 def _appearance(visual: Any, vertex_count: int) -> tuple[npt.NDArray[Any] | None, ByteArray | None, ByteArray | None]:
-    """Return texture coordinates, texture and vertex colours of a trimesh visual, each None if absent."""
+    """Return texture coordinates (n, 2), texture (h, w, 3) and vertex colours (n, 3) of the `visual` of a trimesh mesh,
+    each None if absent.
+    """
     if visual.kind == "texture" and visual.uv is not None and len(visual.uv) == vertex_count:
         material = visual.material
         picture = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)

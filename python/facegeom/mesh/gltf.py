@@ -114,7 +114,10 @@ def encode(mesh: MeshArrays) -> bytes:
 
 
 def _morph_targets(buffer: _Buffer, mesh: MeshArrays, source: IntArray) -> list[Any]:
-    """Append the blendshapes of the mesh to the buffer; return the morph targets, one per blendshape."""
+    """Append the blendshapes of the mesh to the buffer; return the glTF morph targets, one per blendshape.
+
+    `source` is the mesh vertex of each vertex of the file.
+    """
     if not mesh.blendshapes:
         return []
     normals = _unit_normals(mesh.vertices, mesh.faces)

@@ -115,7 +115,7 @@ class ConvBlock(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions plus the identity (He et al. 2016): (b, width, h, w) -> (b, width, h, w)."""
+    """Two 3x3 convolutions, to which the input is added (He et al. 2016): (b, width, h, w) -> (b, width, h, w)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -45,7 +45,7 @@ from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import channels_last
 from facegeom.networks.weights import load_state, load_weights
 
-DILATIONS = (2, 4, 8, 16)  # dilations of the dilated layers of a stage, in positions
+DILATIONS = (2, 4, 8, 16)  # dilations of the four dilated layers of a stage, in positions of the feature map
 SHARPNESS = 10.0  # factor on the cosines before the softmax of the attention, Yu et al. 2018
 
 
@@ -133,7 +133,9 @@ def _decoder(config: GatedInpaintingConfig, inputs: int, outputs: int = 3) -> nn
 
 
 class DilatedBlock(nn.Module):
-    """Residual gated convolutions with increasing dilation."""
+    """Four gated convolutions with the dilations `DILATIONS`, each added to its input: (b, width, h, w) -> the same
+    shape.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -169,9 +171,11 @@ class ContextualAttention(nn.Module):
         self.value = (3, 1, 1) if rate == 1 else (2 * rate, rate, rate // 2)
 
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
-        """Return mixed features (b, c, h, w); texels may be copied from where `known` (b, 1, S, S) is 1."""
+        """Return features (b, c, h, w): weighted means of the features `x` at positions where more than half of the
+        texels of the mask `known` (b, 1, S, S) are 1.
+        """
         small = functional.avg_pool2d(x, self.rate) if self.rate > 1 else x  # (b, c, h / rate, w / rate)
-        # Not zero padding: zeros would be copied to interior positions.
+        # The padding repeats the border values, because zeros would be copied to interior positions.
         around = functional.pad(small, (1, 1, 1, 1), mode="replicate")
         patches = functional.normalize(functional.unfold(around, 3).float(), dim=1, eps=1e-4)
         patches = patches.to(x.dtype)  # (b, 9c, p)

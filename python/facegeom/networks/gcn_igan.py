@@ -48,7 +48,7 @@ class GcnIganConfig:
     pooled: int = 96  # channels of the image features at a vertex
     widths: tuple[int, ...] = (128, 128, 64, 32)  # channels of the hidden features of each block
     codes: int = 8  # number of learned features per vertex, at all levels except the finest
-    identity_blocks: int = 2  # number of identity blocks in each reconstruction block
+    identity_blocks: int = 2  # number of residual blocks ("identity blocks") in each reconstruction block
     graph: bool = True  # False: ablation without sums over neighbours
     landmarks: bool = True  # False: ablation without landmarks
 
@@ -84,8 +84,9 @@ class Depthwise(nn.Conv2d):
 
 
 class Float32Depthwise(Depthwise):
-    """`Depthwise` in float32, also under autocast: in bfloat16, training with a stride takes four times as long on a
-    CPU.
+    """`Depthwise` that computes in float32 also under autocast, and returns the dtype of its input.
+
+    On a CPU, a training step of a convolution with a stride above 1 takes four times as long in bfloat16 as in float32.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,7 +95,7 @@ class Float32Depthwise(Depthwise):
 
 
 class InvertedBottleneck(nn.Module):
-    """MBConv (Tan and Le 2019): expand, depthwise convolution, project; plus the identity if the shapes match."""
+    """MBConv (Tan and Le 2019): expand, depthwise convolution, project; the input is added if the shapes match."""
 
     def __init__(self, inputs: int, stage: EncoderStage, *, first: bool) -> None:
         super().__init__()

@@ -80,7 +80,9 @@ class Graph(nn.Module):
 
 
 class _NeighbourSum(torch.autograd.Function):
-    """Product with the adjacency matrix; it is symmetric, so the backward pass equals the forward pass."""
+    """Product of the adjacency matrix and features; the matrix is symmetric, so the backward pass equals the forward
+    pass.
+    """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
@@ -122,7 +124,7 @@ class GraphConv(nn.Module):
 
 
 class GraphResidual(nn.Module):
-    """Two graph convolutions plus the identity, (n, b, width) -> (n, b, width); the identity before training.
+    """Two graph convolutions added to their input, (n, b, width) -> (n, b, width); returns the input before training.
 
     With slope 0, a ReLU follows the sum. With a positive slope (leaky ReLU between the convolutions) no activation
     follows the sum, because it would shrink negative values in every block.
@@ -218,7 +220,10 @@ def unpoolings(levels: Sequence[Level], adaptive: bool) -> nn.ModuleList:
 
 
 class _WeightedRowSum(torch.autograd.Function):
-    """Weighted sums of four rows of a table; differentiable in the table, not in the weights."""
+    """Weighted sums (q, c) of rows of a table (r, c), four rows per sum; differentiable only in the table.
+
+    The last axis of `index` and `weight` has length 4; the other axes together have q elements.
+    """
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
@@ -239,7 +244,9 @@ class _WeightedRowSum(torch.autograd.Function):
 
 
 def _weighted_row_sums(table: Tensor, index: Tensor, weight: Tensor, offsets: Tensor) -> Tensor:
-    """Return weighted sums of rows of a table; `offsets` are the indices at which the sums begin."""
+    """Return weighted sums (q, c) of rows of a table (r, c): sum i adds weight[j] * table[index[j]] for all j from
+    offsets[i] up to, but not including, offsets[i + 1].
+    """
     weight = weight.reshape(-1).to(table.dtype)
     return functional.embedding_bag(index, table, offsets, mode="sum", per_sample_weights=weight)
 

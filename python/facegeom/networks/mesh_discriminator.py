@@ -11,7 +11,7 @@ from facegeom.networks.graph import Graph, GraphConv
 SLOPE = 0.2  # negative slope of the leaky ReLUs
 WIDTH, LAYERS = 16, 5  # channels per graph convolution, and convolutions after the first: 96 channels in total
 KERNELS, KERNEL_SIZE = 16, 8  # number and dimension of the kernels of the minibatch discrimination
-OFFSET_SCALE = 100.0  # factor on offsets from the mean of the neighbours, which are about 0.003 in the crop frame
+OFFSET_SCALE = 100.0  # factor on the offset of a vertex from the mean of its neighbours (about 0.003; crop width 2)
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -30,12 +30,12 @@ class MinibatchDiscrimination(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         rows = self.projection(features).view(len(features), self.kernels, self.size)
         distance = (rows[:, None] - rows[None]).abs().sum(-1)  # (b, b, kernels)
-        similarity = ((-distance).exp().sum(1) - 1) / max(1, len(rows) - 1)  # excluding the item itself
+        similarity = ((-distance).exp().sum(1) - 1) / max(1, len(rows) - 1)  # mean over the other items of the batch
         return torch.cat([features, similarity], 1)
 
 
 class MeshDiscriminator(nn.Module):
-    """Meshes with the same triangles -> one logit per mesh that it is a real face (section 3.3.2).
+    """Meshes with the same triangles -> for each mesh, the logit of being a real face (section 3.3.2).
 
     The features of a vertex are its position and, scaled up, its offset from the mean of its neighbours. With positions
     alone, the discriminator did not learn to separate the classes in 1,000 steps.

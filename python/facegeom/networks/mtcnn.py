@@ -64,7 +64,7 @@ class ProposalNet(nn.Module):
         self.head = nn.Conv2d(c, 5, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (n, h', w') and offsets (n, 4, h', w')."""
+        """Return face logits (n, h', w') and box offsets (n, 4, h', w'), one per window."""
         result = self.head(self.body(image))
         return result[:, 0], result[:, 1:]
 
@@ -86,7 +86,7 @@ class RefineNet(nn.Module):
         self.head = nn.Linear(d, 5)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (n,) and offsets (n, 4)."""
+        """Return the face logits (n,) and the box offsets (n, 4) of n windows."""
         result = self.head(self.body(image))
         return result[:, 0], result[:, 1:]
 
@@ -109,7 +109,7 @@ class OutputNet(nn.Module):
         self.head = nn.Linear(e, 5)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (n,) and offsets (n, 4)."""
+        """Return the face logits (n,) and the box offsets (n, 4) of n windows."""
         result = self.head(self.body(image))
         return result[:, 0], result[:, 1:]
 

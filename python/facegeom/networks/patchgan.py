@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import nn
 
-RECEPTIVE_FIELD = 70  # pixels; checked by a test
+RECEPTIVE_FIELD = 70  # side length in pixels of the part of the input on which one logit depends; checked by a test
 
 
 class PatchDiscriminator(nn.Sequential):

@@ -62,7 +62,7 @@ class PlacementHead(nn.Module):
 
     def __init__(self, channels: int, spots: int, width: int = 64) -> None:
         super().__init__()
-        self.spots = nn.Conv2d(channels, 2 * spots, 1)  # attention logits and values
+        self.spots = nn.Conv2d(channels, 2 * spots, 1)  # per attention map: logits, then values
         self.inner, self.last = nn.Linear(3 * spots, width), nn.Linear(width, 10)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)

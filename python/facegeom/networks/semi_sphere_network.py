@@ -99,7 +99,7 @@ class SemiSphereNetwork(nn.Module):
     adaptive : bool, whether the positions of new vertices on their edges are learned
     """
 
-    start: Tensor  # (141, 1, 3)
+    start: Tensor  # (141, 1, 3), vertices of the semi-sphere in its own frame
     mean: Tensor  # (7008, 1, 3), the mean face in the semi-sphere's frame
     offsets: Tensor  # (7008, 1, 3), semi-sphere's frame: the mean face's detail; gcn_igan's weights add a correction
     encoder: nn.Module
@@ -126,7 +126,7 @@ class SemiSphereNetwork(nn.Module):
         raise NotImplementedError
 
     def sample_features(self, features: Tensor, position: Tensor) -> Tensor:
-        """Sample the feature map at vertices (n, b, 3) in the crop frame, (n, b, pooled)."""
+        """Return the features (n, b, pooled) of the feature map at vertices (n, b, 3) in the crop frame."""
         return pool_features([features], position)
 
     def displace(self, level: int, inputs: Tensor, landmarks: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -162,7 +162,9 @@ class SemiSphereNetwork(nn.Module):
         return deformations
 
     def unpool(self, level: int, position: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Interpolate positions and hidden features from the previous level to `level`."""
+        """Return positions and hidden features (or None) at the vertices of `level`, interpolated from the previous
+        level.
+        """
         unpooling = self.unpoolings[level - 1]
         return unpooling(position), None if hidden is None else unpooling(hidden)
 

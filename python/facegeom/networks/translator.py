@@ -43,7 +43,7 @@ class GroupNormConv(nn.Sequential):
 
 
 class GroupNormResidual(nn.Module):
-    """Two 3x3 convolutions with group normalisation plus the identity: (b, width, h, w) -> (b, width, h, w)."""
+    """Two 3x3 convolutions with group normalisation, added to the input: (b, width, h, w) -> the same shape."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

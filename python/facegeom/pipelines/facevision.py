@@ -1,8 +1,8 @@
 """Pipeline facevision: a mesh of the visible surface, in the order of FaceVision-GAN's sections 3.2 and 4.
 
 The stages are raw (Delaunay triangulation in the image plane, with the depth as z), foreground (without triangles of
-the background), cleaned (without spikes), smoothed (after Laplacian smoothing) and detailed (with the fine detail of
-the photo).
+the background), cleaned (without spikes), smoothed (after Laplacian smoothing) and detailed (displaced by the high-pass
+filtered intensity of the photo).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class MeshingOptions:
     smoothing_step: float = 0.5  # fraction of the way to the mean of the neighbours in one smoothing step
     detail_gain: float = 4.0  # mm of relief per unit of intensity (black 0, white 1); see `detail_displacement`
     detail_limit: float = 0.6  # maximum displacement in mm: moles and brows are colour, not shape
-    detail_sigma_mm: float = 2.5  # standard deviation in mm of the Gaussian low-pass; detail is finer
+    detail_sigma_mm: float = 2.5  # standard deviation in mm of the Gaussian low-pass subtracted from the intensity
     border_mm: float = (
         6.0  # distance in mm from the silhouette within which detail is reduced: there are hair and background
     )
@@ -122,7 +122,9 @@ class _Surface:
 def _detail(
     crop: ByteArray, mask: BoolArray, pixel: FloatArray, pixel_mm: float, options: MeshingOptions
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the fine detail (n,) of the photo at the vertices, and a weight (n,), which is 0 at the silhouette."""
+    """Return the high-pass filtered intensity (n,) of the photo at the vertices, in units of black 0 to white 1, and a
+    weight (n,) of this signal: 0 at the silhouette, 1 at `border_mm` and more from the silhouette.
+    """
     finer = len(crop) / len(mask)
     gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) / 255.0
     inside = cv2.resize(mask.astype(np.uint8), crop.shape[:2], interpolation=cv2.INTER_NEAREST)

@@ -279,7 +279,9 @@ def _predict_crop(
     mirror: bool,
     roll_deg: float = 0.0,
 ) -> CropPrediction:
-    """Apply the network to a crop, turned by the multiple of 90 degrees that brings a face with `roll_deg` upright."""
+    """Return the prediction for the crop `square` of the photo; its image is turned by the multiple of 90 degrees that
+    brings a face with `roll_deg` nearest to upright.
+    """
     quarters = round(roll_deg / 90)
     crop = Crop.of(photo, square, network.size)
     maps = network.predict(np.ascontiguousarray(np.rot90(crop.image, -quarters))[None], mirror=mirror)
@@ -293,7 +295,12 @@ def _predict_crop(
 
 
 def _predict_crops(network: MapNetwork, photo: ByteArray, square: Box, options: MapOptions) -> CropPrediction:
-    """Apply the network to `square`, then to the upright crop around the predicted mask; stop if the mask is empty."""
+    """Return the prediction for the last crop: the first crop is `square`, each later crop is upright, around the mask
+    of the previous crop.
+
+    No crop follows a mask smaller than `min_mask_share`. One more crop follows if the last crop and the crop around its
+    mask overlap by less than `stable_iou`.
+    """
     prediction = _predict_crop(network, photo, square, options, mirror=options.passes == 1)
     for remaining in range(options.passes - 2, -1, -1):
         if prediction.plausibility.share < options.min_mask_share:

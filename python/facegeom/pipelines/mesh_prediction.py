@@ -87,7 +87,7 @@ class _FirstCrop:
     """The first crop, and the 68 landmarks in pixels of the photo, with z relative to the mean depth of the face."""
 
     square: Box
-    roll: float  # roll of the face, degrees counter-clockwise in the photo; the crop is turned back by it
+    roll: float  # roll of the face, degrees counter-clockwise in the photo; the crop is turned by -roll
     landmarks: FloatArray | None
     score: float
     detections: tuple[Detection, ...]
@@ -291,7 +291,9 @@ def _predict_crop(network: MeshNetwork, photo: ByteArray, first: _FirstCrop) -> 
 
 
 def _mesh_roll_deg(mesh: FloatArray, turned_deg: float) -> float:
-    """Return the roll, degrees, that the coarsest mesh (141, 3) still has in a crop turned upright by `turned_deg`."""
+    """Return the roll, from -180 to 180 degrees, of the coarsest mesh (141, 3) relative to a crop that was turned by
+    `turned_deg`.
+    """
     rotation = similarity(semi_sphere().vertices, mesh * (1.0, -1.0, 1.0))[0]
     return (roll_deg(rotation) - turned_deg + 180.0) % 360.0 - 180.0
 
@@ -302,7 +304,11 @@ def _turn_matrix(degrees: float) -> FloatArray:
 
 
 def _fit_rolled(model: FaceModel, mesh: FloatArray, roll: float) -> Fit:
-    """Fit the face model to the finest mesh (7008, 3), turned upright by the roll (degrees) for the closest points."""
+    """Return the fit of the face model to the finest mesh (7008, 3).
+
+    The mesh is turned upright by `roll` (degrees) before the fit, because the search of closest points starts from
+    upright faces. The fit is turned back.
+    """
     turn = _turn_matrix(-roll)
     fit = fit_mesh(model, np.column_stack([mesh[:, :2] @ turn.T, mesh[:, 2]]), semi_sphere().levels[-1].faces)
     back = np.eye(3)
@@ -311,18 +317,22 @@ def _fit_rolled(model: FaceModel, mesh: FloatArray, roll: float) -> Fit:
 
 
 def _crop_roll(roll: float, options: MeshOptions) -> float:
-    """Return the roll by which a crop is turned: 0 for small angles, to which the networks are robust."""
+    """Return the roll in degrees by which a crop is turned: 0 for small angles, to which the networks are robust."""
     return roll if abs(roll) > options.upright_deg else 0.0
 
 
 def _closest(V: FloatArray, F: IntArray, points: FloatArray) -> FloatArray:
-    """Return for each of the points (k, 3) the closest point of a surface, (k, 3)."""
+    """Return for each of the k `points` (k, 3) the closest point of the surface of triangles `F`, (k, 3)."""
     found = geometry.closest_points(V, F, points)
     return np.asarray(np.einsum("pcd,pc->pd", V[F[found.face]], found.weights))
 
 
 def _maps(model: FaceModel, fitted: FloatArray, V: FloatArray, camera: Camera, crop: Crop) -> FaceMaps:
-    """Return the maps of a mesh (n, 3) in the face frame, with the fitted model's correspondence."""
+    """Return the maps of the mesh `V` (n, 3), mm in the face frame.
+
+    The correspondence of a vertex is the point of the mean face that corresponds to the closest point of the fitted
+    model `fitted`.
+    """
     surface = face_surface(model)
     found = geometry.closest_points(fitted[: model.face_vertex_count], surface, V)
     place = np.einsum("pcd,pc->pd", model.mean[surface[found.face]], found.weights)

@@ -38,8 +38,10 @@ class WarpOptions:
     """
 
     max_edge_mm: float = 10.0  # maximum edge length in mm of a triangle; longer edges cross a depth step
-    stiffness: float = 1000.0  # weight of the thin-plate energy; 10 is suitable for maps without such errors
-    noise_floor: float = 0.6  # minimum noise / mean edge of the template; 0.05 is suitable for exact maps
+    stiffness: float = (
+        1000.0  # weight of the thin-plate energy; 10 is suitable for maps whose pixels have independent errors
+    )
+    noise_floor: float = 0.6  # minimum noise (standard deviation) / mean edge length; 0.05 is suitable for exact maps
 
 
 def predict(photo: ByteArray, request: FaceRequest) -> MapPrediction:

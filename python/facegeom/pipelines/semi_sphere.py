@@ -29,7 +29,7 @@ REGISTRATION = geometry.RegistrationOptions(alignment="none", reach=0.06, reach_
 (`reach`) is short."""
 
 AROUND_MM2 = 200.0
-"""Diffusion time of colours on the surface; it corresponds to a length of about 30 mm."""
+"""Diffusion time in mm^2 of colours on the surface; it corresponds to a length of about 30 mm."""
 
 START_MM = 95.0
 """Half the side length in mm of a crop around a face: the factor from the unit semi-sphere to the size of a face."""
@@ -130,7 +130,10 @@ def _colors(view: View) -> FloatArray:
     F = view.topology.faces
 
     def around(values: FloatArray, weight: FloatArray) -> FloatArray:
-        """Return means (n, 3) of values around each vertex, by diffusion on the semi-sphere (no thin triangles)."""
+        """Return means (n, 3) of the values (n, 3) around each of the n vertices, weighted by `weight` (n, 1).
+
+        The mean is computed by diffusion on the semi-sphere, because the semi-sphere has no thin triangles.
+        """
         weighted = np.hstack([weight * values, weight])
         heat = geometry.heat_smooth(semi_sphere().fine * START_MM, F, weighted, AROUND_MM2, tolerance=1e-3)
         return np.asarray(heat[:, :3] / np.maximum(heat[:, 3:], 1e-3))

@@ -26,9 +26,9 @@ from facegeom.texture.relief import relief_weight
 
 @dataclass(frozen=True)
 class DetailOptions:
-    """Options of the relief from the fine detail of the photo (pix2vertex, supplement B.2)."""
+    """Options of the relief from the high-pass filtered intensity of the photo (pix2vertex, supplement B.2)."""
 
-    time_mm2: float = 6.0  # diffusion time of the low-pass; detail is finer than sqrt(2 x 6) = 3.5 mm
+    time_mm2: float = 6.0  # diffusion time in mm^2 of the low-pass; structures below sqrt(2 x 6) = 3.5 mm remain
     gain: float = 80.0  # mm per unit of intensity; a wrinkle 4 mm wide and darker by 0.05 becomes 0.2 mm deep
     limit: float = 0.5  # maximum displacement in mm
 
@@ -83,7 +83,7 @@ def finish_template(
 
 
 def with_detail(template: Template, V: FloatArray, view: View, options: DetailOptions = DetailOptions()) -> FloatArray:
-    """Return the fine vertices (n, 3), mm, with the skin displaced by the fine detail of the photo."""
+    """Return the fine vertices (n, 3), mm, with the skin displaced by the high-pass filtered intensity of the photo."""
     fine = template.fine
     skin = geometry.detail_displacement(
         V[: fine.skin_count],

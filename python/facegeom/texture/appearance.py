@@ -67,7 +67,7 @@ class View:
         self.crop = crop.image
         self.step = side / len(self.crop)  # width of one pixel of the crop, in pixels of the photo
         self.pixel_mm = self.step / camera.scale
-        self.place = camera.project(V)  # in pixels of the photo
+        self.place = camera.project(V)  # (n, 2), x and y in pixels of the photo
         self.pixel = crop.to_crop(self.place)
         self.depth = camera.view(V)[:, 2]
         self.vertices = V
@@ -225,7 +225,10 @@ def behind_colors(template: Template, view: View) -> FloatArray:
 
 
 def _whites(eyes: Sequence[FloatArray]) -> list[FloatArray]:
-    """Return the colour (3,) of the white of each of two eyes, from the colours (k, 3) of their visible vertices."""
+    """Return two colours (3,), the whites of the two eyes, from the colours (k, 3) of their visible vertices.
+
+    An eye with k = 0 gets the colour of the other eye, or else `SCLERA`.
+    """
     found = []
     for shown in eyes:
         gray = shown.sum(axis=1)

@@ -28,7 +28,7 @@ class BakeOptions:
     least_facing: float = 0.25  # minimum cosine between normal and line of sight; 0.25 stretches a photo pixel fourfold
     full_facing: float = 0.6  # cosine between normal and line of sight above which visibility is 1
     hidden_mm: float = 0.8  # distance in mm behind the visible surface beyond which a point is hidden (lids: 1 mm)
-    contour_mm: float = 8.0  # a point is left out if the surface is this many mm nearer within `contour_reach_mm`
+    contour_mm: float = 8.0  # a point is unknown if, within `contour_reach_mm`, the surface is this many mm nearer
     contour_reach_mm: float = 1.4  # error in mm of a fitted contour, such as a nose in front of a cheek
     depth_step_mm: float = 0.7  # pixel size in mm of the depth map for the visibility test
     silhouette_pixels: float = 2.0  # width in pixels of the border of the mask that is left out: it may show background

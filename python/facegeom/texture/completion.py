@@ -158,7 +158,9 @@ def _enlarged(image: Float32Array, size: int) -> Float32Array:
 
 
 def _detail(texture: ByteArray, known: BoolArray, base: Float32Array, fine: int) -> Float32Array:
-    """Return the detail to add to `base`: mirrored from the other side where it is known, grain elsewhere."""
+    """Return the detail (S, S, 3) that is added to the colours of `base`: detail mirrored from the other side of the
+    face where the other side is known, grain elsewhere.
+    """
     size = len(texture)
     octaves = max(0, round(np.log2(size / fine)))
     bands = octaves + GRAIN_BANDS
@@ -211,6 +213,8 @@ def _blurred(image: Float32Array, size: int) -> Float32Array:
 
 
 def _deviation(values: Float32Array) -> Float32Array:
-    """Return the robust standard deviation of each column; texels of lashes, brows and lips are outliers."""
+    """Return the robust standard deviation (k,) of the columns of values (t, k) of texels; lashes, brows and lips are
+    outliers.
+    """
     values = values[:: 1 + len(values) // SAMPLES]
     return np.asarray(MAD_TO_DEVIATION * np.median(np.abs(values - np.median(values, 0)), 0), np.float32)

@@ -185,7 +185,9 @@ def features(color: Float32Array) -> Float32Array:
 def light(
     values: Float32Array, mean: Float32Array, deviation: Float32Array, judged: BoolArray, tolerance: float
 ) -> Float32Array:
-    """Return a smooth function (W, W, 3), fitted robustly to `values - mean` at the pixels in the mask `judged`."""
+    """Return the effect of the light on the colour features, (W, W, 3): for each feature a quadratic polynomial of x
+    and y, fitted robustly to `values - mean` at the pixels in the mask `judged`.
+    """
     y, x = np.mgrid[-1 : 1 : WORK_SIZE * 1j, -1 : 1 : WORK_SIZE * 1j].astype(np.float32)
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
     out = np.empty_like(values)
@@ -208,7 +210,9 @@ def light(
 def deviation_score(
     values: Float32Array, judged: BoolArray, statistics: TextureStatistics, options: OccluderOptions
 ) -> Float32Array:
-    """Return the score of each pixel, (W, W), in standard deviations; 0 outside the mask `judged`."""
+    """Return the score of each pixel, (W, W): the difference of its colour from the mean face colour in this light, in
+    standard deviations; 0 outside the mask `judged`.
+    """
     deviation = statistics.deviation
     residual = values - statistics.mean - light(values, statistics.mean, deviation, judged, options.tolerance)
     relative: Float32Array = (residual / deviation).astype(np.float32)
@@ -221,7 +225,9 @@ def deviation_score(
 
 
 def _spots(off: Float32Array, judged: BoolArray, options: OccluderOptions) -> BoolArray:
-    """Return the mask (W, W) of covered pixels: connected scores above `low` of which one is above `high`."""
+    """Return the mask (W, W) of covered pixels: connected pixels with scores `off` above `low`, of which at least one
+    has a score above `high`, dilated by `grow` pixels; see `OccluderOptions` for the other conditions.
+    """
     mirrored = judged[:, ::-1]
     leads = np.where(mirrored, off > options.mirror_ratio * off[:, ::-1], True)
     candidate = judged & (((off > options.low) & leads) | (off > options.high_alone))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FEATHER = 0.06  # width of the blend from the completed face to the extended colours, as a fraction of the atlas side
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
-RIM = 0.02  # distance from the face's border, as a fraction of the atlas side, of an occluder that continues beyond it
+RIM = 0.02  # distance as a fraction of the atlas side; an occluder nearer to the face's border extends past the border
 TEMPLES = 0.45  # upper part of the atlas, as a fraction of its side, in which the face borders on the scalp
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
 

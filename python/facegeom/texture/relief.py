@@ -67,7 +67,9 @@ def _ramp(values: FloatArray, zero: float, one: float) -> FloatArray:
 
 
 def _diffused(V: FloatArray, F: IntArray, values: FloatArray, known: BoolArray, time: float) -> FloatArray:
-    """Return values (n,), at least 0, diffused over the surface from the known vertices only."""
+    """Return for each vertex the mean (n,) of the values (n,) of known vertices nearby, limited to at least 0, by
+    diffusion over the surface for `time` mm^2; 0 far from known vertices.
+    """
     heat = geometry.heat_smooth(V, F, np.column_stack([values * known, known]), time, tolerance=1e-3)
     share = heat[:, 1]
     return np.asarray(np.maximum(heat[:, 0], 0.0) / np.maximum(share, 1e-3) * (share > 1e-3))
