@@ -10,12 +10,12 @@ from facegeom._internal.arrays import FloatArray, IntArray
 
 
 class Separation(NamedTuple):
-    """Comparison of n people, two shapes each: distances within a person and between different people.
+    """Distances between two shapes of each of n people.
 
     Attributes
     ----------
-    rank1 : share of people whose first shape is nearer to their own second shape than to all other second shapes
-    ratio : mean distance between the two shapes of a person / mean distance between shapes of different people
+    rank1 : share of the people whose first shape is closest to their own second shape, of all second shapes
+    ratio : mean distance within people divided by mean distance between people
     """
 
     rank1: float
