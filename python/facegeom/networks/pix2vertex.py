@@ -53,7 +53,10 @@ class Pix2VertexConfig:
 
     size: int = 128  # side length of the input in pixels (paper: 512); a trained network needs this size
     width: int = 24  # channels of the first level (paper: 64); with 24, two networks for 128 pixels are 16.6 MB
-    networks: tuple[str, ...] = ("geometry", "correspondence")  # keys of `OUTPUT_CHANNELS`; paper: separate networks
+    networks: tuple[str, ...] = (
+        "geometry",
+        "correspondence",
+    )  # one network for each of these keys of `OUTPUT_CHANNELS`, as in the paper
     dropout: float = 0.5  # dropout probability in the first three decoder blocks during training
 
 

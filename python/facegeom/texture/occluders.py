@@ -37,11 +37,11 @@ class OccluderOptions:
     high: float = 3.6  # minimum of the largest score of an occluder (upper hysteresis threshold)
     low: float = 2.1  # minimum score of a texel of an occluder (lower hysteresis threshold)
     mirror_ratio: float = 1.3  # minimum ratio of the score to the score of the mirrored texel, if that is known
-    high_alone: float = 3.7  # score above which sides are not compared: caps and fringes cover both sides
+    high_alone: float = 3.7  # score above which the mirrored texel is ignored: caps and fringes cover both sides
     least_area: float = 0.0006  # minimum area of an occluder as a fraction of the atlas; smaller spots are moles
     grow: int = 2  # dilation of an occluder in pixels of the reduced texture: soft edge, shadow
-    darkest: float = 3.0  # maximum brightness score of dark texels: shadows are no occluders
-    brightest: float = 4.0  # maximum brightness score of bright texels: highlights are no occluders
+    darkest: float = 3.0  # limit to which the brightness score of dark texels is clipped: shadows are no occluders
+    brightest: float = 4.0  # limit to which the brightness score of bright texels is clipped: nor are highlights
     usual: float = 1.0  # maximum median score of a face; larger scores (hard light) are scaled down
     tolerance: float = 2.0  # deviation above which a texel has little weight in the light estimate
 

@@ -70,7 +70,12 @@ class DetectorOptions:
     minutes: float = math.inf  # time limit of one call in minutes; the next call resumes the run
     steps: tuple[int, ...] = (5_000, 2_500, 3_000, 3_000)  # number of training steps
     batch: tuple[int, ...] = (512, 384, 192, 192)  # number of windows in one step
-    scenes: tuple[int, ...] = (10_000, 8_000, 10_000, 10_000)  # number of scenes from which windows are cut
+    scenes: tuple[int, ...] = (
+        10_000,
+        8_000,
+        10_000,
+        10_000,
+    )  # number of scenes per stage of `STAGES`
     most_photos: int = 8_000  # largest number of training photos
     turned: int = 1  # number of tiles with a turned head per training photo
     learning_rate: float = 2e-3  # initial learning rate; decreases to 0 along a half cosine

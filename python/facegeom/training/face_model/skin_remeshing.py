@@ -52,11 +52,11 @@ class SkinOptions:
 
     face_vertices: int = 7000  # number of vertices of the face, both halves
     head_vertices: int = 2250  # number of vertices of scalp, ears and neck, both halves
-    finest_eyes: float = 0.32  # relative edge length at the eyelids
-    finest_mouth: float = 0.40  # relative edge length at the lips
-    finest_nose: float = 0.50  # relative edge length at the nostrils
+    finest_eyes: float = 0.32  # edge length at the eyelids / edge length at the cheeks
+    finest_mouth: float = 0.40  # edge length at the lips / edge length at the cheeks
+    finest_nose: float = 0.50  # edge length at the nostrils / edge length at the cheeks
     growth: float = 1 / 50.0  # increase of the relative edge length per mm of distance from eyelids, lips and nostrils
-    coarsest: float = 1.15  # largest relative edge length, at forehead and jaw
+    coarsest: float = 1.15  # largest edge length, at forehead and jaw / edge length at the cheeks
     iterations: int = 12  # number of remeshing rounds
 
 

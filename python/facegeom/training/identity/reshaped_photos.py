@@ -38,16 +38,18 @@ PARTS = ("training", "validation", "test")
 class ReshapeOptions:
     """Number of versions of a photo, beside the original one, and range of their changes."""
 
-    reshaped: int = 5  # versions in the photo's own pose
-    turned: int = 2  # versions in another pose
-    identity_sigma: float = 0.8  # standard deviation of the change of each coefficient
+    reshaped: int = 5  # number of changed versions of a photo in its own pose
+    turned: int = 2  # number of changed versions of a photo in another pose
+    identity_sigma: float = (
+        0.8  # standard deviation of the change of each identity coefficient, in sigma of the face model
+    )
     expression: float = 0.3  # share of the versions with a changed expression
     light: float = 0.3  # share of the versions with changed light
     yaw_deg: tuple[float, float] = (
         12.0,
         40.0,
     )  # additional yaw of a turned version
-    pitch_deg: float = 5.0  # standard deviation, of a turned version
+    pitch_deg: float = 5.0  # standard deviation of the pitch of a turned version, degrees
     most_yaw_deg: float = 65.0
     seed: int = 0
 

@@ -22,12 +22,14 @@ from facegeom.training.identity.reshaped_photos import ReshapedPhotos
 class PairOptions:
     """Share of synthetic heads, and errors of the alignment of the crops."""
 
-    heads: float = 0.25  # share of pairs of synthetic heads
-    landmark_noise: float = 1.2  # pixels at 128: standard deviation of the error of each landmark
-    shift_noise: float = 1.0  # pixels at 128: of a common error of all landmarks
+    heads: float = 0.25  # share of pairs that show synthetic heads; the others show reshaped photos
+    landmark_noise: float = 1.2  # standard deviation of the error of each landmark, pixels of a 128-pixel crop
+    shift_noise: float = 1.0  # standard deviation of an error common to all landmarks, pixels of a 128-pixel crop
     turn_noise_deg: float = 1.5
     scale_noise: float = 0.02
-    pose_noise_deg: float = 3.0  # of the rotation of the mean face
+    pose_noise_deg: float = (
+        3.0  # standard deviation of the error of the rotation that is used for the alignment, degrees
+    )
 
 
 AUGMENT = AugmentOptions(

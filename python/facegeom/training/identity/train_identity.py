@@ -41,19 +41,23 @@ class IdentityTrainOptions:
 
     batch: int = 16
     images: int = 500_000
-    epoch_images: int = 25_000  # validation after each
-    learning_rate: float = 1.5e-3  # constant until the last part of the run, so that the run can be extended
-    warmup: int = 300  # steps
-    decay_share: float = 0.25  # last part of the run, in which the learning rate decreases to zero
+    epoch_images: int = 25_000  # number of pairs between two validations
+    learning_rate: float = (
+        1.5e-3  # learning rate, constant until the last part of the run, so that the run can be extended
+    )
+    warmup: int = 300  # number of steps of the linear warm-up of the learning rate
+    decay_share: float = 0.25  # share of the run, at its end, in which the learning rate decreases to zero
     weight_decay: float = 0.02
-    label_weight: float = 0.3  # of photos, whose labels are biased towards the mean face by the prior of the fit
+    label_weight: float = 0.3  # weight of the labels of photos, which the prior of the fit biases towards the mean face
     pair_weight: float = 3.0
     variance_weight: float = 1.0
     point_weight: float = 1.0
-    points_first: int = 1500  # steps in which the weights of the other terms increase linearly from zero. With full
+    points_first: int = (
+        1500  # number of steps in which the weights of the other terms rise linearly from zero. With full
+    )
     # weights from the start their gradient noise dominates: the network learned nothing from 17,000 images
-    average_decay: float = 0.9995  # a step, of the weights that are evaluated and shipped
-    average_every: int = 4  # steps between updates of the average
+    average_decay: float = 0.9995  # decay per step of the averaged weights; these are evaluated and shipped
+    average_every: int = 4  # number of steps between updates of the averaged weights
     seed: int = 0
     network: IdentityConfig = field(default_factory=IdentityConfig)
     pairs: PairOptions = field(default_factory=PairOptions)
