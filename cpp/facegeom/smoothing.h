@@ -34,7 +34,7 @@ Points laplacian_smooth(PointsIn V, FacesIn F, int iterations, double step, bool
 //! \param tolerance maximum residual of each column relative to M values; a residual as small as rounding
 //! errors is always accepted
 //! \return (n, k) diffused values
-//! \throw std::invalid_argument if the rows differ or the time is negative
+//! \throw std::invalid_argument if values does not have n rows or the time is negative
 //! \throw SolverError if the tolerance is not reached
 Rows heat_smooth(PointsIn V, FacesIn F, RowsIn values, double time, double tolerance);
 
@@ -54,7 +54,7 @@ class MeshSolver {
   //! Diffuse values over the surface, as heat_smooth.
   //! \param values (n, k)
   //! \return (n, k) diffused values
-  //! \throw std::invalid_argument if the rows differ
+  //! \throw std::invalid_argument if values does not have n rows
   Rows smooth(RowsIn values) const;
 
  private:

@@ -19,7 +19,7 @@ NEAR_MM2 = 6.0  # diffusion time in mm^2 of the low-pass; fine contrast is the d
 WIDE_MM2 = 400.0  # diffusion time in mm^2 of the brightness of the surrounding skin
 DARK = (0.65, 0.85)  # brightness / brightness of the surrounding skin: hair below the first, no hair above the second
 ROUGH = (0.08, 0.14)  # rms contrast / brightness: wrinkles below the first, hair above the second
-HAIRY = 0.6  # factor on the limits of ROUGH where hair grows: a wrinkled cheek has 0.06, a beard 0.045 to 0.07
+HAIRY = 0.6  # where hair grows, the limits ROUGH are reduced by this share; contrast: beards 0.045 to 0.07, cheeks 0.06
 BEARD_MM = (-50.0, -62.0)  # y in mm on the mean face: no beard above the first, beard possible below the second
 FRINGE_MM = (42.0, 56.0)  # y in mm on the mean face: no fringe of hair below the first, possible above the second
 

@@ -81,7 +81,7 @@ class MeshValidation:
             self.landmarks[name] = true
 
     def measure(self) -> dict[str, float]:
-        """Return the mean errors of the finest mesh, for photos ("photo_...") and turned renders of them ("turned_...").
+        """Return mean errors of the finest mesh, for photos ("photo_...") and turned renders of them ("turned_...").
 
         Returns
         -------

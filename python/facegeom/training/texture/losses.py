@@ -56,7 +56,9 @@ class PerceptualLoss(nn.Module):
         return self
 
     def forward(self, predicted: Tensor, target: Tensor) -> Tensor:
-        """Return the mean over the levels of sum |F(predicted) - F(target)| / sum |F(target)|.
+        """Return the relative L1 difference of the encoder's features, as a mean over its levels.
+
+        For each level: sum |f(predicted) - f(target)| / sum |f(target)|, with the features f of the level.
 
         Parameters
         ----------
