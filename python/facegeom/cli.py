@@ -33,6 +33,7 @@ MODULES = {
         "registration": ("facegeom.evaluation.registration", "depth error before and after the template registration"),
         "meshes": ("facegeom.evaluation.meshes", "distance between the mesh of each pipeline and the true surface"),
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
+        "identity": ("facegeom.evaluation.identity", "errors of the identity network, and consistency for one person"),
         "texture": ("facegeom.evaluation.texture", "texture completion, compared with mirroring and OpenCV inpainting"),
         "heads": ("facegeom.evaluation.heads", "pictures of complete heads and of their textures"),
         "contact-sheet": (

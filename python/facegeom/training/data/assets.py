@@ -10,15 +10,14 @@ import argparse
 import logging
 import os
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray, IntArray
-from facegeom._internal.files import write_atomically
+from facegeom._internal.files import write_npz
 from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.fitting import similarity
@@ -85,7 +84,7 @@ class Assets:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all arrays to one .npz, whole or not at all."""
         arrays = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        write_atomically(Path(path), partial(_write, arrays=arrays))
+        write_npz(path, arrays)
 
     def part(self, *, held_out: bool) -> Assets:
         """Return the assets that are reserved for validation (every fifth skin and map), or the others."""
@@ -251,11 +250,6 @@ def _sphere(count: int) -> FloatArray:
     z, around = 1 - 2 * index / count, np.pi * (1 + 5**0.5) * index
     radius = np.sqrt(1 - z * z)
     return np.stack([radius * np.cos(around), radius * np.sin(around), z], 1)
-
-
-def _write(path: Path, arrays: dict[str, Any]) -> None:
-    with open(path, "wb") as stream:
-        np.savez_compressed(stream, **arrays)
 
 
 def make_assets(folder: Path) -> Assets:
