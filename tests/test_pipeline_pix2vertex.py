@@ -69,6 +69,20 @@ def test_the_neutral_face_has_no_expression(coded_face: Any, coded_network: Any,
     np.testing.assert_allclose(moved, weights @ model.expression[:, model.landmarks68[chin]], atol=1e-4)
 
 
+def test_the_neutral_head_has_the_expression_as_weights(coded_face: Any, coded_network: Any) -> None:
+    coded_network(coded_face)
+    mesh = facegeom.reconstruct(coded_face.photo, box=coded_face.box, head=True).mesh
+    model = load_face_model()
+    jaw_open = np.array([name == "jawOpen" for name in model.expression_names], dtype=float)
+    fit = replace(predict(coded_face.photo, coded_face.box).fit, expression=0.5 * jaw_open)
+    neutral = without_expression(mesh, load_template(head=True), fit, fitted_vertices(model, fit))
+    assert {name: weight for name, weight in neutral.weights.items() if weight} == {"jawOpen": 0.5}
+    posed = neutral.vertices + 0.5 * neutral.blendshapes["jawOpen"]
+    error = np.linalg.norm(posed - mesh.vertices, axis=1)
+    assert error.mean() < 0.05
+    assert error.max() < 1.5  # the fit also closes lips, and the expression is interpolated linearly
+
+
 def test_the_texture_has_the_colours_of_the_vertices(coded_face: Any, coded_network: Any) -> None:
     coded_network(coded_face)
     mesh = facegeom.reconstruct(coded_face.photo, box=coded_face.box, texture=256).mesh

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from PIL import Image
 
 import facegeom
 from coded_photos import decode, degrees_between
-from facegeom import FacegeomError, ImageError
+from facegeom import FacegeomError, FaceMesh, ImageError
 from facegeom.pipelines import PIPELINES
+from facegeom.reconstruction import Reconstruction
 
 STAGES = {
     "pix2vertex": ["raw", "aligned", "registered", "detailed"],
@@ -131,7 +133,60 @@ def test_every_pipeline_of_the_table_has_predict_and_run(name: str) -> None:
     assert PIPELINES[name].heads or not PIPELINES[name].template
 
 
-def test_timings_contain_every_stage(coded_face: Any, coded_network: Any) -> None:
-    coded_network(coded_face)
-    rec = facegeom.reconstruct(coded_face.photo, box=coded_face.box, head=True)
-    assert {"loading", "network", "fit", *rec.stages} == set(rec.timings)
+STEPS = {
+    "pix2vertex": {"loading", "network", "fit"},
+    "facevision": {"loading", "network", "fit"},
+    "pixel2mesh": {"loading", "network", "fit", "maps"},
+    "gcn_igan": {"loading", "landmarks", "network", "fit", "maps"},
+}
+"""Steps before the stages, for a photo with a given box."""
+
+CASES = [(name, head) for name, entry in PIPELINES.items() for head in (False, True) if entry.heads or not head]
+
+
+@pytest.fixture
+def reconstruct(coded_face: Any, coded_network: Any, mesh_oracle: Any) -> Callable[..., Reconstruction]:
+    """A function that reconstructs the coded face with a pipeline and options of `facegeom.reconstruct`."""
+
+    def run(pipeline: str, **options: Any) -> Reconstruction:
+        coded_network(coded_face)
+        mesh_oracle(coded_face, needs_landmarks=pipeline == "gcn_igan")
+        return facegeom.reconstruct(coded_face.photo, pipeline=pipeline, **options)
+
+    return run
+
+
+@pytest.mark.parametrize(("pipeline", "head"), CASES)
+def test_timings_contain_every_step_and_every_stage(
+    coded_face: Any, reconstruct: Any, pipeline: str, head: bool
+) -> None:
+    rec = reconstruct(pipeline, head=head, box=coded_face.box)
+    assert set(rec.timings) == STEPS[pipeline] | set(rec.stages)
+    assert all(milliseconds > 0 for milliseconds in rec.timings.values())
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_timings_contain_the_detection_of_a_photo_without_a_box(
+    coded_face: Any, reconstruct: Any, detections: Any, pipeline: str
+) -> None:
+    detections([(*coded_face.box, 0.9)])
+    rec = reconstruct(pipeline)
+    assert set(rec.timings) == STEPS[pipeline] | {"detection", *rec.stages}
+    assert rec.detections == ((*coded_face.box, 0.9),)
+
+
+@pytest.mark.parametrize(("pipeline", "head"), CASES)
+def test_the_neutral_mesh_exists_for_the_topology_of_the_face_model(
+    coded_face: Any, reconstruct: Any, tmp_path: Path, pipeline: str, head: bool
+) -> None:
+    rec = reconstruct(pipeline, head=head, box=coded_face.box)
+    if head or PIPELINES[pipeline].template:
+        np.testing.assert_array_equal(rec.neutral.faces, rec.mesh.faces)
+        rec.save(tmp_path / "neutral.glb", neutral=True)
+        saved = FaceMesh.load(tmp_path / "neutral.glb")
+        np.testing.assert_allclose(saved.vertices, rec.neutral.vertices, atol=1e-3)
+        assert list(saved.blendshapes) == list(rec.mesh.blendshapes)
+    else:
+        assert rec.neutral is None
+        with pytest.raises(FacegeomError, match="neutral=True needs the face model's topology"):
+            rec.save(tmp_path / "neutral.glb", neutral=True)
