@@ -1,86 +1,25 @@
-"""Fixtures: a photo of the mean face whose colours are its correspondence, and a network that reads them back."""
+"""Fixtures of several test files: coded photos, fake networks, and data for the tests of training."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from coded_photos import HAIR, SKIN, CodedFace, CodedNetwork, draw_coded_face
 from facegeom import load_face_model
-from facegeom.geometry import rasterize
-from facegeom.images.boxes import Box
-from facegeom.images.camera import Camera
-from facegeom.networks.facevision import NetworkMaps
-
-REACH_MM = 130.0
-"""Correspondence from -130 to 130 mm is coded as color values from 0 to 255."""
-
-
-@dataclass(frozen=True)
-class CodedFace:
-    """A photo that shows its own answer.
-
-    Attributes
-    ----------
-    photo : (h, w, 3) uint8, black around the face
-    camera : the camera that it was rendered with
-    box : of the 68 landmarks
-    landmarks : (68, 3) mm, face frame
-    """
-
-    photo: npt.NDArray[np.uint8]
-    camera: Camera
-    box: Box
-    landmarks: npt.NDArray[np.float64]
-
-
-class CodedNetwork:
-    """Reads depth and correspondence from the colours of a `CodedFace`."""
-
-    def __init__(self, camera: Camera, size: int = 128) -> None:
-        self.size = size
-        self.camera = camera
-        self.calls: list[tuple[int, bool]] = []
-
-    def predict(self, crops: npt.NDArray[np.uint8], *, mirror: bool = True) -> NetworkMaps:
-        self.calls.append((len(crops), mirror))
-        correspondence = (crops.astype(np.float32) / 255.0 * 2.0 - 1.0) * REACH_MM
-        depth = correspondence @ self.camera.rotation[2].astype(np.float32)
-        mask = [
-            cv2.erode(cv2.medianBlur((crop.max(axis=2) > 60).astype(np.uint8), 3), np.ones((3, 3), np.uint8))
-            for crop in crops
-        ]
-        return NetworkMaps(depth, correspondence, 0.98 * np.array(mask, np.float32) + 0.01)
-
-
-def draw_coded_face(
-    yaw: float = 0.0, size: int = 400, scale: float = 1.4, shift: tuple[float, float] = (0, 0)
-) -> CodedFace:
-    """Render the mean face, turned to its left by `yaw` degrees."""
-    model = load_face_model()
-    y = np.radians(yaw)
-    rotation = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
-    camera = Camera(rotation, scale, (size / 2 + shift[0], 0.42 * size + shift[1]))
-    points = np.column_stack([camera.project(model.mean), camera.view(model.mean)[:, 2]])
-    raster = rasterize(points, model.faces, model.mean, (size, size))
-    shown = (raster.triangle >= 0) & model.regions["map"][model.faces].all(axis=1)[raster.triangle]
-    photo = np.zeros((size, size, 3), np.uint8)
-    coded = (raster.attributes[shown] / REACH_MM + 1.0) / 2.0 * 255.0
-    photo[shown] = np.clip(np.rint(coded), 0, 255).astype(np.uint8)
-    landmarks = model.mean[model.landmarks68]
-    pixels = camera.project(landmarks)
-    (x0, y0), (x1, y1) = pixels.min(axis=0).tolist(), pixels.max(axis=0).tolist()
-    return CodedFace(photo, camera, (x0, y0, x1, y1), landmarks)
+from facegeom.pipelines import pix2vertex
+from facegeom.pipelines.interface import PipelineOptions
+from facegeom.reconstruction import predict
+from mesh_oracle import OracleMeshNetwork
 
 
 @pytest.fixture(scope="session")
 def draw_face() -> Any:
-    """Return `draw_coded_face`."""
+    """The function `draw_coded_face`."""
     return draw_coded_face
 
 
@@ -98,7 +37,7 @@ def turned_coded_face() -> CodedFace:
 
 @pytest.fixture
 def coded_network(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Install and return a function that puts a `CodedNetwork` in the place of the shipped network."""
+    """A function that replaces the shipped maps network by a `CodedNetwork` and returns it."""
 
     def install(face: CodedFace) -> CodedNetwork:
         network = CodedNetwork(face.camera)
@@ -108,7 +47,41 @@ def coded_network(monkeypatch: pytest.MonkeyPatch) -> Any:
     return install
 
 
-PHOTO = 160  # side of the photos that trainings are tested on, pixels
+@pytest.fixture
+def mesh_oracle(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A function that replaces the shipped mesh networks by an `OracleMeshNetwork` and returns it."""
+
+    def install(face: CodedFace, **options: Any) -> OracleMeshNetwork:
+        network = OracleMeshNetwork(face, **options)
+        for pipeline in ("pixel2mesh", "gcn_igan"):
+            monkeypatch.setattr(f"facegeom.pipelines.{pipeline}.mesh_network", lambda name, device: network)
+        return network
+
+    return install
+
+
+@pytest.fixture
+def detections(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A function that replaces the results of the detector by given boxes."""
+
+    def install(boxes: list[Any]) -> None:
+        monkeypatch.setattr("facegeom.detection.detector.find_faces", lambda photo, **options: boxes)
+
+    return install
+
+
+@pytest.fixture
+def plain_person(draw_face: Any, coded_network: Any) -> Any:
+    """A person with skin and hair of one colour each, turned by 50 degrees: photo, prediction, vertices of the head."""
+    face = draw_face(50.0)
+    coded_network(face)
+    prediction = predict(face.photo, face.box)
+    photo = np.where(face.photo.max(axis=2, keepdims=True) > 60, np.uint8(SKIN), np.uint8(HAIR))
+    V = pix2vertex.run(photo, prediction, PipelineOptions(head=True)).final.vertices
+    return photo, prediction, V
+
+
+PHOTO = 160  # width and height in pixels of the photos in the tests of training
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +104,7 @@ def labels() -> Any:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory, labels: Any) -> Path:
-    """A folder of the photos that `labels` names, all of them one texture."""
+    """A folder with the photos of `labels`, which all show the same noise."""
     folder = tmp_path_factory.mktemp("photos")
     noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)
     encoded = cv2.imencode(".jpg", cv2.resize(noise, (PHOTO, PHOTO), interpolation=cv2.INTER_CUBIC))[1].tobytes()
@@ -142,7 +115,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, labels: Any) -> Path:
 
 @pytest.fixture(scope="session")
 def samples(labels: Any, folder: Path) -> Any:
-    """Samples of four of them."""
+    """Samples of the first four photos of `labels`."""
     from facegeom.training.data.samples import FaceSamples, PhotoStore
 
     rows = np.arange(4)
@@ -152,7 +125,7 @@ def samples(labels: Any, folder: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def texture() -> Any:
-    """A texture model of random colours."""
+    """A texture model with random components and backgrounds."""
     from facegeom.training.data.texture_model import TextureModel
 
     model, rng = load_face_model(), np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""A mesh network that reads its answer from a coded photo, and the semi-sphere laid onto any face of the model."""
+"""A fake mesh network that decodes the true mesh from a coded photo, and the true semi-sphere of a face."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from conftest import REACH_MM, CodedFace
+from coded_photos import CodedFace, decode
 from facegeom._internal.arrays import Float32Array
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_surface
 from facegeom.geometry import closest_points
 from facegeom.networks.semi_sphere import mirror_images, semi_sphere
 
-CURVE_MM = 60.0  # the face is unrolled around an axis this far behind its origin
+CURVE_MM = 60.0  # distance of the unrolling axis behind the origin of the face frame
 
 
 def semi_sphere_on(vertices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the finest semi-sphere's vertices on a face of the model (n, 3), mm in its frame.
+    """Return the vertices (7008, 3) of the finest semi-sphere on a face of the model (n, 3), mm in the face frame.
 
-    Both are laid out flat on the mean face, and a vertex goes where it falls.
+    The skin of the mean face is unrolled around a vertical axis. A vertex of the semi-sphere corresponds to the point
+    of the skin with the same texture coordinates.
     """
     model, surface = load_face_model(), face_surface(load_face_model())
     skin = model.mean[: model.face_vertex_count]
@@ -30,7 +31,12 @@ def semi_sphere_on(vertices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
 
 
 class OracleMeshNetwork:
-    """Finds out from the colours of a `CodedFace` where it lies in the crop, and returns it."""
+    """A fake of a mesh network: aligns the true mesh to the colours of a `CodedFace` in the crop.
+
+    Attributes
+    ----------
+    landmarks : list of the landmarks that each call of `predict` got
+    """
 
     name = "oracle"
 
@@ -42,16 +48,16 @@ class OracleMeshNetwork:
 
     def predict(self, crops: npt.NDArray[np.uint8], landmarks: Float32Array | None = None) -> list[Float32Array]:
         assert crops.shape == (2, self.size, self.size, 3)
-        np.testing.assert_array_equal(crops[1], crops[0, :, ::-1])  # the mirror image, and so must the answer be
+        np.testing.assert_array_equal(crops[1], crops[0, :, ::-1])  # the second crop is the mirror image of the first
         self.landmarks.append(landmarks)
         rows, columns = np.nonzero(cv2.erode((crops[0].max(axis=2) > 60).astype(np.uint8), np.ones((5, 5), np.uint8)))
         turn, shift = np.eye(2) / 95.0, np.zeros(2)
         if len(rows) > 100:
-            seen = ((crops[0, rows, columns] / 255.0 * 2 - 1) * REACH_MM @ self.rotation.T)[:, :2]
+            seen = (decode(crops[0, rows, columns]) @ self.rotation.T)[:, :2]
             at = np.column_stack([(2 * columns + 1) / self.size - 1, 1 - (2 * rows + 1) / self.size])
             spread = seen - seen.mean(axis=0)
             along, aside = (spread * at).sum(), (spread[:, 0] * at[:, 1] - spread[:, 1] * at[:, 0]).sum()
-            turn = np.array([[along, -aside], [aside, along]]) / (spread * spread).sum()  # the best similarity
+            turn = np.array([[along, -aside], [aside, along]]) / (spread * spread).sum()  # least-squares similarity
             shift = np.median(at - seen @ turn.T, axis=0)
         scale = np.sqrt(np.linalg.det(turn))
         depth = scale * (self.points[:, 2] - self.points[:, 2].mean())

@@ -1,10 +1,10 @@
-"""Print a SHA-256 digest of everything that facegeom makes of some photos: run before and after a change, and compare.
+"""Print SHA-256 digests of all results of facegeom for some photos, to compare them before and after a change.
 
     python tests/output_digests.py PHOTO... > before.json
 
-Each photo goes through every pipeline and through the whole head with a texture. A digest covers the arrays of the
-reconstruction and the bytes of its GLB file, so that two runs agree only if the results are the same to the bit.
-Only names of the public API are used.
+Every photo is reconstructed by each pipeline, and as a head with a texture. The digests cover the arrays of the
+reconstruction and the bytes of its GLB file, so two runs agree only if all results are identical. The script uses the
+public API only.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ RUNS = {
     "head": {"head": True, "texture": 512},
     "gcn_igan_head": {"pipeline": "gcn_igan", "head": True},
 }
-"""Name of the run -> options of `facegeom.reconstruct`."""
+"""Options of `facegeom.reconstruct` by name of the run."""
 
 
 def digest(*values):
-    """Return the SHA-256 of arrays and bytes, shapes and types included."""
+    """Return the SHA-256 of arrays and bytes, including shapes and dtypes."""
     total = hashlib.sha256()
     for value in values:
         if isinstance(value, bytes):
@@ -50,7 +50,7 @@ def mesh_arrays(mesh):
 
 
 def reconstruction_digests(photo, options, folder):
-    """Return a dict from part of the reconstruction to its digest, or to the error's class."""
+    """Return the digest of each part of a reconstruction, or the class of the error."""
     try:
         rec = facegeom.reconstruct(photo, **options)
     except facegeom.FacegeomError as error:

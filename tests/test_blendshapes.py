@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from facegeom import load_face_model
-from facegeom.evaluation.blendshape_sheet import blendshape_sheet, mean_face
 from facegeom.face_model.blendshapes import (
     ARKIT_NAMES,
     GAZE_DEGREES,
@@ -18,7 +17,6 @@ from facegeom.face_model.blendshapes import (
 )
 from facegeom.face_model.template import load_template
 from facegeom.geometry import rasterize
-from facegeom.measures.report import CAPTION, GAP
 
 MODEL = load_face_model()
 SHAPES = arkit_blendshapes(MODEL)
@@ -31,7 +29,7 @@ def expression(name: str) -> np.ndarray:
 
 
 def visible_mm2(vertices: np.ndarray, region: str) -> float:
-    """Area of a region that shows from straight ahead, as far as its triangles lie in the region whole."""
+    """Return the area of the triangles of a region that a camera in front of the face sees, mm²."""
     points = (vertices + np.array([100.0, -100.0, 0.0])) * (PIXELS_PER_MM, -PIXELS_PER_MM, 1.0)
     seen = rasterize(points, MODEL.faces, None, (1000, 800)).triangle
     inside = MODEL.regions[region][MODEL.faces].all(axis=1)
@@ -46,7 +44,7 @@ def test_names_are_those_of_arkit_without_tongue_out() -> None:
 
 
 @pytest.mark.parametrize("name", ARKIT_NAMES)
-def test_no_blendshape_is_empty_or_torn(name: str) -> None:
+def test_blendshapes_move_vertices_smoothly(name: str) -> None:
     shape = SHAPES[name]
     assert shape.dtype == np.float32
     assert not shape.flags.writeable
@@ -59,7 +57,7 @@ def test_no_blendshape_is_empty_or_torn(name: str) -> None:
 @pytest.mark.parametrize("name", SIDES)
 def test_right_mirrors_left(name: str) -> None:
     mirrored = SHAPES[f"{name}Left"][MODEL.mirror] * np.float32([-1, 1, 1])
-    skin = slice(MODEL.face_vertex_count)  # behind it ICT's own shapes differ by up to 1.5 mm
+    skin = slice(MODEL.face_vertex_count)  # shapes of ICT differ by up to 1.5 mm behind the skin
     np.testing.assert_allclose(SHAPES[f"{name}Right"][skin], mirrored[skin], atol=0.5)
 
 
@@ -70,14 +68,14 @@ def test_left_is_the_left_of_the_subject(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["jaw", "mouth"])
-def test_jaw_and_mouth_go_to_their_side(name: str) -> None:
+def test_jaw_and_mouth_move_to_the_named_side(name: str) -> None:
     lips = MODEL.regions["lips"]
     assert SHAPES[f"{name}Left"][lips, 0].mean() > 2.0
     assert SHAPES[f"{name}Right"][lips, 0].mean() < -2.0
 
 
 @pytest.mark.parametrize("name", ["browInnerUp", "cheekPuff"])
-def test_halves_are_summed(name: str) -> None:
+def test_left_and_right_parts_are_summed(name: str) -> None:
     np.testing.assert_allclose(SHAPES[name], expression(f"{name}_L") + expression(f"{name}_R"), atol=1e-5)
 
 
@@ -90,7 +88,7 @@ def test_an_eye_look_shape_turns_its_own_eyeball_only(name: str, side: str) -> N
     ball = MODEL.regions[f"eyeball_{side}"]
     before = MODEL.mean[ball]
     after = before + shape[ball]
-    # A turn about a centre near the middle: the motion of the ball is rigid, and has that angle.
+    # The motion of the eyeball is a rotation by the documented angle.
     a, b = before - before.mean(axis=0), after - after.mean(axis=0)
     u, _, v = np.linalg.svd(b.T @ a)
     turn = u @ v
@@ -109,7 +107,7 @@ def test_a_turning_eyeball_keeps_its_centre() -> None:
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_a_blink_closes_on_the_eyeball(side: str) -> None:
+def test_a_blink_covers_the_eyeball(side: str) -> None:
     open_mm2 = visible_mm2(MODEL.mean, f"eyeball_{side}")
     assert open_mm2 > 100.0
     closed = MODEL.mean + SHAPES[f"eyeBlink{side.capitalize()}"]
@@ -125,7 +123,7 @@ def test_an_open_jaw_shows_the_teeth_inside_the_mouth() -> None:
     assert opened[upper, 1].min() - opened[lower, 1].max() > 15.0
 
 
-def test_mouth_close_undoes_the_jaw_at_the_lips() -> None:
+def test_mouth_close_closes_the_lips_of_an_open_jaw() -> None:
     together = MODEL.mean + SHAPES["jawOpen"] + SHAPES["mouthClose"]
     assert visible_mm2(together, "mouth_interior") < 10.0
 
@@ -144,7 +142,7 @@ def test_template_blendshapes_are_the_subdivided_displacements(name: str) -> Non
 def test_arkit_weights_reproduce_the_expression_up_to_dropped_shapes() -> None:
     coefficients = np.random.default_rng(0).uniform(0, 1, len(MODEL.expression_names))
     for i, name in enumerate(MODEL.expression_names):
-        if name.startswith(("cheekRaiser", "PupilDilate", "eyeLook")):  # gone, or with an eyeball that turns
+        if name.startswith(("cheekRaiser", "PupilDilate", "eyeLook")):  # not in ARKit or changed
             coefficients[i] = 0.0
         elif name.startswith(("browInnerUp", "cheekPuff")):
             coefficients[i] = 0.4
@@ -154,45 +152,14 @@ def test_arkit_weights_reproduce_the_expression_up_to_dropped_shapes() -> None:
     np.testing.assert_allclose(posed, MODEL.vertices(expression=coefficients), atol=1e-3)
 
 
-def test_weights_of_halves_are_their_mean() -> None:
+def test_weight_of_two_parts_is_their_mean() -> None:
     weights = arkit_weights([1.0 * (name == "browInnerUp_L") for name in MODEL.expression_names])
     assert {name: weight for name, weight in weights.items() if weight} == {"browInnerUp": 0.5}
     lost = [1.0 * name.startswith(("cheekRaiser", "PupilDilate")) for name in MODEL.expression_names]
     assert not any(arkit_weights(lost).values())
 
 
-def test_the_sheet_has_one_picture_per_blendshape() -> None:
-    face = mean_face()
-    assert list(face.blendshapes) == list(ARKIT_NAMES)
-    some = replace(
-        face, blendshapes={name: face.blendshapes[name] for name in ("jawOpen", "mouthClose", "browInnerUp")}
-    )
-    still = replace(some, blendshapes={name: 0 * shape for name, shape in some.blendshapes.items()})
-    page = blendshape_sheet(some, still, size=48)
-    down, across = 48 + CAPTION + GAP, 48 + GAP
-    assert page.shape == (2 * down + GAP, 12 * across + GAP, 3)
-    tiles = [
-        page[GAP + CAPTION + row * down :][:48, GAP + column * across :][:, :48]
-        for row in (0, 1)
-        for column in range(12)
-    ]
-    for number, changes in ((4, True), (8, True), (12, True), (6, False), (10, False), (14, False)):
-        as_it_is = tiles[number % 4]
-        assert (np.abs(tiles[number].astype(int) - as_it_is).max() > 20) == changes, number
-        assert len(np.unique(tiles[number])) > 20
-
-
-def test_the_sheet_reports_bad_arguments() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        blendshape_sheet()
-    bare = replace(mean_face(), blendshapes={})
-    with pytest.raises(
-        ValueError, match=r"meshes\[1\] must have the blendshapes of the first, got none called eyeBlink"
-    ):
-        blendshape_sheet(mean_face(), bare)
-
-
-def test_bad_input() -> None:
+def test_bad_input_is_reported() -> None:
     with pytest.raises(ValueError, match=r"expression must have shape \(57,\), got \(56,\)"):
         arkit_weights(np.zeros(56))
     with pytest.raises(ValueError, match="expression must be finite"):

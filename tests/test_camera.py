@@ -18,10 +18,10 @@ def yaw(degrees: float) -> np.ndarray:
 def test_axes_of_a_frontal_face() -> None:
     camera = Camera(np.eye(3), 2.0, (100.0, 80.0))
     left, up, out = camera.project([[10, 0, 0], [0, 10, 0], [0, 0, 10]])
-    assert left.tolist() == [120, 80]  # the subject's left is on the picture's right
+    assert left.tolist() == [120, 80]  # the subject's left is on the right of the picture
     assert up.tolist() == [100, 60]  # pixel y points down
     assert out.tolist() == [100, 80]  # depth does not move a point
-    assert camera.view([[0, 0, 10]])[0, 2] == 10  # and is greater nearer to the camera
+    assert camera.view([[0, 0, 10]])[0, 2] == 10  # greater is nearer to the camera
 
 
 def test_axes_of_the_face_model() -> None:
@@ -30,7 +30,7 @@ def test_axes_of_the_face_model() -> None:
     points = V[model.landmarks68]
     nose, chin = points[30], points[8]
     right_eye, left_eye = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
-    assert left_eye[0] > 20  # the picture's right eye is the subject's left one
+    assert left_eye[0] > 20  # +x is the subject's left
     assert right_eye[0] < -20
     assert chin[1] < nose[1] < 0
     assert nose[2] > chin[2]
@@ -74,12 +74,12 @@ def test_arrays_are_read_only_copies() -> None:
     ],
     ids=["reflection", "scaled", "shape", "nan", "zero scale", "text scale", "translation"],
 )
-def test_bad_camera(arguments: tuple[Any, ...], error: type[Exception], message: str) -> None:
+def test_invalid_cameras_are_rejected(arguments: tuple[Any, ...], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Camera(*arguments)
 
 
-def test_bad_points() -> None:
+def test_invalid_points_are_rejected() -> None:
     camera = Camera(np.eye(3), 1.0, (0, 0))
     with pytest.raises(ValueError, match="points must have shape"):
         camera.project([[1.0, 2.0]])

@@ -13,7 +13,7 @@ SIZE = 48
 
 
 class Gray(Inpainter):
-    """Says gray of every texel, whatever it is shown: all else must come from the joining."""
+    """A fake of the network: gray at every texel, so that all other colours come from `complete`."""
 
     def predict(self, textures: np.ndarray, known: np.ndarray) -> np.ndarray:
         assert textures.shape[1:] == (*known.shape[1:], 3) == (SIZE, SIZE, 3)
@@ -52,7 +52,7 @@ def test_known_texels_are_kept_and_unknown_values_are_ignored(network: Inpainter
 
 @pytest.mark.parametrize("size", [48, 96, 192])
 def test_a_biased_output_is_corrected_at_the_border(network: Inpainter, size: int) -> None:
-    """The network says 128 beside a known 150: no step at the border, 128 again far from it."""
+    """The network returns 128, the known texels are 150: no step at the border, 128 far from it."""
     out = complete(plain(size), half_known(size), network=network).astype(int)
     border = out[:, size // 2]
     assert np.abs(border - 150).max() <= 3
@@ -63,18 +63,18 @@ def test_a_biased_output_is_corrected_at_the_border(network: Inpainter, size: in
 def test_grain_has_the_deviation_of_known_texels(network: Inpainter) -> None:
     size = 192
     known = half_known(size)
-    known[: size // 2] = ~known[: size // 2]  # the mirror of every hidden texel is known, that of none below
+    known[: size // 2] = ~known[: size // 2]  # above the middle, the mirror image of every hidden texel is known
     known[size // 2 :, ::3] &= False
     texture = plain(size, noise=6.0)
     out = complete(texture, known, network=network).astype(np.float32)
     high = out - cv2.GaussianBlur(out, (0, 0), 2.0)
     assert high[~known].std() == pytest.approx(high[known].std(), rel=0.3)
     smooth = complete(plain(size), known, network=network).astype(np.float32)
-    assert (smooth - cv2.GaussianBlur(smooth, (0, 0), 1.0)).std() < 1.0  # no grain where there is none
+    assert (smooth - cv2.GaussianBlur(smooth, (0, 0), 1.0)).std() < 1.0  # smooth textures get no grain
 
 
 def test_fine_detail_comes_from_the_other_side_of_the_face(network: Inpainter) -> None:
-    """Stripes finer than the network's texels, known on the left only, go on mirrored on the right."""
+    """Stripes finer than the network's texels, known on the left only, appear mirrored on the right."""
     size = 192
     texture = plain(size, 128.0)
     texture[:, : size // 2][:, ::2] += 40
@@ -84,7 +84,7 @@ def test_fine_detail_comes_from_the_other_side_of_the_face(network: Inpainter) -
     assert np.corrcoef(left.ravel(), right.ravel())[0, 1] > 0.9
 
 
-def test_all_hidden_is_the_mean_texture_and_all_known_the_texture(network: Inpainter) -> None:
+def test_no_known_texel_gives_the_mean_texture_and_all_known_texels_the_texture(network: Inpainter) -> None:
     texture = plain(SIZE)
     assert np.array_equal(complete(texture, np.zeros((SIZE, SIZE), bool), network=network), network.mean)
     only_beyond = np.zeros((SIZE, SIZE), bool)

@@ -9,7 +9,7 @@ from facegeom.images.crop import Crop, apply_affine, crop_affine, crop_box, crop
 
 
 def waves(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """A smooth picture as a function of the place; half a pixel of shift changes it by up to 5."""
+    """Return the colours of a smooth picture at x, y; a shift by half a pixel changes them by up to 5."""
     return np.stack([127 + 100 * np.sin(x / 9.0) * np.cos(y / 11.0), 127 + 100 * np.cos(x / 10.0), 0 * x], axis=-1)
 
 
@@ -56,7 +56,7 @@ def test_outside_the_photo_is_black() -> None:
     assert not crop_image(white, (500, 500, 600, 600), 16).any()
 
 
-def test_content_turns_anticlockwise() -> None:
+def test_the_angle_turns_the_content_counter_clockwise() -> None:
     place = apply_affine(crop_affine((0, 0, 10, 10), 10, angle=90.0), [[9.5, 5.0]])
     np.testing.assert_allclose(place, [[4.5, 0.0]], atol=1e-9)
 

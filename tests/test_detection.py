@@ -1,4 +1,4 @@
-"""Detection: boxes, geometry of the networks, and the face of the demo portrait."""
+"""Detection: windows and networks of the cascade, and the face of the demo portrait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from facegeom.detection.detector import FRONTAL, PROFILE, cascade_windows, detect
 from facegeom.detection.mtcnn_search import PADDING_GRAY, cut, offsets_of, place, shipped
 from facegeom.errors import ImageError
-from facegeom.images.boxes import iou, merge, squares, suppress
+from facegeom.images.boxes import iou, squares
 from facegeom.images.image_files import load_image
 from facegeom.networks.mtcnn import PROPOSAL_STRIDE, WINDOWS, Mtcnn, MtcnnConfig, normalise
 
@@ -26,60 +26,18 @@ def portrait() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def portrait_box(portrait: np.ndarray) -> np.ndarray:
-    """Where the portrait's face is, by eye, as shares of its sides: brows to chin, jaw to jaw."""
+    """Box of the portrait's landmarks in pixels, measured by eye."""
     height, width = portrait.shape[:2]
     return PORTRAIT_FACE * np.array([width, height, width, height])
 
 
 PORTRAIT_FACE = np.array([0.36, 0.175, 0.53, 0.355])
+"""The same, as shares of width and height."""
 
 
 def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
     corner = rng.uniform(0, 50, (count, 2))
     return np.concatenate([corner, corner + rng.uniform(5, 30, (count, 2))], axis=1)
-
-
-class TestBoxes:
-    def test_overlap_is_symmetric_and_one_with_itself(self) -> None:
-        boxes = random_boxes(np.random.default_rng(0), 20)
-        table = iou(boxes, boxes)
-        np.testing.assert_allclose(table, table.T)
-        np.testing.assert_allclose(np.diag(table), 1)
-
-    def test_a_box_inside_another_is_covered_whole(self) -> None:
-        inner, outer = np.array([[2.0, 2, 4, 4]]), np.array([[0.0, 0, 8, 8]])
-        assert iou(inner, outer)[0, 0] == 4 / 64
-        assert iou(inner, outer, of_smaller=True)[0, 0] == 1
-
-    def test_suppression_keeps_the_best_and_separate_boxes(self) -> None:
-        boxes = np.array([[0.0, 0, 10, 10], [1, 0, 11, 10], [30, 30, 40, 40]])
-        np.testing.assert_array_equal(suppress(boxes, np.array([0.5, 0.9, 0.1]), 0.5), [1, 2])
-
-    def test_boxes_after_suppression_do_not_overlap(self) -> None:
-        rng = np.random.default_rng(1)
-        boxes, scores = random_boxes(rng, 60), rng.random(60)
-        keep = suppress(boxes, scores, 0.3)
-        table = iou(boxes[keep], boxes[keep])
-        assert (table - np.eye(len(keep))).max() <= 0.3
-        assert np.all(np.diff(scores[keep]) <= 0)
-
-    def test_merging_keeps_the_weight_and_does_not_depend_on_the_order(self) -> None:
-        rng = np.random.default_rng(2)
-        boxes = np.concatenate([random_boxes(rng, 1) + rng.normal(0, 0.5, (7, 4)) for _ in range(5)])
-        weights = rng.uniform(0.5, 2, len(boxes))
-        merged, total = merge(boxes, weights, 0.4)
-        order = rng.permutation(len(boxes))
-        again, total_again = merge(boxes[order], weights[order], 0.4)
-        np.testing.assert_allclose(total.sum(), weights.sum())
-        np.testing.assert_allclose(again, merged)
-        np.testing.assert_allclose(total_again, total)
-
-    @pytest.mark.parametrize("count", [0, 1])
-    def test_no_box_and_one_box(self, count: int) -> None:
-        boxes = random_boxes(np.random.default_rng(0), count)
-        merged, total = merge(boxes, np.ones(count), 0.4)
-        assert merged.shape == (count, 4)
-        assert total.shape == suppress(boxes, np.ones(count), 0.4).shape == (count,)
 
 
 class TestWindows:
@@ -172,7 +130,7 @@ class TestPortrait:
         truth = PORTRAIT_FACE * 200 + np.array([500, 300, 500, 300])
         assert iou(np.array([box]), truth[None])[0, 0] > 0.5
 
-    def test_every_cascade_loads_and_mirrored_ones_mirror(self, portrait: np.ndarray) -> None:
+    def test_the_mirrored_profile_cascade_mirrors_its_windows(self, portrait: np.ndarray) -> None:
         image = cv2.resize(portrait, (256, 256), interpolation=cv2.INTER_AREA)
         assert len(cascade_windows(image, FRONTAL)[0])
         plain, mirrored = (cascade_windows(i, (c,))[0] for i, c in zip((image, image[:, ::-1]), PROFILE, strict=True))
@@ -242,79 +200,3 @@ def test_found_on_a_tenth_of_aflw2000() -> None:
             truth = landmark_box(annotations.points["original"][row])
             found.append(any(box_overlap(box[:4], truth) >= 0.4 for box in detect(photo)))
     assert np.mean(found) > 0.9
-
-
-class TestTraining:
-    """The scenes that the networks learn from, and a run of a few steps, from faces made of three dots."""
-
-    @pytest.fixture
-    def tiles(self) -> object:
-        data = pytest.importorskip("facegeom.training.detector.scenes")
-        rng = np.random.default_rng(0)
-        images = rng.integers(60, 90, (6, data.TILE_SIDE, data.TILE_SIDE, 4), dtype=np.uint8)
-        images[..., 3] = 255
-        points = np.empty((6, 68, 2), dtype=np.float32)
-        angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
-        points[:] = 63.5 + 32 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        for image in images:
-            rgb = np.ascontiguousarray(image[..., :3])
-            cv2.circle(rgb, (63, 63), 32, (250, 250, 250), -1)
-            image[..., :3] = rgb
-        return data.Tiles(images, points, np.zeros(6, dtype=np.float32))
-
-    def test_a_seed_makes_a_scene(self, tiles: object) -> None:
-        from facegeom.training.detector.scenes import SceneMaker
-
-        maker = SceneMaker(tiles)  # type: ignore[arg-type]
-        first, second = (maker.draw(np.random.default_rng(5)) for _ in range(2))
-        np.testing.assert_array_equal(first.image, second.image)
-        np.testing.assert_array_equal(first.boxes, second.boxes)
-
-    def test_faces_of_scenes_match_their_boxes(self, tiles: object, monkeypatch: pytest.MonkeyPatch) -> None:
-        """White discs on black: the box of what is white is the box of the face."""
-        from facegeom.training.detector import scenes
-
-        monkeypatch.setattr(scenes, "augment", lambda image, *rest: image)
-        monkeypatch.setattr(scenes, "_feather", lambda rng: np.ones((128, 128, 1), dtype=np.float32))
-        maker = scenes.SceneMaker(tiles)  # type: ignore[arg-type]
-        monkeypatch.setattr(maker, "background", lambda rng, size: np.zeros((size, size, 3), dtype=np.uint8))
-        checked = 0
-        for seed in range(40):
-            scene = maker.draw(np.random.default_rng(seed), faces=1)
-            (box,) = scene.boxes
-            inside = (box[:2] > 2).all() and (box[2:] < scene.image.shape[0] - 2).all()
-            if inside and (box[2:] - box[:2]).min() > 20:
-                y, x = np.nonzero(scene.image.max(axis=2) > 170)
-                np.testing.assert_allclose([x.min(), y.min(), x.max() + 1, y.max() + 1], box, atol=2.5)
-                checked += 1
-        assert checked > 10
-
-    def test_windows_are_labelled_by_overlap_with_the_face(self) -> None:
-        data = pytest.importorskip("facegeom.training.detector.scenes")
-        scene = data.Scene(np.zeros((100, 100, 3), np.uint8), np.array([[40.0, 40, 60, 60]]), np.array([0]))
-        boxes = np.array([[40.0, 40, 60, 60], [46, 40, 66, 60], [48, 48, 68, 68], [0, 0, 20, 20], [43, 43, 60, 60]])
-        windows = data.label_windows(scene, boxes, 12)
-        np.testing.assert_array_equal(windows.kind, [1, -1, 0, 0, 1])
-        np.testing.assert_allclose(place(boxes[[1]], windows.offsets[[1]].astype(np.float64)), scene.boxes, atol=1e-5)
-        assert not windows.offsets[windows.kind == 0].any()
-
-    @pytest.mark.slow
-    def test_an_interrupted_run_gives_the_result_of_an_uninterrupted_one(self, tiles: object, tmp_path: Path) -> None:
-        train = pytest.importorskip("facegeom.training.detector.train_detector")
-        weights = []
-        for name, stops in (("whole", 0), ("stopped", 3)):
-            out = tmp_path / name
-            out.mkdir()
-            for part in ("training", "validation"):
-                tiles.save(out / f"tiles_{part}.npz")  # type: ignore[attr-defined]
-            options = train.DetectorOptions(
-                out=str(out), steps=(3, 2, 2, 2), batch=(16, 16, 16, 16), scenes=(6, 6, 6, 6), bfloat16=False
-            )
-            for _ in range(stops):
-                from dataclasses import replace
-
-                assert train.train_detector(replace(options, minutes=0.0)) is None
-            path = train.train_detector(options)
-            weights.append(Path(path).read_bytes())
-            assert len((out / "validation.json").read_text()) > 10
-        assert weights[0] == weights[1]

@@ -1,4 +1,4 @@
-"""The shipped face model: shape, symmetry, atlas and loader; and the functions that made it."""
+"""The shipped face model: shape, symmetry, atlas and loader."""
 
 from __future__ import annotations
 
@@ -6,19 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.spatial import Delaunay
 
+from face_model_helpers import FLIP68, boundary_vertices, directed_edges, smallest_angles
 from facegeom import load_face_model
 from facegeom.errors import WeightsError
 from facegeom.face_model import FaceModel, read_face_model
 
-ICT = Path(__file__).parents[1] / "../shared/data/ict/ict_face_model.npz"
 MIRROR = np.array([-1.0, 1.0, 1.0])
 FILE_LIMIT = 12_000_000  # bytes
-FLIP68 = np.r_[
-    16:-1:-1, 26:16:-1, 27:31, 35:30:-1, 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
-    54:47:-1, 59:54:-1, 64:59:-1, 67:64:-1,
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -26,29 +21,11 @@ def model() -> FaceModel:
     return load_face_model()
 
 
-def directed_edges(F: np.ndarray) -> np.ndarray:
-    return np.concatenate([F[:, [0, 1]], F[:, [1, 2]], F[:, [2, 0]]])
-
-
-def boundary_vertices(F: np.ndarray) -> np.ndarray:
-    edges, count = np.unique(np.sort(directed_edges(F), axis=1), axis=0, return_counts=True)
-    return np.unique(edges[count == 1])
-
-
 def weights(model: FaceModel, **named: float) -> np.ndarray:
     result = np.zeros(len(model.expression_names))
     for name, value in named.items():
         result[model.expression_names.index(name)] = value
     return result
-
-
-def smallest_angles(V: np.ndarray, F: np.ndarray) -> np.ndarray:
-    T = V[F]
-    cosines = []
-    for i in range(3):
-        a, b = T[:, (i + 1) % 3] - T[:, i], T[:, (i + 2) % 3] - T[:, i]
-        cosines.append((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1))
-    return np.degrees(np.arccos(np.clip(np.max(cosines, axis=0), -1.0, 1.0)))
 
 
 class TestTopology:
@@ -64,7 +41,7 @@ class TestTopology:
         assert (model.faces[model.face_triangle_count :].max(axis=1) >= model.face_vertex_count).all()
         assert np.array_equal(np.flatnonzero(model.regions["face"]), np.arange(model.face_vertex_count))
 
-    def test_is_an_oriented_manifold_without_loose_vertices(self, model: FaceModel) -> None:
+    def test_model_is_an_oriented_manifold_without_unused_vertices(self, model: FaceModel) -> None:
         directed = directed_edges(model.faces)
         assert len(np.unique(directed, axis=0)) == len(directed)
         _, count = np.unique(np.sort(directed, axis=1), axis=0, return_counts=True)
@@ -140,7 +117,7 @@ class TestSymmetry:
 
 
 class TestFrame:
-    def test_eyes_are_63_mm_apart_about_the_origin(self, model: FaceModel) -> None:
+    def test_eye_centres_are_63_mm_apart_with_the_origin_midway(self, model: FaceModel) -> None:
         centres = []
         for side in ("left", "right"):
             ball = model.mean[model.regions[f"eyeball_{side}"]]
@@ -162,13 +139,13 @@ class TestVertices:
         V[0] = 0.0
         assert not np.array_equal(V, model.mean)
 
-    def test_is_linear_and_takes_short_vectors(self, model: FaceModel) -> None:
+    def test_vertices_are_linear_in_the_first_coefficients(self, model: FaceModel) -> None:
         a, b = np.array([1.0, -0.5, 2.0]), np.array([0.3, 0.7])
         expected = model.mean + np.tensordot(a, model.identity[:3], 1) + np.tensordot(b, model.expression[:2], 1)
         assert np.abs(model.vertices(a, b) - expected).max() < 1e-4
 
     @pytest.mark.parametrize("bad", [np.zeros(1000), np.zeros((2, 2))], ids=["too-many", "matrix"])
-    def test_refuses_wrong_coefficients(self, model: FaceModel, bad: np.ndarray) -> None:
+    def test_invalid_coefficients_are_rejected(self, model: FaceModel, bad: np.ndarray) -> None:
         with pytest.raises(ValueError, match="identity must be one-dimensional with at most"):
             model.vertices(bad)
         with pytest.raises(ValueError, match="expression must be one-dimensional with at most"):
@@ -241,13 +218,13 @@ class TestAtlas:
 
 
 class TestLoader:
-    def test_returns_one_object_with_read_only_arrays(self, model: FaceModel) -> None:
+    def test_every_call_returns_one_object_with_read_only_arrays(self, model: FaceModel) -> None:
         assert load_face_model() is model
         for array in (model.mean, model.identity, model.expression, model.faces, model.uv, *model.regions.values()):
             with pytest.raises(ValueError, match="read-only"):
                 array[0] = 0
 
-    def test_file_is_small(self) -> None:
+    def test_file_is_below_12_mb(self) -> None:
         import facegeom.face_model.model as module
 
         assert Path(module.__file__).with_name("face_model.npz").stat().st_size <= FILE_LIMIT
@@ -256,118 +233,9 @@ class TestLoader:
         with pytest.raises(WeightsError, match="there is no face model at"):
             read_face_model(tmp_path / "none.npz")
 
-    def test_468_points_lie_on_the_outside(self, model: FaceModel) -> None:
+    def test_468_points_are_on_the_outer_surface(self, model: FaceModel) -> None:
         assert model.landmarks468_triangles.shape == model.landmarks468_barycentric.shape == (468, 3)
         assert np.abs(model.landmarks468_barycentric.sum(axis=1) - 1.0).max() < 1e-9
         assert model.landmarks468_barycentric.min() >= 0.0
         points = np.einsum("pc,pcd->pd", model.landmarks468_barycentric, model.mean[model.landmarks468_triangles])
         assert points[4, 2] > points[:, 2].max() - 6.0  # FaceMesh 4 is near the tip of the nose
-
-
-class TestCalibration:
-    def test_calibration_recovers_the_annotated_vertices(self, model: FaceModel) -> None:
-        from facegeom.training.face_model.landmarks68 import calibrate_landmarks
-
-        generator = np.random.default_rng(3)
-        true = model.landmarks68_multipie
-        heads = [model.vertices(generator.standard_normal(20)) for _ in range(4)]
-        projected = np.stack([head[:, :2] * [2.0, -2.0] + 200.0 for head in heads])
-        noisy = projected[:, true] + generator.normal(0.0, 0.05, (4, 68, 2))
-        assert (
-            np.linalg.norm(model.mean[calibrate_landmarks(model, projected, noisy)] - model.mean[true], axis=1).max()
-            < 1
-        )
-
-    def test_calibrated_landmarks_are_symmetric_for_any_annotation(self, model: FaceModel) -> None:
-        from facegeom.training.face_model.landmarks68 import calibrate_landmarks
-
-        generator = np.random.default_rng(4)
-        points = generator.uniform(0, 200, (2, 68, 2))
-        projected = np.repeat(model.mean[None, :, :2] + 100.0, 2, axis=0)
-        chosen = calibrate_landmarks(model, projected, points)
-        assert np.array_equal(model.mirror[chosen], chosen[FLIP68])
-
-
-@pytest.fixture(scope="module")
-def half_sphere() -> tuple[np.ndarray, np.ndarray]:
-    """Return a half sphere of radius 30 around +z with five rings of vertices."""
-    polar = [np.full(max(1, 6 * ring), 0.1 * np.pi * ring) for ring in range(6)]
-    turn = [2 * np.pi * np.arange(len(angles)) / len(angles) for angles in polar]
-    a, b = np.concatenate(polar), np.concatenate(turn)
-    F = Delaunay(np.stack([a * np.cos(b), a * np.sin(b)], axis=1)).simplices.astype(np.int64)
-    V = 30.0 * np.stack([np.sin(a) * np.cos(b), np.sin(a) * np.sin(b), np.cos(a)], axis=1)
-    inward = np.einsum("ij,ij->i", np.cross(V[F[:, 1]] - V[F[:, 0]], V[F[:, 2]] - V[F[:, 0]]), V[F[:, 0]]) < 0
-    F[inward] = F[inward][:, ::-1]
-    return V, F
-
-
-class TestRemeshing:
-    """Tests of the remesher on a shape with a known result."""
-
-    def test_remeshing_preserves_the_boundary_and_gives_regular_triangles(
-        self, half_sphere: tuple[np.ndarray, np.ndarray]
-    ) -> None:
-        from facegeom.training.face_model.remesh import Remesher, SourceSurface
-
-        V, F = half_sphere
-        source = SourceSurface(V, F, np.zeros(len(F), dtype=np.int64), np.zeros(0, dtype=np.int64))
-        result = Remesher(source, np.full(len(V), 3.0)).run(6)
-        P = source.positions(result.source_face, result.barycentric)
-        rim = boundary_vertices(result.faces)
-        assert np.abs(P[rim, 2]).max() < 1e-9
-        assert source.walk(P, result.source_face)[1] == pytest.approx(result.barycentric, abs=1e-6)
-        assert smallest_angles(P, result.faces).min() > 20.0
-        assert len(P) == pytest.approx(2 * np.pi * 30.0**2 / (0.866 * 3.0**2), rel=0.3)
-        edges = np.unique(np.sort(directed_edges(result.faces), axis=1), axis=0)
-        assert len(P) - len(edges) + len(result.faces) == 1  # still a disc
-
-    def test_edge_table_pairs_faces(self) -> None:
-        from facegeom.training.face_model.remesh import edge_table
-
-        edges, faces, tips = edge_table(np.array([[0, 1, 2], [2, 1, 3]]))
-        shared = np.flatnonzero(faces[:, 1] >= 0)
-        assert sorted(edges[shared[0]].tolist()) == [1, 2]
-        assert sorted(tips[shared[0]].tolist()) == [0, 3]
-        assert len(edges) == 5
-
-    def test_closest_point_on_a_triangle(self) -> None:
-        from facegeom.training.face_model.remesh import closest_on_triangles
-
-        T = np.array([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]]).repeat(3, axis=0)
-        P = np.array([[0.25, 0.25, 2.0], [-1.0, -1.0, 0.0], [1.0, 1.0, 0.0]])
-        square, place = closest_on_triangles(P, T)
-        assert square == pytest.approx([4.0, 2.0, 0.5])
-        assert place == pytest.approx(np.array([[0.5, 0.25, 0.25], [1, 0, 0], [0, 0.5, 0.5]]))
-
-
-class TestFlattening:
-    def test_relax_reproduces_a_flat_disc(self) -> None:
-        from facegeom.geometry.boundary import boundary_loops
-        from facegeom.training.face_model.flatten import flat_triangles, jacobians, relax, tutte
-
-        x, y = np.meshgrid(np.arange(7.0), np.arange(7.0))
-        V = np.stack([x.ravel(), y.ravel(), 0 * x.ravel()], axis=1)
-        corner = np.array([i + 7 * j for j in range(6) for i in range(6)])
-        F = np.concatenate(
-            [np.stack([corner, corner + 1, corner + 8], 1), np.stack([corner, corner + 8, corner + 7], 1)]
-        )
-        outline = boundary_loops(F)[0]
-        angle = 2 * np.pi * np.arange(len(outline)) / len(outline)
-        start = tutte(F, outline, 3.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1))
-        rest = flat_triangles(V[F])
-        uv = relax(rest, F, start, np.ones((len(V), 2), dtype=bool), np.ones(len(F)), 200)
-        stretch = np.linalg.svd(jacobians(rest, uv, F), compute_uv=False)
-        assert np.abs(stretch - 1.0).max() < 0.02
-
-
-@pytest.mark.data
-@pytest.mark.slow
-def test_random_heads_are_fitted_and_blinking_lids_are_closed() -> None:
-    if not ICT.is_file():
-        pytest.skip("needs ../shared/data/ict")
-    import facegeom.face_model.model as module
-    from facegeom.training.face_model.quality import check_face_model
-
-    report = check_face_model(ICT, Path(module.__file__).with_name("face_model.npz"), samples=10)
-    assert report["surface distance mean (mm)"] < 0.3
-    assert report["surface distance 95th percentile (mm)"] < 0.8

@@ -15,17 +15,17 @@ from facegeom.geometry import face_normals
 
 
 def person(seed: int) -> tuple[Any, Any]:
-    """Return a head of the model, and the same with a face of its own."""
+    """Return a head of the model, and the same head with a bulge on the cheek that the model cannot represent."""
     model = load_face_model()
     head = model.vertices(np.random.default_rng(seed).normal(size=40))
     own = head.copy()
     near = np.exp(-((head - [20.0, -30.0, 20.0]) ** 2).sum(axis=1) / 2 / 25.0**2)
-    own[:, 2] += 3.0 * near  # a cheek that no coefficient has
+    own[:, 2] += 3.0 * near
     return head, own
 
 
 def frontal() -> Any:
-    """How far a camera in front sees the mean face's skin."""
+    """Return the visibility (f,) of the skin of the mean face for a camera in front."""
     model = load_face_model()
     normals = facegeom.geometry.vertex_normals(model.mean, model.faces)[: model.face_vertex_count]
     return np.clip((normals[:, 2] - 0.3) / 0.3, 0.0, 1.0)
@@ -50,7 +50,7 @@ def test_the_border_of_the_face_has_no_crease() -> None:
     model, template = load_face_model(), load_template(head=True)
     count = model.face_vertex_count
     truth, own = person(3)
-    own[:count, 2] += 4.0  # all of the face stands out
+    own[:count, 2] += 4.0  # the face is moved forward
     head = complete_head(model, template, truth, own[:count], np.ones(count))
     F = template.coarse.skin_faces
     edges = np.sort(F[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
@@ -81,7 +81,7 @@ def test_an_unseen_face_gives_the_fitted_model() -> None:
     np.testing.assert_allclose(head, vertices, atol=1e-9)
 
 
-def test_reconstruct_makes_the_head(coded_face: Any, coded_network: Any) -> None:
+def test_reconstruct_completes_the_head(coded_face: Any, coded_network: Any) -> None:
     coded_network(coded_face)
     rec = facegeom.reconstruct(coded_face.photo, box=coded_face.box, head=True)
     template = load_template(head=True)

@@ -34,14 +34,14 @@ LAYERS = [
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 
 WITHIN = {("geometry", "_core"), ("cli", "__main__"), ("__main__", "cli")}
-"""Pairs (importer, imported) that are allowed besides."""
+"""Further allowed pairs (importer, imported)."""
 
 LAZY_ROOT = "__init__"
-"""facegeom/__init__.py hands out names of all layers, which it imports when they are first used."""
+"""facegeom/__init__.py exports names of all layers; it imports their modules at the first use."""
 
 
 def part_of(path):
-    """Return the first name below facegeom: the file's own stem or its folder."""
+    """Return the folder directly below facegeom that contains a file, or the name of a module at that level."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -55,7 +55,7 @@ MODULES = {module_name(path) for path in SOURCES}
 
 
 def imported_modules(path):
-    """Yield every module that a file imports, wherever in the file, as a dotted name."""
+    """Yield the dotted name of every module that a file imports, including imports inside functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -119,7 +119,7 @@ def test_imports_form_no_cycle():
     assert done >= set(edges)
 
 
-def test_geometry_needs_nothing_but_numpy():
+def test_geometry_imports_numpy_only():
     allowed = set(sys.stdlib_module_names) | {"numpy", "facegeom"}
     for path in (PACKAGE / "geometry").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -150,7 +150,7 @@ def test_a_fresh_process_does_not_load_heavy_libraries(module, absent):
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.MULTILINE)
 
 
-def test_the_core_knows_neither_python_nor_the_bindings():
+def test_the_core_includes_neither_python_nor_bindings():
     files = [*(ROOT / "cpp" / "facegeom").rglob("*.h"), *(ROOT / "cpp" / "facegeom").rglob("*.cpp")]
     assert files
     for path in files:
@@ -159,7 +159,7 @@ def test_the_core_knows_neither_python_nor_the_bindings():
             assert name.startswith(("facegeom/", "Eigen/")) or re.fullmatch(r"[a-z_]+", name), f"{path.name}: {name}"
 
 
-def test_bindings_include_their_umbrella_first():
+def test_bindings_include_pybind_h_first():
     files = list((ROOT / "cpp" / "bindings").glob("*.cpp"))
     assert files
     for path in files:

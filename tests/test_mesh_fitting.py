@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from coded_photos import degrees_between
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_surface
 from facegeom.face_model.fitting import Fit, fit_landmarks68
@@ -26,7 +27,7 @@ def person(seed: int, strength: float = 0.5) -> np.ndarray:
 
 
 def seen(V: np.ndarray, rotation: np.ndarray) -> np.ndarray:
-    """Return points of the face frame in pixels: x, y down, depth."""
+    """Return points (n, 3) of the face frame in pixels: x, y (down) and depth."""
     return (V @ rotation.T + [0, 0, DEPTH]) * (SCALE, -SCALE, SCALE) + [*TRANSLATION, 0.0]
 
 
@@ -35,11 +36,7 @@ def rolled(degrees: float) -> np.ndarray:
     return np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1.0]])
 
 
-def degrees_between(first: np.ndarray, second: np.ndarray) -> float:
-    return float(np.degrees(np.arccos(np.clip((np.trace(first @ second.T) - 1) / 2, -1, 1))))
-
-
-def placed_again(fit: Fit, V: np.ndarray) -> np.ndarray:
+def placed(fit: Fit, V: np.ndarray) -> np.ndarray:
     return (V @ fit.rotation.T + [0, 0, fit.depth_offset]) * (fit.scale, -fit.scale, fit.scale) + [*fit.translation, 0]
 
 
@@ -49,8 +46,8 @@ def test_fitting_the_mesh_of_a_known_face_recovers_it(yaw: float, pitch: float, 
     rotation = rolled(roll) @ turn(yaw, pitch)
     fit = fit_mesh(model, seen(semi_sphere_on(truth), rotation), semi_sphere().levels[-1].faces)
     assert degrees_between(fit.rotation, rotation) < 2.5
-    assert fit.scale == pytest.approx(SCALE, rel=0.06)  # the size of a person is a matter of the prior
-    error = np.linalg.norm(placed_again(fit, fit.vertices(model)) - seen(truth, rotation), axis=1) / SCALE
+    assert fit.scale == pytest.approx(SCALE, rel=0.06)  # the prior determines the size
+    error = np.linalg.norm(placed(fit, fit.vertices(model)) - seen(truth, rotation), axis=1) / SCALE
     assert error[np.unique(face_surface(model))].mean() < 3.0
     assert error[model.landmarks68[17:]].mean() < 3.0
 
@@ -62,10 +59,10 @@ def test_alignment_of_a_profile_does_not_depend_on_start_and_unit() -> None:
     found = [
         place_mean_face(model, mesh * unit + [9.0, 5.0, -3.0], semi_sphere().levels[-1].faces) for unit in (1e-3, 40.0)
     ]
-    for placed, unit in zip(found, (1e-3, 40.0), strict=True):
-        assert degrees_between(placed.rotation, rotation) < 8
-        assert placed.scale == pytest.approx(unit, rel=0.05)
-        assert placed.distance < 4
+    for alignment, unit in zip(found, (1e-3, 40.0), strict=True):
+        assert degrees_between(alignment.rotation, rotation) < 8
+        assert alignment.scale == pytest.approx(unit, rel=0.05)
+        assert alignment.distance < 4
     assert found[0].distance == pytest.approx(found[1].distance, rel=1e-3)
 
 
@@ -85,6 +82,6 @@ def test_fitting_the_68_points_of_a_known_face_recovers_it(yaw: float) -> None:
     rotation = turn(yaw, 8)
     fit = fit_landmarks68(model, seen(truth[model.landmarks68], rotation))
     assert degrees_between(fit.rotation, rotation) < 2.0
-    error = np.linalg.norm(placed_again(fit, fit.vertices(model)) - seen(truth, rotation), axis=1) / SCALE
+    error = np.linalg.norm(placed(fit, fit.vertices(model)) - seen(truth, rotation), axis=1) / SCALE
     assert error[model.landmarks68].mean() < 1.0
     assert error[np.unique(face_surface(model))].mean() < 3.0

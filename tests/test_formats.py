@@ -1,8 +1,7 @@
-"""Reading of photos; reading and writing of meshes."""
+"""Reading and writing of meshes: GLB, OBJ, PLY, STL."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,9 +12,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from facegeom import FacegeomError, FaceMesh, ImageError, load_face_model, load_image
-from facegeom._internal.files import write_atomically
-from facegeom.reconstruction import demo_photo
+from facegeom import FacegeomError, FaceMesh, load_face_model
 
 
 def wavy_mesh(n: int = 9, *, texture: bool = False, cut: bool = False) -> FaceMesh:
@@ -41,125 +38,6 @@ def wavy_mesh(n: int = 9, *, texture: bool = False, cut: bool = False) -> FaceMe
             uv = np.vstack([uv, uv + np.array([0.5, 0])])
         fields |= {"uv": uv, "uv_faces": uv_faces, "texture": rng.integers(0, 256, (16, 32, 3), dtype=np.uint8)}
     return FaceMesh(V, F, **fields)
-
-
-# Photos
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def gradient(width: int = 40, height: int = 30) -> np.ndarray:
-    image = np.zeros((height, width, 3), np.uint8)
-    image[:, :, 0] = np.linspace(0, 255, width).astype(np.uint8)
-    image[:, :, 1] = np.linspace(0, 255, height).astype(np.uint8)[:, None]
-    return image
-
-
-def test_every_kind_of_input_gives_the_same_image(tmp_path: Path) -> None:
-    image = gradient()
-    content = encoded(Image.fromarray(image), "png")
-    path = tmp_path / "photo.png"
-    path.write_bytes(content)
-    for source in (path, str(path), content, bytearray(content), Image.fromarray(image), image):
-        np.testing.assert_array_equal(load_image(source), image)
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(orientation: int) -> None:
-    upright = gradient()
-    undo = {
-        1: lambda a: a,
-        2: lambda a: a[:, ::-1],
-        3: lambda a: a[::-1, ::-1],
-        4: lambda a: a[::-1],
-        5: lambda a: a.transpose(1, 0, 2),
-        6: lambda a: np.rot90(a, 1),
-        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
-        8: lambda a: np.rot90(a, -1),
-    }[orientation]
-    stored = Image.fromarray(np.ascontiguousarray(undo(upright)))
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    np.testing.assert_array_equal(load_image(encoded(stored, "png", exif=exif)), upright)
-
-
-def test_grey_alpha_palette_cmyk_and_16_bit_images_are_converted() -> None:
-    gray = np.tile(np.arange(32, dtype=np.uint8) * 8, (32, 1))
-    three = np.repeat(gray[:, :, None], 3, axis=2)
-    np.testing.assert_array_equal(load_image(encoded(Image.fromarray(gray), "png")), three)
-    deep = Image.fromarray(gray.astype(np.uint16) * 257)
-    np.testing.assert_array_equal(load_image(encoded(deep, "png")), three)
-    np.testing.assert_array_equal(load_image(gray), three)
-    np.testing.assert_array_equal(load_image(gray.astype(np.uint16) * 257), three)
-
-    clear = np.zeros((20, 20, 4), np.uint8)
-    clear[:10] = (10, 20, 30, 255)
-    for source in (clear, encoded(Image.fromarray(clear), "png")):
-        loaded = load_image(source)
-        assert (loaded[:10] == (10, 20, 30)).all()
-        assert (loaded[10:] == 255).all()  # transparent pixels become white
-
-    palette = Image.fromarray(three).convert("P")
-    assert load_image(encoded(palette, "gif")).shape == (32, 32, 3)
-    ink = Image.new("CMYK", (32, 32), (0, 255, 255, 0))
-    red = load_image(encoded(ink, "jpeg", quality=95))[16, 16].astype(int)
-    assert red[0] > 200
-    assert red[1:].max() < 60
-    assert load_image(encoded(Image.fromarray(gray > 100), "png")).max() == 255
-
-
-def test_a_missing_file_is_named_in_the_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no such image: .*nobody\.jpg"):
-        load_image(tmp_path / "nobody.jpg")
-
-
-def test_folders_and_other_files_are_not_images(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="is a folder"):
-        load_image(tmp_path)
-    text = tmp_path / "text.jpg"
-    text.write_text("hello")
-    with pytest.raises(ImageError, match=r"text\.jpg is not in an image format"):
-        load_image(text)
-    with pytest.raises(ImageError, match="is not in an image format"):
-        load_image(b"")
-
-
-@pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "bmp", "tiff", "webp"])
-def test_a_truncated_image_is_rejected(kind: str) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    content = encoded(Image.fromarray(noise), kind)
-    with pytest.raises(ImageError):
-        load_image(content[: len(content) // 3])
-
-
-def test_too_small_images_are_rejected() -> None:
-    with pytest.raises(ImageError, match="at least 16 pixels on each side, got 40 x 15"):
-        load_image(gradient(40, 15))
-    with pytest.raises(ImageError, match="1 x 1"):
-        load_image(encoded(Image.new("RGB", (1, 1)), "png"))
-    with pytest.raises(ImageError, match="empty"):
-        load_image(np.zeros((0, 10, 3), np.uint8))
-
-
-def test_invalid_arrays_are_rejected() -> None:
-    with pytest.raises(TypeError, match="got dtype float64"):
-        load_image(gradient().astype(float))
-    with pytest.raises(ValueError, match=r"got shape \(30, 40, 2\)"):
-        load_image(gradient()[:, :, :2])
-    with pytest.raises(TypeError, match="got int"):
-        load_image(5)  # type: ignore[arg-type]
-
-
-def test_the_demo_photo_is_a_small_file() -> None:
-    assert demo_photo().stat().st_size < 150_000
-    assert load_image(demo_photo()).shape == (512, 512, 3)
-
-
-# Meshes
 
 
 @pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply", ".stl"])
@@ -396,17 +274,3 @@ def test_damaged_files_are_reported(tmp_path: Path, suffix: str) -> None:
         path.write_bytes(content)
         with pytest.raises(FacegeomError):
             FaceMesh.load(path)
-
-
-def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "face.ply"
-    path.write_bytes(b"old")
-
-    def fail(temporary: Path) -> None:
-        temporary.write_bytes(b"half")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, fail)
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["face.ply"]

@@ -1,0 +1,152 @@
+"""Prediction of the maps: crops, passes, selection of the face, plausibility."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import facegeom
+from facegeom import NoFaceFound
+from facegeom.pipelines.map_prediction import MapOptions, next_crop_box, plausibility
+from facegeom.reconstruction import predict
+
+
+def test_maps_have_the_documented_frame_and_units(turned_coded_face: Any, coded_network: Any) -> None:
+    coded_network(turned_coded_face)
+    maps = facegeom.reconstruct(turned_coded_face.photo, box=turned_coded_face.box).maps
+    assert maps.image.shape == (128, 128, 3)
+    assert maps.mask.dtype == bool
+    assert np.isnan(maps.depth[~maps.mask]).all()
+    assert np.isfinite(maps.depth[maps.mask]).all()
+    assert np.isnan(maps.correspondence[~maps.mask]).all()
+    origin = turned_coded_face.camera.project([[0, 0, 0]])[0]
+    x0, y0, x1, y1 = maps.box
+    assert x0 < origin[0] < x1
+    assert y0 < origin[1] < y1
+
+
+def test_the_second_crop_does_not_depend_on_the_box(coded_face: Any, coded_network: Any) -> None:
+    coded_network(coded_face)
+    x0, y0, x1, y1 = coded_face.box
+    crops = [
+        facegeom.reconstruct(coded_face.photo, box=box).maps.box
+        for box in ((x0, y0, x1, y1), (x0 - 20, y0 + 15, x1 + 10, y1 + 25), (x0 + 10, y0 - 5, x1, y1 - 5, 0.7))
+    ]
+    for crop in crops[1:]:
+        np.testing.assert_allclose(crop, crops[0], atol=4)
+
+
+def test_an_inaccurate_box_gets_one_more_pass(coded_face: Any, coded_network: Any) -> None:
+    network = coded_network(coded_face)
+    x0, y0 = coded_face.box[:2]
+    corner = (x0 - 30, y0 - 30, x0 + 25, y0 + 25)
+    found = predict(coded_face.photo, corner)
+    assert network.calls == [(1, False), (1, True), (1, True)]
+    expected = predict(coded_face.photo, coded_face.box)
+    assert abs(found.camera.scale / expected.camera.scale - 1) < 0.05
+
+
+@pytest.mark.parametrize("quarters", [1, -1, 2])
+def test_the_crop_of_a_rolled_face_is_turned_upright(coded_face: Any, coded_network: Any, quarters: int) -> None:
+    network = coded_network(coded_face)
+    upright = predict(coded_face.photo, coded_face.box)
+    crops_seen: list[np.ndarray] = []
+    predict_maps = network.predict
+
+    def recording(crops: np.ndarray, *, mirror: bool = True) -> Any:
+        crops_seen.append(crops[0])
+        return predict_maps(crops, mirror=mirror)
+
+    network.predict = recording
+    size = len(coded_face.photo)
+    photo = np.ascontiguousarray(np.rot90(coded_face.photo, quarters))
+    corners = np.array(coded_face.box).reshape(2, 2)
+    turn = np.linalg.matrix_power(np.array([[0, 1], [-1, 0]]), quarters % 4)  # of pixels, y down
+    middle = (size - 1) / 2
+    box = np.sort((corners - middle) @ turn.T + middle, axis=0).ravel()
+    found = predict(photo, box)
+
+    assert np.abs(crops_seen[1].astype(int) - upright.maps.image).mean() < 12  # the second crop shows the face upright
+    np.testing.assert_array_equal(found.maps.image, np.rot90(crops_seen[1], quarters))  # oriented as the photo
+    expected = (upright.camera.project(upright.landmarks) - middle) @ turn.T + middle
+    assert np.linalg.norm(found.camera.project(found.landmarks) - expected, axis=1).max() < 3
+    assert np.linalg.norm(found.landmarks - upright.landmarks, axis=1).mean() < 1
+
+
+def test_the_last_of_two_passes_is_averaged_with_its_mirror_image(coded_face: Any, coded_network: Any) -> None:
+    network = coded_network(coded_face)
+    predict(coded_face.photo, coded_face.box)
+    assert network.calls == [(1, False), (1, True)]
+    network.calls.clear()
+    predict(coded_face.photo, coded_face.box, options=MapOptions(passes=1))
+    assert network.calls == [(1, True)]
+
+
+def test_false_detections_are_skipped_and_duplicates_merged(
+    coded_face: Any, coded_network: Any, detections: Any
+) -> None:
+    coded_network(coded_face)
+    box = coded_face.box
+    shifted = tuple(v + 8 for v in box)
+    detections([(5.0, 5.0, 40.0, 40.0, 0.95), (*box, 0.9), (*shifted, 0.8)])
+    rec = facegeom.reconstruct(coded_face.photo)
+    np.testing.assert_allclose(rec.maps.box, facegeom.reconstruct(coded_face.photo, box=box).maps.box, atol=3)
+    assert len(rec.detections) == 3
+    with pytest.raises(NoFaceFound, match="face_index is 1, but the photo has 1 face"):
+        facegeom.reconstruct(coded_face.photo, face_index=1)
+
+
+def test_face_index_selects_a_face_by_score(draw_face: Any, coded_network: Any, detections: Any) -> None:
+    face = draw_face(0.0)
+    coded_network(face)
+    wide = np.hstack([face.photo, face.photo])
+    x0, y0, x1, y1 = face.box
+    detections([(x0 + 400, y0, x1 + 400, y1, 0.9), (x0, y0, x1, y1, 0.8)])
+    best, second = (facegeom.reconstruct(wide, face_index=index) for index in (0, 1))
+    assert best.camera.translation[0] - second.camera.translation[0] == pytest.approx(400, abs=2)
+
+
+def test_photos_and_boxes_without_a_face_raise_no_face_found(
+    coded_face: Any, coded_network: Any, detections: Any
+) -> None:
+    coded_network(coded_face)
+    detections([(5.0, 5.0, 60.0, 60.0, 0.9)])
+    with pytest.raises(NoFaceFound, match="no face was found"):
+        facegeom.reconstruct(np.zeros_like(coded_face.photo))
+    with pytest.raises(NoFaceFound, match="no face in the given box"):
+        facegeom.reconstruct(coded_face.photo, box=(2, 2, 20, 20))
+
+
+def test_a_face_in_the_centre_is_found_without_a_detection(
+    coded_face: Any, coded_network: Any, detections: Any
+) -> None:
+    coded_network(coded_face)
+    detections([])
+    found = facegeom.reconstruct(coded_face.photo)
+    expected = facegeom.reconstruct(coded_face.photo, box=coded_face.box)
+    np.testing.assert_allclose(found.maps.box, expected.maps.box, atol=8)
+    with pytest.raises(NoFaceFound):
+        facegeom.reconstruct(coded_face.photo, face_index=1)
+
+
+def test_inconsistent_maps_have_a_low_plausibility(coded_face: Any, coded_network: Any) -> None:
+    network = coded_network(coded_face)
+    square = next_crop_box(coded_face.box)
+    crop = facegeom.images.crop.crop_image(coded_face.photo, square, 128)
+    maps = network.predict(crop[None])
+    depth, correspondence, probability = maps.depth[0], maps.correspondence[0], maps.mask_probability[0]
+    mask = probability > 0.5
+    true = plausibility(depth, correspondence, probability, mask)
+    assert true.score > 0.8
+    assert true.misfit_mm < 2
+
+    shuffled = correspondence.copy()
+    shuffled[mask] = np.random.default_rng(0).permutation(shuffled[mask])
+    assert plausibility(depth, shuffled, probability, mask).score < 0.1
+    assert plausibility(-depth, correspondence, probability, mask).score < 0.3
+    ragged = mask & (np.random.default_rng(0).random(mask.shape) > 0.7)
+    assert plausibility(depth, correspondence, probability, ragged).compactness < 0.5
+    assert plausibility(depth, correspondence, probability, np.zeros_like(mask)).score == 0
+    assert plausibility(np.zeros_like(depth), np.zeros_like(correspondence), probability, mask).score == 0
