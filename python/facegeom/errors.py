@@ -6,7 +6,7 @@ class FacegeomError(Exception):
 
 
 class NoFaceFound(FacegeomError):
-    """The image contains no face that both the detector and the reconstruction network confirm."""
+    """No face was found, or the predicted maps or mesh show too little of a face to reconstruct it."""
 
 
 class ImageError(FacegeomError):

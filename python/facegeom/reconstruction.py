@@ -44,12 +44,13 @@ class Reconstruction:
     timings : dict from step name to float
         Time of each step in milliseconds.
     landmarks : (68, 3) float array
-        Landmarks in the face frame, mm, on the surface of `mesh`. With facevision, a landmark that the photo does not
-        show lies on the fitted face model instead.
+        Landmarks in the face frame, mm, on the surface of `mesh`. With facevision they are landmarks of the fitted face
+        model, moved to the depth map where it shows them: their median distance from `mesh` is below 1 mm.
     camera : Camera
         Projection from the face frame to pixels of the photo.
     score : float in [0, 1]
-        Plausibility of the predicted maps. With pixel2mesh: the score of the detector, or 0 without a detection.
+        Plausibility of the predicted maps. With pixel2mesh: the score of the detector, 0 without a detection, 1 if the
+        caller gave the box.
     detections : tuple of (x0, y0, x1, y1, score)
         The detected boxes in pixels of the photo, highest score first; empty if the caller gave the box.
     neutral : FaceMesh or None
@@ -111,7 +112,8 @@ def reconstruct(
     box : (4,) or (5,) array x0, y0, x1, y1 and optionally a score, which is ignored: the bounding box of the face's 68
         landmarks in pixels of the photo, or a box from `detect`. None: the face is detected.
     device : torch device on which the networks run: "cpu", "cuda", "cuda:1", "mps"
-    face_index : index of the face among the detected faces, in order of falling score; 0 is the face with the highest
+    face_index : index of the face among the detections that the maps confirm (pixel2mesh: among all detections). Faces
+        with a high score of the maps come first, in the detector's order.
     head : True: complete the face to a whole head with ARKit's 51 blendshapes
     texture : side length of the square texture in pixels, at least 16 (pix2vertex and heads: at most 2048); None:
         vertex colours only
@@ -123,14 +125,17 @@ def reconstruct(
     Raises
     ------
     NoFaceFound
-        When fewer than `face_index` + 1 faces are detected, or the network finds no face in the given box. If nothing
-        is detected, pixel2mesh uses a crop of the photo's centre instead of raising, as in its paper.
+        When fewer than `face_index` + 1 faces are accepted, when the network finds no face in the given box, or when the
+        maps show too little of a face. Pixel2mesh does not check for a face: it reconstructs the given box, or a crop of
+        the photo's centre if nothing is detected, as in its paper.
     ImageError, FileNotFoundError
         When the image cannot be read.
     FacegeomError
         When `pipeline` is unknown or does not support an option.
     WeightsError
         When the weights of a network cannot be loaded.
+    TypeError, ValueError
+        When `box`, `face_index`, `texture` or `device` is invalid.
 
     Notes
     -----
@@ -188,7 +193,8 @@ def predict(
     box : (4,) or (5,) array x0, y0, x1, y1 and optionally a score, which is ignored: box of the face in pixels of the
         photo. None: the face is detected.
     device : torch device on which the network runs: "cpu", "cuda", "cuda:1", "mps"
-    face_index : index of the face among the detected faces, in order of falling score; 0 is the face with the highest
+    face_index : index of the face among the detections that the maps confirm; faces with a high score of the maps come
+        first, in the detector's order
     network : map network to use; None: the network that comes with facegeom
     options : MapOptions; None: the default options
 
@@ -199,7 +205,7 @@ def predict(
     Raises
     ------
     NoFaceFound
-        When fewer than `face_index` + 1 faces are detected, or the network finds no face in the given box.
+        When fewer than `face_index` + 1 faces are accepted, or the network finds no face in the given box.
     ImageError, FileNotFoundError
         When the image cannot be read.
     """

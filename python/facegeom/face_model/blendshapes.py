@@ -66,7 +66,7 @@ def arkit_blendshapes(model: FaceModel) -> Displacements:
     Notes
     -----
     `mouthClose` is only used together with `jawOpen`: it closes the lips of the open jaw. The rotation of an eyeball is
-    a linear displacement, like every blendshape, so that at weight 0.5 the eyeball is up to 3 % smaller.
+    a linear displacement, like every blendshape, so that at weight 0.5 the eyeball is up to 3.4 % smaller.
 
     Examples
     --------

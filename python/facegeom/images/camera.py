@@ -53,7 +53,10 @@ class Camera:
         rotation = check.float_array(self.rotation, "rotation", (3, 3)).copy()
         error = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
         if error > ORTHONORMAL_TOLERANCE or np.linalg.det(rotation) < 0:
-            raise ValueError(f"rotation must be a rotation matrix, got determinant {np.linalg.det(rotation):.6g}")
+            raise ValueError(
+                "rotation must be a rotation matrix: orthonormal, with determinant 1; got "
+                f"determinant {np.linalg.det(rotation):.6g} and error {error:.3g} of R R^T - I"
+            )
         translation = check.float_array(self.translation, "translation", (2,)).copy()
         rotation.flags.writeable = translation.flags.writeable = False
         object.__setattr__(self, "rotation", rotation)

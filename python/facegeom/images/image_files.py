@@ -113,7 +113,8 @@ def _to_rgb(image: Image.Image, name: str) -> ByteArray:
 def _deep_gray(values: npt.NDArray[Any]) -> ByteArray:
     """Convert gray values (h, w) of more than 8 bits to (h, w, 3) uint8 RGB.
 
-    The range of integers is 0 to 65535; the range of floats is 0 to 1 or 0 to 255.
+    Integers up to 255 and floats from 1 to 255 are 8-bit values; larger integers are scaled from 65535, smaller floats
+    from 1. Larger values are clipped.
     """
     gray = np.nan_to_num(values.astype(np.float64))
     deepest = 1.0 if values.dtype.kind == "f" else 65535.0
@@ -126,7 +127,7 @@ def _array_to_rgb(array: npt.NDArray[Any]) -> ByteArray:
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
-        raise ValueError(f"image must be an (h, w, 3) uint8 RGB array, got shape {array.shape}")
+        raise ValueError(f"image must be an (h, w, 3) uint8 RGB array (or gray, or RGBA), got shape {array.shape}")
     if array.dtype == np.uint16:
         array = ((array.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     if array.dtype != np.uint8:

@@ -26,7 +26,7 @@ class FaceRequest:
     """The face of a photo to reconstruct, and the device of the networks. The caller has validated the values."""
 
     box: Box | None = None  # box of the face or of its 68 landmarks, pixels of the photo; None: detect faces
-    face_index: int = 0  # index of the detected face, in order of falling score
+    face_index: int = 0  # index of the face among the accepted ones
     device: str = "cpu"  # torch device of the networks: "cpu", "cuda", "cuda:1", "mps"
 
 

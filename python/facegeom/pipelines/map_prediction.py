@@ -53,7 +53,7 @@ class MapOptions:
     clear_score: float = 0.62  # minimum score of the faces that come first, in the order of the detector
     fallback_min_score: float = 0.6  # minimum score of a face in a centre crop, if nothing is detected
     fallback_sides: tuple[float, ...] = (0.5, 0.3)  # sides of the centre boxes / shorter side of the photo
-    duplicate_iou: float = 0.4  # minimum IoU of the mask boxes of two predictions of the same face
+    duplicate_iou: float = 0.4  # two predictions whose mask boxes have a larger IoU show the same face
 
 
 @dataclass(frozen=True)
