@@ -125,9 +125,9 @@ def reconstruct(
     Raises
     ------
     NoFaceFound
-        When fewer than `face_index` + 1 faces are accepted, when the network finds no face in the given box, or when the
-        maps show too little of a face. Pixel2mesh does not check for a face: it reconstructs the given box, or a crop of
-        the photo's centre if nothing is detected, as in its paper.
+        When fewer than `face_index` + 1 faces are accepted, when the network finds no face in the given box, or when
+        the maps show too little of a face. Pixel2mesh does not check for a face: it reconstructs the given box, or a
+        crop of the photo's centre if nothing is detected, as in its paper.
     ImageError, FileNotFoundError
         When the image cannot be read.
     FacegeomError

@@ -47,7 +47,8 @@ def match_colors(layer: Layer, reference: Layer) -> Matched:
     """Scale each colour channel of a layer to match a reference layer; return the scaled layer and the misfit.
 
     The scale is the median ratio of the two layers at texels that are known in both. A shadow or a beard in one of the
-    layers hardly changes the median. A layer with fewer than 16 such texels is returned unchanged, with an infinite misfit.
+    layers hardly changes the median. With fewer than 16 such texels, the layer is returned unchanged, with an infinite
+    misfit.
 
     Raises
     ------
