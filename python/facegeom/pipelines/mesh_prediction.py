@@ -117,7 +117,8 @@ def predict_mesh(
     network : MeshNetwork, a result of `mesh_network`
     box : x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect faces
     device : torch device of the map network, which predicts the landmarks if the mesh network needs landmarks
-    face_index : index of the detected face, in order of falling score
+    face_index : index of the face among the detections, in order of falling score; for a network with landmarks, as in
+        `predict_maps`
     landmarks : (68, 3) array for a network that needs them: pixel x, pixel y and depth in pixels, greater is nearer;
         None: the landmarks come from the maps of FaceVision-GAN
     options : MeshOptions
