@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from facegeom._internal.arrays import ByteArray
 from facegeom._internal.files import write_bytes
+from facegeom._internal.threads import one_thread
 from facegeom.errors import FacegeomError
 from facegeom.images.image_files import save_image
 from facegeom.mesh import gltf, viewer
@@ -21,6 +22,7 @@ MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl")
 SAVE_SUFFIXES = (*MESH_SUFFIXES, ".html")
 
 
+@one_thread()
 def save_mesh(mesh: MeshArrays, path: str | os.PathLike[str]) -> None:
     """Write a mesh to a file; equal meshes give identical bytes.
 
@@ -62,6 +64,7 @@ def save_mesh(mesh: MeshArrays, path: str | os.PathLike[str]) -> None:
         write_bytes(target, _coloured_trimesh(mesh).export(file_type=suffix[1:]))
 
 
+@one_thread()
 def load_mesh(path: str | os.PathLike[str]) -> MeshArrays:
     """Read a mesh from a .glb, .obj, .ply or .stl file, in millimetres.
 
