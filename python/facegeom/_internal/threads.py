@@ -2,11 +2,11 @@
 
 Three kinds of numbers of threads exist, and each has a scope of its own:
 
-- BLAS (OpenBLAS, MKL, BLIS of NumPy and SciPy): one number for the process. The first thread that enters `one_thread`
-  sets it to 1, and the last one that leaves restores it.
-- OpenMP, which torch uses: one number for each thread of the program. Each thread sets and restores its own.
-  `torch.set_num_threads` would also change the number with which threads start that use torch for the first time, so
-  the OpenMP runtime is called directly.
+- BLAS with a thread pool of its own, such as the OpenBLAS of NumPy and SciPy: one number for the process. The first
+  thread that enters `one_thread` sets it to 1, and the last one that leaves restores it.
+- OpenMP, which torch uses, and MKL as a library: one number for each thread of the program. Each thread sets and
+  restores its own. `torch.set_num_threads` would also change the number with which threads start that use torch for
+  the first time, so the OpenMP runtime is called directly.
 - The MKL inside torch: like OpenMP, but `torch.set_num_threads` gives it a number of its own, which must be set, too.
 
 A forked child has only the thread that called fork. A lock that another thread held stays locked in the child, and a
@@ -43,8 +43,8 @@ class _Pools:
     """The thread pools of the libraries that are loaded."""
 
     modules: int = -1  # number of imported modules when the libraries were searched
-    blas: list[Any] = field(default_factory=list)  # controllers of threadpoolctl
-    openmp: list[Any] = field(default_factory=list)
+    shared: list[Any] = field(default_factory=list)  # controllers of libraries with one number for the process
+    own: list[Any] = field(default_factory=list)  # controllers of libraries with one number for each thread
     mkl: Callable[[int], int] | None = None  # sets the number of threads of torch's MKL and returns the one before
 
     def refresh(self, modules: int) -> None:
@@ -52,8 +52,11 @@ class _Pools:
         if modules == self.modules:
             return
         found = ThreadpoolController().lib_controllers
-        self.blas = [pool for pool in found if pool.user_api == "blas"]
-        self.openmp = [pool for pool in found if pool.user_api == "openmp"]
+        apart = [
+            pool for pool in found if getattr(pool, "threading_layer", None) != "openmp"
+        ]  # else: limited by OpenMP
+        self.own = [pool for pool in apart if pool.internal_api in ("openmp", "mkl") and pool.prefix != "vcomp"]
+        self.shared = [pool for pool in apart if pool.internal_api not in ("openmp", "mkl")]
         core = getattr(sys.modules.get("torch"), "_C", None)
         if self.mkl is None and core is not None:
             self.mkl = getattr(ctypes.CDLL(core.__file__), "MKL_Set_Num_Threads_Local", None)
@@ -72,15 +75,15 @@ class _Gate:
 
     def limit(self, pools: _Pools) -> None:
         """Set all BLAS libraries that are not limited yet to one thread."""
-        for pool in pools.blas:
+        for pool in pools.shared:
             if pool.filepath not in self.limited:
                 self.limited[pool.filepath] = pool, pool.get_num_threads()
-                pool.set_num_threads(1)
+                _set_shared(pool, 1)
 
     def restore(self) -> None:
         """Restore the numbers of threads of the BLAS libraries."""
         for pool, count in self.limited.values():
-            pool.set_num_threads(count)
+            _set_shared(pool, count)
         self.limited.clear()
 
 
@@ -90,16 +93,16 @@ class _Thread(threading.local):
     def __init__(self) -> None:
         self.depth = 0  # number of `one_thread` blocks around the current statement
         self.modules = -1  # number of imported modules when this thread was limited
-        self.limited: dict[str, tuple[Any, int]] = {}  # file of an OpenMP library -> its controller and number
+        self.limited: dict[str, tuple[Any, int]] = {}  # file of a library -> its controller and number of threads
         self.mkl: int | None = None  # number of threads of torch's MKL for this thread, 0 if it has no own number
 
     def limit(self, pools: _Pools) -> None:
-        """Set the OpenMP libraries, and torch's MKL, to one thread for this thread."""
+        """Set OpenMP and MKL to one thread for this thread."""
         # At its first use in a thread, torch sets the number of OpenMP threads. That must happen before the limit.
         first_use = getattr(sys.modules.get("torch"), "get_num_threads", None)
         if first_use is not None:
             first_use()
-        for pool in pools.openmp:
+        for pool in pools.own:
             self.limited.setdefault(pool.filepath, (pool, pool.get_num_threads()))
             pool.set_num_threads(1)
         if pools.mkl is not None:
@@ -217,6 +220,20 @@ def _leave() -> None:
             if not _gate.inside:
                 _gate.restore()
             _gate.changed.notify_all()
+
+
+def _set_shared(pool: Any, count: int) -> None:
+    """Set the number of threads of a BLAS library; the caller holds the lock of the gate.
+
+    threadpoolctl ignores all threads but the one that set the number of OpenBLAS first, until that thread releases it.
+    """
+    release = getattr(pool, "clear_controlling_thread", None)
+    if release is None:
+        pool.set_num_threads(count)
+        return
+    release(force=True)
+    pool.set_num_threads(count)
+    release()
 
 
 def _switch_off_lost_threads() -> None:
