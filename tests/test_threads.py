@@ -19,10 +19,12 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
+import facegeom
 from facegeom import FaceMesh
 from facegeom._internal.threads import limit_worker_to_one_thread, load_once, one_thread
 
 TESTS = Path(__file__).parent
+PACKAGE = Path(facegeom.__file__).parent
 NUMBERS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -139,6 +141,7 @@ def test_each_thread_restores_its_own_number_of_torch() -> None:
 
 
 LATE = """
+import facegeom
 from facegeom import FaceMesh
 from facegeom._internal.threads import one_thread
 from threadpoolctl import threadpool_info
@@ -308,6 +311,32 @@ def test_threads_and_forked_children_get_the_serial_results() -> None:
 def test_threads_and_forked_children_get_the_serial_results_in_880_calls() -> None:
     figures = stress("--threads", "4", "--calls", "200", "--children", "4", "--child-calls", "20")
     assert (figures["calls"], figures["different"], figures["failed"]) == (800, 0, 0)
+
+
+STARTED = """
+import os
+import cv2, scipy.linalg, torch  # OpenBLAS starts its threads when it is loaded
+import thread_stress
+
+cv2.setNumThreads(0)  # OpenCV's own threads are allowed
+before = sorted(os.listdir("/proc/self/task"))
+for name, job in thread_stress.QUICK.items():
+    job()
+    assert sorted(os.listdir("/proc/self/task")) == before, f"{name} has started threads"
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="this system does not list the threads of a process")
+def test_no_call_starts_threads_of_blas_or_torch() -> None:
+    run_python("-c", STARTED, threads=2)
+
+
+def test_caches_of_the_library_are_filled_once() -> None:
+    folders = [PACKAGE / name for name in ("detection", "face_model", "mesh", "networks", "pipelines", "texture")]
+    sources = [path for folder in folders for path in folder.rglob("*.py")]
+    assert len(sources) > 40
+    users = [path.name for path in sources if re.search(r"lru_cache|import cache\b", path.read_text("utf-8"))]
+    assert users == [], "use load_once: with lru_cache, threads load the same network several times"
 
 
 def test_loading_in_threads_keeps_the_warning_filters(tmp_path: Path) -> None:
