@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from facegeom.errors import OutputError
@@ -45,13 +45,18 @@ class Outputs:
     Parameters
     ----------
     inputs : files that the run reads; none of them may be written
+    folders : folder -> suffixes in lower case of the files that the run reads there and in subfolders; a file with
+        such a suffix that exists in the folder may not be written
     """
 
-    def __init__(self, inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
+    def __init__(
+        self, inputs: Iterable[str | os.PathLike[str]] = (), folders: Mapping[Path, Collection[str]] | None = None
+    ) -> None:
         self._folders: dict[str, str] = {}  # folder as given -> comparable name of the resolved folder
         self._inputs: dict[object, Path] = {}
         self._planned: dict[str, tuple[Path, str]] = {}
         self._writable: set[Path] = set()
+        self._read = [(_without_case(os.path.realpath(path)), path, kinds) for path, kinds in (folders or {}).items()]
         for source in inputs:
             path = Path(source)
             for key in (self._key(path), self._key(Path(os.path.realpath(path))), _identity(path)):
@@ -90,6 +95,9 @@ class Outputs:
         other = self._inputs.get(key) or self._inputs.get(_identity(target))
         if other is not None:
             raise OutputError(f"{content} would overwrite the input {other}: choose another output")
+        for resolved, folder, suffixes in self._read:
+            if target.suffix.lower() in suffixes and key.startswith(resolved + "/") and target.exists():
+                raise OutputError(f"{content} would overwrite {target} in the input folder {folder}")
         if key in self._planned:
             there, first = self._planned[key]
             raise OutputError(f"{first} and {content} would both be written to {there}")
