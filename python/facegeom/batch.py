@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facegeom._internal.arrays import ByteArray
+from facegeom._internal.outputs import side_file
 from facegeom._internal.stopwatch import stopwatch
 from facegeom.errors import FacegeomError, WeightsError
 from facegeom.images.image_files import load_image, save_image
@@ -40,14 +41,14 @@ class Outcome:
         ----------
         path : path of the mesh file; the suffix selects the file format
         neutral : whether to write the mesh with the neutral expression
-        preview : whether to write a preview sheet, too, at the same path with the suffix .png
+        preview : whether to write a preview sheet, too: `face.preview.png` for `face.glb`
         """
         if self.reconstruction is None or self.image is None:
             return self
         try:
             self.reconstruction.save(path, neutral=neutral)
             if preview:
-                save_image(preview_sheet(self.reconstruction, self.image), path.with_suffix(".png"))
+                save_image(preview_sheet(self.reconstruction, self.image), side_file(path, "preview.png"))
         except (FacegeomError, OSError) as error:
             return replace(self, error=str(error))
         return self
@@ -63,26 +64,12 @@ class Outcome:
         -------
         dict
             Always "photo", "output" (path of the mesh file; None after an error) and "error". Without an error also
-            the numbers of vertices and faces, `Reconstruction.score`, the crop box (pixels), the camera, the 68
-            landmarks (mm) and the milliseconds of each step.
+            the values of `Reconstruction.to_dict`.
         """
         entry: dict[str, Any] = {"photo": str(self.photo), "output": None, "error": self.error}
         rec = self.reconstruction
         if rec is not None and self.error is None:
-            entry |= {
-                "output": str(path),
-                "vertices": len(rec.mesh.vertices),
-                "faces": len(rec.mesh.faces),
-                "score": round(rec.score, 4),
-                "crop": [round(v, 3) for v in rec.maps.box],
-                "camera": {
-                    "rotation": rec.camera.rotation.round(6).tolist(),
-                    "scale": rec.camera.scale,
-                    "translation": rec.camera.translation.round(4).tolist(),
-                },
-                "landmarks": rec.landmarks.round(4).tolist(),
-                "milliseconds": {name: round(spent, 2) for name, spent in rec.timings.items()},
-            }
+            entry |= {"output": str(path), **rec.to_dict()}
         return entry
 
 
