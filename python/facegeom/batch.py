@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from facegeom._internal.arrays import ByteArray
-from facegeom._internal.outputs import side_file
 from facegeom._internal.stopwatch import stopwatch
 from facegeom.errors import FacegeomError, WeightsError
 from facegeom.images.image_files import load_image, save_image
@@ -34,21 +34,22 @@ class Outcome:
     reconstruction: Reconstruction | None
     error: str | None
 
-    def saved(self, path: Path, *, neutral: bool = False, preview: bool = False) -> Outcome:
-        """Write the mesh to a file; return this outcome, with the error message if writing fails.
+    def saved(self, mesh: Path | None, preview: Path | None = None, *, neutral: bool = False) -> Outcome:
+        """Write the results to files; return this outcome, with the error message if writing fails.
 
         Parameters
         ----------
-        path : path of the mesh file; the suffix selects the file format
+        mesh : path of the mesh file, whose suffix selects the file format; None: do not write it
+        preview : path of a picture of the preview; None: do not write it
         neutral : whether to write the mesh with the neutral expression
-        preview : whether to write a preview sheet, too: `face.preview.png` for `face.glb`
         """
         if self.reconstruction is None or self.image is None:
             return self
         try:
-            self.reconstruction.save(path, neutral=neutral)
-            if preview:
-                save_image(preview_sheet(self.reconstruction, self.image), side_file(path, "preview.png"))
+            if mesh is not None:
+                self.reconstruction.save(mesh, neutral=neutral)
+            if preview is not None:
+                save_image(preview_sheet(self.reconstruction, self.image), preview)
         except (FacegeomError, OSError) as error:
             return replace(self, error=str(error))
         return self
@@ -121,7 +122,7 @@ def output_paths(photos: Sequence[Path], out: Path, suffix: str) -> list[Path]:
     ValueError
         If two photos would have the same mesh file.
     """
-    if out.suffix and not out.is_dir():
+    if out.suffix and not os.path.isdir(out):
         if len(photos) > 1:
             raise ValueError(f"{len(photos)} photos cannot be written to the single file {out}: give a folder")
         return [out]

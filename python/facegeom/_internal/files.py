@@ -47,7 +47,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
     target = Path(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"the folder {target.parent} does not exist")
-    swept = (os.getpid(), str(target.parent))
+    swept = (os.getpid(), os.path.abspath(target.parent))
     if swept not in _swept:
         _swept.add(swept)
         remove_stale(target.parent)
