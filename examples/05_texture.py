@@ -20,7 +20,7 @@ photo = sys.argv[2] if len(sys.argv) > 2 else demo_photo()  # the portrait that 
 out.mkdir(parents=True, exist_ok=True)
 
 mesh = facegeom.reconstruct(photo, head=True, texture=1024).mesh
-mesh.save(out / "textured.obj")  # with textured.mtl and textured.png beside it
+mesh.save(out / "textured.obj")  # with textured.mtl and textured.texture.png beside it
 
 # Drawing the triangles in texture space maps a value at the vertices to texels. UV coordinates: (0, 0) is bottom left.
 texels = np.column_stack([mesh.uv[:, 0] * 1024 - 0.5, (1 - mesh.uv[:, 1]) * 1024 - 0.5, np.zeros(len(mesh.uv))])

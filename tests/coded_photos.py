@@ -64,20 +64,28 @@ class CodedNetwork:
 
 
 def draw_coded_face(
-    yaw: float = 0.0, size: int = 400, scale: float = 1.4, shift: tuple[float, float] = (0, 0)
+    yaw: float = 0.0,
+    size: int = 400,
+    scale: float = 1.4,
+    shift: tuple[float, float] = (0, 0),
+    pitch: float = 0.0,
+    roll: float = 0.0,
 ) -> CodedFace:
-    """Render the mean face, turned to its left by `yaw` degrees.
+    """Render the mean face, turned to its left by `yaw`, up by `pitch` and counter-clockwise by `roll` degrees.
 
     Parameters
     ----------
-    yaw : degrees
+    yaw, pitch, roll : degrees
     size : width and height of the photo in pixels
     scale : pixels per mm
     shift : of the face in the photo, pixels
     """
     model = load_face_model()
-    y = np.radians(yaw)
-    rotation = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    y, p, r = np.radians([yaw, pitch, roll])
+    turn = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    lift = np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]])
+    roll_left = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
+    rotation = roll_left @ lift @ turn
     camera = Camera(rotation, scale, (size / 2 + shift[0], 0.42 * size + shift[1]))
     points = np.column_stack([camera.project(model.mean), camera.view(model.mean)[:, 2]])
     raster = rasterize(points, model.faces, model.mean, (size, size))

@@ -65,9 +65,9 @@ def test_failed_photos_are_reported_and_the_others_are_reconstructed(
 def test_preview_and_texture(photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert main(["reconstruct", str(photo), "-o", str(out), "--preview", "--texture", "64"]) == 0
-    assert {path.name for path in out.iterdir()} == {"photo.glb", "photo.png"}
+    assert {path.name for path in out.iterdir()} == {"photo.glb", "photo.preview.png"}
     assert FaceMesh.load(out / "photo.glb").texture.shape == (64, 64, 3)
-    with Image.open(out / "photo.png") as sheet:
+    with Image.open(out / "photo.preview.png") as sheet:
         assert sheet.size[0] > 1000
 
 
@@ -134,7 +134,7 @@ def test_demo(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr("facegeom.reconstruction.demo_photo", lambda: photo)
     assert main(["demo", "-o", str(tmp_path / "out")]) == 0
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written - {"head.html"} == {"head.glb", "head.obj", "head.mtl", "head.png", "preview.png"}
+    assert written - {"head.html"} == {"head.glb", "head.obj", "head.mtl", "head.texture.png", "preview.png"}
     assert ("head.html" in written) == is_bundled()
     out = capsys.readouterr().out
     for step in ("detection", "network", "fit", "raw", "detailed", "total"):

@@ -129,8 +129,12 @@ def meshed(image: object, *, vertices: int = 6000, shift: float = 0.0) -> Recons
         None,  # type: ignore[arg-type]
         {"raw": mesh},
         {"loading": 0.01, "network": 20.0, "raw": 5.0},
-        np.zeros((68, 3)),
-        Camera(np.eye(3), 1.0, (0, 0)),
+        landmarks=np.zeros((68, 3)),
+        landmarks468=np.zeros((468, 3)),
+        blendshapes={},
+        identity=np.zeros(60),
+        camera=Camera(np.eye(3), 1.0, (0, 0)),
+        photo_size=(80, 80),
         score=0.75,
         detections=((20.0, 24.0, 62.0, 70.0, 0.99),),
     )

@@ -100,8 +100,8 @@ def test_texture(tmp_path):
     (share,) = numbers(run_example(5, tmp_path), r"(\d+) %")
     assert 10 < share < 60
     results = tmp_path / "results"
-    assert picture(results / "textured.png").shape == (1024, 1024, 3)
-    assert "textured.png" in (results / "textured.mtl").read_text(encoding="utf-8")
+    assert picture(results / "textured.texture.png").shape == (1024, 1024, 3)
+    assert "textured.texture.png" in (results / "textured.mtl").read_text(encoding="utf-8")
     plain, marked = np.split(picture(results / "atlas.png"), 2, axis=1)
     assert (marked <= plain + 1).all()
     assert (marked[300, 512] > 0.9 * plain[300, 512]).all()  # forehead: visible in the photo

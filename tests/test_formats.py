@@ -210,8 +210,8 @@ def test_obj_with_texture_refers_to_its_material_and_image(tmp_path: Path) -> No
     mesh = wavy_mesh(texture=True, cut=True)
     mesh.save(tmp_path / "face.obj")
     assert "mtllib face.mtl" in (tmp_path / "face.obj").read_text()
-    assert "map_Kd face.png" in (tmp_path / "face.mtl").read_text()
-    with Image.open(tmp_path / "face.png") as picture:
+    assert "map_Kd face.texture.png" in (tmp_path / "face.mtl").read_text()
+    with Image.open(tmp_path / "face.texture.png") as picture:
         np.testing.assert_array_equal(np.asarray(picture), mesh.texture)
     again = FaceMesh.load(tmp_path / "face.obj")
     np.testing.assert_allclose(again.vertices[: len(mesh.vertices)], mesh.vertices, atol=1e-5)

@@ -33,7 +33,7 @@ LAYERS = [
 
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 
-WITHIN = {("geometry", "_core"), ("cli", "__main__"), ("__main__", "cli")}
+WITHIN = {("_internal", "errors"), ("geometry", "_core"), ("cli", "__main__"), ("__main__", "cli")}
 """Further allowed pairs (importer, imported)."""
 
 LAZY_ROOT = "__init__"

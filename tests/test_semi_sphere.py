@@ -129,7 +129,7 @@ def test_the_command_writes_the_best_candidate_and_its_picture(tmp_path, monkeyp
     lines = capsys.readouterr().out.splitlines()
     angles = [float(line.split()[0]) for line in lines]
     assert angles == sorted(angles, reverse=True)
-    assert (tmp_path / "sphere.png").is_file()
+    assert (tmp_path / "sphere.preview.png").is_file()
     with np.load(tmp_path / "sphere.npz") as data:
         assert {name: data[name].shape for name in data.files} == {name: a.shape for name, a in shipped.items()}
         assert len(data["faces"]) == TRIANGLES

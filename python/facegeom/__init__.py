@@ -10,7 +10,7 @@ import importlib
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from facegeom.errors import FacegeomError, ImageError, NoFaceFound, SolverError, WeightsError
+from facegeom.errors import FacegeomError, ImageError, NoFaceFound, OutputError, SolverError, WeightsError
 
 if TYPE_CHECKING:
     from facegeom import geometry
@@ -35,6 +35,7 @@ __all__ = [
     "FacegeomError",
     "ImageError",
     "NoFaceFound",
+    "OutputError",
     "Reconstruction",
     "SolverError",
     "WeightsError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,21 +34,22 @@ class Outcome:
     reconstruction: Reconstruction | None
     error: str | None
 
-    def saved(self, path: Path, *, neutral: bool = False, preview: bool = False) -> Outcome:
-        """Write the mesh to a file; return this outcome, with the error message if writing fails.
+    def saved(self, mesh: Path | None, preview: Path | None = None, *, neutral: bool = False) -> Outcome:
+        """Write the results to files; return this outcome, with the error message if writing fails.
 
         Parameters
         ----------
-        path : path of the mesh file; the suffix selects the file format
+        mesh : path of the mesh file, whose suffix selects the file format; None: do not write it
+        preview : path of a picture of the preview; None: do not write it
         neutral : whether to write the mesh with the neutral expression
-        preview : whether to write a preview sheet, too, at the same path with the suffix .png
         """
         if self.reconstruction is None or self.image is None:
             return self
         try:
-            self.reconstruction.save(path, neutral=neutral)
-            if preview:
-                save_image(preview_sheet(self.reconstruction, self.image), path.with_suffix(".png"))
+            if mesh is not None:
+                self.reconstruction.save(mesh, neutral=neutral)
+            if preview is not None:
+                save_image(preview_sheet(self.reconstruction, self.image), preview)
         except (FacegeomError, OSError) as error:
             return replace(self, error=str(error))
         return self
@@ -63,26 +65,12 @@ class Outcome:
         -------
         dict
             Always "photo", "output" (path of the mesh file; None after an error) and "error". Without an error also
-            the numbers of vertices and faces, `Reconstruction.score`, the crop box (pixels), the camera, the 68
-            landmarks (mm) and the milliseconds of each step.
+            the values of `Reconstruction.to_dict`.
         """
         entry: dict[str, Any] = {"photo": str(self.photo), "output": None, "error": self.error}
         rec = self.reconstruction
         if rec is not None and self.error is None:
-            entry |= {
-                "output": str(path),
-                "vertices": len(rec.mesh.vertices),
-                "faces": len(rec.mesh.faces),
-                "score": round(rec.score, 4),
-                "crop": [round(v, 3) for v in rec.maps.box],
-                "camera": {
-                    "rotation": rec.camera.rotation.round(6).tolist(),
-                    "scale": rec.camera.scale,
-                    "translation": rec.camera.translation.round(4).tolist(),
-                },
-                "landmarks": rec.landmarks.round(4).tolist(),
-                "milliseconds": {name: round(spent, 2) for name, spent in rec.timings.items()},
-            }
+            entry |= {"output": str(path), **rec.to_dict()}
         return entry
 
 
@@ -134,7 +122,7 @@ def output_paths(photos: Sequence[Path], out: Path, suffix: str) -> list[Path]:
     ValueError
         If two photos would have the same mesh file.
     """
-    if out.suffix and not out.is_dir():
+    if out.suffix and not os.path.isdir(out):
         if len(photos) > 1:
             raise ValueError(f"{len(photos)} photos cannot be written to the single file {out}: give a folder")
         return [out]

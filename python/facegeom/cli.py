@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import logging
+import os
 import platform
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import FrameType, ModuleType
+from typing import Any, TextIO
 
 import facegeom
-from facegeom.errors import FacegeomError
+from facegeom._internal.outputs import Outputs, printable, side_file
+from facegeom.errors import FacegeomError, OutputError
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
 
-SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130  # exit codes; argparse exits with 2 after a usage error
+SUCCESS, FAILURE, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130  # exit codes
 
-# Group -> command -> (module, help text). Each module has the functions add_arguments(parser) and
-# run(args) -> exit code. A module is imported only when its command is called: it needs the extra `train`.
+# Group -> command -> (module, help text). Each module has the functions add_arguments(parser) and run(args) -> exit
+# code. A module that writes other files than `--out` and `FILE_OPTIONS` has also output_files(args): these files. A
+# module is imported only when its command is called: it needs the extra `train`.
 MODULES = {
     "evaluate": {
         "aflw2000": ("facegeom.evaluation.aflw2000", "error of the 68 landmarks on AFLW2000-3D"),
@@ -98,6 +104,16 @@ MODULES = {
         "detector": ("facegeom.training.detector.train_detector", "cascade of small face detection networks"),
     },
 }
+FILE_OPTIONS = ("json", "faceless_sheet")
+"""Arguments of the commands in `MODULES` that always name a file to write."""
+
+OUTPUT_OPTIONS = (*FILE_OPTIONS, "out", "figures", "renders")
+"""Arguments of the commands in `MODULES` that name a file or folder to write; all other paths are inputs."""
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+DATA_SUFFIXES = (*PICTURE_SUFFIXES, ".npz", ".npy", ".obj", ".jsonl")
+"""Suffixes of the files that the commands in `MODULES` read in folders of photos and in other folders."""
+
 GROUP_HELP = {
     "evaluate": "evaluate facegeom on a benchmark",
     "prepare": "prepare training data, also from your own photos",
@@ -115,7 +131,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 if all inputs succeeded, 1 if at least one failed, 130 after Ctrl-C.
+        Exit code: 0 if all inputs succeeded, 1 if at least one failed, 2 if the outputs clash, 130 after Ctrl-C, 128
+        plus the number of the signal after SIGTERM or SIGHUP.
 
     Raises
     ------
@@ -123,19 +140,63 @@ def main(argv: Sequence[str] | None = None) -> int:
         By argparse: with code 2 after a usage error, with 0 after `--help` and `--version`.
     """
     try:
-        args = _parser().parse_args(argv)
-        if args.verbose:
-            logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
-        return int(args.run(args))
+        with _signals_as_exceptions():
+            args = _parser().parse_args(argv)
+            if args.verbose:
+                logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+            return int(args.run(args))
+    except _Terminated as error:
+        _print_error("terminated")
+        return 128 + error.signal
     except KeyboardInterrupt:
         _print_error("interrupted")
         return INTERRUPTED
     except ModuleNotFoundError as error:
         _print_error(f"{error}; training and evaluation need: pip install 'facegeom[train]'")
         return FAILURE
+    except OutputError as error:
+        _print_error(str(error))
+        return USAGE_ERROR
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still writes at its end
+        return FAILURE
     except (FacegeomError, OSError, ValueError) as error:
         _print_error(str(error))
         return FAILURE
+
+
+class _Terminated(KeyboardInterrupt):
+    """The process was asked to end by a signal; like Ctrl-C, it passes through `except Exception`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = number
+
+
+@contextlib.contextmanager
+def _signals_as_exceptions() -> Iterator[None]:
+    """Raise `_Terminated` at SIGTERM and SIGHUP, so that temporary files are removed; forked processes just end."""
+    process = os.getpid()
+
+    def end(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
+        if os.getpid() != process:
+            os.kill(os.getpid(), number)
+        raise _Terminated(number)
+
+    installed = []
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # Handlers exist in the main thread only. `nohup` ignores SIGHUP: that stays so.
+        with contextlib.suppress(ValueError):
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, end)
+                installed.append(number)
+    try:
+        yield
+    finally:
+        for number in installed:
+            signal.signal(number, signal.SIG_DFL)
 
 
 class _ModuleParser(argparse.ArgumentParser):
@@ -149,7 +210,7 @@ class _ModuleParser(argparse.ArgumentParser):
             command = importlib.import_module(self.module)
             self.module = None
             command.add_arguments(self)
-            self.set_defaults(run=command.run)
+            self.set_defaults(run=lambda parsed: _run_module(command, parsed))
         return super().parse_known_args(args, namespace)
 
 
@@ -166,9 +227,9 @@ def _parser() -> argparse.ArgumentParser:
         help="reconstruct the faces in photos",
         description="Reconstruct the face in each photo as a mesh.",
     )
-    one.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="image file")
+    one.add_argument("photos", nargs="+", type=_user_path, metavar="PHOTO", help="image file")
     one.add_argument(
-        "-o", "--out", type=Path, required=True, metavar="OUT",
+        "-o", "--out", type=_user_path, required=True, metavar="OUT",
         help="mesh file to write (.glb, .obj, .ply, .stl, .html), or folder in which one mesh per photo is written",
     )  # fmt: skip
     one.add_argument(
@@ -191,12 +252,18 @@ def _parser() -> argparse.ArgumentParser:
         "--format", choices=("glb", "obj", "ply", "stl", "html"), default="glb",
         help="mesh file format if OUT is a folder (default: %(default)s)",
     )  # fmt: skip
-    one.add_argument("--preview", action="store_true", help="also write a preview picture (.png) next to each mesh")
+    one.add_argument(
+        "--preview", action="store_true", help="also write a preview picture next to each mesh: face.preview.png"
+    )
+    one.add_argument(
+        "--no-clobber", action="store_true",
+        help="keep output files that exist; a photo is not reconstructed if all of its output files exist",
+    )  # fmt: skip
     one.add_argument("--json", action="store_true", help="print the results as one JSON document")
     one.set_defaults(run=_reconstruct, parser=one)
 
     demo = commands.add_parser("demo", help="reconstruct the demo photo that is part of the package")
-    demo.add_argument("-o", "--out", type=Path, default=Path("out"), help="output folder (default: %(default)s)")
+    demo.add_argument("-o", "--out", type=_user_path, default=Path("out"), help="output folder (default: %(default)s)")
     demo.add_argument(
         "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
     )
@@ -222,11 +289,36 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run_module(command: ModuleType, args: argparse.Namespace) -> int:
+    """Check the files that the command of a module would write against those that it reads, then run it."""
+    inputs: list[Path] = []
+    folders: dict[Path, tuple[str, ...]] = {}
+    for name, value in vars(args).items():
+        if isinstance(value, (str, Path)) and str(value).startswith("~"):
+            value = type(value)(_user_path(str(value)))
+            setattr(args, name, value)
+        for item in value if isinstance(value, list) else [value]:
+            if name in OUTPUT_OPTIONS or not isinstance(item, (str, Path)) or not item:
+                continue
+            if Path(item).is_dir():
+                folders[Path(item)] = PICTURE_SUFFIXES if name in ("photos", "people", "pairs") else DATA_SUFFIXES
+            elif Path(item).exists():
+                inputs.append(Path(item))
+    outputs = Outputs(inputs, folders)
+    named = [getattr(args, name, None) for name in FILE_OPTIONS]
+    others = command.output_files(args) if hasattr(command, "output_files") else [getattr(args, "out", None)]
+    for path in [*named, *others]:
+        if path is not None:
+            outputs.add(path, f"the output {path}")
+    outputs.make_folders()
+    return int(command.run(args))
+
+
 def _reconstruct(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from facegeom.batch import output_paths, reconstruct_all
-    from facegeom.mesh.formats import SAVE_SUFFIXES
+    from facegeom.mesh.formats import SAVE_SUFFIXES, mesh_files
 
     try:
         targets = output_paths(args.photos, args.out, "." + args.format)
@@ -234,54 +326,79 @@ def _reconstruct(args: argparse.Namespace) -> int:
         args.parser.error(str(error))
     if targets[0].suffix.lower() not in SAVE_SUFFIXES:
         args.parser.error(f"cannot write {targets[0].name!r}: the suffix must be one of {', '.join(SAVE_SUFFIXES)}")
-    for folder in {target.parent for target in targets}:
-        folder.mkdir(parents=True, exist_ok=True)
+    outputs = Outputs(args.photos)
+    meshes: list[Path | None] = list(targets)
+    previews: list[Path | None] = [side_file(target, "preview.png") if args.preview else None for target in targets]
+    for row, (photo, target, preview) in enumerate(zip(args.photos, targets, previews, strict=True)):
+        files = [
+            outputs.add(path, f"{content} of {photo}")
+            for path, content in mesh_files(target, textured=args.texture is not None)
+        ]
+        if args.no_clobber and any(map(os.path.lexists, files)):
+            meshes[row] = None
+        if preview is not None:
+            outputs.add(preview, f"the preview of {photo}")
+            if args.no_clobber and os.path.lexists(preview):
+                previews[row] = None
+    outputs.make_folders()
+    rows = [row for row in range(len(targets)) if meshes[row] is not None or previews[row] is not None]
 
-    report: list[dict[str, Any]] = []
+    report: list[dict[str, Any]] = [
+        {"photo": str(photo), "output": str(target), "error": None, "skipped": True}
+        for photo, target in zip(args.photos, targets, strict=True)
+    ]
     outcomes = reconstruct_all(
-        args.photos, pipeline=args.pipeline, device=args.device, head=args.head, texture=args.texture
-    )
-    quiet = True if len(targets) == 1 else None  # None: tqdm shows the progress bar only on a terminal
-    with tqdm(total=len(targets), unit="photo", disable=quiet) as bar:
-        for outcome, target in zip(outcomes, targets, strict=True):
-            outcome = outcome.saved(target, neutral=args.neutral, preview=args.preview)
+        [args.photos[row] for row in rows],
+        pipeline=args.pipeline, device=args.device, head=args.head, texture=args.texture,
+    )  # fmt: skip
+    quiet = True if len(rows) == 1 else None  # None: tqdm shows the progress bar only on a terminal
+    with tqdm(total=len(rows), unit="photo", disable=quiet) as bar:
+        for row, outcome in zip(rows, outcomes, strict=True):
+            outcome = outcome.saved(meshes[row], previews[row], neutral=args.neutral)
             if outcome.error is not None:
                 with bar.external_write_mode(file=sys.stderr):
                     named = str(outcome.photo) in outcome.error
                     _print_error(outcome.error if named else f"{outcome.photo}: {outcome.error}")
-            report.append(outcome.report(target))
+            report[row] = outcome.report(targets[row])
             bar.update()
     if args.json:
         print(json.dumps({"photos": report}, indent=2))
     else:
         for entry in report:
-            if entry["error"] is None:
-                print(f"{entry['output']}: {entry['vertices']} vertices, {entry['faces']} faces")
+            if entry.get("skipped"):
+                _print(f"{entry['output']}: exists")
+            elif entry["error"] is None:
+                _print(f"{entry['output']}: {entry['vertices']} vertices, {entry['faces']} faces")
     return SUCCESS if all(entry["error"] is None for entry in report) else FAILURE
 
 
 def _demo(args: argparse.Namespace) -> int:
     from facegeom.images.image_files import load_image, save_image
+    from facegeom.mesh.formats import mesh_files
     from facegeom.mesh.viewer import is_bundled
     from facegeom.reconstruction import demo_photo, reconstruct
     from facegeom.render import preview_sheet
 
-    args.out.mkdir(parents=True, exist_ok=True)
+    outputs = Outputs([demo_photo()])
+    meshes = [args.out / name for name in ("head.glb", "head.obj", *(["head.html"] if is_bundled() else []))]
+    for mesh in meshes:
+        for path, content in mesh_files(mesh, textured=True):
+            outputs.add(path, f"{content} of the demo")
+    preview = outputs.add(args.out / "preview.png", "the preview of the demo")
+    outputs.make_folders()
     options = {"device": args.device, "head": True, "texture": args.texture}
     photo = load_image(demo_photo())
     reconstruct(photo, **options)  # the first call loads the networks; the times below are of the second call
     rec = reconstruct(photo, **options)
-    names = ["head.glb", "head.obj", *(["head.html"] if is_bundled() else []), "preview.png"]
-    written = [args.out / name for name in names]
-    for path in written[:-1]:
-        rec.save(path)
-    save_image(preview_sheet(rec, photo), written[-1])
+    for mesh in meshes:
+        rec.save(mesh)
+    save_image(preview_sheet(rec, photo), preview)
 
     width = max(len(name) for name in rec.timings)
     for name, spent in rec.timings.items():
         print(f"{name:<{width}} {spent:8.1f} ms")
     print(f"{'total':<{width}} {sum(rec.timings.values()):8.1f} ms")
-    print(f"{len(rec.mesh.vertices)} vertices, {len(rec.mesh.faces)} faces: " + ", ".join(map(str, written)))
+    _print(f"{len(rec.mesh.vertices)} vertices, {len(rec.mesh.faces)} faces: {', '.join(map(str, [*meshes, preview]))}")
     return SUCCESS
 
 
@@ -321,6 +438,20 @@ def _info(args: argparse.Namespace) -> int:
     return SUCCESS
 
 
+def _user_path(text: str) -> Path:
+    """Return a path argument with a leading `~` expanded, unless a file of that very name exists."""
+    return Path(text if os.path.lexists(text) else os.path.expanduser(text))
+
+
+def _print(text: str) -> None:
+    """Print one line to stdout; characters that the terminal cannot show are escaped."""
+    _write_line(text, sys.stdout)
+
+
 def _print_error(message: str) -> None:
-    line = " ".join(message.split())
-    print(f"facegeom: {line}", file=sys.stderr)
+    _write_line(f"facegeom: {message.strip()}", sys.stderr)
+
+
+def _write_line(text: str, stream: TextIO) -> None:
+    encoding = stream.encoding or "utf-8"
+    print(printable(text).encode(encoding, "backslashreplace").decode(encoding), file=stream)

@@ -19,3 +19,7 @@ class WeightsError(FacegeomError):
 
 class SolverError(FacegeomError):
     """The solution of a linear system failed or did not reach the tolerance."""
+
+
+class OutputError(FacegeomError):
+    """An output file would overwrite an input or another output, or cannot be written where it was asked for."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
 import numpy.typing as npt
 
 from facegeom._internal import check
@@ -15,11 +16,15 @@ from facegeom._internal.stopwatch import stopwatch
 from facegeom._internal.threads import one_thread
 from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
+from facegeom.face_model.blendshapes import arkit_weights
+from facegeom.face_model.fitting import possible_expression
+from facegeom.face_model.template import fine_landmarks468, load_template
 from facegeom.images.boxes import Box, Detection
-from facegeom.images.camera import Camera
+from facegeom.images.camera import Camera, Pose
 from facegeom.images.face_maps import FaceMaps
 from facegeom.images.image_files import ImageSource, load_image
 from facegeom.mesh.face_mesh import FaceMesh
+from facegeom.mesh.formats import save_mesh
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
 from facegeom.pipelines.interface import FaceRequest, PipelineOptions
 from facegeom.texture.baking import SIZES
@@ -30,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Reconstruction", "demo_photo", "predict", "reconstruct"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reconstruction:
     """The 3-D face that `reconstruct` made from a photo, with all intermediate results.
 
@@ -47,8 +52,20 @@ class Reconstruction:
     landmarks : (68, 3) float array
         Landmarks in the face frame, mm, on the surface of `mesh`. With facevision they are landmarks of the fitted face
         model, moved to the depth map where it shows them: their median distance from `mesh` is below 1 mm.
+    landmarks468 : (468, 3) float array
+        The 468 points of MediaPipe FaceMesh in the face frame, mm, in its order, placed like `landmarks`.
+    blendshapes : dict from each of ARKit's 51 names to float
+        The expression in the photo as weights of `facegeom.face_model.blendshapes`, in [0, 1.2]: that of the face model
+        fitted to the prediction.
+    identity : (k,) float array
+        Coefficients of the first k identity components of `facegeom.load_face_model()`, in standard deviations: those
+        of the face model fitted to the prediction.
     camera : Camera
         Projection from the face frame to pixels of the photo.
+    photo_size : (width, height)
+        Size of the photo in pixels, for `camera.matrix("opengl", photo_size)`.
+    photo : Path or None
+        Absolute path of the photo; None if `reconstruct` did not get a path.
     score : float in [0, 1]
         Plausibility of the predicted maps. With pixel2mesh: the score of the detector, 0 without a detection, 1 if the
         caller gave the box.
@@ -64,32 +81,114 @@ class Reconstruction:
     stages: dict[str, FaceMesh]
     timings: dict[str, float]
     landmarks: FloatArray
+    landmarks468: FloatArray
+    blendshapes: dict[str, float]
+    identity: FloatArray
     camera: Camera
+    photo_size: tuple[int, int]
+    photo: Path | None = None
     score: float = 1.0
-    detections: tuple[Detection, ...] = field(default=(), repr=False)
-    neutral: FaceMesh | None = field(default=None, repr=False)
+    detections: tuple[Detection, ...] = ()
+    neutral: FaceMesh | None = None
 
-    def save(self, path: str | os.PathLike[str], neutral: bool = False) -> None:
+    @property
+    def pose(self) -> Pose:
+        """Yaw, pitch and roll of the face in degrees; `facegeom.images.camera.Pose` defines the signs."""
+        return self.camera.pose
+
+    def save(
+        self, target: str | os.PathLike[str] | BinaryIO, neutral: bool = False, *, format: str | None = None
+    ) -> None:
         """Write the mesh to a .glb, .obj, .ply, .stl or .html file; see `facegeom.mesh.formats.save_mesh`.
 
         Parameters
         ----------
-        path : output file; for .obj, a .mtl and a .png file with the same stem are written to the same folder
+        target : path, or binary file object. For face.obj with a texture, face.mtl and face.texture.png are written to
+            the same folder.
         neutral : True: save the neutral face instead of the photographed expression. The file of a head then contains
             the photographed expression as weights of the blendshapes.
+        format : "glb", "obj", "ply", "stl" or "html", for a file object; None for a path, whose suffix decides
 
         Raises
         ------
         FacegeomError
-            When the suffix is not one of the five, or when `neutral` is True and the mesh does not have the face
-            model's topology.
+            When the format is not one of the five, or when `neutral` is True and the mesh does not have the face
+            model's topology; for a file object, when an OBJ mesh has a texture, which is a file of its own.
+        OutputError
+            When a file would overwrite the photo.
+        FileNotFoundError, OSError
+            When the folder does not exist, or a file cannot be written.
+
+        Examples
+        --------
+        >>> rec = facegeom.reconstruct("photo.jpg")  # doctest: +SKIP
+        >>> rec.save("face.glb")  # doctest: +SKIP
+        >>> rec.save(file, format="glb")  # doctest: +SKIP
         """
+        save_mesh(self._chosen(neutral), target, format, inputs=() if self.photo is None else (self.photo,))
+
+    def to_bytes(self, format: str = "glb", neutral: bool = False) -> bytes:
+        """Return the content of a mesh file.
+
+        Parameters
+        ----------
+        format : "glb", "ply", "stl", "html" or, for a mesh without a texture, "obj"
+        neutral : as in `save`
+
+        Raises
+        ------
+        FacegeomError
+            When the format is unknown or consists of several files, or when `neutral` is True and the mesh does not
+            have the face model's topology.
+        """
+        return self._chosen(neutral).to_bytes(format)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers of the reconstruction as values that JSON can represent; `--json` prints them.
+
+        Returns
+        -------
+        dict
+            The numbers of vertices and faces, score, crop box (pixels), camera with its matrices, pose (degrees), the
+            weights of the blendshapes, the identity coefficients, the 68 and 468 landmarks (mm), and the milliseconds
+            of each step.
+        """
+        camera = self.camera
+        return {
+            "vertices": len(self.mesh.vertices),
+            "faces": len(self.mesh.faces),
+            "score": round(self.score, 4),
+            "crop": [round(side, 3) for side in self.maps.box],
+            "pose": {name: round(angle, 3) for name, angle in self.pose._asdict().items()},
+            "camera": {
+                "rotation": camera.rotation.round(6).tolist(),
+                "scale": camera.scale,
+                "translation": camera.translation.round(4).tolist(),
+                "opencv": camera.matrix("opencv").round(9).tolist(),
+                "opengl": camera.matrix("opengl", self.photo_size).round(9).tolist(),
+            },
+            "blendshapes": {name: round(weight, 5) for name, weight in self.blendshapes.items()},
+            "identity": self.identity.round(5).tolist(),
+            "landmarks": self.landmarks.round(4).tolist(),
+            "landmarks468": self.landmarks468.round(4).tolist(),
+            "milliseconds": {name: round(spent, 2) for name, spent in self.timings.items()},
+        }
+
+    def __repr__(self) -> str:
+        """Return a short description without the arrays."""
+        yaw, pitch, roll = (round(angle) for angle in self.pose)
+        return (
+            f"Reconstruction({self.mesh!r}, score={self.score:.2f}, "
+            f"yaw={yaw}, pitch={pitch}, roll={roll}, stages={list(self.stages)})"
+        )
+
+    def _chosen(self, neutral: bool) -> FaceMesh:
+        """Return the mesh, or the neutral mesh if it is asked for."""
         if not neutral:
-            self.mesh.save(path)
-        elif self.neutral is not None:
-            self.neutral.save(path)
-        else:
+            return self.mesh
+        if self.neutral is None:
             raise FacegeomError("neutral=True needs the face model's topology: use pipeline 'pix2vertex' or head=True")
+        return self.neutral
 
 
 def reconstruct(
@@ -165,13 +264,25 @@ def reconstruct(
     with one_thread():
         prediction = steps.predict(photo, request)
         stages = steps.run(photo, prediction, PipelineOptions(head, texture))
+    model, final = load_face_model(), stages.final
+    if template:
+        landmarks = final.vertices[model.landmarks68]
+        corners, weights = fine_landmarks468(load_template(head))
+        landmarks468 = np.einsum("pcd,pc->pd", final.vertices[corners], weights)
+    else:
+        landmarks, landmarks468 = prediction.landmarks, prediction.landmarks468
     return Reconstruction(
-        mesh=stages.final,
+        mesh=final,
         maps=prediction.maps,
         stages=stages.meshes,
         timings={**timings, **prediction.timings, **stages.timings},
-        landmarks=stages.final.vertices[load_face_model().landmarks68] if template else prediction.landmarks,
+        landmarks=landmarks,
+        landmarks468=landmarks468,
+        blendshapes=arkit_weights(possible_expression(model, prediction.fit.expression)),
+        identity=prediction.fit.identity,
         camera=prediction.camera,
+        photo_size=(photo.shape[1], photo.shape[0]),
+        photo=Path(os.path.abspath(image)) if isinstance(image, (str, os.PathLike)) else None,
         score=prediction.score,
         detections=prediction.detections,
         neutral=stages.neutral,

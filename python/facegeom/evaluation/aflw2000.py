@@ -348,6 +348,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common_arguments(parser)
 
 
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the pictures that the command writes to the folder `--out`."""
+    return [Path(args.out) / f"aflw2000_{crop}.png" for crop in ("annotated", "detector")] if args.out else []
+
+
 def run(args: argparse.Namespace) -> int:
     """Evaluate the landmarks, print the tables and write the requested files; return the exit code."""
     annotations, results = evaluate(

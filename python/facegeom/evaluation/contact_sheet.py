@@ -17,7 +17,7 @@ from facegeom.images.crop import crop_image
 from facegeom.images.face_maps import FaceMaps
 from facegeom.images.image_files import load_image, save_image
 from facegeom.images.pictures import correspondence_picture, depth_picture
-from facegeom.measures.report import picture_folder, sheet, show
+from facegeom.measures.report import sheet, show
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
 from facegeom.render import VIEWS, Frame, render_mesh, turn
@@ -267,6 +267,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", default="out", help="output folder (default: %(default)s)")
 
 
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the picture that the command writes to the folder `--out`."""
+    if args.side_by_side:
+        return [Path(args.out) / "pipelines_sheet.png"]
+    return [Path(args.out) / ("detail_sheet.png" if args.detail else "contact_sheet.png")]
+
+
 def run(args: argparse.Namespace) -> int:
     """Draw contact_sheet.png, detail_sheet.png or pipelines_sheet.png; return 1 if a photo failed, else 0."""
     from facegeom.reconstruction import reconstruct
@@ -275,13 +282,12 @@ def run(args: argparse.Namespace) -> int:
         return lambda photo: reconstruct(photo, pipeline=pipeline, device=args.device)
 
     if args.side_by_side:
-        name = "pipelines_sheet.png"
         reconstructors = {pipeline: reconstructor(pipeline) for pipeline in PIPELINES}
         page, failures = side_by_side(args.folder, reconstructors, size=args.size)
     else:
-        name = "detail_sheet.png" if args.detail else "contact_sheet.png"
         page, failures = contact_sheet(args.folder, reconstructor(args.pipeline), size=args.size, detail=args.detail)
-    target = picture_folder(args.out) / name
+    (target,) = output_files(args)
+    target.parent.mkdir(parents=True, exist_ok=True)
     save_image(page, target)
     show("\n".join([*failures, str(target)]))
     return 1 if failures else 0

@@ -308,6 +308,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common_arguments(parser)
 
 
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the pictures that the command writes to the folder `--out`."""
+    return [Path(args.out) / f"depth_{background}.png" for background in BACKGROUNDS] if args.out else []
+
+
 def run(args: argparse.Namespace) -> int:
     """Evaluate the depth on the scan, print the tables and write the requested files; return the exit code."""
     views, results = evaluate(args.folder, chosen_predictor(args), size=args.size)

@@ -182,6 +182,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", default="out", help="output folder (default: %(default)s)")
 
 
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the pictures that the command writes to the folder `--out`."""
+    return [Path(args.out) / f"{name}.png" for name in SETS]
+
+
 def run(args: argparse.Namespace) -> int:
     """Draw heads.png, turned.png and occluders.png; return 1 if a photo failed, else 0."""
     folder = picture_folder(args.out)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -295,6 +296,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, help="seed of the turned renders and of the ICT heads (default: %(default)s)"
     )
     add_common_arguments(parser, MAP_PIPELINES)
+
+
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the pictures that the command writes to the folder `--out`."""
+    return [Path(args.out) / f"maps_{source}.png" for source in ("photo", "turned", "ict")] if args.out else []
 
 
 def run(args: argparse.Namespace) -> int:

@@ -456,6 +456,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="write pictures of the results to this folder")
 
 
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the pictures that the command writes to the folder `--out`."""
+    return [Path(args.out) / f"meshes_{source}.png" for source in ("test", "aflw2000")] if args.out else []
+
+
 def run(args: argparse.Namespace) -> int:
     """Evaluate the meshes of the pipelines and write the results; return the exit code."""
     if bool(args.photos) != bool(args.labels) or not (args.photos or args.aflw2000):

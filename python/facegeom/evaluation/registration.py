@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -304,6 +305,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "eight photos, beside the registered skin and its distance from the face model",
     )  # fmt: skip
     add_common_arguments(parser, MAP_PIPELINES)
+
+
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the pictures that the command writes to the folder `--out`."""
+    return [Path(args.out) / "registration.png"] if args.out else []
 
 
 def run(args: argparse.Namespace) -> int:

@@ -420,6 +420,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", "-o", metavar="DIR", help="write pictures of the results to this folder")
 
 
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the pictures that the command writes to the folder `--out`."""
+    return [Path(args.out) / "texture.png"] if args.out else []
+
+
 def run(args: argparse.Namespace) -> int:
     """Evaluate texture completion, print the table and write the requested files; return the exit code."""
     if args.limit is not None:

@@ -108,6 +108,11 @@ class FaceModel:
                 result += _combine(name, coefficients, components)
         return result
 
+    def landmarks468(self, vertices: FloatArray) -> FloatArray:
+        """Return the 468 FaceMesh points (468, 3) of a head with the vertices (n, 3) of this model."""
+        corners = vertices[self.landmarks468_triangles]
+        return np.asarray(np.einsum("pcd,pc->pd", corners, self.landmarks468_barycentric), np.float64)
+
 
 def _combine(name: str, coefficients: NDArray[np.floating], components: Float32Array) -> Float32Array:
     weights = np.asarray(coefficients, dtype=np.float32)

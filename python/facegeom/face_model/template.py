@@ -197,6 +197,21 @@ def load_template(head: bool = False) -> Template:
     )
 
 
+@load_once(maxsize=2)
+def fine_landmarks468(template: Template) -> tuple[IntArray, FloatArray]:
+    """Return where the 468 FaceMesh points lie on the fine mesh of a template of the package's face model.
+
+    Returns
+    -------
+    (468, 3) int array, the corners of the triangle of each point; and (468, 3) float array, barycentric coordinates
+    """
+    model = load_face_model()
+    skin = model.mean[: template.coarse.skin_count]
+    fine = geometry.subdivide(skin, template.coarse.skin_faces, "midpoint")  # the same surface, in smaller triangles
+    found = geometry.closest_points(fine.V, template.fine.skin_faces, model.landmarks468(model.mean))
+    return template.fine.skin_faces[found.face], found.weights
+
+
 def _refined(coarse: Topology, fine: geometry.Subdivision, behind_skin: FloatArray) -> Topology:
     """Return the topology after one subdivision of the skin.
 

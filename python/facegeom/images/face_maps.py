@@ -61,6 +61,10 @@ class FaceMaps:
         x0, y0, x1, y1 = check.box(self.box).tolist()
         object.__setattr__(self, "box", (x0, y0, x1, y1))
 
+    def __repr__(self) -> str:
+        """Return a short description without the arrays."""
+        return f"FaceMaps({self.size} x {self.size} pixels, box=({', '.join(f'{side:.1f}' for side in self.box)}))"
+
     @property
     def size(self) -> int:
         """Side length S of the square maps in pixels."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, BinaryIO
 
 from facegeom.mesh import conversion, formats
 from facegeom.mesh.mesh_arrays import MeshArrays
@@ -62,9 +62,28 @@ class FaceMesh(MeshArrays):
         """Return the mesh as an `open3d.geometry.TriangleMesh`; see `facegeom.mesh.conversion.to_open3d`."""
         return conversion.to_open3d(self)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the mesh to a .glb, .obj, .ply, .stl or .html file; see `facegeom.mesh.formats.save_mesh`."""
-        formats.save_mesh(self, path)
+    def save(self, target: str | os.PathLike[str] | BinaryIO, format: str | None = None) -> None:
+        """Write the mesh to a .glb, .obj, .ply, .stl or .html file, or in one of these formats to a binary file object.
+
+        See `facegeom.mesh.formats.save_mesh`.
+
+        Examples
+        --------
+        >>> import io
+        >>> mesh = FaceMesh([[0, 0, 0], [1, 0, 0], [0, 1, 0.0]], [[0, 1, 2]])
+        >>> file = io.BytesIO()
+        >>> mesh.save(file, format="stl")
+        >>> file.getvalue() == mesh.to_bytes("stl")
+        True
+        """
+        formats.save_mesh(self, target, format)
+
+    def to_bytes(self, format: str = "glb") -> bytes:
+        """Return the content of a mesh file: "glb", "ply", "stl", "html", or "obj" for a mesh without a texture.
+
+        See `facegeom.mesh.formats.mesh_bytes`.
+        """
+        return formats.mesh_bytes(self, format)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FaceMesh:

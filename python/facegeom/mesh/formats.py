@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from facegeom._internal.arrays import ByteArray
 from facegeom._internal.files import write_bytes
+from facegeom._internal.outputs import Outputs, printable, side_file
 from facegeom._internal.threads import one_thread
-from facegeom.errors import FacegeomError
+from facegeom.errors import FacegeomError, OutputError
 from facegeom.images.image_files import save_image
 from facegeom.mesh import gltf, viewer
 from facegeom.mesh.conversion import to_trimesh
@@ -22,46 +24,119 @@ MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl")
 SAVE_SUFFIXES = (*MESH_SUFFIXES, ".html")
 
 
-@one_thread()
-def save_mesh(mesh: MeshArrays, path: str | os.PathLike[str]) -> None:
+def save_mesh(
+    mesh: MeshArrays,
+    target: str | os.PathLike[str] | BinaryIO,
+    format: str | None = None,
+    *,
+    inputs: Iterable[Path] = (),
+) -> None:
     """Write a mesh to a file; equal meshes give identical bytes.
 
     Parameters
     ----------
     mesh : MeshArrays
-    path : str or path; the suffix selects the format
+    target : path, whose suffix selects the format, or binary file object, for which `format` selects it
         .glb: glTF 2.0 in metres, with normals, texture or colours, blendshapes, regions and `seen`.
-        .obj: millimetres; with a texture, a .mtl and a .png file are written next to it; without one, the vertex
-        colours follow the coordinates in each `v` line.
+        .obj: millimetres; with a texture, `face.mtl` and `face.texture.png` are written next to `face.obj`; without
+        one, the vertex colours follow the coordinates in each `v` line.
         .ply: millimetres, binary, with colours.
         .stl: millimetres, binary, geometry only.
         .html: a page that displays the mesh in a browser without network access; see `facegeom.mesh.viewer.page`.
+    format : "glb", "obj", "ply", "stl" or "html", for a file object; None for a path
+    inputs : files that must not be overwritten, such as the photo
 
     Raises
     ------
     FacegeomError
-        If the suffix is not one of the five, or if it is .html and this installation has no viewer bundle.
-    FileNotFoundError
-        If the folder does not exist.
+        If the format is not one of the five, or if it is .html and this installation has no viewer bundle; for a file
+        object, if the format needs further files.
+    OutputError
+        If a file would overwrite one of `inputs`, or something that is not a file.
+    FileNotFoundError, OSError
+        If the folder does not exist, or a file cannot be written.
+    TypeError, ValueError
+        If `target` is neither a path nor a binary file object, or `format` is given for a path and only there.
 
     Notes
     -----
     .obj, .ply and .stl files contain no blendshapes: the positions are `vertices`, the shape with all weights at 0.
     """
-    target = Path(path)
-    suffix = target.suffix.lower()
+    if not isinstance(target, (str, os.PathLike)):
+        _write_to_object(mesh, target, format)
+        return
+    if format is not None:
+        raise ValueError("format is only for file objects: the suffix of a path selects the format")
+    path = Path(target)
+    suffix = path.suffix.lower()
     if suffix not in SAVE_SUFFIXES:
         raise FacegeomError(
-            f"cannot save a mesh as {target.name!r}: the suffix must be one of {', '.join(SAVE_SUFFIXES)}"
+            f"cannot save a mesh as {path.name!r}: the suffix must be one of {', '.join(SAVE_SUFFIXES)}"
         )
-    if suffix == ".glb":
-        write_bytes(target, gltf.encode(mesh))
-    elif suffix == ".html":
-        write_bytes(target, viewer.page(mesh, target.stem).encode())
-    elif suffix == ".obj":
-        _save_obj(mesh, target)
+    outputs = Outputs(inputs)
+    for file, content in mesh_files(path, textured=mesh.texture is not None):
+        outputs.add(file, content)
+    if suffix == ".obj":
+        _save_obj(mesh, path)
     else:
-        write_bytes(target, _coloured_trimesh(mesh).export(file_type=suffix[1:]))
+        write_bytes(path, mesh_bytes(mesh, suffix[1:], path.stem))
+
+
+def mesh_files(path: Path, *, textured: bool) -> list[tuple[Path, str]]:
+    """Return the files that `save_mesh` writes for a path, each with its content in words; the mesh comes last.
+
+    Raises
+    ------
+    OutputError
+        If the name of an OBJ file with a texture has a line break: the file contains the name of the material.
+    """
+    files = [(path, "the mesh")]
+    if textured and path.suffix.lower() == ".obj":
+        if len(path.name.splitlines()) > 1:
+            raise OutputError(f"the name of an OBJ file with a texture must have no line break, got {path.name!r}")
+        files = [(side_file(path, "texture.png"), "the texture"), (path.with_suffix(".mtl"), "the material"), *files]
+    return files
+
+
+@one_thread()
+def mesh_bytes(mesh: MeshArrays, format: str, title: str = "face") -> bytes:
+    """Return the content of a mesh file.
+
+    Parameters
+    ----------
+    mesh : MeshArrays
+    format : "glb", "ply", "stl", "html" or, for a mesh without a texture, "obj"; see `save_mesh`
+    title : heading of the page, for "html"
+
+    Raises
+    ------
+    FacegeomError
+        If the format is unknown, or is "obj" and the mesh has a texture: material and texture are files of their own.
+    """
+    if format == "glb":
+        return gltf.encode(mesh)
+    if format == "html":
+        return viewer.page(mesh, printable(title)).encode()
+    if format in ("ply", "stl"):
+        return bytes(_coloured_trimesh(mesh).export(file_type=format))
+    if format != "obj":
+        names = ", ".join(suffix[1:] for suffix in SAVE_SUFFIXES)
+        raise FacegeomError(f"there is no mesh format {format!r}; available: {names}")
+    if mesh.texture is not None:
+        raise FacegeomError("an OBJ mesh with a texture is three files: save it to a path, or use the format glb")
+    return _obj_bytes(mesh, None)
+
+
+def _write_to_object(mesh: MeshArrays, target: BinaryIO, format: str | None) -> None:
+    if not callable(getattr(target, "write", None)):
+        raise TypeError(f"the target must be a path or a binary file object, got {type(target).__name__}")
+    if format is None:
+        raise ValueError("format must be given for a file object, such as format='glb'")
+    content = mesh_bytes(mesh, format)
+    try:
+        target.write(content)
+    except TypeError as error:
+        raise TypeError("the file object must be binary: open it with mode 'wb'") from error
 
 
 @one_thread()
@@ -95,25 +170,31 @@ def load_mesh(path: str | os.PathLike[str]) -> MeshArrays:
     return _load_with_trimesh(source, 1000.0 if suffix == ".glb" else 1.0)
 
 
-def _save_obj(mesh: MeshArrays, target: Path) -> None:
-    """Write an OBJ file with its material and texture files.
+def _save_obj(mesh: MeshArrays, path: Path) -> None:
+    """Write an OBJ file, last, so that the material and texture files to which it refers always exist."""
+    if mesh.texture is None:
+        write_bytes(path, _obj_bytes(mesh, None))
+        return
+    material, picture = path.with_suffix(".mtl"), side_file(path, "texture.png")
+    save_image(mesh.texture, picture)
+    lines = b"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd "
+    write_bytes(material, lines + os.fsencode(picture.name) + b"\n")
+    write_bytes(path, _obj_bytes(mesh, material.name))
 
-    The OBJ file is written last, so that the files to which it refers always exist. Vertices on the cuts of the atlas
-    are duplicated, and the duplicates come last, so that programs which store one texture coordinate per vertex keep
-    the vertex order.
+
+def _obj_bytes(mesh: MeshArrays, material: str | None) -> bytes:
+    """Return the content of an OBJ file that refers to the named material file.
+
+    Vertices on the cuts of the atlas are duplicated, and the duplicates come last, so that programs which store one
+    texture coordinate per vertex keep the vertex order.
     """
     lines = ["# facegeom: millimetres, +x to the subject's left, +y up, +z out of the face"]
     source, uv, faces = np.arange(len(mesh.vertices)), None, mesh.faces
     if mesh.uv is not None:
         source, uv, faces = mesh.unrolled()
-    if mesh.texture is not None:
-        material = target.with_suffix(".mtl")
-        picture = target.with_suffix(".png")
-        save_image(mesh.texture, picture)
-        content = f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {picture.name}\n"
-        write_bytes(material, content.encode())
-        lines += [f"mtllib {material.name}", "usemtl face"]
-    if mesh.colors is not None and mesh.texture is None:
+    if material is not None:
+        lines += [f"mtllib {material}", "usemtl face"]
+    if mesh.colors is not None and material is None:
         rows = np.hstack([mesh.vertices, mesh.colors / 255.0])[source].tolist()
         lines += [f"v {x:.6f} {y:.6f} {z:.6f} {r:.4f} {g:.4f} {b:.4f}" for x, y, z, r, g, b in rows]
     else:
@@ -125,7 +206,7 @@ def _save_obj(mesh: MeshArrays, target: Path) -> None:
         lines += [f"f {a}/{a} {b}/{b} {c}/{c}" for a, b, c in corners]
     else:
         lines += [f"f {a} {b} {c}" for a, b, c in corners]
-    write_bytes(target, ("\n".join(lines) + "\n").encode())
+    return os.fsencode("\n".join(lines) + "\n")
 
 
 def _coloured_trimesh(mesh: MeshArrays) -> Any:

@@ -49,6 +49,8 @@ class Prediction(Protocol):
         Projection from the face frame to pixels of the photo.
     landmarks : (68, 3) float array
         Landmarks in the face frame, mm.
+    landmarks468 : (468, 3) float array
+        The FaceMesh points in the face frame, mm.
     fit : Fit
         The face model fitted to the predicted maps or mesh.
     score : float in [0, 1], plausibility of the face
@@ -62,6 +64,8 @@ class Prediction(Protocol):
     def camera(self) -> Camera: ...
     @property
     def landmarks(self) -> FloatArray: ...
+    @property
+    def landmarks468(self) -> FloatArray: ...
     @property
     def fit(self) -> Fit: ...
     @property

@@ -118,6 +118,12 @@ class MapPrediction:
     detections: tuple[Detection, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def landmarks468(self) -> FloatArray:
+        """The 468 FaceMesh points (468, 3) of the fitted face model, mm; visible ones are moved as `landmarks`."""
+        model = load_face_model()
+        return _onto_depth(model.landmarks468(self.fit.vertices(model)), self.camera, self.maps)
+
 
 class MapNetwork(Protocol):
     """A network that predicts depth, correspondence and mask of crops, such as `networks.facevision.FaceVision`."""
@@ -392,7 +398,7 @@ ON_DEPTH_MM = 6.0
 
 
 def _onto_depth(landmarks: FloatArray, camera: Camera, maps: FaceMaps) -> FloatArray:
-    """Move the visible landmarks along the line of sight onto the depth map; return all landmarks (68, 3)."""
+    """Move the visible landmarks along the line of sight onto the depth map; return all landmarks (n, 3)."""
     pixels = camera.project(landmarks)
     places = np.rint(apply_affine(maps.affine, pixels)).astype(np.int64)
     inside = ((places >= 0) & (places < maps.size)).all(axis=1)

@@ -80,6 +80,13 @@ class MeshPrediction:
     detections: tuple[Detection, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def landmarks468(self) -> FloatArray:
+        """The 468 FaceMesh points (468, 3), mm in the face frame, on the finest mesh."""
+        model = load_face_model()
+        points = model.landmarks468(self.fit.vertices(model))
+        return _closest(self.vertices[-1], semi_sphere().levels[-1].faces, points)
+
 
 @dataclass(frozen=True)
 class _FirstCrop:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from facegeom.training.data.labels import add_labelled_photos
 from facegeom.training.data.photo_data import Sources
-from facegeom.training.loop import RunSettings
+from facegeom.training.loop import CHECKPOINT, RunSettings
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -98,6 +98,17 @@ def options_from(args: argparse.Namespace, kind: type[Options], **others: Any) -
 def run_settings_from(args: argparse.Namespace) -> RunSettings:
     """Return the `RunSettings` from the arguments of `add_run_settings`."""
     return RunSettings(Path(args.out), args.device, args.minutes, args.workers)
+
+
+def run_files(args: argparse.Namespace, weights: str) -> list[Path]:
+    """Return the files of a run that `run_training` writes to the folder `--out`, without the pictures.
+
+    Parameters
+    ----------
+    args : Namespace with the arguments of `add_run_settings`
+    weights : name of the network, which is also the name of its weight file
+    """
+    return [Path(args.out) / name for name in (CHECKPOINT, f"{weights}.safetensors", "steps.jsonl")]
 
 
 def sources_from(args: argparse.Namespace) -> Sources:

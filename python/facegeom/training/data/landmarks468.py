@@ -152,6 +152,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the file that the command writes beside the rendered heads."""
+    return [args.renders / PLACES_FILE] if args.texture_model else []
+
+
 def run(args: argparse.Namespace) -> int:
     """Render heads, or calibrate the 468 landmarks on rendered heads and write them to the face model file."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -583,6 +583,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default: %(default)s)")
 
 
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the files that the command writes to the folder `--out`."""
+    shards = range(-(-args.count // SHARD))
+    return [Path(args.out) / name for name in ("sheet.png", *(f"samples_{number:03d}.npz" for number in shards))]
+
+
 def run(args: argparse.Namespace) -> int:
     """Write sheet.png and samples_NNN.npz (image, depth, correspondence, mask, eyes); face i has the seed (seed, i)."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -179,6 +179,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the files that the command writes to the folder of the run."""
+    return [Path(args.out) / name for name in ("checkpoint.pt", "detector.safetensors", "validation.json")]
+
+
 def run(args: argparse.Namespace) -> int:
     """Train the detector, or resume its training; return the exit code."""
     train_detector(

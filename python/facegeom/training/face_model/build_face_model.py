@@ -26,6 +26,7 @@ from facegeom.training.face_model.components import (
 )
 from facegeom.training.face_model.corner_smoothing import smooth_corners, smooth_face_model
 from facegeom.training.face_model.ict_head import load_ict
+from facegeom.training.face_model.pictures import FIGURES
 from facegeom.training.face_model.skin_remeshing import SkinOptions
 from facegeom.training.face_model.topology import build_topology, symmetric_positions
 
@@ -148,6 +149,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of random heads for the measurement of the model (default: %(default)s)",
     )
     parser.add_argument("--figures", type=Path, help="folder for pictures of the model (default: no pictures)")
+
+
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the model file, unless it is only read, and the pictures of the model."""
+    figures = [] if args.figures is None else [args.figures / f"{name}.png" for name in FIGURES]
+    return figures if args.check else [args.out, *figures]
 
 
 def run(args: argparse.Namespace) -> int:

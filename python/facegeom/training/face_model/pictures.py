@@ -34,6 +34,9 @@ _COLOURS = {
     "eyeball_right": (245, 245, 245),
     "eye_sockets": (190, 130, 120),
 }
+FIGURES = ("neutral", "identity", "expressions", "regions", "atlas")
+"""Names of the pictures that `draw_face_model` writes."""
+
 _INSIDE = ("mouth_interior", "gums_and_tongue", "teeth", "eyeball_left", "eyeball_right", "eye_sockets")
 _EXPRESSIONS = (
     {"jawOpen": 0.8},
@@ -66,15 +69,15 @@ def draw_face_model(model: FaceModel, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     skin, named = _vertex_colours(model, _INSIDE), _vertex_colours(model, tuple(_COLOURS))
     neutral = [shaded(model, model.mean, skin, yaw=yaw) for yaw in (0.0, 40.0, 90.0, 180.0)]
-    sheets = {
-        "neutral": np.vstack([np.hstack(neutral), _wires(model)]),
-        "identity": _identity_sheet(model, skin),
-        "expressions": _expression_sheet(model, skin),
-        "regions": np.hstack([shaded(model, model.mean, named, yaw=yaw) for yaw in (0.0, 45.0, 90.0)]),
-        "atlas": atlas_picture(model, 1024),
-    }
+    sheets = (
+        np.vstack([np.hstack(neutral), _wires(model)]),
+        _identity_sheet(model, skin),
+        _expression_sheet(model, skin),
+        np.hstack([shaded(model, model.mean, named, yaw=yaw) for yaw in (0.0, 45.0, 90.0)]),
+        atlas_picture(model, 1024),
+    )
     written = []
-    for name, picture in sheets.items():
+    for name, picture in zip(FIGURES, sheets, strict=True):
         path = folder / f"{name}.png"
         cv2.imwrite(str(path), np.ascontiguousarray(picture[..., ::-1]))
         written.append(path)

@@ -242,6 +242,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the files that the command writes to the folder `--out`."""
+    return [Path(args.out) / name for name in ("images.npy", "table.npz")]
+
+
 def run(args: argparse.Namespace) -> int:
     """Render reshaped versions of the photos of one part of the split."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -25,7 +25,7 @@ from facegeom.networks.identity import (
     shape_units,
 )
 from facegeom.networks.weights import save_weights
-from facegeom.training.arguments import add_run_settings, options_from, run_settings_from
+from facegeom.training.arguments import add_run_settings, options_from, run_files, run_settings_from
 from facegeom.training.identity.losses import identity_terms
 from facegeom.training.identity.reshaped_photos import ReshapedPhotos
 from facegeom.training.identity.samples import PairOptions, PairStream
@@ -198,6 +198,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 default=getattr(defaults, name),
                 help=f"{text} (default: %(default)s)",
             )
+
+
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the files that the command writes to the folder of the run."""
+    return run_files(args, "identity")
 
 
 def run(args: argparse.Namespace) -> int:

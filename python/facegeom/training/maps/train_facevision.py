@@ -20,6 +20,7 @@ from facegeom.training.arguments import (
     add_photo_training,
     options_from,
     run_and_print,
+    run_files,
     sources_from,
 )
 from facegeom.training.data.photo_data import Sources, load_training_data
@@ -262,6 +263,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="mask: predict a mask; zero: zero depth marks the background, as in the paper (default: %(default)s)",
     )
     add_no_synthetic(parser)
+
+
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the files that the command writes to the folder of the run."""
+    return run_files(args, "facevision")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -25,6 +25,7 @@ from facegeom.training.arguments import (
     add_photo_training,
     options_from,
     run_and_print,
+    run_files,
     sources_from,
 )
 from facegeom.training.data.photo_data import Sources, load_training_data
@@ -259,6 +260,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="weight file of `facegeom train translate`, applied to synthetic faces (default: none)",
     )
+
+
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the files that the command writes to the folder of the run."""
+    return run_files(args, "pix2vertex")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -27,7 +27,7 @@ from facegeom.networks.facevision import MapTensors, channels_last
 from facegeom.networks.patchgan import PatchDiscriminator
 from facegeom.networks.translator import Translator, TranslatorConfig
 from facegeom.networks.weights import save_weights
-from facegeom.training.arguments import add_photo_training, options_from, run_settings_from, sources_from
+from facegeom.training.arguments import add_photo_training, options_from, run_files, run_settings_from, sources_from
 from facegeom.training.data.photo_data import Sources, TrainingData, load_training_data
 from facegeom.training.data.samples import FaceSamples, MixOptions, NumberedStream, image_tensor
 from facegeom.training.loop import (
@@ -372,6 +372,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=ClassifierOptions.samples,
         help="number of photos, and of renderings, on which each classifier is trained (default: %(default)s)",
     )
+
+
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the files that the command writes to the folder of the run."""
+    return [*run_files(args, "translator"), Path(args.out) / "sheet.png"]
 
 
 def run(args: argparse.Namespace) -> int:

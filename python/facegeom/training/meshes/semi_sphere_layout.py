@@ -20,6 +20,7 @@ import numpy as np
 from facegeom import geometry
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
 from facegeom._internal.files import write_npz
+from facegeom._internal.outputs import side_file
 from facegeom.face_model import load_face_model
 from facegeom.networks.semi_sphere import build_semi_sphere, in_sphere_frame, triangle_angles
 from facegeom.training.meshes.semi_sphere_truth import semi_sphere_on
@@ -250,6 +251,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the layout and its picture."""
+    return [Path(args.out), side_file(Path(args.out), "preview.png")]
+
+
 def run(args: argparse.Namespace) -> int:
     """Print the quality of the best layouts; write the best layout to an .npz file and a picture to the same folder."""
     out = Path(args.out)
@@ -265,5 +271,5 @@ def run(args: argparse.Namespace) -> int:
     on_mean = semi_sphere_on(model, build_semi_sphere(vertices, best.faces))(model.mean)
     mean = in_sphere_frame(model, on_mean).astype(np.float32)
     write_npz(out, {"vertices": vertices, "faces": best.faces, "mean": mean})
-    cv2.imwrite(str(out.with_suffix(".png")), cv2.cvtColor(draw(best), cv2.COLOR_RGB2BGR))
+    cv2.imwrite(str(side_file(out, "preview.png")), cv2.cvtColor(draw(best), cv2.COLOR_RGB2BGR))
     return 0

@@ -15,7 +15,7 @@ from facegeom.networks.facevision import channels_last
 from facegeom.networks.gcn_igan import GcnIganConfig, GcnIganGenerator
 from facegeom.networks.graph import Graph
 from facegeom.networks.mesh_discriminator import MeshDiscriminator
-from facegeom.training.arguments import add_photo_training, options_from, run_and_print, sources_from
+from facegeom.training.arguments import add_photo_training, options_from, run_and_print, run_files, sources_from
 from facegeom.training.data.landmark_errors import cached_errors, sample_errors
 from facegeom.training.data.photo_data import Sources
 from facegeom.training.data.samples import MixOptions
@@ -235,6 +235,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=defaults.adversarial,
         help="weight of the adversarial loss of the generator (default: %(default)s)",
     )
+
+
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the files that the command writes to the folder of the run."""
+    return run_files(args, "gcn_igan")
 
 
 def run(args: argparse.Namespace) -> int:

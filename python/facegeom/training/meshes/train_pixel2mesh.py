@@ -19,7 +19,7 @@ from facegeom.networks.facevision import FaceVisionConfig, channels_last
 from facegeom.networks.graph import Unpooling
 from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
 from facegeom.networks.weights import load_weights
-from facegeom.training.arguments import add_photo_training, options_from, run_and_print, sources_from
+from facegeom.training.arguments import add_photo_training, options_from, run_and_print, run_files, sources_from
 from facegeom.training.data.photo_data import Sources
 from facegeom.training.data.samples import MixOptions
 from facegeom.training.loop import RunSettings, network_input, set_learning_rate
@@ -240,6 +240,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=defaults.encoder,
         help="initial encoder weights; frozen: facevision, not trained; scratch: random (default: %(default)s)",
     )
+
+
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the files that the command writes to the folder of the run."""
+    return run_files(args, "pixel2mesh")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ from facegeom.networks.gated_inpainting import (
 )
 from facegeom.networks.texture_critic import TextureCritic, critic_scores
 from facegeom.networks.weights import load_weights, save_weights
-from facegeom.training.arguments import add_initial_weights, add_run_settings, options_from, run_and_print
+from facegeom.training.arguments import add_initial_weights, add_run_settings, options_from, run_and_print, run_files
 from facegeom.training.loop import NetworkTrainer, RunSettings, network_input, run_training, set_learning_rate
 from facegeom.training.texture.complete_textures import TextureSet, read_textures
 from facegeom.training.texture.losses import PerceptualLoss, critic_loss, gradient_penalty, weighted_l1
@@ -364,6 +364,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="use only the texture and the mask as network input, as in the thesis",
     )
+
+
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return the files that the command writes to the folder of the run."""
+    return run_files(args, "gated_inpainting")
 
 
 def run(args: argparse.Namespace) -> int:
