@@ -51,7 +51,8 @@ def reconstruction(**options):
         *[array for mesh in meshes for array in mesh_arrays(mesh)],
         *[maps.depth, maps.correspondence, maps.mask, rec.landmarks, rec.score],
         *[camera.rotation, camera.scale, camera.translation, camera.project(rec.mesh.vertices)],
-        rec.detections,
+        *[rec.detections, rec.landmarks468, list(rec.pose), list(rec.blendshapes.values()), rec.identity],
+        rec.to_bytes("glb"),
     )
 
 
