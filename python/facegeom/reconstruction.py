@@ -13,6 +13,7 @@ import numpy.typing as npt
 from facegeom._internal import check
 from facegeom._internal.arrays import FloatArray
 from facegeom._internal.stopwatch import stopwatch
+from facegeom._internal.threads import one_thread
 from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
 from facegeom.face_model.blendshapes import arkit_weights
@@ -260,8 +261,9 @@ def reconstruct(
     with stopwatch(timings, "loading"):
         photo = load_image(image)
     steps = entry.load()
-    prediction = steps.predict(photo, request)
-    stages = steps.run(photo, prediction, PipelineOptions(head, texture))
+    with one_thread():
+        prediction = steps.predict(photo, request)
+        stages = steps.run(photo, prediction, PipelineOptions(head, texture))
     model, final = load_face_model(), stages.final
     if template:
         landmarks = final.vertices[model.landmarks68]
@@ -323,9 +325,9 @@ def predict(
     from facegeom.pipelines.map_prediction import MapOptions, predict_maps
 
     face_index = check.count(face_index, "face_index")
-    return predict_maps(
-        load_image(image), _box(box), device, face_index, network=network, options=options or MapOptions()
-    )
+    photo = load_image(image)
+    with one_thread():
+        return predict_maps(photo, _box(box), device, face_index, network=network, options=options or MapOptions())
 
 
 def _box(box: npt.ArrayLike | None) -> Box | None:

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from facegeom import geometry
 from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
+from facegeom._internal.threads import one_thread
 from facegeom.images.crop import apply_affine, crop_affine, crop_image
 from facegeom.images.pictures import correspondence_picture, depth_picture, fit_square
 from facegeom.images.sampling import bilinear
@@ -100,6 +101,7 @@ def turn(yaw: float, pitch: float = 0.0) -> FloatArray:
     return np.asarray(about_x @ about_y, dtype=np.float64)
 
 
+@one_thread()
 def render_mesh(
     mesh: FaceMesh,
     rotation: npt.ArrayLike | None = None,
@@ -156,6 +158,7 @@ def render_mesh(
     return np.asarray(np.rint(255.0 * np.clip(small, 0.0, 1.0) ** (1 / 2.2)), dtype=np.uint8)
 
 
+@one_thread()
 def preview_sheet(rec: Reconstruction, photo: ByteArray, *, size: int = 300) -> ByteArray:
     """Draw the steps of a reconstruction: photo, crop, maps, and the mesh of each stage from three directions.
 

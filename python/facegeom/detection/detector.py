@@ -13,8 +13,8 @@ by R. Lienhart (frontal) and D. Bradley (profile). The networks: see `facegeom.n
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -22,6 +22,7 @@ import numpy as np
 
 from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray, FloatArray
+from facegeom._internal.threads import one_thread
 from facegeom.detection.mtcnn_search import Scored, SearchOptions, judge, propose, refine, shipped
 from facegeom.errors import WeightsError
 from facegeom.images.boxes import Detection, iou, merge
@@ -118,6 +119,7 @@ def detect(image: ImageSource, *, min_size: float | None = None, min_score: floa
     return find_faces(load_image(image), min_size=least, min_score=min_score)
 
 
+@one_thread()
 def find_faces(photo: ByteArray, *, min_size: float | None = None, min_score: float = MIN_SCORE) -> list[Detection]:
     """Return the faces in a photo, (h, w, 3) uint8, highest score first; like `detect`, but without argument checks."""
     searched, scale = _search_image(photo, min_size)
@@ -211,13 +213,25 @@ def _search_image(photo: ByteArray, min_size: float | None) -> tuple[ByteArray, 
     return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), dtype=np.uint8), scale
 
 
-@lru_cache(maxsize=8)
+class _Classifiers(threading.local):
+    """The cascades of one thread: a `CascadeClassifier` keeps the searched image, so threads must not share it."""
+
+    def __init__(self) -> None:
+        self.by_file: dict[str, cv2.CascadeClassifier] = {}
+
+
+_classifiers = _Classifiers()
+
+
 def _classifier(file: str) -> cv2.CascadeClassifier:
-    """Load one of OpenCV's cascades; the result is cached."""
+    """Return one of OpenCV's cascades; each thread loads it once."""
+    if file in _classifiers.by_file:
+        return _classifiers.by_file[file]
     if not hasattr(cv2, "CascadeClassifier"):
         raise WeightsError(f"OpenCV {cv2.__version__} has no cascades; install opencv-python-headless>=4.10,<5")
     folder = Path(str(cv2.data.haarcascades))  # type: ignore[attr-defined]
     classifier = cv2.CascadeClassifier(str(folder / file))
     if classifier.empty():
         raise WeightsError(f"OpenCV's {file} is missing or damaged")
+    _classifiers.by_file[file] = classifier
     return classifier

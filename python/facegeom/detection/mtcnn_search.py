@@ -6,13 +6,13 @@ All boxes in this module are in corner coordinates: (0, 0) is the top-left corne
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
 import torch
 
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
+from facegeom._internal.threads import load_once
 from facegeom.images.boxes import squares, suppress
 from facegeom.networks.mtcnn import PROPOSAL_STRIDE, WINDOWS, Mtcnn, MtcnnConfig, OutputNet, RefineNet, normalise
 from facegeom.networks.weights import load_weights
@@ -163,7 +163,7 @@ def cut(image: ByteArray, boxes: FloatArray, side: int) -> tuple[FloatArray, Byt
     return np.concatenate([corner, corner + extent[:, None]], axis=1).astype(np.float64), crops
 
 
-@lru_cache(maxsize=1)
+@load_once(maxsize=1)
 def shipped() -> Mtcnn:
     """Load the networks that come with facegeom; the result is cached."""
     config, state = load_weights("detector", MtcnnConfig)

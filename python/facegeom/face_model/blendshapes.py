@@ -10,7 +10,6 @@ such shape.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from facegeom._internal import check
 from facegeom._internal.arrays import Float32Array, FloatArray
+from facegeom._internal.threads import load_once
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.template import Template
 
@@ -84,7 +84,7 @@ def arkit_blendshapes(model: FaceModel) -> Displacements:
     return MappingProxyType(shapes)
 
 
-@lru_cache(maxsize=2)
+@load_once(maxsize=2)
 def template_blendshapes(template: Template) -> Displacements:
     """Return ARKit's blendshapes on the fine vertices of a template of the package's face model.
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 from facegeom._internal.arrays import FloatArray, IntArray
+from facegeom._internal.threads import load_once
 from facegeom.face_model.model import FaceModel
 from facegeom.geometry import face_normals
 
@@ -14,21 +13,21 @@ EYE_FRONT = 0.5
 """Minimum z of the unit normal (on the mean face) of an eyeball triangle that belongs to the face region."""
 
 
-@lru_cache(maxsize=1)
+@load_once(maxsize=1)
 def face_surface(model: FaceModel) -> IntArray:
     """Return the triangles (m, 3) of the face's skin: `regions["map"]`, with openings at eyes and mouth."""
     faces = model.faces[: model.face_triangle_count]
     return np.ascontiguousarray(faces[model.regions["map"][faces].all(axis=1)])
 
 
-@lru_cache(maxsize=1)
+@load_once(maxsize=1)
 def eye_fronts(model: FaceModel) -> IntArray:
     """Return the triangles (m, 3) at the front of the eyeballs of the mean face."""
     eyes = (model.regions["eyeball_left"] | model.regions["eyeball_right"])[model.faces].all(axis=1)
     return model.faces[eyes & (face_normals(model.mean, model.faces)[:, 2] > EYE_FRONT)]
 
 
-@lru_cache(maxsize=1)
+@load_once(maxsize=1)
 def face_region(model: FaceModel) -> IntArray:
     """Return the triangles (m, 3) of the face region: the skin and the front of the eyeballs.
 

@@ -7,7 +7,6 @@ yaw angles. Then camera, identity and expression are fitted to closest points, w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from facegeom._internal import check
 from facegeom._internal.arrays import FloatArray, IntArray
+from facegeom._internal.threads import load_once
 from facegeom.face_model.face_region import face_surface
 from facegeom.face_model.fitting import Fit, FitOptions, PointBasis, fit_points, free_expressions, similarity
 from facegeom.face_model.model import FaceModel
@@ -131,7 +131,7 @@ def place_mean_face(
     return iterate(min(starts, key=lambda start: start.distance), options.later_rounds)
 
 
-@lru_cache(maxsize=1)
+@load_once(maxsize=1)
 def _mean_points(model: FaceModel) -> tuple[FloatArray, NearestFinder]:
     """Return the vertices (p, 3), mm, of the mean face in the face region, and a finder of the nearest of these
     vertices.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from facegeom._internal.threads import load_once, one_thread
 from facegeom.errors import WeightsError
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -67,6 +67,7 @@ class FaceModel:
     face_vertex_count: int
     face_triangle_count: int
 
+    @one_thread()
     def vertices(
         self,
         identity: NDArray[np.floating] | None = None,
@@ -123,7 +124,7 @@ def _combine(name: str, coefficients: NDArray[np.floating], components: Float32A
     return np.asarray((weights @ flat[: len(weights)]).reshape(components.shape[1:]))
 
 
-@lru_cache(maxsize=1)
+@load_once(maxsize=1)
 def load_face_model() -> FaceModel:
     """Return the face model of the package; the file is read once, and the arrays are read-only.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
+from facegeom._internal.threads import load_once
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.geometry.boundary import boundary_loops
 
@@ -149,7 +149,7 @@ class Template:
         return np.concatenate([values[self._parents].mean(axis=1), values[self.coarse.skin_count :]])
 
 
-@lru_cache(maxsize=2)
+@load_once(maxsize=2)
 def load_template(head: bool = False) -> Template:
     """Return the template of the package's face model; computed once per process.
 
@@ -197,7 +197,7 @@ def load_template(head: bool = False) -> Template:
     )
 
 
-@lru_cache(maxsize=2)
+@load_once(maxsize=2)
 def fine_landmarks468(template: Template) -> tuple[IntArray, FloatArray]:
     """Return where the 468 FaceMesh points lie on the fine mesh of a template of the package's face model.
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from facegeom import _core
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, FloatArray
+from facegeom._internal.threads import one_thread
 
 TRANSFORM_KINDS = ("affine", "similarity")
 
@@ -28,6 +29,7 @@ class AffineRegistration(NamedTuple):
     shift: FloatArray
     inliers: BoolArray
 
+    @one_thread()
     def apply(self, points: npt.ArrayLike) -> FloatArray:
         """Map points (m, 3), mm, by linear p + shift; return the mapped points (m, 3), mm."""
         return check.float_array(points, "points", (None, 3)) @ self.linear.T + self.shift

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from facegeom._internal import check
 from facegeom._internal.arrays import FloatArray
+from facegeom._internal.threads import one_thread
 
 ORTHONORMAL_TOLERANCE = 1e-6
 """Maximum entry of |R R^T - I| for an accepted rotation matrix R; products of float64 rotations stay below 1e-14."""
@@ -86,6 +87,7 @@ class Camera:
         object.__setattr__(self, "scale", check.positive(self.scale, "scale"))
         object.__setattr__(self, "translation", translation)
 
+    @one_thread()
     def view(self, points: npt.ArrayLike) -> FloatArray:
         """Transform points (n, 3), mm, from the face frame to the camera frame; return an (n, 3) array, mm."""
         return check.vertices(points, "points") @ self.rotation.T
@@ -94,6 +96,7 @@ class Camera:
         """Project points (n, 3) of the face frame, mm; return pixels x, y (n, 2) of the photo."""
         return self.view(points)[:, :2] * (self.scale, -self.scale) + self.translation
 
+    @one_thread()
     def unproject(self, pixels: npt.ArrayLike, depth: npt.ArrayLike) -> FloatArray:
         """Return the points (n, 3) of the face frame, mm, with the given projections (n, 2) and depths (n,), mm."""
         pixels = check.float_array(pixels, "pixels", (None, 2))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from facegeom._internal.arrays import ByteArray
 from facegeom._internal.files import write_bytes
 from facegeom._internal.outputs import Outputs, printable, side_file
+from facegeom._internal.threads import one_thread
 from facegeom.errors import FacegeomError, OutputError
 from facegeom.images.image_files import save_image
 from facegeom.mesh import gltf, viewer
@@ -97,6 +98,7 @@ def mesh_files(path: Path, *, textured: bool) -> list[tuple[Path, str]]:
     return files
 
 
+@one_thread()
 def mesh_bytes(mesh: MeshArrays, format: str, title: str = "face") -> bytes:
     """Return the content of a mesh file.
 
@@ -137,6 +139,7 @@ def _write_to_object(mesh: MeshArrays, target: BinaryIO, format: str | None) -> 
         raise TypeError("the file object must be binary: open it with mode 'wb'") from error
 
 
+@one_thread()
 def load_mesh(path: str | os.PathLike[str]) -> MeshArrays:
     """Read a mesh from a .glb, .obj, .ply or .stl file, in millimetres.
 

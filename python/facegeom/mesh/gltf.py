@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ MIN_NORMAL_CHANGE = 0.01
 COMPONENT_DTYPES = {pygltflib.FLOAT: np.float32, pygltflib.UNSIGNED_SHORT: np.uint16, pygltflib.UNSIGNED_INT: np.uint32}
 # Number of components per element of each accessor type.
 TYPE_WIDTHS = {pygltflib.SCALAR: 1, pygltflib.VEC2: 2, pygltflib.VEC3: 3, pygltflib.VEC4: 4}
+
+_warning_filters = threading.Lock()
+"""Held while pygltflib reads: it replaces Python's warning filters for a moment, and threads must not interleave."""
 
 
 def encode(mesh: MeshArrays) -> bytes:
@@ -145,7 +149,8 @@ def decode(content: bytes, name: str) -> MeshArrays | None:
         If the bytes are damaged or not a GLB file; `name` is used in the message.
     """
     try:
-        gltf = pygltflib.GLTF2.load_from_bytes(content)
+        with _warning_filters:
+            gltf = pygltflib.GLTF2.load_from_bytes(content)
         extras = gltf.meshes[0].extras if gltf.meshes and gltf.meshes[0].extras else {}
         return _decode_own(gltf, extras) if "facegeom" in extras else None
     except (AttributeError, IndexError, KeyError, OSError, TypeError, ValueError, struct.error) as error:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facegeom._internal.arrays import ByteArray, Float32Array
+from facegeom._internal.threads import one_thread
 from facegeom.networks.devices import check_device
 from facegeom.networks.weights import load_state, load_weights
 
@@ -222,6 +223,7 @@ class FaceVision:
         """Return the maps of images (b, 3, S, S) in [-1, 1] on the network's device; differentiable in the images."""
         return self.generator.maps(image)
 
+    @one_thread()
     def predict(self, crops: ByteArray, *, mirror: bool = True) -> NetworkMaps:
         """Predict the maps of crops.
 
@@ -277,6 +279,7 @@ def crops_to_tensor(crops: ByteArray, size: int, device: torch.device) -> Tensor
     return image.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
 
 
+@one_thread()
 def load_facevision(device: str = "cpu") -> FaceVision:
     """Load the trained network of the package.
 

@@ -40,6 +40,7 @@ from torch.nn import functional
 
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray
+from facegeom._internal.threads import one_thread
 from facegeom.errors import WeightsError
 from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import channels_last
@@ -367,6 +368,7 @@ class Inpainter:
         mean = network.mean.cpu().permute(1, 2, 0).add(1).mul(127.5)
         self.mean: ByteArray = mean.round().clamp(0, 255).to(torch.uint8).contiguous().numpy()
 
+    @one_thread()
     def predict(self, textures: ByteArray, known: BoolArray) -> ByteArray:
         """Predict all texels with the last stage, including known ones.
 
@@ -411,6 +413,7 @@ def as_bytes(textures: Tensor) -> ByteArray:
     return np.ascontiguousarray(image.permute(0, 2, 3, 1).cpu().numpy())
 
 
+@one_thread()
 def load_gated_inpainting(device: str = "cpu", path: str | os.PathLike[str] | None = None) -> Inpainter:
     """Load the trained network from the package, or from the weight file at `path`.
 

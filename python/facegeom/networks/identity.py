@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facegeom._internal.arrays import FloatArray, IntArray
+from facegeom._internal.threads import load_once, one_thread
 from facegeom.face_model import FaceModel
 from facegeom.networks.devices import check_device
 from facegeom.networks.weights import load_state, load_weights
@@ -164,14 +164,14 @@ def aligned_template(model: FaceModel, rotation: FloatArray, vertices: IntArray 
     return np.asarray(((points - centre) @ upright.T)[:, :2] * np.array([1.0, -1.0]))
 
 
-@lru_cache(maxsize=2)
+@load_once(maxsize=2)
 def _mean_landmarks(model: FaceModel) -> tuple[FloatArray, FloatArray]:
     """Return the 51 landmarks of the mean face, and the centre of the bounding box of its visible part."""
     face = model.mean[: model.face_vertex_count][model.regions["map"][: model.face_vertex_count]]
     return model.mean[model.landmarks68[INNER_LANDMARKS]], 0.5 * (face.min(0) + face.max(0))
 
 
-@lru_cache(maxsize=2)
+@load_once(maxsize=2)
 def face_points(model: FaceModel, count: int = 128) -> IntArray:
     """Return vertices distributed over the face, (count,): those of the left half, then their mirror images.
 
@@ -300,6 +300,7 @@ class Identity:
         """Side of the aligned crop in pixels."""
         return self.network.config.size
 
+    @one_thread()
     @torch.inference_mode()
     def predict(self, crops: np.ndarray, *, mirror: bool = True) -> list[IdentityAnswer]:
         """Predict the identity of each aligned crop.
@@ -321,7 +322,7 @@ class Identity:
         return [IdentityAnswer(m, d) for m, d in zip(mean, deviation, strict=True)]
 
 
-@lru_cache(maxsize=2)
+@load_once(maxsize=2)
 def load_identity(device: str = "cpu", path: str | os.PathLike[str] | None = None) -> Identity:
     """Load the identity network of the package, or the one at `path`; later calls return the same object.
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray, Float32Array
+from facegeom._internal.threads import one_thread
 
 MESH_PIPELINES = ("pixel2mesh", "gcn_igan")
 """Names of the networks that deform the semi-sphere; each is also the name of its pipeline."""
@@ -80,11 +81,12 @@ def load_mesh_network(name: str, device: str = "cpu", weights: str | os.PathLike
     check.choice(name, "name", MESH_PIPELINES)
     check_device(device)
     network: SemiSphereNetwork
-    if name == "pixel2mesh":
-        config, state = load_weights(name, Pixel2MeshConfig, weights)
-        network = Pixel2MeshNetwork(config)
-    else:
-        settings, state = load_weights(name, GcnIganConfig, weights)
-        network = GcnIganGenerator(settings)
-    load_state(network, name, state)
-    return SemiSpherePredictor(name, network, device)
+    with one_thread():  # after the import of torch
+        if name == "pixel2mesh":
+            config, state = load_weights(name, Pixel2MeshConfig, weights)
+            network = Pixel2MeshNetwork(config)
+        else:
+            settings, state = load_weights(name, GcnIganConfig, weights)
+            network = GcnIganGenerator(settings)
+        load_state(network, name, state)
+        return SemiSpherePredictor(name, network, device)

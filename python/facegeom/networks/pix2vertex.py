@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
+from facegeom._internal.threads import one_thread
 from facegeom.errors import WeightsError
 from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import MapTensors, NetworkMaps, channels_last, crops_to_tensor, mirror_mean
@@ -209,6 +210,7 @@ class Pix2Vertex:
         """Return the maps of images (b, 3, S, S) in [-1, 1] on the networks' device; differentiable in the images."""
         return self.networks.maps(image)
 
+    @one_thread()
     def predict(self, crops: ByteArray, *, mirror: bool = True) -> NetworkMaps:
         """Predict the maps of crops.
 
@@ -295,6 +297,7 @@ def position_per_pixel(position: Float32Array, mask: BoolArray) -> float:
     return float((across @ x + up @ y) / (across @ across + up @ up))
 
 
+@one_thread()
 def load_pix2vertex(device: str = "cpu", path: str | os.PathLike[str] | None = None) -> Pix2Vertex:
     """Load the trained networks from the package, or from the weight file at `path`.
 

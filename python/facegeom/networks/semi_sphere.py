@@ -11,7 +11,6 @@ triangles only, so they are stored in a file.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from facegeom import geometry
 from facegeom._internal import check
 from facegeom._internal.arrays import FloatArray, IntArray
+from facegeom._internal.threads import load_once
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.face_region import face_region, mean_depth
 
@@ -78,7 +78,7 @@ class SemiSphere:
     uv: FloatArray = field(repr=False)
 
 
-@lru_cache(maxsize=1)
+@load_once(maxsize=1)
 def semi_sphere() -> SemiSphere:
     """Return the semi-sphere with its three midpoint refinements; always the same object, with read-only arrays.
 
@@ -111,7 +111,7 @@ def build_semi_sphere(V: npt.ArrayLike, F: npt.ArrayLike) -> SemiSphere:
     return SemiSphere(_read_only(V), tuple(levels), _read_only(fine), _read_only(plane / plane.max(axis=0)))
 
 
-@lru_cache(maxsize=1)
+@load_once(maxsize=1)
 def mirror_images() -> tuple[IntArray, ...]:
     """Return for each level the index (n,) of the mirror image of each vertex (x negated), int64 arrays."""
     sphere = semi_sphere()
@@ -119,7 +119,7 @@ def mirror_images() -> tuple[IntArray, ...]:
     return tuple(_read_only(geometry.nearest(V, V * (-1, 1, 1))[0]) for V in levels)
 
 
-@lru_cache(maxsize=1)
+@load_once(maxsize=1)
 def mean_landmarks() -> FloatArray:
     """Return the 68 landmarks (68, 3) of the mean face in the semi-sphere's frame."""
     model = load_face_model()
@@ -135,7 +135,7 @@ def in_sphere_frame(model: FaceModel, points: FloatArray) -> FloatArray:
     return np.asarray((points - centre) / half)
 
 
-@lru_cache(maxsize=1)
+@load_once(maxsize=1)
 def mean_face() -> FloatArray:
     """Return the vertices (7008, 3) of the finest level on the mean face, in the semi-sphere's frame.
 

@@ -31,6 +31,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray
+from facegeom._internal.threads import one_thread
 from facegeom.networks.facevision import channels_last, crops_to_tensor
 from facegeom.networks.graph import Deformation, Graph, VertexCodes, pool_features, unpoolings
 from facegeom.networks.semi_sphere import mean_face, semi_sphere
@@ -220,6 +221,7 @@ class SemiSpherePredictor:
         channels_last(self.network.encoder)
         self.size, self.needs_landmarks = network.size, network.needs_landmarks
 
+    @one_thread()
     def predict(self, crops: ByteArray, landmarks: npt.NDArray[np.floating] | None = None) -> list[Float32Array]:
         """Return the mesh after each deformation, four arrays (b, n, 3), crop frame; see `MeshNetwork.predict`."""
         image = crops_to_tensor(crops, self.size, self.device)

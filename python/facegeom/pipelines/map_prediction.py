@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import cv2
@@ -17,7 +16,7 @@ import numpy as np
 
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.stopwatch import stopwatch
-from facegeom._internal.threads import one_thread
+from facegeom._internal.threads import load_once, one_thread
 from facegeom.detection import detector
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import load_face_model
@@ -136,7 +135,7 @@ class MapNetwork(Protocol):
         ...
 
 
-@lru_cache(maxsize=4)
+@load_once(maxsize=4)
 def load_network(device: str) -> MapNetwork:
     """Return the map network that comes with facegeom on `device`; it is loaded once per process."""
     from facegeom.networks.facevision import load_facevision

@@ -7,7 +7,6 @@ model fitted to the finest mesh, not from the landmarks that are an input of the
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -17,7 +16,7 @@ from facegeom import geometry
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom._internal.stopwatch import stopwatch
-from facegeom._internal.threads import one_thread
+from facegeom._internal.threads import load_once, one_thread
 from facegeom.detection import detector
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import FaceModel, load_face_model
@@ -100,7 +99,7 @@ class _FirstCrop:
     detections: tuple[Detection, ...]
 
 
-@lru_cache(maxsize=4)
+@load_once(maxsize=4)
 def mesh_network(name: str, device: str) -> MeshNetwork:
     """Return the named mesh network of facegeom on `device`; it is loaded once per process."""
     return load_mesh_network(name, device)
@@ -262,7 +261,7 @@ def _crop_by_landmarks(model: FaceModel, landmarks: FloatArray, options: MeshOpt
     return _FirstCrop(square_around(pixels, options, roll), roll, np.column_stack([landmarks[:, :2], depth]), 1.0, ())
 
 
-@lru_cache(maxsize=1)
+@load_once(maxsize=1)
 def _mirrored_landmarks(model: FaceModel) -> IntArray:
     """Return for each of the 68 landmarks the index of the mirrored landmark, (68,)."""
     ids = model.landmarks68

@@ -7,12 +7,11 @@ detailed follow as in pipeline pix2vertex.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 from facegeom import geometry
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
+from facegeom._internal.threads import load_once
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Topology, load_template
@@ -161,7 +160,7 @@ def _texture(view: View, colors: FloatArray, size: int) -> ByteArray:
     return np.ascontiguousarray(picture.reshape(-1, 3)[nearest_known(covered)])
 
 
-@lru_cache(maxsize=1)
+@load_once(maxsize=1)
 def _topology() -> Topology:
     """Return the topology of the finest semi-sphere."""
     sphere = semi_sphere()

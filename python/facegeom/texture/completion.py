@@ -12,7 +12,6 @@ of the known region. Three layers, all computed from known texels, are therefore
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ import numpy as np
 
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
+from facegeom._internal.threads import load_once, one_thread
 
 if TYPE_CHECKING:
     from facegeom.networks.gated_inpainting import Inpainter
@@ -34,6 +34,7 @@ SAMPLES = 20_000  # number of texels (up to twice as many) from which the deviat
 MAD_TO_DEVIATION = 1.4826  # ratio of standard to median absolute deviation of a normal distribution
 
 
+@one_thread()
 def complete(texture: ByteArray, known: BoolArray, *, network: Inpainter | None = None) -> ByteArray:
     """Complete the unknown texels of a texture; the known texels are not changed.
 
@@ -93,7 +94,7 @@ def complete(texture: ByteArray, known: BoolArray, *, network: Inpainter | None 
     return np.where(known[..., None], texture, filled)
 
 
-@lru_cache(maxsize=1)
+@load_once(maxsize=1)
 def _shipped() -> Inpainter:
     from facegeom.networks.gated_inpainting import load_gated_inpainting
 

@@ -8,7 +8,6 @@ estimate of the light has been removed, because light from one side makes the tw
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
 from facegeom._internal.files import write_atomically
+from facegeom._internal.threads import load_once, one_thread
 from facegeom.errors import WeightsError
 
 WORK_SIZE = 96
@@ -82,7 +82,7 @@ class TextureStatistics:
         write_atomically(path, write)
 
 
-@lru_cache(maxsize=1)
+@load_once(maxsize=1)
 def load_statistics() -> TextureStatistics:
     """Return the statistics that come with the package.
 
@@ -117,6 +117,7 @@ def read_statistics(path: str | Path) -> TextureStatistics:
         )
 
 
+@one_thread()
 def occluders(
     texture: npt.ArrayLike,
     known: npt.ArrayLike,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
+from facegeom._internal.threads import load_once
 from facegeom.face_model.template import Template
 from facegeom.images.sampling import bilinear
 from facegeom.texture.appearance import View, behind_colors, continued_colors
@@ -115,7 +115,7 @@ def without_hairline(covered: BoolArray, face: BoolArray) -> BoolArray:
     return covered & ~np.isin(labels, hair)
 
 
-@lru_cache(maxsize=2)
+@load_once(maxsize=2)
 def _atlas(template: Template, size: int) -> Atlas:
     return Atlas(template.fine.faces, template.fine.uv, template.fine.uv_faces, size)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
+from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template, Topology
 from facegeom.texture.appearance import View
@@ -43,7 +42,7 @@ def relief_weight(template: Template, view: View) -> FloatArray:
     return np.asarray(seen * skin_weight(template) * bright * calm)
 
 
-@lru_cache(maxsize=2)
+@load_once(maxsize=2)
 def skin_weight(template: Template) -> FloatArray:
     """Return the factor (s,) of `relief_weight` equal for all faces: 0 at lids, lips, brows and off the face."""
     fine = template.fine
@@ -57,7 +56,7 @@ def skin_weight(template: Template) -> FloatArray:
     return weight
 
 
-@lru_cache(maxsize=2)
+@load_once(maxsize=2)
 def _mean_skin(template: Template) -> FloatArray:
     return template.subdivide(load_face_model().mean[template.vertices])[: template.fine.skin_count]
 
