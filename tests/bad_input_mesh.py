@@ -110,7 +110,12 @@ CASES = {
         (draw, {"shape": (np.inf, 4)}, ValueError, r"shape must be \(height, width\), two integers"),
         (draw, {"shape": (2**32, 2**32)}, ValueError, "shape must have at most 268435456 pixels, got 4294967296 x"),
         (draw, {"shape": (2**62, 2)}, ValueError, "shape must have at most 268435456 pixels"),
-        (draw, {"attributes": np.zeros((3, 5)), "shape": (2**14, 2**14)}, ValueError, r"at most 2\^30 attribute values"),
+        (
+            draw,
+            {"attributes": np.zeros((3, 5)), "shape": (2**14, 2**14)},
+            ValueError,
+            r"at most 2\^30 attribute values",
+        ),
         (draw, {"V": V * 1e31}, ValueError, "V must lie within"),
     ],
 }

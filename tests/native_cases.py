@@ -168,9 +168,7 @@ PUBLIC = {
     "laplacian_smooth": on_mesh(
         g.laplacian_smooth, iterations=number(0, 1, 5), step=number(0.0, 0.5, 1.0), fix_boundary=number(True, False)
     ),
-    "heat_smooth": on_mesh(
-        g.heat_smooth, values=columns, time=number(0.0, 1.0, 100.0), tolerance=number(1e-8, 1e-2)
-    ),
+    "heat_smooth": on_mesh(g.heat_smooth, values=columns, time=number(0.0, 1.0, 100.0), tolerance=number(1e-8, 1e-2)),
     "MeshSolver": on_mesh(call_solver, time=number(0.0, 1.0, 100.0), values=columns),
     "biharmonic_interpolation": on_mesh(
         g.biharmonic_interpolation, values=columns, weight=per_vertex, length=number(1.0), decay=number(np.inf, 5.0)
@@ -189,9 +187,7 @@ PUBLIC = {
         g.remove_spikes, area_factor=number(8.0, np.inf), edge_factor=number(6.0), min_component=number(0.05)
     ),
     "subdivide": on_mesh(g.subdivide, scheme=number("loop", "midpoint")),
-    "rasterize": on_mesh(
-        g.rasterize, attributes=columns, shape=number((1, 1), (30, 40))
-    ),
+    "rasterize": on_mesh(g.rasterize, attributes=columns, shape=number((1, 1), (30, 40))),
     "closest_points": on_mesh(g.closest_points, queries=lambda rng, V, F: rng.normal(size=(9, 3)) * 40),
     "nearest": with_pair(g.nearest),
     "NearestFinder": with_pair(call_finder),

@@ -36,7 +36,24 @@ VALUES = [
     *(sign * value for sign in (1, -1) for value in (5e-324, 1e-300, 1e-155, 1e-77, 1e-39, 1e-16)),
     *(sign * value for sign in (1, -1) for value in (1e16, 9e29, 1e30, 1e31, 1e39, 1e77, 1e154, 1e300, 1.7e308)),
 ]
-NUMBERS = [*VALUES, 2**31, 2**63, 2**64, 10**400, -1, 0, 1, 3, True, None, "1", 1 + 1j, np.float32(2), np.int8(3), [1.0]]
+NUMBERS = [
+    *VALUES,
+    2**31,
+    2**63,
+    2**64,
+    10**400,
+    -1,
+    0,
+    1,
+    3,
+    True,
+    None,
+    "1",
+    1 + 1j,
+    np.float32(2),
+    np.int8(3),
+    [1.0],
+]
 COUNT_NUMBERS = [number for number in NUMBERS if not (isinstance(number, int) and 100 < number < 2**31)]
 SHAPES = [(0, 0), (1, 2**62), (2**32, 2**32), (1e300, 4), (4, np.inf), (np.nan, 4), (4.0, 4.0), (-1, 4), (3,), None, 7]
 
@@ -179,7 +196,11 @@ def fault_of(name, call, arguments):
             warnings.simplefilter("error")
             result = call(**arguments)
     except REFUSALS as error:
-        return f"message of several lines: {error!s:.300}" if "\n" in str(error) and not name.startswith("_core.") else None
+        return (
+            f"message of several lines: {error!s:.300}"
+            if "\n" in str(error) and not name.startswith("_core.")
+            else None
+        )
     except TooLong:
         return f"longer than {LIMIT_S} s"
     except Exception:

@@ -25,8 +25,9 @@ template <class Matrix>
 void check_values(const Eigen::Ref<const Matrix>& array, const char* name) {
   check_layout(array, name);
   if (facegeom::within_magnitude(array.data(), array.size())) return;
-  throw std::invalid_argument(std::string(name) + (array.allFinite() ? " must lie within 1e30 of 0"
-                                                                     : " must be finite, got NaN or infinity"));
+  throw std::invalid_argument(std::string(name) + (array.allFinite()
+                                                       ? " must lie within 1e30 of 0"
+                                                       : " must be finite, got NaN or infinity"));
 }
 
 //! As check_layout, and every index lies in [0, upper).

@@ -1,5 +1,5 @@
-#include "pybind.h"
 #include "arguments.h"
+#include "pybind.h"
 
 #include <facegeom/alignment.h>
 

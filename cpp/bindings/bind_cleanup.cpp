@@ -1,5 +1,5 @@
-#include "pybind.h"
 #include "arguments.h"
+#include "pybind.h"
 
 #include <facegeom/cleanup.h>
 
@@ -11,7 +11,8 @@ void bind_cleanup(py::module_& m) {
         check_indices(F, vertex_count, "F");
         return facegeom::connected_components(F, vertex_count);
       },
-      py::arg("F"), py::arg("vertex_count"), ReleaseGil(), "Label of the connected component of each triangle (m,).");
+      py::arg("F"), py::arg("vertex_count"), ReleaseGil(),
+      "Label of the connected component of each triangle (m,).");
   m.def(
       "remove_spikes",
       [](facegeom::PointsIn V, facegeom::FacesIn F, double area_factor, double edge_factor,

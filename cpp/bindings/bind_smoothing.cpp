@@ -1,5 +1,5 @@
-#include "pybind.h"
 #include "arguments.h"
+#include "pybind.h"
 
 #include <facegeom/smoothing.h>
 
@@ -10,8 +10,8 @@ void bind_smoothing(py::module_& m) {
         check_mesh(V, F);
         return facegeom::laplacian_smooth(V, F, iterations, step, fix_boundary);
       },
-      py::arg("V"), py::arg("F"), py::arg("iterations"), py::arg("step"), py::arg("fix_boundary"), ReleaseGil(),
-      "Uniform Laplacian smoothing; returns (n, 3).");
+      py::arg("V"), py::arg("F"), py::arg("iterations"), py::arg("step"), py::arg("fix_boundary"),
+      ReleaseGil(), "Uniform Laplacian smoothing; returns (n, 3).");
   m.def(
       "heat_smooth",
       [](facegeom::PointsIn V, facegeom::FacesIn F, facegeom::RowsIn values, double time, double tolerance) {
@@ -27,8 +27,7 @@ void bind_smoothing(py::module_& m) {
              check_mesh(V, F);
              return std::make_unique<facegeom::MeshSolver>(V, F, time);
            }),
-           py::arg("V"), py::arg("F"),
-           py::arg("time"), ReleaseGil())
+           py::arg("V"), py::arg("F"), py::arg("time"), ReleaseGil())
       .def(
           "smooth",
           [](const facegeom::MeshSolver& solver, facegeom::RowsIn values) {

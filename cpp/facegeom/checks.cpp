@@ -14,8 +14,8 @@ std::uint64_t bits_of(double value) {
 
 }  // namespace
 
-// Both loops are free of branches, so that they are vectorised. Without its sign, a double is ordered like its
-// bits, and those of infinity and NaN are the largest.
+// Both loops are free of branches, so that they are vectorised. Without its sign, a double is ordered like
+// its bits, and those of infinity and NaN are the largest.
 
 bool within_magnitude(const double* values, Index count) {
   const std::uint64_t limit = bits_of(kMaxMagnitude), sign = std::uint64_t(1) << 63;

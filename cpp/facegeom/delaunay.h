@@ -19,8 +19,8 @@ namespace facegeom {
 //! edges that fail the in-circle test are flipped. \cite lawson1977software
 //! \param points (n, 2), finite
 //! \return (m, 3) triangles, counter-clockwise with y up
-//! \throw std::invalid_argument for more than 2^28 points, or coordinates that are not 0 but less than 1e-50 of
-//! the largest coordinate (points on a small lattice may be that small)
+//! \throw std::invalid_argument for more than 2^28 points, or coordinates that are not 0 but less than 1e-50
+//! of the largest coordinate (points on a small lattice may be that small)
 Faces delaunay(Points2In points);
 
 }  // namespace facegeom

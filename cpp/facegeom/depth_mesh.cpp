@@ -15,9 +15,9 @@ namespace facegeom {
 namespace {
 
 constexpr double kRowStep = 0.86602540378443865;  // height of an equilateral triangle of side 1
-constexpr double kClearance = 0.55;  // minimum distance of lattice points to the outline, in spacings
+constexpr double kClearance = 0.55;      // minimum distance of lattice points to the outline, in spacings
 constexpr Index kUnitsPerElement = 100;  // work of a triangle or a point of the outline, see WorkCounter
-constexpr double kMaxSlope = 1.0;    // maximum slope of the extrapolated ring, mm of depth per mm
+constexpr double kMaxSlope = 1.0;        // maximum slope of the extrapolated ring, mm of depth per mm
 
 //! Pixels of the mask in a 2 x 2 block of it. Lines one pixel wide have no area to triangulate.
 Mask without_strokes(MaskIn mask) {

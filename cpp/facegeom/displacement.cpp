@@ -19,7 +19,7 @@ constexpr double kFairing = 0.5;     // fraction of the way to the mean of the n
 constexpr double kTolerance = 1e-6;  // relative tolerance of the solve of the diffusion
 constexpr double kMinCosine = 0.5;   // cosine of the largest angle by which a triangle may turn, 60 degrees
 constexpr Index kUnitsPerVertex = 100;  // work of a vertex and its neighbours, see WorkCounter
-constexpr int kMaxHalvings = 6;      // maximum number of halvings; the next one sets a step to 0
+constexpr int kMaxHalvings = 6;         // maximum number of halvings; the next one sets a step to 0
 
 //! Intensity minus its diffusion; 0 where the weight is 0.
 Vector high_pass(PointsIn V, FacesIn F, VectorIn intensity, VectorIn weight, double time) {

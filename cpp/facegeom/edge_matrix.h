@@ -52,7 +52,8 @@ EdgeMatrix<Value> assemble_edges(FacesIn F, Index n, bool with_diagonal,
     std::int32_t column;
     Value value;
   };
-  //! Longer rows, at vertices with very many triangles, are not sorted by insertion, which takes quadratic time.
+  //! Longer rows, at vertices with very many triangles, are not sorted by insertion, which takes quadratic
+  //! time.
   constexpr std::ptrdiff_t kLongRow = 256;
   WorkCounter work;
   const auto rows = static_cast<std::size_t>(n);
@@ -94,8 +95,7 @@ EdgeMatrix<Value> assemble_edges(FacesIn F, Index n, bool with_diagonal,
     const std::ptrdiff_t length = end[i] - begin[i];
     work.add(kUnitsPerTriangle + length);
     if (length > kLongRow) {
-      std::stable_sort(row, row + length,
-                       [](const Entry& a, const Entry& b) { return a.column < b.column; });
+      std::stable_sort(row, row + length, [](const Entry& a, const Entry& b) { return a.column < b.column; });
     }
     for (Entry* next = row; next != upper.get() + end[i]; ++next) {
       const Entry entry = *next;

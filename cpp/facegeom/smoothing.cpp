@@ -284,7 +284,8 @@ Rows MeshSolver::smooth(RowsIn values) const {
       out.row(i).segment<kWidth>(column) = x.row(place.size() > 0 ? place[i] : i);
     }
   });
-  if (!out.allFinite()) throw SolverError("the diffusion is not finite: the time or the values are too large");
+  if (!out.allFinite())
+    throw SolverError("the diffusion is not finite: the time or the values are too large");
   return out;
 }
 

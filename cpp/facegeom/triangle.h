@@ -9,8 +9,8 @@ namespace facegeom {
 //! A triangle is degenerate if twice its area divided by its longest squared edge is below this ratio. The
 //! rounding error of a collinear triangle is about 1e-16; a needle 0.001 mm wide and 100 mm long has 1e-5.
 constexpr double kDegenerateRatio = 1e-12;
-//! A triangle is also degenerate if the square of twice its area is below this value, the least double of full
-//! precision: quotients by the area could overflow.
+//! A triangle is also degenerate if the square of twice its area is below this value, the least double of
+//! full precision: quotients by the area could overflow.
 constexpr double kMinSquaredArea = 2.2250738585072014e-308;
 
 //! A point or a vector.

@@ -21,7 +21,8 @@ constexpr double kOnSurface = 1e-8;
 //! Target vertices farther from the template's embedding than this multiple of the median distance do not
 //! show the template.
 constexpr double kFarFromEmbedding = 5;
-//! Minimum of this limit as a fraction of the mean edge of the embedding, so that exact embeddings lose no correspondence.
+//! Minimum of this limit as a fraction of the mean edge of the embedding, so that exact embeddings lose no
+//! correspondence.
 constexpr double kNearEmbedding = 0.1;
 //! Minimum number of correspondences: an affine alignment has 12 unknowns, 4 points with 3 coordinates each.
 constexpr std::size_t kMinCorrespondences = 4;

@@ -14,8 +14,8 @@ constexpr Index kMostQuarters = 3;
 //! A surface is curved enough to tell its two sides apart if its outwardness is above this value.
 constexpr double kMinOutwardness = 0.02;
 
-//! Whether the normals point away from the centroid: area-weighted mean cosine between the normal of a triangle and
-//! its direction from the centroid, in [-1, 1]. Independent of rotations.
+//! Whether the normals point away from the centroid: area-weighted mean cosine between the normal of a
+//! triangle and its direction from the centroid, in [-1, 1]. Independent of rotations.
 double outwardness(PointsIn V, FacesIn F) {
   const Eigen::RowVector3d mean = V.colwise().mean();
   double sum = 0, total = 0;
@@ -40,7 +40,8 @@ void OrientationCheck::require(const Problem& problem, bool mirrored) const {
   const double target = outwardness(problem.target.V, problem.target.F);
   if (std::min(std::abs(source), std::abs(target)) < kMinOutwardness) {
     throw std::invalid_argument(
-        "the normals of template and target are opposed: their triangles have opposite winding, or one of the meshes "
+        "the normals of template and target are opposed: their triangles have opposite winding, or one of "
+        "the meshes "
         "is turned by more than 90 degrees");
   }
   if ((source < 0) != (target < 0)) {

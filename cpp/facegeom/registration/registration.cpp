@@ -31,7 +31,8 @@ Vector moved_to(const WeldedMesh& welded, VectorIn weights) {
 }
 
 //! The result for all vertices of the original template.
-Registration moved_back(const WeldedMesh& source, const WeldedMesh& target, PointsIn V, Registration&& found) {
+Registration moved_back(const WeldedMesh& source, const WeldedMesh& target, PointsIn V,
+                        Registration&& found) {
   if (!source.changed() && !target.changed()) return std::move(found);
   Registration out = found;
   const Index n = V.rows();
@@ -58,8 +59,10 @@ Registration register_nonrigid(const EmbeddedMesh& source, const EmbeddedMesh& t
   if (source.E.rows() != source.V.rows() || target.E.rows() != target.V.rows()) {
     throw std::invalid_argument("the embeddings must have one row per vertex");
   }
-  if (weights.size() != source.V.rows()) throw std::invalid_argument("weights must have one entry per vertex");
-  if (landmarks.place.rows() != landmarks.vertex.size() || landmarks.weight.size() != landmarks.vertex.size()) {
+  if (weights.size() != source.V.rows())
+    throw std::invalid_argument("weights must have one entry per vertex");
+  if (landmarks.place.rows() != landmarks.vertex.size() ||
+      landmarks.weight.size() != landmarks.vertex.size()) {
     throw std::invalid_argument("the landmarks must have one vertex, place and weight each");
   }
   if (source.E.cols() != target.E.cols()) {

@@ -10,7 +10,8 @@ namespace {
 
 //! Minimum robust weight of a match; a correspondence with a lower weight is an outlier.
 constexpr double kMinRobustWeight = 0.1;
-//! Maximum distance of a landmark from its place, as a share of the diagonal of the deformed template; 1 cm for a face.
+//! Maximum distance of a landmark from its place, as a share of the diagonal of the deformed template; 1 cm
+//! for a face.
 constexpr double kMaxLandmarkShare = 0.05;
 
 }  // namespace

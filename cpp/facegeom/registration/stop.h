@@ -21,8 +21,8 @@ bool record_step(const Problem& problem, const Progress& progress, RegistrationS
 //! \param out its fields converged and reason are set
 void converge(const char* reason, Registration& out);
 
-//! Unmark the registration as converged if a landmark is farther from its place than a twentieth of the diagonal of the
-//! deformed template.
+//! Unmark the registration as converged if a landmark is farther from its place than a twentieth of the
+//! diagonal of the deformed template.
 //! \param problem arguments of the registration
 //! \param out V is read; converged and reason are changed
 void check_landmarks(const Problem& problem, Registration& out);

@@ -6,8 +6,8 @@ namespace facegeom::registration {
 
 //! A mesh with one vertex at each position, and without vertices that are in no triangle.
 //!
-//! Files without shared vertices (STL) and seams of texture coordinates split a vertex into several at exactly
-//! the same position. Without welding, a deformation would tear the surface there.
+//! Files without shared vertices (STL) and seams of texture coordinates split a vertex into several at
+//! exactly the same position. Without welding, a deformation would tear the surface there.
 class WeldedMesh {
  public:
   //! \param mesh referenced, not copied
