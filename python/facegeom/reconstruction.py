@@ -25,12 +25,14 @@ from facegeom.images.face_maps import FaceMaps
 from facegeom.images.image_files import ImageSource, load_image
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.mesh.formats import save_mesh
+from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
 from facegeom.pipelines.interface import FaceRequest, PipelineOptions
 from facegeom.texture.baking import SIZES
 
 if TYPE_CHECKING:
-    from facegeom.pipelines.map_prediction import MapNetwork, MapOptions, MapPrediction
+    from facegeom.networks.map_network import MapNetwork
+    from facegeom.pipelines.map_prediction import MapOptions, MapPrediction
 
 __all__ = ["Reconstruction", "demo_photo", "predict", "reconstruct"]
 
@@ -200,6 +202,7 @@ def reconstruct(
     face_index: int = 0,
     head: bool = False,
     texture: int | None = None,
+    backend: str = DEFAULT_BACKEND,
 ) -> Reconstruction:
     """Reconstruct a textured 3-D mesh of one face in a photo.
 
@@ -211,12 +214,13 @@ def reconstruct(
         semi-sphere.
     box : (4,) or (5,) array x0, y0, x1, y1 and optionally a score, which is ignored: the bounding box of the face's 68
         landmarks in pixels of the photo, or a box from `detect`. None: the face is detected.
-    device : torch device on which the networks run: "cpu", "cuda", "cuda:1", "mps"
+    device : device on which the networks run: "cpu", "cuda", "cuda:1", "mps"; with `backend` "onnx" only "cpu"
     face_index : index of the face among the detections that the maps confirm (pixel2mesh: among all detections). Faces
         with a high score of the maps come first, in the detector's order.
     head : True: complete the face to a whole head with ARKit's 51 blendshapes
     texture : side length of the square texture in pixels, at least 16 (pix2vertex and heads: at most 2048); None:
         vertex colours only
+    backend : library in which the networks run: "torch", or "onnx" (extra `onnx`), which needs no PyTorch
 
     Returns
     -------
@@ -231,11 +235,11 @@ def reconstruct(
     ImageError, FileNotFoundError
         When the image cannot be read.
     FacegeomError
-        When `pipeline` is unknown or does not support an option.
+        When `pipeline` is unknown or does not support an option, or `backend` is not installed.
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `box`, `face_index`, `texture` or `device` is invalid.
+        When `box`, `face_index`, `texture`, `device` or `backend` is invalid.
 
     Notes
     -----
@@ -251,7 +255,8 @@ def reconstruct(
         raise FacegeomError(f"there is no pipeline {pipeline!r}; available: {', '.join(PIPELINES)}")
     if head and not entry.heads:
         raise FacegeomError(f"pipeline {pipeline!r} cannot make a head (head=True); use 'pix2vertex'")
-    request = FaceRequest(_box(box), check.count(face_index, "face_index"), device)
+    check_backend(backend, device)
+    request = FaceRequest(_box(box), check.count(face_index, "face_index"), device, backend)
     template = head or entry.template
     if texture is not None:
         texture = check.count(texture, "texture", SIZES[0])
@@ -263,7 +268,7 @@ def reconstruct(
     steps = entry.load()
     with one_thread():
         prediction = steps.predict(photo, request)
-        stages = steps.run(photo, prediction, PipelineOptions(head, texture))
+        stages = steps.run(photo, prediction, PipelineOptions(head, texture, backend))
     model, final = load_face_model(), stages.final
     if template:
         landmarks = final.vertices[model.landmarks68]
@@ -297,6 +302,7 @@ def predict(
     *,
     network: MapNetwork | None = None,
     options: MapOptions | None = None,
+    backend: str = DEFAULT_BACKEND,
 ) -> MapPrediction:
     """Predict the maps, the camera and the landmarks of one face in a photo, without a mesh.
 
@@ -305,11 +311,12 @@ def predict(
     image : path, bytes of an image file, PIL image or (h, w, 3) uint8 RGB array
     box : (4,) or (5,) array x0, y0, x1, y1 and optionally a score, which is ignored: box of the face in pixels of the
         photo. None: the face is detected.
-    device : torch device on which the network runs: "cpu", "cuda", "cuda:1", "mps"
+    device : device on which the network runs: "cpu", "cuda", "cuda:1", "mps"; with `backend` "onnx" only "cpu"
     face_index : index of the face among the detections that the maps confirm; faces with a high score of the maps come
         first, in the detector's order
     network : map network to use; None: the network that comes with facegeom
     options : MapOptions; None: the default options
+    backend : library in which the network that comes with facegeom runs: "torch" or "onnx"
 
     Returns
     -------
@@ -321,13 +328,25 @@ def predict(
         When fewer than `face_index` + 1 faces are accepted, or the network finds no face in the given box.
     ImageError, FileNotFoundError
         When the image cannot be read.
+    FacegeomError
+        When `backend` is not installed.
     """
     from facegeom.pipelines.map_prediction import MapOptions, predict_maps
 
     face_index = check.count(face_index, "face_index")
+    if network is None:
+        check_backend(backend, device)
     photo = load_image(image)
     with one_thread():
-        return predict_maps(photo, _box(box), device, face_index, network=network, options=options or MapOptions())
+        return predict_maps(
+            photo,
+            _box(box),
+            device,
+            face_index,
+            network=network,
+            options=options or MapOptions(),
+            backend=backend,
+        )
 
 
 def _box(box: npt.ArrayLike | None) -> Box | None:

@@ -11,9 +11,13 @@ import numpy.typing as npt
 from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray, Float32Array
 from facegeom._internal.threads import one_thread
+from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
+from facegeom.networks.map_network import check_crops
 
 MESH_PIPELINES = ("pixel2mesh", "gcn_igan")
 """Names of the networks that deform the semi-sphere; each is also the name of its pipeline."""
+
+LANDMARKS = 68  # number of landmarks
 
 
 class MeshNetwork(Protocol):
@@ -56,7 +60,9 @@ class MeshNetwork(Protocol):
         """
 
 
-def load_mesh_network(name: str, device: str = "cpu", weights: str | os.PathLike[str] | None = None) -> MeshNetwork:
+def load_mesh_network(
+    name: str, device: str = "cpu", weights: str | os.PathLike[str] | None = None, backend: str = DEFAULT_BACKEND
+) -> MeshNetwork:
     """Load a trained network that deforms the semi-sphere.
 
     Parameters
@@ -64,21 +70,25 @@ def load_mesh_network(name: str, device: str = "cpu", weights: str | os.PathLike
     name : one of `MESH_PIPELINES`
     device : "cpu", "cuda", "cuda:1" or "mps"
     weights : path of a weight file, or None for the file in the package
+    backend : "torch" or "onnx"
 
     Raises
     ------
     ValueError
         If the name is unknown or the device is not available.
+    FacegeomError
+        If the backend is not installed.
     WeightsError
         If the file is missing, damaged or has another configuration.
     """
+    check.choice(name, "name", MESH_PIPELINES)
+    check_backend(backend, device)
     from facegeom.networks.devices import check_device
     from facegeom.networks.gcn_igan import GcnIganConfig, GcnIganGenerator
     from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
     from facegeom.networks.semi_sphere_network import SemiSphereNetwork, SemiSpherePredictor
     from facegeom.networks.weights import load_state, load_weights
 
-    check.choice(name, "name", MESH_PIPELINES)
     check_device(device)
     network: SemiSphereNetwork
     with one_thread():  # after the import of torch
@@ -90,3 +100,23 @@ def load_mesh_network(name: str, device: str = "cpu", weights: str | os.PathLike
             network = GcnIganGenerator(settings)
         load_state(network, name, state)
         return SemiSpherePredictor(name, network, device)
+
+
+def check_mesh_input(
+    network: MeshNetwork, crops: ByteArray, landmarks: npt.NDArray[np.floating] | None
+) -> Float32Array | None:
+    """Check the arguments of `MeshNetwork.predict`; return the landmarks, float32, or None.
+
+    Raises
+    ------
+    ValueError
+        If an array has another shape or type, or landmarks are missing or not wanted.
+    """
+    check_crops(crops, network.size)
+    if not network.needs_landmarks:
+        if landmarks is not None:
+            raise ValueError(f"{network.name} takes no landmarks")
+        return None
+    if landmarks is None:
+        raise ValueError(f"{network.name} needs landmarks")
+    return check.float_array(landmarks, "landmarks", (len(crops), LANDMARKS, 3)).astype(np.float32)

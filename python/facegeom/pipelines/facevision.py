@@ -39,7 +39,7 @@ class MeshingOptions:
 
 def predict(photo: ByteArray, request: FaceRequest) -> MapPrediction:
     """Predict the maps of the requested face with FaceVision-GAN."""
-    return predict_maps(photo, request.box, request.device, request.face_index)
+    return predict_maps(photo, request.box, request.device, request.face_index, backend=request.backend)
 
 
 def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> Stages:

@@ -16,5 +16,5 @@ __all__ = ["predict", "run"]
 
 def predict(photo: ByteArray, request: FaceRequest) -> MeshPrediction:
     """Predict the four meshes of the requested face, and fit the face model to the finest mesh."""
-    network = mesh_network("gcn_igan", request.device)
-    return predict_mesh(photo, network, request.box, request.device, request.face_index)
+    network = mesh_network("gcn_igan", request.device, request.backend)
+    return predict_mesh(photo, network, request.box, request.device, request.face_index, backend=request.backend)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
@@ -25,9 +24,8 @@ from facegeom.images.boxes import Box, BoxLike, Detection, box_iou
 from facegeom.images.camera import Camera, roll_deg
 from facegeom.images.crop import FIRST_CROP_FACTOR, Crop, apply_affine, crop_box
 from facegeom.images.face_maps import FaceMaps
-
-if TYPE_CHECKING:
-    from facegeom.networks.facevision import NetworkMaps
+from facegeom.networks.backends import DEFAULT_BACKEND
+from facegeom.networks.map_network import MapNetwork, load_map_network
 
 log = logging.getLogger("facegeom")
 
@@ -125,22 +123,10 @@ class MapPrediction:
         return _onto_depth(model.landmarks468(self.fit.vertices(model)), self.camera, self.maps)
 
 
-class MapNetwork(Protocol):
-    """A network that predicts depth, correspondence and mask of crops, such as `networks.facevision.FaceVision`."""
-
-    size: int
-
-    def predict(self, crops: ByteArray, *, mirror: bool = True) -> NetworkMaps:
-        """Predict the maps of crops (b, size, size, 3), uint8 RGB."""
-        ...
-
-
 @load_once(maxsize=4)
-def load_network(device: str) -> MapNetwork:
+def load_network(device: str, backend: str = DEFAULT_BACKEND) -> MapNetwork:
     """Return the map network that comes with facegeom on `device`; it is loaded once per process."""
-    from facegeom.networks.facevision import load_facevision
-
-    return load_facevision(device)
+    return load_map_network(device, backend)
 
 
 def predict_maps(
@@ -151,6 +137,7 @@ def predict_maps(
     *,
     network: MapNetwork | None = None,
     options: MapOptions = MapOptions(),
+    backend: str = DEFAULT_BACKEND,
 ) -> MapPrediction:
     """Predict the maps, the camera and the landmarks of a face; `facegeom.predict` also validates the arguments.
 
@@ -162,6 +149,7 @@ def predict_maps(
     face_index : index of the face among the detections that the maps confirm, see `_verified_faces`
     network : map network to use; None: the network that comes with facegeom
     options : MapOptions
+    backend : "torch" or "onnx", in which the network that comes with facegeom runs
 
     Raises
     ------
@@ -169,7 +157,7 @@ def predict_maps(
         When fewer than `face_index` + 1 faces are found, or the network finds no face in the given box.
     """
     timings: dict[str, float] = {}
-    network = network or load_network(device)
+    network = network or load_network(device, backend)
     detections: tuple[Detection, ...] = ()
     if box is not None:
         with stopwatch(timings, "network"), one_thread():

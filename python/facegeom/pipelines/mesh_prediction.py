@@ -27,6 +27,7 @@ from facegeom.images.boxes import Box, BoxLike, Detection, box_iou
 from facegeom.images.camera import Camera, roll_deg
 from facegeom.images.crop import Crop, apply_affine, crop_affine
 from facegeom.images.face_maps import FaceMaps
+from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.mesh_network import MeshNetwork, load_mesh_network
 from facegeom.networks.semi_sphere import CROP_FACTOR, mirror_images, semi_sphere
 from facegeom.pipelines.map_prediction import predict_maps
@@ -100,9 +101,9 @@ class _FirstCrop:
 
 
 @load_once(maxsize=4)
-def mesh_network(name: str, device: str) -> MeshNetwork:
+def mesh_network(name: str, device: str, backend: str = DEFAULT_BACKEND) -> MeshNetwork:
     """Return the named mesh network of facegeom on `device`; it is loaded once per process."""
-    return load_mesh_network(name, device)
+    return load_mesh_network(name, device, backend=backend)
 
 
 def predict_mesh(
@@ -114,6 +115,7 @@ def predict_mesh(
     *,
     landmarks: npt.ArrayLike | None = None,
     options: MeshOptions = MeshOptions(),
+    backend: str = DEFAULT_BACKEND,
 ) -> MeshPrediction:
     """Predict the meshes, the camera and the landmarks of a face.
 
@@ -122,12 +124,13 @@ def predict_mesh(
     photo : (h, w, 3) uint8 array
     network : MeshNetwork, a result of `mesh_network`
     box : x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect faces
-    device : torch device of the map network, which predicts the landmarks if the mesh network needs landmarks
+    device : device of the map network, which predicts the landmarks if the mesh network needs landmarks
     face_index : index of the face among the detections, in order of falling score; for a network with landmarks, as in
         `predict_maps`
     landmarks : (68, 3) array for a network that needs them: pixel x, pixel y and depth in pixels, greater is nearer;
         None: the landmarks come from the maps of FaceVision-GAN
     options : MeshOptions
+    backend : "torch" or "onnx", in which the map network runs
 
     Returns
     -------
@@ -150,7 +153,7 @@ def predict_mesh(
     if not network.needs_landmarks:
         first = _crop_by_detector(photo, box, face_index, options, timings)
     elif landmarks is None:
-        first = _crop_by_maps(model, photo, box, device, face_index, options, timings)
+        first = _crop_by_maps(model, photo, box, device, face_index, options, timings, backend)
     else:
         first = _crop_by_landmarks(model, check.float_array(landmarks, "landmarks", (68, 3)), options)
 
@@ -236,9 +239,10 @@ def _crop_by_maps(
     face_index: int,
     options: MeshOptions,
     timings: dict[str, float],
+    backend: str,
 ) -> _FirstCrop:
     """Return the crop around the face in the maps of FaceVision-GAN, with the landmarks of the maps."""
-    seen = predict_maps(photo, box, device, face_index)
+    seen = predict_maps(photo, box, device, face_index, backend=backend)
     for name, spent in seen.timings.items():
         step = "detection" if name == "detection" else "landmarks"
         timings[step] = timings.get(step, 0.0) + spent

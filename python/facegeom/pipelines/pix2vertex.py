@@ -46,7 +46,7 @@ class WarpOptions:
 
 def predict(photo: ByteArray, request: FaceRequest) -> MapPrediction:
     """Predict maps with FaceVision-GAN, which has smaller errors than the networks of pix2vertex (model cards)."""
-    return predict_maps(photo, request.box, request.device, request.face_index)
+    return predict_maps(photo, request.box, request.device, request.face_index, backend=request.backend)
 
 
 def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> Stages:
