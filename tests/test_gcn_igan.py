@@ -17,9 +17,10 @@ from facegeom.face_model.fitting import similarity
 from facegeom.images.camera import Camera
 from facegeom.networks.gcn_igan import STEM, GcnIganConfig, GcnIganGenerator, MobileEncoder
 from facegeom.networks.graph import Graph
+from facegeom.networks.interface import MESH_PIPELINES
 from facegeom.networks.landmark_placement import place_by_landmarks
+from facegeom.networks.loaders import load_mesh_network
 from facegeom.networks.mesh_discriminator import MeshDiscriminator, MinibatchDiscrimination
-from facegeom.networks.mesh_network import MESH_PIPELINES, load_mesh_network
 from facegeom.networks.semi_sphere import CROP_FACTOR, mean_landmarks, semi_sphere
 from facegeom.networks.semi_sphere_network import SemiSpherePlacement, SemiSpherePredictor
 from facegeom.networks.weights import save_weights

@@ -31,7 +31,7 @@ from facegeom.pipelines.interface import FaceRequest, PipelineOptions
 from facegeom.texture.baking import SIZES
 
 if TYPE_CHECKING:
-    from facegeom.networks.map_network import MapNetwork
+    from facegeom.networks.interface import MapNetwork
     from facegeom.pipelines.map_prediction import MapOptions, MapPrediction
 
 __all__ = ["Reconstruction", "demo_photo", "predict", "reconstruct"]

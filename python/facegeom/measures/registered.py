@@ -21,7 +21,7 @@ from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
 from facegeom.images.crop import apply_affine
 from facegeom.images.face_maps import FaceMaps
-from facegeom.networks.map_network import MapNetwork, NetworkMaps
+from facegeom.networks.interface import MapNetwork, NetworkMaps
 from facegeom.pipelines.map_prediction import MapOptions, photo_camera, predict_maps
 from facegeom.pipelines.pix2vertex import WarpOptions, register_template, target_mesh
 from facegeom.pipelines.template_stages import fitted_vertices

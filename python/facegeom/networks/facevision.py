@@ -20,7 +20,7 @@ from torch.nn import functional
 from facegeom._internal.arrays import ByteArray, Float32Array
 from facegeom._internal.threads import one_thread
 from facegeom.networks.devices import check_device
-from facegeom.networks.map_network import MAP_UNIT_MM, NetworkMaps, check_crops
+from facegeom.networks.interface import MAP_UNIT_MM, NetworkMaps, check_crops
 from facegeom.networks.weights import load_state, load_weights
 
 ModuleType = TypeVar("ModuleType", bound=nn.Module)

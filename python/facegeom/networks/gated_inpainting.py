@@ -43,7 +43,7 @@ from facegeom._internal.threads import one_thread
 from facegeom.errors import WeightsError
 from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import channels_last
-from facegeom.networks.texture_network import check_textures
+from facegeom.networks.interface import check_textures
 from facegeom.networks.weights import load_state, load_weights
 
 DILATIONS = (2, 4, 8, 16)  # dilations of the four dilated layers of a stage, in positions of the feature map

@@ -32,8 +32,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facegeom.networks.graph import Graph, GraphConv, GraphResidual, pool_features
+from facegeom.networks.interface import LANDMARKS
 from facegeom.networks.landmark_placement import place_by_landmarks
-from facegeom.networks.mesh_network import LANDMARKS
 from facegeom.networks.semi_sphere_network import SemiSphereNetwork, SemiSpherePlacement, identity_placement
 
 SLOPE = 0.2

@@ -35,7 +35,7 @@ from facegeom._internal.threads import one_thread
 from facegeom.errors import WeightsError
 from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import MapTensors, channels_last, crops_to_tensor, mirror_mean
-from facegeom.networks.map_network import NetworkMaps
+from facegeom.networks.interface import NetworkMaps
 from facegeom.networks.weights import load_state, load_weights
 
 PAPER_WIDTH = 64

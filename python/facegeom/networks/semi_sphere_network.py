@@ -33,7 +33,7 @@ from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray
 from facegeom._internal.threads import one_thread
 from facegeom.networks.facevision import channels_last, crops_to_tensor
 from facegeom.networks.graph import Deformation, Graph, VertexCodes, pool_features, unpoolings
-from facegeom.networks.mesh_network import check_mesh_input
+from facegeom.networks.interface import check_mesh_input
 from facegeom.networks.semi_sphere import mean_face, semi_sphere
 
 SMOOTHING = 45

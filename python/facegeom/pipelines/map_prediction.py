@@ -25,7 +25,8 @@ from facegeom.images.camera import Camera, roll_deg
 from facegeom.images.crop import FIRST_CROP_FACTOR, Crop, apply_affine, crop_box
 from facegeom.images.face_maps import FaceMaps
 from facegeom.networks.backends import DEFAULT_BACKEND
-from facegeom.networks.map_network import MapNetwork, load_map_network
+from facegeom.networks.interface import MapNetwork
+from facegeom.networks.loaders import load_map_network
 
 log = logging.getLogger("facegeom")
 

@@ -28,7 +28,8 @@ from facegeom.images.camera import Camera, roll_deg
 from facegeom.images.crop import Crop, apply_affine, crop_affine
 from facegeom.images.face_maps import FaceMaps
 from facegeom.networks.backends import DEFAULT_BACKEND
-from facegeom.networks.mesh_network import MeshNetwork, load_mesh_network
+from facegeom.networks.interface import MeshNetwork
+from facegeom.networks.loaders import load_mesh_network
 from facegeom.networks.semi_sphere import CROP_FACTOR, mirror_images, semi_sphere
 from facegeom.pipelines.map_prediction import predict_maps
 

@@ -21,7 +21,8 @@ from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
 from facegeom._internal.threads import load_once, one_thread
 from facegeom.networks.backends import DEFAULT_BACKEND
-from facegeom.networks.texture_network import TextureNetwork, load_texture_network
+from facegeom.networks.interface import TextureNetwork
+from facegeom.networks.loaders import load_texture_network
 
 LEAST_SIZE = 16
 COARSEST = 8  # side length in texels of the coarsest pyramid level

@@ -12,7 +12,7 @@ from facegeom._internal.threads import load_once
 from facegeom.face_model.template import Template
 from facegeom.images.sampling import bilinear
 from facegeom.networks.backends import DEFAULT_BACKEND
-from facegeom.networks.texture_network import TextureNetwork
+from facegeom.networks.interface import TextureNetwork
 from facegeom.texture.appearance import View, behind_colors, continued_colors
 from facegeom.texture.baking import Atlas, bake
 from facegeom.texture.completion import complete
