@@ -42,7 +42,7 @@ def coded_network(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def install(face: CodedFace) -> CodedNetwork:
         network = CodedNetwork(face.camera)
-        monkeypatch.setattr("facegeom.pipelines.map_prediction.load_network", lambda device: network)
+        monkeypatch.setattr("facegeom.pipelines.map_prediction.load_network", lambda device, backend: network)
         return network
 
     return install
@@ -55,7 +55,7 @@ def mesh_oracle(monkeypatch: pytest.MonkeyPatch) -> Any:
     def install(face: CodedFace, **options: Any) -> OracleMeshNetwork:
         network = OracleMeshNetwork(face, **options)
         for pipeline in ("pixel2mesh", "gcn_igan"):
-            monkeypatch.setattr(f"facegeom.pipelines.{pipeline}.mesh_network", lambda name, device: network)
+            monkeypatch.setattr(f"facegeom.pipelines.{pipeline}.mesh_network", lambda name, device, backend: network)
         return network
 
     return install

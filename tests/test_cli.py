@@ -122,7 +122,7 @@ def test_usage_errors_exit_with_2(
 def test_missing_weights_stop_the_batch(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(device: str) -> None:
+    def fail(device: str, backend: str) -> None:
         raise facegeom.WeightsError("the weights of facevision are missing")
 
     monkeypatch.setattr("facegeom.pipelines.map_prediction.load_network", fail)

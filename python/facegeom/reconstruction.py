@@ -27,12 +27,14 @@ from facegeom.images.face_maps import FaceMaps
 from facegeom.images.image_files import ImageSource, load_image
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.mesh.formats import save_mesh
+from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES, PipelineEntry
 from facegeom.pipelines.interface import FaceRequest, Pipeline, PipelineOptions, Prediction
 from facegeom.texture.baking import SIZES
 
 if TYPE_CHECKING:
-    from facegeom.pipelines.map_prediction import MapNetwork, MapOptions, MapPrediction
+    from facegeom.networks.interface import MapNetwork
+    from facegeom.pipelines.map_prediction import MapOptions, MapPrediction
 
 __all__ = ["Reconstruction", "demo_photo", "predict", "reconstruct", "reconstruct_all"]
 
@@ -206,6 +208,7 @@ def reconstruct(
     texture: int | None = None,
     detector: Detector = "yunet",
     min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
 ) -> Reconstruction:
     """Reconstruct a textured 3-D mesh of one face in a photo.
 
@@ -217,7 +220,7 @@ def reconstruct(
         semi-sphere.
     box : (4,) or (5,) array x0, y0, x1, y1 and optionally a score, which is ignored: the bounding box of the face's 68
         landmarks in pixels of the photo, or a box from `detect`. None: the face is detected.
-    device : torch device on which the networks run: "cpu", "cuda", "cuda:1", "mps"
+    device : device on which the networks run: "cpu", "cuda", "cuda:1", "mps"; with `backend` "onnx" only "cpu"
     face_index : index of the face among the detections that the maps confirm (pixel2mesh: among all detections). Faces
         with a high score of the maps come first, in the detector's order.
     head : True: complete the face to a whole head with ARKit's 51 blendshapes
@@ -225,6 +228,7 @@ def reconstruct(
         vertex colours only
     detector : "yunet" or "mtcnn", as in `detect`
     min_face : side length of the smallest face that is detected, in pixels of the photo; None: as in `detect`
+    backend : library in which the networks run: "torch", or "onnx" (extra `onnx`), which needs no PyTorch
 
     Returns
     -------
@@ -239,11 +243,11 @@ def reconstruct(
     ImageError, FileNotFoundError
         When the image cannot be read.
     FacegeomError
-        When `pipeline` is unknown or does not support an option.
+        When `pipeline` is unknown or does not support an option, or `backend` is not installed.
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `box`, `face_index`, `texture`, `device`, `detector` or `min_face` is invalid.
+        When `box`, `face_index`, `texture`, `device`, `detector`, `min_face` or `backend` is invalid.
 
     Notes
     -----
@@ -254,10 +258,11 @@ def reconstruct(
     >>> rec = facegeom.reconstruct("photo.jpg")  # doctest: +SKIP
     >>> rec.save("face.glb")  # doctest: +SKIP
     """
+    check_backend(backend, device)
     request = FaceRequest(
-        _box(box), check.count(face_index, "face_index"), device, check_detector(detector), _least(min_face)
+        _box(box), check.count(face_index, "face_index"), device, backend, check_detector(detector), _least(min_face)
     )
-    job = _Job.of(pipeline, head, texture)
+    job = _Job.of(pipeline, head, texture, backend)
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
         photo = load_image(image)
@@ -276,12 +281,13 @@ def reconstruct_all(
     texture: int | None = None,
     detector: Detector = "yunet",
     min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
 ) -> list[Reconstruction]:
     """Reconstruct all faces in a photo.
 
     Parameters
     ----------
-    image, pipeline, device, head, texture, detector, min_face : as in `reconstruct`
+    image, pipeline, device, head, texture, detector, min_face, backend : as in `reconstruct`
 
     Returns
     -------
@@ -298,15 +304,16 @@ def reconstruct_all(
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `texture`, `device`, `detector` or `min_face` is invalid.
+        When `texture`, `device`, `detector`, `min_face` or `backend` is invalid.
 
     Examples
     --------
     >>> for number, rec in enumerate(facegeom.reconstruct_all("group.jpg")):  # doctest: +SKIP
     ...     rec.save(f"face{number}.glb")
     """
-    request = FaceRequest(device=device, detector=check_detector(detector), min_face=_least(min_face))
-    job = _Job.of(pipeline, head, texture)
+    check_backend(backend, device)
+    request = FaceRequest(device=device, backend=backend, detector=check_detector(detector), min_face=_least(min_face))
+    job = _Job.of(pipeline, head, texture, backend)
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
         photo = load_image(image)
@@ -326,11 +333,10 @@ class _Job:
     """What `reconstruct` makes of each face; the values are checked."""
 
     entry: PipelineEntry
-    head: bool
-    texture: int | None
+    options: PipelineOptions
 
     @classmethod
-    def of(cls, pipeline: str, head: bool, texture: int | None) -> _Job:
+    def of(cls, pipeline: str, head: bool, texture: int | None, backend: str) -> _Job:
         """Check the arguments of `reconstruct`."""
         entry = PIPELINES.get(pipeline)
         if entry is None:
@@ -341,7 +347,7 @@ class _Job:
             texture = check.count(texture, "texture", SIZES[0])
             if (head or entry.template) and texture > SIZES[1]:  # checked before the networks are loaded
                 raise ValueError(f"texture must be at most {SIZES[1]}, got {texture}")
-        return cls(entry, head, texture)
+        return cls(entry, PipelineOptions(head, texture, backend))
 
     def reconstruction(
         self,
@@ -352,11 +358,11 @@ class _Job:
         timings: dict[str, float],
     ) -> Reconstruction:
         """Return the reconstruction from the prediction for one face of a photo."""
-        stages = steps.run(photo, prediction, PipelineOptions(self.head, self.texture))
+        stages = steps.run(photo, prediction, self.options)
         model, final = load_face_model(), stages.final
-        if self.head or self.entry.template:
+        if self.options.head or self.entry.template:
             landmarks = final.vertices[model.landmarks68]
-            corners, weights = fine_landmarks468(load_template(self.head))
+            corners, weights = fine_landmarks468(load_template(self.options.head))
             landmarks468 = np.einsum("pcd,pc->pd", final.vertices[corners], weights)
         else:
             landmarks, landmarks468 = prediction.landmarks, prediction.landmarks468
@@ -388,6 +394,7 @@ def predict(
     options: MapOptions | None = None,
     detector: Detector = "yunet",
     min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
 ) -> MapPrediction:
     """Predict the maps, the camera and the landmarks of one face in a photo, without a mesh.
 
@@ -396,12 +403,12 @@ def predict(
     image : path, bytes of an image file, PIL image or (h, w, 3) uint8 RGB array
     box : (4,) or (5,) array x0, y0, x1, y1 and optionally a score, which is ignored: box of the face in pixels of the
         photo. None: the face is detected.
-    device : torch device on which the network runs: "cpu", "cuda", "cuda:1", "mps"
+    device : device on which the network runs: "cpu", "cuda", "cuda:1", "mps"; with `backend` "onnx" only "cpu"
     face_index : index of the face among the detections that the maps confirm; faces with a high score of the maps come
         first, in the detector's order
     network : map network to use; None: the network that comes with facegeom
     options : MapOptions; None: the default options
-    detector, min_face : as in `detect`
+    detector, min_face, backend : as in `reconstruct`
 
     Returns
     -------
@@ -413,10 +420,14 @@ def predict(
         When fewer than `face_index` + 1 faces are accepted, or the network finds no face in the given box.
     ImageError, FileNotFoundError
         When the image cannot be read.
+    FacegeomError
+        When `backend` is not installed.
     """
     from facegeom.pipelines.map_prediction import MapOptions, predict_maps
 
     face_index = check.count(face_index, "face_index")
+    if network is None:
+        check_backend(backend, device)
     name, least = check_detector(detector), _least(min_face)
     photo = load_image(image)
     with one_thread():
@@ -429,6 +440,7 @@ def predict(
             options=options or MapOptions(),
             detector=name,
             min_face=least,
+            backend=backend,
         )
 
 

@@ -46,12 +46,15 @@ def predict(photo: ByteArray, request: FaceRequest) -> MapPrediction:
         request.face_index,
         detector=request.detector,
         min_face=request.min_face,
+        backend=request.backend,
     )
 
 
 def predict_all(photo: ByteArray, request: FaceRequest) -> list[MapPrediction]:
     """Predict the maps of all faces, as `predict`."""
-    return predict_all_maps(photo, request.device, detector=request.detector, min_face=request.min_face)
+    return predict_all_maps(
+        photo, request.device, detector=request.detector, min_face=request.min_face, backend=request.backend
+    )
 
 
 def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> Stages:

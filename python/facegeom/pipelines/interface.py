@@ -20,15 +20,17 @@ from facegeom.images.boxes import Box, Detection
 from facegeom.images.camera import Camera
 from facegeom.images.face_maps import FaceMaps
 from facegeom.mesh.face_mesh import FaceMesh
+from facegeom.networks.backends import DEFAULT_BACKEND
 
 
 @dataclass(frozen=True)
 class FaceRequest:
-    """The face of a photo to reconstruct, and the device of the networks. The caller has validated the values."""
+    """The face of a photo to reconstruct, and where the networks run. The caller has validated the values."""
 
     box: Box | None = None  # box of the face or of its 68 landmarks, pixels of the photo; None: detect faces
     face_index: int = 0  # index of the face among the accepted ones
-    device: str = "cpu"  # torch device of the networks: "cpu", "cuda", "cuda:1", "mps"
+    device: str = "cpu"  # device of the networks: "cpu", "cuda", "cuda:1", "mps"; with backend "onnx" only "cpu"
+    backend: str = DEFAULT_BACKEND  # library in which the networks run: "torch" or "onnx"
     detector: Detector = "yunet"  # the detector of the faces
     min_face: float | None = None  # side length of the smallest detected face, pixels; None: as in `facegeom.detect`
 
@@ -39,6 +41,7 @@ class PipelineOptions:
 
     head: bool = False  # True: complete the face to a whole head
     texture: int | None = None  # side length of the square texture in pixels; None: vertex colours only
+    backend: str = DEFAULT_BACKEND  # library in which the texture completion network runs: "torch" or "onnx"
 
 
 class Prediction(Protocol):

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
@@ -31,9 +30,9 @@ from facegeom.images.boxes import Box, BoxLike, Detection, box_iou
 from facegeom.images.camera import Camera, roll_deg
 from facegeom.images.crop import FIRST_CROP_FACTOR, Crop, apply_affine, crop_affine, crop_box, invert_affine
 from facegeom.images.face_maps import FaceMaps
-
-if TYPE_CHECKING:
-    from facegeom.networks.facevision import NetworkMaps
+from facegeom.networks.backends import DEFAULT_BACKEND
+from facegeom.networks.interface import MapNetwork, NetworkMaps
+from facegeom.networks.loaders import load_map_network
 
 log = logging.getLogger("facegeom")
 
@@ -138,22 +137,10 @@ class MapPrediction:
         return _onto_depth(model.landmarks468(self.fit.vertices(model)), self.camera, self.maps)
 
 
-class MapNetwork(Protocol):
-    """A network that predicts depth, correspondence and mask of crops, such as `networks.facevision.FaceVision`."""
-
-    size: int
-
-    def predict(self, crops: ByteArray, *, mirror: bool = True) -> NetworkMaps:
-        """Predict the maps of crops (b, size, size, 3), uint8 RGB."""
-        ...
-
-
 @load_once(maxsize=4)
-def load_network(device: str) -> MapNetwork:
+def load_network(device: str, backend: str = DEFAULT_BACKEND) -> MapNetwork:
     """Return the map network that comes with facegeom on `device`; it is loaded once per process."""
-    from facegeom.networks.facevision import load_facevision
-
-    return load_facevision(device)
+    return load_map_network(device, backend)
 
 
 def predict_maps(
@@ -166,6 +153,7 @@ def predict_maps(
     options: MapOptions = MapOptions(),
     detector: Detector = "yunet",
     min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
 ) -> MapPrediction:
     """Predict the maps, the camera and the landmarks of a face; `facegeom.predict` also validates the arguments.
 
@@ -178,6 +166,7 @@ def predict_maps(
     network : map network to use; None: the network that comes with facegeom
     options : MapOptions
     detector, min_face : as in `facegeom.detect`
+    backend : "torch" or "onnx", in which the network that comes with facegeom runs
 
     Raises
     ------
@@ -185,7 +174,7 @@ def predict_maps(
         When fewer than `face_index` + 1 faces are found, or the network finds no face in the given box.
     """
     timings: dict[str, float] = {}
-    network = network or load_network(device)
+    network = network or load_network(device, backend)
     faces: list[FoundFace] = []
     if box is not None:
         with stopwatch(timings, "network"), one_thread():
@@ -205,10 +194,11 @@ def predict_all_maps(
     options: MapOptions = MapOptions(),
     detector: Detector = "yunet",
     min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
 ) -> list[MapPrediction]:
     """Predict the maps of all faces in a photo, in the order of `face_index` of `predict_maps`; [] if there is none."""
     shared: dict[str, float] = {}
-    network = network or load_network(device)
+    network = network or load_network(device, backend)
     faces = _detected(photo, detector, min_face, shared)
     with stopwatch(shared, "network"), one_thread():
         predictions = list(_verified_faces(network, photo, faces, options))

@@ -29,7 +29,9 @@ from facegeom.images.boxes import Box, BoxLike, Detection, box_iou
 from facegeom.images.camera import Camera, roll_deg
 from facegeom.images.crop import Crop, apply_affine, crop_affine
 from facegeom.images.face_maps import FaceMaps
-from facegeom.networks.mesh_network import MeshNetwork, load_mesh_network
+from facegeom.networks.backends import DEFAULT_BACKEND
+from facegeom.networks.interface import MeshNetwork
+from facegeom.networks.loaders import load_mesh_network
 from facegeom.networks.semi_sphere import CROP_FACTOR, mirror_images, semi_sphere
 from facegeom.pipelines.map_prediction import MapPrediction, predict_all_maps, predict_maps
 
@@ -101,9 +103,9 @@ class _FirstCrop:
 
 
 @load_once(maxsize=4)
-def mesh_network(name: str, device: str) -> MeshNetwork:
+def mesh_network(name: str, device: str, backend: str = DEFAULT_BACKEND) -> MeshNetwork:
     """Return the named mesh network of facegeom on `device`; it is loaded once per process."""
-    return load_mesh_network(name, device)
+    return load_mesh_network(name, device, backend=backend)
 
 
 def predict_mesh(
@@ -117,6 +119,7 @@ def predict_mesh(
     options: MeshOptions = MeshOptions(),
     detector: Detector = "yunet",
     min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
 ) -> MeshPrediction:
     """Predict the meshes, the camera and the landmarks of a face.
 
@@ -125,12 +128,13 @@ def predict_mesh(
     photo : (h, w, 3) uint8 array
     network : MeshNetwork, a result of `mesh_network`
     box : x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect faces
-    device : torch device of the map network, which predicts the landmarks if the mesh network needs landmarks
+    device : device of the map network, which predicts the landmarks if the mesh network needs landmarks
     face_index : index of the face among the detections, best first; for a network with landmarks, as in `predict_maps`
     landmarks : (68, 3) array for a network that needs them: pixel x, pixel y and depth in pixels, greater is nearer;
         None: the landmarks come from the maps of FaceVision-GAN
     options : MeshOptions
     detector, min_face : as in `facegeom.detect`
+    backend : "torch" or "onnx", in which the map network runs
 
     Returns
     -------
@@ -153,7 +157,7 @@ def predict_mesh(
     if not network.needs_landmarks:
         first = _crop_by_detector(photo, box, face_index, options, timings, detector, min_face)
     elif landmarks is None:
-        seen = predict_maps(photo, box, device, face_index, detector=detector, min_face=min_face)
+        seen = predict_maps(photo, box, device, face_index, detector=detector, min_face=min_face, backend=backend)
         first = _crop_by_maps(model, seen, options, timings)
     else:
         first = _crop_by_landmarks(model, check.float_array(landmarks, "landmarks", (68, 3)), options)
@@ -168,6 +172,7 @@ def predict_all_meshes(
     options: MeshOptions = MeshOptions(),
     detector: Detector = "yunet",
     min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
 ) -> list[MeshPrediction]:
     """Predict the meshes of all faces in a photo, in the order of `face_index` of `predict_mesh`.
 
@@ -175,7 +180,7 @@ def predict_all_meshes(
     """
     model, predictions = load_face_model(), []
     if network.needs_landmarks:
-        for seen in predict_all_maps(photo, device, detector=detector, min_face=min_face):
+        for seen in predict_all_maps(photo, device, detector=detector, min_face=min_face, backend=backend):
             timings: dict[str, float] = {}
             first = _crop_by_maps(model, seen, options, timings)
             predictions.append(_predicted(network, photo, first, options, timings))

@@ -16,7 +16,7 @@ __all__ = ["predict", "predict_all", "run"]
 
 def predict(photo: ByteArray, request: FaceRequest) -> MeshPrediction:
     """Predict the four meshes of the requested face, and fit the face model to the finest mesh."""
-    network = mesh_network("pixel2mesh", request.device)
+    network = mesh_network("pixel2mesh", request.device, request.backend)
     return predict_mesh(
         photo,
         network,
@@ -25,10 +25,13 @@ def predict(photo: ByteArray, request: FaceRequest) -> MeshPrediction:
         request.face_index,
         detector=request.detector,
         min_face=request.min_face,
+        backend=request.backend,
     )
 
 
 def predict_all(photo: ByteArray, request: FaceRequest) -> list[MeshPrediction]:
     """Predict the meshes of all faces, as `predict`; none where nothing is detected."""
-    network = mesh_network("pixel2mesh", request.device)
-    return predict_all_meshes(photo, network, request.device, detector=request.detector, min_face=request.min_face)
+    network = mesh_network("pixel2mesh", request.device, request.backend)
+    return predict_all_meshes(
+        photo, network, request.device, detector=request.detector, min_face=request.min_face, backend=request.backend
+    )
