@@ -90,7 +90,7 @@ def _photos(args: argparse.Namespace) -> tuple[list[FoundPhoto], bool]:
     if not inputs:
         raise UsageError("no photo was given" if args.from_file is None else f"the list {args.from_file} is empty")
     photos = list(find_photos(inputs))
-    single = len(inputs) == 1 and args.from_file is None and not inputs[0].is_dir() and not is_pattern(inputs[0])
+    single = len(inputs) == 1 and args.from_file is None and not os.path.isdir(inputs[0]) and not is_pattern(inputs[0])
     return photos, not single
 
 

@@ -106,7 +106,7 @@ def read_list(source: Path) -> list[Path]:
 
 
 def _expanded(path: Path) -> Iterator[FoundPhoto]:
-    if path.is_dir():
+    if os.path.isdir(path):  # False for a name that no file can have
         files = _files_below(path)
         if not files:
             raise ImageError(f"the folder {path} contains no photos")

@@ -16,7 +16,7 @@ from facegeom.mesh.formats import mesh_files
 
 def is_folder(out: Path) -> bool:
     """Return whether an output is a folder: it is one, or its name has no suffix."""
-    return not out.suffix or out.is_dir()
+    return not out.suffix or os.path.isdir(out)  # False for a name that is too long
 
 
 def plan_jobs(photos: Sequence[FoundPhoto], out: Path, suffix: str) -> list[PhotoJob]:

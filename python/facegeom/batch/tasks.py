@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from facegeom.reconstruction import Reconstruction
 
 TRIAL_SIDE = 64
-"""Width and height in pixels of the gray picture with which a worker loads the networks and tries the options."""
+"""Width and height in pixels of the black picture with which a worker loads the networks and tries the options."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,11 @@ class ReconstructTask:
         """
         from facegeom.reconstruction import reconstruct
 
-        gray = np.full((TRIAL_SIDE, TRIAL_SIDE, 3), 128, np.uint8)
+        black = np.zeros((TRIAL_SIDE, TRIAL_SIDE, 3), np.uint8)
         box = np.array([0.25, 0.25, 0.75, 0.75]) * TRIAL_SIDE
         try:
-            reconstruct(gray, **{**self._given(), "box": box})
-        except FacegeomError as error:  # there is no face; errors of other kinds come from the gray picture
+            reconstruct(black, **{**self._given(), "box": box})
+        except (np.linalg.LinAlgError, FacegeomError) as error:  # there is no face; that is no error of the options
             if isinstance(error, WeightsError) or type(error) is FacegeomError:
                 raise
 
@@ -131,12 +132,8 @@ class SaveTask:
         for number, rec in enumerate(faces):
             mesh = face_file(job.mesh, number) if self.reconstruct.all_faces else job.mesh
             rec = replace(rec, photo=job.photo, timings={**rec.timings, **loading})
-            try:
+            with ending_the_batch():
                 files = self._written(rec, image, mesh)
-            except OSError as error:
-                if is_lack_of_memory(error):
-                    raise
-                raise BatchStop(BatchError(str(error))) from error
             rows.append(
                 {**face_row(rec, job.photo, number, len(faces), stamp), "output": os.path.abspath(mesh), "files": files}
             )
@@ -157,6 +154,17 @@ class SaveTask:
                 save_image(preview_sheet(rec, image), preview)
             files.append(preview)
         return {os.path.abspath(path): path.stat().st_size for path in files if path.exists()}
+
+
+@contextmanager
+def ending_the_batch() -> Iterator[None]:
+    """Raise BatchStop for an OSError in the block, which writes files: the next photos could not be written either."""
+    try:
+        yield
+    except OSError as error:
+        if is_lack_of_memory(error):
+            raise
+        raise BatchStop(BatchError(str(error))) from error
 
 
 def face_file(mesh: Path, number: int) -> Path:

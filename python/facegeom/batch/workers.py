@@ -22,7 +22,7 @@ import threading
 from typing import Any, BinaryIO
 
 from facegeom._internal.outputs import printable
-from facegeom.batch.jobs import Failure, JobTimeout, Reply, Task, WorkerDied, attempt, prepared, sentence
+from facegeom.batch.jobs import Failure, JobTimeout, Reply, Task, WorkerDied, attempt, failure_of, prepared, sentence
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -180,10 +180,7 @@ def _answer_jobs() -> None:
         if job is None:
             return
         mailbox.busy = True
-        if isinstance(job, Exception):
-            reply = Reply(failure=Failure(type(job).__name__, sentence(job, "the photo cannot be sent to a worker")))
-        else:
-            reply = attempt(task, job)
+        reply = Reply(failure=failure_of(job)) if isinstance(job, Exception) else attempt(task, job)
 
 
 class _Mailbox:
@@ -205,6 +202,9 @@ class _Mailbox:
                 content = _receive(self._inbox)
             except (OSError, EOFError):
                 break
+            except BaseException as error:  # the job does not fit into the memory
+                os.write(2, type(error).__name__.encode())
+                os._exit(1)
             try:
                 self._arrived.put(pickle.loads(content))
             except Exception as error:
