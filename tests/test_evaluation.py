@@ -22,7 +22,7 @@ from facegeom.images.crop import crop_affine, crop_box, crop_image, invert_affin
 from facegeom.images.face_maps import FaceMaps
 from facegeom.images.pictures import correspondence_picture, depth_picture, fit_square
 from facegeom.measures import metrics, predictor, report
-from facegeom.networks.facevision import NetworkMaps
+from facegeom.networks.interface import NetworkMaps
 from facegeom.training.data.renderer import Sample
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

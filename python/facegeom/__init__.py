@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from facegeom.images.face_maps import FaceMaps
     from facegeom.images.image_files import load_image
     from facegeom.mesh.face_mesh import FaceMesh
-    from facegeom.reconstruction import Reconstruction, predict, reconstruct
+    from facegeom.reconstruction import Reconstruction, predict, reconstruct, reconstruct_all
 
 try:
     __version__ = version("facegeom")
@@ -48,6 +48,7 @@ __all__ = [
     "load_image",
     "predict",
     "reconstruct",
+    "reconstruct_all",
     "reconstruct_many",
 ]
 
@@ -65,6 +66,7 @@ _HOMES = {
     "load_image": "facegeom.images.image_files",
     "predict": "facegeom.reconstruction",
     "reconstruct": "facegeom.reconstruction",
+    "reconstruct_all": "facegeom.reconstruction",
     "reconstruct_many": "facegeom.batch.many",
 }
 

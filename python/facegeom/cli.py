@@ -12,6 +12,7 @@ import platform
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, TextIO
@@ -313,7 +314,8 @@ def _parser() -> argparse.ArgumentParser:
             choices.add_parser(name, help=description, description=description[:1].upper() + description[1:] + ".")
             choices.choices[name].module = module
 
-    info = commands.add_parser("info", help="print the versions, the devices and the installed networks")
+    info = commands.add_parser("info", help="print the versions and the installed networks")
+    info.add_argument("--devices", action="store_true", help="also print the devices, for which torch is loaded")
     info.add_argument("--json", action="store_true", help="print the information as one JSON document")
     info.set_defaults(run=_info)
     return parser
@@ -387,19 +389,14 @@ def _demo(args: argparse.Namespace) -> int:
 def _info(args: argparse.Namespace) -> int:
     import cv2
     import numpy as np
-    import torch
 
     folder = Path(facegeom.__file__).parent
-    devices = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        devices.append("mps")
     facts: dict[str, Any] = {
         "facegeom": facegeom.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "torch": torch.__version__,
+        "torch": _installed("torch"),
         "opencv": cv2.__version__,
-        "devices": devices,
         "pipelines": list(PIPELINES),
         "weights": {
             path.stem: round(path.stat().st_size / 1e6, 2) for path in sorted(folder.glob("weights/*.safetensors"))
@@ -408,6 +405,8 @@ def _info(args: argparse.Namespace) -> int:
             path.stem: round(path.stat().st_size / 1e6, 2) for path in sorted(folder.glob("face_model/*.npz"))
         },
     }
+    if args.devices:
+        facts["devices"] = _devices()
     if args.json:
         print(json.dumps(facts, indent=2))
         return SUCCESS
@@ -418,6 +417,22 @@ def _info(args: argparse.Namespace) -> int:
             value = ", ".join(value)
         print(f"{name:<11} {value}")
     return SUCCESS
+
+
+def _installed(name: str) -> str:
+    """Return the version of an installed package, which is not imported."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _devices() -> list[str]:
+    """Return the devices on which the networks can run; torch takes about a second to load."""
+    import torch
+
+    devices = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return [*devices, "mps"] if torch.backends.mps.is_available() else devices
 
 
 def _user_path(text: str) -> Path:

@@ -14,9 +14,11 @@ from facegeom._internal import check
 from facegeom.batch.engines import reply_stream
 from facegeom.batch.inputs import find_photos
 from facegeom.batch.tasks import ReconstructTask
+from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.pipelines import DEFAULT_PIPELINE
 
 if TYPE_CHECKING:
+    from facegeom.detection.detector import Detector
     from facegeom.images.image_files import ImageSource
     from facegeom.reconstruction import Reconstruction
 
@@ -57,6 +59,9 @@ def reconstruct_many(
     face_index: int = 0,
     head: bool = False,
     texture: int | None = None,
+    detector: Detector = "yunet",
+    min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
 ) -> Generator[Outcome, None, None]:
     """Reconstruct the faces of many photos in worker processes; yield an outcome for each photo as it is finished.
 
@@ -71,7 +76,8 @@ def reconstruct_many(
     engine : "local": processes on this machine. "ray": processes on a Ray cluster (extra `ray`)
     address : address of the Ray cluster; None: the one that Ray finds, or else a new one on this machine
     all_faces : True: all faces of each photo, as `reconstruct_all` returns them
-    pipeline, box, device, face_index, head, texture : as in `reconstruct`; the same for all photos
+    pipeline, box, device, face_index, head, texture, detector, min_face, backend : as in `reconstruct`; the same for
+        all photos
 
     Yields
     ------
@@ -102,6 +108,7 @@ def reconstruct_many(
     """
     options = {
         "pipeline": pipeline, "box": box, "device": device, "face_index": face_index, "head": head, "texture": texture,
+        "detector": detector, "min_face": min_face, "backend": backend,
     }  # fmt: skip
     if isinstance(photos, (str, os.PathLike)):
         photos = [photos]
