@@ -40,7 +40,7 @@ MODULES = {
         "registration": ("facegeom.evaluation.registration", "depth error before and after the template registration"),
         "meshes": ("facegeom.evaluation.meshes", "distance between the mesh of each pipeline and the true surface"),
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
-        "identity": ("facegeom.evaluation.identity", "errors of the identity network, and consistency for one person"),
+        "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
         "texture": ("facegeom.evaluation.texture", "texture completion, compared with mirroring and OpenCV inpainting"),
         "heads": ("facegeom.evaluation.heads", "pictures of complete heads and of their textures"),
         "contact-sheet": (
@@ -107,6 +107,9 @@ MODULES = {
 }
 FILE_OPTIONS = ("json", "faceless_sheet")
 """Arguments of the commands in `MODULES` that always name a file to write."""
+
+PHOTO_OPTIONS = ("photos", "people", "pairs", "reshaped")
+"""Arguments of the commands in `MODULES` that name folders of photos."""
 
 OUTPUT_OPTIONS = (*FILE_OPTIONS, "out", "figures", "renders")
 """Arguments of the commands in `MODULES` that name a file or folder to write; all other paths are inputs."""
@@ -333,7 +336,9 @@ def _run_module(command: ModuleType, args: argparse.Namespace) -> int:
             if name in OUTPUT_OPTIONS or not isinstance(item, (str, Path)) or not item:
                 continue
             if Path(item).is_dir():
-                folders[Path(item)] = PICTURE_SUFFIXES if name in ("photos", "people", "pairs") else DATA_SUFFIXES
+                folders[Path(item)] = (
+                    PICTURE_SUFFIXES if name in ("photos", "people", "pairs", "reshaped") else DATA_SUFFIXES
+                )
             elif Path(item).exists():
                 inputs.append(Path(item))
     outputs = Outputs(inputs, folders)
