@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from facegeom.networks.devices import mixed_precision
-from facegeom.networks.facevision import MAP_UNIT_MM, MapTensors
+from facegeom.networks.facevision import MapTensors
+from facegeom.networks.interface import MAP_UNIT_MM
 from facegeom.networks.pix2vertex import position_per_pixel
 from facegeom.training.data.samples import FaceSamples, as_position_tensors
 from facegeom.training.loop import network_input
