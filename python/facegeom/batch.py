@@ -11,7 +11,8 @@ from typing import Any
 from facegeom._internal.arrays import ByteArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom.errors import FacegeomError, WeightsError
-from facegeom.images.image_files import load_image, save_image
+from facegeom.images.image_files import read_photo, save_image
+from facegeom.images.limits import MAX_PIXELS
 from facegeom.pipelines import DEFAULT_PIPELINE
 from facegeom.reconstruction import Reconstruction, reconstruct
 from facegeom.render import preview_sheet
@@ -24,7 +25,7 @@ class Outcome:
     Attributes
     ----------
     photo : path of the photo
-    image : (h, w, 3) uint8 array, the decoded photo; None if the reconstruction failed
+    image : (h, w, 3) uint8 array, the decoded photo, reduced if it is very large; None if the reconstruction failed
     reconstruction : Reconstruction; None if the reconstruction failed
     error : the error message if the reconstruction or the saving failed, else None
     """
@@ -81,13 +82,14 @@ def reconstruct_all(
     device: str = "cpu",
     head: bool = False,
     texture: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Outcome]:
     """Reconstruct photos one after the other and yield the outcome of each.
 
     Parameters
     ----------
     photos : paths of the photos
-    pipeline, device, head, texture : as in `facegeom.reconstruct`
+    pipeline, device, head, texture, max_pixels : as in `facegeom.reconstruct`
 
     Raises
     ------
@@ -98,14 +100,14 @@ def reconstruct_all(
         loading: dict[str, float] = {}
         try:
             with stopwatch(loading, "loading"):
-                image = load_image(photo)
+                image = read_photo(photo, max_pixels=max_pixels)
             rec = reconstruct(image, pipeline=pipeline, device=device, head=head, texture=texture)
         except WeightsError:
             raise
         except (FacegeomError, OSError, ValueError) as error:
             yield Outcome(photo, None, None, str(error))
         else:
-            yield Outcome(photo, image, replace(rec, timings={**rec.timings, **loading}), None)
+            yield Outcome(photo, image.image, replace(rec, timings={**rec.timings, **loading}), None)
 
 
 def output_paths(photos: Sequence[Path], out: Path, suffix: str) -> list[Path]:

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 import facegeom
 from facegeom._internal.outputs import Outputs, printable, side_file
 from facegeom.errors import FacegeomError, OutputError
+from facegeom.images.limits import MAX_PIXELS
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
 
 SUCCESS, FAILURE, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130  # exit codes
@@ -259,6 +260,10 @@ def _parser() -> argparse.ArgumentParser:
         "--no-clobber", action="store_true",
         help="keep output files that exist; a photo is not reconstructed if all of its output files exist",
     )  # fmt: skip
+    one.add_argument(
+        "--max-pixels", type=int, metavar="N", default=MAX_PIXELS,
+        help="refuse photos with more than N pixels (default: %(default)s)",
+    )  # fmt: skip
     one.add_argument("--json", action="store_true", help="print the results as one JSON document")
     one.set_defaults(run=_reconstruct, parser=one)
 
@@ -349,7 +354,7 @@ def _reconstruct(args: argparse.Namespace) -> int:
     ]
     outcomes = reconstruct_all(
         [args.photos[row] for row in rows],
-        pipeline=args.pipeline, device=args.device, head=args.head, texture=args.texture,
+        pipeline=args.pipeline, device=args.device, head=args.head, texture=args.texture, max_pixels=args.max_pixels,
     )  # fmt: skip
     quiet = True if len(rows) == 1 else None  # None: tqdm shows the progress bar only on a terminal
     with tqdm(total=len(rows), unit="photo", disable=quiet) as bar:

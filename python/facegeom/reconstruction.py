@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,7 +22,8 @@ from facegeom.face_model.template import fine_landmarks468, load_template
 from facegeom.images.boxes import Box, Detection
 from facegeom.images.camera import Camera, Pose
 from facegeom.images.face_maps import FaceMaps
-from facegeom.images.image_files import ImageSource, load_image
+from facegeom.images.image_files import ImageSource, read_photo
+from facegeom.images.limits import MAX_PIXELS
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.mesh.formats import save_mesh
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
@@ -200,12 +201,14 @@ def reconstruct(
     face_index: int = 0,
     head: bool = False,
     texture: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Reconstruction:
     """Reconstruct a textured 3-D mesh of one face in a photo.
 
     Parameters
     ----------
-    image : path, bytes of an image file, PIL image or (h, w, 3) uint8 RGB array
+    image : path, bytes of an image file, binary file object, PIL image, (h, w, 3) array or torch tensor; see
+        `facegeom.load_image`
     pipeline : method of reconstruction. "pix2vertex": the face model's template is registered to the face.
         "facevision": the visible surface is triangulated. "pixel2mesh" and "gcn_igan": a graph network deforms a
         semi-sphere.
@@ -217,6 +220,7 @@ def reconstruct(
     head : True: complete the face to a whole head with ARKit's 51 blendshapes
     texture : side length of the square texture in pixels, at least 16 (pix2vertex and heads: at most 2048); None:
         vertex colours only
+    max_pixels : largest number of pixels of the photo; see `facegeom.load_image`
 
     Returns
     -------
@@ -229,17 +233,18 @@ def reconstruct(
         the maps show too little of a face. Pixel2mesh does not check for a face: it reconstructs the given box, or a
         crop of the photo's centre if nothing is detected, as in its paper.
     ImageError, FileNotFoundError
-        When the image cannot be read.
+        When the image cannot be read, or has more than `max_pixels` pixels.
     FacegeomError
         When `pipeline` is unknown or does not support an option.
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `box`, `face_index`, `texture` or `device` is invalid.
+        When `box`, `face_index`, `texture`, `max_pixels` or `device` is invalid.
 
     Notes
     -----
-    The same photo gives the same bytes on the same machine in every run.
+    The same photo gives the same bytes on the same machine in every run. A photo with more than 50 megapixels is
+    reduced by an integer factor on reading; boxes and camera are still in pixels of the photo itself.
 
     Examples
     --------
@@ -251,7 +256,8 @@ def reconstruct(
         raise FacegeomError(f"there is no pipeline {pipeline!r}; available: {', '.join(PIPELINES)}")
     if head and not entry.heads:
         raise FacegeomError(f"pipeline {pipeline!r} cannot make a head (head=True); use 'pix2vertex'")
-    request = FaceRequest(_box(box), check.count(face_index, "face_index"), device)
+    box = _box(box)
+    face_index = check.count(face_index, "face_index")
     template = head or entry.template
     if texture is not None:
         texture = check.count(texture, "texture", SIZES[0])
@@ -259,11 +265,12 @@ def reconstruct(
             raise ValueError(f"texture must be at most {SIZES[1]}, got {texture}")
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
-        photo = load_image(image)
+        photo = read_photo(image, max_pixels=max_pixels)
+    request = FaceRequest(None if box is None else photo.box_in_image(box), face_index, device)
     steps = entry.load()
     with one_thread():
-        prediction = steps.predict(photo, request)
-        stages = steps.run(photo, prediction, PipelineOptions(head, texture))
+        prediction = steps.predict(photo.image, request)
+        stages = steps.run(photo.image, prediction, PipelineOptions(head, texture))
     model, final = load_face_model(), stages.final
     if template:
         landmarks = final.vertices[model.landmarks68]
@@ -273,18 +280,18 @@ def reconstruct(
         landmarks, landmarks468 = prediction.landmarks, prediction.landmarks468
     return Reconstruction(
         mesh=final,
-        maps=prediction.maps,
+        maps=photo.maps_in_photo(prediction.maps),
         stages=stages.meshes,
         timings={**timings, **prediction.timings, **stages.timings},
         landmarks=landmarks,
         landmarks468=landmarks468,
         blendshapes=arkit_weights(possible_expression(model, prediction.fit.expression)),
         identity=prediction.fit.identity,
-        camera=prediction.camera,
-        photo_size=(photo.shape[1], photo.shape[0]),
+        camera=photo.camera_in_photo(prediction.camera),
+        photo_size=photo.size,
         photo=Path(os.path.abspath(image)) if isinstance(image, (str, os.PathLike)) else None,
         score=prediction.score,
-        detections=prediction.detections,
+        detections=tuple(photo.detection_in_photo(found) for found in prediction.detections),
         neutral=stages.neutral,
     )
 
@@ -297,12 +304,14 @@ def predict(
     *,
     network: MapNetwork | None = None,
     options: MapOptions | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> MapPrediction:
     """Predict the maps, the camera and the landmarks of one face in a photo, without a mesh.
 
     Parameters
     ----------
-    image : path, bytes of an image file, PIL image or (h, w, 3) uint8 RGB array
+    image : path, bytes of an image file, binary file object, PIL image, (h, w, 3) array or torch tensor; see
+        `facegeom.load_image`
     box : (4,) or (5,) array x0, y0, x1, y1 and optionally a score, which is ignored: box of the face in pixels of the
         photo. None: the face is detected.
     device : torch device on which the network runs: "cpu", "cuda", "cuda:1", "mps"
@@ -310,6 +319,7 @@ def predict(
         first, in the detector's order
     network : map network to use; None: the network that comes with facegeom
     options : MapOptions; None: the default options
+    max_pixels : largest number of pixels of the photo; see `facegeom.load_image`
 
     Returns
     -------
@@ -325,9 +335,20 @@ def predict(
     from facegeom.pipelines.map_prediction import MapOptions, predict_maps
 
     face_index = check.count(face_index, "face_index")
-    photo = load_image(image)
+    box = _box(box)
+    photo = read_photo(image, max_pixels=max_pixels)
+    if box is not None:
+        box = photo.box_in_image(box)
     with one_thread():
-        return predict_maps(photo, _box(box), device, face_index, network=network, options=options or MapOptions())
+        found = predict_maps(photo.image, box, device, face_index, network=network, options=options or MapOptions())
+    if photo.reduction == 1:
+        return found
+    return replace(
+        found,
+        maps=photo.maps_in_photo(found.maps),
+        camera=photo.camera_in_photo(found.camera),
+        detections=tuple(photo.detection_in_photo(face) for face in found.detections),
+    )
 
 
 def _box(box: npt.ArrayLike | None) -> Box | None:

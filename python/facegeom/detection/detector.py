@@ -26,7 +26,8 @@ from facegeom._internal.threads import one_thread
 from facegeom.detection.mtcnn_search import Scored, SearchOptions, judge, propose, refine, shipped
 from facegeom.errors import WeightsError
 from facegeom.images.boxes import Detection, iou, merge
-from facegeom.images.image_files import ImageSource, load_image
+from facegeom.images.image_files import ImageSource, read_photo
+from facegeom.images.limits import MAX_PIXELS
 from facegeom.networks.mtcnn import Mtcnn
 
 SEARCH_SIDE = 320
@@ -78,15 +79,22 @@ MOST_MERGED = 12
 """Maximum number of groups of cascade windows that the networks score; groups with larger weights come first."""
 
 
-def detect(image: ImageSource, *, min_size: float | None = None, min_score: float = MIN_SCORE) -> list[Detection]:
+def detect(
+    image: ImageSource,
+    *,
+    min_size: float | None = None,
+    min_score: float = MIN_SCORE,
+    max_pixels: int = MAX_PIXELS,
+) -> list[Detection]:
     """Find the faces in a photo; return boxes with scores, highest score first.
 
     Parameters
     ----------
-    image : path, bytes, PIL image or (h, w, 3) uint8 RGB array
+    image : path, bytes, binary file object, PIL image, (h, w, 3) array or torch tensor; see `facegeom.load_image`
     min_size : side length of the smallest face to find, in pixels of `image`; None: 1/16 of the longer side of `image`,
         but at least 20
     min_score : minimum score of a returned detection, in [0, 1]
+    max_pixels : largest number of pixels of the photo; see `facegeom.load_image`
 
     Returns
     -------
@@ -116,7 +124,11 @@ def detect(image: ImageSource, *, min_size: float | None = None, min_score: floa
     """
     least = None if min_size is None else check.positive(min_size, "min_size")
     min_score = check.in_range(min_score, "min_score", 0.0, 1.0)
-    return find_faces(load_image(image), min_size=least, min_score=min_score)
+    photo = read_photo(image, max_pixels=max_pixels)
+    if least is not None:
+        least /= photo.reduction
+    found = find_faces(photo.image, min_size=least, min_score=min_score)
+    return [photo.detection_in_photo(face) for face in found]
 
 
 @one_thread()
