@@ -311,6 +311,8 @@ def _decode_opened(image: Image.Image, file: BoundedFile, name: str, max_pixels:
         )
     if image.format == "TIFF":
         _silence_libtiff()
+        # The reader would refuse more than 179 megapixels where it makes the picture.
+        image.im = Image.new(image.mode, getattr(image, "_tile_size", size)).im
     opened = image.size
     image.load()
     if image.size != opened:  # the decoder corrected the size in the header
