@@ -122,7 +122,7 @@ def test_usage_errors_exit_with_2(
 def test_missing_weights_stop_the_batch(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(device: str) -> None:
+    def fail(device: str, backend: str) -> None:
         raise facegeom.WeightsError("the weights of facevision are missing")
 
     monkeypatch.setattr("facegeom.pipelines.map_prediction.load_network", fail)
@@ -147,7 +147,9 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["facegeom"] == facegeom.__version__
-    assert "cpu" in facts["devices"]
+    assert "devices" not in facts
+    assert main(["info", "--json", "--devices"]) == 0
+    assert "cpu" in json.loads(capsys.readouterr().out)["devices"]
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -238,16 +238,51 @@ def test_versions_of_a_photo_start_with_the_photo_as_it_is(model: FaceModel) -> 
     assert all(change.yaw_deg > 0 for _, change in drawn[5:])
 
 
+def test_changed_expressions_close_lids_and_lips_and_never_open_them(model: FaceModel) -> None:
+    names = np.array(model.expression_names)
+    expression = np.zeros(len(names))
+    jaw = np.flatnonzero(names == "jawOpen")
+    lids = np.flatnonzero(np.char.startswith(names, "eyeBlink"))
+    expression[jaw] = 0.6
+    rng = np.random.default_rng(0)
+    options = ReshapeOptions(reshaped=200, turned=0, expression=1.0)
+    drawn = [change.expression for _, change in draw_changes(model, expression, 0.0, options, rng)][1:]
+    weights = expression + np.array(drawn)
+    assert 0.15 < (weights[:, lids] > 0.3).all(1).mean() < 0.5
+    assert 0.15 < (weights[:, jaw] < 0.55).mean() < 0.5
+    assert weights[:, jaw].max() <= 0.6
+    assert weights.min() >= 0
+    np.testing.assert_allclose(weights[:, lids[0]], weights[:, lids[1]])
+
+
 # Synthetic heads
 
 
 def test_a_head_comes_with_the_coefficients_that_made_it(model: FaceModel) -> None:
-    first, a = IdentityHeads(model).draw_head(np.random.default_rng(6), 64)
-    again, b = IdentityHeads(model).draw_head(np.random.default_rng(6), 64)
-    np.testing.assert_array_equal(first.image, again.image)
-    np.testing.assert_array_equal(a, b)
-    assert len(a) == len(model.identity)
-    assert a.std() == pytest.approx(1, abs=0.3)
+    first, again = (IdentityHeads(model).draw_head(np.random.default_rng(6), 64) for _ in range(2))
+    np.testing.assert_array_equal(first.photo.image, again.photo.image)
+    np.testing.assert_array_equal(first.identity, again.identity)
+    assert len(first.identity) == len(model.identity)
+    assert first.identity.std() == pytest.approx(1, abs=0.3)
+
+
+def test_weights_of_a_head_are_those_that_made_its_points(model: FaceModel) -> None:
+    head = IdentityHeads(model).draw_head(np.random.default_rng(6), 64)
+    points = face_points(model)
+    pixels = (model.vertices(head.identity, head.expression)[points] @ head.photo.rotation.T)[:, :2] * [1, -1]
+    flat, seen = pixels - pixels.mean(0), head.photo.points - head.photo.points.mean(0)
+    placed = flat @ np.linalg.lstsq(flat, seen, rcond=None)[0]  # the crop removes the roll
+    np.testing.assert_allclose(placed, seen, atol=0.05)
+
+
+def test_some_heads_have_closed_eyes_and_some_open_mouths(model: FaceModel) -> None:
+    drawn = IdentityHeads(model)
+    rng = np.random.default_rng(0)
+    weights = np.array([drawn._expression(rng) for _ in range(300)])
+    index = {name: row for row, name in enumerate(model.expression_names)}
+    assert 0.05 < (weights[:, [index["eyeBlink_L"], index["eyeBlink_R"]]].min(1) > 0.8).mean() < 0.3
+    assert (weights[:, index["jawOpen"]] > 0.8).mean() > 0.03
+    assert (weights[:, index["mouthClose"]] <= weights[:, index["jawOpen"]]).all()
 
 
 # Samples, losses, training

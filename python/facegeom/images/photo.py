@@ -51,6 +51,10 @@ class Photo:
         )
         return x0, y0, x1, y1
 
+    def length_in_image(self, length: float | None) -> float | None:
+        """Convert a length from pixels of the given photo to pixels of `image`; None stays None."""
+        return None if length is None else length / self.reduction
+
     def box_in_photo(self, box: Box) -> Box:
         """Convert a box from pixels of `image` to pixels of the given photo."""
         if self.reduction == 1:

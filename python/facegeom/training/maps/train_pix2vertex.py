@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facegeom.errors import FacegeomError
-from facegeom.networks.devices import check_device
+from facegeom.networks.devices import check_device, mixed_precision
 from facegeom.networks.facevision import channels_last
 from facegeom.networks.pix2vertex import Pix2VertexConfig, Pix2VertexNetworks
 from facegeom.networks.weights import load_weights, save_weights
@@ -153,7 +153,7 @@ class Pix2VertexTrainer(NetworkTrainer):
         set_learning_rate(self.optimizer, o.learning_rate * warmup_cosine_factor(self.step, o, o.warmup))
         target, mask, position, spacing = (t.to(self.device) for t in (target, mask, position, spacing))
         self.networks.train()
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             out = self.networks(network_input(image, self.device))
         terms: dict[str, Tensor] = {}
         for name, maps in out.items():

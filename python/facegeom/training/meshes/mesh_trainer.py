@@ -16,6 +16,7 @@ from torch import Tensor
 
 from facegeom._internal import check
 from facegeom.errors import FacegeomError
+from facegeom.networks.devices import mixed_precision
 from facegeom.networks.gcn_igan import GcnIganGenerator
 from facegeom.networks.graph import Deformation, Graph
 from facegeom.networks.pixel2mesh import Pixel2MeshNetwork
@@ -251,7 +252,7 @@ class MeshTrainer(NetworkTrainer):
 
     def deform(self, truth: MeshTensors, landmarks: Tensor | None = None) -> list[Deformation]:
         """Return the deformations of all blocks that the network in training predicts for a batch."""
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             made: list[Deformation] = self.network(network_input(truth.image, self.device), landmarks)
         return made
 
