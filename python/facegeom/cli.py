@@ -18,7 +18,7 @@ from types import FrameType, ModuleType
 from typing import Any, TextIO
 
 import facegeom
-from facegeom._internal.outputs import Outputs, printable, side_file
+from facegeom._internal.outputs import Outputs, printable
 from facegeom.errors import FacegeomError, OutputError
 from facegeom.images.limits import MAX_PIXELS
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
@@ -232,10 +232,18 @@ def _parser() -> argparse.ArgumentParser:
         help="reconstruct the faces in photos",
         description="Reconstruct the face in each photo as a mesh.",
     )
-    one.add_argument("photos", nargs="+", type=_user_path, metavar="PHOTO", help="image file")
+    one.add_argument(
+        "photos", nargs="*", type=_user_path, metavar="PHOTO",
+        help="image file, folder (with subfolders), or pattern such as 'photos/**/*.jpg'",
+    )  # fmt: skip
+    one.add_argument(
+        "--from-file", type=_user_path, metavar="LIST",
+        help="also take the photos named in a file, one a line; - reads the list from standard input",
+    )  # fmt: skip
     one.add_argument(
         "-o", "--out", type=_user_path, required=True, metavar="OUT",
-        help="mesh file to write (.glb, .obj, .ply, .stl, .html), or folder in which one mesh per photo is written",
+        help="mesh file to write (.glb, .obj, .ply, .stl, .html), or folder in which one mesh per photo is written; "
+        "a batch that was interrupted is resumed when it is started again with the same folder",
     )  # fmt: skip
     one.add_argument(
         "--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE,
@@ -268,7 +276,29 @@ def _parser() -> argparse.ArgumentParser:
         "--max-pixels", type=int, metavar="N", default=MAX_PIXELS,
         help="refuse photos with more than N pixels (default: %(default)s)",
     )  # fmt: skip
+    one.add_argument("--all-faces", action="store_true", help="write all faces of each photo: me.face1.glb, ...")
     one.add_argument("--json", action="store_true", help="print the results as one JSON document")
+    many = one.add_argument_group("many photos")
+    many.add_argument(
+        "--table", type=_user_path, metavar="OUT.parquet",
+        help="also write a table with one row for each face and each photo that failed (extra 'batch'); rows are "
+        "collected in OUT.parquet.jsonl",
+    )  # fmt: skip
+    many.add_argument(
+        "--workers", type=int, metavar="N",
+        help="number of worker processes with one thread each (default: one for each core); 0: no worker processes",
+    )  # fmt: skip
+    many.add_argument(
+        "--timeout", type=float, metavar="S", help="longest time for a photo in seconds; a longer one is an error"
+    )
+    many.add_argument(
+        "--retry-failed", action="store_true", help="when a batch is resumed, also try again the photos that failed"
+    )
+    many.add_argument(
+        "--engine", choices=("local", "ray"), default="local",
+        help="where the workers run: on this machine, or on a Ray cluster (extra 'ray'; default: %(default)s)",
+    )  # fmt: skip
+    many.add_argument("--address", metavar="A", help="address of the Ray cluster (default: a new one on this machine)")
     one.set_defaults(run=_reconstruct, parser=one)
 
     demo = commands.add_parser("demo", help="reconstruct the demo photo that is part of the package")
@@ -327,61 +357,13 @@ def _run_module(command: ModuleType, args: argparse.Namespace) -> int:
 
 
 def _reconstruct(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
-    from facegeom.batch import output_paths, reconstruct_all
-    from facegeom.mesh.formats import SAVE_SUFFIXES, mesh_files
+    from facegeom.batch import command
 
     try:
-        targets = output_paths(args.photos, args.out, "." + args.format)
-    except ValueError as error:
+        done = command.reconstruct_photos(args, _print, _print_error)
+    except command.UsageError as error:
         args.parser.error(str(error))
-    if targets[0].suffix.lower() not in SAVE_SUFFIXES:
-        args.parser.error(f"cannot write {targets[0].name!r}: the suffix must be one of {', '.join(SAVE_SUFFIXES)}")
-    outputs = Outputs(args.photos)
-    meshes: list[Path | None] = list(targets)
-    previews: list[Path | None] = [side_file(target, "preview.png") if args.preview else None for target in targets]
-    for row, (photo, target, preview) in enumerate(zip(args.photos, targets, previews, strict=True)):
-        files = [
-            outputs.add(path, f"{content} of {photo}")
-            for path, content in mesh_files(target, textured=args.texture is not None)
-        ]
-        if args.no_clobber and any(map(os.path.lexists, files)):
-            meshes[row] = None
-        if preview is not None:
-            outputs.add(preview, f"the preview of {photo}")
-            if args.no_clobber and os.path.lexists(preview):
-                previews[row] = None
-    outputs.make_folders()
-    rows = [row for row in range(len(targets)) if meshes[row] is not None or previews[row] is not None]
-
-    report: list[dict[str, Any]] = [
-        {"photo": str(photo), "output": str(target), "error": None, "skipped": True}
-        for photo, target in zip(args.photos, targets, strict=True)
-    ]
-    outcomes = reconstruct_all(
-        [args.photos[row] for row in rows],
-        pipeline=args.pipeline, device=args.device, head=args.head, texture=args.texture, max_pixels=args.max_pixels,
-    )  # fmt: skip
-    quiet = True if len(rows) == 1 else None  # None: tqdm shows the progress bar only on a terminal
-    with tqdm(total=len(rows), unit="photo", disable=quiet) as bar:
-        for row, outcome in zip(rows, outcomes, strict=True):
-            outcome = outcome.saved(meshes[row], previews[row], neutral=args.neutral)
-            if outcome.error is not None:
-                with bar.external_write_mode(file=sys.stderr):
-                    named = str(outcome.photo) in outcome.error
-                    _print_error(outcome.error if named else f"{outcome.photo}: {outcome.error}")
-            report[row] = outcome.report(targets[row])
-            bar.update()
-    if args.json:
-        print(json.dumps({"photos": report}, indent=2))
-    else:
-        for entry in report:
-            if entry.get("skipped"):
-                _print(f"{entry['output']}: exists")
-            elif entry["error"] is None:
-                _print(f"{entry['output']}: {entry['vertices']} vertices, {entry['faces']} faces")
-    return SUCCESS if all(entry["error"] is None for entry in report) else FAILURE
+    return SUCCESS if done else FAILURE
 
 
 def _demo(args: argparse.Namespace) -> int:
