@@ -109,7 +109,7 @@ MODULES = {
 FILE_OPTIONS = ("json", "faceless_sheet")
 """Arguments of the commands in `MODULES` that always name a file to write."""
 
-PHOTO_OPTIONS = ("photos", "people", "pairs", "reshaped")
+PHOTO_OPTIONS = ("photos", "people", "pairs", "reshaped_photos")
 """Arguments of the commands in `MODULES` that name folders of photos."""
 
 OUTPUT_OPTIONS = (*FILE_OPTIONS, "out", "figures", "renders")
