@@ -76,6 +76,7 @@ MODULES = {
             "facegeom.training.identity.heads",
             "aligned crops of synthetic heads with known identity coefficients",
         ),
+        "graphs": ("facegeom.training.export_graphs", "ONNX graphs of the networks, for backend 'onnx' (needs onnx)"),
     },
     "train": {
         "facevision": ("facegeom.training.maps.train_facevision", "FaceVision-GAN"),
