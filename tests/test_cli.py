@@ -147,7 +147,9 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["facegeom"] == facegeom.__version__
-    assert "cpu" in facts["devices"]
+    assert "devices" not in facts
+    assert main(["info", "--json", "--devices"]) == 0
+    assert "cpu" in json.loads(capsys.readouterr().out)["devices"]
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,16 @@ def test_aflw_error_of_the_truth_is_zero_for_both_annotations(benchmark_folder: 
     assert "annotated" in aflw2000.format_summary(summary)
 
 
+def test_aflw_errors_are_given_by_lightness_of_the_cheeks(benchmark_folder: Path):
+    summary = aflw2000.summarise(*aflw2000.evaluate(benchmark_folder, perfect, detector=False))
+    rows = {row["lightness"]: row for row in summary["lightness"] if row["crop"] == "mean"}
+    assert [rows[name]["photos"] for name in ("dark", "medium", "light")] == [3, 1, 0]  # grey levels 0 to 120 of 255
+    everything = next(row for row in summary["error"] if row["crop"] == "mean" and row["subset"] == "all")
+    mean = (3 * rows["dark"]["error"] + rows["medium"]["error"]) / 4
+    assert mean == pytest.approx(everything["mean_of_images"])
+    assert "dark" in aflw2000.format_summary(summary)
+
+
 def test_aflw_subset_odd_contains_the_photos_at_odd_positions(benchmark_folder: Path):
     annotations, results = aflw2000.evaluate(benchmark_folder, perfect, detector=False)
     rows = aflw2000.summarise(annotations, results)["error"]

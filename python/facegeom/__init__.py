@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facegeom.images.face_maps import FaceMaps
     from facegeom.images.image_files import load_image
     from facegeom.mesh.face_mesh import FaceMesh
-    from facegeom.reconstruction import Reconstruction, predict, reconstruct
+    from facegeom.reconstruction import Reconstruction, predict, reconstruct, reconstruct_all
 
 try:
     __version__ = version("facegeom")
@@ -45,6 +45,7 @@ __all__ = [
     "load_image",
     "predict",
     "reconstruct",
+    "reconstruct_all",
 ]
 
 # The module that defines each public name. A name is imported at its first use, because the import of torch and OpenCV
@@ -60,6 +61,7 @@ _HOMES = {
     "load_image": "facegeom.images.image_files",
     "predict": "facegeom.reconstruction",
     "reconstruct": "facegeom.reconstruction",
+    "reconstruct_all": "facegeom.reconstruction",
 }
 
 

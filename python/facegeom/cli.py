@@ -12,6 +12,7 @@ import platform
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, TextIO
@@ -39,7 +40,7 @@ MODULES = {
         "registration": ("facegeom.evaluation.registration", "depth error before and after the template registration"),
         "meshes": ("facegeom.evaluation.meshes", "distance between the mesh of each pipeline and the true surface"),
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
-        "identity": ("facegeom.evaluation.identity", "errors of the identity network, and consistency for one person"),
+        "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
         "texture": ("facegeom.evaluation.texture", "texture completion, compared with mirroring and OpenCV inpainting"),
         "heads": ("facegeom.evaluation.heads", "pictures of complete heads and of their textures"),
         "contact-sheet": (
@@ -107,6 +108,9 @@ MODULES = {
 }
 FILE_OPTIONS = ("json", "faceless_sheet")
 """Arguments of the commands in `MODULES` that always name a file to write."""
+
+PHOTO_OPTIONS = ("photos", "people", "pairs", "reshaped")
+"""Arguments of the commands in `MODULES` that name folders of photos."""
 
 OUTPUT_OPTIONS = (*FILE_OPTIONS, "out", "figures", "renders")
 """Arguments of the commands in `MODULES` that name a file or folder to write; all other paths are inputs."""
@@ -284,7 +288,8 @@ def _parser() -> argparse.ArgumentParser:
             choices.add_parser(name, help=description, description=description[:1].upper() + description[1:] + ".")
             choices.choices[name].module = module
 
-    info = commands.add_parser("info", help="print the versions, the devices and the installed networks")
+    info = commands.add_parser("info", help="print the versions and the installed networks")
+    info.add_argument("--devices", action="store_true", help="also print the devices, for which torch is loaded")
     info.add_argument("--json", action="store_true", help="print the information as one JSON document")
     info.set_defaults(run=_info)
     return parser
@@ -302,7 +307,9 @@ def _run_module(command: ModuleType, args: argparse.Namespace) -> int:
             if name in OUTPUT_OPTIONS or not isinstance(item, (str, Path)) or not item:
                 continue
             if Path(item).is_dir():
-                folders[Path(item)] = PICTURE_SUFFIXES if name in ("photos", "people", "pairs") else DATA_SUFFIXES
+                folders[Path(item)] = (
+                    PICTURE_SUFFIXES if name in ("photos", "people", "pairs", "reshaped") else DATA_SUFFIXES
+                )
             elif Path(item).exists():
                 inputs.append(Path(item))
     outputs = Outputs(inputs, folders)
@@ -406,19 +413,14 @@ def _demo(args: argparse.Namespace) -> int:
 def _info(args: argparse.Namespace) -> int:
     import cv2
     import numpy as np
-    import torch
 
     folder = Path(facegeom.__file__).parent
-    devices = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        devices.append("mps")
     facts: dict[str, Any] = {
         "facegeom": facegeom.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "torch": torch.__version__,
+        "torch": _installed("torch"),
         "opencv": cv2.__version__,
-        "devices": devices,
         "pipelines": list(PIPELINES),
         "weights": {
             path.stem: round(path.stat().st_size / 1e6, 2) for path in sorted(folder.glob("weights/*.safetensors"))
@@ -427,6 +429,8 @@ def _info(args: argparse.Namespace) -> int:
             path.stem: round(path.stat().st_size / 1e6, 2) for path in sorted(folder.glob("face_model/*.npz"))
         },
     }
+    if args.devices:
+        facts["devices"] = _devices()
     if args.json:
         print(json.dumps(facts, indent=2))
         return SUCCESS
@@ -437,6 +441,22 @@ def _info(args: argparse.Namespace) -> int:
             value = ", ".join(value)
         print(f"{name:<11} {value}")
     return SUCCESS
+
+
+def _installed(name: str) -> str:
+    """Return the version of an installed package, which is not imported."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _devices() -> list[str]:
+    """Return the devices on which the networks can run; torch takes about a second to load."""
+    import torch
+
+    devices = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return [*devices, "mps"] if torch.backends.mps.is_available() else devices
 
 
 def _user_path(text: str) -> Path:

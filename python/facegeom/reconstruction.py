@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from facegeom._internal import check
-from facegeom._internal.arrays import FloatArray
+from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom._internal.threads import one_thread
-from facegeom.errors import FacegeomError
+from facegeom.detection.detector import Detector, check_detector
+from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.face_model import load_face_model
 from facegeom.face_model.blendshapes import arkit_weights
 from facegeom.face_model.fitting import possible_expression
@@ -26,15 +28,17 @@ from facegeom.images.image_files import ImageSource, load_image
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.mesh.formats import save_mesh
 from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
-from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
-from facegeom.pipelines.interface import FaceRequest, PipelineOptions
+from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES, PipelineEntry
+from facegeom.pipelines.interface import FaceRequest, Pipeline, PipelineOptions, Prediction
 from facegeom.texture.baking import SIZES
 
 if TYPE_CHECKING:
     from facegeom.networks.interface import MapNetwork
     from facegeom.pipelines.map_prediction import MapOptions, MapPrediction
 
-__all__ = ["Reconstruction", "demo_photo", "predict", "reconstruct"]
+__all__ = ["Reconstruction", "demo_photo", "predict", "reconstruct", "reconstruct_all"]
+
+log = logging.getLogger("facegeom")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,7 +76,7 @@ class Reconstruction:
         Plausibility of the predicted maps. With pixel2mesh: the score of the detector, 0 without a detection, 1 if the
         caller gave the box.
     detections : tuple of (x0, y0, x1, y1, score)
-        The detected boxes in pixels of the photo, highest score first; empty if the caller gave the box.
+        The detected boxes in pixels of the photo, best first; empty if the caller gave the box.
     neutral : FaceMesh or None
         `mesh` without the expression of the photo. None if the mesh does not have the face model's topology: with
         facevision, and with pixel2mesh and gcn_igan if `head` is False.
@@ -202,6 +206,8 @@ def reconstruct(
     face_index: int = 0,
     head: bool = False,
     texture: int | None = None,
+    detector: Detector = "yunet",
+    min_face: float | None = None,
     backend: str = DEFAULT_BACKEND,
 ) -> Reconstruction:
     """Reconstruct a textured 3-D mesh of one face in a photo.
@@ -220,6 +226,8 @@ def reconstruct(
     head : True: complete the face to a whole head with ARKit's 51 blendshapes
     texture : side length of the square texture in pixels, at least 16 (pix2vertex and heads: at most 2048); None:
         vertex colours only
+    detector : "yunet" or "mtcnn", as in `detect`
+    min_face : side length of the smallest face that is detected, in pixels of the photo; None: as in `detect`
     backend : library in which the networks run: "torch", or "onnx" (extra `onnx`), which needs no PyTorch
 
     Returns
@@ -239,7 +247,7 @@ def reconstruct(
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `box`, `face_index`, `texture`, `device` or `backend` is invalid.
+        When `box`, `face_index`, `texture`, `device`, `detector`, `min_face` or `backend` is invalid.
 
     Notes
     -----
@@ -250,48 +258,130 @@ def reconstruct(
     >>> rec = facegeom.reconstruct("photo.jpg")  # doctest: +SKIP
     >>> rec.save("face.glb")  # doctest: +SKIP
     """
-    entry = PIPELINES.get(pipeline)
-    if entry is None:
-        raise FacegeomError(f"there is no pipeline {pipeline!r}; available: {', '.join(PIPELINES)}")
-    if head and not entry.heads:
-        raise FacegeomError(f"pipeline {pipeline!r} cannot make a head (head=True); use 'pix2vertex'")
     check_backend(backend, device)
-    request = FaceRequest(_box(box), check.count(face_index, "face_index"), device, backend)
-    template = head or entry.template
-    if texture is not None:
-        texture = check.count(texture, "texture", SIZES[0])
-        if template and texture > SIZES[1]:  # checked before the networks are loaded
-            raise ValueError(f"texture must be at most {SIZES[1]}, got {texture}")
+    request = FaceRequest(
+        _box(box), check.count(face_index, "face_index"), device, backend, check_detector(detector), _least(min_face)
+    )
+    job = _Job.of(pipeline, head, texture, backend)
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
         photo = load_image(image)
-    steps = entry.load()
+    steps = job.entry.load()
     with one_thread():
         prediction = steps.predict(photo, request)
-        stages = steps.run(photo, prediction, PipelineOptions(head, texture, backend))
-    model, final = load_face_model(), stages.final
-    if template:
-        landmarks = final.vertices[model.landmarks68]
-        corners, weights = fine_landmarks468(load_template(head))
-        landmarks468 = np.einsum("pcd,pc->pd", final.vertices[corners], weights)
-    else:
-        landmarks, landmarks468 = prediction.landmarks, prediction.landmarks468
-    return Reconstruction(
-        mesh=final,
-        maps=prediction.maps,
-        stages=stages.meshes,
-        timings={**timings, **prediction.timings, **stages.timings},
-        landmarks=landmarks,
-        landmarks468=landmarks468,
-        blendshapes=arkit_weights(possible_expression(model, prediction.fit.expression)),
-        identity=prediction.fit.identity,
-        camera=prediction.camera,
-        photo_size=(photo.shape[1], photo.shape[0]),
-        photo=Path(os.path.abspath(image)) if isinstance(image, (str, os.PathLike)) else None,
-        score=prediction.score,
-        detections=prediction.detections,
-        neutral=stages.neutral,
-    )
+        return job.reconstruction(image, photo, steps, prediction, timings)
+
+
+def reconstruct_all(
+    image: ImageSource,
+    *,
+    pipeline: str = DEFAULT_PIPELINE,
+    device: str = "cpu",
+    head: bool = False,
+    texture: int | None = None,
+    detector: Detector = "yunet",
+    min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
+) -> list[Reconstruction]:
+    """Reconstruct all faces in a photo.
+
+    Parameters
+    ----------
+    image, pipeline, device, head, texture, detector, min_face, backend : as in `reconstruct`
+
+    Returns
+    -------
+    list of Reconstruction
+        In the order of `face_index` of `reconstruct`. The list is empty if there is no face. Faces whose maps show too
+        little for a mesh are left out.
+
+    Raises
+    ------
+    ImageError, FileNotFoundError
+        When the image cannot be read.
+    FacegeomError
+        When `pipeline` is unknown or does not support an option.
+    WeightsError
+        When the weights of a network cannot be loaded.
+    TypeError, ValueError
+        When `texture`, `device`, `detector`, `min_face` or `backend` is invalid.
+
+    Examples
+    --------
+    >>> for number, rec in enumerate(facegeom.reconstruct_all("group.jpg")):  # doctest: +SKIP
+    ...     rec.save(f"face{number}.glb")
+    """
+    check_backend(backend, device)
+    request = FaceRequest(device=device, backend=backend, detector=check_detector(detector), min_face=_least(min_face))
+    job = _Job.of(pipeline, head, texture, backend)
+    timings: dict[str, float] = {}
+    with stopwatch(timings, "loading"):
+        photo = load_image(image)
+    steps = job.entry.load()
+    found: list[Reconstruction] = []
+    with one_thread():
+        for prediction in steps.predict_all(photo, request):
+            try:
+                found.append(job.reconstruction(image, photo, steps, prediction, timings))
+            except NoFaceFound as error:
+                log.debug("a face is left out: %s", error)
+    return found
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What `reconstruct` makes of each face; the values are checked."""
+
+    entry: PipelineEntry
+    options: PipelineOptions
+
+    @classmethod
+    def of(cls, pipeline: str, head: bool, texture: int | None, backend: str) -> _Job:
+        """Check the arguments of `reconstruct`."""
+        entry = PIPELINES.get(pipeline)
+        if entry is None:
+            raise FacegeomError(f"there is no pipeline {pipeline!r}; available: {', '.join(PIPELINES)}")
+        if head and not entry.heads:
+            raise FacegeomError(f"pipeline {pipeline!r} cannot make a head (head=True); use 'pix2vertex'")
+        if texture is not None:
+            texture = check.count(texture, "texture", SIZES[0])
+            if (head or entry.template) and texture > SIZES[1]:  # checked before the networks are loaded
+                raise ValueError(f"texture must be at most {SIZES[1]}, got {texture}")
+        return cls(entry, PipelineOptions(head, texture, backend))
+
+    def reconstruction(
+        self,
+        image: ImageSource,
+        photo: ByteArray,
+        steps: Pipeline,
+        prediction: Prediction,
+        timings: dict[str, float],
+    ) -> Reconstruction:
+        """Return the reconstruction from the prediction for one face of a photo."""
+        stages = steps.run(photo, prediction, self.options)
+        model, final = load_face_model(), stages.final
+        if self.options.head or self.entry.template:
+            landmarks = final.vertices[model.landmarks68]
+            corners, weights = fine_landmarks468(load_template(self.options.head))
+            landmarks468 = np.einsum("pcd,pc->pd", final.vertices[corners], weights)
+        else:
+            landmarks, landmarks468 = prediction.landmarks, prediction.landmarks468
+        return Reconstruction(
+            mesh=final,
+            maps=prediction.maps,
+            stages=stages.meshes,
+            timings={**timings, **prediction.timings, **stages.timings},
+            landmarks=landmarks,
+            landmarks468=landmarks468,
+            blendshapes=arkit_weights(possible_expression(model, prediction.fit.expression)),
+            identity=prediction.fit.identity,
+            camera=prediction.camera,
+            photo_size=(photo.shape[1], photo.shape[0]),
+            photo=Path(os.path.abspath(image)) if isinstance(image, (str, os.PathLike)) else None,
+            score=prediction.score,
+            detections=prediction.detections,
+            neutral=stages.neutral,
+        )
 
 
 def predict(
@@ -302,6 +392,8 @@ def predict(
     *,
     network: MapNetwork | None = None,
     options: MapOptions | None = None,
+    detector: Detector = "yunet",
+    min_face: float | None = None,
     backend: str = DEFAULT_BACKEND,
 ) -> MapPrediction:
     """Predict the maps, the camera and the landmarks of one face in a photo, without a mesh.
@@ -316,7 +408,7 @@ def predict(
         first, in the detector's order
     network : map network to use; None: the network that comes with facegeom
     options : MapOptions; None: the default options
-    backend : library in which the network that comes with facegeom runs: "torch" or "onnx"
+    detector, min_face, backend : as in `reconstruct`
 
     Returns
     -------
@@ -336,6 +428,7 @@ def predict(
     face_index = check.count(face_index, "face_index")
     if network is None:
         check_backend(backend, device)
+    name, least = check_detector(detector), _least(min_face)
     photo = load_image(image)
     with one_thread():
         return predict_maps(
@@ -345,8 +438,15 @@ def predict(
             face_index,
             network=network,
             options=options or MapOptions(),
+            detector=name,
+            min_face=least,
             backend=backend,
         )
+
+
+def _least(min_face: float | None) -> float | None:
+    """Validate the side length of the smallest face."""
+    return None if min_face is None else check.positive(min_face, "min_face")
 
 
 def _box(box: npt.ArrayLike | None) -> Box | None:
