@@ -362,3 +362,15 @@ def test_a_session_can_be_given_as_map_network() -> None:
     network = FaceVision(NetworkSession("facevision"))
     prediction = facegeom.predict(demo_photo(), network=network)
     assert prediction.score > 0.6
+
+
+def test_command_line_takes_the_backend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "face.ply"
+    photo = str(demo_photo())
+    assert main(["reconstruct", photo, "-o", str(out), "--backend", "onnx", "--pipeline", "facevision"]) == 0
+    assert out.stat().st_size > 10_000
+    capsys.readouterr()
+    assert main(["reconstruct", photo, "-o", str(out), "--backend", "onnx", "--device", "cuda"]) == 1
+    assert "device must be 'cpu' with backend='onnx'" in capsys.readouterr().err
+    assert main(["info"]) == 0
+    assert "onnxruntime" in capsys.readouterr().out
