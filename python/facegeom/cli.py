@@ -21,6 +21,7 @@ from typing import Any, TextIO
 import facegeom
 from facegeom._internal.outputs import Outputs, printable
 from facegeom.errors import FacegeomError, OutputError
+from facegeom.images.limits import MAX_PIXELS
 from facegeom.networks.backends import BACKENDS, DEFAULT_BACKEND
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
 
@@ -111,7 +112,7 @@ MODULES = {
 FILE_OPTIONS = ("json", "faceless_sheet")
 """Arguments of the commands in `MODULES` that always name a file to write."""
 
-PHOTO_OPTIONS = ("photos", "people", "pairs", "reshaped")
+PHOTO_OPTIONS = ("photos", "people", "pairs", "reshaped_photos")
 """Arguments of the commands in `MODULES` that name folders of photos."""
 
 OUTPUT_OPTIONS = (*FILE_OPTIONS, "out", "figures", "renders")
@@ -276,6 +277,10 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--no-clobber", action="store_true",
         help="keep output files that exist; a photo is not reconstructed if all of its output files exist",
+    )  # fmt: skip
+    one.add_argument(
+        "--max-pixels", type=int, metavar="N", default=MAX_PIXELS,
+        help="refuse photos with more than N pixels (default: %(default)s)",
     )  # fmt: skip
     one.add_argument("--all-faces", action="store_true", help="write all faces of each photo: me.face1.glb, ...")
     one.add_argument("--json", action="store_true", help="print the results as one JSON document")
