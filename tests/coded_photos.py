@@ -12,7 +12,7 @@ from facegeom import load_face_model
 from facegeom.geometry import rasterize
 from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
-from facegeom.networks.facevision import NetworkMaps
+from facegeom.networks.interface import NetworkMaps
 
 REACH_MM = 130.0
 """Coordinates from -130 to 130 mm are encoded as colour values from 0 to 255."""

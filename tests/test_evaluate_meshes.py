@@ -251,7 +251,7 @@ def test_command_prints_tables_and_writes_the_requested_files(
 def test_command_fails_if_the_weights_of_a_requested_pipeline_are_missing(
     aflw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def absent(name: str, device: str) -> None:
+    def absent(name: str, device: str, backend: str) -> None:
         raise WeightsError(f"there are no weights of {name}")
 
     monkeypatch.setattr("facegeom.pipelines.gcn_igan.mesh_network", absent)

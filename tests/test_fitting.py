@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facegeom.face_model import load_face_model
-from facegeom.face_model.fitting import Fit, FitOptions, fit_landmarks, fit_maps
+from facegeom.face_model.fitting import LANDMARK_GROUPS, Fit, FitOptions, FitPrior, fit_landmarks, fit_maps
 from facegeom.geometry import rasterize
 
 CLEAN = FitOptions(identity_count=40, correlated_points=0.01, noise_mm=0.1)
@@ -63,6 +63,78 @@ def test_expressions_stay_within_their_bounds() -> None:
     assert fit.expression.max() <= 1.2
     gaze = [name.startswith(("eyeLook", "Pupil")) for name in model.expression_names]
     assert not fit.expression[gaze].any()
+
+
+def _points468(V: np.ndarray) -> np.ndarray:
+    """Return the 468 points of a frontal face as FaceMesh gives them, one pixel per mm."""
+    model = load_face_model()
+    points = np.einsum("pcd,pc->pd", V[model.landmarks468_triangles], model.landmarks468_barycentric)
+    return points * np.array([1.0, -1.0, -1.0])
+
+
+def _lid_gap(V: np.ndarray) -> float:
+    """Return the distance of the lids of the right eye, divided by the width of the eye."""
+    points = _points468(V)
+    gap = np.linalg.norm(points[[160, 159, 158]] - points[[144, 145, 153]], axis=1).mean()
+    return float(gap / np.linalg.norm(points[33] - points[133]))
+
+
+def test_groups_are_the_rims_of_eyes_and_lips() -> None:
+    model = load_face_model()
+    points = _points468(model.mean)
+    centres = np.array([points[group].mean(0) for group in LANDMARK_GROUPS])
+    right, left = model.mean[model.landmarks68[36:42]].mean(0), model.mean[model.landmarks68[42:48]].mean(0)
+    np.testing.assert_allclose(centres[:2] * [1, -1, -1], [right, left], atol=4)
+    for group in LANDMARK_GROUPS:
+        assert np.linalg.norm(points[group] - points[group].mean(0), axis=1).max() < 35
+        assert len(set(group.tolist())) == len(group)
+
+
+@pytest.mark.parametrize("blink", [0.0, 1.0])
+def test_lids_of_a_face_with_noisy_landmarks_are_as_far_apart_as_they_are(blink: float) -> None:
+    model = load_face_model()
+    identity, expression = _face(3)
+    for side in "LR":
+        expression[model.expression_names.index(f"eyeBlink_{side}")] = blink
+    V = model.vertices(identity, expression)
+    noise = np.random.default_rng(1).normal(0, 0.4, (468, 3))
+    fit = fit_landmarks(model, _points468(V) + noise)
+    assert _lid_gap(fit.vertices(model)) == pytest.approx(_lid_gap(V), abs=0.06)
+
+
+def test_a_wide_open_mouth_is_fitted_wide_open() -> None:
+    model = load_face_model()
+    expression = np.zeros(len(model.expression))
+    expression[model.expression_names.index("jawOpen")] = 0.9
+    V = model.vertices(np.zeros(20), expression)
+    fitted = fit_landmarks(model, _points468(V)).vertices(model)
+    gap, expected = (np.linalg.norm(_points468(x)[13] - _points468(x)[14]) for x in (fitted, V))
+    assert gap == pytest.approx(expected, rel=0.1)
+
+
+def test_strong_prior_decides_and_weak_prior_leaves_the_fit_to_the_points() -> None:
+    model = load_face_model()
+    identity, expression = _face(3)
+    points = _points468(model.vertices(identity, expression))
+    believed = np.linspace(-1, 1, 30)
+    strong = fit_landmarks(model, points, prior=FitPrior(believed, np.full(30, 1e-6)))
+    np.testing.assert_allclose(strong.identity[:30], believed, atol=1e-2)
+    weak = fit_landmarks(model, points, options=CLEAN, prior=FitPrior(believed, np.full(30, 1e6)))
+    np.testing.assert_allclose(weak.identity[:5], identity[:5], atol=0.3)
+    plain = fit_landmarks(model, points)
+    same = fit_landmarks(model, points, prior=FitPrior(np.zeros(100), np.ones(100)))
+    np.testing.assert_allclose(same.identity, plain.identity, atol=1e-12)
+
+
+def test_prior_of_the_right_identity_improves_the_fit_to_maps() -> None:
+    model = load_face_model()
+    depth, correspondence, mask, truth, _ = _maps(0.0)
+    fits = [
+        fit_maps(model, depth, correspondence, mask, prior=prior)
+        for prior in (None, FitPrior(truth.identity[:60], np.full(60, 0.1)))
+    ]
+    errors = [np.linalg.norm(fit.identity[:20] - truth.identity[:20]) for fit in fits]
+    assert errors[1] < 0.3 * errors[0]
 
 
 def test_outliers_move_a_robust_fit_far_less_than_least_squares() -> None:

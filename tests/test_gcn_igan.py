@@ -15,12 +15,14 @@ from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region, mean_depth
 from facegeom.face_model.fitting import similarity
 from facegeom.images.camera import Camera
-from facegeom.networks.gcn_igan import STEM, GcnIganConfig, GcnIganGenerator, MobileEncoder, place_by_landmarks
+from facegeom.networks.gcn_igan import STEM, GcnIganConfig, GcnIganGenerator, MobileEncoder
 from facegeom.networks.graph import Graph
+from facegeom.networks.interface import MESH_PIPELINES
+from facegeom.networks.landmark_placement import place_by_landmarks
+from facegeom.networks.loaders import load_mesh_network
 from facegeom.networks.mesh_discriminator import MeshDiscriminator, MinibatchDiscrimination
-from facegeom.networks.mesh_network import MESH_PIPELINES, load_mesh_network
 from facegeom.networks.semi_sphere import CROP_FACTOR, mean_landmarks, semi_sphere
-from facegeom.networks.semi_sphere_network import SemiSpherePredictor
+from facegeom.networks.semi_sphere_network import SemiSpherePlacement, SemiSpherePredictor
 from facegeom.networks.weights import save_weights
 from facegeom.training.data.landmark_errors import cached_errors, landmark_errors, sample_errors
 from facegeom.training.data.samples import FaceSamples
@@ -110,7 +112,8 @@ def test_an_untrained_network_returns_the_refined_semi_sphere_placed_by_the_land
 def test_placement_by_landmarks_is_least_squares_without_reflection():
     mean = torch.from_numpy(mean_landmarks().astype(np.float32))
     noisy = mean + 0.05 * torch.randn(3, 68, 3, generator=torch.Generator().manual_seed(0))
-    found = place_by_landmarks(mean, torch.cat([noisy, mean[None] * torch.tensor([-1.0, 1, 1])]))
+    marks = torch.cat([noisy, mean[None] * torch.tensor([-1.0, 1, 1])])
+    found = SemiSpherePlacement(*map(torch.from_numpy, place_by_landmarks(marks.numpy())))
     torch.testing.assert_close(torch.linalg.det(found.rotation), torch.ones(4))
     for row, points in enumerate(noisy.double().numpy()):
         rotation, scale, shift = similarity(mean.double().numpy(), points)

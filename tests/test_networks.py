@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 
 from facegeom.cli import main
 from facegeom.errors import WeightsError
-from facegeom.networks.devices import check_device
+from facegeom.networks import devices
+from facegeom.networks.devices import check_device, mixed_precision
 from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator, load_facevision
 from facegeom.networks.patchgan import RECEPTIVE_FIELD, PatchDiscriminator
 from facegeom.networks.weights import load_weights, save_weights
@@ -123,3 +124,17 @@ def test_an_unavailable_device_is_reported(tmp_path: Path, capsys: pytest.Captur
 def test_an_unknown_device_is_rejected() -> None:
     with pytest.raises(ValueError, match="device"):
         load_facevision("abacus")
+
+
+@pytest.mark.parametrize("unit", [None, "amx_bf16", "avx512_bf16"])
+def test_networks_run_in_bfloat16_on_a_cpu_with_a_unit_for_it_only(
+    unit: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices._fast_bfloat16.cache_clear()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False, str(unit): True})
+    try:
+        with mixed_precision(torch.device("cpu")):
+            product = torch.ones(2, 2) @ torch.ones(2, 2)
+    finally:
+        devices._fast_bfloat16.cache_clear()
+    assert product.dtype == (torch.float32 if unit is None else torch.bfloat16)

@@ -13,7 +13,8 @@ from facegeom.errors import FacegeomError, WeightsError
 from facegeom.face_model import load_face_model
 from facegeom.networks.facevision import FaceVisionConfig
 from facegeom.networks.graph import Deformation
-from facegeom.networks.mesh_network import MESH_PIPELINES, load_mesh_network
+from facegeom.networks.interface import MESH_PIPELINES
+from facegeom.networks.loaders import load_mesh_network
 from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork, PlacementHead
 from facegeom.networks.semi_sphere import mean_face, semi_sphere
 from facegeom.networks.semi_sphere_network import SMOOTHING, SemiSpherePlacement, SemiSpherePredictor

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facegeom import geometry, load_face_model
-from facegeom.networks.facevision import NetworkMaps
+from facegeom.networks.interface import NetworkMaps
 from facegeom.texture.blending import Layer, middle_third
 from facegeom.texture.occluders import features
 from facegeom.training.data.labels import LabelOptions, Labels, find_photos, make_labels

@@ -76,9 +76,7 @@ def test_an_interrupted_run_gives_the_result_of_an_uninterrupted_one(tiles: obje
         out.mkdir()
         for part in ("training", "validation"):
             tiles.save(out / f"tiles_{part}.npz")  # type: ignore[attr-defined]
-        options = train.DetectorOptions(
-            out=str(out), steps=(3, 2, 2, 2), batch=(16, 16, 16, 16), scenes=(6, 6, 6, 6), bfloat16=False
-        )
+        options = train.DetectorOptions(out=str(out), steps=(3, 2, 2, 2), batch=(16, 16, 16, 16), scenes=(6, 6, 6, 6))
         for _ in range(stops):
             from dataclasses import replace
 

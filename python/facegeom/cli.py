@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import importlib.util
 import json
 import logging
 import os
@@ -12,13 +13,16 @@ import platform
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, TextIO
 
 import facegeom
-from facegeom._internal.outputs import Outputs, printable, side_file
+from facegeom._internal.outputs import Outputs, printable
 from facegeom.errors import FacegeomError, OutputError
+from facegeom.images.limits import MAX_PIXELS
+from facegeom.networks.backends import BACKENDS, DEFAULT_BACKEND
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
 
 SUCCESS, FAILURE, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130  # exit codes
@@ -39,7 +43,11 @@ MODULES = {
         "registration": ("facegeom.evaluation.registration", "depth error before and after the template registration"),
         "meshes": ("facegeom.evaluation.meshes", "distance between the mesh of each pipeline and the true surface"),
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
-        "identity": ("facegeom.evaluation.identity", "errors of the identity network, and consistency for one person"),
+        "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
+        "expressions": (
+            "facegeom.evaluation.expressions",
+            "openings of eyes and mouth on photos with closed and open eyes and mouths",
+        ),
         "texture": ("facegeom.evaluation.texture", "texture completion, compared with mirroring and OpenCV inpainting"),
         "heads": ("facegeom.evaluation.heads", "pictures of complete heads and of their textures"),
         "contact-sheet": (
@@ -76,6 +84,7 @@ MODULES = {
             "facegeom.training.identity.heads",
             "aligned crops of synthetic heads with known identity coefficients",
         ),
+        "graphs": ("facegeom.training.export_graphs", "ONNX graphs of the networks, for backend 'onnx' (needs onnx)"),
     },
     "train": {
         "facevision": ("facegeom.training.maps.train_facevision", "FaceVision-GAN"),
@@ -107,12 +116,17 @@ MODULES = {
 FILE_OPTIONS = ("json", "faceless_sheet")
 """Arguments of the commands in `MODULES` that always name a file to write."""
 
+PHOTO_OPTIONS = ("photos", "people", "pairs", "reshaped_photos")
+"""Arguments of the commands in `MODULES` that name folders of photos."""
+
 OUTPUT_OPTIONS = (*FILE_OPTIONS, "out", "figures", "renders")
 """Arguments of the commands in `MODULES` that name a file or folder to write; all other paths are inputs."""
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 DATA_SUFFIXES = (*PICTURE_SUFFIXES, ".npz", ".npy", ".obj", ".jsonl")
 """Suffixes of the files that the commands in `MODULES` read in folders of photos and in other folders."""
+
+BACKEND_HELP = "library of the networks; onnx (extra 'onnx') needs no PyTorch (default: %(default)s)"
 
 GROUP_HELP = {
     "evaluate": "evaluate facegeom on a benchmark",
@@ -227,10 +241,18 @@ def _parser() -> argparse.ArgumentParser:
         help="reconstruct the faces in photos",
         description="Reconstruct the face in each photo as a mesh.",
     )
-    one.add_argument("photos", nargs="+", type=_user_path, metavar="PHOTO", help="image file")
+    one.add_argument(
+        "photos", nargs="*", type=_user_path, metavar="PHOTO",
+        help="image file, folder (with subfolders), or pattern such as 'photos/**/*.jpg'",
+    )  # fmt: skip
+    one.add_argument(
+        "--from-file", type=_user_path, metavar="LIST",
+        help="also take the photos named in a file, one a line; - reads the list from standard input",
+    )  # fmt: skip
     one.add_argument(
         "-o", "--out", type=_user_path, required=True, metavar="OUT",
-        help="mesh file to write (.glb, .obj, .ply, .stl, .html), or folder in which one mesh per photo is written",
+        help="mesh file to write (.glb, .obj, .ply, .stl, .html), or folder in which one mesh per photo is written; "
+        "a batch that was interrupted is resumed when it is started again with the same folder",
     )  # fmt: skip
     one.add_argument(
         "--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE,
@@ -239,6 +261,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
     )
+    one.add_argument("--backend", choices=BACKENDS, default=DEFAULT_BACKEND, help=BACKEND_HELP)
     one.add_argument("--head", action="store_true", help="complete the face to a full head")
     one.add_argument(
         "--texture", type=int, metavar="N", help="give the mesh a texture of N x N pixels instead of vertex colours"
@@ -259,7 +282,33 @@ def _parser() -> argparse.ArgumentParser:
         "--no-clobber", action="store_true",
         help="keep output files that exist; a photo is not reconstructed if all of its output files exist",
     )  # fmt: skip
+    one.add_argument(
+        "--max-pixels", type=int, metavar="N", default=MAX_PIXELS,
+        help="refuse photos with more than N pixels (default: %(default)s)",
+    )  # fmt: skip
+    one.add_argument("--all-faces", action="store_true", help="write all faces of each photo: me.face1.glb, ...")
     one.add_argument("--json", action="store_true", help="print the results as one JSON document")
+    many = one.add_argument_group("many photos")
+    many.add_argument(
+        "--table", type=_user_path, metavar="OUT.parquet",
+        help="also write a table with one row for each face and each photo that failed (extra 'batch'); rows are "
+        "collected in OUT.parquet.jsonl",
+    )  # fmt: skip
+    many.add_argument(
+        "--workers", type=int, metavar="N",
+        help="number of worker processes with one thread each (default: one for each core); 0: no worker processes",
+    )  # fmt: skip
+    many.add_argument(
+        "--timeout", type=float, metavar="S", help="longest time for a photo in seconds; a longer one is an error"
+    )
+    many.add_argument(
+        "--retry-failed", action="store_true", help="when a batch is resumed, also try again the photos that failed"
+    )
+    many.add_argument(
+        "--engine", choices=("local", "ray"), default="local",
+        help="where the workers run: on this machine, or on a Ray cluster (extra 'ray'; default: %(default)s)",
+    )  # fmt: skip
+    many.add_argument("--address", metavar="A", help="address of the Ray cluster (default: a new one on this machine)")
     one.set_defaults(run=_reconstruct, parser=one)
 
     demo = commands.add_parser("demo", help="reconstruct the demo photo that is part of the package")
@@ -267,6 +316,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
     )
+    demo.add_argument("--backend", choices=BACKENDS, default=DEFAULT_BACKEND, help=BACKEND_HELP)
     demo.add_argument(
         "--texture",
         type=int,
@@ -283,7 +333,8 @@ def _parser() -> argparse.ArgumentParser:
             choices.add_parser(name, help=description, description=description[:1].upper() + description[1:] + ".")
             choices.choices[name].module = module
 
-    info = commands.add_parser("info", help="print the versions, the devices and the installed networks")
+    info = commands.add_parser("info", help="print the versions and the installed networks")
+    info.add_argument("--devices", action="store_true", help="also print the devices, for which torch is loaded")
     info.add_argument("--json", action="store_true", help="print the information as one JSON document")
     info.set_defaults(run=_info)
     return parser
@@ -301,7 +352,9 @@ def _run_module(command: ModuleType, args: argparse.Namespace) -> int:
             if name in OUTPUT_OPTIONS or not isinstance(item, (str, Path)) or not item:
                 continue
             if Path(item).is_dir():
-                folders[Path(item)] = PICTURE_SUFFIXES if name in ("photos", "people", "pairs") else DATA_SUFFIXES
+                folders[Path(item)] = (
+                    PICTURE_SUFFIXES if name in ("photos", "people", "pairs", "reshaped") else DATA_SUFFIXES
+                )
             elif Path(item).exists():
                 inputs.append(Path(item))
     outputs = Outputs(inputs, folders)
@@ -315,61 +368,13 @@ def _run_module(command: ModuleType, args: argparse.Namespace) -> int:
 
 
 def _reconstruct(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
-    from facegeom.batch import output_paths, reconstruct_all
-    from facegeom.mesh.formats import SAVE_SUFFIXES, mesh_files
+    from facegeom.batch import command
 
     try:
-        targets = output_paths(args.photos, args.out, "." + args.format)
-    except ValueError as error:
+        done = command.reconstruct_photos(args, _print, _print_error)
+    except command.UsageError as error:
         args.parser.error(str(error))
-    if targets[0].suffix.lower() not in SAVE_SUFFIXES:
-        args.parser.error(f"cannot write {targets[0].name!r}: the suffix must be one of {', '.join(SAVE_SUFFIXES)}")
-    outputs = Outputs(args.photos)
-    meshes: list[Path | None] = list(targets)
-    previews: list[Path | None] = [side_file(target, "preview.png") if args.preview else None for target in targets]
-    for row, (photo, target, preview) in enumerate(zip(args.photos, targets, previews, strict=True)):
-        files = [
-            outputs.add(path, f"{content} of {photo}")
-            for path, content in mesh_files(target, textured=args.texture is not None)
-        ]
-        if args.no_clobber and any(map(os.path.lexists, files)):
-            meshes[row] = None
-        if preview is not None:
-            outputs.add(preview, f"the preview of {photo}")
-            if args.no_clobber and os.path.lexists(preview):
-                previews[row] = None
-    outputs.make_folders()
-    rows = [row for row in range(len(targets)) if meshes[row] is not None or previews[row] is not None]
-
-    report: list[dict[str, Any]] = [
-        {"photo": str(photo), "output": str(target), "error": None, "skipped": True}
-        for photo, target in zip(args.photos, targets, strict=True)
-    ]
-    outcomes = reconstruct_all(
-        [args.photos[row] for row in rows],
-        pipeline=args.pipeline, device=args.device, head=args.head, texture=args.texture,
-    )  # fmt: skip
-    quiet = True if len(rows) == 1 else None  # None: tqdm shows the progress bar only on a terminal
-    with tqdm(total=len(rows), unit="photo", disable=quiet) as bar:
-        for row, outcome in zip(rows, outcomes, strict=True):
-            outcome = outcome.saved(meshes[row], previews[row], neutral=args.neutral)
-            if outcome.error is not None:
-                with bar.external_write_mode(file=sys.stderr):
-                    named = str(outcome.photo) in outcome.error
-                    _print_error(outcome.error if named else f"{outcome.photo}: {outcome.error}")
-            report[row] = outcome.report(targets[row])
-            bar.update()
-    if args.json:
-        print(json.dumps({"photos": report}, indent=2))
-    else:
-        for entry in report:
-            if entry.get("skipped"):
-                _print(f"{entry['output']}: exists")
-            elif entry["error"] is None:
-                _print(f"{entry['output']}: {entry['vertices']} vertices, {entry['faces']} faces")
-    return SUCCESS if all(entry["error"] is None for entry in report) else FAILURE
+    return SUCCESS if done else FAILURE
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -386,7 +391,7 @@ def _demo(args: argparse.Namespace) -> int:
             outputs.add(path, f"{content} of the demo")
     preview = outputs.add(args.out / "preview.png", "the preview of the demo")
     outputs.make_folders()
-    options = {"device": args.device, "head": True, "texture": args.texture}
+    options = {"device": args.device, "backend": args.backend, "head": True, "texture": args.texture}
     photo = load_image(demo_photo())
     reconstruct(photo, **options)  # the first call loads the networks; the times below are of the second call
     rec = reconstruct(photo, **options)
@@ -405,19 +410,15 @@ def _demo(args: argparse.Namespace) -> int:
 def _info(args: argparse.Namespace) -> int:
     import cv2
     import numpy as np
-    import torch
 
     folder = Path(facegeom.__file__).parent
-    devices = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        devices.append("mps")
     facts: dict[str, Any] = {
         "facegeom": facegeom.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "torch": torch.__version__,
+        "torch": _installed("torch"),
+        "onnxruntime": _installed("onnxruntime"),
         "opencv": cv2.__version__,
-        "devices": devices,
         "pipelines": list(PIPELINES),
         "weights": {
             path.stem: round(path.stat().st_size / 1e6, 2) for path in sorted(folder.glob("weights/*.safetensors"))
@@ -426,6 +427,8 @@ def _info(args: argparse.Namespace) -> int:
             path.stem: round(path.stat().st_size / 1e6, 2) for path in sorted(folder.glob("face_model/*.npz"))
         },
     }
+    if args.devices:
+        facts["devices"] = _devices()
     if args.json:
         print(json.dumps(facts, indent=2))
         return SUCCESS
@@ -436,6 +439,24 @@ def _info(args: argparse.Namespace) -> int:
             value = ", ".join(value)
         print(f"{name:<11} {value}")
     return SUCCESS
+
+
+def _installed(name: str) -> str:
+    """Return the version of an installed package, which is not imported."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _devices() -> list[str]:
+    """Return the devices on which the networks can run; torch takes about a second to load."""
+    if importlib.util.find_spec("torch") is None:
+        return ["cpu"]
+    import torch
+
+    devices = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return [*devices, "mps"] if torch.backends.mps.is_available() else devices
 
 
 def _user_path(text: str) -> Path:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -14,7 +15,8 @@ from facegeom._internal import check
 from facegeom._internal.arrays import FloatArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom._internal.threads import one_thread
-from facegeom.errors import FacegeomError
+from facegeom.detection.detector import Detector, check_detector
+from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.face_model import load_face_model
 from facegeom.face_model.blendshapes import arkit_weights
 from facegeom.face_model.fitting import possible_expression
@@ -22,17 +24,23 @@ from facegeom.face_model.template import fine_landmarks468, load_template
 from facegeom.images.boxes import Box, Detection
 from facegeom.images.camera import Camera, Pose
 from facegeom.images.face_maps import FaceMaps
-from facegeom.images.image_files import ImageSource, load_image
+from facegeom.images.image_files import ImageSource, read_photo
+from facegeom.images.limits import MAX_PIXELS
+from facegeom.images.photo import Photo
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.mesh.formats import save_mesh
-from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
-from facegeom.pipelines.interface import FaceRequest, PipelineOptions
+from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
+from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES, PipelineEntry
+from facegeom.pipelines.interface import FaceRequest, Pipeline, PipelineOptions, Prediction
 from facegeom.texture.baking import SIZES
 
 if TYPE_CHECKING:
-    from facegeom.pipelines.map_prediction import MapNetwork, MapOptions, MapPrediction
+    from facegeom.networks.interface import MapNetwork
+    from facegeom.pipelines.map_prediction import MapOptions, MapPrediction
 
-__all__ = ["Reconstruction", "demo_photo", "predict", "reconstruct"]
+__all__ = ["Reconstruction", "demo_photo", "predict", "reconstruct", "reconstruct_all"]
+
+log = logging.getLogger("facegeom")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,7 +78,7 @@ class Reconstruction:
         Plausibility of the predicted maps. With pixel2mesh: the score of the detector, 0 without a detection, 1 if the
         caller gave the box.
     detections : tuple of (x0, y0, x1, y1, score)
-        The detected boxes in pixels of the photo, highest score first; empty if the caller gave the box.
+        The detected boxes in pixels of the photo, best first; empty if the caller gave the box.
     neutral : FaceMesh or None
         `mesh` without the expression of the photo. None if the mesh does not have the face model's topology: with
         facevision, and with pixel2mesh and gcn_igan if `head` is False.
@@ -200,23 +208,32 @@ def reconstruct(
     face_index: int = 0,
     head: bool = False,
     texture: int | None = None,
+    detector: Detector = "yunet",
+    min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
+    max_pixels: int = MAX_PIXELS,
 ) -> Reconstruction:
     """Reconstruct a textured 3-D mesh of one face in a photo.
 
     Parameters
     ----------
-    image : path, bytes of an image file, PIL image or (h, w, 3) uint8 RGB array
+    image : path, bytes of an image file, binary file object, PIL image, (h, w, 3) array or torch tensor; see
+        `facegeom.load_image`
     pipeline : method of reconstruction. "pix2vertex": the face model's template is registered to the face.
         "facevision": the visible surface is triangulated. "pixel2mesh" and "gcn_igan": a graph network deforms a
         semi-sphere.
     box : (4,) or (5,) array x0, y0, x1, y1 and optionally a score, which is ignored: the bounding box of the face's 68
         landmarks in pixels of the photo, or a box from `detect`. None: the face is detected.
-    device : torch device on which the networks run: "cpu", "cuda", "cuda:1", "mps"
+    device : device on which the networks run: "cpu", "cuda", "cuda:1", "mps"; with `backend` "onnx" only "cpu"
     face_index : index of the face among the detections that the maps confirm (pixel2mesh: among all detections). Faces
         with a high score of the maps come first, in the detector's order.
     head : True: complete the face to a whole head with ARKit's 51 blendshapes
     texture : side length of the square texture in pixels, at least 16 (pix2vertex and heads: at most 2048); None:
         vertex colours only
+    detector : "yunet" or "mtcnn", as in `detect`
+    min_face : side length of the smallest face that is detected, in pixels of the photo; None: as in `detect`
+    backend : library in which the networks run: "torch", or "onnx" (extra `onnx`), which needs no PyTorch
+    max_pixels : largest number of pixels of the photo; see `facegeom.load_image`
 
     Returns
     -------
@@ -229,64 +246,153 @@ def reconstruct(
         the maps show too little of a face. Pixel2mesh does not check for a face: it reconstructs the given box, or a
         crop of the photo's centre if nothing is detected, as in its paper.
     ImageError, FileNotFoundError
-        When the image cannot be read.
+        When the image cannot be read, or has more than `max_pixels` pixels.
     FacegeomError
-        When `pipeline` is unknown or does not support an option.
+        When `pipeline` is unknown or does not support an option, or `backend` is not installed.
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `box`, `face_index`, `texture` or `device` is invalid.
+        When `box`, `face_index`, `texture`, `device`, `detector`, `min_face`, `backend` or `max_pixels` is
+        invalid.
 
     Notes
     -----
-    The same photo gives the same bytes on the same machine in every run.
+    The same photo gives the same bytes on the same machine in every run. A photo with more than 50 megapixels is
+    reduced by an integer factor on reading; boxes and camera are still in pixels of the photo itself.
 
     Examples
     --------
     >>> rec = facegeom.reconstruct("photo.jpg")  # doctest: +SKIP
     >>> rec.save("face.glb")  # doctest: +SKIP
     """
-    entry = PIPELINES.get(pipeline)
-    if entry is None:
-        raise FacegeomError(f"there is no pipeline {pipeline!r}; available: {', '.join(PIPELINES)}")
-    if head and not entry.heads:
-        raise FacegeomError(f"pipeline {pipeline!r} cannot make a head (head=True); use 'pix2vertex'")
-    request = FaceRequest(_box(box), check.count(face_index, "face_index"), device)
-    template = head or entry.template
-    if texture is not None:
-        texture = check.count(texture, "texture", SIZES[0])
-        if template and texture > SIZES[1]:  # checked before the networks are loaded
-            raise ValueError(f"texture must be at most {SIZES[1]}, got {texture}")
+    check_backend(backend, device)
+    request = FaceRequest(
+        _box(box), check.count(face_index, "face_index"), device, backend, check_detector(detector), _least(min_face)
+    )
+    job = _Job.of(pipeline, head, texture, backend)
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
-        photo = load_image(image)
-    steps = entry.load()
+        photo = read_photo(image, max_pixels=max_pixels)
+    request = _in_image(request, photo)
+    steps = job.entry.load()
     with one_thread():
-        prediction = steps.predict(photo, request)
-        stages = steps.run(photo, prediction, PipelineOptions(head, texture))
-    model, final = load_face_model(), stages.final
-    if template:
-        landmarks = final.vertices[model.landmarks68]
-        corners, weights = fine_landmarks468(load_template(head))
-        landmarks468 = np.einsum("pcd,pc->pd", final.vertices[corners], weights)
-    else:
-        landmarks, landmarks468 = prediction.landmarks, prediction.landmarks468
-    return Reconstruction(
-        mesh=final,
-        maps=prediction.maps,
-        stages=stages.meshes,
-        timings={**timings, **prediction.timings, **stages.timings},
-        landmarks=landmarks,
-        landmarks468=landmarks468,
-        blendshapes=arkit_weights(possible_expression(model, prediction.fit.expression)),
-        identity=prediction.fit.identity,
-        camera=prediction.camera,
-        photo_size=(photo.shape[1], photo.shape[0]),
-        photo=Path(os.path.abspath(image)) if isinstance(image, (str, os.PathLike)) else None,
-        score=prediction.score,
-        detections=prediction.detections,
-        neutral=stages.neutral,
-    )
+        prediction = steps.predict(photo.image, request)
+        return job.reconstruction(image, photo, steps, prediction, timings)
+
+
+def reconstruct_all(
+    image: ImageSource,
+    *,
+    pipeline: str = DEFAULT_PIPELINE,
+    device: str = "cpu",
+    head: bool = False,
+    texture: int | None = None,
+    detector: Detector = "yunet",
+    min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
+    max_pixels: int = MAX_PIXELS,
+) -> list[Reconstruction]:
+    """Reconstruct all faces in a photo.
+
+    Parameters
+    ----------
+    image, pipeline, device, head, texture, detector, min_face, backend, max_pixels : as in `reconstruct`
+
+    Returns
+    -------
+    list of Reconstruction
+        In the order of `face_index` of `reconstruct`. The list is empty if there is no face. Faces whose maps show too
+        little for a mesh are left out.
+
+    Raises
+    ------
+    ImageError, FileNotFoundError
+        When the image cannot be read.
+    FacegeomError
+        When `pipeline` is unknown or does not support an option.
+    WeightsError
+        When the weights of a network cannot be loaded.
+    TypeError, ValueError
+        When `texture`, `device`, `detector`, `min_face`, `backend` or `max_pixels` is
+        invalid.
+
+    Examples
+    --------
+    >>> for number, rec in enumerate(facegeom.reconstruct_all("group.jpg")):  # doctest: +SKIP
+    ...     rec.save(f"face{number}.glb")
+    """
+    check_backend(backend, device)
+    request = FaceRequest(device=device, backend=backend, detector=check_detector(detector), min_face=_least(min_face))
+    job = _Job.of(pipeline, head, texture, backend)
+    timings: dict[str, float] = {}
+    with stopwatch(timings, "loading"):
+        photo = read_photo(image, max_pixels=max_pixels)
+    request = _in_image(request, photo)
+    steps = job.entry.load()
+    found: list[Reconstruction] = []
+    with one_thread():
+        for prediction in steps.predict_all(photo.image, request):
+            try:
+                found.append(job.reconstruction(image, photo, steps, prediction, timings))
+            except NoFaceFound as error:
+                log.debug("a face is left out: %s", error)
+    return found
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What `reconstruct` makes of each face; the values are checked."""
+
+    entry: PipelineEntry
+    options: PipelineOptions
+
+    @classmethod
+    def of(cls, pipeline: str, head: bool, texture: int | None, backend: str) -> _Job:
+        """Check the arguments of `reconstruct`."""
+        entry = PIPELINES.get(pipeline)
+        if entry is None:
+            raise FacegeomError(f"there is no pipeline {pipeline!r}; available: {', '.join(PIPELINES)}")
+        if head and not entry.heads:
+            raise FacegeomError(f"pipeline {pipeline!r} cannot make a head (head=True); use 'pix2vertex'")
+        if texture is not None:
+            texture = check.count(texture, "texture", SIZES[0])
+            if (head or entry.template) and texture > SIZES[1]:  # checked before the networks are loaded
+                raise ValueError(f"texture must be at most {SIZES[1]}, got {texture}")
+        return cls(entry, PipelineOptions(head, texture, backend))
+
+    def reconstruction(
+        self,
+        image: ImageSource,
+        photo: Photo,
+        steps: Pipeline,
+        prediction: Prediction,
+        timings: dict[str, float],
+    ) -> Reconstruction:
+        """Return the reconstruction from the prediction for one face of a photo."""
+        stages = steps.run(photo.image, prediction, self.options)
+        model, final = load_face_model(), stages.final
+        if self.options.head or self.entry.template:
+            landmarks = final.vertices[model.landmarks68]
+            corners, weights = fine_landmarks468(load_template(self.options.head))
+            landmarks468 = np.einsum("pcd,pc->pd", final.vertices[corners], weights)
+        else:
+            landmarks, landmarks468 = prediction.landmarks, prediction.landmarks468
+        return Reconstruction(
+            mesh=final,
+            maps=photo.maps_in_photo(prediction.maps),
+            stages=stages.meshes,
+            timings={**timings, **prediction.timings, **stages.timings},
+            landmarks=landmarks,
+            landmarks468=landmarks468,
+            blendshapes=arkit_weights(possible_expression(model, prediction.fit.expression)),
+            identity=prediction.fit.identity,
+            camera=photo.camera_in_photo(prediction.camera),
+            photo_size=photo.size,
+            photo=Path(os.path.abspath(image)) if isinstance(image, (str, os.PathLike)) else None,
+            score=prediction.score,
+            detections=tuple(photo.detection_in_photo(found) for found in prediction.detections),
+            neutral=stages.neutral,
+        )
 
 
 def predict(
@@ -297,19 +403,25 @@ def predict(
     *,
     network: MapNetwork | None = None,
     options: MapOptions | None = None,
+    detector: Detector = "yunet",
+    min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
+    max_pixels: int = MAX_PIXELS,
 ) -> MapPrediction:
     """Predict the maps, the camera and the landmarks of one face in a photo, without a mesh.
 
     Parameters
     ----------
-    image : path, bytes of an image file, PIL image or (h, w, 3) uint8 RGB array
+    image : path, bytes of an image file, binary file object, PIL image, (h, w, 3) array or torch tensor; see
+        `facegeom.load_image`
     box : (4,) or (5,) array x0, y0, x1, y1 and optionally a score, which is ignored: box of the face in pixels of the
         photo. None: the face is detected.
-    device : torch device on which the network runs: "cpu", "cuda", "cuda:1", "mps"
+    device : device on which the network runs: "cpu", "cuda", "cuda:1", "mps"; with `backend` "onnx" only "cpu"
     face_index : index of the face among the detections that the maps confirm; faces with a high score of the maps come
         first, in the detector's order
     network : map network to use; None: the network that comes with facegeom
     options : MapOptions; None: the default options
+    detector, min_face, backend, max_pixels : as in `reconstruct`
 
     Returns
     -------
@@ -321,13 +433,47 @@ def predict(
         When fewer than `face_index` + 1 faces are accepted, or the network finds no face in the given box.
     ImageError, FileNotFoundError
         When the image cannot be read.
+    FacegeomError
+        When `backend` is not installed.
     """
     from facegeom.pipelines.map_prediction import MapOptions, predict_maps
 
     face_index = check.count(face_index, "face_index")
-    photo = load_image(image)
+    if network is None:
+        check_backend(backend, device)
+    name, least = check_detector(detector), _least(min_face)
+    request = FaceRequest(_box(box), min_face=least)
+    photo = read_photo(image, max_pixels=max_pixels)
+    request = _in_image(request, photo)
     with one_thread():
-        return predict_maps(photo, _box(box), device, face_index, network=network, options=options or MapOptions())
+        found = predict_maps(
+            photo.image,
+            request.box,
+            device,
+            face_index,
+            network=network,
+            options=options or MapOptions(),
+            detector=name,
+            min_face=request.min_face,
+            backend=backend,
+        )
+    return replace(
+        found,
+        maps=photo.maps_in_photo(found.maps),
+        camera=photo.camera_in_photo(found.camera),
+        detections=tuple(photo.detection_in_photo(face) for face in found.detections),
+    )
+
+
+def _in_image(request: FaceRequest, photo: Photo) -> FaceRequest:
+    """Return the request with its box and size in pixels of the image that was read."""
+    box = None if request.box is None else photo.box_in_image(request.box)
+    return replace(request, box=box, min_face=photo.length_in_image(request.min_face))
+
+
+def _least(min_face: float | None) -> float | None:
+    """Validate the side length of the smallest face."""
+    return None if min_face is None else check.positive(min_face, "min_face")
 
 
 def _box(box: npt.ArrayLike | None) -> Box | None:

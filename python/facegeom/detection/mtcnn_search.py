@@ -1,6 +1,7 @@
-"""Search of an image by the three networks of the detector (`facegeom.networks.mtcnn`).
+"""Search of an image by the three networks of MTCNN (`facegeom.networks.mtcnn`).
 
-All boxes in this module are in corner coordinates: (0, 0) is the top-left corner of the top-left pixel.
+Except for those of `find`, all boxes in this module are in corner coordinates: (0, 0) is the top-left corner of the
+top-left pixel.
 """
 
 from __future__ import annotations
@@ -13,9 +14,16 @@ import torch
 
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
 from facegeom._internal.threads import load_once
+from facegeom.detection.found_face import FoundFace
 from facegeom.images.boxes import squares, suppress
 from facegeom.networks.mtcnn import PROPOSAL_STRIDE, WINDOWS, Mtcnn, MtcnnConfig, OutputNet, RefineNet, normalise
 from facegeom.networks.weights import load_weights
+
+SEARCH_SIDE = 320
+"""Length in pixels of the longer side of the searched image, unless a small `min_face` needs a larger image."""
+
+SMALLEST_FACE = 16
+"""Side length in pixels of the smallest face in the searched image; the networks were trained with faces from 16."""
 
 PADDING_GRAY = 128
 """Gray value, 0 to 255, of the pixels of a window that lie outside the image."""
@@ -47,6 +55,24 @@ class Scored:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+
+def find(photo: ByteArray, min_face: float | None = None) -> list[FoundFace]:
+    """Return the upright faces of a photo (h, w, 3) uint8 RGB, in pixels of the photo, highest score first.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8 array
+    min_face : side length in pixels of the smallest face; None: 1/20 of the longer side, but at least 16
+    """
+    height, width = photo.shape[:2]
+    scale = min(1.0, SEARCH_SIDE / max(height, width) if min_face is None else SMALLEST_FACE / min_face)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = photo if scale == 1.0 else _resize(photo, size)
+    least = max(float(SMALLEST_FACE), scale * (min_face or 0.0))
+    found = search(shipped(), image, least, np.empty((0, 4)), SearchOptions())
+    boxes = found.boxes / np.tile([size[0] / width, size[1] / height], 2) - 0.5
+    return [FoundFace.of_box(box, score) for box, score in zip(boxes, found.scores.tolist(), strict=True)]
 
 
 def search(network: Mtcnn, image: ByteArray, least: float, extra: FloatArray, options: SearchOptions) -> Scored:

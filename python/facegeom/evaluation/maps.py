@@ -26,7 +26,7 @@ from facegeom.measures.metrics import MAX_YAW, MapError, in_yaw_bin, map_error
 from facegeom.measures.predictor import MAP_PIPELINES, add_common_arguments, load_network
 from facegeom.measures.registered import RegisteredNetwork
 from facegeom.measures.report import picture_folder, sheet, show, table, write_json
-from facegeom.networks.facevision import NetworkMaps
+from facegeom.networks.interface import NetworkMaps
 from facegeom.training.data.labels import LabelOptions, Labels, find_photos, make_labels, yaw_deg
 from facegeom.training.data.renderer import Sample
 from facegeom.training.data.samples import FaceSamples, PhotoStore

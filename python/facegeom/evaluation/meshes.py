@@ -36,7 +36,7 @@ from facegeom.measures.metrics import YAW_BINS, in_yaw_bin, landmark_box
 from facegeom.measures.predictor import mean_face_in_box
 from facegeom.measures.report import picture_folder, sheet, show, table, write_json
 from facegeom.mesh.face_mesh import FaceMesh
-from facegeom.networks.mesh_network import MESH_PIPELINES
+from facegeom.networks.interface import MESH_PIPELINES
 from facegeom.pipelines import PIPELINES
 from facegeom.pipelines.mesh_prediction import mesh_network
 from facegeom.reconstruction import predict, reconstruct

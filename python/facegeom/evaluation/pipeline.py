@@ -32,7 +32,7 @@ from facegeom.face_model.template import load_template
 from facegeom.images.image_files import ImageSource, load_image, save_image
 from facegeom.measures.metrics import box_overlap, landmark_box
 from facegeom.measures.report import sheet, show, table, write_json
-from facegeom.networks.mesh_network import MESH_PIPELINES
+from facegeom.networks.interface import MESH_PIPELINES
 from facegeom.networks.semi_sphere import semi_sphere
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
 from facegeom.reconstruction import Reconstruction, reconstruct

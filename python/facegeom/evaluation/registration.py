@@ -28,9 +28,10 @@ from facegeom.measures.metrics import map_error
 from facegeom.measures.predictor import MAP_PIPELINES, add_common_arguments, load_network
 from facegeom.measures.registered import register_crop
 from facegeom.measures.report import picture_folder, sheet, show, table, write_json
+from facegeom.networks.interface import MapNetwork
 from facegeom.pipelines import pix2vertex
 from facegeom.pipelines.interface import PipelineOptions
-from facegeom.pipelines.map_prediction import MapNetwork, MapOptions, predict_maps
+from facegeom.pipelines.map_prediction import MapOptions, predict_maps
 from facegeom.pipelines.pix2vertex import WarpOptions, register_template, target_mesh
 from facegeom.pipelines.template_stages import fitted_vertices
 from facegeom.training.data.labels import find_photos

@@ -7,6 +7,7 @@ their bounds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +33,33 @@ class FitOptions:
     huber_mm: float = 4.0  # residual in mm above which the Huber weight is below 1
     iterations: int = 5  # number of Gauss-Newton iterations
     slide: float = 0.1  # factor on residuals along the surface (not along the normal), if normals are given
+    group_noise_mm: float = 0.8  # standard deviation in mm of the error of a point relative to the points of its group
+    group_correlated: float = 4.0  # number of points of a group per independent observation
+
+
+@dataclass(frozen=True)
+class FitPrior:
+    """Normal distribution of the identity coefficients, for example an answer of the identity network.
+
+    Attributes
+    ----------
+    mean : (k,) float array, standard deviations of the face model
+    variance : (k,) float array, of the same unit squared, above zero; 1 is the spread of the face model
+
+    Notes
+    -----
+    Where a fit uses more than k coefficients, the others have mean 0 and variance 1.
+    """
+
+    mean: FloatArray
+    variance: FloatArray
+
+    def resized(self, count: int) -> FitPrior:
+        """Return the distribution of the first `count` coefficients."""
+        given = min(count, len(self.mean))
+        mean, variance = np.zeros(count), np.ones(count)
+        mean[:given], variance[:given] = self.mean[:given], self.variance[:given]
+        return FitPrior(mean, variance)
 
 
 @dataclass(frozen=True)
@@ -102,6 +130,8 @@ def fit_points(
     options: FitOptions = FitOptions(),
     *,
     normals: FloatArray | None = None,
+    groups: Sequence[IntArray] = (),
+    prior: FitPrior | None = None,
 ) -> Fit:
     """Fit camera, identity and expression of the face model to points given in pixels.
 
@@ -115,6 +145,12 @@ def fit_points(
     normals : (m, 3) float array of unit normals in the camera frame (y up), or None
         For targets whose position along the surface is uncertain, such as closest points: residuals along the surface
         are multiplied by `slide`. None: all directions have the same weight.
+    groups : sequence of (g,) int arrays
+        Points whose positions relative to each other are more exact than their positions in the face, such as the
+        points of a lid. The offsets from the centre of the group are observed in addition, in the image plane, with
+        `group_noise_mm`. Not with `normals`.
+    prior : FitPrior, optional
+        Distribution of the identity coefficients. By default mean 0 and variance 1.
 
     Returns
     -------
@@ -130,12 +166,17 @@ def fit_points(
     free = np.concatenate([np.ones(k, bool), expression_free])
     low = np.concatenate([np.full(k, -3.0), np.full(e, options.expression_bounds[0])])
     high = np.concatenate([np.full(k, 3.0), np.full(e, options.expression_bounds[1])])
-    prior = np.concatenate([np.full(k, options.identity_prior), np.full(e, options.expression_prior / 0.3**2)])
-    prior *= options.noise_mm**2 * options.correlated_points
+    identity = FitPrior(np.zeros(k), np.ones(k)) if prior is None else prior.resized(k)
+    mean = np.concatenate([identity.mean, np.zeros(e)])
+    strength = np.concatenate(
+        [options.identity_prior / identity.variance, np.full(e, options.expression_prior / 0.3**2)]
+    )
+    strength *= options.noise_mm**2 * options.correlated_points
+    closeness = options.noise_mm**2 * options.correlated_points / (options.group_noise_mm**2 * options.group_correlated)
 
     observed = target * np.array([1.0, -1.0, 1.0])  # y up, so that the camera is a rotation
-    rotation, scale, shift = similarity(points.base, observed)
-    coefficients = np.zeros(k + e)
+    rotation, scale, shift = similarity(points.base + points.basis[:, :, :k] @ identity.mean, observed)
+    coefficients = np.clip(mean, low, high)
     axis_weight = np.array([1.0, 1.0, options.depth_weight])
     robust = np.ones(len(target))
     residual = np.zeros_like(observed)
@@ -163,8 +204,14 @@ def fit_points(
         right = (counted * weight).reshape(-1)
         normal = jacobian.T @ jacobian
         gradient = jacobian.T @ right
-        normal[np.arange(7, len(normal)), np.arange(7, len(normal))] += prior[free]
-        gradient[7:] -= prior[free] * coefficients[free]
+        for group in groups:
+            relative = np.sqrt(robust[group])[:, None, None] * _centred(moves[group, :2])
+            offsets = np.sqrt(robust[group])[:, None] * _centred(counted[group, :2])
+            relative = relative.reshape(-1, relative.shape[2])
+            normal += closeness * relative.T @ relative
+            gradient += closeness * relative.T @ offsets.reshape(-1)
+        normal[np.arange(7, len(normal)), np.arange(7, len(normal))] += strength[free]
+        gradient[7:] -= strength[free] * (coefficients - mean)[free]
         normal[np.arange(3), np.arange(3)] += 1e-6
         step = _bounded_step(normal, gradient, low[free] - coefficients[free], high[free] - coefficients[free])
 
@@ -186,8 +233,22 @@ def fit_points(
     )
 
 
+# Points of the 468 on the rims of the right and the left eye, and on the outer and the inner rim of the lips.
+_OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+_INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
+LANDMARK_GROUPS = (
+    np.array([33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246]),
+    np.array([263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466]),
+    np.array([*_OUTER_LIPS, *_INNER_LIPS]),
+)
+
+
 def fit_landmarks(
-    model: FaceModel, landmarks: FloatArray, points: PointBasis | None = None, options: FitOptions = FitOptions()
+    model: FaceModel,
+    landmarks: FloatArray,
+    points: PointBasis | None = None,
+    options: FitOptions = FitOptions(),
+    prior: FitPrior | None = None,
 ) -> Fit:
     """Fit the face model to the 468 FaceMesh landmarks of a photo.
 
@@ -197,15 +258,23 @@ def fit_landmarks(
     landmarks : (468, 3) float array, pixels; x right, y down, z away from the camera, as FaceMesh returns them
     points : result of `PointBasis.at_landmarks468`, to compute it once for many photos
     options : FitOptions
+    prior : FitPrior, optional
+        Distribution of the identity coefficients. By default mean 0 and variance 1.
 
     Returns
     -------
     Fit
         The fit, with scale and translation in pixels of the photo.
+
+    Notes
+    -----
+    The points of each lid and of the lips are fitted as groups (`LANDMARK_GROUPS`). Without this, the prior keeps
+    closed eyes open and open mouths too small: the lids are a few of 468 points.
     """
     landmarks = check.float_array(landmarks, "landmarks", (468, 3))
     points = points or PointBasis.at_landmarks468(model, options)
-    return fit_points(points, landmarks * np.array([1.0, 1.0, -1.0]), free_expressions(model), options)
+    target = landmarks * np.array([1.0, 1.0, -1.0])
+    return fit_points(points, target, free_expressions(model), options, groups=LANDMARK_GROUPS, prior=prior)
 
 
 LANDMARK_OPTIONS = FitOptions(depth_weight=0.5, correlated_points=2.0)
@@ -243,6 +312,8 @@ def fit_maps(
     mask: npt.ArrayLike,
     options: FitOptions = MAP_OPTIONS,
     point_count: int = MAP_POINTS,
+    *,
+    prior: FitPrior | None = None,
 ) -> Fit:
     """Fit the face model to the depth map and the correspondence map of a crop.
 
@@ -254,6 +325,9 @@ def fit_maps(
     mask : (h, w) bool array, True where the pixel shows the face
     options : FitOptions
     point_count : number of pixels used; they are distributed evenly over the mask
+    prior : FitPrior, optional
+        Distribution of the identity coefficients, such as the answer of the identity network. By default mean 0 and
+        variance 1.
 
     Returns
     -------
@@ -296,7 +370,8 @@ def fit_maps(
 
     ids = np.flatnonzero(model.regions["map"])
     vertices = ids[nearest(model.mean[ids], base)[0]]
-    fit = fit_points(PointBasis.at_vertices(model, vertices, base, options), target, free_expressions(model), options)
+    points = PointBasis.at_vertices(model, vertices, base, options)
+    fit = fit_points(points, target, free_expressions(model), options, prior=prior)
     return replace(fit, depth_offset=fit.depth_offset * fit.scale / scale)
 
 
@@ -335,6 +410,11 @@ def _across(vectors: FloatArray, normals: FloatArray, slide: float) -> FloatArra
     """Return vectors (m, 3, k) whose component perpendicular to the normals (m, 3) is multiplied by `slide`."""
     part = normals[:, None, :] @ vectors
     return slide * vectors + (1.0 - slide) * normals[:, :, None] * part
+
+
+def _centred(values: FloatArray) -> FloatArray:
+    """Return values (g, ...) minus their mean over the first axis."""
+    return np.asarray(values - values.mean(0))
 
 
 def _rotation(vector: FloatArray) -> FloatArray:

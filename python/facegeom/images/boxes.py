@@ -1,4 +1,4 @@
-"""Operations on boxes (x0, y0, x1, y1): overlap, non-maximum suppression and merging."""
+"""Operations on boxes (x0, y0, x1, y1): overlap and non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -62,33 +62,6 @@ def suppress(boxes: FloatArray, scores: FloatArray, overlap: float, *, of_smalle
         keep.append(int(best))
         order = rest[iou(boxes[best : best + 1], boxes[rest], of_smaller=of_smaller)[0] <= overlap]
     return np.array(keep, dtype=np.int64)
-
-
-def merge(boxes: FloatArray, weights: FloatArray, overlap: float) -> tuple[FloatArray, FloatArray]:
-    """Merge overlapping candidates: return mean boxes (k, 4) and summed weights (k,), largest weight first.
-
-    Two candidates overlap if their intersection over union is at least `overlap`. The candidate whose overlapping
-    candidates have the largest total weight is selected, and forms a group with all candidates that overlap this
-    candidate. The selection is repeated with the remaining candidates. A merged box is the weighted mean of one group.
-
-    Parameters
-    ----------
-    boxes : (n, 4) float array, pixels
-    weights : (n,) float array, above 0
-    overlap : minimum intersection over union of overlapping candidates, in (0, 1]
-    """
-    near = iou(boxes, boxes) >= overlap
-    free = np.ones(len(boxes), dtype=bool)
-    merged: list[FloatArray] = []
-    total: list[float] = []
-    while free.any():
-        support = np.where(free, (near & free) @ weights, -1.0)
-        members = near[int(np.argmax(support))] & free
-        merged.append(np.average(boxes[members], axis=0, weights=weights[members]))
-        total.append(float(weights[members].sum()))
-        free &= ~members
-    order = np.argsort(-np.array(total), kind="stable")
-    return np.array(merged).reshape(-1, 4)[order], np.array(total)[order]
 
 
 def squares(boxes: FloatArray, factor: float = 1.0) -> FloatArray:

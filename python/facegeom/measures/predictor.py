@@ -15,7 +15,8 @@ from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
 from facegeom.images.face_maps import FaceMaps
 from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator, load_facevision
-from facegeom.networks.mesh_network import MESH_PIPELINES, load_mesh_network
+from facegeom.networks.interface import MESH_PIPELINES
+from facegeom.networks.loaders import load_mesh_network
 from facegeom.networks.pix2vertex import Pix2Vertex, Pix2VertexConfig, load_pix2vertex
 from facegeom.networks.weights import has_config, load_weights
 from facegeom.pipelines import PIPELINES

@@ -20,10 +20,10 @@ from torch.nn import functional
 from facegeom._internal.arrays import ByteArray, Float32Array
 from facegeom._internal.threads import one_thread
 from facegeom.networks.devices import check_device
+from facegeom.networks.interface import MAP_UNIT_MM, NetworkMaps, check_crops
 from facegeom.networks.weights import load_state, load_weights
 
 ModuleType = TypeVar("ModuleType", bound=nn.Module)
-MAP_UNIT_MM = 100.0  # unit of the maps inside the network, mm
 ZERO_DEPTH_OFFSET = 2.0  # in 100 mm; added to all depths with foreground="zero", so that only background has depth 0
 
 
@@ -36,24 +36,6 @@ class FaceVisionConfig:
     encoder_blocks: tuple[int, ...] = (1, 2, 3, 2, 1)  # number of residual blocks at these resolutions
     decoder_widths: tuple[int, ...] = (32, 64, 96, 128)  # channels at 1/2, 1/4, ..., 1/16 of the resolution
     foreground: str = "mask"  # "mask": a mask channel; "zero": depth 0 is background (paper)
-
-
-class NetworkMaps(NamedTuple):
-    """Maps that a network predicts for b crops, as arrays in mm.
-
-    Attributes
-    ----------
-    depth : (b, S, S) float32 array, mm in the camera frame
-    correspondence : (b, S, S, 3) float32 array, mm: the position of each pixel on the mean face
-    mask_probability : (b, S, S) float32 array, probability that a pixel shows the face
-    position : (b, S, S, 2) float32 array or None
-        x to the right and y up in the camera frame, mm from the face's origin. None if the network does not predict it.
-    """
-
-    depth: Float32Array
-    correspondence: Float32Array
-    mask_probability: Float32Array
-    position: Float32Array | None = None
 
 
 class MapTensors(NamedTuple):
@@ -273,8 +255,7 @@ def crops_to_tensor(crops: ByteArray, size: int, device: torch.device) -> Tensor
     ValueError
         If S is not `size`, or the array is not uint8 or not four-dimensional.
     """
-    if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
-        raise ValueError(f"crops must be uint8 of shape (any, {size}, {size}, 3), got {crops.dtype} {crops.shape}")
+    check_crops(crops, size)
     image = torch.from_numpy(np.ascontiguousarray(crops)).to(device)
     return image.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
 

@@ -38,12 +38,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray
 from facegeom._internal.threads import one_thread
 from facegeom.errors import WeightsError
 from facegeom.networks.devices import check_device
 from facegeom.networks.facevision import channels_last
+from facegeom.networks.interface import check_textures
 from facegeom.networks.weights import load_state, load_weights
 
 DILATIONS = (2, 4, 8, 16)  # dilations of the four dilated layers of a stage, in positions of the feature map
@@ -386,12 +386,7 @@ class Inpainter:
         ValueError, TypeError
             If the arrays have another type or shape, or S is not the size of the network.
         """
-        size = self.size
-        if textures.dtype != np.uint8 or textures.ndim != 4 or textures.shape[1:] != (size, size, 3):
-            raise ValueError(
-                f"textures must be uint8 of shape (any, {size}, {size}, 3), got {textures.dtype} {textures.shape}"
-            )
-        known = check.bool_array(known, "known", (len(textures), size, size))
+        known = check_textures(textures, known, self.size)
         with torch.inference_mode():
             output = self.network(as_texture(textures, self.device), torch.from_numpy(known)[:, None].to(self.device))
             return as_bytes(output.last)

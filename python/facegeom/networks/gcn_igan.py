@@ -27,14 +27,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from facegeom.networks.graph import Graph, GraphConv, GraphResidual, pool_features
-from facegeom.networks.semi_sphere import mean_landmarks
-from facegeom.networks.semi_sphere_network import LANDMARKS, SemiSphereNetwork, SemiSpherePlacement, identity_placement
+from facegeom.networks.interface import LANDMARKS
+from facegeom.networks.landmark_placement import place_by_landmarks
+from facegeom.networks.semi_sphere_network import SemiSphereNetwork, SemiSpherePlacement, identity_placement
 
 SLOPE = 0.2
 """Negative slope of the leaky ReLUs on vertex features."""
@@ -174,31 +174,12 @@ class ReconstructionBlock(nn.Module):
         return self.last(hidden).float(), hidden
 
 
-def place_by_landmarks(mean: Tensor, landmarks: Tensor) -> SemiSpherePlacement:
-    """Return the similarities that map the mean landmarks (68, 3) to landmarks (b, 68, 3), by least squares (Umeyama
-    1991).
-    """
-    with torch.autocast(landmarks.device.type, enabled=False):
-        own = mean - mean.mean(0)
-        centre = landmarks.float().mean(1)
-        left, size, right = torch.linalg.svd((landmarks.float() - centre[:, None]).transpose(1, 2) @ own)
-        sign = torch.ones_like(size)
-        sign[:, 2] = torch.linalg.det(left @ right).sign()
-        rotation = (left * sign[:, None]) @ right
-        scale = (size * sign).sum(1, keepdim=True) / own.square().sum()
-        return SemiSpherePlacement(rotation, scale, centre - scale * (rotation @ mean.mean(0)))
-
-
 class GcnIganGenerator(SemiSphereNetwork):
     """The generator: images (b, 3, S, S) in [-1, 1] and landmarks (b, 68, 3) -> four deformations."""
-
-    mean_landmarks: Tensor
 
     def __init__(self, config: GcnIganConfig = GcnIganConfig()) -> None:
         super().__init__(config.pooled, config.widths, config.codes, adaptive=False)
         self.config, self.size, self.needs_landmarks = config, config.size, config.landmarks
-        mean = torch.from_numpy(mean_landmarks().astype(np.float32))
-        self.register_buffer("mean_landmarks", mean, persistent=False)
         self.encoder = MobileEncoder()
         self.reader = nn.Conv2d(ENCODER_STAGES[-1].channels, config.pooled, 1)
         self.blocks = nn.ModuleList(
@@ -207,10 +188,16 @@ class GcnIganGenerator(SemiSphereNetwork):
 
     def encode_image(self, image: Tensor, landmarks: Tensor | None) -> tuple[Tensor, SemiSpherePlacement]:
         """Return the feature map (b, pooled, 29, 29) and the placement computed from the landmarks."""
-        features: Tensor = self.reader(self.encoder(image))
+        features = self.image_features(image)
         if landmarks is None or not self.needs_landmarks:
             return features, identity_placement(image)
-        return features, place_by_landmarks(self.mean_landmarks, landmarks)
+        placed = place_by_landmarks(landmarks.detach().cpu().numpy())
+        return features, SemiSpherePlacement(*(torch.from_numpy(part).to(image.device) for part in placed))
+
+    def image_features(self, image: Tensor) -> Tensor:
+        """Return the feature map (b, pooled, 29, 29) of images (b, 3, 113, 113)."""
+        features: Tensor = self.reader(self.encoder(image))
+        return features
 
     def sample_features(self, features: Tensor, position: Tensor) -> Tensor:
         """Sample the feature map at vertices (n, b, 3) in the crop frame; return features (n, b, pooled).

@@ -34,7 +34,8 @@ from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
 from facegeom._internal.threads import one_thread
 from facegeom.errors import WeightsError
 from facegeom.networks.devices import check_device
-from facegeom.networks.facevision import MapTensors, NetworkMaps, channels_last, crops_to_tensor, mirror_mean
+from facegeom.networks.facevision import MapTensors, channels_last, crops_to_tensor, mirror_mean
+from facegeom.networks.interface import NetworkMaps
 from facegeom.networks.weights import load_state, load_weights
 
 PAPER_WIDTH = 64

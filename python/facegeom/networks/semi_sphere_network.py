@@ -29,14 +29,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray
 from facegeom._internal.threads import one_thread
 from facegeom.networks.facevision import channels_last, crops_to_tensor
 from facegeom.networks.graph import Deformation, Graph, VertexCodes, pool_features, unpoolings
+from facegeom.networks.interface import check_mesh_input
 from facegeom.networks.semi_sphere import mean_face, semi_sphere
-
-LANDMARKS = 68  # number of landmarks
 
 SMOOTHING = 45
 """Number of smoothing steps of the difference from the mean face; see `Graph.smoothed`. With 60 steps instead of 10, on
@@ -153,7 +151,7 @@ class SemiSphereNetwork(nn.Module):
         """Return the four deformations of placed semi-spheres, given the feature map; see `forward`."""
         own = None if landmarks is None else placement.to_sphere(landmarks.transpose(0, 1)).transpose(0, 1)
         deformations: list[Deformation] = []
-        position, hidden = placement.to_crop(self.start.expand(-1, len(features), -1)), None
+        position, hidden = placement.to_crop(self.start.expand(-1, features.shape[0], -1)), None
         for level in range(len(self.blocks)):
             if level:
                 position, hidden = self.unpool(level, position, hidden)
@@ -224,15 +222,9 @@ class SemiSpherePredictor:
     @one_thread()
     def predict(self, crops: ByteArray, landmarks: npt.NDArray[np.floating] | None = None) -> list[Float32Array]:
         """Return the mesh after each deformation, four arrays (b, n, 3), crop frame; see `MeshNetwork.predict`."""
+        checked = check_mesh_input(self, crops, landmarks)
         image = crops_to_tensor(crops, self.size, self.device)
-        given = None
-        if self.needs_landmarks:
-            if landmarks is None:
-                raise ValueError(f"{self.name} needs landmarks")
-            checked = check.float_array(landmarks, "landmarks", (len(crops), LANDMARKS, 3))
-            given = torch.from_numpy(checked.astype(np.float32)).to(self.device)
-        elif landmarks is not None:
-            raise ValueError(f"{self.name} takes no landmarks")
+        given = None if checked is None else torch.from_numpy(checked).to(self.device)
         with torch.inference_mode():
             deformations = self.network(image, given)
         return [deformation.after.transpose(0, 1).contiguous().cpu().numpy() for deformation in deformations]

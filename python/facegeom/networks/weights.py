@@ -1,4 +1,4 @@
-"""Weight files: float16 safetensors with the network's configuration in the header."""
+"""Weight files of PyTorch modules; the format is that of `facegeom.networks.weight_files`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from facegeom._internal.files import write_atomically
 from facegeom.errors import WeightsError
+from facegeom.networks.weight_files import read_weights
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
 Config = TypeVar("Config")
 
 
@@ -58,18 +58,12 @@ def load_weights(
     WeightsError
         If the file is missing or damaged, or its configuration does not have the fields of `config_type`.
     """
-    file = Path(path) if path is not None else WEIGHTS / f"{name}.safetensors"
-    if not file.is_file():
-        raise WeightsError(f"the weights of {name} are missing: {file.name} is not in {file.parent.name}")
+    file = read_weights(name, path)
     try:
-        with safetensors.safe_open(file, "pt") as stream:
-            metadata = stream.metadata() or {}
-            state = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
-        values = json.loads(metadata["config"])
-        config = config_type(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-    except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"the weights of {name} in {file.name} cannot be read: {error}") from error
-    return config, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+        config = config_type(**file.config)
+    except TypeError as error:
+        raise WeightsError(f"the weights of {name} cannot be read: {error}") from error
+    return config, {key: torch.from_numpy(array) for key, array in file.arrays.items()}
 
 
 def load_state(network: nn.Module, name: str, state: dict[str, Tensor]) -> None:

@@ -1,33 +1,38 @@
 """The common interface of the pipelines: arguments and results.
 
-A pipeline is a module with two functions. `predict(photo, request) -> Prediction` runs the networks on one face of a
-photo. `run(photo, prediction, options) -> Stages` makes the meshes from the prediction, stage by stage. The table of
-pipelines is `facegeom.pipelines.PIPELINES`.
+A pipeline is a module with three functions. `predict(photo, request) -> Prediction` runs the networks on one face of a
+photo, `predict_all(photo, request)` on all of its faces. `run(photo, prediction, options) -> Stages` makes the meshes
+from a prediction, stage by stage. The table of pipelines is `facegeom.pipelines.PIPELINES`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom._internal.stopwatch import stopwatch
+from facegeom.detection.detector import Detector
 from facegeom.face_model.fitting import Fit
 from facegeom.images.boxes import Box, Detection
 from facegeom.images.camera import Camera
 from facegeom.images.face_maps import FaceMaps
 from facegeom.mesh.face_mesh import FaceMesh
+from facegeom.networks.backends import DEFAULT_BACKEND
 
 
 @dataclass(frozen=True)
 class FaceRequest:
-    """The face of a photo to reconstruct, and the device of the networks. The caller has validated the values."""
+    """The face of a photo to reconstruct, and where the networks run. The caller has validated the values."""
 
     box: Box | None = None  # box of the face or of its 68 landmarks, pixels of the photo; None: detect faces
     face_index: int = 0  # index of the face among the accepted ones
-    device: str = "cpu"  # torch device of the networks: "cpu", "cuda", "cuda:1", "mps"
+    device: str = "cpu"  # device of the networks: "cpu", "cuda", "cuda:1", "mps"; with backend "onnx" only "cpu"
+    backend: str = DEFAULT_BACKEND  # library in which the networks run: "torch" or "onnx"
+    detector: Detector = "yunet"  # the detector of the faces
+    min_face: float | None = None  # side length of the smallest detected face, pixels; None: as in `facegeom.detect`
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class PipelineOptions:
 
     head: bool = False  # True: complete the face to a whole head
     texture: int | None = None  # side length of the square texture in pixels; None: vertex colours only
+    backend: str = DEFAULT_BACKEND  # library in which the texture completion network runs: "torch" or "onnx"
 
 
 class Prediction(Protocol):
@@ -54,7 +60,7 @@ class Prediction(Protocol):
     fit : Fit
         The face model fitted to the predicted maps or mesh.
     score : float in [0, 1], plausibility of the face
-    detections : detected boxes, highest score first; empty if the caller gave the box
+    detections : detected boxes, best first; empty if the caller gave the box
     timings : dict from step name to milliseconds
     """
 
@@ -114,6 +120,9 @@ class Pipeline(Protocol):
         NoFaceFound
             When the photo does not contain the requested face.
         """
+
+    def predict_all(self, photo: ByteArray, request: FaceRequest) -> Sequence[Prediction]:
+        """Return the networks' predictions for all faces, in the order of `face_index`; no element if there is none."""
 
     def run(self, photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> Stages:
         """Return the meshes of all stages.

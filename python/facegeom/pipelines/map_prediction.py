@@ -2,6 +2,10 @@
 
 The box of the detector gives the first crop. The mask that the network predicts in this crop gives the next, tighter
 crop. The last prediction is accepted as a face if its maps are consistent with one weak-perspective view of a face.
+
+The network sees a face upright: the crop of a face whose roll is large is turned, and the maps are turned back. The
+roll comes from the detector in the first pass, and from the maps of the previous pass in later ones. If the two
+contradict each other, the detector searches the face again in the turned crop.
 """
 
 from __future__ import annotations
@@ -9,7 +13,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
@@ -17,17 +20,19 @@ import numpy as np
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom._internal.threads import load_once, one_thread
-from facegeom.detection import detector
+from facegeom.detection import detector, yunet
+from facegeom.detection.detector import Detector
+from facegeom.detection.found_face import FoundFace
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import load_face_model
 from facegeom.face_model.fitting import Fit, fit_maps
 from facegeom.images.boxes import Box, BoxLike, Detection, box_iou
 from facegeom.images.camera import Camera, roll_deg
-from facegeom.images.crop import FIRST_CROP_FACTOR, Crop, apply_affine, crop_box
+from facegeom.images.crop import FIRST_CROP_FACTOR, Crop, apply_affine, crop_affine, crop_box, invert_affine
 from facegeom.images.face_maps import FaceMaps
-
-if TYPE_CHECKING:
-    from facegeom.networks.facevision import NetworkMaps
+from facegeom.networks.backends import DEFAULT_BACKEND
+from facegeom.networks.interface import MapNetwork, NetworkMaps
+from facegeom.networks.loaders import load_map_network
 
 log = logging.getLogger("facegeom")
 
@@ -47,7 +52,8 @@ class MapOptions:
     confidence_high: float = 0.94  # mean probability inside the mask that is mapped to certainty 1
     full_mask_share: float = 0.15  # mask area / crop area below which the score is reduced; profiles have 0.27
     misfit_mm: float = 10.0  # misfit in mm that halves the score; faces have 2 to 6, with yaw above 60 degrees up to 8
-    detection_score: float = 0.4  # minimum score of a detection that is used
+    upright_deg: float = 20.0  # largest roll of a face in a crop that is not turned; standard deviation in training: 10
+    contradiction_deg: float = 45.0  # roll of a face in its turned crop above which the two rolls contradict each other
     last_min_score: float = 0.55  # minimum score of the last pass for a face
     clear_score: float = 0.62  # minimum score of the faces that come first, in the order of the detector
     fallback_min_score: float = 0.6  # minimum score of a face in a centre crop, if nothing is detected
@@ -76,6 +82,12 @@ class CropPrediction:
     mask: BoolArray
     plausibility: Plausibility
     roll_deg: float  # roll of the face in degrees, counter-clockwise in the photo; 0 if the mask is empty
+    turn_deg: float = 0.0  # angle by which the network's input was turned clockwise
+
+    @property
+    def residual_deg(self) -> float:
+        """Roll of the face in the network's input, from -180 to 180 degrees."""
+        return _within_half_turn(self.roll_deg - self.turn_deg)
 
     @property
     def face_box(self) -> Box:
@@ -106,7 +118,7 @@ class MapPrediction:
     fit : Fit
         The face model fitted to the maps, in pixels of the crop.
     score : float in [0, 1], see `plausibility`
-    detections : boxes of the detector, highest score first; empty if the caller gave the box
+    detections : boxes of the detector, best first; empty if the caller gave the box
     timings : dict from step name to milliseconds
     """
 
@@ -125,22 +137,10 @@ class MapPrediction:
         return _onto_depth(model.landmarks468(self.fit.vertices(model)), self.camera, self.maps)
 
 
-class MapNetwork(Protocol):
-    """A network that predicts depth, correspondence and mask of crops, such as `networks.facevision.FaceVision`."""
-
-    size: int
-
-    def predict(self, crops: ByteArray, *, mirror: bool = True) -> NetworkMaps:
-        """Predict the maps of crops (b, size, size, 3), uint8 RGB."""
-        ...
-
-
 @load_once(maxsize=4)
-def load_network(device: str) -> MapNetwork:
+def load_network(device: str, backend: str = DEFAULT_BACKEND) -> MapNetwork:
     """Return the map network that comes with facegeom on `device`; it is loaded once per process."""
-    from facegeom.networks.facevision import load_facevision
-
-    return load_facevision(device)
+    return load_map_network(device, backend)
 
 
 def predict_maps(
@@ -151,6 +151,9 @@ def predict_maps(
     *,
     network: MapNetwork | None = None,
     options: MapOptions = MapOptions(),
+    detector: Detector = "yunet",
+    min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
 ) -> MapPrediction:
     """Predict the maps, the camera and the landmarks of a face; `facegeom.predict` also validates the arguments.
 
@@ -162,6 +165,8 @@ def predict_maps(
     face_index : index of the face among the detections that the maps confirm, see `_verified_faces`
     network : map network to use; None: the network that comes with facegeom
     options : MapOptions
+    detector, min_face : as in `facegeom.detect`
+    backend : "torch" or "onnx", in which the network that comes with facegeom runs
 
     Raises
     ------
@@ -169,19 +174,44 @@ def predict_maps(
         When fewer than `face_index` + 1 faces are found, or the network finds no face in the given box.
     """
     timings: dict[str, float] = {}
-    network = network or load_network(device)
-    detections: tuple[Detection, ...] = ()
+    network = network or load_network(device, backend)
+    faces: list[FoundFace] = []
     if box is not None:
         with stopwatch(timings, "network"), one_thread():
-            prediction = _predict_crops(network, photo, crop_box(box, options.first_crop), options)
-        if prediction.plausibility.share < options.min_mask_share:
-            raise NoFaceFound("the network finds no face in the given box")
+            prediction = _predict_in_box(network, photo, box, options)
     else:
-        with stopwatch(timings, "detection"):
-            detections = tuple(detector.find_faces(photo, min_score=options.detection_score))
+        faces = _detected(photo, detector, min_face, timings)
         with stopwatch(timings, "network"), one_thread():
-            prediction = _select(_verified_faces(network, photo, detections, options), face_index)
+            prediction = _select(_verified_faces(network, photo, faces, options), face_index)
+    return _fitted(prediction, faces, timings)
 
+
+def predict_all_maps(
+    photo: ByteArray,
+    device: str = "cpu",
+    *,
+    network: MapNetwork | None = None,
+    options: MapOptions = MapOptions(),
+    detector: Detector = "yunet",
+    min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
+) -> list[MapPrediction]:
+    """Predict the maps of all faces in a photo, in the order of `face_index` of `predict_maps`; [] if there is none."""
+    shared: dict[str, float] = {}
+    network = network or load_network(device, backend)
+    faces = _detected(photo, detector, min_face, shared)
+    with stopwatch(shared, "network"), one_thread():
+        predictions = list(_verified_faces(network, photo, faces, options))
+    return [_fitted(prediction, faces, dict(shared)) for prediction in predictions]
+
+
+def _detected(photo: ByteArray, name: Detector, min_face: float | None, timings: dict[str, float]) -> list[FoundFace]:
+    with stopwatch(timings, "detection"):
+        return detector.find_faces(photo, min_face=min_face, detector=name)
+
+
+def _fitted(prediction: CropPrediction, faces: list[FoundFace], timings: dict[str, float]) -> MapPrediction:
+    """Return the maps of a prediction with the face model fitted to them, and add the time of the fit to `timings`."""
     model = load_face_model()
     with stopwatch(timings, "fit"), one_thread():
         fit = fit_maps(model, prediction.depth, prediction.correspondence, prediction.mask)
@@ -194,6 +224,7 @@ def predict_maps(
         )
         camera = photo_camera(fit, maps)
         landmarks = _onto_depth(fit.vertices(model)[model.landmarks68], camera, maps)
+    detections = tuple(face.detection for face in faces)
     return MapPrediction(maps, camera, landmarks, fit, prediction.plausibility.score, detections, timings)
 
 
@@ -284,40 +315,132 @@ def _predict_crop(
     mirror: bool,
     roll_deg: float = 0.0,
 ) -> CropPrediction:
-    """Return the prediction for the crop `square` of the photo; its image is turned by the multiple of 90 degrees that
-    brings a face with `roll_deg` nearest to upright.
+    """Return the prediction for the crop `square` of the photo, oriented as the photo. The network sees the crop turned
+    so that a face with `roll_deg` is upright.
     """
-    quarters = round(roll_deg / 90)
+    turn = _turn(roll_deg, options)
     crop = Crop.of(photo, square, network.size)
-    maps = network.predict(np.ascontiguousarray(np.rot90(crop.image, -quarters))[None], mirror=mirror)
-    depth, correspondence, probability = (
-        np.ascontiguousarray(np.rot90(values[0], quarters))
-        for values in (maps.depth, maps.correspondence, maps.mask_probability)
-    )
+    if turn % 90 == 0:
+        quarters = round(turn / 90)
+        maps = network.predict(np.ascontiguousarray(np.rot90(crop.image, -quarters))[None], mirror=mirror)
+        depth, correspondence, probability = (
+            np.ascontiguousarray(np.rot90(values[0], quarters))
+            for values in (maps.depth, maps.correspondence, maps.mask_probability)
+        )
+    else:
+        maps = network.predict(Crop.of(photo, square, network.size, -turn).image[None], mirror=mirror)
+        depth, correspondence, probability = _turned_maps(maps, turn, options)
     mask = _large_parts(probability > options.threshold, options.min_part_share)
     roll, misfit = _rigid_view(depth, correspondence, mask)
-    return CropPrediction(crop, depth, correspondence, mask, _plausibility(probability, mask, misfit, options), roll)
+    plausible = _plausibility(probability, mask, misfit, options)
+    return CropPrediction(crop, depth, correspondence, mask, plausible, roll, turn)
 
 
-def _predict_crops(network: MapNetwork, photo: ByteArray, square: Box, options: MapOptions) -> CropPrediction:
-    """Return the prediction for the last crop: the first crop is `square`, each later crop is upright, around the mask
-    of the previous crop.
+def _turn(roll_deg: float, options: MapOptions) -> float:
+    """Return the angle by which the crop of a face with `roll_deg` is turned, clockwise.
+
+    It is a multiple of 90 degrees if the face is then nearly upright, because these turns need no interpolation.
+    """
+    quarter = 90.0 * round(roll_deg / 90)
+    return quarter if abs(roll_deg - quarter) <= options.upright_deg else roll_deg
+
+
+def _turned_maps(
+    maps: NetworkMaps, degrees: float, options: MapOptions
+) -> tuple[Float32Array, Float32Array, Float32Array]:
+    """Return depth, correspondence and probability of the mask (S, S, ...) of one crop, turned counter-clockwise.
+
+    Pixels outside the mask take no part in the interpolation of depth and correspondence inside it.
+    """
+    size = maps.depth.shape[1]
+    affine = crop_affine((-0.5, -0.5, size - 0.5, size - 0.5), size, degrees)
+    probability = maps.mask_probability[0].astype(np.float32)
+    inside = (probability > options.threshold).astype(np.float32)
+    planes = np.dstack([maps.depth[0], maps.correspondence[0]]).astype(np.float32)
+    turned, weighted, weight = (
+        np.asarray(cv2.warpAffine(plane, affine, (size, size), flags=cv2.INTER_LINEAR), dtype=np.float32)
+        for plane in (probability, planes * inside[..., None], inside)
+    )
+    values = (weighted / np.maximum(weight, 1e-3)[..., None]).astype(np.float32)
+    shown = np.where(weight > 0, turned, np.minimum(turned, np.float32(options.threshold)))
+    return np.ascontiguousarray(values[..., 0]), np.ascontiguousarray(values[..., 1:]), shown.astype(np.float32)
+
+
+def _predict_crops(network: MapNetwork, photo: ByteArray, face: FoundFace, options: MapOptions) -> CropPrediction:
+    """Return the prediction for the last crop: the first crop is around `face`, each later crop is upright, around the
+    mask of the previous crop.
 
     No crop follows a mask smaller than `min_mask_share`. One more crop follows if the last crop and the crop around its
-    mask overlap by less than `stable_iou`.
+    mask overlap by less than `stable_iou`, or if the face is not upright in the last crop.
     """
-    prediction = _predict_crop(network, photo, square, options, mirror=options.passes == 1)
+    square = crop_box(face.upright, options.first_crop)
+    prediction = _predict_crop(network, photo, square, options, mirror=options.passes == 1, roll_deg=face.roll_deg)
     for remaining in range(options.passes - 2, -1, -1):
         if prediction.plausibility.share < options.min_mask_share:
             return prediction
-        square = next_crop_box(prediction.face_box, options)
+        square = _next_square(prediction, options)
         prediction = _predict_crop(network, photo, square, options, mirror=remaining == 0, roll_deg=prediction.roll_deg)
     if options.passes > 1 and prediction.plausibility.share >= options.min_mask_share:
-        square = next_crop_box(prediction.face_box, options)
+        square = _next_square(prediction, options)
         moved = box_iou(square, prediction.crop.box) < options.stable_iou
-        if moved:  # the first crop had a large error, so the second has one, too
+        turned = abs(prediction.residual_deg) > options.contradiction_deg
+        if moved or turned:  # the first crop had a large error, so the second has one, too
             prediction = _predict_crop(network, photo, square, options, mirror=True, roll_deg=prediction.roll_deg)
     return prediction
+
+
+def _predict_in_box(network: MapNetwork, photo: ByteArray, box: BoxLike, options: MapOptions) -> CropPrediction:
+    """Return the prediction for the face in a given box, with any roll.
+
+    Raises
+    ------
+    NoFaceFound
+        When the network finds no face, or a face whose roll remains unclear.
+    """
+    seen = yunet.find_in_box(photo, box)
+    face = FoundFace.of_box(box, roll_deg=0.0 if seen is None else seen.roll_deg)
+    prediction = _predict_crops(network, photo, face, options)
+    if prediction.plausibility.share < options.min_mask_share:
+        raise NoFaceFound("the network finds no face in the given box")
+    if abs(prediction.residual_deg) > options.contradiction_deg:
+        raise NoFaceFound("the network finds no upright face in the given box, however the crop is turned")
+    return prediction
+
+
+def _predict_detected(network: MapNetwork, photo: ByteArray, face: FoundFace, options: MapOptions) -> CropPrediction:
+    """Return the prediction for a detected face. If the maps contradict the detected roll or are not clearly a face,
+    the detector searches the turned crop, and the more plausible prediction counts.
+    """
+    prediction = _predict_crops(network, photo, face, options)
+    wrong = _within_half_turn(prediction.roll_deg - face.roll_deg)
+    if prediction.plausibility.score >= options.clear_score and abs(wrong) <= options.contradiction_deg:
+        return prediction
+    other = yunet.find_in_box(photo, face.box)
+    if other is None or abs(_within_half_turn(other.roll_deg - face.roll_deg)) <= options.contradiction_deg:
+        return prediction
+    again = _predict_crops(network, photo, other, options)
+    return max(prediction, again, key=lambda one: one.plausibility.score)
+
+
+def _next_square(prediction: CropPrediction, options: MapOptions) -> Box:
+    """Return the box of the crop, before it is turned, around the mask of a prediction."""
+    turn = _turn(prediction.roll_deg, options)
+    if turn % 90 == 0:
+        return next_crop_box(prediction.face_box, options)
+    rows, columns = np.nonzero(prediction.mask)
+    to_upright = crop_affine(prediction.crop.box, len(prediction.mask), -turn)
+    pixels = prediction.crop.to_photo(np.column_stack([columns, rows]).astype(np.float64))
+    upright = apply_affine(to_upright, pixels)
+    low, high = upright.min(axis=0) - 0.5, upright.max(axis=0) + 0.5
+    x, y = apply_affine(invert_affine(to_upright), 0.5 * (low + high)[None])[0].tolist()
+    step = (prediction.crop.box[2] - prediction.crop.box[0]) / len(prediction.mask)
+    half_x, half_y = (0.5 * step * (high - low)).tolist()
+    return next_crop_box((x - half_x, y - half_y, x + half_x, y + half_y), options)
+
+
+def _within_half_turn(degrees: float) -> float:
+    """Return the same angle from -180 to 180 degrees."""
+    return (degrees + 180.0) % 360.0 - 180.0
 
 
 def next_crop_box(face_box: Box, options: MapOptions = MapOptions()) -> Box:
@@ -329,13 +452,13 @@ def next_crop_box(face_box: Box, options: MapOptions = MapOptions()) -> Box:
 
 
 def _verified_faces(
-    network: MapNetwork, photo: ByteArray, detections: Iterable[Detection], options: MapOptions
+    network: MapNetwork, photo: ByteArray, detections: Iterable[FoundFace], options: MapOptions
 ) -> Iterator[CropPrediction]:
     """Yield the predictions that are accepted as faces, each face once; faces with a clear score come first."""
     faces: list[Box] = []
     doubtful: list[CropPrediction] = []
     for found in detections:
-        prediction = _predict_crops(network, photo, crop_box(found, options.first_crop), options)
+        prediction = _predict_detected(network, photo, found, options)
         score = prediction.plausibility.score
         log.debug("detection %s: %s", found, prediction.plausibility)
         if score < options.last_min_score or any(
@@ -362,11 +485,8 @@ def _fallback(network: MapNetwork, photo: ByteArray, options: MapOptions) -> Ite
     for share in options.fallback_sides:
         half = 0.5 * share * min(height, width)
         x, y = 0.5 * (width - 1), 0.5 * (height - 1)
-        predictions.append(
-            _predict_crops(
-                network, photo, crop_box((x - half, y - half, x + half, y + half), options.first_crop), options
-            )
-        )
+        face = FoundFace.of_box((x - half, y - half, x + half, y + half))
+        predictions.append(_predict_crops(network, photo, face, options))
     best = max(predictions, key=lambda prediction: prediction.plausibility.score)
     if best.plausibility.score >= options.fallback_min_score:
         yield best

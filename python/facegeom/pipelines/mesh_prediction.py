@@ -17,7 +17,9 @@ from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom._internal.threads import load_once, one_thread
-from facegeom.detection import detector
+from facegeom.detection import detector, yunet
+from facegeom.detection.detector import MIN_SCORE, Detector
+from facegeom.detection.found_face import FoundFace
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.face_region import face_surface, mean_depth
@@ -27,9 +29,11 @@ from facegeom.images.boxes import Box, BoxLike, Detection, box_iou
 from facegeom.images.camera import Camera, roll_deg
 from facegeom.images.crop import Crop, apply_affine, crop_affine
 from facegeom.images.face_maps import FaceMaps
-from facegeom.networks.mesh_network import MeshNetwork, load_mesh_network
+from facegeom.networks.backends import DEFAULT_BACKEND
+from facegeom.networks.interface import MeshNetwork
+from facegeom.networks.loaders import load_mesh_network
 from facegeom.networks.semi_sphere import CROP_FACTOR, mirror_images, semi_sphere
-from facegeom.pipelines.map_prediction import predict_maps
+from facegeom.pipelines.map_prediction import MapPrediction, predict_all_maps, predict_maps
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,6 @@ class MeshOptions:
     face_rise: float = 0.136  # height of the face's centre above the landmarks' centre / height of the landmarks' box
     stable_iou: float = 0.75  # minimum IoU of the crop and the crop around its mesh; else one more pass follows
     upright_deg: float = 15.0  # maximum roll of a face that is not turned upright; standard deviation in training: 12
-    detection_score: float = 0.4  # minimum score of a detection that is used
     average_face: tuple[float, float, float] = (0.498, 0.487, 0.614)
     """Box of the face if nothing is detected: centre x / photo width, centre y / photo height, and longer side of the
     box / shorter side of the photo. The values are means over training photos."""
@@ -67,7 +70,7 @@ class MeshPrediction:
     fit : Fit, the face model fitted to the finest mesh, in pixels of the photo
     score : float in [0, 1]: the score of the maps if the network needs landmarks, else the score of the detector; 1 if
         the caller gave the box or the landmarks, 0 if nothing was detected
-    detections : boxes of the detector, highest score first; empty if the caller gave the box
+    detections : boxes of the detector, best first; empty if the caller gave the box
     timings : dict from step name to milliseconds
     """
 
@@ -100,9 +103,9 @@ class _FirstCrop:
 
 
 @load_once(maxsize=4)
-def mesh_network(name: str, device: str) -> MeshNetwork:
+def mesh_network(name: str, device: str, backend: str = DEFAULT_BACKEND) -> MeshNetwork:
     """Return the named mesh network of facegeom on `device`; it is loaded once per process."""
-    return load_mesh_network(name, device)
+    return load_mesh_network(name, device, backend=backend)
 
 
 def predict_mesh(
@@ -114,6 +117,9 @@ def predict_mesh(
     *,
     landmarks: npt.ArrayLike | None = None,
     options: MeshOptions = MeshOptions(),
+    detector: Detector = "yunet",
+    min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
 ) -> MeshPrediction:
     """Predict the meshes, the camera and the landmarks of a face.
 
@@ -122,12 +128,13 @@ def predict_mesh(
     photo : (h, w, 3) uint8 array
     network : MeshNetwork, a result of `mesh_network`
     box : x0, y0, x1, y1 of the face in pixels of the photo (a score may follow); None: detect faces
-    device : torch device of the map network, which predicts the landmarks if the mesh network needs landmarks
-    face_index : index of the face among the detections, in order of falling score; for a network with landmarks, as in
-        `predict_maps`
+    device : device of the map network, which predicts the landmarks if the mesh network needs landmarks
+    face_index : index of the face among the detections, best first; for a network with landmarks, as in `predict_maps`
     landmarks : (68, 3) array for a network that needs them: pixel x, pixel y and depth in pixels, greater is nearer;
         None: the landmarks come from the maps of FaceVision-GAN
     options : MeshOptions
+    detector, min_face : as in `facegeom.detect`
+    backend : "torch" or "onnx", in which the map network runs
 
     Returns
     -------
@@ -148,12 +155,47 @@ def predict_mesh(
     timings: dict[str, float] = {}
     model = load_face_model()
     if not network.needs_landmarks:
-        first = _crop_by_detector(photo, box, face_index, options, timings)
+        first = _crop_by_detector(photo, box, face_index, options, timings, detector, min_face)
     elif landmarks is None:
-        first = _crop_by_maps(model, photo, box, device, face_index, options, timings)
+        seen = predict_maps(photo, box, device, face_index, detector=detector, min_face=min_face, backend=backend)
+        first = _crop_by_maps(model, seen, options, timings)
     else:
         first = _crop_by_landmarks(model, check.float_array(landmarks, "landmarks", (68, 3)), options)
+    return _predicted(network, photo, first, options, timings)
 
+
+def predict_all_meshes(
+    photo: ByteArray,
+    network: MeshNetwork,
+    device: str = "cpu",
+    *,
+    options: MeshOptions = MeshOptions(),
+    detector: Detector = "yunet",
+    min_face: float | None = None,
+    backend: str = DEFAULT_BACKEND,
+) -> list[MeshPrediction]:
+    """Predict the meshes of all faces in a photo, in the order of `face_index` of `predict_mesh`.
+
+    The list is empty if the photo shows no face: no average crop is used.
+    """
+    model, predictions = load_face_model(), []
+    if network.needs_landmarks:
+        for seen in predict_all_maps(photo, device, detector=detector, min_face=min_face, backend=backend):
+            timings: dict[str, float] = {}
+            first = _crop_by_maps(model, seen, options, timings)
+            predictions.append(_predicted(network, photo, first, options, timings))
+        return predictions
+    shared: dict[str, float] = {}
+    faces = _detected(photo, detector, min_face, shared)
+    firsts = [_crop_of_face(face, options, faces) for face in faces]
+    return [_predicted(network, photo, first, options, dict(shared)) for first in firsts]
+
+
+def _predicted(
+    network: MeshNetwork, photo: ByteArray, first: _FirstCrop, options: MeshOptions, timings: dict[str, float]
+) -> MeshPrediction:
+    """Return the prediction for a first crop, and add the time of each step to `timings`."""
+    model = load_face_model()
     with stopwatch(timings, "network"), one_thread():
         meshes = _predict_crop(network, photo, first)
         roll = first.roll + _mesh_roll_deg(meshes[0], first.roll)
@@ -174,8 +216,14 @@ def predict_mesh(
     return MeshPrediction(vertices, maps, camera, landmarks_on, fit, first.score, first.detections, timings)
 
 
-def face_square(box: BoxLike, options: MeshOptions = MeshOptions()) -> Box:
-    """Return the box of the crop for a face that is upright or nearly upright, from the box (4,) of its 68 landmarks.
+def face_square(box: BoxLike, options: MeshOptions = MeshOptions(), roll_deg: float = 0.0) -> Box:
+    """Return the box of the crop for a face from the box (4,) of its 68 landmarks.
+
+    Parameters
+    ----------
+    box : x0, y0, x1, y1 in pixels; of a rolled face: after the photo is turned upright about the centre of the box
+    options : MeshOptions
+    roll_deg : roll of the face in degrees, counter-clockwise in the photo
 
     Examples
     --------
@@ -185,7 +233,8 @@ def face_square(box: BoxLike, options: MeshOptions = MeshOptions()) -> Box:
     x0, y0, x1, y1 = (float(side) for side in box[:4])
     height = y1 - y0
     half = 0.5 * options.crop_factor * options.face_side * height
-    x, y = 0.5 * (x0 + x1), 0.5 * (y0 + y1) - options.face_rise * height
+    right, down = (_turn_matrix(roll_deg) @ (0.0, -options.face_rise * height)).tolist()
+    x, y = 0.5 * (x0 + x1) + right, 0.5 * (y0 + y1) + down
     return x - half, y - half, x + half, y + half
 
 
@@ -208,37 +257,44 @@ def _crop_by_detector(
     face_index: int,
     options: MeshOptions,
     timings: dict[str, float],
+    name: Detector,
+    min_face: float | None,
 ) -> _FirstCrop:
     """Return the crop of a detection or of the given box; without a detection, the average crop."""
+    height, width = photo.shape[:2]
     if box is not None:
-        square = face_square(box, options)
-        height, width = photo.shape[:2]
+        with one_thread():
+            seen = yunet.find_in_box(photo, box)
+        given = FoundFace.of_box(box, roll_deg=0.0 if seen is None else _crop_roll(seen.roll_deg, options))
+        square = face_square(given.upright, options, given.roll_deg)
         if square[2] <= 0 or square[3] <= 0 or square[0] >= width - 1 or square[1] >= height - 1:
             raise NoFaceFound("the given box lies outside the photo")
-        return _FirstCrop(square, 0.0, None, 1.0, ())
-    with stopwatch(timings, "detection"):
-        found = tuple(detector.find_faces(photo, min_score=options.detection_score))
-    if face_index < len(found):
-        return _FirstCrop(face_square(found[face_index], options), 0.0, None, found[face_index][4], found)
+        return _FirstCrop(square, given.roll_deg, None, 1.0, ())
+    faces = _detected(photo, name, min_face, timings)
+    if face_index < len(faces):
+        return _crop_of_face(faces[face_index], options, faces)
     if face_index:
-        raise NoFaceFound(f"face_index is {face_index}, but the photo has {len(found)} detections")
-    height, width = photo.shape[:2]
+        raise NoFaceFound(f"face_index is {face_index}, but the photo has {len(faces)} detections")
     x, y, side = options.average_face
     x, y, half = x * width - 0.5, y * height - 0.5, 0.5 * options.crop_factor * side * min(width, height)
     return _FirstCrop((x - half, y - half, x + half, y + half), 0.0, None, 0.0, ())
 
 
-def _crop_by_maps(
-    model: FaceModel,
-    photo: ByteArray,
-    box: BoxLike | None,
-    device: str,
-    face_index: int,
-    options: MeshOptions,
-    timings: dict[str, float],
-) -> _FirstCrop:
+def _detected(photo: ByteArray, name: Detector, min_face: float | None, timings: dict[str, float]) -> list[FoundFace]:
+    """Return the faces with the scores that `facegeom.detect` asks for: no other check follows."""
+    with stopwatch(timings, "detection"):
+        return detector.find_faces(photo, min_face=min_face, min_score=MIN_SCORE[name], detector=name)
+
+
+def _crop_of_face(face: FoundFace, options: MeshOptions, faces: list[FoundFace]) -> _FirstCrop:
+    """Return the crop of one of the detected `faces`."""
+    roll = _crop_roll(face.roll_deg, options)
+    square = face_square(face.upright if roll else face.box, options, roll)
+    return _FirstCrop(square, roll, None, face.score, tuple(each.detection for each in faces))
+
+
+def _crop_by_maps(model: FaceModel, seen: MapPrediction, options: MeshOptions, timings: dict[str, float]) -> _FirstCrop:
     """Return the crop around the face in the maps of FaceVision-GAN, with the landmarks of the maps."""
-    seen = predict_maps(photo, box, device, face_index)
     for name, spent in seen.timings.items():
         step = "detection" if name == "detection" else "landmarks"
         timings[step] = timings.get(step, 0.0) + spent

@@ -74,7 +74,7 @@ def finish_template(
     with stages.step("detailed"):
         V = template.subdivide(registered)
         view = View(photo, prediction.maps, prediction.camera, V, template.fine)
-        mesh = coloured(template, view, with_detail(template, V, view), options.texture)
+        mesh = coloured(template, view, with_detail(template, V, view), options)
         if options.head:
             mesh = replace(mesh, blendshapes=template_blendshapes(template))
         stages.meshes["detailed"] = mesh
@@ -98,10 +98,10 @@ def with_detail(template: Template, V: FloatArray, view: View, options: DetailOp
     return np.concatenate([skin, V[fine.skin_count :]])
 
 
-def coloured(template: Template, view: View, V: FloatArray, texture: int | None) -> FaceMesh:
-    """Return the fine mesh with vertex colours from the photo, and with a texture unless `texture` (pixels) is None."""
+def coloured(template: Template, view: View, V: FloatArray, options: PipelineOptions) -> FaceMesh:
+    """Return the fine mesh with vertex colours from the photo, and with a texture unless `options.texture` is None."""
     fine = template.fine
-    painted = None if texture is None else paint(template, view, texture)
+    painted = None if options.texture is None else paint(template, view, options.texture, backend=options.backend)
     return FaceMesh(
         V,
         fine.faces,

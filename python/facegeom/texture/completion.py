@@ -13,7 +13,6 @@ of the known region. Three layers, all computed from known texels, are therefore
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -21,9 +20,9 @@ import numpy as np
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
 from facegeom._internal.threads import load_once, one_thread
-
-if TYPE_CHECKING:
-    from facegeom.networks.gated_inpainting import Inpainter
+from facegeom.networks.backends import DEFAULT_BACKEND
+from facegeom.networks.interface import TextureNetwork
+from facegeom.networks.loaders import load_texture_network
 
 LEAST_SIZE = 16
 COARSEST = 8  # side length in texels of the coarsest pyramid level
@@ -35,7 +34,9 @@ MAD_TO_DEVIATION = 1.4826  # ratio of standard to median absolute deviation of a
 
 
 @one_thread()
-def complete(texture: ByteArray, known: BoolArray, *, network: Inpainter | None = None) -> ByteArray:
+def complete(
+    texture: ByteArray, known: BoolArray, *, network: TextureNetwork | None = None, backend: str = DEFAULT_BACKEND
+) -> ByteArray:
     """Complete the unknown texels of a texture; the known texels are not changed.
 
     Parameters
@@ -43,8 +44,10 @@ def complete(texture: ByteArray, known: BoolArray, *, network: Inpainter | None 
     texture : (S, S, 3) uint8 array, RGB
         Texture in the atlas of the face model, S at least 16. The values of unknown texels are not used.
     known : (S, S) bool array
-    network : Inpainter, optional
+    network : TextureNetwork, optional
         The trained network; None: the network that comes with facegeom.
+    backend : "torch" or "onnx"
+        Where the network that comes with facegeom runs.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def complete(texture: ByteArray, known: BoolArray, *, network: Inpainter | None 
     if known.all():
         return texture.copy()
     if network is None:
-        network = _shipped()
+        network = _shipped(backend)
     small, small_known = reduced(texture, known, network.size)
     if not (small_known & network.region).any():
         mean = cv2.resize(network.mean, (size, size), interpolation=cv2.INTER_CUBIC)
@@ -94,11 +97,9 @@ def complete(texture: ByteArray, known: BoolArray, *, network: Inpainter | None 
     return np.where(known[..., None], texture, filled)
 
 
-@load_once(maxsize=1)
-def _shipped() -> Inpainter:
-    from facegeom.networks.gated_inpainting import load_gated_inpainting
-
-    return load_gated_inpainting()
+@load_once(maxsize=2)
+def _shipped(backend: str) -> TextureNetwork:
+    return load_texture_network(backend)
 
 
 def reduced(texture: ByteArray, known: BoolArray, size: int) -> tuple[Float32Array, BoolArray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,13 +11,12 @@ from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model.template import Template
 from facegeom.images.sampling import bilinear
+from facegeom.networks.backends import DEFAULT_BACKEND
+from facegeom.networks.interface import TextureNetwork
 from facegeom.texture.appearance import View, behind_colors, continued_colors
 from facegeom.texture.baking import Atlas, bake
 from facegeom.texture.completion import complete
 from facegeom.texture.occluders import occluders
-
-if TYPE_CHECKING:
-    from facegeom.networks.gated_inpainting import Inpainter
 
 FEATHER = 0.06  # width of the blend from the completed face to the extended colours, as a fraction of the atlas side
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
@@ -41,7 +40,14 @@ class Painted(NamedTuple):
     colors: ByteArray
 
 
-def paint(template: Template, view: View, size: int, *, network: Inpainter | None = None) -> Painted:
+def paint(
+    template: Template,
+    view: View,
+    size: int,
+    *,
+    network: TextureNetwork | None = None,
+    backend: str = DEFAULT_BACKEND,
+) -> Painted:
     """Make the complete texture of the template's fine topology from a photo.
 
     Texels of the face that the photo shows without an occluder have the colours of the photo; the inpainting network
@@ -53,7 +59,8 @@ def paint(template: Template, view: View, size: int, *, network: Inpainter | Non
     template : Template
     view : View of the fine vertices of the template
     size : side length of the atlas in texels, 16 to 2048
-    network : Inpainter; None: the network that comes with facegeom
+    network : TextureNetwork; None: the network that comes with facegeom
+    backend : "torch" or "onnx", in which the network that comes with facegeom runs
 
     Raises
     ------
@@ -69,7 +76,7 @@ def paint(template: Template, view: View, size: int, *, network: Inpainter | Non
     covered = without_hairline(occluders(baked.texture, baked.known), face_texels)
     known = baked.known & (baked.seen > LEAST_SEEN) & ~covered
     known &= ~face_texels | without_slivers(known & face_texels)
-    completed = complete(baked.texture, known, network=network)
+    completed = complete(baked.texture, known, network=network, backend=backend)
 
     inside = face_texels | known
     depth = cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1, mode="edge"), cv2.DIST_L2, 3)[1:-1, 1:-1]

@@ -30,7 +30,7 @@ from facegeom.detection.mtcnn_search import SearchOptions, propose, refine, sear
 from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
 from facegeom.images.boxes import iou
-from facegeom.networks.devices import check_device
+from facegeom.networks.devices import check_device, mixed_precision
 from facegeom.networks.mtcnn import WINDOWS, Mtcnn, MtcnnConfig, OutputNet, normalise
 from facegeom.networks.weights import save_weights
 from facegeom.training.data.labels import Labels, find_photos
@@ -82,7 +82,6 @@ class DetectorOptions:
     offset_weight: float = 2.0  # weight of the offset loss relative to the cross-entropy; 0.5 in the paper
     seed: int = 0
     checkpoint_steps: int = 250  # number of steps between two checkpoints
-    bfloat16: bool = True  # whether to train in bfloat16: a third faster on processors that support it
     network: MtcnnConfig = field(default_factory=MtcnnConfig)
 
 
@@ -293,7 +292,7 @@ class DetectorTrainer:
             images = images.flip(3)
             offsets = offsets * torch.tensor([-1.0, 1.0, 1.0, 1.0], device=self.device)
         images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bfloat16):
+        with mixed_precision(self.device):
             logits, guess = network(images)
         logits, guess = logits.float().reshape(len(rows)), guess.float().reshape(len(rows), 4)
         sure, holds = kind >= 0, kind != 0

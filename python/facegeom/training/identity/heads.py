@@ -7,6 +7,7 @@ import logging
 import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -31,11 +32,27 @@ HEADS = SyntheticOptions(identity_sigma=1.0, pitch_deg=9.0, harmonics=0.55)
 SKINS = 0.5  # share of heads with painted skins where assets are given
 ENVIRONMENTS = 0.8  # share of the heads with harmonic light that are lit by an environment map
 MOST_YAW_DEG = 60.0
+CLOSED_EYES, OPEN_MOUTH = 0.12, 0.12  # share of heads with closed eyes, and with the mouth opened wide
 FRONTAL = 2.0  # exponent of the yaw distribution: as in photos, most heads are nearly frontal
 
 
+class Head(NamedTuple):
+    """A synthetic head.
+
+    Attributes
+    ----------
+    photo : ReshapedPhoto
+    identity : (k,) float array, standard deviations of the face model
+    expression : (e,) float array, weights
+    """
+
+    photo: ReshapedPhoto
+    identity: FloatArray
+    expression: FloatArray
+
+
 class IdentityHeads(SyntheticFaces):
-    """Draws synthetic heads in aligned crops, with their identity coefficients.
+    """Draws synthetic heads in aligned crops, with their coefficients.
 
     Parameters
     ----------
@@ -56,19 +73,32 @@ class IdentityHeads(SyntheticFaces):
             cut = assets.backdrops.reshape(-1, *assets.backdrops.shape[2:])
             self.backgrounds = [*(self.backgrounds[i] for i in range(len(self.backgrounds))), *cut]
         self._drawn = np.zeros(len(model.identity), np.float32)
+        self._weights = np.zeros(len(model.expression_names))
         self._turn = np.eye(3)
         self._placed, self._points = np.zeros((51, 2)), np.zeros((128, 2))
 
-    def draw_head(self, rng: np.random.Generator, size: int = STORED_PIXELS) -> tuple[ReshapedPhoto, FloatArray]:
-        """Draw one head; return its crop and its identity coefficients, (k,) in standard deviations."""
+    def draw_head(self, rng: np.random.Generator, size: int = STORED_PIXELS) -> Head:
+        """Draw one head in a crop of `size` x `size` pixels."""
         sample, _ = self.draw(rng, size)
-        return ReshapedPhoto(
-            sample.image, self._placed.copy(), self._points.copy(), self._turn.copy()
-        ), self._drawn.astype(np.float64)
+        photo = ReshapedPhoto(sample.image, self._placed.copy(), self._points.copy(), self._turn.copy())
+        return Head(photo, self._drawn.astype(np.float64), self._weights.copy())
 
     def _identity(self, rng: np.random.Generator) -> np.ndarray:
         self._drawn = super()._identity(rng)
         return self._drawn
+
+    def _expression(self, rng: np.random.Generator) -> FloatArray:
+        """Return random weights, with more closed eyes and open mouths than other synthetic faces have."""
+        weights = super()._expression(rng)
+        index = {name: row for row, name in enumerate(self.model.expression_names)}
+        if rng.random() < CLOSED_EYES:
+            for side in "LR":
+                weights[index[f"eyeBlink_{side}"]] = rng.uniform(0.85, 1.1)
+        if rng.random() < OPEN_MOUTH:
+            weights[index["jawOpen"]], weights[index["mouthClose"]] = rng.uniform(0.5, 1.1), 0.0
+        self._make_plausible(weights)
+        self._weights = weights
+        return weights
 
     def _albedo(self, rng: np.random.Generator) -> Float32Array:
         """Return the colours of a mixture of two skins, or of a sample of the texture model."""
@@ -117,7 +147,7 @@ def _start(texture: str | None, assets: Assets | None) -> None:
     _worker = IdentityHeads(load_face_model(), texture, assets)
 
 
-def _draw(seed: tuple[int, int]) -> tuple[ReshapedPhoto, FloatArray]:
+def _draw(seed: tuple[int, int]) -> Head:
     if _worker is None:
         raise RuntimeError("the worker process is not initialised")
     return _worker.draw_head(np.random.default_rng(seed))
@@ -133,12 +163,13 @@ def make_heads(
         out / "images.npy", "w+", np.uint8, shape=(count, STORED_PIXELS, STORED_PIXELS, 3)
     )
     identity = np.zeros((count, 60), np.float32)
+    expression = np.zeros((count, len(load_face_model().expression_names)), np.float32)
     landmarks, rotation = np.zeros((count, 51, 2), np.float32), np.zeros((count, 3, 3), np.float32)
     points = np.zeros((count, 128, 2), np.float32)
     with ProcessPoolExecutor(processes, initializer=_start, initargs=(texture, assets)) as pool:
         drawn = pool.map(_draw, [(seed, number) for number in range(count)], chunksize=32)
-        for at, (head, coefficients) in enumerate(tqdm(drawn, total=count, unit="head", desc="heads")):
-            images[at], identity[at] = head.image, coefficients[:60]
+        for at, (head, coefficients, weights) in enumerate(tqdm(drawn, total=count, unit="head", desc="heads")):
+            images[at], identity[at], expression[at] = head.image, coefficients[:60], weights
             landmarks[at], points[at], rotation[at] = head.landmarks, head.points, head.rotation
     images.flush()
     np.savez(
@@ -147,6 +178,7 @@ def make_heads(
         kind=np.full(count, RESHAPED, np.int8),
         identity=identity,
         change=identity,
+        expression=expression,
         landmarks=landmarks,
         points=points,
         rotation=rotation,

@@ -44,6 +44,7 @@ class ReshapeOptions:
         0.8  # standard deviation of the change of each identity coefficient, in sigma of the face model
     )
     expression: float = 0.3  # share of the versions with a changed expression
+    closing: float = 0.3  # share of these in which the lids close, and share in which the mouth closes
     light: float = 0.3  # share of the versions with changed light
     yaw_deg: tuple[float, float] = (
         12.0,
@@ -65,6 +66,7 @@ class ReshapedPhotos:
     kind : (v,) int8, ORIGINAL, RESHAPED or TURNED
     identity : (v, k) float32, label: coefficients fitted to the photo plus the change
     change : (v, k) float32, the change
+    expression : (v, e) float32, expression weights of the face model
     landmarks : (v, 51, 2) float32, pixels of the image
     points : (v, 128, 2) float32, the vertices `face_points`, pixels of the image
     rotation : (v, 3, 3) float32
@@ -76,6 +78,7 @@ class ReshapedPhotos:
     kind: np.ndarray
     identity: np.ndarray
     change: np.ndarray
+    expression: np.ndarray
     landmarks: np.ndarray
     points: np.ndarray
     rotation: np.ndarray
@@ -116,7 +119,7 @@ def draw_changes(
     yield ORIGINAL, Change(np.zeros(60))
     for number in range(options.reshaped + options.turned):
         identity = rng.normal(0, options.identity_sigma, 60)
-        moved = _changed_expression(model, expression, rng) if rng.random() < options.expression else None
+        moved = _changed_expression(model, expression, options, rng) if rng.random() < options.expression else None
         light = _changed_light(rng) if rng.random() < options.light else None
         if number < options.reshaped:
             yield RESHAPED, Change(identity, moved, light=light)
@@ -126,18 +129,38 @@ def draw_changes(
         yield TURNED, Change(identity, moved, side * further, rng.normal(0, options.pitch_deg), light)
 
 
-def _changed_expression(model: FaceModel, expression: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Return a random change of a few expressions, equal on both sides. Mouth and eyes do not open or close."""
-    change = -expression * (rng.random() < 0.4) * rng.uniform(0, 1)
-    still = ("eyeLook", "Pupil", "eyeBlink", "eyeWide", "jaw", "mouthClose", "tongue", "mouthFunnel", "mouthLower")
+def _changed_expression(
+    model: FaceModel, expression: FloatArray, options: ReshapeOptions, rng: np.random.Generator
+) -> FloatArray:
+    """Return a random change of a few expressions, equal on both sides.
+
+    Lids and lips may close. They do not open: the photo does not show what is behind them.
+    """
     names = model.expression_names
-    stems = sorted({name.removesuffix("_L").removesuffix("_R") for name in names if not name.startswith(still)})
+    opening = ("eyeBlink", "eyeWide", "jaw", "mouthClose", "tongue", "mouthFunnel", "mouthLower", "mouthUpper")
+    still = np.array([name.startswith(("eyeLook", "Pupil", *opening)) for name in names])
+    weights = np.where(still, expression, expression * (1 - (rng.random() < 0.4) * rng.uniform(0, 1)))
+    stems = sorted({_stem(name) for name, fixed in zip(names, still, strict=True) if not fixed})
     moved = {str(stem): rng.uniform(0, 0.6) for stem in rng.choice(stems, 3, replace=False)}
-    for row, name in enumerate(names):
-        if name.startswith(still):
-            change[row] = 0.0
-        change[row] += moved.get(name.removesuffix("_L").removesuffix("_R"), 0.0)
-    return np.clip(expression + change, 0, 1.2) - expression
+    weights += np.array([moved.get(_stem(name), 0.0) for name in names])
+    if rng.random() < options.closing:
+        closed = rng.uniform(0.3, 1.0)
+        for row, name in enumerate(names):
+            if name.startswith("eyeBlink"):
+                weights[row] = max(weights[row], closed)
+            elif name.startswith("eyeWide"):
+                weights[row] *= 1 - closed
+    if rng.random() < options.closing:
+        left = rng.uniform(0, 1)
+        for row, name in enumerate(names):
+            if name.startswith(opening[2:]):
+                weights[row] *= left
+    return np.asarray(np.clip(weights, 0, 1.2) - expression)
+
+
+def _stem(name: str) -> str:
+    """Return the name of an expression without its side."""
+    return name.removesuffix("_L").removesuffix("_R")
 
 
 def _changed_light(rng: np.random.Generator) -> np.ndarray:
@@ -200,6 +223,7 @@ def make_reshaped(
     )
     photo = np.repeat(np.arange(len(rows), dtype=np.int32), per_photo)
     kind, change = np.zeros(total, np.int8), np.zeros((total, 60), np.float32)
+    expression = labels.expression[rows].astype(np.float32)[photo]
     landmarks, rotation = np.zeros((total, 51, 2), np.float32), np.zeros((total, 3, 3), np.float32)
     points = np.zeros((total, 128, 2), np.float32)
     with ProcessPoolExecutor(processes, initializer=_start, initargs=(texture, labels, photos, options)) as pool:
@@ -208,6 +232,8 @@ def make_reshaped(
         for group in tqdm(versions, total=len(rows), unit="photo", desc="reshaped"):
             for what, changed, rendered in group:
                 images[at], kind[at], change[at] = rendered.image, what, changed.identity
+                if changed.expression is not None:
+                    expression[at] += changed.expression
                 landmarks[at], points[at], rotation[at] = rendered.landmarks, rendered.points, rendered.rotation
                 at += 1
     images.flush()
@@ -217,6 +243,7 @@ def make_reshaped(
         kind=kind,
         identity=labels.identity[rows].astype(np.float32)[photo] + change,
         change=change,
+        expression=expression,
         landmarks=landmarks,
         points=points,
         rotation=rotation,
@@ -236,6 +263,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, text in (("reshaped", "versions in the pose of the photo"), ("turned", "versions in another pose")):
         default = getattr(defaults, name)
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} (default: %(default)s)")
+    parser.add_argument(
+        "--sigma",
+        type=float,
+        default=defaults.identity_sigma,
+        help="standard deviation of the change of each coefficient, in sigma of the face model (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=defaults.seed, help="random seed (default: %(default)s)")
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count() or 1, help="worker processes (default: %(default)s)"
@@ -253,6 +286,7 @@ def run(args: argparse.Namespace) -> int:
     options = ReshapeOptions(
         reshaped=check.count(args.reshaped, "--reshaped"),
         turned=check.count(args.turned, "--turned"),
+        identity_sigma=check.positive(args.sigma, "--sigma", zero=True),
         seed=args.seed,
     )
     labels, photos = Labels.load(args.labels), find_photos(args.photos)

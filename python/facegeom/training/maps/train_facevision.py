@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facegeom.networks.devices import check_device
+from facegeom.networks.devices import check_device, mixed_precision
 from facegeom.networks.facevision import ZERO_DEPTH_OFFSET, FaceVisionConfig, FaceVisionGenerator, channels_last
 from facegeom.networks.patchgan import PatchDiscriminator
 from facegeom.networks.weights import load_weights, save_weights
@@ -18,6 +18,7 @@ from facegeom.training.arguments import (
     add_initial_weights,
     add_no_synthetic,
     add_photo_training,
+    add_reshaped,
     options_from,
     run_and_print,
     run_files,
@@ -120,7 +121,7 @@ class FaceVisionTrainer(NetworkTrainer):
         photo = network_input(image, self.device)
         target, mask = target.to(self.device), mask.to(self.device)
         self.generator.train()
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             out = self.generator(photo)
         out = out.float()
         terms = self._map_terms(out, target, mask)
@@ -174,7 +175,7 @@ class FaceVisionTrainer(NetworkTrainer):
     def _adversarial_loss(self, photo: Tensor, fake: dict[str, Tensor]) -> Tensor:
         """Return the adversarial loss of the generator, summed over both discriminators."""
         self.discriminators.requires_grad_(False)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             logits = [self.discriminators[task](torch.cat([photo, maps], 1)) for task, maps in fake.items()]
         self.discriminators.requires_grad_(True)
         return sum((adversarial(logit.float(), True) for logit in logits), torch.zeros((), device=self.device))
@@ -186,7 +187,7 @@ class FaceVisionTrainer(NetworkTrainer):
         loss = torch.zeros((), device=self.device)
         scores = {}
         for task, discriminator in self.discriminators.items():
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with mixed_precision(self.device):
                 both = discriminator(torch.cat([torch.cat([photo, real[task]], 1), torch.cat([photo, fake[task]], 1)]))
             on_real, on_fake = both.float().chunk(2)
             loss = loss + (adversarial(on_real, True) + adversarial(on_fake, False)) / 2
@@ -263,6 +264,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="mask: predict a mask; zero: zero depth marks the background, as in the paper (default: %(default)s)",
     )
     add_no_synthetic(parser)
+    add_reshaped(parser)
 
 
 def output_files(args: argparse.Namespace) -> list[Path]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facegeom.errors import FacegeomError
-from facegeom.networks.devices import check_device
+from facegeom.networks.devices import check_device, mixed_precision
 from facegeom.networks.facevision import channels_last
 from facegeom.networks.pix2vertex import Pix2VertexConfig, Pix2VertexNetworks
 from facegeom.networks.weights import load_weights, save_weights
@@ -23,6 +23,7 @@ from facegeom.training.arguments import (
     add_initial_weights,
     add_no_synthetic,
     add_photo_training,
+    add_reshaped,
     options_from,
     run_and_print,
     run_files,
@@ -48,7 +49,7 @@ NETWORKS = {
     "joint": ("joint",),
 }
 
-SYNTHETIC_ONLY = MixOptions(turned=0.0, synthetic=1.0, faceless=0.0)
+SYNTHETIC_ONLY = MixOptions(reshaped=0.0, turned=0.0, synthetic=1.0, faceless=0.0)
 """Distribution with synthetic faces only, as in the paper. Their textures and backgrounds are from photos."""
 
 STEP_SEED = 1_000_003  # factor of the run seed in the dropout seed of each step
@@ -153,7 +154,7 @@ class Pix2VertexTrainer(NetworkTrainer):
         set_learning_rate(self.optimizer, o.learning_rate * warmup_cosine_factor(self.step, o, o.warmup))
         target, mask, position, spacing = (t.to(self.device) for t in (target, mask, position, spacing))
         self.networks.train()
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             out = self.networks(network_input(image, self.device))
         terms: dict[str, Tensor] = {}
         for name, maps in out.items():
@@ -255,6 +256,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     samples = parser.add_mutually_exclusive_group()
     samples.add_argument("--synthetic-only", action="store_true", help="train on synthetic faces only, as in the paper")
     add_no_synthetic(samples)
+    add_reshaped(parser)
     parser.add_argument(
         "--translator",
         default="",

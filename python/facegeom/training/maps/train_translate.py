@@ -22,7 +22,7 @@ from facegeom._internal import check
 from facegeom.images.image_files import save_image
 from facegeom.measures.predictor import load_network
 from facegeom.measures.report import write_json
-from facegeom.networks.devices import check_device
+from facegeom.networks.devices import check_device, mixed_precision
 from facegeom.networks.facevision import MapTensors, channels_last
 from facegeom.networks.patchgan import PatchDiscriminator
 from facegeom.networks.translator import Translator, TranslatorConfig
@@ -151,7 +151,7 @@ class TranslatorTrainer(NetworkTrainer):
         for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
             set_learning_rate(optimizer, o.learning_rate * warmup_cosine_factor(self.step, o, o.warmup))
         image, real = network_input(render, self.device), network_input(photo, self.device)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             fake = self.generator(image).float()
             self.discriminator.requires_grad_(False)
             terms = {"adversarial": adversarial(self.discriminator(fake).float(), True)}
@@ -170,7 +170,7 @@ class TranslatorTrainer(NetworkTrainer):
 
     def _train_discriminator(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """Make one step of the discriminator; return its loss and the shares of correctly classified patches."""
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             on_real, on_fake = self.discriminator(torch.cat([real, fake])).float().chunk(2)
         loss = (adversarial(on_real, True) + adversarial(on_fake, False)) / 2
         self.discriminator_optimizer.zero_grad(set_to_none=True)

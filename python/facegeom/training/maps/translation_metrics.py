@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from facegeom.networks.devices import mixed_precision
 from facegeom.networks.facevision import MapTensors, channels_last
 from facegeom.networks.translator import translate_images
 from facegeom.training.data.renderer import Sample
@@ -159,7 +160,7 @@ def _accuracy(
             photo, label = network_input(images[rows], device), labels[rows].to(device)
             if rng.random() < FLIPS:
                 photo = photo.flip(3)
-            with torch.autocast(device.type, torch.bfloat16):
+            with mixed_precision(device):
                 logits = network(photo)
             optimizer.zero_grad(set_to_none=True)
             functional.binary_cross_entropy_with_logits(logits.float(), label).backward()

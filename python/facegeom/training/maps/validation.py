@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from facegeom.networks.facevision import MAP_UNIT_MM, MapTensors
+from facegeom.networks.devices import mixed_precision
+from facegeom.networks.facevision import MapTensors
+from facegeom.networks.interface import MAP_UNIT_MM
 from facegeom.networks.pix2vertex import position_per_pixel
 from facegeom.training.data.samples import FaceSamples, as_position_tensors
 from facegeom.training.loop import network_input
@@ -77,7 +79,7 @@ class MapValidation:
                 image, maps, mask, _, spacing = (
                     torch.stack(t).to(self.device) for t in zip(*items[start : start + BATCH], strict=True)
                 )
-                with torch.autocast(self.device.type, torch.bfloat16):
+                with mixed_precision(self.device):
                     out = self.predict(network_input(image, self.device))
                 rows += map_errors(out, TrueMaps(maps, mask, spacing), surface=self.surface)
             result |= {f"{name}_{error}": mean_without_nan([row[error] for row in rows]) for error in rows[0]}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from facegeom.networks.devices import check_device
+from facegeom.networks.devices import check_device, mixed_precision
 from facegeom.networks.facevision import channels_last
 from facegeom.networks.gcn_igan import GcnIganConfig, GcnIganGenerator
 from facegeom.networks.graph import Graph
@@ -166,7 +166,7 @@ class GcnIganTrainer(MeshTrainer):
 
     def _logits(self, meshes: Tensor, graph: Graph) -> Tensor:
         """Return the logits of the discriminator, (b,)."""
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             logits: Tensor = self.discriminator(meshes, graph)
         return logits
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from facegeom._internal import check
 from facegeom.errors import FacegeomError
-from facegeom.networks.devices import check_device
+from facegeom.networks.devices import check_device, mixed_precision
 from facegeom.networks.facevision import FaceVisionConfig, channels_last
 from facegeom.networks.graph import Unpooling
 from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
@@ -123,7 +123,7 @@ class Pixel2MeshTrainer(MeshTrainer):
         if o.encoder == "frozen":
             self.network.encoder.eval()
         if self.step < o.placing * (o.images // o.batch):
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with mixed_precision(self.device):
                 start = self.network.placed_start(network_input(truth.image, self.device))
             terms = {"placement": o.weights.placement * placement_loss(start, truth)}
         else:

@@ -18,6 +18,7 @@ from facegeom.measures.mesh_metrics import (
     earth_movers_distance,
     sample_surface,
 )
+from facegeom.networks.devices import mixed_precision
 from facegeom.networks.semi_sphere import semi_sphere
 from facegeom.render import turn
 from facegeom.training.data.landmark_errors import sample_errors
@@ -149,7 +150,7 @@ class MeshValidation:
         """Return the vertices (b, n, 3) after each network stage for the crops `rows` of the validation set `name`."""
         crops = np.stack([sample.image for sample in self.sets[name][rows]])
         image = torch.from_numpy(crops.transpose(0, 3, 1, 2).copy())
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             stages = self.predict(
                 network_input(image, self.device), torch.from_numpy(self.landmarks[name][rows]).to(self.device)
             )

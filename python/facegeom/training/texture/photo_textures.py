@@ -17,7 +17,7 @@ from facegeom.geometry import rasterize
 from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
 from facegeom.images.crop import apply_affine, crop_affine, crop_image
-from facegeom.pipelines.map_prediction import MapNetwork
+from facegeom.networks.interface import MapNetwork
 from facegeom.texture.baking import Atlas, bake
 from facegeom.texture.blending import Layer
 from facegeom.texture.occluders import TextureStatistics, occluders

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray
 from facegeom.errors import FacegeomError
-from facegeom.networks.devices import check_device
+from facegeom.networks.devices import check_device, mixed_precision
 from facegeom.networks.facevision import channels_last, load_facevision
 from facegeom.networks.gated_inpainting import (
     GatedInpainting,
@@ -184,7 +184,7 @@ class TextureTrainer(NetworkTrainer):
             weight.to(self.device),
         )
         self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             answer = self.network(truth, known)
         counted = weight * (1 - known * (1 - o.known_weight))
         terms = {"coarse_l1": o.l1_weight * weighted_l1(answer.coarse, truth, counted)}
@@ -193,7 +193,7 @@ class TextureTrainer(NetworkTrainer):
         if answer.refined is not None:
             fake = torch.where(kept > 0, truth, answer.refined)
             terms["refined_l1"] = o.l1_weight * weighted_l1(answer.refined, truth, counted)
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with mixed_precision(self.device):
                 terms["perceptual"] = o.perceptual_weight * self.perceptual(fake, truth)
                 self.critic.requires_grad_(False)
                 terms["gan"] = -o.gan_weight * critic_scores(self.critic, fake, kept).mean()
@@ -212,7 +212,7 @@ class TextureTrainer(NetworkTrainer):
         rng = torch.Generator().manual_seed(o.seed * MIXTURE_SEED + self.step)
         terms: dict[str, Tensor] = {}
         for _ in range(o.critic_steps):
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with mixed_precision(self.device):
                 terms = {"critic": critic_loss(self.critic, real, fake, kept, o.adversary)}
             if o.adversary == "wgan":
                 share = torch.rand(len(real), 1, 1, 1, generator=rng).to(self.device)
@@ -257,7 +257,7 @@ class TextureValidation:
         for start in range(0, count, BATCH):
             part = slice(start, min(start + BATCH, count))
             known = torch.from_numpy(self.known[part])[:, None].to(trainer.device)
-            with torch.autocast(trainer.device.type, torch.bfloat16):
+            with mixed_precision(trainer.device):
                 answer = trainer.averaged(as_texture(self.truth[part], trainer.device), known)
             coarse.append(answer.coarse.cpu())
             refined.append(answer.refined.cpu() if answer.refined is not None else None)

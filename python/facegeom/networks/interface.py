@@ -1,0 +1,185 @@
+"""The interfaces of the trained networks: what the pipelines need of them, on NumPy arrays.
+
+Each network has one implementation in PyTorch and one in ONNX Runtime; `facegeom.networks.loaders` loads them. This
+module imports neither library.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from facegeom._internal import check
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
+
+MAP_UNIT_MM = 100.0  # unit of the maps inside the networks, mm
+
+MESH_PIPELINES = ("pixel2mesh", "gcn_igan")
+"""Names of the networks that deform the semi-sphere; each is also the name of its pipeline."""
+
+LANDMARKS = 68  # number of landmarks
+
+
+class NetworkMaps(NamedTuple):
+    """Maps that a network predicts for b crops, as arrays in mm.
+
+    Attributes
+    ----------
+    depth : (b, S, S) float32 array, mm in the camera frame
+    correspondence : (b, S, S, 3) float32 array, mm: the position of each pixel on the mean face
+    mask_probability : (b, S, S) float32 array, probability that a pixel shows the face
+    position : (b, S, S, 2) float32 array or None
+        x to the right and y up in the camera frame, mm from the face's origin. None if the network does not predict it.
+    """
+
+    depth: Float32Array
+    correspondence: Float32Array
+    mask_probability: Float32Array
+    position: Float32Array | None = None
+
+
+class MapNetwork(Protocol):
+    """A network that predicts depth, correspondence and mask of crops, such as `networks.facevision.FaceVision`.
+
+    Attributes
+    ----------
+    size : side length S of the crops in pixels
+    """
+
+    size: int
+
+    def predict(self, crops: ByteArray, *, mirror: bool = True) -> NetworkMaps:
+        """Predict the maps of crops.
+
+        Parameters
+        ----------
+        crops : (b, S, S, 3) uint8 array
+        mirror : True: average with the maps of the mirrored crop, mirrored back
+
+        Raises
+        ------
+        ValueError
+            When the crops have another shape or type.
+        """
+
+
+class MeshNetwork(Protocol):
+    """A trained network that predicts face meshes from crops.
+
+    Attributes
+    ----------
+    name : one of `MESH_PIPELINES`
+    size : side length S of the crops in pixels
+    needs_landmarks : whether `predict` needs landmarks
+
+    Notes
+    -----
+    The side of a crop is 1.1 times the longer side of the face's bounding box. In the crop frame this side has length
+    2: x to the right of the image, y up, z towards the camera, z = 0 at the mean depth of the face's surface. Column c
+    and row r of a crop are at x = (2 c + 1) / S - 1, y = 1 - (2 r + 1) / S.
+    """
+
+    name: str
+    size: int
+    needs_landmarks: bool
+
+    def predict(self, crops: ByteArray, landmarks: npt.NDArray[np.floating] | None = None) -> list[Float32Array]:
+        """Predict the mesh after each of the four deformations.
+
+        Parameters
+        ----------
+        crops : (b, S, S, 3) uint8 array
+        landmarks : (b, 68, 3) float array in the crop frame if `needs_landmarks`, else None
+
+        Returns
+        -------
+        list of four (b, n, 3) float32 arrays
+            Vertices in the crop frame; the triangles are those of `semi_sphere().levels`.
+
+        Raises
+        ------
+        ValueError
+            If an array has another shape or type.
+        """
+
+
+class TextureNetwork(Protocol):
+    """A trained network that completes textures, such as `networks.gated_inpainting.Inpainter`.
+
+    Attributes
+    ----------
+    size : side S of the textures in texels
+    region : (S, S) bool array, the part of the atlas that the network completes
+    mean : (S, S, 3) uint8 array, mean of the training textures
+    """
+
+    size: int
+    region: BoolArray
+    mean: ByteArray
+
+    def predict(self, textures: ByteArray, known: BoolArray) -> ByteArray:
+        """Predict all texels, including known ones.
+
+        Parameters
+        ----------
+        textures : (b, S, S, 3) uint8 array
+        known : (b, S, S) bool array
+
+        Returns
+        -------
+        (b, S, S, 3) uint8 array
+
+        Raises
+        ------
+        ValueError, TypeError
+            When the arrays have another type or shape.
+        """
+
+
+def check_crops(crops: ByteArray, size: int) -> None:
+    """Check that crops are a uint8 array of shape (any, `size`, `size`, 3).
+
+    Raises
+    ------
+    ValueError
+        When they are not.
+    """
+    if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
+        raise ValueError(f"crops must be uint8 of shape (any, {size}, {size}, 3), got {crops.dtype} {crops.shape}")
+
+
+def check_mesh_input(
+    network: MeshNetwork, crops: ByteArray, landmarks: npt.NDArray[np.floating] | None
+) -> Float32Array | None:
+    """Check the arguments of `MeshNetwork.predict`; return the landmarks, float32, or None.
+
+    Raises
+    ------
+    ValueError
+        If an array has another shape or type, or landmarks are missing or not wanted.
+    """
+    check_crops(crops, network.size)
+    if not network.needs_landmarks:
+        if landmarks is not None:
+            raise ValueError(f"{network.name} takes no landmarks")
+        return None
+    if landmarks is None:
+        raise ValueError(f"{network.name} needs landmarks")
+    return check.float_array(landmarks, "landmarks", (len(crops), LANDMARKS, 3)).astype(np.float32)
+
+
+def check_textures(textures: ByteArray, known: BoolArray, size: int) -> BoolArray:
+    """Check textures (b, `size`, `size`, 3) uint8 and masks (b, `size`, `size`) bool; return the masks, contiguous.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When the arrays have another type or shape.
+    """
+    if textures.dtype != np.uint8 or textures.ndim != 4 or textures.shape[1:] != (size, size, 3):
+        raise ValueError(
+            f"textures must be uint8 of shape (any, {size}, {size}, 3), got {textures.dtype} {textures.shape}"
+        )
+    return check.bool_array(known, "known", (len(textures), size, size))
