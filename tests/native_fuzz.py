@@ -2,8 +2,8 @@
 
     python tests/native_fuzz.py --calls 20000 --seed 0
 
-A call must return finite arrays, or raise ValueError, TypeError or FacegeomError with one line; it must not warn, change
-its arguments or take longer than a few seconds. A crash ends the process: the number of the call is written to
+A call must return finite arrays, or raise ValueError, TypeError or FacegeomError with one line; it must not warn,
+change its arguments or take longer than a few seconds. A crash ends the process: the number of the call is written to
 `--log` before each call, and `--first N --calls 1` repeats it.
 """
 

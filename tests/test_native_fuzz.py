@@ -126,12 +126,11 @@ def test_the_core_refuses_misaligned_arrays_and_indices_out_of_range():
 
 def test_steps_end_at_huge_coordinates():
     V, F = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.3]]), [[0, 1, 2], [1, 3, 2]]
-    for exponent in range(20, 80):
-        try:
-            assert np.isfinite(g.detail_displacement(V * 10.0**exponent, F, [0.0, 1, 0, 1])).all()
-        except ValueError as error:
-            assert exponent > 30
-            assert "must lie within 1e+30" in str(error)
+    for exponent in range(20, 30):
+        assert np.isfinite(g.detail_displacement(V * 10.0**exponent, F, [0.0, 1, 0, 1])).all()
+    for exponent in range(31, 80):
+        with pytest.raises(ValueError, match="V must lie within"):
+            g.detail_displacement(V * 10.0**exponent, F, [0.0, 1, 0, 1])
 
 
 def test_a_vertex_with_very_many_triangles_takes_no_quadratic_time_or_memory():

@@ -1,5 +1,6 @@
-#include "arguments.h"
 #include "pybind.h"
+
+#include "arguments.h"
 
 #include <facegeom/smoothing.h>
 

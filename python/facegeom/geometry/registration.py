@@ -76,9 +76,9 @@ class RegistrationOptions:
     a third of a face)."""
     motion_tolerance: float = 1e-3
     """Maximum root mean square motion of the vertices in a converged iteration: with "surface" as a fraction of the
-    mean edge length of the aligned template, with "vertex" in mm (paper: 0.1). The paper's limit cannot be the norm over all
-    vertices, which stays at 4 to 5 mm: matches near the limit of 5 degrees alternate between accepted and rejected and
-    move each vertex by 0.05 mm."""
+    mean edge length of the aligned template, with "vertex" in mm (paper: 0.1). The paper's limit cannot be the norm
+    over all vertices, which stays at 4 to 5 mm: matches near the limit of 5 degrees alternate between accepted and
+    rejected and move each vertex by 0.05 mm."""
     inner_tolerance: float = 0.01
     """With "vertex": maximum 2-norm of the change of all vertices at which the inner iteration ends, in mm (paper:
     0.01)."""
@@ -244,8 +244,8 @@ def register_nonrigid(
     polynomials, and then the smoothing length decreases from a fifth of the template's diagonal to a few edges while
     the matches are updated. Matches on borders are rejected. The initial orientations must agree within about 25
     degrees, unless three landmarks give the orientation. If the sizes of the meshes differ by more than a factor of 3,
-    as in other units, the similarity starts from equal sizes. In smooth, featureless regions the shape does not determine the tangential position of a point, so the
-    template may slide there.
+    as in other units, the similarity starts from equal sizes. In smooth, featureless regions the shape does not
+    determine the tangential position of a point, so the template may slide there.
 
     Vertices without matches are moved by the thin-plate energy alone. Vertices at exactly the same position (a file
     without shared vertices, such as STL, or a seam of texture coordinates) are welded for the computation and move as
