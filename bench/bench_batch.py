@@ -2,10 +2,10 @@
 
     python bench/bench_batch.py PHOTOS --count 40
 
-Both reconstruct the same photos and write the meshes to a temporary folder. The time starts when the networks are loaded
-and each worker has finished photos, so it is that of a long batch. The two take turns, because other programs on the
-machine change the times; the load of the machine is printed with the results. On two idle cores two workers are about
-twice as fast.
+Both reconstruct the same photos and write the meshes to a temporary folder. The time starts when the networks are
+loaded and each worker has finished photos, so it is that of a long batch. The two take turns, because other programs on
+the machine change the times; the load of the machine is printed with the results. On two idle cores two workers are
+about twice as fast.
 """
 
 from __future__ import annotations
