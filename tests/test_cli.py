@@ -58,7 +58,7 @@ def test_failed_photos_are_reported_and_the_others_are_reconstructed(
     assert code == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert "text.jpg is not in an image format" in lines[0]
+    assert "text.jpg is in no image format" in lines[0]
     assert "none.jpg" in lines[1]
     assert {path.name for path in out.iterdir()} == {"photo.stl", ".facegeom"}
 

@@ -218,7 +218,7 @@ def test_both_annotations_agree_after_subtracting_their_origins():
 def head() -> scan.Scan:
     if not SCAN.exists():
         pytest.skip("the scan of the shared data folder is not there")
-    return scan.load_scan(SCAN)
+    return scan.load_scan(SCAN, "lee_perry_smith")
 
 
 def true_face(view: scan.ScanRender, camera: Camera, size: int = 192) -> KnownFace:
@@ -287,7 +287,7 @@ def test_scored_pixels_lie_on_the_face(head: scan.Scan, background: str):
     rows, columns = np.nonzero(view.scored)
     assert np.hypot(columns - nose[0], rows - nose[1]).max() <= scan.SCORED_RADIUS_MM * scale + 1
     assert np.ptp(columns) * 1.0 / scale < 130  # the distance between the ears is 138 mm
-    chin = view.camera.project(np.array([[0.0, (scan.CHIN_Y + 0.405) * 10, 0.0]]))[0, 1]
+    chin = view.camera.project(head.chin[None] * (0, 1, 0))[0, 1]
     assert rows.max() <= chin + scan.BELOW_CHIN_MM * scale + 1
     assert np.isfinite(view.depth[view.scored]).all()
 
@@ -314,7 +314,7 @@ def test_scan_is_in_the_face_frame(head: scan.Scan):
 
 def test_error_names_the_missing_scan(tmp_path: Path):
     with pytest.raises(FacegeomError, match=r"head\.obj does not exist"):
-        scan.load_scan(tmp_path)
+        scan.load_scan(tmp_path, "lee_perry_smith")
 
 
 def test_model_depth_is_the_depth_in_the_camera_frame():

@@ -14,6 +14,7 @@ from facegeom._internal import check
 from facegeom.batch.engines import reply_stream
 from facegeom.batch.inputs import find_photos
 from facegeom.batch.tasks import ReconstructTask
+from facegeom.images.limits import MAX_PIXELS
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.pipelines import DEFAULT_PIPELINE
 
@@ -62,6 +63,7 @@ def reconstruct_many(
     detector: Detector = "yunet",
     min_face: float | None = None,
     backend: str = DEFAULT_BACKEND,
+    max_pixels: int = MAX_PIXELS,
 ) -> Generator[Outcome, None, None]:
     """Reconstruct the faces of many photos in worker processes; yield an outcome for each photo as it is finished.
 
@@ -76,8 +78,8 @@ def reconstruct_many(
     engine : "local": processes on this machine. "ray": processes on a Ray cluster (extra `ray`)
     address : address of the Ray cluster; None: the one that Ray finds, or else a new one on this machine
     all_faces : True: all faces of each photo, as `reconstruct_all` returns them
-    pipeline, box, device, face_index, head, texture, detector, min_face, backend : as in `reconstruct`; the same for
-        all photos
+    pipeline, box, device, face_index, head, texture, detector, min_face, backend, max_pixels : as in `reconstruct`; the
+        same for all photos
 
     Yields
     ------
@@ -109,6 +111,7 @@ def reconstruct_many(
     options = {
         "pipeline": pipeline, "box": box, "device": device, "face_index": face_index, "head": head, "texture": texture,
         "detector": detector, "min_face": min_face, "backend": backend,
+        "max_pixels": max_pixels,
     }  # fmt: skip
     if isinstance(photos, (str, os.PathLike)):
         photos = [photos]

@@ -121,19 +121,20 @@ class SaveTask:
         BatchStop
             If a file cannot be written: the disk is full, or a permission is missing.
         """
-        from facegeom.images.image_files import load_image
+        from facegeom.images.image_files import read_photo
+        from facegeom.images.limits import MAX_PIXELS
 
         stamp = photo_stamp(job.photo)
         loading: dict[str, float] = {}
         with stopwatch(loading, "loading"):
-            image = load_image(job.photo)
-        faces = self.reconstruct(image)
+            photo = read_photo(job.photo, max_pixels=self.reconstruct.options.get("max_pixels") or MAX_PIXELS)
+        faces = self.reconstruct(photo)
         rows: list[Row] = []
         for number, rec in enumerate(faces):
             mesh = face_file(job.mesh, number) if self.reconstruct.all_faces else job.mesh
             rec = replace(rec, photo=job.photo, timings={**rec.timings, **loading})
             with ending_the_batch():
-                files = self._written(rec, image, mesh)
+                files = self._written(rec, photo.image, mesh)
             rows.append(
                 {**face_row(rec, job.photo, number, len(faces), stamp), "output": os.path.abspath(mesh), "files": files}
             )

@@ -194,7 +194,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate identity` to a parser."""
     pair = ("PHOTOS", "LABELS")
     parser.add_argument(
-        "--reshaped", nargs=2, metavar=pair, help="reshape photos by known coefficients; needs --texture-model"
+        "--reshaped",
+        dest="reshaped_photos",
+        nargs=2,
+        metavar=pair,
+        help="reshape photos by known coefficients; needs --texture-model",
     )
     parser.add_argument(
         "--texture-model", metavar="FILE", help="file of `facegeom prepare texture-model`, for the light of the photos"
@@ -229,9 +233,9 @@ def output_files(args: argparse.Namespace) -> list[Path]:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate the shapes and print the results; return the exit code."""
-    if not any((args.reshaped, args.ict, args.heads, args.people, args.pairs)):
+    if not any((args.reshaped_photos, args.ict, args.heads, args.people, args.pairs)):
         raise FacegeomError("evaluate identity needs --reshaped, --ict, --heads, --people or --pairs")
-    if args.reshaped and not args.texture_model:
+    if args.reshaped_photos and not args.texture_model:
         raise FacegeomError("--reshaped needs --texture-model")
     if args.weights and args.method != "network":
         raise FacegeomError("--weights is for --method network")
@@ -240,8 +244,8 @@ def run(args: argparse.Namespace) -> int:
     space = ShapeSpace(model)
     method = _method(args, space, model)
     results: dict[str, Any] = {}
-    if args.reshaped:
-        photos, labels = args.reshaped
+    if args.reshaped_photos:
+        photos, labels = args.reshaped_photos
         source = PhotoPairs(model, space, photos, labels, args.texture_model, args.part)
         results["reshaped photos"] = measure_photos(source, method, limit)
     if args.ict:
