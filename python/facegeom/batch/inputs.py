@@ -20,7 +20,7 @@ PHOTO_SUFFIXES = frozenset(
         ".heic",
         ".heif",
         ".jfif",
-        ".jp2",
+       
         ".jpe",
         ".jpeg",
         ".jpg",
