@@ -20,7 +20,6 @@ PHOTO_SUFFIXES = frozenset(
         ".heic",
         ".heif",
         ".jfif",
-       
         ".jpe",
         ".jpeg",
         ".jpg",
