@@ -44,6 +44,10 @@ MODULES = {
         "meshes": ("facegeom.evaluation.meshes", "distance between the mesh of each pipeline and the true surface"),
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
         "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
+        "expressions": (
+            "facegeom.evaluation.expressions",
+            "openings of eyes and mouth on photos with closed and open eyes and mouths",
+        ),
         "texture": ("facegeom.evaluation.texture", "texture completion, compared with mirroring and OpenCV inpainting"),
         "heads": ("facegeom.evaluation.heads", "pictures of complete heads and of their textures"),
         "contact-sheet": (
