@@ -40,6 +40,9 @@ WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
 TRIANGLES, STRIP, FAN = 4, 5, 6
 
+ENTRY_BYTES = 4096
+"""Memory that is counted for each node and each primitive besides its data; it also limits the time for very many."""
+
 READ_EXTENSIONS = ("KHR_mesh_quantization", "KHR_materials_unlit")
 """Extensions that a file may require; others change the geometry, for example by compression."""
 
@@ -100,6 +103,7 @@ class _File:
     binary: bytes
     path: Path
     budget: Budget
+    lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # those of the tree that are checked
     buffers: dict[int, bytes] = field(default_factory=dict)
     textures: dict[int, ByteArray | None] = field(default_factory=dict)
     pixels: int = TEXTURE_PIXELS
@@ -109,10 +113,12 @@ class _File:
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Return a list of objects at the top level, empty if there is none."""
-        found = self.tree.get(name, [])
-        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-            raise self.damaged(f"{name} is no list of objects")
-        return found
+        if name not in self.lists:
+            found = self.tree.get(name, [])
+            if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+                raise self.damaged(f"{name} is no list of objects")
+            self.lists[name] = found
+        return self.lists[name]
 
     def row(self, name: str, index: Any) -> dict[str, Any]:
         rows = self.rows(name)
@@ -382,12 +388,14 @@ def _placed_meshes(file: _File) -> list[tuple[int, FloatArray]]:
         roots = [index for index in range(len(nodes)) if index not in below]
     placed = []
     seen: set[int] = set()
-    waiting = [(index, np.eye(4)) for index in reversed(roots)]
+    origin = np.eye(4)
+    waiting = [(index, origin) for index in reversed(roots)]
     while waiting:
         index, above = waiting.pop()
         if index in seen:
             raise file.damaged("a node is below itself, or below two nodes")
         seen.add(index)
+        file.budget.take(ENTRY_BYTES)
         node = file.row("nodes", index)
         place = above @ _matrix(file, node)
         if "mesh" in node:
@@ -427,6 +435,7 @@ def _matrix(file: _File, node: dict[str, Any]) -> FloatArray:
 
 def _add(file: _File, primitive: dict[str, Any], place: FloatArray, joined: _Joined) -> None:
     """Add a primitive of a mesh, moved by the matrix of its node; points and lines are left out."""
+    file.budget.take(ENTRY_BYTES)
     mode = primitive.get("mode", TRIANGLES)
     if mode not in (TRIANGLES, STRIP, FAN):
         return

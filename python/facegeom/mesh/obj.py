@@ -111,17 +111,18 @@ def _read_piece(piece: bytes, found: _Content, budget: Budget) -> None:
 
 
 def _table(lines: list[bytes], least: int, name: str) -> FloatArray:
-    """Return lines of numbers as an array; where they have different lengths, the first `least` columns."""
+    """Return lines of at least `least` numbers as an array; where they have different lengths, the common columns."""
     width = len(lines[0].split())
     if width < least:
         raise FacegeomError(f"{name} is damaged: a line has {width} numbers instead of {least}")
     try:
         return numbers(b" ".join(lines), name, width * len(lines)).reshape(-1, width)
     except FacegeomError:
-        rows = [line.split()[:least] for line in lines]
-        if any(len(row) < least for row in rows):
+        rows = [line.split() for line in lines]
+        common = min(map(len, rows))
+        if common < least or common == max(map(len, rows)):
             raise
-        return numbers(b" ".join(b" ".join(row) for row in rows), name, least * len(lines)).reshape(-1, least)
+        return numbers(b" ".join(b" ".join(row[:common]) for row in rows), name, common * len(rows)).reshape(-1, common)
 
 
 def _read_polygons(lines: list[bytes], rows: IntArray, found: _Content, budget: Budget) -> None:

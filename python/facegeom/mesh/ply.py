@@ -192,7 +192,7 @@ def _text_rows(content: bytes, start: int, element: Element, budget: Budget) -> 
         if (table[:, before] == length).all():
             return {lists[0]: table[:, before + 1 : before + 1 + length]}, stop
     budget.take(200 * element.count)
-    flat: list[float] = values.tolist()
+    flat: Any = values.tolist()
     place = 0
     for _ in range(element.count):
         for label, kind in element.properties.items():
