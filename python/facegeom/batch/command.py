@@ -21,6 +21,7 @@ from facegeom.batch.table import check_table
 from facegeom.batch.tasks import PhotoJob, ReconstructTask, SaveTask
 from facegeom.errors import BatchError
 from facegeom.mesh.formats import SAVE_SUFFIXES
+from facegeom.networks.backends import check_backend
 
 OPTIONS = ("pipeline", "device", "head", "texture", "backend", "max_pixels")
 """Arguments of the command that are arguments of `facegeom.reconstruct`."""
@@ -58,6 +59,7 @@ def reconstruct_photos(args: argparse.Namespace, say: Say, complain: Say) -> boo
     FacegeomError, OSError, ValueError
         If no photo can be reconstructed, or the batch cannot go on.
     """
+    check_backend(args.backend, args.device)  # else each photo would fail for the same reason
     photos, is_batch = _photos(args)
     jobs = _jobs(args, photos)
     if args.table is not None:
