@@ -33,6 +33,7 @@ MODULES = {
         "depth": ("facegeom.evaluation.depth", "depth error on renders of a head scan"),
         "maps": ("facegeom.evaluation.maps", "errors of depth, correspondence and mask on test identities"),
         "detection": ("facegeom.evaluation.detection", "detection rate, and false detections in images without a face"),
+        "roll": ("facegeom.evaluation.roll", "faces found and landmarks in portraits that are turned by any angle"),
         "pipeline": (
             "facegeom.evaluation.pipeline",
             "detection rate, mesh size, run time and false detections of the complete reconstruction",
@@ -66,6 +67,10 @@ MODULES = {
         "textures": (
             "facegeom.training.texture.complete_textures",
             "complete textures and occlusion masks, from fitted photos",
+        ),
+        "boxes": (
+            "facegeom.training.detector.face_boxes",
+            "box of the 68 landmarks relative to the box of the face detector YuNet",
         ),
         "semi-sphere": (
             "facegeom.training.meshes.semi_sphere_layout",
