@@ -84,8 +84,8 @@ OVERLAP = 0.3
 class BoxConversion:
     """The box of the 68 landmarks relative to the box of YuNet, both upright.
 
-    The values are medians over 2,761 portraits of the training set, on which the IoU is 0.89 (median). `facegeom prepare
-    boxes` measures them again.
+    The values are medians over 2,761 portraits of the training set, on which the IoU is 0.89 (median).
+    `facegeom prepare boxes` measures them again.
     """
 
     width: float = 1.07  # width of the landmark box / width of YuNet's box

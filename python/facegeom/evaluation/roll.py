@@ -92,7 +92,9 @@ def frontal_portraits(landmarks: FloatArray, count: int = PORTRAITS) -> IntArray
     """
     mean = load_face_model()
     points = mean.landmarks468(mean.mean)
-    poses = np.array([Camera(similarity(points, rows[:468] * (1, -1, -1))[0], 1.0, np.zeros(2)).pose for rows in landmarks])
+    poses = np.array(
+        [Camera(similarity(points, rows[:468] * (1, -1, -1))[0], 1.0, np.zeros(2)).pose for rows in landmarks]
+    )
     poses[:, 1] -= np.median(poses[:, 1])  # the pitch of FaceMesh depends on its scale of z
     rows = np.flatnonzero((np.abs(poses) <= FRONTAL_DEG).all(axis=1))
     if len(rows) < count:
