@@ -106,7 +106,7 @@ def assert_refused(arguments: list[str], capsys: pytest.CaptureFixture[str], mes
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail if a photo is reconstructed."""
-    monkeypatch.setattr("facegeom.batch.reconstruct", lambda *a, **k: pytest.fail("a photo was reconstructed"))
+    monkeypatch.setattr("facegeom.reconstruction.reconstruct", lambda *a, **k: pytest.fail("a photo was reconstructed"))
 
 
 @pytest.mark.usefixtures("no_network")
@@ -251,7 +251,7 @@ def test_no_clobber_writes_the_outputs_that_are_missing(photo: Path, capsys: pyt
     Path("out").mkdir()
     Path("out/me.glb").write_bytes(b"mine")
     Path("out/you.preview.png").write_bytes(b"mine")
-    assert main(["reconstruct", "me.png", "you.png", "-o", "out", "--preview", "--no-clobber"]) == 0
+    assert main(["reconstruct", "me.png", "you.png", "-o", "out", "--preview", "--no-clobber", "--workers", "0"]) == 0
     assert Path("out/me.glb").read_bytes() == b"mine"
     assert Path("out/you.preview.png").read_bytes() == b"mine"
     assert len(FaceMesh.load("out/you.glb").vertices) > 5000

@@ -99,6 +99,16 @@ def test_aflw_error_of_the_truth_is_zero_for_both_annotations(benchmark_folder: 
     assert "annotated" in aflw2000.format_summary(summary)
 
 
+def test_aflw_errors_are_given_by_lightness_of_the_cheeks(benchmark_folder: Path):
+    summary = aflw2000.summarise(*aflw2000.evaluate(benchmark_folder, perfect, detector=False))
+    rows = {row["lightness"]: row for row in summary["lightness"] if row["crop"] == "mean"}
+    assert [rows[name]["photos"] for name in ("dark", "medium", "light")] == [3, 1, 0]  # grey levels 0 to 120 of 255
+    everything = next(row for row in summary["error"] if row["crop"] == "mean" and row["subset"] == "all")
+    mean = (3 * rows["dark"]["error"] + rows["medium"]["error"]) / 4
+    assert mean == pytest.approx(everything["mean_of_images"])
+    assert "dark" in aflw2000.format_summary(summary)
+
+
 def test_aflw_subset_odd_contains_the_photos_at_odd_positions(benchmark_folder: Path):
     annotations, results = aflw2000.evaluate(benchmark_folder, perfect, detector=False)
     rows = aflw2000.summarise(annotations, results)["error"]
@@ -208,7 +218,7 @@ def test_both_annotations_agree_after_subtracting_their_origins():
 def head() -> scan.Scan:
     if not SCAN.exists():
         pytest.skip("the scan of the shared data folder is not there")
-    return scan.load_scan(SCAN)
+    return scan.load_scan(SCAN, "lee_perry_smith")
 
 
 def true_face(view: scan.ScanRender, camera: Camera, size: int = 192) -> KnownFace:
@@ -277,7 +287,7 @@ def test_scored_pixels_lie_on_the_face(head: scan.Scan, background: str):
     rows, columns = np.nonzero(view.scored)
     assert np.hypot(columns - nose[0], rows - nose[1]).max() <= scan.SCORED_RADIUS_MM * scale + 1
     assert np.ptp(columns) * 1.0 / scale < 130  # the distance between the ears is 138 mm
-    chin = view.camera.project(np.array([[0.0, (scan.CHIN_Y + 0.405) * 10, 0.0]]))[0, 1]
+    chin = view.camera.project(head.chin[None] * (0, 1, 0))[0, 1]
     assert rows.max() <= chin + scan.BELOW_CHIN_MM * scale + 1
     assert np.isfinite(view.depth[view.scored]).all()
 
@@ -304,7 +314,7 @@ def test_scan_is_in_the_face_frame(head: scan.Scan):
 
 def test_error_names_the_missing_scan(tmp_path: Path):
     with pytest.raises(FacegeomError, match=r"head\.obj does not exist"):
-        scan.load_scan(tmp_path)
+        scan.load_scan(tmp_path, "lee_perry_smith")
 
 
 def test_model_depth_is_the_depth_in_the_camera_frame():

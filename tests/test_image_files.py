@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from PIL import Image
 
 from facegeom import ImageError, load_image
 from facegeom.reconstruction import demo_photo
+
+PICTURES = Path(__file__).with_name("pictures")
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -33,8 +36,92 @@ def test_every_kind_of_input_gives_the_same_image(tmp_path: Path) -> None:
     content = encoded(Image.fromarray(image), "png")
     path = tmp_path / "photo.png"
     path.write_bytes(content)
-    for source in (path, str(path), content, bytearray(content), Image.fromarray(image), image):
+    with open(path, "rb") as file:
+        for source in (path, str(path), content, bytearray(content), Image.fromarray(image), image, file):
+            np.testing.assert_array_equal(load_image(source), image)
+    with Image.open(path) as opened:  # not yet decoded
+        np.testing.assert_array_equal(load_image(opened), image)
+
+
+def test_float_images_and_tensors_in_the_range_from_0_to_1_are_accepted() -> None:
+    import torch
+
+    image = gradient()
+    share = image / 255.0
+    tensor = torch.from_numpy(image)
+    for source in (
+        share,
+        share.astype(np.float32),
+        tensor,
+        tensor.permute(2, 0, 1),
+        tensor.permute(2, 0, 1) / 255.0,
+        (tensor / 255.0).requires_grad_(),
+        torch.from_numpy(share),
+    ):
         np.testing.assert_array_equal(load_image(source), image)
+    half = load_image((tensor / 255.0).bfloat16())  # 8 bits of precision
+    np.testing.assert_allclose(half.astype(int), image.astype(int), atol=1)
+    np.testing.assert_array_equal(load_image(share[:, :, 0]), np.repeat(image[:, :, :1], 3, axis=2))
+    clear = np.concatenate([share, np.zeros_like(share[:, :, :1])], axis=2)
+    assert (load_image(clear) == 255).all()
+
+
+def test_other_arrays_are_rejected_with_the_conversion() -> None:
+    import torch
+
+    image = gradient()
+    with pytest.raises(ValueError, match=r"lie in \[0, 1\], got 0 to 255: .*image.astype\(numpy.uint8\)"):
+        load_image(image.astype(np.float32))
+    with pytest.raises(ValueError, match=r"got nan"):
+        load_image(np.full((20, 20), np.nan))
+    with pytest.raises(ValueError, match=r"image.transpose\(1, 2, 0\)"):
+        load_image(image.transpose(2, 0, 1))
+    with pytest.raises(ValueError, match=r"give batch\[0\]"):
+        load_image(torch.zeros(1, 3, 20, 20))
+    with pytest.raises(TypeError, match=r"got dtype int64: .*image.astype\(numpy.uint8\)"):
+        load_image(image.astype(np.int64))
+    with pytest.raises(TypeError, match=r"got list: convert it with numpy\.asarray"):
+        load_image([[0]])  # type: ignore[arg-type]
+
+
+def test_file_objects_are_read_from_where_they_are(tmp_path: Path) -> None:
+    content = encoded(Image.fromarray(gradient()), "png")
+    np.testing.assert_array_equal(load_image(io.BytesIO(content)), gradient())
+    later = io.BytesIO(b"header" + content)
+    later.seek(6)
+    np.testing.assert_array_equal(load_image(later), gradient())
+    with pytest.raises(TypeError, match="open it with mode 'rb'"):
+        load_image(io.StringIO("text"))  # type: ignore[arg-type]
+    closed = io.BytesIO(content)
+    closed.close()
+    with pytest.raises(ImageError, match="the file object cannot be read"):
+        load_image(closed)
+
+
+def test_endless_file_objects_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facegeom.images.decoding.LARGEST_READ", 3 * 2**20)
+
+    class Endless(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            return bytes(size)
+
+    with pytest.raises(ImageError, match=r"at most 3.15 MB: give a path instead"):
+        load_image(Endless())  # type: ignore[arg-type]
+
+
+def test_heic_is_read_by_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = load_image(PICTURES / "portrait.heic")
+    assert image.shape == (64, 96, 3)
+    with Image.open(demo_photo()) as portrait:
+        expected = np.asarray(portrait.convert("RGB").resize((96, 64)), dtype=int)
+    assert np.abs(image - expected).mean() < 10
+    turned = load_image(PICTURES / "portrait_turned.heic")  # the same photo turned by 90 degrees
+    assert np.abs(turned.astype(int) - np.rot90(image, -1)).mean() < 10
+    assert "HEIF" not in Image.OPEN  # Pillow is not changed for the caller
+    for module in ("pi_heif", "pi_heif.as_plugin"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImageError, match=r"portrait.heic is a HEIC photo.*pip install 'facegeom\[heic\]'"):
+        load_image(PICTURES / "portrait.heic")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -91,13 +178,13 @@ def test_folders_and_files_without_an_image_are_rejected(tmp_path: Path) -> None
         load_image(tmp_path)
     text = tmp_path / "text.jpg"
     text.write_text("hello")
-    with pytest.raises(ImageError, match=r"text\.jpg is not in an image format"):
+    with pytest.raises(ImageError, match=r"text\.jpg is in no image format"):
         load_image(text)
-    with pytest.raises(ImageError, match="is not in an image format"):
+    with pytest.raises(ImageError, match="is in no image format"):
         load_image(b"")
 
 
-@pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "bmp", "tiff", "webp"])
+@pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "bmp", "tiff", "webp", "avif", "ppm"])
 def test_a_truncated_image_is_rejected(kind: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     content = encoded(Image.fromarray(noise), kind)
@@ -115,8 +202,6 @@ def test_too_small_images_are_rejected() -> None:
 
 
 def test_invalid_arrays_are_rejected() -> None:
-    with pytest.raises(TypeError, match="got dtype float64"):
-        load_image(gradient().astype(float))
     with pytest.raises(ValueError, match=r"got shape \(30, 40, 2\)"):
         load_image(gradient()[:, :, :2])
     with pytest.raises(TypeError, match="got int"):

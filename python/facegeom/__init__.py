@@ -10,10 +10,11 @@ import importlib
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from facegeom.errors import FacegeomError, ImageError, NoFaceFound, OutputError, SolverError, WeightsError
+from facegeom.errors import BatchError, FacegeomError, ImageError, NoFaceFound, OutputError, SolverError, WeightsError
 
 if TYPE_CHECKING:
     from facegeom import geometry
+    from facegeom.batch import Outcome, reconstruct_many
     from facegeom.detection.detector import detect
     from facegeom.face_model import FaceModel, load_face_model
     from facegeom.images.camera import Camera
@@ -28,6 +29,7 @@ except PackageNotFoundError:  # run from the source tree
     __version__ = "0.0.0"
 
 __all__ = [
+    "BatchError",
     "Camera",
     "FaceMaps",
     "FaceMesh",
@@ -35,6 +37,7 @@ __all__ = [
     "FacegeomError",
     "ImageError",
     "NoFaceFound",
+    "Outcome",
     "OutputError",
     "Reconstruction",
     "SolverError",
@@ -46,6 +49,7 @@ __all__ = [
     "predict",
     "reconstruct",
     "reconstruct_all",
+    "reconstruct_many",
 ]
 
 # The module that defines each public name. A name is imported at its first use, because the import of torch and OpenCV
@@ -55,6 +59,7 @@ _HOMES = {
     "FaceMaps": "facegeom.images.face_maps",
     "FaceMesh": "facegeom.mesh.face_mesh",
     "FaceModel": "facegeom.face_model",
+    "Outcome": "facegeom.batch.many",
     "Reconstruction": "facegeom.reconstruction",
     "detect": "facegeom.detection.detector",
     "load_face_model": "facegeom.face_model",
@@ -62,6 +67,7 @@ _HOMES = {
     "predict": "facegeom.reconstruction",
     "reconstruct": "facegeom.reconstruction",
     "reconstruct_all": "facegeom.reconstruction",
+    "reconstruct_many": "facegeom.batch.many",
 }
 
 

@@ -18,8 +18,9 @@ from types import FrameType, ModuleType
 from typing import Any, TextIO
 
 import facegeom
-from facegeom._internal.outputs import Outputs, printable, side_file
+from facegeom._internal.outputs import Outputs, printable
 from facegeom.errors import FacegeomError, OutputError
+from facegeom.images.limits import MAX_PIXELS
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
 
 SUCCESS, FAILURE, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130  # exit codes
@@ -41,7 +42,7 @@ MODULES = {
         "registration": ("facegeom.evaluation.registration", "depth error before and after the template registration"),
         "meshes": ("facegeom.evaluation.meshes", "distance between the mesh of each pipeline and the true surface"),
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
-        "identity": ("facegeom.evaluation.identity", "errors of the identity network, and consistency for one person"),
+        "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
         "texture": ("facegeom.evaluation.texture", "texture completion, compared with mirroring and OpenCV inpainting"),
         "heads": ("facegeom.evaluation.heads", "pictures of complete heads and of their textures"),
         "contact-sheet": (
@@ -112,6 +113,9 @@ MODULES = {
 }
 FILE_OPTIONS = ("json", "faceless_sheet")
 """Arguments of the commands in `MODULES` that always name a file to write."""
+
+PHOTO_OPTIONS = ("photos", "people", "pairs", "reshaped_photos")
+"""Arguments of the commands in `MODULES` that name folders of photos."""
 
 OUTPUT_OPTIONS = (*FILE_OPTIONS, "out", "figures", "renders")
 """Arguments of the commands in `MODULES` that name a file or folder to write; all other paths are inputs."""
@@ -233,10 +237,18 @@ def _parser() -> argparse.ArgumentParser:
         help="reconstruct the faces in photos",
         description="Reconstruct the face in each photo as a mesh.",
     )
-    one.add_argument("photos", nargs="+", type=_user_path, metavar="PHOTO", help="image file")
+    one.add_argument(
+        "photos", nargs="*", type=_user_path, metavar="PHOTO",
+        help="image file, folder (with subfolders), or pattern such as 'photos/**/*.jpg'",
+    )  # fmt: skip
+    one.add_argument(
+        "--from-file", type=_user_path, metavar="LIST",
+        help="also take the photos named in a file, one a line; - reads the list from standard input",
+    )  # fmt: skip
     one.add_argument(
         "-o", "--out", type=_user_path, required=True, metavar="OUT",
-        help="mesh file to write (.glb, .obj, .ply, .stl, .html), or folder in which one mesh per photo is written",
+        help="mesh file to write (.glb, .obj, .ply, .stl, .html), or folder in which one mesh per photo is written; "
+        "a batch that was interrupted is resumed when it is started again with the same folder",
     )  # fmt: skip
     one.add_argument(
         "--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE,
@@ -265,7 +277,33 @@ def _parser() -> argparse.ArgumentParser:
         "--no-clobber", action="store_true",
         help="keep output files that exist; a photo is not reconstructed if all of its output files exist",
     )  # fmt: skip
+    one.add_argument(
+        "--max-pixels", type=int, metavar="N", default=MAX_PIXELS,
+        help="refuse photos with more than N pixels (default: %(default)s)",
+    )  # fmt: skip
+    one.add_argument("--all-faces", action="store_true", help="write all faces of each photo: me.face1.glb, ...")
     one.add_argument("--json", action="store_true", help="print the results as one JSON document")
+    many = one.add_argument_group("many photos")
+    many.add_argument(
+        "--table", type=_user_path, metavar="OUT.parquet",
+        help="also write a table with one row for each face and each photo that failed (extra 'batch'); rows are "
+        "collected in OUT.parquet.jsonl",
+    )  # fmt: skip
+    many.add_argument(
+        "--workers", type=int, metavar="N",
+        help="number of worker processes with one thread each (default: one for each core); 0: no worker processes",
+    )  # fmt: skip
+    many.add_argument(
+        "--timeout", type=float, metavar="S", help="longest time for a photo in seconds; a longer one is an error"
+    )
+    many.add_argument(
+        "--retry-failed", action="store_true", help="when a batch is resumed, also try again the photos that failed"
+    )
+    many.add_argument(
+        "--engine", choices=("local", "ray"), default="local",
+        help="where the workers run: on this machine, or on a Ray cluster (extra 'ray'; default: %(default)s)",
+    )  # fmt: skip
+    many.add_argument("--address", metavar="A", help="address of the Ray cluster (default: a new one on this machine)")
     one.set_defaults(run=_reconstruct, parser=one)
 
     demo = commands.add_parser("demo", help="reconstruct the demo photo that is part of the package")
@@ -308,7 +346,9 @@ def _run_module(command: ModuleType, args: argparse.Namespace) -> int:
             if name in OUTPUT_OPTIONS or not isinstance(item, (str, Path)) or not item:
                 continue
             if Path(item).is_dir():
-                folders[Path(item)] = PICTURE_SUFFIXES if name in ("photos", "people", "pairs") else DATA_SUFFIXES
+                folders[Path(item)] = (
+                    PICTURE_SUFFIXES if name in ("photos", "people", "pairs", "reshaped") else DATA_SUFFIXES
+                )
             elif Path(item).exists():
                 inputs.append(Path(item))
     outputs = Outputs(inputs, folders)
@@ -322,61 +362,13 @@ def _run_module(command: ModuleType, args: argparse.Namespace) -> int:
 
 
 def _reconstruct(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
-    from facegeom.batch import output_paths, reconstruct_all
-    from facegeom.mesh.formats import SAVE_SUFFIXES, mesh_files
+    from facegeom.batch import command
 
     try:
-        targets = output_paths(args.photos, args.out, "." + args.format)
-    except ValueError as error:
+        done = command.reconstruct_photos(args, _print, _print_error)
+    except command.UsageError as error:
         args.parser.error(str(error))
-    if targets[0].suffix.lower() not in SAVE_SUFFIXES:
-        args.parser.error(f"cannot write {targets[0].name!r}: the suffix must be one of {', '.join(SAVE_SUFFIXES)}")
-    outputs = Outputs(args.photos)
-    meshes: list[Path | None] = list(targets)
-    previews: list[Path | None] = [side_file(target, "preview.png") if args.preview else None for target in targets]
-    for row, (photo, target, preview) in enumerate(zip(args.photos, targets, previews, strict=True)):
-        files = [
-            outputs.add(path, f"{content} of {photo}")
-            for path, content in mesh_files(target, textured=args.texture is not None)
-        ]
-        if args.no_clobber and any(map(os.path.lexists, files)):
-            meshes[row] = None
-        if preview is not None:
-            outputs.add(preview, f"the preview of {photo}")
-            if args.no_clobber and os.path.lexists(preview):
-                previews[row] = None
-    outputs.make_folders()
-    rows = [row for row in range(len(targets)) if meshes[row] is not None or previews[row] is not None]
-
-    report: list[dict[str, Any]] = [
-        {"photo": str(photo), "output": str(target), "error": None, "skipped": True}
-        for photo, target in zip(args.photos, targets, strict=True)
-    ]
-    outcomes = reconstruct_all(
-        [args.photos[row] for row in rows],
-        pipeline=args.pipeline, device=args.device, head=args.head, texture=args.texture,
-    )  # fmt: skip
-    quiet = True if len(rows) == 1 else None  # None: tqdm shows the progress bar only on a terminal
-    with tqdm(total=len(rows), unit="photo", disable=quiet) as bar:
-        for row, outcome in zip(rows, outcomes, strict=True):
-            outcome = outcome.saved(meshes[row], previews[row], neutral=args.neutral)
-            if outcome.error is not None:
-                with bar.external_write_mode(file=sys.stderr):
-                    named = str(outcome.photo) in outcome.error
-                    _print_error(outcome.error if named else f"{outcome.photo}: {outcome.error}")
-            report[row] = outcome.report(targets[row])
-            bar.update()
-    if args.json:
-        print(json.dumps({"photos": report}, indent=2))
-    else:
-        for entry in report:
-            if entry.get("skipped"):
-                _print(f"{entry['output']}: exists")
-            elif entry["error"] is None:
-                _print(f"{entry['output']}: {entry['vertices']} vertices, {entry['faces']} faces")
-    return SUCCESS if all(entry["error"] is None for entry in report) else FAILURE
+    return SUCCESS if done else FAILURE
 
 
 def _demo(args: argparse.Namespace) -> int:

@@ -23,3 +23,7 @@ class SolverError(FacegeomError):
 
 class OutputError(FacegeomError):
     """An output file would overwrite an input or another output, or cannot be written where it was asked for."""
+
+
+class BatchError(FacegeomError):
+    """A batch cannot go on: worker processes do not start, or a result cannot be written; it can be started again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facegeom._internal import check
-from facegeom._internal.arrays import ByteArray, FloatArray
+from facegeom._internal.arrays import FloatArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom._internal.threads import one_thread
 from facegeom.detection.detector import Detector, check_detector
@@ -24,7 +24,9 @@ from facegeom.face_model.template import fine_landmarks468, load_template
 from facegeom.images.boxes import Box, Detection
 from facegeom.images.camera import Camera, Pose
 from facegeom.images.face_maps import FaceMaps
-from facegeom.images.image_files import ImageSource, load_image
+from facegeom.images.image_files import ImageSource, read_photo
+from facegeom.images.limits import MAX_PIXELS
+from facegeom.images.photo import Photo
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.mesh.formats import save_mesh
 from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
@@ -209,12 +211,14 @@ def reconstruct(
     detector: Detector = "yunet",
     min_face: float | None = None,
     backend: str = DEFAULT_BACKEND,
+    max_pixels: int = MAX_PIXELS,
 ) -> Reconstruction:
     """Reconstruct a textured 3-D mesh of one face in a photo.
 
     Parameters
     ----------
-    image : path, bytes of an image file, PIL image or (h, w, 3) uint8 RGB array
+    image : path, bytes of an image file, binary file object, PIL image, (h, w, 3) array or torch tensor; see
+        `facegeom.load_image`
     pipeline : method of reconstruction. "pix2vertex": the face model's template is registered to the face.
         "facevision": the visible surface is triangulated. "pixel2mesh" and "gcn_igan": a graph network deforms a
         semi-sphere.
@@ -229,6 +233,7 @@ def reconstruct(
     detector : "yunet" or "mtcnn", as in `detect`
     min_face : side length of the smallest face that is detected, in pixels of the photo; None: as in `detect`
     backend : library in which the networks run: "torch", or "onnx" (extra `onnx`), which needs no PyTorch
+    max_pixels : largest number of pixels of the photo; see `facegeom.load_image`
 
     Returns
     -------
@@ -241,17 +246,19 @@ def reconstruct(
         the maps show too little of a face. Pixel2mesh does not check for a face: it reconstructs the given box, or a
         crop of the photo's centre if nothing is detected, as in its paper.
     ImageError, FileNotFoundError
-        When the image cannot be read.
+        When the image cannot be read, or has more than `max_pixels` pixels.
     FacegeomError
         When `pipeline` is unknown or does not support an option, or `backend` is not installed.
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `box`, `face_index`, `texture`, `device`, `detector`, `min_face` or `backend` is invalid.
+        When `box`, `face_index`, `texture`, `device`, `detector`, `min_face`, `backend` or `max_pixels` is
+        invalid.
 
     Notes
     -----
-    The same photo gives the same bytes on the same machine in every run.
+    The same photo gives the same bytes on the same machine in every run. A photo with more than 50 megapixels is
+    reduced by an integer factor on reading; boxes and camera are still in pixels of the photo itself.
 
     Examples
     --------
@@ -265,10 +272,11 @@ def reconstruct(
     job = _Job.of(pipeline, head, texture, backend)
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
-        photo = load_image(image)
+        photo = read_photo(image, max_pixels=max_pixels)
+    request = _in_image(request, photo)
     steps = job.entry.load()
     with one_thread():
-        prediction = steps.predict(photo, request)
+        prediction = steps.predict(photo.image, request)
         return job.reconstruction(image, photo, steps, prediction, timings)
 
 
@@ -282,12 +290,13 @@ def reconstruct_all(
     detector: Detector = "yunet",
     min_face: float | None = None,
     backend: str = DEFAULT_BACKEND,
+    max_pixels: int = MAX_PIXELS,
 ) -> list[Reconstruction]:
     """Reconstruct all faces in a photo.
 
     Parameters
     ----------
-    image, pipeline, device, head, texture, detector, min_face, backend : as in `reconstruct`
+    image, pipeline, device, head, texture, detector, min_face, backend, max_pixels : as in `reconstruct`
 
     Returns
     -------
@@ -304,7 +313,8 @@ def reconstruct_all(
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `texture`, `device`, `detector`, `min_face` or `backend` is invalid.
+        When `texture`, `device`, `detector`, `min_face`, `backend` or `max_pixels` is
+        invalid.
 
     Examples
     --------
@@ -316,11 +326,12 @@ def reconstruct_all(
     job = _Job.of(pipeline, head, texture, backend)
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
-        photo = load_image(image)
+        photo = read_photo(image, max_pixels=max_pixels)
+    request = _in_image(request, photo)
     steps = job.entry.load()
     found: list[Reconstruction] = []
     with one_thread():
-        for prediction in steps.predict_all(photo, request):
+        for prediction in steps.predict_all(photo.image, request):
             try:
                 found.append(job.reconstruction(image, photo, steps, prediction, timings))
             except NoFaceFound as error:
@@ -352,13 +363,13 @@ class _Job:
     def reconstruction(
         self,
         image: ImageSource,
-        photo: ByteArray,
+        photo: Photo,
         steps: Pipeline,
         prediction: Prediction,
         timings: dict[str, float],
     ) -> Reconstruction:
         """Return the reconstruction from the prediction for one face of a photo."""
-        stages = steps.run(photo, prediction, self.options)
+        stages = steps.run(photo.image, prediction, self.options)
         model, final = load_face_model(), stages.final
         if self.options.head or self.entry.template:
             landmarks = final.vertices[model.landmarks68]
@@ -368,18 +379,18 @@ class _Job:
             landmarks, landmarks468 = prediction.landmarks, prediction.landmarks468
         return Reconstruction(
             mesh=final,
-            maps=prediction.maps,
+            maps=photo.maps_in_photo(prediction.maps),
             stages=stages.meshes,
             timings={**timings, **prediction.timings, **stages.timings},
             landmarks=landmarks,
             landmarks468=landmarks468,
             blendshapes=arkit_weights(possible_expression(model, prediction.fit.expression)),
             identity=prediction.fit.identity,
-            camera=prediction.camera,
-            photo_size=(photo.shape[1], photo.shape[0]),
+            camera=photo.camera_in_photo(prediction.camera),
+            photo_size=photo.size,
             photo=Path(os.path.abspath(image)) if isinstance(image, (str, os.PathLike)) else None,
             score=prediction.score,
-            detections=prediction.detections,
+            detections=tuple(photo.detection_in_photo(found) for found in prediction.detections),
             neutral=stages.neutral,
         )
 
@@ -395,12 +406,14 @@ def predict(
     detector: Detector = "yunet",
     min_face: float | None = None,
     backend: str = DEFAULT_BACKEND,
+    max_pixels: int = MAX_PIXELS,
 ) -> MapPrediction:
     """Predict the maps, the camera and the landmarks of one face in a photo, without a mesh.
 
     Parameters
     ----------
-    image : path, bytes of an image file, PIL image or (h, w, 3) uint8 RGB array
+    image : path, bytes of an image file, binary file object, PIL image, (h, w, 3) array or torch tensor; see
+        `facegeom.load_image`
     box : (4,) or (5,) array x0, y0, x1, y1 and optionally a score, which is ignored: box of the face in pixels of the
         photo. None: the face is detected.
     device : device on which the network runs: "cpu", "cuda", "cuda:1", "mps"; with `backend` "onnx" only "cpu"
@@ -408,7 +421,7 @@ def predict(
         first, in the detector's order
     network : map network to use; None: the network that comes with facegeom
     options : MapOptions; None: the default options
-    detector, min_face, backend : as in `reconstruct`
+    detector, min_face, backend, max_pixels : as in `reconstruct`
 
     Returns
     -------
@@ -429,19 +442,33 @@ def predict(
     if network is None:
         check_backend(backend, device)
     name, least = check_detector(detector), _least(min_face)
-    photo = load_image(image)
+    request = FaceRequest(_box(box), min_face=least)
+    photo = read_photo(image, max_pixels=max_pixels)
+    request = _in_image(request, photo)
     with one_thread():
-        return predict_maps(
-            photo,
-            _box(box),
+        found = predict_maps(
+            photo.image,
+            request.box,
             device,
             face_index,
             network=network,
             options=options or MapOptions(),
             detector=name,
-            min_face=least,
+            min_face=request.min_face,
             backend=backend,
         )
+    return replace(
+        found,
+        maps=photo.maps_in_photo(found.maps),
+        camera=photo.camera_in_photo(found.camera),
+        detections=tuple(photo.detection_in_photo(face) for face in found.detections),
+    )
+
+
+def _in_image(request: FaceRequest, photo: Photo) -> FaceRequest:
+    """Return the request with its box and size in pixels of the image that was read."""
+    box = None if request.box is None else photo.box_in_image(request.box)
+    return replace(request, box=box, min_face=photo.length_in_image(request.min_face))
 
 
 def _least(min_face: float | None) -> float | None:

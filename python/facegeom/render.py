@@ -16,6 +16,7 @@ from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
 from facegeom._internal.threads import one_thread
 from facegeom.images.crop import apply_affine, crop_affine, crop_image
+from facegeom.images.photo import Photo
 from facegeom.images.pictures import correspondence_picture, depth_picture, fit_square
 from facegeom.images.sampling import bilinear
 from facegeom.mesh.face_mesh import FaceMesh
@@ -165,7 +166,7 @@ def preview_sheet(rec: Reconstruction, photo: ByteArray, *, size: int = 300) -> 
     Parameters
     ----------
     rec : Reconstruction
-    photo : (h, w, 3) uint8 array, the photo that was reconstructed
+    photo : (h, w, 3) uint8 array, the photo that was reconstructed, as `facegeom.load_image` returns it
     size : side length of each square picture, pixels, at least 32
 
     Returns
@@ -267,10 +268,15 @@ def _shade(normal: FloatArray) -> tuple[FloatArray, FloatArray]:
     return light, gloss
 
 
+def _shown(photo: ByteArray, rec: Reconstruction) -> Photo:
+    """Return the pictured photo, which may be reduced, with the size of the photo that `rec` refers to."""
+    return Photo(photo, rec.photo_size, max(1, round(rec.photo_size[0] / photo.shape[1])))
+
+
 def _photo_with_crop_box(photo: ByteArray, rec: Reconstruction) -> ByteArray:
     """Return a copy of the photo, (h, w, 3) uint8, with the outline of the crop that was the input of the network."""
     drawn = photo.copy()
-    x0, y0, x1, y1 = (round(v) for v in rec.maps.box)
+    x0, y0, x1, y1 = (round(v) for v in _shown(photo, rec).box_in_image(rec.maps.box))
     thickness = max(1, round(max(photo.shape[:2]) / 250))
     cv2.rectangle(drawn, (x0, y0), (x1, y1), (255, 200, 0), thickness, cv2.LINE_AA)
     return drawn
@@ -278,7 +284,7 @@ def _photo_with_crop_box(photo: ByteArray, rec: Reconstruction) -> ByteArray:
 
 def _crop_with_landmarks(photo: ByteArray, rec: Reconstruction, size: int) -> ByteArray:
     """Return the crop that was the network input, (size, size, 3) uint8, with dots at the 68 projected landmarks."""
-    drawn = crop_image(photo, rec.maps.box, size)
+    drawn = crop_image(photo, _shown(photo, rec).box_in_image(rec.maps.box), size)
     for x, y in apply_affine(crop_affine(rec.maps.box, size), rec.camera.project(rec.landmarks)).tolist():
         place = (round(x * 16), round(y * 16))  # fixed-point coordinates of OpenCV, 4 fractional bits
         cv2.circle(drawn, place, round(16 * size / 150), (60, 255, 90), -1, cv2.LINE_AA, 4)

@@ -14,7 +14,8 @@ from facegeom._internal.threads import one_thread
 from facegeom.detection import yunet
 from facegeom.detection.found_face import FoundFace, ordered
 from facegeom.images.boxes import Detection
-from facegeom.images.image_files import ImageSource, load_image
+from facegeom.images.image_files import ImageSource, read_photo
+from facegeom.images.limits import MAX_PIXELS
 
 Detector: TypeAlias = Literal["yunet", "mtcnn"]
 """Name of a detector."""
@@ -35,16 +36,18 @@ def detect(
     min_face: float | None = None,
     min_score: float | None = None,
     detector: Detector = "yunet",
+    max_pixels: int = MAX_PIXELS,
 ) -> list[Detection]:
     """Find the faces in a photo; return boxes with scores, best first.
 
     Parameters
     ----------
-    image : path, bytes, PIL image or (h, w, 3) uint8 RGB array, like `facegeom.load_image`
+    image : path, bytes, binary file object, PIL image, (h, w, 3) array or torch tensor; see `facegeom.load_image`
     min_face : side length of the smallest face to find, in pixels of `image`; None: 1/32 of the longer side of `image`
     min_score : minimum score of a returned face, in [0, 1]; None: 0.5 for YuNet, 0.9 for MTCNN
     detector : "yunet": OpenCV's YuNet, which finds faces with any roll. "mtcnn": the three networks of Pixel2Mesh's
         paper, which find upright faces.
+    max_pixels : largest number of pixels of the photo; see `facegeom.load_image`
 
     Returns
     -------
@@ -78,8 +81,10 @@ def detect(
     least = None if min_face is None else check.positive(min_face, "min_face")
     name = check_detector(detector)
     least_score = MIN_SCORE[name] if min_score is None else check.in_range(min_score, "min_score", 0.0, 1.0)
-    found = find_faces(load_image(image), min_face=least, min_score=least_score, detector=name)
-    return [face.detection for face in found]
+    photo = read_photo(image, max_pixels=max_pixels)
+    least = photo.length_in_image(least)
+    found = find_faces(photo.image, min_face=least, min_score=least_score, detector=name)
+    return [photo.detection_in_photo(face.detection) for face in found]
 
 
 @one_thread()

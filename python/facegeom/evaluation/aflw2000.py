@@ -37,6 +37,7 @@ from facegeom.measures.predictor import (
     projected_landmarks,
 )
 from facegeom.measures.report import draw_points, picture_folder, sheet, show, table, write_json
+from facegeom.measures.skin import cheek_lightness, means_by_lightness
 
 ANNOTATIONS = ("original", "reannotated")
 
@@ -83,12 +84,14 @@ class PhotoResult:
         "detector" (without a box) and "mean" (the mean face in the annotated box). The mean face also replaces a
         prediction that found no face.
     found : name of a prediction -> whether the face was found, see `FOUND_OVERLAP`
+    lightness : lightness L* of the cheeks in the photo, see `cheek_lightness`
     """
 
     name: str
     yaw: float
     points: dict[str, FloatArray]
     found: dict[str, bool]
+    lightness: float = float("nan")
 
 
 def load_annotations(folder: str | Path) -> Annotations:
@@ -186,7 +189,8 @@ def evaluate(
         predicted, found = evaluate_photo(
             image, annotations.points["original"][row], predictor, model, detector=detector
         )
-        results[row] = PhotoResult(name, float(annotations.yaw[row]), predicted, found)
+        lightness = cheek_lightness(image, annotations.points["original"][row])
+        results[row] = PhotoResult(name, float(annotations.yaw[row]), predicted, found, lightness)
     return annotations, results
 
 
@@ -198,7 +202,8 @@ def summarise(annotations: Annotations, results: dict[int, PhotoResult]) -> dict
     dict
         "error": a list with one row per prediction, annotation and subset of photos; "found": a list with one row per
         prediction and subset. "inner" is the error of the 51 points that do not lie on the jaw line, averaged over the
-        yaw bins.
+        yaw bins. "lightness": a list with one row per prediction and bin of the lightness of the cheeks: number of
+        photos and mean error, original annotation, all photos.
 
     Notes
     -----
@@ -256,7 +261,14 @@ def summarise(annotations: Annotations, results: dict[int, PhotoResult]) -> dict
                     "all": rates[4],
                 }
             )
-    return {"benchmark": "aflw2000", "error": figures, "found": found_rates}
+    lightness = [results[row].lightness for row in rows]
+    by_lightness = []
+    for crop in crops:
+        truth = annotations.points["original"]
+        errors = [100.0 * landmark_error(results[row].points[crop], truth[row]) for row in rows]
+        for name, part in means_by_lightness(errors, lightness).items():
+            by_lightness.append({"crop": crop, "lightness": name, "photos": part["photos"], "error": part["mean"]})
+    return {"benchmark": "aflw2000", "error": figures, "found": found_rates, "lightness": by_lightness}
 
 
 def photo_errors(annotations: Annotations, results: dict[int, PhotoResult]) -> list[dict[str, Any]]:
@@ -265,6 +277,7 @@ def photo_errors(annotations: Annotations, results: dict[int, PhotoResult]) -> l
         {
             "name": result.name,
             "yaw": result.yaw,
+            "lightness": result.lightness,
             "found": result.found,
             "error": {
                 f"{crop} {annotation}": 100.0 * landmark_error(points, annotations.points[annotation][row])
@@ -325,9 +338,14 @@ def format_summary(summary: dict[str, Any]) -> str:
         ],
         digits=1,
     )
+    lightness = table(
+        ["prediction", "cheeks", "photos", "NME"],
+        [[row["crop"], row["lightness"], row["photos"], row["error"]] for row in summary["lightness"]],
+    )
     return (
         f"normalised mean error (NME) of the 68 points, percent, by |yaw| in degrees\n{errors}\n\n"
-        f"faces found, percent, by |yaw| in degrees\n{found}"
+        f"faces found, percent, by |yaw| in degrees\n{found}\n\n"
+        f"NME of all photos, percent, by lightness of the cheeks in the photo\n{lightness}"
     )
 
 

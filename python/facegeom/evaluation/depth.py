@@ -196,14 +196,20 @@ def evaluate_view(view: ScanRender, predictor: Predictor, model: FaceModel, orac
 
 
 def evaluate(
-    folder: str | Path, predictor: Predictor, *, model: FaceModel | None = None, size: int = 512
+    folder: str | Path,
+    predictor: Predictor,
+    *,
+    description: str | Path | None = None,
+    model: FaceModel | None = None,
+    size: int = 512,
 ) -> tuple[list[ScanRender], list[ViewResult]]:
     """Render the scan and evaluate the predictor on all renders.
 
     Parameters
     ----------
-    folder : folder that contains head.obj and color.jpg
+    folder : folder of the scan
     predictor : the evaluated method
+    description : description of the scan, see `find_description`
     model : face model that provides the mean face; None: the face model of the package
     size : side length of the square renders, pixels
 
@@ -212,7 +218,7 @@ def evaluate(
     views : list of ScanRender, one per background and yaw
     results : list of ViewResult, in the same order
     """
-    scan = load_scan(folder)
+    scan = load_scan(folder, description)
     model = load_face_model() if model is None else model
     oracle = place_mean_face(model, scan)
     views = [render_view(scan, yaw, size, background) for background in BACKGROUNDS for yaw in YAWS]
@@ -301,7 +307,13 @@ def heat_sheet(views: list[ScanRender], results: list[ViewResult]) -> ByteArray:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate depth`."""
-    parser.add_argument("folder", metavar="SCAN_DIR", help="folder that contains head.obj and color.jpg")
+    parser.add_argument("folder", metavar="SCAN_DIR", help="folder that contains the mesh and texture of a scan")
+    parser.add_argument(
+        "--description",
+        metavar="FILE",
+        help="JSON file with unit, axes and points of the scan, or lee_perry_smith, which is part of the package "
+        "(default: scan.json in SCAN_DIR)",
+    )
     parser.add_argument(
         "--size", type=int, default=512, help="side length of the square renders in pixels (default: %(default)s)"
     )
@@ -315,7 +327,7 @@ def output_files(args: argparse.Namespace) -> list[Path]:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate the depth on the scan, print the tables and write the requested files; return the exit code."""
-    views, results = evaluate(args.folder, chosen_predictor(args), size=args.size)
+    views, results = evaluate(args.folder, chosen_predictor(args), description=args.description, size=args.size)
     summary = summarise(results)
     show(format_summary(summary))
     if args.json:

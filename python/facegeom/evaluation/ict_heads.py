@@ -18,7 +18,7 @@ from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom.images.crop import crop_affine
 from facegeom.training.data.renderer import Pose, Sample, crop_square
-from facegeom.training.face_model.ict_head import IctHead, load_ict
+from facegeom.training.face_model.ict_head import IctHead, carriers, load_ict
 from facegeom.training.face_model.topology import under_jaw
 
 EYE_PARTS = ("eyeball_left", "eyeball_right", "lacrimal_left", "lacrimal_right", "eye_socket_left", "eye_socket_right")
@@ -63,6 +63,7 @@ class HeadRenderer:
         self.faces: IntArray = head.triangles[drawn[head.triangles].all(axis=1)]
         self.in_map: BoolArray = np.asarray(inside[self.faces].all(axis=1))
         self.painter = _Painter(head)
+        self._carrier, self._weight = carriers()
         self.shapes = np.flatnonzero([not name.startswith("Pupil") for name in head.expression_names])
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[Sample, float]:
@@ -78,12 +79,24 @@ class HeadRenderer:
         sample : Sample
         yaw : yaw of the head in degrees, positive if the nose points to the right of the image
         """
-        options = self.options
-        expression = np.zeros(len(self.head.expression_names))
-        chosen = rng.choice(self.shapes, int(rng.integers(0, options.expressions + 1)), replace=False)
-        expression[chosen] = rng.uniform(0, options.expression_weight, len(chosen))
-        vertices = self.head.sample(rng.normal(0, options.identity_sigma, len(self.head.identity)), expression)
+        expression = self._random_expression(rng)
+        vertices = self.head.sample(rng.normal(0, self.options.identity_sigma, len(self.head.identity)), expression)
         return self.posed(vertices, rng, size)
+
+    def expressive(self, neutral: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Return a head (n, 3) with a random expression, from its neutral vertices (n, 3), mm."""
+        return neutral + np.tensordot(self._random_expression(rng), self.head.expression, axes=1)
+
+    def _random_expression(self, rng: np.random.Generator) -> FloatArray:
+        """Return random weights of the expressions, (e,)."""
+        expression = np.zeros(len(self.head.expression_names))
+        chosen = rng.choice(self.shapes, int(rng.integers(0, self.options.expressions + 1)), replace=False)
+        expression[chosen] = rng.uniform(0, self.options.expression_weight, len(chosen))
+        return expression
+
+    def on_face_model(self, vertices: FloatArray) -> FloatArray:
+        """Return the vertices (m, 3) of the face model on a head (n, 3) of the ICT model, before any smoothing."""
+        return np.asarray(np.einsum("ij,ijk->ik", self._weight, vertices[self._carrier]))
 
     def posed(self, vertices: FloatArray, rng: np.random.Generator, size: int) -> tuple[Sample, float]:
         """Render a given head in a random pose.
@@ -97,13 +110,18 @@ class HeadRenderer:
         -------
         sample, yaw : as in `draw`
         """
+        pose, yaw = self.random_pose(vertices, rng)
+        return self.render(pose, rng, size), yaw
+
+    def random_pose(self, vertices: FloatArray, rng: np.random.Generator) -> tuple[Pose, float]:
+        """Return a given head in a random pose, with one pixel per mm, and its yaw; see `posed`."""
         options = self.options
         yaw = float(rng.uniform(-options.max_yaw_deg, options.max_yaw_deg))
         pitch, roll = (float(v) for v in rng.normal(0, (options.pitch_deg, options.roll_deg)))
         z = np.radians(roll)
         rolled = np.array([[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1.0]])
         pose = Pose(vertices, np.eye(3), 1.0, np.zeros(2)).turned(yaw, pitch)
-        return self.render(Pose(vertices, rolled @ pose.rotation, 1.0, np.zeros(2)), rng, size), yaw
+        return Pose(vertices, rolled @ pose.rotation, 1.0, np.zeros(2)), yaw
 
     def render(self, pose: Pose, rng: np.random.Generator, size: int) -> Sample:
         """Render a head in a given pose, with random colours, lights and background.

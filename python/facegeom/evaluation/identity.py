@@ -1,92 +1,54 @@
-"""`facegeom evaluate identity`: errors of the identity network, and how consistent its shapes are for one person.
+"""`facegeom evaluate identity`: how well the shape of a face follows the person in the photo.
 
-The crops are aligned by the fits to the landmarks of the photos. No result depends on another network.
+Parts: reshaped photos and rendered ICT heads, whose change of shape is known; single renders, whose shape is known; and
+photos of people, for whom only the consistency of the shapes is known. These are measures of shape: facegeom does not
+match people.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+from tqdm import tqdm
 
+from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
-from facegeom._internal.threads import one_thread
-from facegeom.errors import FacegeomError
+from facegeom.errors import FacegeomError, NoFaceFound
+from facegeom.evaluation.reshaped import (
+    IctPictures,
+    PhotoPairs,
+    measure_ict,
+    measure_photos,
+    measure_single,
+    stored_pictures,
+)
+from facegeom.evaluation.shapes import (
+    Answers,
+    Method,
+    Place,
+    face_only,
+    network_method,
+    predict_method,
+    reconstruct_method,
+)
 from facegeom.face_model import FaceModel, load_face_model
-from facegeom.images.crop import warp_image
-from facegeom.measures.persons import intraclass_correlation, separation
+from facegeom.measures.persons import correlation_interval, intraclass_correlation, separation
 from facegeom.measures.report import show, table, write_json
-from facegeom.networks.identity import INNER_LANDMARKS, Identity, ShapeUnits, aligned_affine, load_identity
+from facegeom.measures.shapes import ShapeSpace
+from facegeom.networks.identity import load_identity
 from facegeom.training.data.labels import Labels, find_photos
 from facegeom.training.data.renderer import Pose
 from facegeom.training.data.samples import PhotoStore
 from facegeom.training.data.split import identity as identity_of
 from facegeom.training.identity.reshaped_photos import ReshapedPhotos
-from facegeom.training.identity.samples import PairOptions
-from facegeom.training.identity.validation import IdentityValidation
 
 PHOTOS_OF_A_PERSON = 4
-RESAMPLES = 1000  # bootstrap samples of the people, for the interval of the intraclass correlation
-CROPS_AT_ONCE = 64
-
-
-def shape_coordinates(units: ShapeUnits, coefficients: FloatArray) -> FloatArray:
-    """Return coordinates (n, k) whose Euclidean distances are root mean square distances of the shapes, in mm.
-
-    Parameters
-    ----------
-    units : ShapeUnits
-    coefficients : (n, k) float array, standard deviations of the face model
-    """
-    flat = units.basis.reshape(len(units.basis), -1)
-    return np.asarray(coefficients @ np.linalg.cholesky(flat @ flat.T / len(units.vertices)))
-
-
-def aligned_crop(model: FaceModel, photo: ByteArray, pose: Pose, size: int, *, face_only: bool = False) -> ByteArray:
-    """Return the aligned crop of a photo with a fitted face, (size, size, 3) uint8.
-
-    Parameters
-    ----------
-    model : FaceModel
-    photo : (h, w, 3) uint8 array
-    pose : Pose
-        The fitted face in the photo.
-    size : int
-    face_only : bool
-        Whether to remove the colours and everything outside the convex hull of the face.
-    """
-    points = pose.pixels()[:, :2]
-    affine = aligned_affine(model, points[model.landmarks68[INNER_LANDMARKS]], pose.rotation, size)
-    crop = warp_image(photo, affine, size)
-    if not face_only:
-        return crop
-    face = np.flatnonzero(model.regions["map"][: model.face_vertex_count])
-    outline = cv2.convexHull((points[face] @ affine[:, :2].T + affine[:, 2]).astype(np.float32))
-    inside = np.zeros((size, size), np.uint8)
-    cv2.fillConvexPoly(inside, np.rint(outline).astype(np.int32), 1)
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) * inside
-    return np.repeat(grey[:, :, None], 3, axis=2).astype(np.uint8)
-
-
-def predicted_shapes(
-    identity: Identity, labels: Labels, photos: dict[str, Path], rows: IntArray, *, face_only: bool = False
-) -> FloatArray:
-    """Predict the shapes of labelled photos, (n, k): the coordinates of `shape_coordinates`."""
-    model = load_face_model()
-    coefficients = []
-    for start in range(0, len(rows), CROPS_AT_ONCE):
-        part = rows[start : start + CROPS_AT_ONCE]
-        store = PhotoStore(photos, [str(labels.names[row]) for row in part])
-        crops = []
-        for number, row in enumerate(part):
-            fit = labels.fit(int(row))
-            pose = Pose(fit.vertices(model), fit.rotation, fit.scale, fit.translation)
-            crops.append(aligned_crop(model, store[number], pose, identity.size, face_only=face_only))
-        coefficients += [answer.mean for answer in identity.predict(np.stack(crops))]
-    return shape_coordinates(identity.units, np.array(coefficients))
+ICT_PAIRS, ICT_SINGLE = 60, 300  # number of ICT heads whose change is measured, and of single ICT heads
+METHODS = ("reconstruct", "predict", "network")
 
 
 def rows_of_people(labels: Labels, count: int = PHOTOS_OF_A_PERSON, source: str = "") -> IntArray:
@@ -116,78 +78,211 @@ def rows_of_people(labels: Labels, count: int = PHOTOS_OF_A_PERSON, source: str 
     return np.array(chosen, dtype=np.int64)
 
 
-def evaluate_people(identity: Identity, labels: Labels, photos: dict[str, Path], seed: int = 0) -> dict[str, Any]:
-    """Return the intraclass correlation of the shapes over all people with four photos, and its 95 % interval."""
-    rows = rows_of_people(labels)
-    shapes = predicted_shapes(identity, labels, photos, rows.ravel()).reshape(*rows.shape, -1)
-    numbers = np.repeat(np.arange(len(rows)), rows.shape[1])
-    rng = np.random.default_rng(seed)
-    resampled = [
-        intraclass_correlation(shapes[rng.integers(len(rows), size=len(rows))].reshape(len(numbers), -1), numbers)
-        for _ in range(RESAMPLES)
-    ]
-    return {
-        "people": len(rows),
-        "intraclass_correlation": intraclass_correlation(shapes.reshape(len(numbers), -1), numbers),
-        "interval": [float(value) for value in np.percentile(resampled, [2.5, 97.5])],
-    }
+class People:
+    """Shapes of labelled photos.
+
+    Parameters
+    ----------
+    model : FaceModel
+    method : the evaluated method; it gets the bounding box of the labelled face, because a photo can show more faces
+    photos : folder of the photos
+    labels : file of `facegeom prepare labels`
+    """
+
+    def __init__(self, model: FaceModel, method: Method, photos: str | Path, labels: str | Path) -> None:
+        self.model, self.method = model, method
+        self.photos, self.labels = find_photos(photos), Labels.load(labels)
+
+    def shapes(self, rows: IntArray, *, grey: bool = False) -> tuple[dict[str, FloatArray], IntArray]:
+        """Return the shapes of people, of whom all photos show a face that is found.
+
+        Parameters
+        ----------
+        rows : (p, count) int array, the labels of the photos of each person
+        grey : whether to show the face only, in grey, see `face_only`
+
+        Returns
+        -------
+        shapes : name of an answer -> (q, count, d) float array, see `ShapeSpace.coordinates`
+        kept : (q,) int array, the rows of `rows` whose photos all show a face
+        """
+        kept: list[int] = []
+        shapes: dict[str, list[FloatArray]] = {}
+        for number, group in enumerate(tqdm(rows, desc="people", unit="person")):
+            try:
+                answers = list(self._answers(group, grey=grey))
+            except NoFaceFound:
+                continue
+            kept.append(number)
+            for name in answers[0]:
+                stacked = np.stack([answer[name] for answer in answers])
+                shapes.setdefault(name, []).append(ShapeSpace.coordinates(stacked))
+        return {name: np.array(values) for name, values in shapes.items()}, np.array(kept, dtype=np.int64)
+
+    def _answers(self, rows: IntArray, *, grey: bool) -> Iterator[Answers]:
+        store = PhotoStore(self.photos, [str(self.labels.names[row]) for row in rows])
+        for number, row in enumerate(rows):
+            fit = self.labels.fit(int(row))
+            pose = Pose(fit.vertices(self.model), fit.rotation, fit.scale, fit.translation)
+            photo: ByteArray = store[number]
+            if grey:
+                photo = face_only(photo, pose, self.model)
+            yield self.method(photo, Place.of_pose(self.model, pose, boxed=True))
 
 
-def evaluate_pairs(identity: Identity, labels: Labels, photos: dict[str, Path], source: str = "") -> dict[str, Any]:
-    """Return how well two photos per person separate the people, with the crops as they are and with the face only."""
-    rows = rows_of_people(labels, 2, source)
-    results: dict[str, Any] = {"people": len(rows)}
-    for name, face_only in (("", False), ("face_only_", True)):
-        first, second = (
-            predicted_shapes(identity, labels, photos, rows[:, column], face_only=face_only) for column in (0, 1)
-        )
-        measured = separation(first, second)
-        results |= {f"{name}rank1": measured.rank1, f"{name}ratio": measured.ratio}
-    return results
+def evaluate_people(people: People, limit: int | None = None) -> dict[str, Any]:
+    """Return the intraclass correlation of the shapes over the people with four photos, and its 95 % interval.
+
+    Parameters
+    ----------
+    people : People
+    limit : largest number of people; None: all
+
+    Raises
+    ------
+    FacegeomError
+        If all photos show a face of fewer than two people.
+    """
+    rows = rows_of_people(people.labels)[:limit]
+    shapes, kept = people.shapes(rows)
+    _need_two(kept)
+    numbers = np.repeat(np.arange(len(kept)), rows.shape[1])
+    summary: dict[str, Any] = {}
+    for name, values in shapes.items():
+        flat = values.reshape(len(numbers), -1)
+        summary[name] = {
+            "people": len(kept),
+            "intraclass_correlation": intraclass_correlation(flat, numbers),
+            "interval": correlation_interval(flat, numbers),
+        }
+    return {**summary, "missed": len(rows) - len(kept)}
+
+
+def evaluate_pairs(people: People, source: str = "", limit: int | None = None) -> dict[str, Any]:
+    """Return how well two photos per person separate the people: as they are, and grey with the face only.
+
+    Parameters
+    ----------
+    people : People
+    source : beginning of the names of the photos
+    limit : largest number of people; None: all
+
+    Raises
+    ------
+    FacegeomError
+        If both photos show a face of fewer than two people.
+    """
+    rows = rows_of_people(people.labels, 2, source)[:limit]
+    summary: dict[str, Any] = {}
+    for kind, grey in (("photos", False), ("face only, grey", True)):
+        shapes, kept = people.shapes(rows, grey=grey)
+        _need_two(kept)
+        summary[kind] = {
+            name: {"people": len(kept), **separation(values[:, 0], values[:, 1])._asdict()}
+            for name, values in shapes.items()
+        }
+        summary[kind]["missed"] = len(rows) - len(kept)
+    return summary
+
+
+def _need_two(kept: IntArray) -> None:
+    if len(kept) < 2:
+        raise FacegeomError("faces are found in all photos of fewer than two people")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate identity` to a parser."""
-    parser.add_argument("--weights", metavar="FILE", help="weight file (default: the network of the package)")
-    parser.add_argument("--reshaped", type=Path, metavar="DIR", help="folder of `facegeom prepare reshaped`")
-    parser.add_argument("--heads", type=Path, metavar="DIR", help="folder of `facegeom prepare heads`")
+    pair = ("PHOTOS", "LABELS")
     parser.add_argument(
-        "--people", nargs=2, metavar=("PHOTOS", "LABELS"), help="photos and labels of people with four photos each"
+        "--reshaped",
+        dest="reshaped_photos",
+        nargs=2,
+        metavar=pair,
+        help="reshape photos by known coefficients; needs --texture-model",
     )
     parser.add_argument(
-        "--pairs", nargs=2, metavar=("PHOTOS", "LABELS"), help="photos and labels of people with two photos each"
+        "--texture-model", metavar="FILE", help="file of `facegeom prepare texture-model`, for the light of the photos"
     )
+    parser.add_argument(
+        "--part", choices=("validation", "test"), default="test", help="part of the split for --reshaped "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--ict", metavar="FILE", help="path of ict_face_model.npz: pairs and single renders of heads")
+    parser.add_argument(
+        "--heads", type=Path, metavar="DIR", help="folder of `facegeom prepare heads --held-out`: single renders"
+    )
+    parser.add_argument("--people", nargs=2, metavar=pair, help="photos and labels of people with four photos each")
+    parser.add_argument("--pairs", nargs=2, metavar=pair, help="photos and labels of people with two photos each")
     parser.add_argument(
         "--source", default="", metavar="TEXT", help="evaluate --pairs on photos whose names start with this text only"
     )
-    parser.add_argument("--json", metavar="FILE", help="file for the results")
+    parser.add_argument(
+        "--method", choices=METHODS, default=METHODS[0],
+        help="reconstruct: fitted model and registered mesh of the default pipeline; predict: the fitted model only; "
+        "network: the identity network alone, with crops aligned by the true landmarks (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--weights", metavar="FILE", help="weight file for --method network (default: of the package)")
+    parser.add_argument("--limit", type=int, metavar="N", help="largest number of photos, heads or people of each part")
+    parser.add_argument("--json", metavar="FILE", help="write the results to this JSON file as well")
+
+
+def output_files(args: argparse.Namespace) -> list[Path]:
+    """Return no file: the results are written to `--json` only."""
+    return []
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate the identity network and print the results; return the exit code."""
-    if not any((args.reshaped, args.people, args.pairs)):
-        raise FacegeomError("evaluate identity needs --reshaped, --people or --pairs")
-    identity = load_identity("cpu", args.weights)
+    """Evaluate the shapes and print the results; return the exit code."""
+    if not any((args.reshaped_photos, args.ict, args.heads, args.people, args.pairs)):
+        raise FacegeomError("evaluate identity needs --reshaped, --ict, --heads, --people or --pairs")
+    if args.reshaped_photos and not args.texture_model:
+        raise FacegeomError("--reshaped needs --texture-model")
+    if args.weights and args.method != "network":
+        raise FacegeomError("--weights is for --method network")
+    limit = None if args.limit is None else check.count(args.limit, "--limit", 1)
+    model = load_face_model()
+    space = ShapeSpace(model)
+    method = _method(args, space, model)
     results: dict[str, Any] = {}
-    with one_thread():
-        if args.reshaped:
-            heads = None if args.heads is None else ReshapedPhotos.load(args.heads)
-            reshaped = ReshapedPhotos.load(args.reshaped)
-            validation = IdentityValidation(
-                load_face_model(), identity.units, reshaped, heads, identity.size, PairOptions()
-            )
-            results["reshaped"] = validation.measure(identity.network)
-        if args.people:
-            results["people"] = evaluate_people(identity, Labels.load(args.people[1]), find_photos(args.people[0]))
-        if args.pairs:
-            labels = Labels.load(args.pairs[1])
-            results["pairs"] = evaluate_pairs(identity, labels, find_photos(args.pairs[0]), args.source)
-    rows = [
-        [f"{group}: {name}", value if isinstance(value, int | float) else " to ".join(f"{v:.3f}" for v in value)]
-        for group, values in results.items()
-        for name, value in values.items()
-    ]
-    show(table(["", "value"], rows, digits=3))
+    if args.reshaped_photos:
+        photos, labels = args.reshaped_photos
+        source = PhotoPairs(model, space, photos, labels, args.texture_model, args.part)
+        results["reshaped photos"] = measure_photos(source, method, limit)
+    if args.ict:
+        ict = IctPictures(model, space, args.ict)
+        results["ICT pairs"] = measure_ict(ict, method, min(ICT_PAIRS, limit or ICT_PAIRS))
+        results["ICT heads"] = measure_single(ict.single, range(min(ICT_SINGLE, limit or ICT_SINGLE)), method)
+    if args.heads:
+        heads = ReshapedPhotos.load(args.heads)
+        picture = stored_pictures(model, space, heads)
+        results["stored heads"] = measure_single(picture, range(min(len(heads), limit or len(heads))), method)
+    if args.people:
+        results["people"] = evaluate_people(People(model, method, *args.people), limit)
+    if args.pairs:
+        results["pairs"] = evaluate_pairs(People(model, method, *args.pairs), args.source, limit)
+    show(format_results(results))
     if args.json:
-        write_json(args.json, results)
+        write_json(args.json, {"benchmark": "identity", "method": args.method, **results})
     return 0
+
+
+def _method(args: argparse.Namespace, space: ShapeSpace, model: FaceModel) -> Method:
+    if args.method == "network":
+        return network_method(space, model, load_identity("cpu", args.weights))
+    return (reconstruct_method if args.method == "reconstruct" else predict_method)(space, model)
+
+
+def format_results(results: dict[str, Any]) -> str:
+    """Return the numbers of the results as a text table; values of single components are left out."""
+    return table(["", "value"], list(_rows(results)), digits=3)
+
+
+def _rows(values: dict[str, Any], name: str = "") -> Iterator[list[str | float | int]]:
+    for key, value in values.items():
+        path = f"{name}: {key}" if name else key
+        if isinstance(value, dict):
+            yield from _rows(value, path)
+        elif isinstance(value, tuple):
+            yield [path, " to ".join(f"{end:.3f}" for end in value)]
+        elif not isinstance(value, np.ndarray):
+            yield [path, value]

@@ -1,8 +1,4 @@
-"""The head scan of the depth benchmark: loading, transformation to the face frame, and renders with several yaws.
-
-The constants belong to the scan "Infinite" by Lee Perry-Smith (www.triplegangers.com, CC-BY 3.0). They were measured
-once on renders of the scan.
-"""
+"""A head scan for the depth benchmark: loading, transformation to the face frame, and renders with several yaws."""
 
 from __future__ import annotations
 
@@ -14,29 +10,20 @@ import numpy as np
 
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom.errors import FacegeomError
-from facegeom.geometry import rasterize
+from facegeom.evaluation.scan_description import find_description, read_description
+from facegeom.geometry import nearest, rasterize
 from facegeom.images.camera import Camera
 from facegeom.images.image_files import load_image
-
-FILE_UNIT_MM = 10.0
-"""Millimetres per unit of the OBJ file (centimetres). The scan has real size: the eye centres are 65.9 mm apart."""
-
-EYE_CENTRES = ((3.267, -0.402, 0.693), (-3.318, -0.408, 0.773))
-"""Centre of the left and of the right eyeball, file unit: least-squares spheres fitted to the closed eyelids."""
-
-NOSE_TIP = (0.079, -3.452, 5.080)
-"""Tip of the nose, the vertex with the largest z, file unit."""
-
-CHIN_Y = -11.4
-"""y of the lowest point of the chin (menton), file unit: where the midline profile turns more than 45 degrees back."""
 
 SCORED_RADIUS_MM = 90.0
 """Largest distance of a scored point from the tip of the nose.
 
-In the frame of the file, the points within this distance have |x| up to 63 mm, y up to 48 mm and z down to -32 mm.
-Therefore neither the ears (at least 137 mm from the tip of the nose) nor the shaved hair are scored: the hair has y
-above 70 mm. At the temples it has y above 35 mm and |x| above 55 mm, which is too far from the tip of the nose.
+It was chosen on the scan of Lee Perry-Smith: neither the ears (at least 137 mm from the tip of the nose) nor the hair
+are scored.
 """
+
+ON_MESH_MM = 8.0
+"""Largest distance of the described tip of the nose from the mesh, mm."""
 
 BELOW_CHIN_MM = 6.0
 """Largest distance of a scored point below the chin, mm; this limit excludes the neck."""
@@ -59,7 +46,7 @@ class Scan:
     uv : (m, 3, 2) float array, texture coordinates of the corners of each triangle, v up
     texture : (h, w, 3) uint8 array, RGB
     scorable : (n,) bool array, vertices in the region where depth is evaluated, see `scorable`
-    nose_tip : (3,) float array, mm
+    nose_tip, chin : (3,) float arrays, mm
     """
 
     vertices: FloatArray
@@ -68,6 +55,7 @@ class Scan:
     texture: ByteArray
     scorable: BoolArray
     nose_tip: FloatArray
+    chin: FloatArray
 
 
 @dataclass(frozen=True)
@@ -92,12 +80,13 @@ class ScanRender:
     background: str
 
 
-def load_scan(folder: str | Path) -> Scan:
-    """Read the scan and transform it to the face frame.
+def load_scan(folder: str | Path, description: str | Path | None = None) -> Scan:
+    """Read a scan and transform it to the face frame.
 
     Parameters
     ----------
-    folder : folder that contains `head.obj` and `color.jpg`
+    folder : folder that contains the mesh, its texture, and `scan.json` unless `description` is given
+    description : see `find_description`
 
     Returns
     -------
@@ -106,42 +95,45 @@ def load_scan(folder: str | Path) -> Scan:
     Raises
     ------
     FacegeomError
-        If a file does not exist.
+        If a file does not exist, if the description is wrong or does not belong to the mesh, or if the mesh has no
+        texture coordinates.
     """
-    path = Path(folder) / "head.obj"
-    if not path.is_file():
-        raise FacegeomError(f"{path} does not exist: the folder must contain head.obj and color.jpg")
-    points, uv, faces, uv_faces = _read_obj(path)
-    eyes = np.array(EYE_CENTRES)
-    origin = eyes.mean(axis=0)
-    vertices = (points - origin) * FILE_UNIT_MM
-    nose_tip = (np.array(NOSE_TIP) - origin) * FILE_UNIT_MM
+    path = find_description(folder, description)
+    described = read_description(path)
+    mesh, picture = Path(folder) / described.mesh, Path(folder) / described.texture
+    for file in (mesh, picture):
+        if not file.is_file():
+            raise FacegeomError(f"{file} does not exist: {path.name} names it")
+    points, uv, faces, uv_faces = _read_obj(mesh)
+    vertices = described.in_face_frame(points)
+    nose_tip, chin = described.in_face_frame(np.stack([described.nose_tip, described.chin]))
+    distance = float(nearest(vertices, nose_tip[None])[1][0])
+    if distance > ON_MESH_MM:
+        raise FacegeomError(f"{path.name}: the tip of the nose is {distance:.0f} mm from the mesh, is it another mesh?")
+    corners = uv[uv_faces]
+    if described.texture_v == "down":
+        corners[..., 1] = 1.0 - corners[..., 1]
     return Scan(
-        vertices,
-        faces,
-        uv[uv_faces],
-        load_image(Path(folder) / "color.jpg"),
-        scorable(vertices, nose_tip),
-        nose_tip,
+        vertices, faces, corners, load_image(picture), scorable(vertices, nose_tip, float(chin[1])), nose_tip, chin
     )
 
 
-def scorable(points: FloatArray, nose_tip: FloatArray) -> BoolArray:
+def scorable(points: FloatArray, nose_tip: FloatArray, chin_y: float) -> BoolArray:
     """Return which points lie in the region where depth is evaluated.
 
     Parameters
     ----------
-    points : (..., 3) float array, mm, frame of the scan
+    points : (..., 3) float array, mm, face frame
     nose_tip : (3,) float array, mm
+    chin_y : y of the chin, mm
 
     Returns
     -------
     (...) bool array
         True for points at most `SCORED_RADIUS_MM` from the tip of the nose and at most `BELOW_CHIN_MM` below the chin.
     """
-    floor = (CHIN_Y - np.array(EYE_CENTRES)[:, 1].mean()) * FILE_UNIT_MM - BELOW_CHIN_MM
     near = np.linalg.norm(points - nose_tip, axis=-1) <= SCORED_RADIUS_MM
-    return np.asarray(near & (points[..., 1] >= floor))
+    return np.asarray(near & (points[..., 1] >= chin_y - BELOW_CHIN_MM))
 
 
 def render_view(scan: Scan, yaw: float, size: int, background: str) -> ScanRender:
@@ -173,7 +165,7 @@ def render_view(scan: Scan, yaw: float, size: int, background: str) -> ScanRende
     edges = corners[..., 1:, :2] - corners[..., :1, :2]
     # Sign of the area in the image: y points down, so triangles that face the camera are clockwise in (x, y).
     facing = edges[..., 0, 1] * edges[..., 1, 0] > edges[..., 0, 0] * edges[..., 1, 1]
-    scored = seen & facing & scorable(np.nan_to_num(raster.attributes), scan.nose_tip)
+    scored = seen & facing & scorable(np.nan_to_num(raster.attributes), scan.nose_tip, float(scan.chin[1]))
     return ScanRender(
         _colors(scan, placed, size, BACKGROUNDS[background](size)), raster.depth, scored, camera, yaw, background
     )
@@ -234,6 +226,11 @@ def _read_obj(path: Path) -> tuple[FloatArray, FloatArray, IntArray, IntArray]:
     uv : (t, 2) float array
     faces : (m, 3) int array, indices of vertices
     uv_faces : (m, 3) int array, indices of texture coordinates
+
+    Raises
+    ------
+    FacegeomError
+        If the file contains no triangles, or a corner without texture coordinates or with a wrong index.
     """
     points: list[list[float]] = []
     uv: list[list[float]] = []
@@ -247,7 +244,13 @@ def _read_obj(path: Path) -> tuple[FloatArray, FloatArray, IntArray, IntArray]:
         elif words[0] == "vt":
             uv.append([float(word) for word in words[1:3]])
         elif words[0] == "f":
-            corners = [[int(index) - 1 for index in word.split("/")[:2]] for word in words[1:]]
+            corners = [[int(index) - 1 for index in word.split("/")[:2] if index] for word in words[1:]]
+            if any(len(corner) != 2 for corner in corners):
+                raise FacegeomError(f"{path} has corners without texture coordinates")
             faces.extend([corners[0], corners[i], corners[i + 1]] for i in range(1, len(corners) - 1))
+    if not faces:
+        raise FacegeomError(f"{path} contains no triangles")
     both = np.array(faces, dtype=np.int64)
+    if (both < 0).any() or (both >= (len(points), len(uv))).any():
+        raise FacegeomError(f"{path} has a corner whose index is out of range (negative indices are not supported)")
     return np.array(points), np.array(uv), both[..., 0].copy(), both[..., 1].copy()

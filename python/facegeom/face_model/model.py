@@ -15,7 +15,8 @@ from facegeom.errors import WeightsError
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-_FILE = Path(__file__).with_name("face_model.npz")
+MODEL_FILE = Path(__file__).with_name("face_model.npz")
+"""The file of the face model that is part of the package."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +139,7 @@ def load_face_model() -> FaceModel:
     WeightsError
         If the file of the face model is missing in the package.
     """
-    return read_face_model(_FILE)
+    return read_face_model(MODEL_FILE)
 
 
 def read_face_model(path: str | Path) -> FaceModel:

@@ -40,14 +40,49 @@ def intraclass_correlation(shapes: FloatArray, person: IntArray) -> float:
     ValueError
         If people have different numbers of rows, or if there are fewer than two people.
     """
-    people, index, counts = np.unique(person, return_inverse=True, return_counts=True)
-    k = int(counts[0])
-    if len(people) < 2 or k < 2 or (counts != k).any():
-        raise ValueError("person must contain at least two people, each with the same number of rows (at least two)")
+    people, index, k = _groups(person)
     means = np.stack([np.bincount(index, column) / k for column in shapes.T], 1)
-    between = k * ((means - means.mean(0)) ** 2).sum() / (len(people) - 1)
-    within = ((shapes - means[index]) ** 2).sum() / (len(people) * (k - 1))
+    between = k * ((means - means.mean(0)) ** 2).sum() / (people - 1)
+    within = ((shapes - means[index]) ** 2).sum() / (people * (k - 1))
     return float((between - within) / (between + (k - 1) * within))
+
+
+def correlation_interval(
+    shapes: FloatArray, person: IntArray, *, resamples: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of the intraclass correlation: the people are drawn with replacement.
+
+    Parameters
+    ----------
+    shapes, person : as in `intraclass_correlation`
+    resamples : number of random draws of as many people
+    seed : seed of the draws
+
+    Raises
+    ------
+    ValueError
+        As `intraclass_correlation`.
+    """
+    people, index, k = _groups(person)
+    means = np.stack([np.bincount(index, column) / k for column in shapes.T], 1)
+    square = (means**2).sum(1)
+    spread = np.bincount(index, ((shapes - means[index]) ** 2).sum(1)) / (k - 1)
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(people, np.full(people, 1 / people), resamples).astype(np.float64)
+    centre = ((drawn @ means / people) ** 2).sum(1)
+    between = k * (drawn @ square - people * centre) / (people - 1)
+    within = drawn @ spread / people
+    values = (between - within) / np.maximum(between + (k - 1) * within, 1e-12)
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _groups(person: IntArray) -> tuple[int, IntArray, int]:
+    """Return the number of people, the number of the person of each row, and the number of rows per person."""
+    people, index, counts = np.unique(person, return_inverse=True, return_counts=True)
+    if len(people) < 2 or counts[0] < 2 or (counts != counts[0]).any():
+        raise ValueError("person must contain at least two people, each with the same number of rows (at least two)")
+    return len(people), index, int(counts[0])
 
 
 def separation(first: FloatArray, second: FloatArray) -> Separation:

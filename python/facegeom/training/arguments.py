@@ -89,6 +89,16 @@ def add_no_synthetic(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_reshaped(parser: argparse.ArgumentParser) -> None:
+    """Add the argument `--reshaped` to a parser."""
+    parser.add_argument(
+        "--reshaped",
+        type=Path,
+        metavar="FOLDER",
+        help="folder written by `facegeom prepare reshaped`: train on these photos, too (default: no reshaped photos)",
+    )
+
+
 def options_from(args: argparse.Namespace, kind: type[Options], **others: Any) -> Options:
     """Return options of type `kind`: field values from the arguments of the same name, and from `others`."""
     named = {field.name: getattr(args, field.name) for field in dataclasses.fields(kind) if hasattr(args, field.name)}
@@ -112,8 +122,8 @@ def run_files(args: argparse.Namespace, weights: str) -> list[Path]:
 
 
 def sources_from(args: argparse.Namespace) -> Sources:
-    """Return the `Sources`, the input files, from the arguments of `add_photo_training`."""
-    return Sources(Path(args.photos), Path(args.labels), args.texture_model)
+    """Return the `Sources`, the input files, from the arguments of `add_photo_training` and `add_reshaped`."""
+    return Sources(Path(args.photos), Path(args.labels), args.texture_model, getattr(args, "reshaped", None))
 
 
 def run_and_print(train: Callable[..., dict[str, float]], options: Any, data: Any, args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from facegeom.training.data.split import split_names
 
 
 class TrainingData(NamedTuple):
-    """Samples of the training photos and of the validation photos; both use the same options and synthetic faces."""
+    """Samples of the training and of the validation photos, with the same options; only the first are reshaped."""
 
     training: FaceSamples
     validation: FaceSamples
@@ -30,6 +30,7 @@ class Sources:
     photos: Path  # folder that contains the photos, also in subfolders
     labels: Path  # file written by `facegeom prepare labels`
     texture_model: Path | None = None  # file written by `facegeom prepare texture-model`; needed for synthetic faces
+    reshaped: Path | None = None  # folder written by `facegeom prepare reshaped`, of the training photos
     translator: Path | None = None  # weight file of `facegeom train translate`, applied to synthetic images
 
 
@@ -51,8 +52,8 @@ def load_training_data(sources: Sources, mix: MixOptions, *, synthetic: bool = T
     Raises
     ------
     FacegeomError
-        If the training or validation set is empty, if synthetic faces are wanted without a texture model, or if a
-        translator is given without synthetic faces.
+        If the training or validation set is empty, if synthetic faces are wanted without a texture model, if a
+        translator is given without synthetic faces, or if there are reshaped versions of other photos.
     """
     cv2.setNumThreads(0)  # OpenCV's threads do not work in forked processes, such as those of the data loader
     model = load_face_model()
@@ -78,5 +79,14 @@ def load_training_data(sources: Sources, mix: MixOptions, *, synthetic: bool = T
         if source is None:
             raise FacegeomError("a translator needs synthetic faces: remove --translator or --no-synthetic")
         source = TranslatedFaces(source, sources.translator).draw
-    samples = [FaceSamples(model, store, labels, rows, mix, source) for rows, store in parts.values()]
+    reshaped = None
+    if sources.reshaped is not None:
+        from facegeom.training.identity.reshaped_poses import ReshapedPoses
+
+        names = [str(name) for name in labels.names[parts["training"][0]]]
+        reshaped = ReshapedPoses.load(model, sources.reshaped, names)
+    samples = [
+        FaceSamples(model, store, labels, rows, mix, source, reshaped if name == "training" else None)
+        for name, (rows, store) in parts.items()
+    ]
     return TrainingData(*samples)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -28,10 +28,23 @@ SyntheticSource = Callable[[np.random.Generator, int], tuple[Sample, np.ndarray]
 """Function (random number generator, size in pixels) -> (sample of a synthetic face, eye centres (2, 2) in pixels)."""
 
 
+class PosedPhotos(Protocol):
+    """Photos with the exact shape and pose of the face, such as `training.identity.reshaped_poses.ReshapedPoses`."""
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+        ...
+
+    def __getitem__(self, row: int) -> tuple[ByteArray, Pose]:
+        """Return a photo (h, w, 3) uint8 and the face in it."""
+        ...
+
+
 @dataclass(frozen=True)
 class MixOptions:
     """Shares of the kinds of samples, and random distributions of the pose and the crop."""
 
+    reshaped: float = 0.3  # share of samples of reshaped photos, if there are any; the other shares are of the rest
     turned: float = 0.42  # share of samples of photos rendered with the head turned to a larger yaw
     synthetic: float = 0.22  # share of samples of synthetic faces
     faceless: float = 0.06  # share of samples without a face, whose true mask is empty
@@ -90,6 +103,8 @@ class FaceSamples:
     mix : MixOptions
     synthetic : SyntheticSource, optional
         Source of synthetic faces.
+    reshaped : PosedPhotos, optional
+        Reshaped photos.
 
     Raises
     ------
@@ -105,19 +120,23 @@ class FaceSamples:
         rows: np.ndarray,
         mix: MixOptions = MixOptions(),
         synthetic: SyntheticSource | None = None,
+        reshaped: PosedPhotos | None = None,
     ) -> None:
         if len(store) != len(rows):
             raise ValueError(f"the store holds {len(store)} photos, but there are {len(rows)} rows")
         self.renderer = Renderer(model)
         self.store, self.labels, self.rows = store, labels, np.asarray(rows)
-        self.mix, self.synthetic = mix, synthetic
+        self.mix, self.synthetic, self.reshaped = mix, synthetic, reshaped
         self._vertices = _all_vertices(model, labels, self.rows)
 
     def draw(self, rng: np.random.Generator, size: int, options: AugmentOptions = AugmentOptions()) -> Sample:
         """Draw one augmented training sample of `size` x `size` pixels."""
         cv2.setRNGSeed(int(rng.integers(2**31)))
+        changed = self.draw_reshaped(rng, size)
         kind = rng.random()
-        if self.synthetic is not None and kind < self.mix.synthetic:
+        if changed is not None:
+            sample, eyes = self._crop_sample(changed, rng, size)
+        elif self.synthetic is not None and kind < self.mix.synthetic:
             sample, eyes = self.synthetic(rng, size)
         elif self.mix.synthetic <= kind < self.mix.synthetic + self.mix.faceless:
             sample, eyes = self._faceless_sample(int(rng.integers(len(self.rows))), rng, size), np.zeros((2, 2))
@@ -192,13 +211,28 @@ class FaceSamples:
         -------
         PhotoCrop
         """
-        mix = self.mix
         source = self.pose(item)
-        photo = self.store[item]
         target = source
         if turned:
-            yaw = rng.uniform(15, mix.max_yaw_deg)
+            yaw = rng.uniform(15, self.mix.max_yaw_deg)
             target = self._turn(source, yaw, rng.normal(0, 8), rng)
+        return self._random_crop(self.store[item], source, target, rng, size)
+
+    def draw_reshaped(self, rng: np.random.Generator, size: int) -> PhotoCrop | None:
+        """Draw a reshaped photo and its crop for the share `mix.reshaped` of the calls, otherwise return None.
+
+        Without reshaped photos no random number is used.
+        """
+        if self.reshaped is None or rng.random() >= self.mix.reshaped:
+            return None
+        photo, pose = self.reshaped[int(rng.integers(len(self.reshaped)))]
+        return self._random_crop(photo, pose, pose, rng, size)
+
+    def _random_crop(
+        self, photo: ByteArray, source: Pose, target: Pose, rng: np.random.Generator, size: int
+    ) -> PhotoCrop:
+        """Draw the crop of a pose."""
+        mix = self.mix
         loose = rng.random() < mix.loose_crops
         factor = rng.uniform(*(mix.loose_factor if loose else mix.crop_factor))
         shift = rng.normal(0, mix.shift * (2 if loose else 1), 2)
@@ -229,7 +263,10 @@ class FaceSamples:
         return self.renderer.render_turned(photo, source, target, affine, size, backdrop)
 
     def _photo_sample(self, item: int, turned: bool, rng: np.random.Generator, size: int) -> tuple[Sample, np.ndarray]:
-        crop = self.draw_crop(item, turned, rng, size)
+        return self._crop_sample(self.draw_crop(item, turned, rng, size), rng, size)
+
+    def _crop_sample(self, crop: PhotoCrop, rng: np.random.Generator, size: int) -> tuple[Sample, np.ndarray]:
+        """Return the sample of a crop, and the centres of the eyes, (2, 2) pixels."""
         sample = self.render_crop(crop, size, rng)
         _, _, target, affine = crop
         eyes = Pose(EYES_MM, target.rotation, target.scale, target.translation).pixels()[:, :2]

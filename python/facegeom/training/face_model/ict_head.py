@@ -14,6 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from facegeom._internal.arrays import Float32Array, FloatArray, IntArray
+from facegeom.face_model.model import MODEL_FILE
 
 EYE_DISTANCE = 63.0  # distance between the eyeball centres of the neutral head, mm; defines the scale
 
@@ -90,6 +91,23 @@ def load_ict(path: str | Path) -> IctHead:
         parts=parts,
         mirror=_mirror(vertices, parts),
     )
+
+
+def carriers(path: str | Path = MODEL_FILE) -> tuple[IntArray, FloatArray]:
+    """Return where the vertices of a face model lie on the ICT head.
+
+    Parameters
+    ----------
+    path : str or Path
+        File of the face model.
+
+    Returns
+    -------
+    triangles : (n, 3) int array, ICT vertices of the triangle on which each vertex lies
+    weights : (n, 3) float array, barycentric coordinates in this triangle
+    """
+    with np.load(Path(path)) as data:
+        return data["carrier"].astype(np.int64), data["carrier_weight"].astype(np.float64)
 
 
 def _ball_centre(points: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ from facegeom.geometry import rasterize
 from facegeom.networks.semi_sphere import triangle_angles
 from facegeom.training.face_model.atlas import atlas_stretch, coverage
 from facegeom.training.face_model.corner_smoothing import inverted_triangles, random_expression
-from facegeom.training.face_model.ict_head import IctHead, load_ict
+from facegeom.training.face_model.ict_head import IctHead, carriers, load_ict
 from facegeom.training.face_model.pictures import draw_face_model
 
 
@@ -49,8 +49,7 @@ def check_face_model(
     """
     head = load_ict(ict_path)
     model = read_face_model(model_path)
-    with np.load(Path(model_path)) as data:
-        carrier, weight = data["carrier"].astype(np.int64), data["carrier_weight"].astype(np.float64)
+    carrier, weight = carriers(model_path)
     report = _held_out(head, model, carrier, weight, samples, seed)
     report |= _triangles(model) | _openings(model) | _atlas(model)
     if figures is not None:

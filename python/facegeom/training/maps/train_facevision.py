@@ -18,6 +18,7 @@ from facegeom.training.arguments import (
     add_initial_weights,
     add_no_synthetic,
     add_photo_training,
+    add_reshaped,
     options_from,
     run_and_print,
     run_files,
@@ -263,6 +264,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="mask: predict a mask; zero: zero depth marks the background, as in the paper (default: %(default)s)",
     )
     add_no_synthetic(parser)
+    add_reshaped(parser)
 
 
 def output_files(args: argparse.Namespace) -> list[Path]:

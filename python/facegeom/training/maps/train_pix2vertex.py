@@ -23,6 +23,7 @@ from facegeom.training.arguments import (
     add_initial_weights,
     add_no_synthetic,
     add_photo_training,
+    add_reshaped,
     options_from,
     run_and_print,
     run_files,
@@ -48,7 +49,7 @@ NETWORKS = {
     "joint": ("joint",),
 }
 
-SYNTHETIC_ONLY = MixOptions(turned=0.0, synthetic=1.0, faceless=0.0)
+SYNTHETIC_ONLY = MixOptions(reshaped=0.0, turned=0.0, synthetic=1.0, faceless=0.0)
 """Distribution with synthetic faces only, as in the paper. Their textures and backgrounds are from photos."""
 
 STEP_SEED = 1_000_003  # factor of the run seed in the dropout seed of each step
@@ -255,6 +256,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     samples = parser.add_mutually_exclusive_group()
     samples.add_argument("--synthetic-only", action="store_true", help="train on synthetic faces only, as in the paper")
     add_no_synthetic(samples)
+    add_reshaped(parser)
     parser.add_argument(
         "--translator",
         default="",

@@ -21,7 +21,7 @@ from facegeom.networks.gcn_igan import GcnIganGenerator
 from facegeom.networks.graph import Deformation, Graph
 from facegeom.networks.pixel2mesh import Pixel2MeshNetwork
 from facegeom.networks.weights import load_state, load_weights, save_weights
-from facegeom.training.arguments import add_initial_weights, add_no_synthetic
+from facegeom.training.arguments import add_initial_weights, add_no_synthetic, add_reshaped
 from facegeom.training.loop import NetworkTrainer, RunOptions, RunSettings, network_input, run_training
 from facegeom.training.meshes.losses import (
     CloudFinder,
@@ -333,6 +333,7 @@ def add_mesh_arguments(parser: argparse.ArgumentParser, sampling: str, share: fl
         help="weight of the mean distance between vertices and true positions; 0 in the paper (default: %(default)s)",
     )
     add_no_synthetic(parser)
+    add_reshaped(parser)
     parser.add_argument(
         "--overfit",
         type=int,

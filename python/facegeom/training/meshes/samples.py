@@ -213,8 +213,11 @@ class MeshSamples:
         """Draw one augmented training sample of `size` x `size` pixels."""
         cv2.setRNGSeed(int(rng.integers(2**31)))
         mix, store = self.faces.mix, self.faces.store
+        changed = self.faces.draw_reshaped(rng, size)
         kind = rng.random()
-        if self.synthetic is not None and kind < mix.synthetic:
+        if changed is not None:
+            sample = self._of_photo(changed, size, rng)
+        elif self.synthetic is not None and kind < mix.synthetic:
             rendered, points = self.synthetic(rng, size)
             sample = self._sample(rendered.image, points, rendered.scale)
         else:

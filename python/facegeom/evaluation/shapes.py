@@ -1,0 +1,103 @@
+"""The neutral shape that a pipeline, or the identity network alone, finds in a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from facegeom._internal.arrays import ByteArray, FloatArray
+from facegeom.face_model import FaceModel
+from facegeom.images.boxes import Box
+from facegeom.images.crop import warp_image
+from facegeom.measures.shapes import ShapeSpace
+from facegeom.networks.identity import INNER_LANDMARKS, Identity, aligned_affine
+from facegeom.reconstruction import predict, reconstruct
+from facegeom.training.data.renderer import Pose
+
+
+class Place(NamedTuple):
+    """Where a face is in a photo.
+
+    Attributes
+    ----------
+    landmarks : (51, 2) float array, the landmarks without the jaw, pixels
+    rotation : (3, 3) float array, face frame to camera frame
+    box : x0, y0, x1, y1 in pixels for the pipeline; None: the pipeline detects the face
+    """
+
+    landmarks: FloatArray
+    rotation: FloatArray
+    box: Box | None = None
+
+    @classmethod
+    def of_pose(cls, model: FaceModel, pose: Pose, *, boxed: bool = False) -> Place:
+        """Return the place of a fitted face; `boxed`: with the bounding box of its 68 landmarks."""
+        points = pose.pixels()[model.landmarks68, :2]
+        (x0, y0), (x1, y1) = points.min(0).tolist(), points.max(0).tolist()
+        return cls(points[INNER_LANDMARKS], pose.rotation, (x0, y0, x1, y1) if boxed else None)
+
+
+Answers = dict[str, FloatArray]
+"""Name of an answer -> displacements (n, 3) of the neutral face from the mean face, see `ShapeSpace`, mm."""
+
+Method = Callable[[ByteArray, Place], Answers]
+"""Function (photo, place of the face) -> answers. It raises `NoFaceFound` if it finds no face."""
+
+
+def reconstruct_method(space: ShapeSpace, model: FaceModel, device: str = "cpu") -> Method:
+    """Return the method `reconstruct`: the answers "fit" (fitted face model) and "mesh" (registered neutral mesh)."""
+
+    def method(photo: ByteArray, place: Place) -> Answers:
+        found = reconstruct(photo, box=place.box, device=device)
+        if found.neutral is None:
+            raise RuntimeError("the default pipeline must make a neutral mesh")
+        return {
+            "fit": space.displacement(model.vertices(found.identity)),
+            "mesh": space.displacement(found.neutral.vertices),
+        }
+
+    return method
+
+
+def predict_method(space: ShapeSpace, model: FaceModel, device: str = "cpu") -> Method:
+    """Return the method `predict`: the answer "fit" only, without the registration."""
+
+    def method(photo: ByteArray, place: Place) -> Answers:
+        found = predict(photo, place.box, device)
+        return {"fit": space.displacement(model.vertices(found.fit.identity))}
+
+    return method
+
+
+def network_method(space: ShapeSpace, model: FaceModel, identity: Identity) -> Method:
+    """Return the method of the identity network alone: the answer "network".
+
+    The crop is aligned by the true place of the face, so that no result depends on another network.
+    """
+
+    def method(photo: ByteArray, place: Place) -> Answers:
+        affine = aligned_affine(model, place.landmarks, place.rotation, identity.size)
+        answer = identity.predict(warp_image(photo, affine, identity.size)[None])[0]
+        return {"network": space.displacement(model.vertices(answer.mean))}
+
+    return method
+
+
+def face_only(photo: ByteArray, pose: Pose, model: FaceModel) -> ByteArray:
+    """Return a photo in grey that is black outside the convex hull of a fitted face.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8 array
+    pose : Pose, the fitted face in the photo
+    model : FaceModel
+    """
+    face = np.flatnonzero(model.regions["map"][: model.face_vertex_count])
+    outline = cv2.convexHull(pose.pixels()[face, :2].astype(np.float32))
+    inside = np.zeros(photo.shape[:2], np.uint8)
+    cv2.fillConvexPoly(inside, np.rint(outline).astype(np.int32), 1)
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) * inside
+    return np.repeat(grey[:, :, None], 3, axis=2).astype(np.uint8)
