@@ -23,7 +23,7 @@ import numpy as np
 
 from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom._internal.threads import load_once
-from facegeom.detection.found_face import FoundFace, distinct, ordered, overlaps, turned_box
+from facegeom.detection.found_face import FoundFace, distinct, nested, ordered, turned_box
 from facegeom.errors import WeightsError
 from facegeom.images.boxes import BoxLike, box_iou
 from facegeom.images.crop import Crop, apply_affine, crop_affine, crop_box, invert_affine
@@ -33,6 +33,10 @@ SEARCH_SIDE = 320
 
 SURE_SIZE = 20
 """Side length in pixels of the smallest face in a searched image that YuNet finds reliably."""
+
+LEAST_SIDE = 64
+"""Minimum side length in pixels of the input of YuNet; smaller images are padded with black. If the input is 32 pixels
+high, OpenCV 4.14 sometimes returns boxes of arbitrary or infinite size."""
 
 LARGEST_SIDE = 4096
 """Length in pixels of the longer side of the largest searched image, for which YuNet needs 5 s and 1 GB."""
@@ -50,7 +54,7 @@ LEAST_SCORE = 0.3
 SURE_SCORE = 0.9
 """Minimum score of a face that is certainly upright. Upside-down faces have scores up to 0.9, and a roll near 0."""
 
-GOOD_SCORE = 0.6
+GOOD_SCORE = 0.75
 """Minimum score of the best face of a photo that is not turned as a whole."""
 
 TURNED_SCORE = 0.7
@@ -145,7 +149,7 @@ def find(photo: ByteArray, min_face: float | None = None) -> list[FoundFace]:
         found = distinct(_faces_in(image, _scale(image, photo)))
         if side <= SEARCH_SIDE and (not found or found[0].score < GOOD_SCORE):
             found = distinct([*found, *_turned_faces(image, _scale(image, photo))])
-        faces += [face for face in found if not overlaps(face, faces)]
+        faces += [face for face in found if not nested(face, faces)]
     doubtful = [face for face in ordered(faces, width, height) if GOOD_SCORE <= face.score < SURE_SCORE][:MOST_CHECKED]
     faces = [_with_best_roll(photo, face) if face in doubtful else face for face in faces]
     if min_face is None:
@@ -182,10 +186,16 @@ def find_in_box(photo: ByteArray, box: BoxLike) -> FoundFace | None:
 
 def raw_faces(image: ByteArray) -> RawFaces:
     """Apply YuNet to an image (h, w, 3) uint8 RGB, as it is."""
+    height, width = image.shape[:2]
+    seen = np.zeros((max(height, LEAST_SIDE), max(width, LEAST_SIDE), 3), dtype=np.uint8)
+    seen[:height, :width] = image[:, :, ::-1]
     detector = _detectors.get()
-    detector.setInputSize((image.shape[1], image.shape[0]))
-    rows = detector.detect(np.ascontiguousarray(image[:, :, ::-1]))[1]
+    detector.setInputSize((seen.shape[1], seen.shape[0]))
+    rows = detector.detect(seen)[1]
     found = np.empty((0, 15)) if rows is None else np.asarray(rows, dtype=np.float64)
+    centre = found[:, :2] + 0.5 * found[:, 2:4]
+    possible = np.isfinite(found).all(axis=1) & (found[:, 2:4] > 0).all(axis=1)
+    found = found[possible & (centre >= 0).all(axis=1) & (centre <= (width, height)).all(axis=1)]
     return RawFaces(found[:, :4], found[:, 4:14].reshape(-1, 5, 2), found[:, 14])
 
 
@@ -275,7 +285,7 @@ def _shrunk(photo: ByteArray, side: int) -> ByteArray:
 def _with_best_roll(photo: ByteArray, face: FoundFace) -> FoundFace:
     """Return a face that is not certainly upright as it is, or as it is found with another roll and a better score."""
     other = _best_in_box(photo, face.box, TURNS)
-    if other is None or other.score < face.score + TURN_MARGIN:
+    if other is None or other.score < max(TURNED_SCORE, face.score + TURN_MARGIN):
         return face
     return other
 
