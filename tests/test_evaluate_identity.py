@@ -34,7 +34,7 @@ from facegeom.networks.identity import INNER_LANDMARKS, Identity, IdentityConfig
 from facegeom.training.data.labels import Labels
 from facegeom.training.data.renderer import Pose
 
-SMALL = IdentityConfig(size=64, widths=(4, 4, 8, 8, 8), joined=8, summary=4, hidden=8)
+SMALL = IdentityConfig(size=64, widths=(4, 4, 8, 8, 8), hidden=8)
 ICT = Path(__file__).parents[2] / "shared" / "data" / "ict" / "ict_face_model.npz"
 needs_ict = pytest.mark.skipif(not ICT.exists(), reason="ict_face_model.npz of the shared data folder is not there")
 

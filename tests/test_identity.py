@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.images.crop import apply_affine
 from facegeom.networks.identity import (
@@ -39,11 +40,14 @@ from facegeom.training.identity.reshaped_photos import (
     draw_changes,
 )
 from facegeom.training.identity.reshaping import Change, Reshaper, Subject, extended, warped
-from facegeom.training.identity.samples import PairOptions, PairStream
-from facegeom.training.identity.train_identity import IdentityTrainer, IdentityTrainOptions, learning_factor
+from facegeom.training.identity.samples import GroupOptions, GroupStream
+from facegeom.training.identity.train_identity import IdentityTrainer, IdentityTrainOptions
 from facegeom.training.identity.validation import IdentityValidation, recovery
 
-SMALL = IdentityConfig(size=64, widths=(4, 4, 8, 8, 8), joined=8, summary=4, hidden=8)
+SMALL = IdentityConfig(size=64, widths=(4, 4, 8, 8, 8), hidden=8)
+
+
+PAIRS = GroupOptions(count=2)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +96,7 @@ def pairs(heads: ReshapedPhotos) -> ReshapedPhotos:
 
 
 def _random_network() -> IdentityNetwork:
-    """Return a network whose answers are not zero, as they are at the start of a training."""
+    """Return a network with larger answers than at the start of a training."""
     torch.manual_seed(0)
     network = IdentityNetwork(SMALL).eval()
     torch.nn.init.normal_(network.answer.weight)
@@ -288,29 +292,54 @@ def test_some_heads_have_closed_eyes_and_some_open_mouths(model: FaceModel) -> N
 # Samples, losses, training
 
 
-def test_the_same_number_gives_the_same_pair(
+def test_the_same_number_gives_the_same_group(
     model: FaceModel, units: ShapeUnits, heads: ReshapedPhotos, pairs: ReshapedPhotos
 ) -> None:
-    streams = [PairStream(model, units, pairs, heads, 64, 0, start, 9) for start in (0, 3)]
+    streams = [GroupStream(model, units, pairs, heads, 64, 0, start, 9, PAIRS) for start in (0, 3)]
     for a, b in zip(streams[0][5], streams[1][2], strict=True):
         assert torch.equal(a, b)
 
 
-WEIGHTS = {"label_weight": 1.0, "pair_weight": 3.0, "variance_weight": 1.0, "landmark_weight": 1.0}
+def test_groups_show_versions_of_one_photo_or_different_heads(
+    model: FaceModel, units: ShapeUnits, heads: ReshapedPhotos, pairs: ReshapedPhotos
+) -> None:
+    labels = np.array([units.mirror @ row for row in heads.identity]) * units.scale
+    known = np.concatenate([heads.identity * units.scale, labels])
+    stream = GroupStream(model, units, pairs, heads, 64, 0, 0, 40, GroupOptions(count=2, heads=0.5))
+    kinds = set()
+    for number in range(40):
+        _, label, same, _ = stream[number]
+        rows = [int(np.abs(known - row).max(1).argmin()) for row in label.numpy()]
+        assert rows[0] != rows[1]
+        assert rows[0] // 6 == rows[1] // 6  # both are mirrored, or none
+        if same:
+            assert rows[0] % 6 // 2 == rows[1] % 6 // 2
+        kinds.add((float(same), rows[0] // 6))
+    assert len(kinds) == 4
 
 
-def _answer(mean: torch.Tensor, log_variance: torch.Tensor) -> IdentityTensors:
-    return IdentityTensors(mean, log_variance, torch.zeros(len(mean), 2, 51, 2))
+def test_groups_larger_than_the_versions_of_a_photo_are_refused(
+    model: FaceModel, units: ShapeUnits, pairs: ReshapedPhotos
+) -> None:
+    with pytest.raises(FacegeomError, match="a group has 3 versions of a photo, but there are 2"):
+        GroupStream(model, units, pairs, None, 64, 0, 0, 9, GroupOptions(count=3))
 
 
 def _terms(
     mean: torch.Tensor, label: torch.Tensor, same: torch.Tensor, **others: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    points = torch.zeros(len(mean), 2, 7, 2)
+    points = torch.zeros(*mean.shape[:2], 7, 2)
     answer = IdentityTensors(mean, others.get("log_variance", torch.zeros_like(mean)), points)
-    given = others.get("points", points)
     return identity_terms(
-        answer, label, same, given, label_weight=0.3, pair_weight=3.0, variance_weight=1.0, point_weight=2.0
+        answer,
+        label,
+        same,
+        others.get("points", points),
+        label_weight=0.3,
+        pair_weight=3.0,
+        variance_weight=1.0,
+        point_weight=2.0,
+        point_pair_weight=5.0,
     )
 
 
@@ -330,8 +359,8 @@ def test_points_of_the_face_leave_no_large_gap(model: FaceModel, units: ShapeUni
 def test_points_of_a_sample_are_where_the_crop_shows_them(
     model: FaceModel, units: ShapeUnits, pairs: ReshapedPhotos
 ) -> None:
-    still = PairOptions(landmark_noise=0, shift_noise=0, turn_noise_deg=0, scale_noise=0, pose_noise_deg=0)
-    stream = PairStream(model, units, pairs, None, 64, 0, 0, 9, still)
+    still = GroupOptions(count=2, landmark_noise=0, shift_noise=0, turn_noise_deg=0, scale_noise=0, pose_noise_deg=0)
+    stream = GroupStream(model, units, pairs, None, 64, 0, 0, 9, still)
     template = aligned_template(model, np.eye(3), face_points(model))
     expected = []
     for row in range(len(pairs)):
@@ -343,16 +372,6 @@ def test_points_of_a_sample_are_where_the_crop_shows_them(
         assert min(np.abs(drawn - points).max() for points in expected) < 1e-3
 
 
-def test_network_says_positions_in_mm_from_the_centre_of_the_crop() -> None:
-    network = IdentityNetwork(SMALL).eval()
-    torch.nn.init.zeros_(network.maps[-1].weight)
-    network.maps[-1].bias.data.zero_()
-    answer = network(torch.zeros(1, 3, 64, 64))
-    np.testing.assert_allclose(answer.points.detach(), np.zeros((1, 128, 2)), atol=1e-4)
-    assert network.grid[0].tolist() == [-87.5, -87.5]
-    assert network.grid[-1].tolist() == [87.5, 87.5]
-
-
 def test_pair_term_is_free_of_the_error_that_both_labels_share() -> None:
     label = torch.randn(3, 2, 5)
     terms = _terms(label + torch.randn(3, 1, 5), label, torch.ones(3))
@@ -362,6 +381,13 @@ def test_pair_term_is_free_of_the_error_that_both_labels_share() -> None:
 def test_pair_term_is_the_weighted_squared_error_of_the_difference() -> None:
     mean = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])
     assert _terms(mean, torch.zeros(1, 2, 2), torch.ones(1))["pair"] == 3 * (1 + 4)
+
+
+def test_pair_term_of_a_larger_group_is_the_mean_over_its_pairs() -> None:
+    mean = torch.randn(3, 4, 5)
+    squares = [(mean[:, i] - mean[:, j]).square().sum(1) for i in range(4) for j in range(i)]
+    terms = _terms(mean, torch.zeros(3, 4, 5), torch.tensor([1.0, 0.0, 1.0]))
+    torch.testing.assert_close(terms["pair"], 3 * torch.stack(squares).mean(0)[[0, 2]].mean())
 
 
 def test_pairs_of_two_people_have_no_pair_term() -> None:
@@ -377,6 +403,13 @@ def test_point_term_is_the_weighted_mean_squared_distance() -> None:
     zero = torch.zeros(2, 2, 5)
     terms = _terms(zero, zero, torch.ones(2), points=torch.full((2, 2, 7, 2), 3.0))
     assert terms["points"] == pytest.approx(2 * (9 + 9))
+
+
+def test_point_pair_term_is_the_weighted_error_of_the_difference() -> None:
+    zero = torch.zeros(1, 2, 5)
+    points = torch.full((1, 2, 7, 2), 3.0)
+    points[:, 1] = 4.0
+    assert _terms(zero, zero, torch.ones(1), points=points)["point_pairs"] == pytest.approx(5 * (1 + 1))
 
 
 def test_likelihood_is_best_at_the_true_variance() -> None:
@@ -397,17 +430,9 @@ def test_recovery_of_half_the_change_has_slope_one_half(units: ShapeUnits) -> No
     assert result.error_mm == pytest.approx(0.5 * result.unchanged_mm)
 
 
-def test_learning_rate_rises_stays_and_falls() -> None:
-    options = IdentityTrainOptions(batch=1, images=1000, warmup=10, decay_share=0.25)
-    factors = [learning_factor(step, options) for step in range(1000)]
-    assert factors[0] == pytest.approx(0.1)
-    assert set(factors[10:750]) == {1.0}
-    assert factors[875] == pytest.approx(0.5)
-
-
 def test_training_resumes_exactly(model: FaceModel, units: ShapeUnits, pairs: ReshapedPhotos, tmp_path: Path) -> None:
     options = IdentityTrainOptions(batch=2, images=100, average_every=1, network=SMALL)
-    stream = PairStream(model, units, pairs, None, 64, 0, 0, 12)
+    stream = GroupStream(model, units, pairs, None, 64, 0, 0, 12, PAIRS)
     batches = [[torch.stack(part) for part in zip(stream[2 * i], stream[2 * i + 1], strict=True)] for i in range(4)]
     whole = IdentityTrainer(options, torch.device("cpu"))
     for batch in batches:
@@ -428,7 +453,8 @@ def test_validation_of_a_network_that_always_says_the_mean_face(
     model: FaceModel, units: ShapeUnits, pairs: ReshapedPhotos, heads: ReshapedPhotos
 ) -> None:
     network = IdentityNetwork(SMALL).eval()
-    figures = IdentityValidation(model, units, pairs, heads, 64, IdentityTrainOptions().pairs).measure(network)
+    torch.nn.init.zeros_(network.answer.weight)
+    figures = IdentityValidation(model, units, pairs, heads, 64, PAIRS).measure(network)
     assert figures["head_slope"] == 0
     assert figures["head_error_mm"] == pytest.approx(figures["head_mean_mm"])
     assert figures["head_mean_mm"] == pytest.approx(units.rms_mm(heads.identity.astype(float)).mean())

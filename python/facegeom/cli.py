@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import importlib.util
 import json
 import logging
 import math
@@ -23,6 +24,7 @@ from facegeom._internal.outputs import Outputs, printable
 from facegeom.detection import DETECTORS
 from facegeom.errors import FacegeomError, OutputError
 from facegeom.images.limits import MAX_PIXELS
+from facegeom.networks.backends import BACKENDS, DEFAULT_BACKEND
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
 
 SUCCESS, FAILURE, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130  # exit codes
@@ -45,6 +47,10 @@ MODULES = {
         "meshes": ("facegeom.evaluation.meshes", "distance between the mesh of each pipeline and the true surface"),
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
         "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
+        "expressions": (
+            "facegeom.evaluation.expressions",
+            "openings of eyes and mouth on photos with closed and open eyes and mouths",
+        ),
         "texture": ("facegeom.evaluation.texture", "texture completion, compared with mirroring and OpenCV inpainting"),
         "heads": ("facegeom.evaluation.heads", "pictures of complete heads and of their textures"),
         "contact-sheet": (
@@ -85,6 +91,7 @@ MODULES = {
             "facegeom.training.identity.heads",
             "aligned crops of synthetic heads with known identity coefficients",
         ),
+        "graphs": ("facegeom.training.export_graphs", "ONNX graphs of the networks, for backend 'onnx' (needs onnx)"),
     },
     "train": {
         "facevision": ("facegeom.training.maps.train_facevision", "FaceVision-GAN"),
@@ -125,6 +132,8 @@ OUTPUT_OPTIONS = (*FILE_OPTIONS, "out", "figures", "renders")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 DATA_SUFFIXES = (*PICTURE_SUFFIXES, ".npz", ".npy", ".obj", ".jsonl")
 """Suffixes of the files that the commands in `MODULES` read in folders of photos and in other folders."""
+
+BACKEND_HELP = "library of the networks; onnx (extra 'onnx') needs no PyTorch (default: %(default)s)"
 
 GROUP_HELP = {
     "evaluate": "evaluate facegeom on a benchmark",
@@ -259,6 +268,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
     )
+    one.add_argument("--backend", choices=BACKENDS, default=DEFAULT_BACKEND, help=BACKEND_HELP)
     one.add_argument("--head", action="store_true", help="complete the face to a full head")
     one.add_argument(
         "--texture", type=int, metavar="N", help="give the mesh a texture of N x N pixels instead of vertex colours"
@@ -322,6 +332,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
     )
+    demo.add_argument("--backend", choices=BACKENDS, default=DEFAULT_BACKEND, help=BACKEND_HELP)
     demo.add_argument(
         "--texture",
         type=int,
@@ -396,7 +407,7 @@ def _demo(args: argparse.Namespace) -> int:
             outputs.add(path, f"{content} of the demo")
     preview = outputs.add(args.out / "preview.png", "the preview of the demo")
     outputs.make_folders()
-    options = {"device": args.device, "head": True, "texture": args.texture}
+    options = {"device": args.device, "backend": args.backend, "head": True, "texture": args.texture}
     photo = load_image(demo_photo())
     reconstruct(photo, **options)  # the first call loads the networks; the times below are of the second call
     rec = reconstruct(photo, **options)
@@ -422,6 +433,7 @@ def _info(args: argparse.Namespace) -> int:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "torch": _installed("torch"),
+        "onnxruntime": _installed("onnxruntime"),
         "opencv": cv2.__version__,
         "pipelines": list(PIPELINES),
         "weights": {
@@ -455,6 +467,8 @@ def _installed(name: str) -> str:
 
 def _devices() -> list[str]:
     """Return the devices on which the networks can run; torch takes about a second to load."""
+    if importlib.util.find_spec("torch") is None:
+        return ["cpu"]
     import torch
 
     devices = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]

@@ -22,7 +22,7 @@ from facegeom.batch.tasks import PhotoJob, ReconstructTask, SaveTask
 from facegeom.errors import BatchError
 from facegeom.mesh.formats import SAVE_SUFFIXES
 
-OPTIONS = ("pipeline", "device", "head", "texture", "detector", "max_pixels")
+OPTIONS = ("pipeline", "device", "head", "texture", "detector", "backend", "max_pixels")
 """Arguments of the command that are arguments of `facegeom.reconstruct` and of `facegeom.reconstruct_all`."""
 
 ONE_FACE = ("face_index", "box")

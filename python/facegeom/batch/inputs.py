@@ -20,7 +20,6 @@ PHOTO_SUFFIXES = frozenset(
         ".heic",
         ".heif",
         ".jfif",
-        ".jp2",
         ".jpe",
         ".jpeg",
         ".jpg",

@@ -6,13 +6,17 @@ import contextlib
 import logging
 import os
 import pickle
+import socket
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 from facegeom.batch.jobs import JobTimeout, Reply, Task, WorkerDied, attempt, prepared, sentence
 from facegeom.batch.pool import Pool
 from facegeom.errors import BatchError, FacegeomError
+
+CONNECT_S = 10.0
+"""Time in seconds in which a cluster must answer."""
 
 
 def replies(
@@ -41,7 +45,10 @@ def replies(
     ours = not ray.is_initialized()
     if ours:
         _connect(ray, address, workers)
-    try:
+    with contextlib.ExitStack() as stack:
+        if ours:
+            stack.callback(ray.shutdown)
+            stack.enter_context(_without_messages(ray))
         needed = {"num_gpus": 1} if _device(task).startswith("cuda") else {"num_cpus": 1}
         if workers is None:
             resource = "GPU" if "num_gpus" in needed else "CPU"
@@ -49,9 +56,6 @@ def replies(
         # An actor that dies is replaced by the pool, so that its photo is not done twice.
         actor = ray.remote(max_restarts=0, max_task_retries=0, **needed)(_Actor)
         yield from Pool(lambda: RayWorker(ray, actor, task), workers, timeout).run(jobs, ordered=ordered)
-    finally:
-        if ours:
-            ray.shutdown()
 
 
 class RayWorker:
@@ -94,7 +98,9 @@ class RayWorker:
             self.close()
             raise JobTimeout from error
         except self._ray.exceptions.RayError as error:
-            raise WorkerDied(f"the Ray worker ended: {sentence(error, type(error).__name__)}") from error
+            cause = getattr(error, "cause", None) or error
+            first = (str(cause).strip().splitlines() or [""])[0]
+            raise WorkerDied(f"the Ray worker ended: {type(cause).__name__}: {first}") from error
         assert isinstance(reply, Reply)
         return reply
 
@@ -129,9 +135,35 @@ def _connect(ray: Any, address: str | None, workers: int | None) -> None:
         if workers is not None:
             options["num_cpus"] = workers
     try:
+        _reach(address or os.environ.get("RAY_ADDRESS", ""))
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
         raise BatchError(f"there is no connection to Ray: {sentence(error, type(error).__name__)}") from error
+
+
+def _reach(address: str) -> None:
+    """Raise OSError if nothing answers at an address "host:port" or "ray://host:port".
+
+    Ray itself waits for many minutes then, and Ctrl-C does not end it.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
+
+
+@contextlib.contextmanager
+def _without_messages(ray: Any) -> Iterator[None]:
+    """Suppress the message about a worker that ended, which Ray prints to standard output: the reply says it."""
+    module = getattr(getattr(ray, "_private", None), "worker", None)
+    printer = getattr(module, "print_to_stdstream", None)
+    if printer is None:
+        yield
+        return
+    module.print_to_stdstream = lambda *args, **options: None  # type: ignore[union-attr]
+    try:
+        yield
+    finally:
+        module.print_to_stdstream = printer  # type: ignore[union-attr]
 
 
 def _device(task: Any) -> str:

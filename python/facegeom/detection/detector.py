@@ -6,11 +6,14 @@ All boxes are converted to the bounding box of the 68 landmarks (brows to chin, 
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray
 from facegeom._internal.threads import one_thread
 from facegeom.detection import DETECTORS, Detector, yunet
 from facegeom.detection.found_face import FoundFace, ordered
+from facegeom.errors import FacegeomError
 from facegeom.images.boxes import Detection
 from facegeom.images.image_files import ImageSource, read_photo
 from facegeom.images.limits import MAX_PIXELS
@@ -92,6 +95,8 @@ def find_faces(
     if detector == "yunet":
         found = yunet.find(photo, min_face)
     else:
+        if find_spec("torch") is None:
+            raise FacegeomError("detector='mtcnn' needs PyTorch: pip install torch, or use detector='yunet'")
         from facegeom.detection import mtcnn_search  # imports torch
 
         found = mtcnn_search.find(photo, min_face)

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from facegeom._internal import check
 from facegeom.errors import FacegeomError
 
-BACKENDS = ("torch",)
+BACKENDS = ("torch", "onnx")
 """Names of the backends; the first is the default. Both use the same weight files."""
 
 DEFAULT_BACKEND = BACKENDS[0]

@@ -234,6 +234,12 @@ class _WeightedRowSum(torch.autograd.Function):
         )
 
     @staticmethod
+    def symbolic(g: Any, table: Any, index: Any, weight: Any) -> Any:
+        """Return the same sums in ONNX, which has no `embedding_bag`."""
+        weighted = g.op("Mul", g.op("Gather", table, index, axis_i=0), _unsqueezed(g, weight))
+        return g.op("ReduceSum", weighted, _constant(g, -2), keepdims_i=0)
+
+    @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         index, weight = ctx.saved_tensors
         index = index.reshape(-1)
@@ -241,6 +247,16 @@ class _WeightedRowSum(torch.autograd.Function):
         count = torch.bincount(index, minlength=ctx.rows)
         offsets = count.cumsum(0) - count
         return _weighted_row_sums(gradients[0].contiguous(), order // 4, weight.reshape(-1)[order], offsets), None, None
+
+
+def _unsqueezed(g: Any, value: Any) -> Any:
+    """Return an ONNX value with one more axis at the end."""
+    return g.op("Unsqueeze", value, _constant(g, -1))
+
+
+def _constant(g: Any, axis: int) -> Any:
+    """Return an ONNX constant that names one axis."""
+    return g.op("Constant", value_t=torch.tensor([axis]))
 
 
 def _weighted_row_sums(table: Tensor, index: Tensor, weight: Tensor, offsets: Tensor) -> Tensor:
@@ -272,7 +288,7 @@ def pool_features(maps: Sequence[Tensor], positions: Tensor) -> Tensor:
     positions: the slope of a feature map contains little information on which position has better features.
     """
     positions = positions.detach()
-    count, batch = positions.shape[:2]
+    count, batch = positions.shape[0], positions.shape[1]  # not a slice: the ONNX graph must not contain the numbers
     pooled = []
     for features in maps:
         channels, height, width = features.shape[1:]

@@ -31,6 +31,10 @@ def load_map_network(device: str = "cpu", backend: str = DEFAULT_BACKEND) -> Map
         When the weight file is missing or damaged, or has another configuration.
     """
     check_backend(backend, device)
+    if backend == "onnx":
+        from facegeom.networks.onnx.facevision import load_facevision as load_onnx
+
+        return load_onnx()
     from facegeom.networks.facevision import load_facevision
 
     return load_facevision(device)
@@ -59,6 +63,10 @@ def load_mesh_network(
     """
     check.choice(name, "name", MESH_PIPELINES)
     check_backend(backend, device)
+    if backend == "onnx":
+        from facegeom.networks.onnx.semi_sphere import load_semi_sphere
+
+        return load_semi_sphere(name, weights)
     from facegeom.networks.devices import check_device
     from facegeom.networks.gcn_igan import GcnIganConfig, GcnIganGenerator
     from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
@@ -93,6 +101,10 @@ def load_texture_network(backend: str = DEFAULT_BACKEND) -> TextureNetwork:
         When the weight file is missing or damaged, or has another configuration.
     """
     check_backend(backend)
+    if backend == "onnx":
+        from facegeom.networks.onnx.gated_inpainting import load_gated_inpainting as load_onnx
+
+        return load_onnx()
     from facegeom.networks.gated_inpainting import load_gated_inpainting
 
     return load_gated_inpainting()

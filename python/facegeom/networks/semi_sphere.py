@@ -145,6 +145,22 @@ def mean_face() -> FloatArray:
         return _read_only(data["mean"].astype(np.float64))
 
 
+def neighbour_rows(level: Level) -> IntArray:
+    """Return the neighbours of each vertex of a level, (k, n + 1), where k is the largest number of neighbours.
+
+    Row j is the j-th neighbour of each vertex, in ascending order; n, the index of a vertex that does not exist, where
+    a vertex has fewer neighbours. The last column is that of vertex n, which has none. Sums over neighbours are sums of
+    gathered rows in this form, which is the fastest in ONNX Runtime.
+    """
+    ends = np.concatenate([level.edges, level.edges[:, ::-1]])
+    ends = ends[np.lexsort((ends[:, 1], ends[:, 0]))]
+    degree = np.bincount(ends[:, 0], minlength=level.count)
+    place = np.arange(len(ends)) - np.repeat(np.cumsum(degree) - degree, degree)
+    rows = np.full((int(degree.max()), level.count + 1), level.count)
+    rows[place, ends[:, 0]] = ends[:, 1]
+    return rows
+
+
 def triangle_angles(V: npt.ArrayLike, F: npt.ArrayLike) -> FloatArray:
     """Return the angles (m, 3) of triangles at their corners, in degrees.
 

@@ -151,7 +151,7 @@ class SemiSphereNetwork(nn.Module):
         """Return the four deformations of placed semi-spheres, given the feature map; see `forward`."""
         own = None if landmarks is None else placement.to_sphere(landmarks.transpose(0, 1)).transpose(0, 1)
         deformations: list[Deformation] = []
-        position, hidden = placement.to_crop(self.start.expand(-1, len(features), -1)), None
+        position, hidden = placement.to_crop(self.start.expand(-1, features.shape[0], -1)), None
         for level in range(len(self.blocks)):
             if level:
                 position, hidden = self.unpool(level, position, hidden)

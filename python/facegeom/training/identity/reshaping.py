@@ -17,7 +17,7 @@ import numpy as np
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom.face_model import FaceModel
 from facegeom.face_model.fitting import similarity
-from facegeom.geometry import rasterize
+from facegeom.geometry import nearest, rasterize
 from facegeom.images.crop import apply_affine
 from facegeom.networks.identity import FRAME_MM, INNER_LANDMARKS, aligned_affine, face_points
 from facegeom.training.data.light import estimate_light, shading_ratio
@@ -27,7 +27,9 @@ from facegeom.training.data.texture_model import NormalOperator, TextureModel, T
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
 FADE_MM = 110.0  # from the silhouette to where the background is not warped
 RATIO_BLUR = 1.2  # pixels of the crop
-UNSHADED = ("eyeball_left", "eyeball_right", "mouth_interior", "eye_sockets", "scalp")
+INNER_PARTS = ("mouth_interior", "eye_sockets")
+UNSHADED = ("eyeball_left", "eyeball_right", *INNER_PARTS, "scalp")
+EDGE_MM = 12.0  # distance from the outline of the face at which the change of the shading has its full strength
 
 
 @dataclass(frozen=True)
@@ -228,8 +230,16 @@ def extended(moved: Float32Array, head: BoolArray, fade: float) -> Float32Array:
 
 
 def _shaded_vertices(model: FaceModel) -> Float32Array:
-    """Return the weight of the shading ratio at each vertex, (n,): 1 on the face, 0 on hair and eyes."""
-    weight = model.regions["map"].astype(np.float32)
+    """Return the weight of the shading ratio at each vertex, (n,): 1 on the face, 0 on hair and eyes.
+
+    It decreases to zero at the outline of the face, where an edge in the light would show the shape of the mesh.
+    """
+    inside = model.regions["map"]
+    hidden = np.any([model.regions[name] for name in ("eyeball_left", "eyeball_right", *INNER_PARTS)], axis=0)
+    outer = np.flatnonzero(~inside & ~hidden | model.regions["scalp"])
+    distance = nearest(model.mean[outer], model.mean)[1]
+    share = np.clip(distance / EDGE_MM, 0, 1)
+    weight = np.where(inside, share * share * (3 - 2 * share), 0).astype(np.float32)
     for name in UNSHADED:
         weight[model.regions[name]] = 0
     return weight

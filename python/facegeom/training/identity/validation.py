@@ -12,7 +12,7 @@ from facegeom._internal.arrays import FloatArray
 from facegeom.face_model import FaceModel
 from facegeom.networks.identity import IdentityNetwork, ShapeUnits
 from facegeom.training.identity.reshaped_photos import ORIGINAL, RESHAPED, ReshapedPhotos
-from facegeom.training.identity.samples import PairOptions, noisy_crop
+from facegeom.training.identity.samples import GroupOptions, noisy_crop
 
 LEADING = 20  # number of components whose slopes are averaged
 
@@ -52,7 +52,7 @@ class IdentityValidation:
         photos: ReshapedPhotos,
         heads: ReshapedPhotos | None,
         size: int,
-        options: PairOptions,
+        options: GroupOptions,
     ) -> None:
         self.units, self.photos, self.heads = units, photos, heads
         self.photo_crops = _crops(model, photos, size, options)
@@ -102,7 +102,7 @@ class IdentityValidation:
         )
 
 
-def _crops(model: FaceModel, photos: ReshapedPhotos, size: int, options: PairOptions) -> np.ndarray:
+def _crops(model: FaceModel, photos: ReshapedPhotos, size: int, options: GroupOptions) -> np.ndarray:
     cv2.setNumThreads(0)
     return np.stack(
         [
