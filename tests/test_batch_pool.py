@@ -179,6 +179,27 @@ def test_workers_end_when_the_caller_is_killed() -> None:
         time.sleep(0.1)
 
 
+def test_preparation_that_fails_in_this_process_is_one_error() -> None:
+    with pytest.raises(BatchError, match="the networks cannot be loaded: there was not enough memory"):
+        outcomes(["1"], ActTask("memory"), workers=0)
+
+
+@posix
+def test_error_of_the_photo_by_a_lack_of_memory_replaces_the_worker() -> None:
+    resource = pytest.importorskip("resource")
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("needs prlimit")
+    found = {}
+    for number, job, reply in reply_stream(["pid", "wait 1", "no face", "pid", "no face"], ActTask(), workers=1):
+        if number == 0:
+            resource.prlimit(reply.result, resource.RLIMIT_AS, (2**20, 2**20))
+        found[number] = reply
+        del job
+    assert found[2].failure.kind in ("MemoryError", "WorkerDied")
+    assert found[3].result != found[0].result
+    assert found[4].failure.kind == "NoFaceFound"
+
+
 def test_weights_that_are_missing_end_the_batch() -> None:
     for options in ({"workers": 0}, {"workers": 1}):
         with pytest.raises(WeightsError, match="weights of facevision are missing"):

@@ -258,6 +258,12 @@ def test_table_has_each_photo_once_in_the_order_of_the_input(tmp_path: Path) -> 
         table.unlink()
         record.write_table([tmp_path / name for name in names])
     assert table.exists()
+    with Record({}, tmp_path / "out", table) as record:  # killed before it writes the table
+        record.add([failure_row(Failure("NoFaceFound", "no face"), tmp_path / "last.jpg")])
+    os.utime(table, ns=(0, 0))
+    with Record({}, tmp_path / "out", table) as record:
+        record.write_table([])
+    assert len(parquet.read_table(table)) == 2502
 
 
 def test_table_needs_its_suffix_and_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

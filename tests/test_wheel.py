@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 LARGEST_WHEEL = 80e6  # bytes
+LARGEST_SLIM = 500e6  # bytes, the environment without torch
 
 RECONSTRUCT = """
 import sys, facegeom
@@ -43,6 +44,17 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def slim(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of a virtual environment that contains the wheel and its requirements without torch."""
+    folder = tmp_path_factory.mktemp("slim")
+    venv.create(folder / "venv", with_pip=True)
+    bin_folder = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
+    run(bin_folder / "python", "-m", "pip", "install", "-q", "--no-deps", wheel, cwd=folder)
+    run(bin_folder / "python", "-m", "pip", "install", "-q", "-r", ROOT / "requirements-slim.txt", cwd=folder)
+    return bin_folder
+
+
+@pytest.fixture(scope="module")
 def empty(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin folder of a virtual environment that contains only the wheel and its requirements."""
     folder = tmp_path_factory.mktemp("empty")
@@ -62,6 +74,8 @@ def test_wheel_contains_the_required_files_and_is_small(wheel: Path) -> None:
         "facegeom/weights/facevision.safetensors",
         "facegeom/mesh/viewer/page.html",
         "facegeom/weights/facevision.json",
+        "facegeom/networks/onnx/graphs/facevision.onnx",
+        "facegeom/networks/onnx/graphs/facevision.json",
         "facegeom/py.typed",
         "licenses/LICENSE",
         "licenses/NOTICE",
@@ -81,6 +95,27 @@ def test_wheel_reconstructs_a_photo_in_an_empty_environment(empty: Path, tmp_pat
         cwd=tmp_path,
     )  # fmt: skip
     assert json.loads(answer)["photos"][0]["error"] is None
+
+
+def test_slim_environment_is_small_and_reconstructs_without_torch(slim: Path, tmp_path: Path) -> None:
+    files = [path for path in slim.parent.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert not [path for path in files if path.match("*/torch/__init__.py")]
+    assert sum(path.stat().st_size for path in files) < LARGEST_SLIM
+    run(
+        slim / "python", "-c", RECONSTRUCT.replace("demo_photo())", "demo_photo(), backend='onnx')"), ROOT, cwd=tmp_path
+    )
+    assert (tmp_path / "face.glb").stat().st_size > 100_000
+    run(slim / "facegeom", "demo", "-o", "out", "--backend", "onnx", cwd=tmp_path)
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"head.glb", "head.obj", "preview.png"}
+    assert "not installed" in run(slim / "facegeom", "info", "--devices", cwd=tmp_path)
+    photo = ROOT / "python/facegeom/data/portrait.jpg"
+    for pipeline in ("facevision", "pixel2mesh", "gcn_igan"):
+        run(
+            slim / "facegeom", "reconstruct", photo, "-o", f"{pipeline}.ply", "--backend", "onnx",
+            "--pipeline", pipeline, cwd=tmp_path,
+        )  # fmt: skip
+    with pytest.raises(AssertionError, match="backend='torch' needs PyTorch: pip install torch; or use backend='onnx'"):
+        run(slim / "facegeom", "reconstruct", photo, "-o", "torch.ply", cwd=tmp_path)
 
 
 def test_geometry_alone_loads_neither_torch_nor_opencv(empty: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from facegeom.batch.table import check_table
 from facegeom.batch.tasks import PhotoJob, ReconstructTask, SaveTask
 from facegeom.errors import BatchError
 from facegeom.mesh.formats import SAVE_SUFFIXES
+from facegeom.networks.backends import check_backend
 
 OPTIONS = ("pipeline", "device", "head", "texture", "detector", "backend", "max_pixels")
 """Arguments of the command that are arguments of `facegeom.reconstruct` and of `facegeom.reconstruct_all`."""
@@ -65,6 +66,7 @@ def reconstruct_photos(args: argparse.Namespace, say: Say, complain: Say) -> boo
         raise UsageError("--all-faces writes every face: omit --face and --box")
     if args.box and args.face_index:
         raise UsageError("--box already selects a face: omit --face")
+    check_backend(args.backend, args.device)  # else each photo would fail for the same reason
     photos, is_batch = _photos(args)
     jobs = _jobs(args, photos)
     if args.table is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +20,11 @@ MEMORY_WORDS = (
     "insufficient memory",
 )
 """Words by which the exceptions of torch, OpenCV and the operating system that are no MemoryError are recognised."""
+
+TRIAL_BYTES = 2**27
+"""Size in bytes of the memory that a process without a lack of memory can get: more than the largest array of a photo
+of usual size.
+"""
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ def prepared(task: Task) -> Reply:
     """Prepare a task in this process; an error that every worker would have becomes a part of the reply."""
     try:
         task.prepare()
-    except (FacegeomError, ValueError, ModuleNotFoundError) as error:
+    except (FacegeomError, ValueError, TypeError, ModuleNotFoundError) as error:
         return Reply(fatal=error)
     return Reply()
 
@@ -127,9 +133,10 @@ def failure_of(error: BaseException) -> Failure:
     """Return the kind and the message of an exception, and whether the process can be used after it.
 
     Errors of known kinds come from the photo. After all others, such as a lack of memory or of stack, the worker is
-    replaced.
+    replaced. A library may report a lack of memory as damaged data, so after each error it is tried whether memory is
+    left.
     """
-    if is_lack_of_memory(error):
+    if is_lack_of_memory(error) or not _has_memory():
         return Failure("MemoryError", sentence(error, "there was not enough memory for the photo"), fresh=True)
     known = isinstance(error, (FacegeomError, OSError, ValueError))
     return Failure(type(error).__name__, sentence(error, f"{type(error).__name__} without a message"), fresh=not known)
@@ -147,6 +154,15 @@ def sentence(error: BaseException, empty: str) -> str:
     """Return the message of an exception on one line, at most `LONGEST_SENTENCE` characters; `empty` if it has none."""
     text = printable(" ".join(str(error).split()))
     return (text[: LONGEST_SENTENCE - 3] + "..." if len(text) > LONGEST_SENTENCE else text) or empty
+
+
+def _has_memory() -> bool:
+    """Return whether this process can still get `TRIAL_BYTES`; they are not used, which takes no time."""
+    try:
+        mmap.mmap(-1, TRIAL_BYTES).close()
+    except (OSError, MemoryError, ValueError):
+        return False
+    return True
 
 
 def _is_opencv(error: BaseException) -> bool:

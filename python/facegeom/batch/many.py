@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,10 @@ import numpy.typing as npt
 
 from facegeom._internal import check
 from facegeom.batch.engines import reply_stream
-from facegeom.batch.inputs import find_photos
+from facegeom.batch.inputs import find_photos, is_pattern
 from facegeom.batch.tasks import ReconstructTask
 from facegeom.images.limits import MAX_PIXELS
-from facegeom.networks.backends import DEFAULT_BACKEND
+from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
 from facegeom.pipelines import DEFAULT_PIPELINE
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def reconstruct_many(
     >>> for outcome in facegeom.reconstruct_many("photos"):  # doctest: +SKIP
     ...     print(outcome.photo, outcome.error or outcome.reconstructions[0].pose)
     """
+    check_backend(backend, device)
     options = {
         "pipeline": pipeline, "box": box, "device": device, "face_index": face_index, "head": head, "texture": texture,
         "detector": detector, "min_face": min_face, "backend": backend,
@@ -145,7 +147,7 @@ def _outcomes(replies: Iterator[Any]) -> Generator[Outcome, None, None]:
 def _sources(photos: Iterable[ImageSource]) -> Iterator[ImageSource]:
     """Yield the photos one by one, those of folders and patterns included."""
     for photo in photos:
-        if isinstance(photo, (str, os.PathLike)):
+        if isinstance(photo, (str, os.PathLike)) and (os.path.isdir(photo) or is_pattern(Path(photo))):
             yield from (found.path for found in find_photos(photo))
         else:
             yield photo

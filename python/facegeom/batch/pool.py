@@ -12,7 +12,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from facegeom.batch.jobs import Failure, JobTimeout, Reply, Task, Worker, WorkerDied, attempt, prepared, sentence
+from facegeom.batch.jobs import (
+    Failure,
+    JobTimeout,
+    Reply,
+    Task,
+    Worker,
+    WorkerDied,
+    attempt,
+    failure_of,
+    prepared,
+    sentence,
+)
 from facegeom.errors import BatchError
 
 STARTS = 3
@@ -39,14 +50,22 @@ def in_this_process(jobs: Iterable[Any], task: Task) -> Iterator[tuple[int, Any,
     """Do the jobs one after the other in this process; as `Pool.run`."""
     ready = False
     for number, job in enumerate(jobs):
-        first = Reply() if ready else prepared(task)
-        if first.fatal is not None:
-            raise first.fatal
+        if not ready:
+            _prepare_here(task)
         ready = True
         reply = attempt(task, job)
         if reply.fatal is not None:
             raise reply.fatal
         yield number, job, reply
+
+
+def _prepare_here(task: Task) -> None:
+    try:
+        first = prepared(task)
+    except Exception as error:
+        raise BatchError(f"the networks cannot be loaded: {failure_of(error).message}") from error
+    if first.fatal is not None:
+        raise first.fatal
 
 
 class Pool:

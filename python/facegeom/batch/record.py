@@ -102,7 +102,7 @@ class Record:
         OSError
             If the table cannot be written.
         """
-        if self._table is not None and (self._changed or not self._table.exists()):
+        if self._table is not None and (self._changed or _is_older(self._table, self._journal.path)):
             names = [*map(os.path.abspath, photos), *self._journal.entries]
             write_table(self._journal.rows(dict.fromkeys(names)), self._table)
 
@@ -116,6 +116,14 @@ def sweep(jobs: Iterable[PhotoJob]) -> None:
     """Remove the temporary files of processes that have ended from the folders of the outputs."""
     for folder in dict.fromkeys(job.mesh.parent for job in jobs):
         remove_stale(folder)
+
+
+def _is_older(table: Path, journal: Path) -> bool:
+    """Return whether a table is missing or was written before the last row of its journal."""
+    try:
+        return table.stat().st_mtime_ns < journal.stat().st_mtime_ns
+    except FileNotFoundError:
+        return True
 
 
 def _is_complete(entry: Entry, job: PhotoJob, all_faces: bool) -> bool:

@@ -42,7 +42,7 @@ class PairOptions:
     turned_deg: float = 45.0  # absolute yaw of the second pair of each photo or head, degrees
     frontal_deg: float = 20.0  # largest absolute yaw of the photos used, degrees
     size: int = 320  # side length of the pictures, pixels
-    frame_mm: float = 360.0  # side length of the pictures of photos, mm of the mean face; as in portraits
+    frame_mm: float = 280.0  # side length of the pictures of photos, mm of the mean face; portraits show about this
     crop_factor: float = 2.1  # side length of the pictures of ICT heads / longer side of the face box
     single_yaw_deg: float = 45.0  # largest absolute yaw of single renders of ICT heads, degrees
     seed: int = 0
