@@ -139,7 +139,8 @@ $(VENV)/.docs: $(VENV)/.package
 
 # The Python tests that import facegeom.geometry only; they run without tests/conftest.py, which imports torch.
 GEOMETRY_TESTS := $(patsubst %,tests/test_%.py,alignment bad_input cleanup closest_point delaunay depth_mesh \
-  displacement interpolation laplacian maps_mesh nearest normals raster registration smoothing subdivision)
+  displacement interpolation laplacian maps_mesh native_fuzz nearest normals raster registration registration_starts \
+  smoothing subdivision)
 CORE_TESTS := build/core-tests
 SANITIZED := build/sanitized
 CMAKE_CORE = $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DFACEGEOM_BUILD_TESTS=ON \

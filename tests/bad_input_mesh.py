@@ -8,6 +8,7 @@ V = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
 F = np.array([[0, 1, 2]])
 P = V[:, :2]
 NAN = np.where(V == 1, np.nan, V)
+SPREAD = 10.0 ** np.random.default_rng(0).uniform(-100, 1, (40, 2))
 DEPTH, MASK = np.zeros((4, 5)), np.ones((4, 5), bool)
 
 
@@ -56,6 +57,8 @@ CASES = {
         (g.delaunay, {"points": P.astype(str)}, TypeError, "points must hold numbers"),
         (g.delaunay, {"points": [[0, 0], [1]]}, ValueError, "points must be an array"),
         (g.delaunay, {"points": None}, TypeError, "points must hold numbers"),
+        (g.delaunay, {"points": SPREAD}, ValueError, "coordinates must be 0 or at least 1e-50 times the largest"),
+        (g.delaunay, {"points": P * 1e31}, ValueError, "points must lie within"),
     ],
     "depth_to_mesh": [
         (plane, {"depth": DEPTH[0]}, ValueError, r"depth must have shape \(any, any\), got \(5,\)"),
@@ -68,6 +71,8 @@ CASES = {
         (plane, {"scale": -2.0}, ValueError, "scale must be above 0"),
         (plane, {"scale": np.nan}, ValueError, "scale must be finite"),
         (plane, {"scale": "1"}, TypeError, "scale must be a number"),
+        (plane, {"scale": 1e-300}, ValueError, "scale must lie in"),
+        (plane, {"depth": DEPTH + 1e40}, ValueError, "depth must be finite and within 1e30 of 0 inside the mask"),
         (plane, {"origin": (0, 0, 0)}, ValueError, r"origin must have shape \(2,\)"),
         (plane, {"origin": (0, np.nan)}, ValueError, "origin must be finite"),
         (plane, {"vertex_count": 2}, ValueError, "vertex_count must be at least 3"),
@@ -81,6 +86,7 @@ CASES = {
         (parts, {"F": F * 1.0}, TypeError, "F must hold integers"),
         (parts, {"n": -1}, ValueError, "n must be at least 0"),
         (parts, {"n": 3.0}, TypeError, "n must be an integer"),
+        (parts, {"n": 10**18}, ValueError, "n must be at most 268435456"),
     ],
     "remove_spikes": [
         *bad_meshes(spikes),
@@ -100,6 +106,17 @@ CASES = {
         (draw, {"shape": (0, 4)}, ValueError, r"shape must be at least \(1, 1\)"),
         (draw, {"shape": (4,)}, ValueError, r"shape must be \(height, width\)"),
         (draw, {"shape": 4}, ValueError, r"shape must be \(height, width\)"),
+        (draw, {"shape": (4.0, 4)}, ValueError, r"shape must be \(height, width\), two integers, got \(4.0, 4\)"),
+        (draw, {"shape": (np.inf, 4)}, ValueError, r"shape must be \(height, width\), two integers"),
+        (draw, {"shape": (2**32, 2**32)}, ValueError, "shape must have at most 268435456 pixels, got 4294967296 x"),
+        (draw, {"shape": (2**62, 2)}, ValueError, "shape must have at most 268435456 pixels"),
+        (
+            draw,
+            {"attributes": np.zeros((3, 5)), "shape": (2**14, 2**14)},
+            ValueError,
+            r"at most 2\^30 attribute values",
+        ),
+        (draw, {"V": V * 1e31}, ValueError, "V must lie within"),
     ],
 }
 ROWS = [

@@ -204,3 +204,35 @@ ROWS += [
         "mask must be a bool array",
     ),
 ]
+HUGE = [
+    (V * 1e31, F, ValueError, r"V must lie within 1e\+30 of 0, got 1e\+31"),
+    (V * 1e300, F, ValueError, r"V must lie within 1e\+30 of 0, got 1e\+300"),
+    (np.array(V, np.longdouble) * np.longdouble("1e400"), F, ValueError, "V must be finite"),
+]
+ROWS += [
+    (operator, call, (vertices, faces), error, words)
+    for operator, call in MESH_OPERATORS.items()
+    for vertices, faces, error, words in HUGE
+]
+ROWS += [
+    ("uniform_laplacian", lambda: g.uniform_laplacian(F, 2**62), (), ValueError, "n must be at most 268435456"),
+    ("uniform_laplacian", lambda: g.uniform_laplacian(F, 10**400), (), ValueError, "n must be at most 268435456"),
+    (
+        "laplacian_smooth",
+        lambda: g.laplacian_smooth(V, F, iterations=2**31),
+        (),
+        ValueError,
+        "iterations must be at most 2147483647, got 2147483648",
+    ),
+    ("heat_smooth", lambda: g.heat_smooth(V, F, V * 1e31, 1), (), ValueError, "values must lie within"),
+    ("heat_smooth", lambda: g.heat_smooth(V, F, V, 1e101), (), ValueError, r"time must lie within 1e\+100 of 0"),
+    ("heat_smooth", lambda: g.heat_smooth(V, F, V, 10**400), (), ValueError, "time must be finite, got an integer of"),
+    ("nearest", lambda: g.nearest(V * 1e160, V), (), ValueError, "points must lie within"),
+    (
+        "detail_displacement",
+        lambda: g.detail_displacement(V, F, np.zeros(3), low_pass=np.array(["heat", "image"])),
+        (),
+        ValueError,
+        "low_pass must be one of heat, image",
+    ),
+]

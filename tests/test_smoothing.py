@@ -184,7 +184,7 @@ class TestHeatSmooth:
         V, F = grid(30, seed=0)
         V[:, 0] *= np.logspace(0, 5, 900)
         with pytest.raises(SolverError, match="did not reach a relative residual of 1e-12 in 1300 iterations"):
-            heat_smooth(V, F, np.sin(np.arange(900.0)), 1e4, tolerance=1e-12)
+            heat_smooth(V, F, np.sin(np.arange(900.0)), 1e8, tolerance=1e-12)
 
     def test_zero_columns_and_zero_vertices_give_empty_arrays(self):
         assert heat_smooth(*OPEN, np.zeros((len(OPEN[0]), 0)), 1.0).shape == (len(OPEN[0]), 0)

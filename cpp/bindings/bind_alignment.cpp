@@ -1,5 +1,7 @@
 #include "pybind.h"
 
+#include "arguments.h"
+
 #include <facegeom/alignment.h>
 
 void bind_alignment(py::module_& m) {
@@ -7,6 +9,9 @@ void bind_alignment(py::module_& m) {
       "register_affine",
       [](facegeom::PointsIn P, facegeom::PointsIn Q, bool similarity, facegeom::Index iterations,
          double threshold, std::uint64_t seed, facegeom::Index min_inliers) {
+        check_values(P, "P");
+        check_values(Q, "Q");
+        check_number(threshold, "threshold");
         facegeom::RansacResult found = facegeom::ransac_alignment(
             P, Q, similarity ? facegeom::Alignment::kSimilarity : facegeom::Alignment::kAffine,
             {iterations, threshold, seed, min_inliers});

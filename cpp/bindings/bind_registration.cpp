@@ -1,11 +1,20 @@
 #include "pybind.h"
 
+#include "arguments.h"
+
 #include <facegeom/registration/registration.h>
 
 namespace {
 
 using facegeom::Registration;
 using facegeom::RegistrationStep;
+
+void check_registration_mesh(const facegeom::PointsIn& V, const facegeom::FacesIn& F,
+                             const facegeom::RowsIn& E, const std::string& name) {
+  check_values(V, (name + "_V").c_str());
+  check_indices(F, V.rows(), (name + "_F").c_str());
+  check_values(E, (name + "_E").c_str());
+}
 
 Registration run(facegeom::PointsIn V, facegeom::FacesIn F, facegeom::RowsIn E, facegeom::PointsIn target_V,
                  facegeom::FacesIn target_F, facegeom::RowsIn target_E,
@@ -19,8 +28,14 @@ Registration run(facegeom::PointsIn V, facegeom::FacesIn F, facegeom::RowsIn E, 
       return !progress(step).is(py::bool_(false));
     };
   }
+  check_registration_mesh(V, F, E, "template");
+  check_registration_mesh(target_V, target_F, target_E, "target");
+  check_indices(facegeom::IndicesIn(landmark_vertex), V.rows(), "landmark_vertex");
+  check_values(landmark_place, "landmark_place");
+  check_values(facegeom::VectorIn(landmark_weight), "landmark_weight");
+  check_values(weights, "weights");
   const facegeom::Landmarks landmarks{landmark_vertex, landmark_place, landmark_weight};
-  const py::gil_scoped_release release;
+  const CoreCall call;
   return facegeom::register_nonrigid({V, F, E}, {target_V, target_F, target_E}, options, landmarks, weights,
                                      notify);
 }

@@ -1,5 +1,7 @@
 #include "pybind.h"
 
+#include "arguments.h"
+
 #include <facegeom/subdivision.h>
 
 void bind_subdivision(py::module_& m) {
@@ -10,6 +12,7 @@ void bind_subdivision(py::module_& m) {
   m.def(
       "subdivide",
       [](facegeom::PointsIn V, facegeom::FacesIn F, facegeom::SubdivisionScheme scheme) {
+        check_mesh(V, F);
         facegeom::Subdivision out = facegeom::subdivide(V, F, scheme);
         return std::make_tuple(std::move(out.V), std::move(out.F), std::move(out.parents));
       },

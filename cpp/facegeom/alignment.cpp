@@ -1,4 +1,5 @@
 #include <facegeom/alignment.h>
+#include <facegeom/interrupt.h>
 
 #include <Eigen/Eigenvalues>
 #include <Eigen/SVD>
@@ -14,6 +15,8 @@ namespace {
 //! The points do not span a direction in which their variance is below this share of the largest variance.
 constexpr double kMinVarianceShare = 1e-10;
 constexpr int kMaxRefits = 20;
+//! Work of a random sample, see WorkCounter.
+constexpr Index kUnitsPerSample = 1000;
 
 Index sample_size(Alignment kind) { return kind == Alignment::kAffine ? 4 : 3; }
 
@@ -107,7 +110,9 @@ RansacResult ransac_alignment(PointsIn P, PointsIn Q, Alignment kind, const Rans
   Index most = -1;
   bool any = false;
   Points sample_P(size, 3), sample_Q(size, 3);
+  WorkCounter work;
   for (Index iteration = 0; iteration < options.iterations; ++iteration) {
+    work.add(kUnitsPerSample);
     std::array<Index, 4> rows{};
     for (Index k = 0; k < size; ++k) {
       // The bias of the remainder towards low rows is below n / 2^64. The distributions of the standard
@@ -122,6 +127,7 @@ RansacResult ransac_alignment(PointsIn P, PointsIn Q, Alignment kind, const Rans
     if (!solve(Moments(sample_P, sample_Q, [](Index) { return 1.0; }), kind, map)) continue;
     any = true;
     Index count = 0;
+    work.add(n);
     // Stop as soon as the remaining pairs cannot make it the best.
     for (Index i = 0; i < n && count + n - i > most; ++i) count += agrees(map, i);
     if (count > most) {

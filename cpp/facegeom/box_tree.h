@@ -1,5 +1,6 @@
 #pragma once
 
+#include <facegeom/interrupt.h>
 #include <facegeom/types.h>
 
 #include <algorithm>
@@ -45,11 +46,13 @@ class BoxTree {
     struct Task {
       std::int32_t begin, end, parent;
     };
+    WorkCounter work;
     nodes_.clear();
     std::vector<Task> tasks{{0, static_cast<std::int32_t>(items.size()), -1}};
     while (!tasks.empty()) {
       const Task task = tasks.back();
       tasks.pop_back();
+      work.add(8 * (task.end - task.begin));
       const auto id = static_cast<std::int32_t>(nodes_.size());
       if (task.parent >= 0) nodes_[std::size_t(task.parent)].right = id;
       nodes_.push_back({task.begin, task.end, 0});

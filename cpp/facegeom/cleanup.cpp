@@ -1,4 +1,5 @@
 #include <facegeom/cleanup.h>
+#include <facegeom/interrupt.h>
 #include <facegeom/statistics.h>
 #include <facegeom/union_find.h>
 
@@ -12,6 +13,9 @@
 namespace facegeom {
 
 namespace {
+
+//! Work of a vertex or a triangle, see WorkCounter.
+constexpr Index kUnitsPerElement = 32;
 
 //! Standard deviation of a normal distribution over its median absolute deviation.
 constexpr double kNormalDeviation = 1.4826;
@@ -54,8 +58,10 @@ bool mark_pinched(FacesIn F, Index vertex_count, std::vector<char>& marked) {
   std::vector<Index> seen_by(size_t(vertex_count), -1), seen_at(size_t(vertex_count), -1), size;
   UnionFind fans(F.size());
   bool any = false;
+  WorkCounter work;
   for (Index v = 0; v < vertex_count; ++v) {
     const Index begin = stars.begin[size_t(v)], end = stars.begin[size_t(v) + 1];
+    work.add(kUnitsPerElement * (end - begin + 1));
     join_star(F, stars, v, seen_by, seen_at, [&](Index i, Index j) { fans.join(i, j); });
     size.assign(size_t(end - begin), 0);
     for (Index i = begin; i < end; ++i) ++size[size_t(fans.find(i) - begin)];
@@ -105,7 +111,9 @@ Indices connected_components(FacesIn F, Index vertex_count) {
   const Stars stars(F, vertex_count);
   std::vector<Index> seen_by(size_t(vertex_count), -1), seen_at(size_t(vertex_count), -1);
   UnionFind components(F.rows());
+  WorkCounter work;
   for (Index v = 0; v < vertex_count; ++v) {
+    work.add(kUnitsPerElement);
     join_star(F, stars, v, seen_by, seen_at, [&](Index i, Index j) {
       components.join(stars.triangles[size_t(i)], stars.triangles[size_t(j)]);
     });
@@ -123,6 +131,7 @@ Indices unpinched_triangles(FacesIn F, Index vertex_count) {
   Indices rows = Indices::LinSpaced(F.rows(), 0, F.rows() - 1);
   Faces current = F;
   while (current.rows() > 0) {
+    poll_interrupt();
     std::vector<char> marked(size_t(current.rows()), 0);
     if (!mark_pinched(current, vertex_count, marked)) break;
     rows = unmarked(marked, rows);
@@ -158,7 +167,9 @@ Submesh submesh(PointsIn V, FacesIn F, const Indices& triangles) {
 
 Submesh remove_spikes(PointsIn V, FacesIn F, const SpikeOptions& options) {
   std::vector<double> log_area(size_t(F.rows())), log_edge(size_t(F.rows()));
+  WorkCounter work;
   for (Index f = 0; f < F.rows(); ++f) {
+    work.add(2 * kUnitsPerElement);  // two logarithms
     const Eigen::RowVector3d ab = V.row(F(f, 1)) - V.row(F(f, 0));
     const Eigen::RowVector3d ac = V.row(F(f, 2)) - V.row(F(f, 0));
     log_area[size_t(f)] = std::log(ab.cross(ac).norm());
@@ -166,6 +177,7 @@ Submesh remove_spikes(PointsIn V, FacesIn F, const SpikeOptions& options) {
         std::log(std::max({ab.squaredNorm(), ac.squaredNorm(), (ac - ab).squaredNorm()})) / 2;
   }
   const double area_limit = outlier_threshold(log_area, options.area_factor);
+  poll_interrupt();
   const double edge_limit = outlier_threshold(log_edge, options.edge_factor);
   std::vector<char> marked(size_t(F.rows()), 0);
   for (size_t f = 0; f < marked.size(); ++f) {

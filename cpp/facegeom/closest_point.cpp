@@ -1,4 +1,5 @@
 #include <facegeom/closest_point.h>
+#include <facegeom/interrupt.h>
 #include <facegeom/static_dimension.h>
 
 #include <algorithm>
@@ -9,6 +10,8 @@ namespace facegeom {
 namespace {
 
 constexpr std::int32_t kLeafSize = 4;
+//! Leaves are longer only where many triangles have the same centre.
+constexpr std::int32_t kLongLeaf = 1024;
 
 template <int D>
 double dot(const double* a, const double* b) {
@@ -116,6 +119,7 @@ SurfacePoint TriangleTree::search(const double* query, Index hint) const {
   closest_weights<D>(corners_.data() + Index(found) * 3 * D, query, v, w);
   double best = squared_distance_at<D>(corners_.data() + Index(found) * 3 * D, query, v, w);
   tree_.search<D>(query, best, [&](std::int32_t begin, std::int32_t end) {
+    if (end - begin > kLongLeaf) poll_interrupt();
     for (std::int32_t i = begin; i < end; ++i) {
       const double* triangle = corners_.data() + Index(i) * 3 * D;
       double next_v, next_w;

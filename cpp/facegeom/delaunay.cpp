@@ -1,4 +1,5 @@
 #include <facegeom/delaunay.h>
+#include <facegeom/interrupt.h>
 #include <facegeom/predicates.h>
 
 #include <algorithm>
@@ -14,6 +15,9 @@ using Id = std::int32_t;
 constexpr Id kNone = -1;
 //! 2^28: the six half-edges per point have 32-bit numbers.
 constexpr Index kMaxPoints = 268435456;
+//! Minimum magnitude of a scaled coordinate that is not 0, above 2^-167. Coordinate differences are then
+//! multiples of 2^-219, and the exact predicates, which multiply up to four of them, do not underflow.
+constexpr double kLeastMagnitude = 1e-50;
 
 //! Points scaled to at most 1 by a power of two, which is exact; or, if they all lie on a lattice of at most
 //! 2^12 steps per side (a pixel grid), in integer steps: floating-point arithmetic is then exact without a
@@ -21,6 +25,7 @@ constexpr Index kMaxPoints = 268435456;
 struct Scaled {
   std::vector<double> xy;
   bool lattice = false;
+  double least = 1;  //!< smallest magnitude that is not 0, or 1
 };
 
 //! Greatest common divisor of all values; 0 if it is below `finest` or has more than 40 bits. fmod is exact.
@@ -51,8 +56,17 @@ Scaled scale_points(Points2In points) {
   Scaled out;
   out.xy.resize(size_t(2 * n));
   const auto in = [&points](size_t i) { return points(Index(i / 2), Index(i % 2)); };
-  const double factor = std::ldexp(1.0, -exponent);
-  for (size_t i = 0; i < out.xy.size(); ++i) out.xy[i] = factor * in(i);
+  // Two factors, since the inverse of a very small power of two overflows.
+  const double half = std::ldexp(1.0, -exponent / 2), other = std::ldexp(1.0, -exponent - (-exponent / 2));
+  for (size_t i = 0; i < out.xy.size(); ++i) {
+    out.xy[i] = half * in(i) * other;
+    const double size = std::abs(out.xy[i]);
+    if (size > 0) {
+      out.least = std::min(out.least, size);
+    } else if (in(i) != 0) {
+      out.least = 0;
+    }
+  }
 
   const double low_x = points.col(0).minCoeff(), low_y = points.col(1).minCoeff();
   const double extent = std::max(points.col(0).maxCoeff() - low_x, points.col(1).maxCoeff() - low_y);
@@ -119,6 +133,9 @@ class Sweep {
   std::vector<Id> hull_next_, hull_previous_, hull_edge_;
   std::vector<Id> bucket_;  // a hull vertex for each range of directions from the mean
   std::vector<Id> stack_;
+  mutable WorkCounter work_;
+
+  static constexpr Index kUnitsPerPoint = 64;
 };
 
 Sweep::Sweep(Points2In points) {
@@ -127,6 +144,9 @@ Sweep::Sweep(Points2In points) {
   {
     const Scaled scaled = scale_points(points);
     lattice_ = scaled.lattice;
+    if (!lattice_ && scaled.least < kLeastMagnitude) {
+      throw std::invalid_argument("coordinates must be 0 or at least 1e-50 times the largest coordinate");
+    }
     order(scaled);
   }
   const size_t n = original_.size();
@@ -141,6 +161,7 @@ Sweep::Sweep(Points2In points) {
   const Id first = start();
   std::vector<Id> inside;  // points inserted slightly too late because of rounded distances
   for (Id point = first; point < Id(n); ++point) {
+    work_.add(kUnitsPerPoint);
     const Id seen = visible_edge(point);
     if (seen == kNone) {
       inside.push_back(point);
@@ -148,7 +169,10 @@ Sweep::Sweep(Points2In points) {
       join_outside(point, seen);
     }
   }
-  for (const Id point : inside) insert_inside(point);
+  for (const Id point : inside) {
+    work_.add(kUnitsPerPoint);
+    insert_inside(point);
+  }
 }
 
 void Sweep::order(const Scaled& scaled) {
@@ -178,7 +202,8 @@ void Sweep::order(const Scaled& scaled) {
   for (size_t i = 0; i < n; ++i) {
     entries[size_t(fill[size_t(distance[i] * per_bucket)]++)] = {distance[i], Id(i)};
   }
-  const auto before = [&xy](const Entry& a, const Entry& b) {
+  const auto before = [&xy, this](const Entry& a, const Entry& b) {
+    work_.add(1);
     if (a.distance != b.distance) return a.distance < b.distance;
     const size_t i = 2 * size_t(a.id), j = 2 * size_t(b.id);
     if (xy[i] != xy[j]) return xy[i] < xy[j];
@@ -252,6 +277,7 @@ Id Sweep::visible_edge(Id point) const {
   }
   Id behind = hull_previous_[size_t(ahead)];
   while (true) {
+    work_.add(2);
     if (sees(point, behind)) return behind;
     if (ahead == behind) return kNone;
     if (sees(point, ahead)) return ahead;
@@ -324,6 +350,7 @@ bool Sweep::in_circle(Id a, Id b, Id c, Id d) const {
 void Sweep::legalise(Id e) {
   stack_.push_back(e);
   while (!stack_.empty()) {
+    work_.add(2);
     const Id a = stack_.back();
     stack_.pop_back();
     const Id b = twin_[size_t(a)];
@@ -346,6 +373,7 @@ void Sweep::insert_inside(Id point) {
   // Walk towards the point; with exact signs the walk through a Delaunay triangulation terminates.
   Id t = Id(tip_.size()) - 3;
   for (Id k = 0; k < 3;) {
+    work_.add(2);
     const Id e = t + k;
     if (side(tip_[size_t(e)], tip_[size_t(next(e))], point) < 0) {
       t = twin_[size_t(e)] / 3 * 3;

@@ -1,6 +1,8 @@
+#include <facegeom/checks.h>
 #include <facegeom/cleanup.h>
 #include <facegeom/delaunay.h>
 #include <facegeom/depth_mesh.h>
+#include <facegeom/interrupt.h>
 #include <facegeom/outline.h>
 
 #include <algorithm>
@@ -13,13 +15,15 @@ namespace facegeom {
 namespace {
 
 constexpr double kRowStep = 0.86602540378443865;  // height of an equilateral triangle of side 1
-constexpr double kClearance = 0.55;  // minimum distance of lattice points to the outline, in spacings
-constexpr double kMaxSlope = 1.0;    // maximum slope of the extrapolated ring, mm of depth per mm
+constexpr double kClearance = 0.55;      // minimum distance of lattice points to the outline, in spacings
+constexpr Index kUnitsPerElement = 100;  // work of a triangle or a point of the outline, see WorkCounter
+constexpr double kMaxSlope = 1.0;        // maximum slope of the extrapolated ring, mm of depth per mm
 
 //! Pixels of the mask in a 2 x 2 block of it. Lines one pixel wide have no area to triangulate.
 Mask without_strokes(MaskIn mask) {
   Mask out = Mask::Constant(mask.rows(), mask.cols(), false);
   for (Index y = 0; y + 1 < mask.rows(); ++y) {
+    poll_interrupt();
     for (Index x = 0; x + 1 < mask.cols(); ++x) {
       if (mask(y, x) && mask(y, x + 1) && mask(y + 1, x) && mask(y + 1, x + 1)) {
         out.block(y, x, 2, 2).setConstant(true);
@@ -38,11 +42,16 @@ class Surface {
         values_(Rows::Constant(height_ + 2, width_ + 2, std::numeric_limits<double>::quiet_NaN())) {
     for (Index y = 0; y < height_; ++y) {
       for (Index x = 0; x < width_; ++x) {
-        if (mask(y, x)) values_(y + 1, x + 1) = depth(y, x);
+        if (!mask(y, x)) continue;
+        if (!(std::abs(depth(y, x)) <= kMaxMagnitude)) {
+          throw std::invalid_argument("depth must be finite and within 1e30 of 0 inside the mask");
+        }
+        values_(y + 1, x + 1) = depth(y, x);
       }
     }
     const Rows known = values_;
     for (Index y = 0; y < height_ + 2; ++y) {
+      poll_interrupt();
       for (Index x = 0; x < width_ + 2; ++x) {
         if (std::isnan(known(y, x))) values_(y, x) = extrapolated(known, x, y, pixel_mm);
       }
@@ -98,6 +107,7 @@ class Surface {
 
   double nearest(double x, double y) const {
     double best = std::numeric_limits<double>::infinity(), value = 0;
+    poll_interrupt();
     for (Index j = 0; j < values_.rows(); ++j) {
       for (Index i = 0; i < values_.cols(); ++i) {
         const double distance = std::hypot(double(i - 1) - x, double(j - 1) - y);
@@ -148,6 +158,7 @@ std::vector<Point2> lattice(const std::vector<Loop>& loops, const Region& region
   std::vector<char> taken(size_t(rows * cols), 0);
   std::vector<double> crossings;
   for (Index row = 0; row < rows; ++row) {
+    poll_interrupt();
     region.crossings(y_of(row), crossings);
     for (size_t i = 0; i + 1 < crossings.size(); i += 2) {
       const Index end = first_col(row, crossings[i + 1]);
@@ -155,8 +166,10 @@ std::vector<Point2> lattice(const std::vector<Loop>& loops, const Region& region
     }
   }
   const double clearance = kClearance * spacing;
+  WorkCounter work;
   for (const Loop& loop : loops) {
     for (size_t i = 0; i < loop.size(); ++i) {
+      work.add(kUnitsPerElement);
       const Point2 &a = loop[i], &b = loop[i + 1 == loop.size() ? 0 : i + 1];
       const Point2 along = b - a;
       const double length2 = along.squaredNorm();
@@ -229,7 +242,9 @@ bool in_foreground(const Samples& samples, const Region& region, const Faces& F,
 Indices foreground_triangles(const Samples& samples, const Region& region, const Faces& F) {
   Indices rows(F.rows());
   Index kept = 0;
+  WorkCounter work;
   for (Index f = 0; f < F.rows(); ++f) {
+    work.add(kUnitsPerElement);
     if (in_foreground(samples, region, F, f)) rows[kept++] = f;
   }
   rows.conservativeResize(kept);
@@ -247,7 +262,15 @@ DepthMesh depth_to_mesh(RowsIn depth, MaskIn mask, const DepthMeshOptions& optio
   if (depth.rows() != mask.rows() || depth.cols() != mask.cols()) {
     throw std::invalid_argument("depth and mask must have the same shape");
   }
-  if (!(options.scale > 0)) throw std::invalid_argument("the scale must be positive");
+  if (!(options.scale >= 1 / kMaxMagnitude && options.scale <= kMaxMagnitude)) {
+    throw std::invalid_argument("the scale must be positive, from 1e-30 to 1e30");
+  }
+  if (!(std::abs(options.origin_x) <= kMaxMagnitude && std::abs(options.origin_y) <= kMaxMagnitude)) {
+    throw std::invalid_argument("the origin must be finite and within 1e30 of 0");
+  }
+  if (mask.cols() > 0 && mask.rows() > kMaxPixels / mask.cols()) {
+    throw std::invalid_argument("the map may have at most 2^28 pixels");
+  }
   if (options.vertex_count < 3) throw std::invalid_argument("a mesh needs at least 3 vertices");
 
   const Mask solid = without_strokes(mask);
@@ -274,7 +297,9 @@ DepthMesh depth_to_mesh(RowsIn depth, MaskIn mask, const DepthMeshOptions& optio
 
   const Surface surface(depth, solid, 1 / options.scale);
   Points V(samples.pixel.rows(), 3);
+  WorkCounter work;
   for (Index v = 0; v < V.rows(); ++v) {
+    work.add(kUnitsPerElement);
     const double x = samples.pixel(v, 0), y = samples.pixel(v, 1);
     V.row(v) << (x - options.origin_x) / options.scale, (options.origin_y - y) / options.scale,
         surface.at(x, y);

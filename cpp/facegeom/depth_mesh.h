@@ -36,7 +36,8 @@ constexpr double kMinSpacing = 0.25;
 //! \param mask (h, w) foreground
 //! \param options see DepthMeshOptions
 //! \return the mesh
-//! \throw std::invalid_argument if the shapes differ, the scale is not positive or vertex_count is below 3
+//! \throw std::invalid_argument if the shapes differ, the map has more than kMaxPixels, the depth is not
+//! finite where mask is true, a number is out of its range, or vertex_count is below 3
 DepthMesh depth_to_mesh(RowsIn depth, MaskIn mask, const DepthMeshOptions& options);
 
 }  // namespace facegeom

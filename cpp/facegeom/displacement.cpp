@@ -1,6 +1,7 @@
 #include <facegeom/boundary.h>
 #include <facegeom/displacement.h>
 #include <facegeom/edge_matrix.h>
+#include <facegeom/interrupt.h>
 #include <facegeom/laplacian.h>
 #include <facegeom/normals.h>
 #include <facegeom/smoothing.h>
@@ -17,7 +18,8 @@ constexpr double kEta = 0.2;         // weight eta of eq. 14, value of the paper
 constexpr double kFairing = 0.5;     // fraction of the way to the mean of the neighbours
 constexpr double kTolerance = 1e-6;  // relative tolerance of the solve of the diffusion
 constexpr double kMinCosine = 0.5;   // cosine of the largest angle by which a triangle may turn, 60 degrees
-constexpr int kMaxHalvings = 6;      // maximum number of halvings; the next one sets a step to 0
+constexpr Index kUnitsPerVertex = 100;  // work of a vertex and its neighbours, see WorkCounter
+constexpr int kMaxHalvings = 6;         // maximum number of halvings; the next one sets a step to 0
 
 //! Intensity minus its diffusion; 0 where the weight is 0.
 Vector high_pass(PointsIn V, FacesIn F, VectorIn intensity, VectorIn weight, double time) {
@@ -55,17 +57,20 @@ Points moved_without_folds(PointsIn V, FacesIn F, const Points& N, Vector& step)
   Points out(V.rows(), 3);
   std::vector<int> halvings(std::size_t(V.rows()), 0);
   std::vector<char> hold(std::size_t(V.rows()), 0);
-  for (bool any = true; any;) {
+  for (bool reduced = true; reduced;) {
+    poll_interrupt();
     for (Index i = 0; i < V.rows(); ++i) out.row(i) = V.row(i) + step[i] * N.row(i);
-    any = false;
     for (Index f = 0; f < F.rows(); ++f) {
       const Index* const face = F.data() + 3 * f;
       if (!spoiled(Triangle(V.data(), face), Triangle(out.data(), face))) continue;
       for (int k = 0; k < 3; ++k) hold[std::size_t(face[k])] = 1;
-      any = true;
     }
+    reduced = false;
     for (std::size_t i = 0; i < hold.size(); ++i) {
-      if (hold[i]) step[Index(i)] = ++halvings[i] < kMaxHalvings ? 0.5 * step[Index(i)] : 0;
+      if (hold[i] && step[Index(i)] != 0) {
+        step[Index(i)] = ++halvings[i] < kMaxHalvings ? 0.5 * step[Index(i)] : 0;
+        reduced = true;
+      }
       hold[i] = 0;
     }
   }
@@ -86,7 +91,9 @@ Points displace_along_normals(PointsIn V, FacesIn F, VectorIn signal, VectorIn w
   const Points N = vertex_normals(V, F);
   Points out = V;
   std::vector<double> lengths;
+  WorkCounter work;
   for (Index i = 0; i < n; ++i) {
+    work.add(kUnitsPerVertex);
     const std::int32_t begin = edges.starts[i], end = edges.starts[i + 1];
     if (begin == end) continue;
     lengths.clear();
@@ -120,7 +127,9 @@ Points displace_by_shading(PointsIn V, FacesIn F, VectorIn intensity, VectorIn w
   const Points N = vertex_normals(V, F);
   const std::vector<char> boundary = boundary_vertices(F, n);
   Vector step = Vector::Zero(n);
+  WorkCounter work;
   for (Index i = 0; i < n; ++i) {
+    work.add(kUnitsPerVertex);
     double rise = 0, weights = 0, fairing = 0, cotangents = 0;
     for (std::int32_t s = L.starts[i]; s < L.starts[i + 1]; ++s) {
       const Index j = L.columns[s];

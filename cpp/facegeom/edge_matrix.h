@@ -1,7 +1,9 @@
 #pragma once
 
+#include <facegeom/interrupt.h>
 #include <facegeom/types.h>
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <memory>
@@ -24,6 +26,9 @@ struct EdgeMatrix {
   Slots diagonal;  //!< (n,) slot of the diagonal; without a diagonal, the first slot above it
 };
 
+//! Work of a triangle in assemble_edges, see WorkCounter.
+constexpr std::int64_t kUnitsPerTriangle = 32;
+
 //! Assemble a symmetric matrix from values of the three edges of each triangle.
 //!
 //! The values of an edge are added in the order of the triangles. Entries are collected at the lower vertex
@@ -35,17 +40,22 @@ struct EdgeMatrix {
 //! \param triangle_values called as triangle_values(f); returns the values of the edges opposite to corners
 //! 0, 1, 2 as a std::array
 //! \return the (n, n) matrix
-//! \throw std::invalid_argument if the mesh is too large for 32-bit indices
+//! \throw std::invalid_argument if n is negative or the mesh is too large for 32-bit indices
 template <class Value, class TriangleValues>
 EdgeMatrix<Value> assemble_edges(FacesIn F, Index n, bool with_diagonal,
                                  const TriangleValues& triangle_values) {
-  if (std::max(n, 6 * F.rows() + n) >= std::numeric_limits<std::int32_t>::max()) {
+  constexpr Index kMost = std::numeric_limits<std::int32_t>::max();
+  if (n < 0 || n >= kMost || F.rows() >= kMost / 6 || 6 * F.rows() + n >= kMost) {
     throw std::invalid_argument("the mesh is too large for 32-bit indices");
   }
   struct Entry {
     std::int32_t column;
     Value value;
   };
+  //! Longer rows, at vertices with very many triangles, are not sorted by insertion, which takes quadratic
+  //! time.
+  constexpr std::ptrdiff_t kLongRow = 256;
+  WorkCounter work;
   const auto rows = static_cast<std::size_t>(n);
   std::vector<std::int32_t> begin(rows + 1, 0);
   for (Index f = 0; f < F.rows(); ++f) {
@@ -70,6 +80,7 @@ EdgeMatrix<Value> assemble_edges(FacesIn F, Index n, bool with_diagonal,
     upper[std::size_t(end[std::size_t(ends.first)]++)] = {static_cast<std::int32_t>(ends.second), value};
   };
   for (Index f = 0; f < F.rows(); ++f) {
+    work.add(kUnitsPerTriangle);
     const std::array<Value, 3> values = triangle_values(f);
     push(F(f, 1), F(f, 2), values[0]);
     push(F(f, 2), F(f, 0), values[1]);
@@ -81,6 +92,11 @@ EdgeMatrix<Value> assemble_edges(FacesIn F, Index n, bool with_diagonal,
   for (std::size_t i = 0; i < rows; ++i) {
     Entry* const row = upper.get() + begin[i];
     Entry* last = row;
+    const std::ptrdiff_t length = end[i] - begin[i];
+    work.add(kUnitsPerTriangle + length);
+    if (length > kLongRow) {
+      std::stable_sort(row, row + length, [](const Entry& a, const Entry& b) { return a.column < b.column; });
+    }
     for (Entry* next = row; next != upper.get() + end[i]; ++next) {
       const Entry entry = *next;
       Entry* place = last;
@@ -97,6 +113,7 @@ EdgeMatrix<Value> assemble_edges(FacesIn F, Index n, bool with_diagonal,
     end[i] = static_cast<std::int32_t>(last - upper.get());
   }
 
+  poll_interrupt();
   EdgeMatrix<Value> out;
   out.starts.resize(n + 1);
   out.diagonal.resize(n);
@@ -114,6 +131,7 @@ EdgeMatrix<Value> assemble_edges(FacesIn F, Index n, bool with_diagonal,
   std::int32_t* const columns = out.columns.data();
   Value* const values = out.values.data();
   for (std::size_t i = 0; i < rows; ++i) {
+    work.add(kUnitsPerTriangle);
     std::int32_t place = out.diagonal[Index(i)];
     if (with_diagonal) {
       columns[place] = static_cast<std::int32_t>(i);

@@ -20,7 +20,8 @@ Rows biharmonic_interpolation(PointsIn V, FacesIn F, RowsIn values, VectorIn wei
   if (values.rows() != n || weight.size() != n) {
     throw std::invalid_argument("values and weight must have one row per vertex");
   }
-  if (!(length > 0) || !(decay > 0)) throw std::invalid_argument("length and decay must be above 0");
+  if (!(length > 0) || std::isinf(length) || !(decay > 0))
+    throw std::invalid_argument("length and decay must be above 0");
   if (values.size() == 0) return values;
   if (!(weight.minCoeff() >= 0)) throw std::invalid_argument("weight must not be negative");
 

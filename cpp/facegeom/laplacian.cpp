@@ -11,6 +11,9 @@ namespace {
 
 //! Minimum mass of a vertex as a fraction of the mean: the stiffness of slivers would grow without limit.
 constexpr double kMinMass = 1e-3;
+//! Maximum of the sum of the squared row lengths of a Laplacian, which bounds the number of entries of its
+//! bilaplacian: about 49 per vertex, but the square of the number of triangles at a vertex with very many.
+constexpr Index kMaxSquaredLengths = Index(1) << 28;
 
 //! Set the diagonal so that every row sums to zero.
 Csr close_rows(EdgeMatrix<double>&& edges) {
@@ -76,6 +79,14 @@ Csr bilaplacian(const Csr& L, const Vector& area) {
   const Index n = L.rows();
   const double least = kMinMass * area.mean();
   const Vector mass = area.cwiseMax(least > 0 ? least : 1);
+  Index squares = 0;
+  for (Index i = 0; i < n; ++i) {
+    const Index length = L.starts[i + 1] - L.starts[i];
+    squares += length * length;
+  }
+  if (squares > kMaxSquaredLengths) {
+    throw std::invalid_argument("the mesh is too large, or too many triangles share a vertex");
+  }
   std::vector<std::int32_t> columns;
   std::vector<double> values;
   columns.reserve(std::size_t(3 * L.columns.size()));
@@ -85,10 +96,12 @@ Csr bilaplacian(const Csr& L, const Vector& area) {
   K.starts[0] = 0;
   std::vector<double> sum(std::size_t(n), 0);
   std::vector<Index> seen(std::size_t(n), -1);
+  WorkCounter work;
   for (Index i = 0; i < n; ++i) {
     const std::size_t first = columns.size();
     for (std::int32_t s = L.starts[i]; s < L.starts[i + 1]; ++s) {
       const std::int32_t k = L.columns[s];
+      work.add(kUnitsPerTriangle);
       const double factor = L.values[s] / mass[k];
       for (std::int32_t t = L.starts[k]; t < L.starts[k + 1]; ++t) {
         const std::int32_t j = L.columns[t];
@@ -134,12 +147,14 @@ Rows multiply(SlotsIn starts, SlotsIn columns, VectorIn values, RowsIn x) {
     throw std::invalid_argument("indptr must run from 0 to the number of entries");
   }
   Rows y = Rows::Zero(n, x.cols());
+  WorkCounter work;
   for (Index i = 0; i < n; ++i) {
     if (starts[i + 1] < starts[i] || starts[i + 1] > count) {
       throw std::invalid_argument("indptr must be non-decreasing");
     }
     for (std::int32_t s = starts[i]; s < starts[i + 1]; ++s) {
       const Index j = columns[s];
+      work.add(x.cols());
       if (j < 0 || j >= x.rows()) throw std::invalid_argument("indices must lie within the matrix");
       y.row(i) += values[s] * x.row(j);
     }

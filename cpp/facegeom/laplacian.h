@@ -17,7 +17,7 @@ struct Csr {
 //! \param F (m, 3) triangles, indices below n
 //! \param n number of vertices
 //! \return (n, n)
-//! \throw std::invalid_argument if the mesh is too large for 32-bit indices
+//! \throw std::invalid_argument if n is negative or the mesh is too large for 32-bit indices
 Csr uniform_laplacian(FacesIn F, Index n);
 
 //! Cotangent Laplacian: positive semi-definite, off-diagonal -(cot alpha + cot beta) / 2, rows sum to zero.
@@ -41,6 +41,7 @@ Vector mass_matrix(PointsIn V, FacesIn F);
 //! \param area (n,) of mass_matrix; areas below a thousandth of the mean are raised to this limit, since the
 //! stiffness of slivers would grow without limit
 //! \return (n, n)
+//! \throw std::invalid_argument if the sum of the squared row lengths of L is above 2^28
 Csr bilaplacian(const Csr& L, const Vector& area);
 
 //! Mean curvature normals (1/2) M^-1 L V: on a sphere of radius r they point outward with the length 1/r,

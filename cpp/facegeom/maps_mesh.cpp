@@ -1,3 +1,5 @@
+#include <facegeom/checks.h>
+#include <facegeom/interrupt.h>
 #include <facegeom/maps_mesh.h>
 
 #include <array>
@@ -17,6 +19,7 @@ MapsMesh maps_to_mesh(PointsIn xyz, MaskIn mask, RowsIn embedding, double max_ed
   std::vector<std::array<Index, 3>> triangles;
   triangles.reserve(std::size_t(2 * mask.count()));
   for (Index y = 0; y + 1 < height; ++y) {
+    poll_interrupt();
     for (Index x = 0; x + 1 < width; ++x) {
       if (!(mask(y, x) && mask(y, x + 1) && mask(y + 1, x) && mask(y + 1, x + 1))) continue;
       const Index a = y * width + x, b = a + 1, c = a + width, d = c + 1;
@@ -52,6 +55,9 @@ MapsMesh maps_to_mesh(PointsIn xyz, MaskIn mask, RowsIn embedding, double max_ed
     out.V.row(place[pixel]) = xyz.row(pixel);
     out.E.row(place[pixel]) = embedding.row(pixel);
     out.pixel[place[pixel]] = pixel;
+  }
+  if (!within_magnitude(out.V.data(), out.V.size()) || !within_magnitude(out.E.data(), out.E.size())) {
+    throw std::invalid_argument("xyz and embedding must be finite and within 1e30 of 0 inside the mask");
   }
   for (Index f = 0; f < out.F.rows(); ++f) {
     for (int k = 0; k < 3; ++k) out.F(f, k) = place[triangles[std::size_t(f)][std::size_t(k)]];

@@ -22,7 +22,8 @@ struct MapsMesh {
 //! \param embedding (h w, k), finite where mask is true
 //! \param max_edge maximum edge length, in the unit of xyz
 //! \return the mesh
-//! \throw std::invalid_argument if the sizes differ or max_edge is not above 0
+//! \throw std::invalid_argument if the sizes differ, max_edge is not above 0, or a value of the mesh is not
+//! finite
 MapsMesh maps_to_mesh(PointsIn xyz, MaskIn mask, RowsIn embedding, double max_edge);
 
 }  // namespace facegeom

@@ -1,3 +1,4 @@
+#include <facegeom/interrupt.h>
 #include <facegeom/nearest.h>
 #include <facegeom/static_dimension.h>
 
@@ -52,11 +53,13 @@ void PointTree::build(RowsIn points) {
 template <int D>
 void PointTree::search(RowsIn queries, Nearest& out) const {
   std::int32_t found = 0;
+  WorkCounter work;
   for (Index row = 0; row < queries.rows(); ++row) {
     const double* q = queries.data() + row * D;
     // Consecutive queries are often close to each other: start from the result of the last one.
     double best = squared_distance<D>(q, points_.data() + Index(found) * D);
     tree_.search<D>(q, best, [&](std::int32_t begin, std::int32_t end) {
+      work.add(kLeafSize + end - begin);  // a leaf is long where many points coincide
       for (std::int32_t i = begin; i < end; ++i) {
         const double d = squared_distance<D>(q, points_.data() + Index(i) * D);
         if (d < best || (d == best && places_[std::size_t(i)] < places_[std::size_t(found)])) {

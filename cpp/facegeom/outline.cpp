@@ -1,3 +1,4 @@
+#include <facegeom/interrupt.h>
 #include <facegeom/outline.h>
 
 #include <algorithm>
@@ -47,6 +48,7 @@ std::vector<Loop> contours(Index width, Index height, const std::function<bool(I
   std::vector<Index> next(size_t(grid.all_sides()), -1);
   std::vector<char> above(size_t(width + 2), 0), below(size_t(width + 2), 0);
   for (Index y = -1; y < height; ++y) {
+    poll_interrupt();
     for (Index x = 0; x < width; ++x) below[size_t(x + 1)] = y + 1 < height && inside(x, y + 1);
     for (Index x = -1; x < width; ++x) {
       const auto step = [&](Side from, Side to) {

@@ -1,3 +1,5 @@
+#include <facegeom/checks.h>
+#include <facegeom/interrupt.h>
 #include <facegeom/predicates.h>
 #include <facegeom/raster.h>
 
@@ -43,14 +45,14 @@ class Edge {
   double at(double row, double x) const { return row - dy_ * (x - from_[0]); }
 
   //! Clip the span of pixels low to high of row y to the inside.
-  void clip(Index y, double row, Index& low, Index& high) const {
+  void clip(Index y, double row, Index& low, Index& high, WorkCounter& work) const {
     if (dy_ == 0) {
       if (row < 0 || (row == 0 && !owns_border_)) high = low - 1;
       return;
     }
     if (!(slack_ < 1)) {  // almost horizontal: the intersection is inaccurate
-      while (low <= high && !inside(low, y)) ++low;
-      while (low <= high && !inside(high, y)) --high;
+      for (; low <= high && !inside(low, y); ++low) work.add(kUnitsPerTest);
+      for (; low <= high && !inside(high, y); --high) work.add(kUnitsPerTest);
       return;
     }
     const double crossing = from_[0] + row * inverse_;
@@ -74,6 +76,8 @@ class Edge {
   }
 
  private:
+  static constexpr Index kUnitsPerTest = 100;
+
   bool inside(Index x, Index y) const {
     const double pixel[2] = {double(x), double(y)};
     const double sign = turn_ * orient2d(from_, to_, pixel);
@@ -102,11 +106,16 @@ Raster rasterize(PointsIn V, FacesIn F, RowsIn attributes, Index height, Index w
   if (attributes.rows() != V.rows()) {
     throw std::invalid_argument("attributes must have one row per vertex");
   }
-  const Index pixels = height * width;
   const Index k = attributes.cols();
+  if (width > kMaxPixels / height) throw std::invalid_argument("the raster may have at most 2^28 pixels");
+  const Index pixels = height * width;
+  if (k > kMaxRasterValues / pixels) {
+    throw std::invalid_argument("the raster may have at most 2^30 attribute values");
+  }
   Raster out{Rows(pixels, k), Vector::Constant(pixels, kHidden), Indices::Constant(pixels, -1)};
   std::vector<Weights> weights(size_t(k > 0 ? pixels : 0));
   double* nearest = out.depth.data();
+  WorkCounter work;
   const double last_x = double(width - 1), last_y = double(height - 1);
 
   for (Index f = 0; f < F.rows(); ++f) {
@@ -126,9 +135,10 @@ Raster rasterize(PointsIn V, FacesIn F, RowsIn attributes, Index height, Index w
     for (Index y = low_y; y <= high_y; ++y) {
       const double row_a = bc.row(double(y)), row_b = ca.row(double(y)), row_c = ab.row(double(y));
       Index first = low_x, last = high_x;
-      bc.clip(y, row_a, first, last);
-      ca.clip(y, row_b, first, last);
-      ab.clip(y, row_c, first, last);
+      bc.clip(y, row_a, first, last, work);
+      ca.clip(y, row_b, first, last, work);
+      ab.clip(y, row_c, first, last, work);
+      work.add(8 + std::max<Index>(0, last - first));
       for (Index x = first; x <= last; ++x) {
         const double wa = std::max(bc.at(row_a, double(x)), 0.0);
         const double wb = std::max(ca.at(row_b, double(x)), 0.0);
@@ -145,6 +155,7 @@ Raster rasterize(PointsIn V, FacesIn F, RowsIn attributes, Index height, Index w
   }
 
   for (Index p = 0; p < pixels; ++p) {
+    work.add(1 + k);
     const Index f = out.triangle[p];
     double* to = out.attributes.data() + p * k;
     if (f < 0) {

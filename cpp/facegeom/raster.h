@@ -24,7 +24,8 @@ struct Raster {
 //! \param height image height in pixels
 //! \param width image width in pixels
 //! \return attributes, depth and triangle of each pixel
-//! \throw std::invalid_argument if V and attributes differ in their number of rows, or the image has no pixel
+//! \throw std::invalid_argument if V and attributes differ in their number of rows, the image has no
+//! pixel, more than kMaxPixels, or more than kMaxRasterValues attribute values
 Raster rasterize(PointsIn V, FacesIn F, RowsIn attributes, Index height, Index width);
 
 }  // namespace facegeom

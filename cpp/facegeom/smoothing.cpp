@@ -1,4 +1,5 @@
 #include <facegeom/cholesky.h>
+#include <facegeom/interrupt.h>
 #include <facegeom/laplacian.h>
 #include <facegeom/smoothing.h>
 #include <facegeom/triangle.h>
@@ -72,6 +73,7 @@ class ConjugateGradients {
     Scalars residual = restart();
     bool exact = true;
     for (Index iteration = 0; iteration < limit; ++iteration) {
+      poll_interrupt();
       if ((residual <= wanted.max(rounding_)).all()) {
         // The residual of the recurrence accumulates rounding errors: compute it from x before accepting.
         if (exact) return;
@@ -205,6 +207,7 @@ Points laplacian_smooth(PointsIn V, FacesIn F, int iterations, double step, bool
   Points now = V;
   Points next(n, 3);
   for (int iteration = 0; iteration < iterations; ++iteration) {
+    poll_interrupt();
     const double* from = now.data();
     double* to = next.data();
     for (Index i = 0; i < n; ++i) {
@@ -239,6 +242,7 @@ Rows heat_smooth(PointsIn V, FacesIn F, RowsIn values, double time, double toler
     ConjugateGradients<kWidth>(A, right, solution).solve(tolerance);
     x.middleCols(column, kWidth) = solution;
   });
+  if (!x.allFinite()) throw SolverError("the diffusion is not finite: the time or the values are too large");
   return x;
 }
 
@@ -274,11 +278,14 @@ Rows MeshSolver::smooth(RowsIn values) const {
     for (Index i = 0; i < mass.size(); ++i) {
       x.row(place.size() > 0 ? place[i] : i) = mass[i] * values.row(i).segment<kWidth>(column);
     }
+    poll_interrupt();
     solve_with_cholesky_factor<kWidth>(L, x.data());
     for (Index i = 0; i < mass.size(); ++i) {
       out.row(i).segment<kWidth>(column) = x.row(place.size() > 0 ? place[i] : i);
     }
   });
+  if (!out.allFinite())
+    throw SolverError("the diffusion is not finite: the time or the values are too large");
   return out;
 }
 

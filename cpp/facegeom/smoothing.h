@@ -35,7 +35,7 @@ Points laplacian_smooth(PointsIn V, FacesIn F, int iterations, double step, bool
 //! errors is always accepted
 //! \return (n, k) diffused values
 //! \throw std::invalid_argument if values does not have n rows or the time is negative
-//! \throw SolverError if the tolerance is not reached
+//! \throw SolverError if the tolerance is not reached, or the result is not finite
 Rows heat_smooth(PointsIn V, FacesIn F, RowsIn values, double time, double tolerance);
 
 //! The system of heat_smooth, factorised once by Cholesky for many right-hand sides.
@@ -55,6 +55,7 @@ class MeshSolver {
   //! \param values (n, k)
   //! \return (n, k) diffused values
   //! \throw std::invalid_argument if values does not have n rows
+  //! \throw SolverError if the result is not finite
   Rows smooth(RowsIn values) const;
 
  private:

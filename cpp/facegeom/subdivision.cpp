@@ -70,7 +70,9 @@ Subdivision subdivide(PointsIn V, FacesIn F, SubdivisionScheme scheme) {
   out.F.resize(4 * m, 3);
   std::vector<int> triangles(std::size_t(e), 0);
   Points opposite = Points::Zero(scheme == SubdivisionScheme::kLoop ? e : 0, 3);
+  WorkCounter work;
   for (Index f = 0; f < m; ++f) {
+    work.add(4 * kUnitsPerTriangle);
     Index middle[3];  // new vertex on the edge opposite to each corner
     for (int k = 0; k < 3; ++k) {
       const Index edge = edges.number(F(f, (k + 1) % 3), F(f, (k + 2) % 3));
@@ -89,6 +91,7 @@ Subdivision subdivide(PointsIn V, FacesIn F, SubdivisionScheme scheme) {
   out.parents.resize(n + e, 2);
   for (Index i = 0; i < n; ++i) out.parents.row(i) << i, i;
   edges.each([&](Index edge, Index a, Index b) {
+    work.add(kUnitsPerTriangle);
     out.parents.row(n + edge) << a, b;
     out.V.row(n + edge) = 0.5 * (V.row(a) + V.row(b));
     if (scheme == SubdivisionScheme::kLoop && triangles[std::size_t(edge)] == 2) {
@@ -100,6 +103,7 @@ Subdivision subdivide(PointsIn V, FacesIn F, SubdivisionScheme scheme) {
   Points around = Points::Zero(n, 3), along = Points::Zero(n, 3);
   Indices neighbours = Indices::Zero(n), creases = Indices::Zero(n);
   edges.each([&](Index edge, Index a, Index b) {
+    work.add(kUnitsPerTriangle);
     const bool crease = triangles[std::size_t(edge)] != 2;
     Points& sum = crease ? along : around;
     Indices& count = crease ? creases : neighbours;

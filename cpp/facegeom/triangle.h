@@ -9,6 +9,9 @@ namespace facegeom {
 //! A triangle is degenerate if twice its area divided by its longest squared edge is below this ratio. The
 //! rounding error of a collinear triangle is about 1e-16; a needle 0.001 mm wide and 100 mm long has 1e-5.
 constexpr double kDegenerateRatio = 1e-12;
+//! A triangle is also degenerate if the square of twice its area is below this value, the least double of
+//! full precision: quotients by the area could overflow.
+constexpr double kMinSquaredArea = 2.2250738585072014e-308;
 
 //! A point or a vector.
 struct Vec3 {
@@ -38,9 +41,9 @@ struct Triangle {
     // Twice the sum of two squared edges is at least the longest squared edge: most triangles are decided
     // here.
     const double safe = 2 * kDegenerateRatio * (edge1.squared() + edge2.squared());
-    if (area > safe * safe) return false;
+    if (area > std::max(safe * safe, kMinSquaredArea)) return false;
     const double limit = kDegenerateRatio * longest_squared();
-    return !(area > limit * limit);
+    return !(area > std::max(limit * limit, kMinSquaredArea));
   }
 };
 

@@ -26,6 +26,7 @@ using Points2In = Eigen::Ref<const Points2>;
 using RowsIn = Eigen::Ref<const Rows>;
 using FacesIn = Eigen::Ref<const Faces>;
 using VectorIn = Eigen::Ref<const Vector>;
+using IndicesIn = Eigen::Ref<const Indices>;
 
 //! Thrown when a linear solve fails or does not reach its tolerance. In Python: facegeom.SolverError.
 class SolverError : public std::runtime_error {

@@ -1,3 +1,4 @@
+#include <facegeom/interrupt.h>
 #include <facegeom/registration/correspondences.h>
 #include <facegeom/registration/robust.h>
 #include <facegeom/statistics.h>
@@ -20,10 +21,14 @@ constexpr double kOnSurface = 1e-8;
 //! Target vertices farther from the template's embedding than this multiple of the median distance do not
 //! show the template.
 constexpr double kFarFromEmbedding = 5;
-//! Minimum of this limit as a fraction of the mean edge, so that exact embeddings lose no correspondence.
+//! Minimum of this limit as a fraction of the mean edge of the embedding, so that exact embeddings lose no
+//! correspondence.
 constexpr double kNearEmbedding = 0.1;
 //! Minimum number of correspondences: an affine alignment has 12 unknowns, 4 points with 3 coordinates each.
 constexpr std::size_t kMinCorrespondences = 4;
+
+//! Work of a search for a closest point, see WorkCounter.
+constexpr Index kUnitsPerQuery = 1000;
 
 //! Position of the largest of three weights.
 int largest(const double* weight) { return int(std::max_element(weight, weight + 3) - weight); }
@@ -50,9 +55,11 @@ std::vector<Correspondence> correspond_by_embedding(const Problem& problem) {
   std::vector<Correspondence> pairs;
   pairs.reserve(std::size_t(count / stride + 1));
   std::vector<double> distances;
+  WorkCounter work;
   Index hint = 0;
   for (Index j = 0; j < count; ++j) {
     if (j / kRun % stride != 0) continue;
+    work.add(kUnitsPerQuery);
     const SurfacePoint found = tree.closest(target.E.data() + j * d, hint);
     hint = found.face;
     const double tolerance =
@@ -72,7 +79,7 @@ std::vector<Correspondence> correspond_by_embedding(const Problem& problem) {
     distances.push_back(std::sqrt(found.squared_distance));
   }
   std::vector<double> reordered = distances;
-  keep_up_to(std::max(kFarFromEmbedding * upper_median(reordered), kNearEmbedding * problem.mean_edge),
+  keep_up_to(std::max(kFarFromEmbedding * upper_median(reordered), kNearEmbedding * problem.embedding_edge),
              distances, pairs);
   if (pairs.size() < kMinCorrespondences) {
     throw std::invalid_argument("fewer than 4 target vertices correspond to the template");
@@ -90,8 +97,10 @@ std::vector<Correspondence> correspond_by_surface(const Problem& problem, const 
   const Index stride = std::max<Index>(1, count / samples);
   std::vector<Correspondence> pairs;
   pairs.reserve(std::size_t(n + count / stride + 1));
+  WorkCounter work;
   Index hint = 0;
   for (Index i = 0; i < n; ++i) {
+    work.add(kUnitsPerQuery);
     if (!(problem.weights[i] > 0)) continue;
     const SurfacePoint found = surface.tree.closest(state.X.data() + 3 * i, hint);
     hint = found.face;
@@ -110,6 +119,7 @@ std::vector<Correspondence> correspond_by_surface(const Problem& problem, const 
   const TriangleTree tree(state.X, source.F);
   hint = 0;
   for (Index j = 0; j < count; j += stride) {
+    work.add(kUnitsPerQuery);
     const SurfacePoint found = tree.closest(target.V.data() + 3 * j, hint);
     hint = found.face;
     if (on_boundary(found, source.F, problem.source_boundary)) continue;

@@ -67,7 +67,8 @@ struct Registration {
   Eigen::Matrix<std::int32_t, -1, 1> kind;  //!< (n,) a MatchKind
   std::vector<RegistrationStep> history;
   bool converged = false;
-  std::string reason;  //!< why the iterations ended
+  std::string reason;   //!< why the iterations ended
+  AffineMap alignment;  //!< map that aligned the template before the deformation
 };
 
 //! Called after each outer iteration; returning false cancels the registration.
@@ -75,15 +76,21 @@ using Progress = std::function<bool(const RegistrationStep&)>;
 
 //! Deform a template so that it lies on a target.
 //!
+//! Vertices at exactly the same position move as one vertex, so that split vertices stay together. Vertices
+//! that are in no triangle have no influence; they are moved by the alignment only.
+//!
 //! The computation is sequential: the result is bit-identical for any number of threads.
 //! \param source the template
 //! \param target the surface to reach
 //! \param options see geometry.RegistrationOptions
-//! \param landmarks vertices below n, finite places
+//! \param landmarks vertices of triangles, finite places. From three landmarks on, their similarity is the
+//! start of an alignment by shape. If a landmark ends far from its place, the result is not marked as
+//! converged.
 //! \param weights (n,) weight of the matches of each template vertex, at least 0
 //! \param progress may be empty
-//! \throw std::invalid_argument if a mesh has no triangles, the embeddings differ in dimension, or too few
-//! points correspond for the alignment
+//! \throw std::invalid_argument if a mesh has no triangles, sizes are inconsistent, the embeddings differ in
+//! dimension, or too few points correspond for the alignment, a landmark is in
+//! no triangle, or the normals of template and target are opposed
 //! \throw SolverError if a linear solve fails
 Registration register_nonrigid(const EmbeddedMesh& source, const EmbeddedMesh& target,
                                const RegistrationOptions& options, const Landmarks& landmarks,

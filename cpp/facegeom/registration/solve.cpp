@@ -1,5 +1,6 @@
 #include <facegeom/laplacian.h>
 #include <facegeom/registration/correspondences.h>
+#include <facegeom/registration/orientation.h>
 #include <facegeom/registration/solve.h>
 #include <facegeom/registration/start.h>
 #include <facegeom/registration/stop.h>
@@ -31,11 +32,13 @@ constexpr Index kPaperMinInliers = 4;
 //! Maximum number of inner iterations of the paper's loop.
 constexpr int kMaxInnerIterations = 50;
 
-//! Set the initial positions.
-State started(const Problem& problem, const Points& X) {
+//! State with the aligned template.
+State started(const Problem& problem, const AffineMap& map) {
   State state;
-  set_positions(problem, X, state);
-  state.previous = X;
+  const bool fixed = problem.options.alignment == StartAlignment::kNone;
+  set_positions(problem, fixed ? Points(problem.source.V) : map.apply(problem.source.V), state);
+  state.previous = state.X;
+  state.edge = mean_edge_length(state.X, problem.source.F);
   return state;
 }
 
@@ -43,15 +46,15 @@ int solve(const Problem& problem, double stiffness, DeformationSystem& system, S
   return system.solve(stiffness, problem.options.solver_tolerance, kMaxSolverIterations, state.X);
 }
 
-//! Nearest target vertices in the embedding, and the template aligned to them by RANSAC.
-Points aligned_by_ransac(const Problem& problem, const Nearest& nearest) {
+//! Map of the template to the nearest target vertices in the embedding, by RANSAC.
+AffineMap align_by_ransac(const Problem& problem, const Nearest& nearest) {
   const RegistrationOptions& options = problem.options;
   const PointsIn& V = problem.source.V;
-  if (options.alignment == StartAlignment::kNone) return V;
+  if (options.alignment == StartAlignment::kNone) return {};
   Points matched(V.rows(), 3);
   for (Index i = 0; i < V.rows(); ++i) matched.row(i) = problem.target.V.row(nearest.index[i]);
   const RansacOptions ransac{kPaperSamples, kPaperInlierDistance, options.seed, kPaperMinInliers};
-  return ransac_alignment(V, matched, alignment_of(options.alignment), ransac).map.apply(V);
+  return ransac_alignment(V, matched, alignment_of(options.alignment), ransac).map;
 }
 
 }  // namespace
@@ -59,12 +62,18 @@ Points aligned_by_ransac(const Problem& problem, const Nearest& nearest) {
 Registration solve_by_embedding(const Problem& problem, const Progress& progress) {
   const RegistrationOptions& options = problem.options;
   std::vector<Correspondence> pairs = correspond_by_embedding(problem);
-  State state = started(problem, align_to_correspondences(problem, pairs));
+  Registration out;
+  out.alignment = align_to_correspondences(problem, pairs);
+  State state = started(problem, out.alignment);
+  OrientationCheck orientation(std::cos(options.max_angle));
+  for (const Correspondence& pair : pairs) {
+    orientation.add(value_at(pair, state.N, problem.source.F).normalized().dot(pair.target_normal));
+  }
+  orientation.require(problem, out.alignment.linear.determinant() < 0);
   state.correspondences = std::move(pairs);
   DeformationSystem system(state.X, problem.source.F);
   const Noise noise = estimate_noise(problem, state);
-  const double motion_limit = options.motion_tolerance * problem.mean_edge;
-  Registration out;
+  const double motion_limit = options.motion_tolerance * state.edge;
   for (int iteration = 0; iteration < options.max_iterations; ++iteration) {
     set_embedded_terms(problem, noise, iteration > 0, state, system);
     if (iteration == 0) system.factorize(options.stiffness);
@@ -86,15 +95,16 @@ Registration solve_by_shape(const Problem& problem, const Progress& progress) {
   const RegistrationOptions& options = problem.options;
   const EmbeddedMesh& source = problem.source;
   const TargetSurface target(problem.target);
-  State state = started(problem, align_surfaces(problem, target).apply(source.V));
+  Registration out;
+  out.alignment = align_surfaces(problem, target);
+  State state = started(problem, out.alignment);
   if (options.alignment == StartAlignment::kAffine) bend(problem, target, state);
   state.previous = state.X;
   DeformationSystem system(state.X, source.F);
   const double size = (state.X.colwise().maxCoeff() - state.X.colwise().minCoeff()).norm();
   const double area = mass_matrix(state.X, source.F).sum();
-  const double motion_limit = options.motion_tolerance * problem.mean_edge;
+  const double motion_limit = options.motion_tolerance * state.edge;
   double reach = options.reach, factorized = 0;
-  Registration out;
   for (int iteration = 0; iteration < options.max_iterations; ++iteration) {
     state.correspondences = correspond_by_surface(problem, target, state);
     const std::size_t count = state.correspondences.size();
@@ -129,20 +139,26 @@ Registration solve_by_vertex(const Problem& problem, const Progress& progress) {
   const PointTree physical(target.V);
   const bool embedded = target.E.cols() > 0;
   Nearest nearest;
-  Points aligned;
+  Registration out;
   if (embedded) {
     nearest = PointTree(target.E).nearest(source.E);
-    aligned = aligned_by_ransac(problem, nearest);
+    out.alignment = align_by_ransac(problem, nearest);
   } else {
-    aligned = align_surfaces(problem, TargetSurface(target)).apply(source.V);
+    out.alignment = align_surfaces(problem, TargetSurface(target));
   }
-  State state = started(problem, aligned);
+  State state = started(problem, out.alignment);
+  if (embedded) {
+    OrientationCheck orientation(std::cos(options.max_angle));
+    for (Index i = 0; i < problem.size(); ++i) {
+      orientation.add(state.N.row(i).dot(problem.target_N.row(nearest.index[i])));
+    }
+    orientation.require(problem, out.alignment.linear.determinant() < 0);
+  }
   DeformationSystem system(state.X, source.F);
   MatchKind kind = embedded ? MatchKind::kEmbedding : MatchKind::kPhysical;
   double stiffness = options.stiffness, factorized = 0;
   Index previous_count = 0;
   Points inner;
-  Registration out;
   for (int iteration = 0; iteration < options.max_iterations; ++iteration) {
     if (kind == MatchKind::kPhysical) nearest = physical.nearest(state.X);
     state.correspondences = correspond_by_vertex(problem, state, nearest);

@@ -1,5 +1,7 @@
+#include <facegeom/interrupt.h>
 #include <facegeom/normals.h>
 #include <facegeom/registration/correspondences.h>
+#include <facegeom/registration/orientation.h>
 #include <facegeom/registration/robust.h>
 #include <facegeom/registration/start.h>
 #include <facegeom/registration/system.h>
@@ -29,6 +31,11 @@ constexpr double kIcpTolerance = 2e-4;
 //! Cosine of the largest angle between corresponding normals in align_surfaces, about 72 degrees: the start
 //! may be turned by 25 degrees, and only points on the other side of a thin part must be rejected.
 constexpr double kIcpCosine = 0.3;
+
+//! Minimum number of landmarks whose similarity is the start of align_surfaces.
+constexpr Index kMinStartLandmarks = 3;
+//! Ratio of the sizes from which align_surfaces starts with equal sizes: the meshes have different units.
+constexpr double kMaxSizeRatio = 3;
 
 //! Maximum number of iterations of bend for each degree.
 constexpr int kMaxBendIterations = 25;
@@ -88,7 +95,9 @@ Eigen::MatrixXd polynomial_step(const Problem& problem, const State& state, cons
   blocks.fill(Eigen::MatrixXd::Zero(terms, terms));
   Eigen::MatrixXd right = Eigen::MatrixXd::Zero(terms, 3);
   Eigen::RowVectorXd row(terms);
+  WorkCounter work;
   for (std::size_t k = 0; k < state.correspondences.size(); ++k) {
+    work.add(terms * terms);
     const Correspondence& pair = state.correspondences[k];
     row.setZero();
     if (pair.face < 0) {
@@ -119,6 +128,33 @@ Eigen::MatrixXd polynomial_step(const Problem& problem, const State& state, cons
   return Eigen::Map<const Eigen::MatrixXd>(step.data(), terms, 3);
 }
 
+double diagonal(PointsIn V) { return (V.colwise().maxCoeff() - V.colwise().minCoeff()).norm(); }
+
+//! Map from which align_surfaces starts.
+AffineMap start_of_surfaces(const Problem& problem, Alignment kind) {
+  const EmbeddedMesh &source = problem.source, &target = problem.target;
+  const Landmarks& landmarks = problem.landmarks;
+  if (landmarks.vertex.size() >= kMinStartLandmarks) {
+    Points P(landmarks.vertex.size(), 3);
+    for (Index k = 0; k < P.rows(); ++k) P.row(k) = source.V.row(landmarks.vertex[k]);
+    try {
+      return fit_alignment(P, landmarks.place, landmarks.weight, kind);
+    } catch (const std::invalid_argument&) {
+      // The landmarks lie on a line: the centroids remain.
+    }
+  }
+  AffineMap map;
+  const double ratio = diagonal(target.V) / diagonal(source.V);
+  if (kind == Alignment::kSimilarity && ratio > 0 && !std::isinf(ratio) &&
+      !(ratio < kMaxSizeRatio && kMaxSizeRatio * ratio > 1)) {
+    map.linear *= ratio;
+    map.shift = (target.V.colwise().mean() - ratio * source.V.colwise().mean()).transpose();
+    return map;
+  }
+  map.shift = (target.V.colwise().mean() - source.V.colwise().mean()).transpose();
+  return map;
+}
+
 }  // namespace
 
 Alignment alignment_of(StartAlignment start) {
@@ -127,9 +163,9 @@ Alignment alignment_of(StartAlignment start) {
                                                 : Alignment::kRigid;
 }
 
-Points align_to_correspondences(const Problem& problem, const std::vector<Correspondence>& pairs) {
+AffineMap align_to_correspondences(const Problem& problem, const std::vector<Correspondence>& pairs) {
   const EmbeddedMesh& source = problem.source;
-  if (problem.options.alignment == StartAlignment::kNone) return source.V;
+  if (problem.options.alignment == StartAlignment::kNone) return {};
   Points P(Index(pairs.size()), 3), Q(P.rows(), 3);
   Vector w(P.rows());
   for (Index k = 0; k < P.rows(); ++k) {
@@ -138,7 +174,7 @@ Points align_to_correspondences(const Problem& problem, const std::vector<Corres
     Q.row(k) = pair.target_point;
     w[k] = pair.prior;
   }
-  const double floor = kMinScale * problem.mean_edge * problem.mean_edge;
+  const double edge = mean_edge_length(source.V, source.F), floor = kMinScale * edge * edge;
   AffineMap map;
   std::vector<double> squares(pairs.size());
   for (int round = 0; round < kReweightings; ++round) {
@@ -149,7 +185,7 @@ Points align_to_correspondences(const Problem& problem, const std::vector<Corres
       w[k] = geman_mcclure_weight(squares[std::size_t(k)], scale, pairs[std::size_t(k)].prior);
     }
   }
-  return map.apply(source.V);
+  return map;
 }
 
 AffineMap align_surfaces(const Problem& problem, const TargetSurface& surface) {
@@ -160,22 +196,27 @@ AffineMap align_surfaces(const Problem& problem, const TargetSurface& surface) {
       problem.options.alignment == StartAlignment::kRigid ? Alignment::kRigid : Alignment::kSimilarity;
   const TriangleTree source_tree(source.V, source.F);
   const Points N = vertex_normals(source.V, source.F);
-  const double size = (source.V.colwise().maxCoeff() - source.V.colwise().minCoeff()).norm();
-  map.shift = (target.V.colwise().mean() - source.V.colwise().mean()).transpose();
+  map = start_of_surfaces(problem, kind);
+  const double size =
+      diagonal(source.V) * (map.linear.isIdentity(0) ? 1 : std::cbrt(map.linear.determinant()));
   const Index n = problem.size(), target_n = target.V.rows();
   const Index source_stride = std::max<Index>(1, n / kIcpSamples);
   const Index target_stride = std::max<Index>(1, target_n / kIcpSamples);
   ClosestPairs pairs(n / source_stride + target_n / target_stride + 2);
   std::vector<double> squares;
   for (int iteration = 0; iteration < kMaxIcpIterations; ++iteration) {
+    poll_interrupt();
     pairs.count = 0;
+    OrientationCheck orientation(kIcpCosine);
     const Eigen::Matrix3d rotation = map.linear / std::cbrt(map.linear.determinant());
     for (Index i = 0; i < n; i += source_stride) {
       const Eigen::Vector3d p = map.linear * source.V.row(i).transpose() + map.shift;
       const SurfacePoint found = surface.tree.closest(p.data());
       if (on_boundary(found, target.F, surface.boundary)) continue;
       const Eigen::Vector3d normal = interpolate(problem.target_N, target.F, found.face, found.weight);
-      if ((rotation * N.row(i).transpose()).dot(normal) < kIcpCosine) continue;
+      const double cosine = (rotation * N.row(i).transpose()).dot(normal);
+      orientation.add(cosine);
+      if (cosine < kIcpCosine) continue;
       pairs.add(source.V.row(i), interpolate(target.V, target.F, found.face, found.weight));
     }
     const Eigen::Matrix3d inverse = map.linear.inverse();
@@ -184,9 +225,12 @@ AffineMap align_surfaces(const Problem& problem, const TargetSurface& surface) {
       const SurfacePoint found = source_tree.closest(q.data());
       if (on_boundary(found, source.F, problem.source_boundary)) continue;
       const Eigen::Vector3d normal = rotation * interpolate(N, source.F, found.face, found.weight);
-      if (normal.dot(problem.target_N.row(j).transpose()) < kIcpCosine) continue;
+      const double cosine = normal.dot(problem.target_N.row(j).transpose());
+      orientation.add(cosine);
+      if (cosine < kIcpCosine) continue;
       pairs.add(interpolate(source.V, source.F, found.face, found.weight), target.V.row(j));
     }
+    orientation.require(problem);
     const Index count = pairs.count;
     squares.clear();
     for (Index k = 0; k < count; ++k) squares.push_back(squared_residual(map, pairs.P, pairs.Q, k));
@@ -203,7 +247,7 @@ AffineMap align_surfaces(const Problem& problem, const TargetSurface& surface) {
 }
 
 void bend(const Problem& problem, const TargetSurface& target, State& state) {
-  const double edge = problem.mean_edge;
+  const double edge = state.edge;
   const double tolerance = kBendTolerance * edge * std::sqrt(double(problem.size()));
   std::vector<double> squares;
   for (int degree = 1; degree <= 3; ++degree) {

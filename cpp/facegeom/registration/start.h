@@ -9,13 +9,17 @@ namespace facegeom::registration {
 Alignment alignment_of(StartAlignment start);
 
 //! Robust fit of the chosen kind of map to correspondences: iteratively reweighted least squares.
-//! \return (n, 3) aligned template
+//! \return the map; the identity for StartAlignment::kNone
 //! \throw std::invalid_argument if the points of positive weight do not determine the map
-Points align_to_correspondences(const Problem& problem, const std::vector<Correspondence>& pairs);
+AffineMap align_to_correspondences(const Problem& problem, const std::vector<Correspondence>& pairs);
 
-//! Rigid motion or similarity by closest points in both directions (robust ICP), from coinciding centroids.
-//! An affine map is not determined by closest points, so kAffine gives a similarity. \cite besl1992method
-//! \throw std::invalid_argument if the corresponding points do not determine the map
+//! Rigid motion or similarity by closest points in both directions (robust ICP). It starts from the
+//! similarity (or the rigid motion) of the landmarks, if there are three that do not lie on a line, else from
+//! coinciding centroids, with the target's size if the sizes differ by more than a factor of three, as in
+//! other units. An affine map is not determined by closest points, so kAffine gives a similarity. \cite
+//! besl1992method
+//! \throw std::invalid_argument if the corresponding points do not determine the map, or the normals are
+//! opposed
 AffineMap align_surfaces(const Problem& problem, const TargetSurface& target);
 
 //! Deform the whole shape by polynomials of degree 1, then 2, then 3 in the coordinates.

@@ -6,17 +6,13 @@
 
 namespace facegeom::registration {
 
-namespace {
-
-double mean_edge_length(PointsIn V, FacesIn F) {
+double mean_edge_length(RowsIn P, FacesIn F) {
   double sum = 0;
   for (Index f = 0; f < F.rows(); ++f) {
-    for (int k = 0; k < 3; ++k) sum += (V.row(F(f, k)) - V.row(F(f, (k + 1) % 3))).norm();
+    for (int k = 0; k < 3; ++k) sum += (P.row(F(f, k)) - P.row(F(f, (k + 1) % 3))).norm();
   }
   return sum / double(std::max<Index>(1, 3 * F.rows()));
 }
-
-}  // namespace
 
 Problem::Problem(const EmbeddedMesh& source_mesh, const EmbeddedMesh& target_mesh,
                  const RegistrationOptions& given_options, const Landmarks& given_landmarks,
@@ -28,7 +24,7 @@ Problem::Problem(const EmbeddedMesh& source_mesh, const EmbeddedMesh& target_mes
       weights(vertex_weights),
       target_N(vertex_normals(target.V, target.F)),
       source_boundary(boundary_vertices(source.F, source.V.rows())),
-      mean_edge(mean_edge_length(source.V, source.F)) {}
+      embedding_edge(mean_edge_length(source.E, source.F)) {}
 
 TargetSurface::TargetSurface(const EmbeddedMesh& target)
     : tree(target.V, target.F), boundary(boundary_vertices(target.F, target.V.rows())) {}

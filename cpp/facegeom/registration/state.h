@@ -20,7 +20,7 @@ struct Problem {
   VectorIn weights;                   //!< (n,) weight of the matches of each template vertex
   Points target_N;                    //!< vertex normals of the target
   std::vector<char> source_boundary;  //!< (n,) whether a template vertex lies on a boundary
-  double mean_edge;                   //!< mean edge length of the template
+  double embedding_edge;              //!< mean edge length of the template's embedding, 0 without embedding
 
   Index size() const { return source.V.rows(); }
 };
@@ -51,8 +51,14 @@ struct State {
   Points X;                                     //!< (n, 3) deformed template
   Points N;                                     //!< (n, 3) vertex normals of the deformed template
   Points previous;                              //!< (n, 3) X before the current iteration
+  double edge;                                  //!< mean edge length of the aligned template
   std::vector<Correspondence> correspondences;  //!< correspondences of the current iteration
 };
+
+//! Mean length of the edges of the triangles.
+//! \param P (n, k) positions
+//! \param F (m, 3) triangles, indices below n
+double mean_edge_length(RowsIn P, FacesIn F);
 
 //! Set the positions, and compute their normals.
 void set_positions(const Problem& problem, const Points& X, State& state);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 namespace facegeom::registration {
 
@@ -9,6 +10,9 @@ namespace {
 
 //! Minimum robust weight of a match; a correspondence with a lower weight is an outlier.
 constexpr double kMinRobustWeight = 0.1;
+//! Maximum distance of a landmark from its place, as a share of the diagonal of the deformed template; 1 cm
+//! for a face.
+constexpr double kMaxLandmarkShare = 0.05;
 
 }  // namespace
 
@@ -34,6 +38,20 @@ bool record_step(const Problem& problem, const Progress& progress, RegistrationS
 void converge(const char* reason, Registration& out) {
   out.converged = true;
   out.reason = reason;
+}
+
+void check_landmarks(const Problem& problem, Registration& out) {
+  const Landmarks& landmarks = problem.landmarks;
+  double farthest = 0;
+  for (Index k = 0; k < landmarks.vertex.size(); ++k) {
+    farthest = std::max(farthest, (out.V.row(landmarks.vertex[k]) - landmarks.place.row(k)).norm());
+  }
+  const double diagonal = (out.V.colwise().maxCoeff() - out.V.colwise().minCoeff()).norm();
+  if (!out.converged || farthest <= kMaxLandmarkShare * diagonal) return;
+  std::ostringstream message;
+  message << "a landmark is " << farthest << " from its place";
+  out.converged = false;
+  out.reason = message.str();
 }
 
 void store_result(const Problem& problem, const State& state, MatchKind kind, Registration& out) {

@@ -21,6 +21,12 @@ bool record_step(const Problem& problem, const Progress& progress, RegistrationS
 //! \param out its fields converged and reason are set
 void converge(const char* reason, Registration& out);
 
+//! Unmark the registration as converged if a landmark is farther from its place than a twentieth of the
+//! diagonal of the deformed template.
+//! \param problem arguments of the registration
+//! \param out V is read; converged and reason are changed
+void check_landmarks(const Problem& problem, Registration& out);
+
 //! Store the deformed template and the match of each template vertex in the result.
 //!
 //! Only correspondences whose robust weight is at least 0.1 are used. Of the correspondences of a template

@@ -1,4 +1,5 @@
 #include <facegeom/cholesky.h>
+#include <facegeom/interrupt.h>
 #include <facegeom/registration/system.h>
 
 #include <algorithm>
@@ -173,7 +174,11 @@ int DeformationSystem::solve(double stiffness, double tolerance, int max_iterati
   p_ = z_;
   double rz = dot(r_, z_);
   int iteration = 0;
+  if (!std::isfinite(residual) || !std::isfinite(wanted)) {
+    throw SolverError("the linear system is not finite: the options or the positions are too large");
+  }
   for (; residual > wanted; ++iteration) {
+    poll_interrupt();
     if (iteration == max_iterations) {
       std::ostringstream message;
       message << "conjugate gradients did not reach a relative residual of " << tolerance << " in "

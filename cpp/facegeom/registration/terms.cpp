@@ -75,7 +75,7 @@ Noise estimate_noise(const Problem& problem, State& state) {
     tangential.push_back(r.squaredNorm() - offset * offset);
     if (count >= kMinNeighbours) tested[k] = r.squaredNorm();
   }
-  const double floor = problem.options.noise_floor * problem.mean_edge;
+  const double floor = problem.options.noise_floor * state.edge;
   Noise noise;
   noise.tangential = std::max(std::sqrt(upper_median(tangential) / kChiSquaredMedian2), floor);
   noise.normal = std::max(
@@ -126,7 +126,7 @@ void set_surface_terms(const Problem& problem, State& state, DeformationSystem& 
   for (std::size_t k = 0; k < pairs.size(); ++k) {
     squares[k] = (value_at(pairs[k], state.X, problem.source.F) - pairs[k].target_point).squaredNorm();
   }
-  const double floor = options.noise_floor * problem.mean_edge;
+  const double floor = options.noise_floor * state.edge;
   const double scale = robust_scale(squares, kRobustScale, floor * floor);
   const double limit = options.max_distance * options.max_distance;
   system.clear();

@@ -1,4 +1,5 @@
 #include <facegeom/alignment.h>
+#include <facegeom/interrupt.h>
 #include <facegeom/normals.h>
 #include <facegeom/registration/unfold.h>
 #include <facegeom/union_find.h>
@@ -104,6 +105,7 @@ Index unfold(PointsIn rest, FacesIn F, double angle, Points& X) {
   std::vector<char> marked(std::size_t(X.rows()), 0);
   Index remaining = folds(marked);
   for (int round = 0; round < kMaxRounds && remaining > 0; ++round) {
+    poll_interrupt();
     std::vector<char> core = marked;
     grow(F, core, 1 + round);
     std::vector<char> rim = core;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,24 @@ from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 MAX_DIMENSION = 8
 """Largest dimension of points and embeddings that the trees of the C++ core support."""
 
+MAX_MAGNITUDE = 1e30
+"""Largest magnitude of the elements of a float array: the products that the C++ core forms are then finite."""
+
+MAX_NUMBER = 1e100
+"""Largest magnitude of a single number, such as an option."""
+
+MAX_COUNT = 2**31 - 1
+"""Largest count, unless a function states another limit."""
+
+MAX_VERTICES = 2**28
+"""Largest number of vertices where it is given as a number."""
+
+MAX_PIXELS = 2**28
+"""Largest number of pixels of an image that a function creates: 16,384 squared."""
+
 
 def float_array(value: Any, name: str, shape: tuple[int | None, ...], *, allow_nan: bool = False) -> FloatArray:
-    """Return `value` as a C-contiguous float64 array of `shape` (None: any length).
+    """Return `value` as an aligned, C-contiguous float64 array of `shape` (None: any length), all within 1e30 of 0.
 
     Raises ValueError or TypeError with the argument's name, what was expected and what was given. All functions of this
     module do the same.
@@ -26,10 +42,20 @@ def float_array(value: Any, name: str, shape: tuple[int | None, ...], *, allow_n
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
     _check_shape(array, name, shape)
-    result = np.ascontiguousarray(array, dtype=np.float64)
-    if not allow_nan and not np.isfinite(result).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    with np.errstate(over="ignore"):  # of numbers longer than 64 bits
+        result = _aligned(np.ascontiguousarray(array, dtype=np.float64))
+    if not allow_nan:
+        check_magnitude(result, name)
     return result
+
+
+def check_magnitude(array: FloatArray, name: str) -> None:
+    """Raise ValueError unless all elements are finite and within `MAX_MAGNITUDE` of 0."""
+    # NaN makes both comparisons false.
+    if array.size and not (array.min() >= -MAX_MAGNITUDE and array.max() <= MAX_MAGNITUDE):
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite, got NaN or infinity")
+        raise ValueError(f"{name} must lie within {MAX_MAGNITUDE:g} of 0, got {np.abs(array).max():g}")
 
 
 def points(value: Any, name: str, count: int | None = None) -> FloatArray:
@@ -55,12 +81,23 @@ def index_array(value: Any, name: str, shape: tuple[int | None, ...], upper: int
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
     _check_shape(array, name, shape)
-    result = np.ascontiguousarray(array, dtype=np.int64)
+    result = _aligned(np.ascontiguousarray(array, dtype=np.int64))
     # One pass: reinterpreted as unsigned integers, negative indices are very large numbers.
     if result.size and int(result.view(np.uint64).max()) >= upper:
         bad = int(result.min()) if result.min() < 0 else int(result.max())
         raise ValueError(f"{name} must lie in [0, {upper}), got {bad}")
     return result
+
+
+def slots(value: Any, name: str) -> npt.NDArray[np.int32]:
+    """Return `value` as a one-dimensional, C-contiguous int32 array, as a sparse matrix has."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
+    _check_shape(array, name, (None,))
+    if array.dtype != np.int32 and array.size and not (array.min() >= 0 and array.max() <= MAX_COUNT):
+        raise ValueError(f"{name} must lie in [0, {MAX_COUNT}]")
+    return _aligned(np.ascontiguousarray(array, dtype=np.int32))
 
 
 def vertices(value: Any, name: str = "V") -> FloatArray:
@@ -87,13 +124,15 @@ def columns(value: Any, name: str, count: int) -> tuple[FloatArray, tuple[int, .
 
 
 def image_shape(value: Any, name: str = "shape") -> tuple[int, int]:
-    """Return `value` as a pair (height, width), both at least 1."""
+    """Return `value` as a pair (height, width) of integers, both at least 1, with at most `MAX_PIXELS` pixels."""
     try:
-        height, width = (int(v) for v in value)
+        height, width = (operator.index(v) for v in value)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be (height, width), got {value!r}") from error
+        raise ValueError(f"{name} must be (height, width), two integers, got {value!r}") from error
     if height < 1 or width < 1:
         raise ValueError(f"{name} must be at least (1, 1), got {(height, width)}")
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"{name} must have at most {MAX_PIXELS} pixels, got {height} x {width}")
     return height, width
 
 
@@ -119,7 +158,7 @@ def box(value: Any, name: str = "box") -> FloatArray:
 
 def positive(value: Any, name: str, *, zero: bool = False, infinite: bool = False) -> float:
     """Return `value` as a finite float above 0; `zero` also allows 0, `infinite` also allows infinity."""
-    if infinite and value == np.inf:
+    if infinite and isinstance(value, (float, np.floating)) and value == np.inf:
         return float("inf")
     number = _number(value, name)
     if number < 0 or (number == 0 and not zero):
@@ -135,12 +174,14 @@ def in_range(value: Any, name: str, low: float, high: float) -> float:
     return number
 
 
-def count(value: Any, name: str, least: int = 0) -> int:
-    """Return `value` as an int that is at least `least`."""
+def count(value: Any, name: str, least: int = 0, most: int = MAX_COUNT) -> int:
+    """Return `value` as an int from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
+    if value > most:
+        raise ValueError(f"{name} must be at most {most}, got {value}")
     return int(value)
 
 
@@ -153,7 +194,7 @@ def flag(value: Any, name: str) -> bool:
 
 def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
     """Return `value` if it is one of `allowed`."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
     return str(value)
 
@@ -161,10 +202,25 @@ def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
 def _number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf if value > 0 else -np.inf
     if not np.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {value!r}")
+        raise ValueError(f"{name} must be finite, got {_abbreviated(value)}")
+    if abs(number) > MAX_NUMBER:
+        raise ValueError(f"{name} must lie within {MAX_NUMBER:g} of 0, got {number:g}")
     return number
+
+
+def _abbreviated(value: Any) -> str:
+    """Return the representation of a number without the hundreds of digits that an int may have."""
+    return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else repr(value)
+
+
+def _aligned(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array, or its copy where its elements are not aligned in memory, as in a view of a file's bytes."""
+    return array if array.flags.aligned else array.copy()
 
 
 def _check_shape(array: npt.NDArray[Any], name: str, shape: tuple[int | None, ...]) -> None:

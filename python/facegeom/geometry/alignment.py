@@ -43,7 +43,7 @@ def register_affine(
     iterations: int = 1000,
     threshold: float = 3.0,
     seed: int = 0,
-    min_inliers: int = 10,
+    min_inliers: int | None = None,
 ) -> AffineRegistration:
     """Find the affine map or similarity that maps P to Q, robust to outliers: RANSAC, then least squares on the
     inliers.
@@ -62,8 +62,9 @@ def register_affine(
     seed : int, at least 0
         Seed of the random samples. The same seed gives the same result, bit for bit, on every platform with the same
         floating-point arithmetic.
-    min_inliers : int, at least 4
-        Minimum number of inliers; if fewer are found, ValueError is raised.
+    min_inliers : int, at least 3, or None
+        Minimum number of inliers; if fewer are found, ValueError is raised. None: 10, or all pairs if there are fewer,
+        so that five landmarks align two meshes.
 
     Returns
     -------
@@ -101,8 +102,8 @@ def register_affine(
     kind = check.choice(kind, "kind", TRANSFORM_KINDS)
     iterations = check.count(iterations, "iterations", 1)
     threshold = check.positive(threshold, "threshold")
-    seed = check.count(seed, "seed")
-    min_inliers = check.count(min_inliers, "min_inliers", 4)
+    seed = check.count(seed, "seed", most=2**64 - 1)
+    min_inliers = min(10, len(P)) if min_inliers is None else check.count(min_inliers, "min_inliers", 3)
 
     linear, shift, inliers = _core.register_affine(P, Q, kind == "similarity", iterations, threshold, seed, min_inliers)
     return AffineRegistration(linear, shift, np.asarray(inliers).reshape(-1))

@@ -54,7 +54,7 @@ def connected_components(F: npt.ArrayLike, n: int) -> IntArray:
     >>> connected_components([[0, 1, 2], [2, 1, 3], [3, 4, 5]], 6)
     array([0, 0, 1])
     """
-    n = check.count(n, "n")
+    n = check.count(n, "n", most=check.MAX_VERTICES)
     F = check.faces(F, n)
 
     return _core.connected_components(F, n)

@@ -25,7 +25,8 @@ def delaunay(points: npt.ArrayLike) -> IntArray:
     Raises
     ------
     ValueError, TypeError
-        On a wrong shape or dtype, or a value that is not finite.
+        On a wrong shape or dtype, or a value that is not finite; or where a coordinate is not 0 but less than 1e-50
+        times the largest coordinate, unless the points lie on a small lattice.
 
     Notes
     -----

@@ -90,7 +90,7 @@ def depth_to_mesh(
     mask = check.bool_array(mask, "mask", (depth.shape[0], depth.shape[1]))
     if not np.isfinite(depth[mask]).all():
         raise ValueError("depth must be finite inside the mask, got NaN or infinity")
-    scale = check.positive(scale, "scale")
+    scale = check.in_range(check.positive(scale, "scale"), "scale", 1 / check.MAX_MAGNITUDE, check.MAX_MAGNITUDE)
     origin_x, origin_y = check.float_array(origin, "origin", (2,))
     vertex_count = check.count(vertex_count, "vertex_count", 3)
     background = check.flag(background, "background")

@@ -17,7 +17,7 @@ def image_high_pass(gray: npt.ArrayLike, sigma: float, *, mask: npt.ArrayLike | 
     ----------
     gray : (h, w) float array
         Grey values in any unit, usually from 0 to 1.
-    sigma : float, pixels, above 0
+    sigma : float, pixels, above 0 and at most 1e6
         Standard deviation of the Gaussian, which is truncated at 4 sigma.
     mask : (h, w) bool array or None
         Pixels to use. Pixels outside the mask do not enter the low-pass, and their result is 0, so that no artificial
@@ -48,7 +48,7 @@ def image_high_pass(gray: npt.ArrayLike, sigma: float, *, mask: npt.ArrayLike | 
     array([[-0.08, -0.26,  0.6 , -0.26, -0.08]])
     """
     gray = check.float_array(gray, "gray", (None, None))
-    sigma = check.positive(sigma, "sigma")
+    sigma = check.in_range(check.positive(sigma, "sigma"), "sigma", 0.0, 1e6)
     used = np.ones(gray.shape) if mask is None else check.bool_array(mask, "mask", gray.shape).astype(np.float64)
 
     # Subtracting one grey value of the image before the blur makes the result of a constant image exactly 0.
@@ -168,7 +168,8 @@ def detail_displacement(
 def _gaussian_blur(image: FloatArray, sigma: float) -> FloatArray:
     """Convolve an image (h, w) with a Gaussian truncated at 4 sigma; values outside the image are 0."""
     radius = max(1, round(4 * sigma))
-    kernel = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
+    with np.errstate(over="ignore"):  # of a very small sigma; the weight is then 0
+        kernel = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
     kernel /= 2 * kernel.sum() - kernel[0]
     for axis in (0, 1):
         length = image.shape[axis]

@@ -40,8 +40,10 @@ class SparseMatrix(NamedTuple):
     def __matmul__(self, x: npt.ArrayLike) -> FloatArray:
         """Multiply the matrix by `x`, (n,) or (n, k); return the product with the shape of `x`."""
         columns, shape = check.columns(x, "x", self.shape[1])
+        indptr, indices = check.slots(self.indptr, "indptr"), check.slots(self.indices, "indices")
+        data = check.float_array(self.data, "data", (len(indices),))
 
-        return _core.multiply(self.indptr, self.indices, self.data, columns).reshape(shape)
+        return _core.multiply(indptr, indices, data, columns).reshape(shape)
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """Return a `scipy.sparse.csr_array` that shares the arrays of this matrix; needs SciPy."""
@@ -78,7 +80,7 @@ def uniform_laplacian(F: npt.ArrayLike, n: int) -> SparseMatrix:
     >>> uniform_laplacian([[0, 1, 2]], 3).data
     array([ 2., -1., -1., -1.,  2., -1., -1., -1.,  2.])
     """
-    n = check.count(n, "n")
+    n = check.count(n, "n", most=check.MAX_VERTICES)
     F = check.faces(F, n)
 
     return SparseMatrix(*_core.uniform_laplacian(F, n), (n, n))

@@ -38,7 +38,7 @@ def rasterize(V: npt.ArrayLike, F: npt.ArrayLike, attributes: npt.ArrayLike | No
         Both orientations are drawn; triangles of zero area cover no pixel.
     attributes : (n, k) float array or None
         Vertex attributes, interpolated linearly; None means k = 0.
-    shape : (h, w), size of the image in pixels
+    shape : (h, w), size of the image in pixels, integers; at most 2^28 pixels
 
     Returns
     -------
@@ -48,7 +48,8 @@ def rasterize(V: npt.ArrayLike, F: npt.ArrayLike, attributes: npt.ArrayLike | No
     Raises
     ------
     ValueError, TypeError
-        On a wrong shape or dtype, a value that is not finite, or an index out of range.
+        On a wrong shape or dtype, a value that is not finite, or an index out of range; or on more than 2^28 pixels or
+        2^30 attribute values.
 
     Notes
     -----

@@ -76,9 +76,9 @@ class RegistrationOptions:
     a third of a face)."""
     motion_tolerance: float = 1e-3
     """Maximum root mean square motion of the vertices in a converged iteration: with "surface" as a fraction of the
-    template's mean edge length, with "vertex" in mm (paper: 0.1). The paper's limit cannot be the norm over all
-    vertices, which stays at 4 to 5 mm: matches near the limit of 5 degrees alternate between accepted and rejected and
-    move each vertex by 0.05 mm."""
+    mean edge length of the aligned template, with "vertex" in mm (paper: 0.1). The paper's limit cannot be the norm
+    over all vertices, which stays at 4 to 5 mm: matches near the limit of 5 degrees alternate between accepted and
+    rejected and move each vertex by 0.05 mm."""
     inner_tolerance: float = 0.01
     """With "vertex": maximum 2-norm of the change of all vertices at which the inner iteration ends, in mm (paper:
     0.01)."""
@@ -87,7 +87,7 @@ class RegistrationOptions:
     nearest points in space instead of the nearest points in the embedding (paper: 500, for meshes of about 50,000
     vertices; with a template of 6,706 vertices the change happens after one or two iterations)."""
     noise_floor: float = 0.05
-    """Lower limit of the estimated noise, as a fraction of the template's mean edge length."""
+    """Lower limit of the estimated noise, as a fraction of the mean edge length of the aligned template."""
     max_samples: int = 40_000
     """With "surface": number of target vertices after subsampling. A target with at least twice as many vertices is
     subsampled to about this number; without embeddings, to this number or to twice the number of template vertices,
@@ -159,8 +159,9 @@ class Registration(NamedTuple):
     vertices : (n, 3) float array, mm, the deformed template
     matches : Matches
     history : tuple of RegistrationStep, one for each outer iteration
-    converged : bool, True if the iteration converged before `max_iterations` and was not ended by the callback
-    reason : str, why the iteration ended
+    converged : bool, True if the iteration converged before `max_iterations`, was not ended by the callback, and every
+        landmark ended within a twentieth of the template's diagonal of its position
+    reason : str, why the iteration ended, or how far a landmark is from its position
     """
 
     vertices: FloatArray
@@ -199,7 +200,9 @@ def register_nonrigid(
     target_E : (k, d) float array, embedding of the target, or None
     options : RegistrationOptions
     landmarks : (ids, positions) or None
-        Template vertices (j,) and their target positions (j, 3), mm.
+        Template vertices (j,) and their target positions (j, 3), mm; an empty sequence is the same as None. With three
+        or more and no embeddings, the registration starts from the similarity that maps the vertices to the positions
+        (a rigid motion if `alignment` is "rigid").
     landmark_weight : float, weight of a landmark relative to an ordinary match
     weights : (n,) float array, at least 0, or None
         Weight of the matches of each template vertex. A vertex with weight 0 has no matches and is moved only by the
@@ -211,13 +214,16 @@ def register_nonrigid(
     -------
     Registration
         The deformed vertices, matches, history, and why the iteration ended. `converged` is False if `max_iterations`
-        or the callback ended the registration.
+        or the callback ended the registration, or if a landmark ended farther from its position than a twentieth of the
+        template's diagonal.
 
     Raises
     ------
     ValueError, TypeError
         On a wrong shape, dtype or option; values that are not finite; an index out of range; meshes without triangles;
-        only one embedding, or embeddings of different dimensions; or too few corresponding points.
+        only one embedding, or embeddings of different dimensions; a landmark that is in no triangle; too few
+        corresponding points; or normals that are opposed, because the triangles have opposite winding or the meshes are
+        turned by more than 90 degrees.
     SolverError
         If a linear solve fails.
 
@@ -237,10 +243,14 @@ def register_nonrigid(
     Without embeddings, a similarity is found from the closest points in both directions, the whole shape is deformed by
     polynomials, and then the smoothing length decreases from a fifth of the template's diagonal to a few edges while
     the matches are updated. Matches on borders are rejected. The initial orientations must agree within about 25
-    degrees. In smooth, featureless regions the shape does not determine the tangential position of a point, so the
-    template may slide there.
+    degrees, unless three landmarks give the orientation. If the sizes of the meshes differ by more than a factor of 3,
+    as in other units, the similarity starts from equal sizes. In smooth, featureless regions the shape does not
+    determine the tangential position of a point, so the template may slide there.
 
-    Vertices without matches are moved by the thin-plate energy alone. The computation is sequential: the result is
+    Vertices without matches are moved by the thin-plate energy alone. Vertices at exactly the same position (a file
+    without shared vertices, such as STL, or a seam of texture coordinates) are welded for the computation and move as
+    one, so that the surface is not torn; the largest of their weights counts. Vertices that are in no triangle have no
+    influence, and follow the alignment. The computation is sequential: the result is
     bit-identical for any number of threads. The GIL is released except during the callback.
 
     References
@@ -293,12 +303,14 @@ def _embeddings(
 
 
 def _landmarks(landmarks: tuple[npt.ArrayLike, npt.ArrayLike] | None, n: int) -> tuple[IntArray, FloatArray]:
-    if landmarks is None:
+    if landmarks is None or (isinstance(landmarks, (list, tuple)) and len(landmarks) == 0):
         return np.zeros(0, np.int64), np.zeros((0, 3))
     try:
         ids, positions = landmarks
     except (TypeError, ValueError) as error:
         raise ValueError("landmarks must be a pair (ids, positions)") from error
+    if np.size(ids) == 0 and np.size(positions) == 0:
+        return np.zeros(0, np.int64), np.zeros((0, 3))
     ids = check.index_array(ids, "landmark ids", (None,), n)
     return ids, check.float_array(positions, "landmark positions", (len(ids), 3))
 
@@ -327,7 +339,7 @@ def _core_options(options: RegistrationOptions) -> _core.RegistrationOptions:
     core.max_samples = check.count(options.max_samples, "max_samples", 1)
     core.max_iterations = check.count(options.max_iterations, "max_iterations", 1)
     core.solver_tolerance = check.in_range(options.solver_tolerance, "solver_tolerance", 1e-12, 0.5)
-    core.seed = check.count(options.seed, "seed")
+    core.seed = check.count(options.seed, "seed", most=2**64 - 1)
     return core
 
 
