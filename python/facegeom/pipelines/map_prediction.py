@@ -20,8 +20,7 @@ import numpy as np
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom._internal.threads import load_once, one_thread
-from facegeom.detection import detector, yunet
-from facegeom.detection.detector import Detector
+from facegeom.detection import Detector, detector, yunet
 from facegeom.detection.found_face import FoundFace
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import load_face_model
