@@ -10,7 +10,7 @@ import torch
 
 from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
-from facegeom.images.crop import apply_affine
+from facegeom.images.crop import apply_affine, warp_image
 from facegeom.networks.identity import (
     FRAME_MM,
     INNER_LANDMARKS,
@@ -476,3 +476,16 @@ def test_the_mirrored_photo_gives_the_mirrored_identity(model: FaceModel, units:
     crop = np.random.default_rng(9).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8)
     a, b = identity.predict(crop)[0].mean, identity.predict(crop[:, :, ::-1])[0].mean
     assert units.rms_mm(units.mirror @ a - b) < 0.1 * units.rms_mm(a)
+
+
+@pytest.mark.parametrize("roll", [0.0, 120.0])
+def test_prior_is_the_answer_for_the_aligned_crop(model: FaceModel, subject: Subject, roll: float) -> None:
+    identity = Identity(_random_network(), model, torch.device("cpu"))
+    turn = cv2.getRotationMatrix2D((150, 150), roll, 1.0)  # counter-clockwise
+    photo = cv2.warpAffine(subject.photo, turn, (300, 300))
+    points = apply_affine(turn, subject.pose.pixels()[model.landmarks68, :2])
+    prior = identity.prior(np.asarray(photo, np.uint8), points, _roll(roll) @ subject.pose.rotation)
+    affine = aligned_affine(model, points[INNER_LANDMARKS], _roll(roll) @ subject.pose.rotation, 64)
+    answer = identity.predict(warp_image(np.asarray(photo, np.uint8), affine, 64)[None])[0]
+    np.testing.assert_array_equal(prior.mean, answer.mean)
+    np.testing.assert_array_equal(prior.variance, answer.deviation**2)

@@ -37,7 +37,7 @@ LARGEST_CONSTANT = 4096  # bytes
 ALL_GRAPHS = 2e6  # bytes
 MAP_MM = 0.005  # largest difference of a map, mm
 MESH = 5e-6  # largest difference of a vertex in the crop frame: about 0.0005 mm
-SAME_MM = 0.02  # largest distance between corresponding vertices of the two backends, mm
+SAME_MM = 0.001  # largest distance between corresponding vertices of the two backends, mm
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "pix2vertex": {"head": True, "texture": 256},
@@ -374,3 +374,16 @@ def test_command_line_takes_the_backend(tmp_path: Path, capsys: pytest.CaptureFi
     assert "device must be 'cpu' with backend='onnx'" in capsys.readouterr().err
     assert main(["info"]) == 0
     assert "onnxruntime" in capsys.readouterr().out
+
+
+def test_a_missing_backend_ends_a_batch_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = [shutil.copy(demo_photo(), tmp_path / f"{number}.jpg") for number in range(2)]
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
+    assert main(["reconstruct", *map(str, photos), "-o", str(tmp_path / "out"), "--backend", "onnx"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "facegeom: backend='onnx' needs ONNX Runtime: pip install 'facegeom[onnx]'"
+    ]
+    with pytest.raises(FacegeomError, match="needs ONNX Runtime"):
+        facegeom.reconstruct_many(photos, backend="onnx")

@@ -16,11 +16,11 @@ from facegeom.batch.engines import reply_stream
 from facegeom.batch.inputs import find_photos, is_pattern
 from facegeom.batch.tasks import ReconstructTask
 from facegeom.images.limits import MAX_PIXELS
-from facegeom.networks.backends import DEFAULT_BACKEND
+from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
 from facegeom.pipelines import DEFAULT_PIPELINE
 
 if TYPE_CHECKING:
-    from facegeom.detection.detector import Detector
+    from facegeom.detection import Detector
     from facegeom.images.image_files import ImageSource
     from facegeom.reconstruction import Reconstruction
 
@@ -109,6 +109,7 @@ def reconstruct_many(
     >>> for outcome in facegeom.reconstruct_many("photos"):  # doctest: +SKIP
     ...     print(outcome.photo, outcome.error or outcome.reconstructions[0].pose)
     """
+    check_backend(backend, device)
     options = {
         "pipeline": pipeline, "box": box, "device": device, "face_index": face_index, "head": head, "texture": texture,
         "detector": detector, "min_face": min_face, "backend": backend,

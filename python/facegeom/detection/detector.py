@@ -7,23 +7,16 @@ All boxes are converted to the bounding box of the 68 landmarks (brows to chin, 
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Literal, TypeAlias, get_args
 
 from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray
 from facegeom._internal.threads import one_thread
-from facegeom.detection import yunet
+from facegeom.detection import DETECTORS, Detector, yunet
 from facegeom.detection.found_face import FoundFace, ordered
 from facegeom.errors import FacegeomError
 from facegeom.images.boxes import Detection
 from facegeom.images.image_files import ImageSource, read_photo
 from facegeom.images.limits import MAX_PIXELS
-
-Detector: TypeAlias = Literal["yunet", "mtcnn"]
-"""Name of a detector."""
-
-DETECTORS: tuple[Detector, ...] = get_args(Detector)
-"""Names of the detectors; the first one is the default."""
 
 MIN_SCORE: dict[Detector, float] = {"yunet": 0.5, "mtcnn": 0.9}
 """Default minimum score of the faces that `detect` returns."""
@@ -72,8 +65,8 @@ def detect(
     Best first means: in the order of box area x score x (1 - distance from the centre of the photo / half of its
     diagonal).
 
-    The time grows with the area of the searched image. Its longer side is 320 pixels in the first search, and at most
-    20 / `min_face` times that of `image` in the last one.
+    The time grows with the area of the searched image. The longer side of this image is 320 pixels in the first search,
+    and at most 20 / `min_face` times that of `image`, or 4,096 pixels, in the last one.
 
     Examples
     --------

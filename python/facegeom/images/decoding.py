@@ -37,7 +37,7 @@ from PIL import (
 from facegeom._internal.arrays import ByteArray
 from facegeom._internal.outputs import printable
 from facegeom._internal.quiet import quiet
-from facegeom.errors import ImageError
+from facegeom.errors import FacegeomError, ImageError
 from facegeom.images.limits import KEPT_PIXELS, MAX_PIXELS
 from facegeom.images.photo import Photo
 
@@ -96,6 +96,10 @@ FLIPPED_X, FLIPPED_Y, SWAPPED = (2, 3, 7, 8), (3, 4, 6, 7), (5, 6, 7, 8)
 """EXIF orientations in which the stored image is mirrored in x or in y, and in which the axes are then swapped."""
 
 
+class PixelLimitError(ImageError):
+    """A picture has more pixels than `max_pixels` allows."""
+
+
 class BoundedFile:
     """A binary file of `size` bytes for Pillow's readers, with limits on the size and the number of reads.
 
@@ -142,37 +146,38 @@ class BoundedFile:
 
 
 @contextlib.contextmanager
-def open_regular(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+def open_regular(path: str | os.PathLike[str], kind: str = "image") -> Iterator[IO[bytes]]:
     """Open a regular file to read; a FIFO, a device or a socket, which may never end, is refused without reading.
+
+    Parameters
+    ----------
+    path : the file
+    kind : what the file is, for messages
 
     Raises
     ------
     FileNotFoundError
         When the path does not exist.
-    ImageError
+    ImageError, or for other kinds FacegeomError
         When it is not a regular file, or cannot be opened.
     """
     shown = printable(os.fsdecode(path))
+    refusal = ImageError if kind == "image" else FacegeomError
     try:
         # Without O_NONBLOCK, the opening of a FIFO waits for a writer.
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(f"no such image: {shown}") from error
-    except ValueError as error:  # a null character
-        raise FileNotFoundError(f"no such image: {shown}") from error
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a null character
+        raise FileNotFoundError(f"no such {kind}: {shown}") from error
     except OSError as error:
         if os.path.isdir(path):  # on Windows, folders cannot be opened
-            raise ImageError(f"{shown} is a folder, not an image") from error
-        raise ImageError(f"{shown} cannot be read: {error.strerror or error}") from error
-    try:
-        mode = os.fstat(number).st_mode
-        if stat.S_ISDIR(mode):
-            raise ImageError(f"{shown} is a folder, not an image")
-        if not stat.S_ISREG(mode):
-            raise ImageError(f"{shown} is not a regular file, so it is not read")
-    except ImageError:
+            raise refusal(f"{shown} is a folder, not a file") from error
+        raise refusal(f"{shown} cannot be read: {error.strerror or error}") from error
+    mode = os.fstat(number).st_mode
+    if not stat.S_ISREG(mode):
         os.close(number)
-        raise
+        if stat.S_ISDIR(mode):
+            raise refusal(f"{shown} is a folder, not a file")
+        raise refusal(f"{shown} is not a regular file, so it is not read")
     with open(number, "rb") as file:
         yield file
 
@@ -305,7 +310,7 @@ def _decode_opened(image: Image.Image, file: BoundedFile, name: str, max_pixels:
             cost += BYTES_PER_PIXEL  # a second picture for the next frame
     limit = int(max_pixels * BYTES_PER_PIXEL / cost)
     if size[0] * size[1] > limit:
-        raise ImageError(
+        raise PixelLimitError(
             f"{name} has {_mega(size[0] * size[1])} megapixels, but decoding this kind of {image.format} file takes "
             f"so much memory that the limit is {_mega(limit)} (max_pixels is {max_pixels})"
         )
@@ -325,7 +330,7 @@ def check_pixels(size: tuple[int, int], name: str, max_pixels: int) -> None:
     """Raise ImageError if a picture of this width and height is empty or has more than `max_pixels`."""
     width, height = size
     if width * height > max_pixels:
-        raise ImageError(
+        raise PixelLimitError(
             f"{name} has {width} x {height} pixels, and at most {max_pixels} are read; max_pixels sets this limit"
         )
     if not width * height:

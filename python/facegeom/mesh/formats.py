@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from facegeom._internal.arrays import ByteArray
 from facegeom._internal.files import write_bytes
 from facegeom._internal.outputs import Outputs, printable, side_file
+from facegeom._internal.quiet import quiet
 from facegeom._internal.threads import one_thread
 from facegeom.errors import FacegeomError, OutputError
+from facegeom.images.decoding import one_line
 from facegeom.images.image_files import save_image
 from facegeom.mesh import gltf, viewer
 from facegeom.mesh.conversion import to_trimesh
+from facegeom.mesh.glb import read_glb
 from facegeom.mesh.mesh_arrays import MeshArrays
+from facegeom.mesh.obj import read_obj
+from facegeom.mesh.ply import read_ply
+from facegeom.mesh.sources import read_mesh_file
+from facegeom.mesh.stl import read_stl
 
 MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl")
 SAVE_SUFFIXES = (*MESH_SUFFIXES, ".html")
@@ -148,26 +154,39 @@ def load_mesh(path: str | os.PathLike[str]) -> MeshArrays:
     FileNotFoundError
         If the path does not exist.
     FacegeomError
-        If the suffix is not one of the four, or the file cannot be read.
+        If the suffix is not one of the four, or the file is no regular file, is larger than 128 MiB, or is damaged.
 
     Notes
     -----
     A GLB file written by facegeom keeps vertex order, regions, `seen`, blendshapes and weights. Its positions are
-    rounded to float32, and blendshape displacements below 0.02 mm are dropped. All other files are read by trimesh:
-    units are taken as metres for GLB and as millimetres otherwise, node transforms are applied, and all parts are
-    joined into one mesh.
+    rounded to float32, and blendshape displacements below 0.02 mm are dropped.
+
+    In files of other programs, units are taken as metres for GLB and as millimetres otherwise, node transforms are
+    applied, all parts are joined into one mesh, and polygons are divided into triangles. The vertices keep the order of
+    the file; corners of an STL file with the same coordinates become one vertex. Textures are read from the file and,
+    for OBJ, PLY and GLB, from files in its folder and below; together they may have 67 megapixels. Other files are not
+    read. Damaged and crafted files end with FacegeomError, and take memory of at most 64 MiB and 8 times the size of
+    the file, besides the textures.
     """
     source = Path(path)
     suffix = source.suffix.lower()
+    name = printable(source.name)
     if suffix not in MESH_SUFFIXES:
-        raise FacegeomError(f"cannot load {source.name!r}: the suffix must be one of {', '.join(MESH_SUFFIXES)}")
-    if not source.exists():
-        raise FileNotFoundError(f"no such mesh: {source}")
-    if suffix == ".glb":
-        own = gltf.decode(source.read_bytes(), source.name)
-        if own is not None:
-            return own
-    return _load_with_trimesh(source, 1000.0 if suffix == ".glb" else 1.0)
+        raise FacegeomError(f"cannot load {name!r}: the suffix must be one of {', '.join(MESH_SUFFIXES)}")
+    content = read_mesh_file(source)
+    try:
+        with quiet(), np.errstate(all="ignore"):
+            if suffix == ".glb":
+                return read_glb(content, source)
+            if suffix == ".obj":
+                return read_obj(content, source)
+            return read_ply(content, source) if suffix == ".ply" else read_stl(content, name)
+    except FacegeomError:
+        raise
+    except MemoryError as error:
+        raise FacegeomError(f"{name} cannot be read as a mesh: there is not enough memory") from error
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # the arrays are not those of a mesh
+        raise FacegeomError(f"{name} cannot be read as a mesh: {one_line(error)}") from error
 
 
 def _save_obj(mesh: MeshArrays, path: Path) -> None:
@@ -224,37 +243,3 @@ def _texture_at_vertices(mesh: MeshArrays) -> ByteArray | None:
     column = np.clip(np.floor(uv[:, 0] * width), 0, width - 1).astype(np.int64)
     row = np.clip(np.floor((1.0 - uv[:, 1]) * height), 0, height - 1).astype(np.int64)
     return np.ascontiguousarray(mesh.texture[row, column])
-
-
-def _load_with_trimesh(source: Path, scale: float) -> MeshArrays:
-    """Read the mesh of another program with trimesh; `scale` is the length of the unit of the file in mm."""
-    import trimesh
-
-    try:
-        loaded = trimesh.load_mesh(
-            source, process=source.suffix.lower() == ".stl"
-        )  # STL stores the corners of each triangle separately: merge them
-        if isinstance(loaded, trimesh.Scene):
-            loaded = loaded.to_mesh()
-        vertices = np.asarray(loaded.vertices, dtype=np.float64) * scale
-        faces = np.asarray(loaded.faces, dtype=np.int64)
-    except Exception as error:  # trimesh's parsers raise many kinds of exceptions
-        raise FacegeomError(f"{source.name} cannot be read as a mesh: {error}") from error
-    if not len(faces):
-        raise FacegeomError(f"{source.name} contains no triangles")
-    uv, texture, colors = _appearance(loaded.visual, len(vertices))
-    return MeshArrays(vertices, faces, uv=uv, texture=texture, colors=colors)
-
-
-def _appearance(visual: Any, vertex_count: int) -> tuple[npt.NDArray[Any] | None, ByteArray | None, ByteArray | None]:
-    """Return texture coordinates (n, 2), texture (h, w, 3) and vertex colours (n, 3) of the `visual` of a trimesh mesh,
-    each None if absent.
-    """
-    if visual.kind == "texture" and visual.uv is not None and len(visual.uv) == vertex_count:
-        material = visual.material
-        picture = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
-        texture = None if picture is None else np.ascontiguousarray(picture.convert("RGB"))
-        return np.asarray(visual.uv, dtype=np.float64), texture, None
-    if visual.kind == "vertex":
-        return None, None, np.ascontiguousarray(visual.vertex_colors[:, :3], dtype=np.uint8)
-    return None, None, None

@@ -1,10 +1,8 @@
-"""Encoding and decoding of face meshes as binary glTF 2.0 (GLB), with pygltflib."""
+"""Encoding of face meshes as binary glTF 2.0 (GLB), with pygltflib."""
 
 from __future__ import annotations
 
 import io
-import struct
-import threading
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,6 @@ from PIL import Image
 
 from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from facegeom.errors import FacegeomError
 from facegeom.mesh.mesh_arrays import MeshArrays
 
 MM_PER_METRE = 1000.0
@@ -27,9 +24,6 @@ MIN_NORMAL_CHANGE = 0.01
 COMPONENT_DTYPES = {pygltflib.FLOAT: np.float32, pygltflib.UNSIGNED_SHORT: np.uint16, pygltflib.UNSIGNED_INT: np.uint32}
 # Number of components per element of each accessor type.
 TYPE_WIDTHS = {pygltflib.SCALAR: 1, pygltflib.VEC2: 2, pygltflib.VEC3: 3, pygltflib.VEC4: 4}
-
-_warning_filters = threading.Lock()
-"""Held while pygltflib reads: it replaces Python's warning filters for a moment, and threads must not interleave."""
 
 
 def encode(mesh: MeshArrays) -> bytes:
@@ -140,60 +134,6 @@ def _morph_targets(buffer: _Buffer, mesh: MeshArrays, source: IntArray) -> list[
     return targets
 
 
-def decode(content: bytes, name: str) -> MeshArrays | None:
-    """Decode a GLB file that `encode` has written; return None for a GLB file of another program.
-
-    Raises
-    ------
-    FacegeomError
-        If the bytes are damaged or not a GLB file; `name` is used in the message.
-    """
-    try:
-        with _warning_filters:
-            gltf = pygltflib.GLTF2.load_from_bytes(content)
-        extras = gltf.meshes[0].extras if gltf.meshes and gltf.meshes[0].extras else {}
-        return _decode_own(gltf, extras) if "facegeom" in extras else None
-    except (AttributeError, IndexError, KeyError, OSError, TypeError, ValueError, struct.error) as error:
-        raise FacegeomError(f"{name} cannot be read as a GLB file: {error}") from error
-
-
-def _decode_own(gltf: Any, extras: dict[str, Any]) -> MeshArrays:
-    own = extras["facegeom"]
-    primitive = gltf.meshes[0].primitives[0]
-    attributes = primitive.attributes
-    n = int(own["vertices"])  # pygltflib omits empty lists, so the other entries may be absent
-    unrolled = _read_accessor(gltf, primitive.indices).astype(np.int64).reshape(-1, 3)
-    source = np.concatenate([np.arange(n), np.asarray(own.get("doubles", []), dtype=np.int64)])
-    uv = texture = colors = None
-    if attributes.TEXCOORD_0 is not None:
-        uv = _read_accessor(gltf, attributes.TEXCOORD_0).astype(np.float64) * (1.0, -1.0) + (0.0, 1.0)
-    if attributes.COLOR_0 is not None:
-        colors = _srgb(_read_accessor(gltf, attributes.COLOR_0)[:n, :3] / 65535.0)
-    if gltf.images:
-        view = gltf.bufferViews[gltf.images[0].bufferView]
-        blob = gltf.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]
-        with Image.open(io.BytesIO(blob)) as picture:
-            texture = np.ascontiguousarray(picture.convert("RGB"))
-    names = extras.get("targetNames", [])
-    shapes = {
-        name: _read_accessor(gltf, target["POSITION"])[:n] * np.float32(MM_PER_METRE)
-        for name, target in zip(names, primitive.targets, strict=True)
-    }
-    weights = zip(names, gltf.meshes[0].weights, strict=True)
-    return MeshArrays(
-        _read_accessor(gltf, attributes.POSITION)[:n].astype(np.float64) * MM_PER_METRE,
-        source[unrolled],
-        uv=uv,
-        uv_faces=None if uv is None else unrolled,
-        texture=texture,
-        colors=colors,
-        regions={name: _decode_runs(runs, n) for name, runs in own.get("regions", {}).items()},
-        seen=_read_accessor(gltf, attributes._SEEN)[:n, 0].astype(np.float64),
-        blendshapes=shapes,
-        weights={name: weight for name, weight in weights if weight},
-    )
-
-
 class _Buffer:
     """The binary chunk of a GLB file under construction; each array gets one buffer view, aligned to 4 bytes, and one
     accessor.
@@ -275,25 +215,6 @@ class _Buffer:
         return len(self.views) - 1
 
 
-def _read_accessor(gltf: Any, index: int) -> npt.NDArray[Any]:
-    """Return the values of an accessor, one row per element."""
-    accessor = gltf.accessors[index]
-    width = TYPE_WIDTHS[accessor.type]
-    if accessor.sparse is None:
-        return _read_view(gltf, accessor.bufferView, accessor.componentType, accessor.count, width)
-    count, places, values = accessor.sparse.count, accessor.sparse.indices, accessor.sparse.values
-    full = np.zeros((accessor.count, width), COMPONENT_DTYPES[accessor.componentType])
-    changed = _read_view(gltf, places.bufferView, places.componentType, count, 1)[:, 0]
-    full[changed] = _read_view(gltf, values.bufferView, accessor.componentType, count, width)
-    return full
-
-
-def _read_view(gltf: Any, view: int, component: int, count: int, width: int) -> npt.NDArray[Any]:
-    """Return `count` rows of `width` numbers from a buffer view."""
-    offset = gltf.bufferViews[view].byteOffset
-    return np.frombuffer(gltf.binary_blob(), COMPONENT_DTYPES[component], count * width, offset).reshape(count, width)
-
-
 def _unit_normals(V: FloatArray, F: IntArray) -> FloatArray:
     """Return vertex normals (n, 3); a vertex without triangles gets +z, because glTF allows only unit vectors."""
     normals = geometry.vertex_normals(V, F)
@@ -304,28 +225,17 @@ def _unit_normals(V: FloatArray, F: IntArray) -> FloatArray:
 
 
 def _linear_rgba(colors: ByteArray) -> npt.NDArray[np.uint16]:
-    """Convert sRGB bytes (k, 3) (IEC 61966-2-1) to opaque linear RGBA with 16 bits per channel (k, 4)."""
+    """Convert sRGB bytes (k, 3) (IEC 61966-2-1) to opaque linear RGBA with 16 bits per channel (k, 4).
+
+    `facegeom.mesh.glb.srgb_bytes` is the inverse.
+    """
     value = np.arange(256) / 255.0
     table = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     linear = np.rint(table * 65535).astype(np.uint16)[colors]
     return np.hstack([linear, np.full((len(colors), 1), 65535, np.uint16)])
 
 
-def _srgb(linear: npt.NDArray[Any]) -> ByteArray:
-    """Convert linear light in [0, 1] to sRGB bytes, the inverse of `_linear_rgba`."""
-    value = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.power(linear, 1 / 2.4) - 0.055)
-    return np.asarray(np.rint(value * 255), dtype=np.uint8)
-
-
 def _encode_runs(members: BoolArray) -> list[int]:
     """Run-length encode a mask (n,); return the indices where the mask changes, [start, stop, start, stop, ...]."""
     padded = np.concatenate([[False], members, [False]])
     return [int(v) for v in np.flatnonzero(padded[1:] != padded[:-1])]
-
-
-def _decode_runs(runs: list[int], count: int) -> BoolArray:
-    """Return the mask (count,) that `_encode_runs` encoded."""
-    members = np.zeros(count, bool)
-    for start, stop in zip(runs[::2], runs[1::2], strict=True):
-        members[start:stop] = True
-    return members
