@@ -234,6 +234,19 @@ def test_an_empty_head_leaves_the_photo_as_it_is() -> None:
     np.testing.assert_array_equal(out, photo)
 
 
+def test_change_of_the_shading_fades_out_at_the_outline_of_the_face(model: FaceModel, reshaper: Reshaper) -> None:
+    inside = model.regions["map"]
+    hidden = np.any(
+        [model.regions[name] for name in ("eyeball_left", "eyeball_right", "mouth_interior", "eye_sockets")], axis=0
+    )
+    edges = np.concatenate([model.faces[:, [0, 1]], model.faces[:, [1, 2]], model.faces[:, [2, 0]]])
+    outline = edges[inside[edges[:, 0]] & ~(inside | hidden)[edges[:, 1]], 0]
+    assert len(outline) > 50
+    assert reshaper.lit[outline].max() < 0.6
+    nose_and_lips = model.landmarks68[27:60]
+    assert reshaper.lit[nose_and_lips].min() > 0.9
+
+
 def test_versions_of_a_photo_start_with_the_photo_as_it_is(model: FaceModel) -> None:
     options = ReshapeOptions(reshaped=4, turned=2)
     drawn = list(draw_changes(model, np.zeros(57), 20.0, options, np.random.default_rng(0)))
