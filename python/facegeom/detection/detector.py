@@ -18,7 +18,7 @@ from facegeom.images.boxes import Detection
 from facegeom.images.image_files import ImageSource, read_photo
 from facegeom.images.limits import MAX_PIXELS
 
-MIN_SCORE: dict[Detector, float] = {"yunet": 0.5, "mtcnn": 0.9}
+MIN_SCORE: dict[Detector, float] = {"yunet": 0.4, "mtcnn": 0.9}
 """Default minimum score of the faces that `detect` returns."""
 
 CANDIDATE_SCORE: dict[Detector, float] = {"yunet": 0.3, "mtcnn": 0.4}
@@ -39,7 +39,7 @@ def detect(
     ----------
     image : path, bytes, binary file object, PIL image, (h, w, 3) array or torch tensor; see `facegeom.load_image`
     min_face : side length of the smallest face to find, in pixels of `image`; None: 1/32 of the longer side of `image`
-    min_score : minimum score of a returned face, in [0, 1]; None: 0.5 for YuNet, 0.9 for MTCNN
+    min_score : minimum score of a returned face, in [0, 1]; None: 0.4 for YuNet, 0.9 for MTCNN
     detector : "yunet": OpenCV's YuNet, which finds faces with any roll. "mtcnn": the three networks of Pixel2Mesh's
         paper, which find upright faces.
     max_pixels : largest number of pixels of the photo; see `facegeom.load_image`
