@@ -148,10 +148,14 @@ def test_json_of_the_command_line_has_all_values(
     (entry,) = json.loads(capsys.readouterr().out)["photos"]
     rec = facegeom.reconstruct(tmp_path / "me.png")
     assert rec.photo == tmp_path / "me.png"
+    points = rec.camera.project(rec.landmarks)
     assert {**entry, "milliseconds": 0} == {
         "photo": str(tmp_path / "me.png"),
         "output": str(tmp_path / "me.glb"),
+        "face": 0,
+        "error_class": None,
         "error": None,
+        "box": pytest.approx(np.hstack([points.min(0), points.max(0)]), abs=0.01),
         **json.loads(json.dumps(rec.to_dict())),
         "milliseconds": 0,
     }

@@ -16,8 +16,8 @@ AffineMap align_to_correspondences(const Problem& problem, const std::vector<Cor
 //! Rigid motion or similarity by closest points in both directions (robust ICP). It starts from the
 //! similarity (or the rigid motion) of the landmarks, if there are three that do not lie on a line, else from
 //! coinciding centroids, with the target's size if the sizes differ by more than a factor of three, as in
-//! other units. An affine map is not determined by closest points, so kAffine gives a similarity. \cite
-//! besl1992method
+//! other units. An affine map is not determined by closest points, so kAffine gives a similarity.
+//! \cite besl1992method
 //! \throw std::invalid_argument if the corresponding points do not determine the map, or the normals are
 //! opposed
 AffineMap align_surfaces(const Problem& problem, const TargetSurface& target);

@@ -70,6 +70,7 @@ def detect(
 
     Examples
     --------
+    >>> import numpy as np
     >>> detect(np.zeros((64, 64, 3), dtype=np.uint8))
     []
     """
