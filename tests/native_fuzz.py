@@ -93,11 +93,12 @@ def damaged_indices(rng, array):
     flat = out.reshape(-1)
     top = int(out.max())
     if how == 0:
-        flat[rng.integers(out.size)] = rng.choice([-1, top + 1, 2**31, 2**62, -(2**63), 2**63 - 1])
+        far = [-1, min(top + 1, 2**63 - 1), 2**31, 2**62, -(2**63), 2**63 - 1]
+        flat[rng.integers(out.size)] = far[rng.integers(len(far))]
     elif how == 1:
-        flat[...] = rng.integers(0, top + 1, size=out.size)
+        flat[...] = rng.integers(0, max(0, top), size=out.size, endpoint=True)
     elif how == 2:
-        flat[...] = rng.integers(0, top + 1)
+        flat[...] = rng.integers(0, max(0, top), endpoint=True)
     elif out.ndim == 2:
         out[:, 0] = 0  # every triangle at one vertex
     return out

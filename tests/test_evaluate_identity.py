@@ -267,7 +267,7 @@ def test_a_method_is_needed_for_the_options(tmp_path: Path, capsys: pytest.Captu
     for options, message in (
         ([], "needs --reshaped, --ict, --heads, --people or --pairs"),
         (["--reshaped", "photos", "labels"], "--reshaped needs --texture-model"),
-        (["--ict", "x", "--weights", "y"], "--weights is for --method network"),
+        (["--ict", "x", "--weights", "y"], "--weights is for --method network and --method predict"),
     ):
         assert main(["evaluate", "identity", *options]) == 1
         assert message in capsys.readouterr().err

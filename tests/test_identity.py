@@ -10,7 +10,7 @@ import torch
 
 from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
-from facegeom.images.crop import apply_affine
+from facegeom.images.crop import apply_affine, warp_image
 from facegeom.networks.identity import (
     FRAME_MM,
     INNER_LANDMARKS,
@@ -232,6 +232,19 @@ def test_an_empty_head_leaves_the_photo_as_it_is() -> None:
     identity = np.array([[1.0, 0, 0], [0, 1.0, 0]])
     out = warped(photo, np.zeros((40, 40, 2), np.float32), np.zeros((40, 40), bool), identity, 10.0)
     np.testing.assert_array_equal(out, photo)
+
+
+def test_change_of_the_shading_fades_out_at_the_outline_of_the_face(model: FaceModel, reshaper: Reshaper) -> None:
+    inside = model.regions["map"]
+    hidden = np.any(
+        [model.regions[name] for name in ("eyeball_left", "eyeball_right", "mouth_interior", "eye_sockets")], axis=0
+    )
+    edges = np.concatenate([model.faces[:, [0, 1]], model.faces[:, [1, 2]], model.faces[:, [2, 0]]])
+    outline = edges[inside[edges[:, 0]] & ~(inside | hidden)[edges[:, 1]], 0]
+    assert len(outline) > 50
+    assert reshaper.lit[outline].max() < 0.6
+    nose_and_lips = model.landmarks68[27:60]
+    assert reshaper.lit[nose_and_lips].min() > 0.9
 
 
 def test_versions_of_a_photo_start_with_the_photo_as_it_is(model: FaceModel) -> None:
@@ -476,3 +489,16 @@ def test_the_mirrored_photo_gives_the_mirrored_identity(model: FaceModel, units:
     crop = np.random.default_rng(9).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8)
     a, b = identity.predict(crop)[0].mean, identity.predict(crop[:, :, ::-1])[0].mean
     assert units.rms_mm(units.mirror @ a - b) < 0.1 * units.rms_mm(a)
+
+
+@pytest.mark.parametrize("roll", [0.0, 120.0])
+def test_prior_is_the_answer_for_the_aligned_crop(model: FaceModel, subject: Subject, roll: float) -> None:
+    identity = Identity(_random_network(), model, torch.device("cpu"))
+    turn = cv2.getRotationMatrix2D((150, 150), roll, 1.0)  # counter-clockwise
+    photo = cv2.warpAffine(subject.photo, turn, (300, 300))
+    points = apply_affine(turn, subject.pose.pixels()[model.landmarks68, :2])
+    prior = identity.prior(np.asarray(photo, np.uint8), points, _roll(roll) @ subject.pose.rotation)
+    affine = aligned_affine(model, points[INNER_LANDMARKS], _roll(roll) @ subject.pose.rotation, 64)
+    answer = identity.predict(warp_image(np.asarray(photo, np.uint8), affine, 64)[None])[0]
+    np.testing.assert_array_equal(prior.mean, answer.mean)
+    np.testing.assert_array_equal(prior.variance, answer.deviation**2)

@@ -9,7 +9,8 @@ import pytest
 
 import facegeom
 from facegeom import NoFaceFound
-from facegeom.pipelines.map_prediction import MapOptions, next_crop_box, plausibility
+from facegeom.face_model.fitting import FitPrior
+from facegeom.pipelines.map_prediction import MapOptions, next_crop_box, plausibility, predict_maps
 from facegeom.reconstruction import predict
 
 
@@ -36,6 +37,23 @@ def test_the_second_crop_does_not_depend_on_the_box(coded_face: Any, coded_netwo
     ]
     for crop in crops[1:]:
         np.testing.assert_allclose(crop, crops[0], atol=4)
+
+
+def test_answer_of_an_identity_network_is_the_prior_of_the_fit(coded_face: Any, coded_network: Any) -> None:
+    network = coded_network(coded_face)
+    plain = predict_maps(coded_face.photo, coded_face.box, network=network)
+    believed = np.linspace(-0.5, 0.5, 60)
+    seen: list[np.ndarray] = []
+
+    class Believer:
+        def prior(self, photo: np.ndarray, landmarks: np.ndarray, rotation: np.ndarray) -> FitPrior:
+            np.testing.assert_array_equal(photo, coded_face.photo)
+            seen.append(landmarks)
+            return FitPrior(believed, np.full(60, 1e-8))
+
+    found = predict_maps(coded_face.photo, coded_face.box, network=network, identity=Believer())
+    np.testing.assert_allclose(found.fit.identity[:60], believed, atol=1e-2)
+    assert np.linalg.norm(seen[0] - plain.camera.project(plain.landmarks), axis=1).mean() < 1
 
 
 def test_an_inaccurate_box_gets_one_more_pass(coded_face: Any, coded_network: Any) -> None:

@@ -37,7 +37,7 @@ LARGEST_CONSTANT = 4096  # bytes
 ALL_GRAPHS = 2e6  # bytes
 MAP_MM = 0.005  # largest difference of a map, mm
 MESH = 5e-6  # largest difference of a vertex in the crop frame: about 0.0005 mm
-SAME_MM = 0.02  # largest distance between corresponding vertices of the two backends, mm
+SAME_MM = 0.001  # largest distance between corresponding vertices of the two backends, mm
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "pix2vertex": {"head": True, "texture": 256},

@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -67,6 +68,19 @@ def test_one_thread_applies_within_the_block_only() -> None:
         assert torch.get_num_threads() == 1
         assert set(blas_threads()) <= {1}
     assert (torch.get_num_threads(), blas_threads()) == before
+
+
+def test_opencv_is_limited_until_the_last_thread_leaves() -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        with one_thread():
+            assert cv2.getNumThreads() == 1
+            assert in_thread(one_thread()(cv2.getNumThreads)) == 1
+            assert cv2.getNumThreads() == 1
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_limits_are_restored_after_an_error() -> None:
@@ -290,6 +304,39 @@ assert numbers() == {2}
 )
 def test_a_child_forked_while_another_thread_is_inside_works(body: str) -> None:
     run_python("-c", FORK + body + FORK_END, threads=2, timeout=100)
+
+
+FORK_WITH_OPENCV = """
+import os
+import cv2, numpy
+from facegeom._internal.threads import one_thread
+
+image = numpy.zeros((3000, 3000, 3), numpy.uint8)
+cv2.setNumThreads(2)
+cv2.resize(image, (1500, 1500))  # OpenCV starts its threads
+
+def child_works():
+    with one_thread():
+        cv2.resize(image, (1500, 1500))
+    cv2.resize(image, (1500, 1500))
+    os._exit(0)
+
+for inside in (False, True):
+    if inside:
+        with one_thread():
+            pid = os.fork()
+    else:
+        pid = os.fork()
+    if not pid:
+        child_works()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+assert cv2.getNumThreads() == 2
+"""
+
+
+@needs_fork
+def test_opencv_in_a_child_that_is_forked_inside_works() -> None:
+    run_python("-c", FORK_WITH_OPENCV, threads=2, timeout=100)
 
 
 # ---- the library -----------------------------------------------------------------------------------------------------

@@ -133,9 +133,13 @@ class Sweep {
   std::vector<Id> hull_next_, hull_previous_, hull_edge_;
   std::vector<Id> bucket_;  // a hull vertex for each range of directions from the mean
   std::vector<Id> stack_;
-  mutable WorkCounter work_;
+  WorkCounter work_;
 
   static constexpr Index kUnitsPerPoint = 64;
+  //! Steps of a walk along the hull, or flips for one point, after which to poll; usual are fewer than ten.
+  static constexpr Index kStepsPerPoll = 1 << 10;
+  //! Number of points of a bucket from which a sort polls.
+  static constexpr Id kLongBucket = 1 << 14;
 };
 
 Sweep::Sweep(Points2In points) {
@@ -202,8 +206,7 @@ void Sweep::order(const Scaled& scaled) {
   for (size_t i = 0; i < n; ++i) {
     entries[size_t(fill[size_t(distance[i] * per_bucket)]++)] = {distance[i], Id(i)};
   }
-  const auto before = [&xy, this](const Entry& a, const Entry& b) {
-    work_.add(1);
+  const auto before = [&xy](const Entry& a, const Entry& b) {
     if (a.distance != b.distance) return a.distance < b.distance;
     const size_t i = 2 * size_t(a.id), j = 2 * size_t(b.id);
     if (xy[i] != xy[j]) return xy[i] < xy[j];
@@ -211,8 +214,17 @@ void Sweep::order(const Scaled& scaled) {
     return a.id < b.id;
   };
   for (size_t i = 0; i < n; ++i) {
-    if (begin[i + 1] - begin[i] > 1)
-      std::sort(entries.begin() + begin[i], entries.begin() + begin[i + 1], before);
+    const Id count = begin[i + 1] - begin[i];
+    if (count < 2) continue;
+    const auto first = entries.begin() + begin[i], last = entries.begin() + begin[i + 1];
+    if (count < kLongBucket) {
+      std::sort(first, last, before);
+    } else {
+      std::sort(first, last, [&](const Entry& a, const Entry& b) {
+        work_.add(1);
+        return before(a, b);
+      });
+    }
   }
   xy_.reserve(2 * n);
   original_.reserve(n);
@@ -276,8 +288,8 @@ Id Sweep::visible_edge(Id point) const {
     while (hull_next_[size_t(ahead)] == ahead) --ahead;
   }
   Id behind = hull_previous_[size_t(ahead)];
-  while (true) {
-    work_.add(2);
+  for (Index steps = 1;; ++steps) {
+    if (steps % kStepsPerPoll == 0) poll_interrupt();
     if (sees(point, behind)) return behind;
     if (ahead == behind) return kNone;
     if (sees(point, ahead)) return ahead;
@@ -349,8 +361,8 @@ bool Sweep::in_circle(Id a, Id b, Id c, Id d) const {
 
 void Sweep::legalise(Id e) {
   stack_.push_back(e);
-  while (!stack_.empty()) {
-    work_.add(2);
+  for (Index steps = 1; !stack_.empty(); ++steps) {
+    if (steps % kStepsPerPoll == 0) poll_interrupt();
     const Id a = stack_.back();
     stack_.pop_back();
     const Id b = twin_[size_t(a)];

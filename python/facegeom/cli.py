@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import json
 import logging
+import math
 import os
 import platform
 import signal
@@ -20,6 +21,7 @@ from typing import Any, TextIO
 
 import facegeom
 from facegeom._internal.outputs import Outputs, printable
+from facegeom.detection import DETECTORS
 from facegeom.errors import FacegeomError, OutputError
 from facegeom.images.limits import MAX_PIXELS
 from facegeom.networks.backends import BACKENDS, DEFAULT_BACKEND
@@ -36,6 +38,7 @@ MODULES = {
         "depth": ("facegeom.evaluation.depth", "depth error on renders of a head scan"),
         "maps": ("facegeom.evaluation.maps", "errors of depth, correspondence and mask on test identities"),
         "detection": ("facegeom.evaluation.detection", "detection rate, and false detections in images without a face"),
+        "roll": ("facegeom.evaluation.roll", "faces found and landmarks in portraits that are turned by any angle"),
         "pipeline": (
             "facegeom.evaluation.pipeline",
             "detection rate, mesh size, run time and false detections of the complete reconstruction",
@@ -73,6 +76,10 @@ MODULES = {
         "textures": (
             "facegeom.training.texture.complete_textures",
             "complete textures and occlusion masks, from fitted photos",
+        ),
+        "boxes": (
+            "facegeom.training.detector.face_boxes",
+            "box of the 68 landmarks relative to the box of the face detector YuNet",
         ),
         "semi-sphere": (
             "facegeom.training.meshes.semi_sphere_layout",
@@ -286,7 +293,16 @@ def _parser() -> argparse.ArgumentParser:
         "--max-pixels", type=int, metavar="N", default=MAX_PIXELS,
         help="refuse photos with more than N pixels (default: %(default)s)",
     )  # fmt: skip
+    one.add_argument(
+        "--face", dest="face_index", type=_face_index, default=0, metavar="N",
+        help="reconstruct face N of each photo; 0, the default, is the best one",
+    )  # fmt: skip
     one.add_argument("--all-faces", action="store_true", help="write all faces of each photo: me.face1.glb, ...")
+    one.add_argument(
+        "--box", type=_box, metavar="X0,Y0,X1,Y1",
+        help="reconstruct the face in this box, in pixels of the photo (--box=-5,0,90,90 if X0 is negative)",
+    )  # fmt: skip
+    one.add_argument("--detector", choices=DETECTORS, default=DETECTORS[0], help="face detector (default: %(default)s)")
     one.add_argument("--json", action="store_true", help="print the results as one JSON document")
     many = one.add_argument_group("many photos")
     many.add_argument(
@@ -457,6 +473,25 @@ def _devices() -> list[str]:
 
     devices = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     return [*devices, "mps"] if torch.backends.mps.is_available() else devices
+
+
+def _face_index(text: str) -> int:
+    """Return the number of a face."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"the number of a face must be 0 or more, got {text!r}")
+    return int(text)
+
+
+def _box(text: str) -> list[float]:
+    """Return a box that is written as four numbers with commas."""
+    try:
+        box = [float(side) for side in text.split(",")]
+        x0, y0, x1, y1 = box
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a box must be four numbers X0,Y0,X1,Y1, got {text!r}") from None
+    if not (math.isfinite(sum(box)) and x0 < x1 and y0 < y1):
+        raise argparse.ArgumentTypeError(f"a box must have X0 < X1 and Y0 < Y1, got {text!r}")
+    return box
 
 
 def _user_path(text: str) -> Path:

@@ -15,7 +15,8 @@ from facegeom._internal import check
 from facegeom._internal.arrays import FloatArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom._internal.threads import one_thread
-from facegeom.detection.detector import Detector, check_detector
+from facegeom.detection import Detector
+from facegeom.detection.detector import check_detector
 from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.face_model import load_face_model
 from facegeom.face_model.blendshapes import arkit_weights

@@ -1,6 +1,6 @@
 """One thread for BLAS, OpenMP and torch inside the calls of facegeom, safe in threads and in forked processes.
 
-Three kinds of numbers of threads exist, and each has a scope of its own:
+Four kinds of numbers of threads exist, and each has a scope of its own:
 
 - BLAS with a thread pool of its own, such as the OpenBLAS of NumPy and SciPy: one number for the process. The first
   thread that enters `one_thread` sets it to 1, and the last one that leaves restores it.
@@ -8,6 +8,7 @@ Three kinds of numbers of threads exist, and each has a scope of its own:
   restores its own. `torch.set_num_threads` would also change the number with which threads start that use torch for
   the first time, so the OpenMP runtime is called directly.
 - The MKL inside torch: like OpenMP, but `torch.set_num_threads` gives it a number of its own, which must be set, too.
+- OpenCV: one number for the process, which is set and restored like that of BLAS.
 
 A forked child has only the thread that called fork. A lock that another thread held stays locked in the child, and a
 pool of OpenMP threads that the parent had started makes the child wait for ever at its next parallel region. Therefore
@@ -72,16 +73,24 @@ class _Gate:
         self.forking = 0  # number of threads that call fork now
         self.forking_inside = 0  # number of those of them that are inside `one_thread`
         self.limited: dict[str, tuple[Any, int]] = {}  # file of a BLAS library -> its controller and number of threads
+        self.opencv = 0  # number of OpenCV's threads before the first thread entered; 0 if it is not limited
 
     def limit(self, pools: _Pools) -> None:
-        """Set all BLAS libraries that are not limited yet to one thread."""
+        """Set OpenCV and all BLAS libraries that are not limited yet to one thread."""
+        count = getattr(sys.modules.get("cv2"), "getNumThreads", None)
+        if not self.opencv and count is not None and not _opencv_has_lost_its_threads and count() > 1:
+            self.opencv = count()
+            sys.modules["cv2"].setNumThreads(1)
         for pool in pools.shared:
             if pool.filepath not in self.limited:
                 self.limited[pool.filepath] = pool, pool.get_num_threads()
                 _set_shared(pool, 1)
 
     def restore(self) -> None:
-        """Restore the numbers of threads of the BLAS libraries."""
+        """Restore the numbers of threads of OpenCV and the BLAS libraries."""
+        if self.opencv:
+            sys.modules["cv2"].setNumThreads(self.opencv)
+            self.opencv = 0
         for pool, count in self.limited.values():
             _set_shared(pool, count)
         self.limited.clear()
@@ -130,7 +139,7 @@ _opencv_has_lost_its_threads = False  # True in a forked child until OpenCV's th
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run NumPy's BLAS, and torch if it is loaded, on one thread inside the block; also a decorator, `@one_thread()`.
+    """Run NumPy's BLAS, OpenCV and torch on one thread inside the block; also a decorator, `@one_thread()`.
 
     Notes
     -----
@@ -138,9 +147,9 @@ def one_thread() -> Iterator[None]:
     Where cores are shared, or fewer than the libraries assume, it makes the network several times slower, because idle
     threads wait actively. With one thread, the result for a photo also does not depend on the number of threads.
 
-    Blocks may be nested, and any number of threads may be inside at the same time. BLAS is limited for the whole
-    process until the last thread leaves; OpenMP and torch are limited in the threads inside only. A library that is
-    loaded inside the block is limited at the beginning of the next block inside it.
+    Blocks may be nested, and any number of threads may be inside at the same time. BLAS and OpenCV are limited for the
+    whole process until the last thread leaves; OpenMP and torch are limited in the threads inside only. A library that
+    is loaded inside the block is limited at the beginning of the next block inside it.
     """
     _enter()
     try:
@@ -176,7 +185,7 @@ def load_once(maxsize: int) -> Callable[[Callable[_Arguments, _Result]], Callabl
 
 
 def limit_worker_to_one_thread() -> None:
-    """Limit this worker process to one thread for BLAS and, if it is loaded, torch.
+    """Limit this worker process to one thread for BLAS and, if they are loaded, torch and OpenCV.
 
     Notes
     -----
@@ -187,6 +196,9 @@ def limit_worker_to_one_thread() -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)
+    opencv = sys.modules.get("cv2")
+    if opencv is not None:
+        opencv.setNumThreads(0)
 
 
 def _enter() -> None:

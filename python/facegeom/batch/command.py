@@ -23,10 +23,13 @@ from facegeom.errors import BatchError
 from facegeom.mesh.formats import SAVE_SUFFIXES
 from facegeom.networks.backends import check_backend
 
-OPTIONS = ("pipeline", "device", "head", "texture", "backend", "max_pixels")
-"""Arguments of the command that are arguments of `facegeom.reconstruct`."""
+OPTIONS = ("pipeline", "device", "head", "texture", "detector", "backend", "max_pixels")
+"""Arguments of the command that are arguments of `facegeom.reconstruct` and of `facegeom.reconstruct_all`."""
 
-RECORDED = (*OPTIONS, "neutral", "format", "preview", "all_faces")
+ONE_FACE = ("face_index", "box")
+"""Arguments of the command that are arguments of `facegeom.reconstruct` only."""
+
+RECORDED = (*OPTIONS, *ONE_FACE, "neutral", "format", "preview", "all_faces")
 """Arguments of the command that change its outputs; a batch cannot be resumed with others."""
 
 INTERNAL = ("rows", "stamp", "files", "versions")
@@ -59,6 +62,10 @@ def reconstruct_photos(args: argparse.Namespace, say: Say, complain: Say) -> boo
     FacegeomError, OSError, ValueError
         If no photo can be reconstructed, or the batch cannot go on.
     """
+    if args.all_faces and (args.face_index or args.box):
+        raise UsageError("--all-faces writes every face: omit --face and --box")
+    if args.box and args.face_index:
+        raise UsageError("--box already selects a face: omit --face")
     check_backend(args.backend, args.device)  # else each photo would fail for the same reason
     photos, is_batch = _photos(args)
     jobs = _jobs(args, photos)
@@ -121,7 +128,8 @@ class _Run:
     ) -> None:
         self._args, self._jobs, self._existing = args, jobs, existing
         self._say, self._complain = say, complain
-        task = ReconstructTask({name: getattr(args, name) for name in OPTIONS}, args.all_faces)
+        names = OPTIONS if args.all_faces else (*OPTIONS, *ONE_FACE)
+        task = ReconstructTask({name: getattr(args, name) for name in names}, args.all_faces)
         self._task = SaveTask(task, args.neutral, args.preview, args.no_clobber)
 
     def without_record(self) -> bool:

@@ -20,7 +20,7 @@ from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
 from facegeom.pipelines import DEFAULT_PIPELINE
 
 if TYPE_CHECKING:
-    from facegeom.detection.detector import Detector
+    from facegeom.detection import Detector
     from facegeom.images.image_files import ImageSource
     from facegeom.reconstruction import Reconstruction
 

@@ -7,25 +7,18 @@ All boxes are converted to the bounding box of the 68 landmarks (brows to chin, 
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Literal, TypeAlias, get_args
 
 from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray
 from facegeom._internal.threads import one_thread
-from facegeom.detection import yunet
+from facegeom.detection import DETECTORS, Detector, yunet
 from facegeom.detection.found_face import FoundFace, ordered
 from facegeom.errors import FacegeomError
 from facegeom.images.boxes import Detection
 from facegeom.images.image_files import ImageSource, read_photo
 from facegeom.images.limits import MAX_PIXELS
 
-Detector: TypeAlias = Literal["yunet", "mtcnn"]
-"""Name of a detector."""
-
-DETECTORS: tuple[Detector, ...] = get_args(Detector)
-"""Names of the detectors; the first one is the default."""
-
-MIN_SCORE: dict[Detector, float] = {"yunet": 0.5, "mtcnn": 0.9}
+MIN_SCORE: dict[Detector, float] = {"yunet": 0.4, "mtcnn": 0.9}
 """Default minimum score of the faces that `detect` returns."""
 
 CANDIDATE_SCORE: dict[Detector, float] = {"yunet": 0.3, "mtcnn": 0.4}
@@ -46,7 +39,7 @@ def detect(
     ----------
     image : path, bytes, binary file object, PIL image, (h, w, 3) array or torch tensor; see `facegeom.load_image`
     min_face : side length of the smallest face to find, in pixels of `image`; None: 1/32 of the longer side of `image`
-    min_score : minimum score of a returned face, in [0, 1]; None: 0.5 for YuNet, 0.9 for MTCNN
+    min_score : minimum score of a returned face, in [0, 1]; None: 0.4 for YuNet, 0.9 for MTCNN
     detector : "yunet": OpenCV's YuNet, which finds faces with any roll. "mtcnn": the three networks of Pixel2Mesh's
         paper, which find upright faces.
     max_pixels : largest number of pixels of the photo; see `facegeom.load_image`
@@ -72,8 +65,8 @@ def detect(
     Best first means: in the order of box area x score x (1 - distance from the centre of the photo / half of its
     diagonal).
 
-    The time grows with the area of the searched image. Its longer side is 320 pixels in the first search, and at most
-    20 / `min_face` times that of `image` in the last one.
+    The time grows with the area of the searched image. The longer side of this image is 320 pixels in the first search,
+    and at most 20 / `min_face` times that of `image`, or 4,096 pixels, in the last one.
 
     Examples
     --------

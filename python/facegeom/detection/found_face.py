@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facegeom.images.boxes import Box, BoxLike, Detection, iou
+from facegeom.images.boxes import Box, BoxLike, Detection, iou, suppress
+
+SAME_FACE = 0.3
+"""Minimum IoU of two boxes, found at the same scale, that show the same face."""
 
 NESTED = 0.5
-"""Minimum intersection / smaller area of two boxes that show the same face."""
+"""Minimum intersection / smaller area of a box that was found at a larger scale and the box of the same face."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +83,14 @@ def ordered(faces: Iterable[FoundFace], width: int, height: int) -> list[FoundFa
 
 
 def distinct(faces: Iterable[FoundFace]) -> list[FoundFace]:
-    """Return the faces without those whose box lies in, around or over the box of a face of higher score."""
-    kept: list[FoundFace] = []
-    for face in sorted(faces, key=lambda face: -face.score):
-        if not overlaps(face, kept):
-            kept.append(face)
-    return kept
+    """Return the faces found at one scale, highest score first, without those that overlap a face of higher score."""
+    order = sorted(faces, key=lambda face: -face.score)
+    boxes = np.array([face.box for face in order]).reshape(-1, 4)
+    return [order[row] for row in suppress(boxes, np.array([face.score for face in order]), SAME_FACE)]
 
 
-def overlaps(face: FoundFace, others: list[FoundFace]) -> bool:
-    """Return whether a face and one of the `others` are the same face."""
+def nested(face: FoundFace, others: list[FoundFace]) -> bool:
+    """Return whether a face lies in or around one of the `others`, which were found at smaller scales."""
     if not others:
         return False
     shared = iou(np.array([face.box]), np.array([other.box for other in others]), of_smaller=True)

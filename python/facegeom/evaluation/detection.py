@@ -1,15 +1,16 @@
 """`facegeom evaluate detection`: detection rate on AFLW2000-3D, and false detections in images without a face.
 
-This benchmark evaluates the detector alone, before the reconstruction network verifies its boxes. `facegeom evaluate
-aflw2000` measures the detection rate after this verification; `facegeom evaluate pipeline` counts the false detections
-after it.
+The faces of AFLW2000-3D are those of the detector alone. False detections are counted for the detector alone, and after
+the check of its boxes by the network that predicts the maps. `facegeom evaluate aflw2000` measures the detection rate
+after this check.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -21,18 +22,19 @@ from tqdm import tqdm
 
 from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom._internal.stopwatch import stopwatch
-from facegeom.detection import detector as detection
-from facegeom.errors import FacegeomError
+from facegeom.detection import DETECTORS, Detector
+from facegeom.detection.detector import detect
+from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.evaluation.aflw2000 import load_annotations
-from facegeom.images.boxes import Detection, iou
+from facegeom.images.boxes import iou
 from facegeom.images.image_files import load_image
 from facegeom.measures.metrics import YAW_BINS, in_yaw_bin, landmark_box
 from facegeom.measures.report import show, table, write_json
-from facegeom.training.data.labels import LANDMARK_ORIGIN, LANDMARK_UNIT
+from facegeom.reconstruction import predict
+from facegeom.training.data.labels import LANDMARK_ORIGIN, LANDMARK_UNIT, find_photos
 from facegeom.training.data.split import split_names
 
 Picture: TypeAlias = npt.NDArray[Any]
-Detector: TypeAlias = Callable[[ByteArray], list[Detection]]
 
 FACELESS_SAMPLES = (
     "brick", "cell", "chelsea", "clock", "colorwheel", "grass", "horse", "immunohistochemistry", "logo",
@@ -143,51 +145,64 @@ def photo_boxes(landmarks: str | Path) -> dict[str, FloatArray]:
     return dict(zip(map(str, names), np.hstack([low, high]), strict=True))
 
 
-def evaluate(folder: str | Path | None, detector: Detector = detection.detect, seed: int = 0) -> dict[str, Any]:
+def evaluate(
+    folder: str | Path | None,
+    detector: Detector = "yunet",
+    seed: int = 0,
+    pictures: Iterable[FacelessPicture] | None = None,
+    *,
+    check: bool = False,
+) -> dict[str, Any]:
     """Measure the detection rate, the false detections and the run time of a detector.
 
     Parameters
     ----------
     folder : folder of AFLW2000-3D with `annotations.npz` and `images/`; None: count false detections only
-    detector : function from an (h, w, 3) uint8 photo to boxes, highest score first
+    detector : "yunet" or "mtcnn"
     seed : seed of the images without a face
+    pictures : images without a face; None: `faceless_pictures(seed)`
+    check : True: also count the images in which the network accepts a face
 
     Returns
     -------
     dict
-        "found": one row per yaw bin, with the shares of photos where the IoU with the box of the 68 points reaches a
-        threshold, for the best box ("best") and for the box with the highest score ("first"); "milliseconds": median
-        run time per photo; "false_alarms": the number of images without a face, and the number of such images with a
-        detection.
+        "detector"; "found": one row per yaw bin, with the shares of photos where the IoU with the box of the 68 points
+        reaches a threshold, for the box with the highest IoU ("best") and for the first box ("first"); "milliseconds":
+        median run time per photo; "false_alarms": the number of images without a face, the number of such images with a
+        detection, and with `check` the number of those in which the network accepts a face.
     """
-    result: dict[str, Any] = {}
+    result: dict[str, Any] = {"detector": detector}
     if folder is not None:
         result |= _found(folder, detector)
-    alarms = {}
-    pictures = list(faceless_pictures(seed))
-    for _, name, picture in tqdm(pictures, unit="image", desc="images without a face"):
-        boxes = detector(picture)
+    alarms, accepted = {}, {}
+    pictures = list(faceless_pictures(seed) if pictures is None else pictures)
+    for kind, name, picture in tqdm(pictures, unit="image", desc="images without a face"):
+        boxes = detect(picture, detector=detector)
         if boxes:
-            alarms[name] = round(boxes[0][4], 3)
+            alarms[f"{kind}: {name}"] = round(max(box[4] for box in boxes), 3)
+        if check:
+            with contextlib.suppress(NoFaceFound):
+                accepted[f"{kind}: {name}"] = round(predict(picture, detector=detector).score, 3)
     result["false_alarms"] = {
         "pictures": len(pictures),
         "with_detections": len(alarms),
         "share": len(alarms) / len(pictures),
         "scores": alarms,
+        "accepted": accepted if check else None,
     }
     return result
 
 
 def format_summary(result: dict[str, Any]) -> str:
     """Return the result of `evaluate` as a text table."""
-    lines = []
+    lines = [f"detector: {result['detector']}"]
     if "found" in result:
         header = ["|yaw|", "photos", "best 0.5", "best 0.4", "first 0.5", "first 0.4", "no detection"]
         shares = ("best_0.5", "best_0.4", "first_0.5", "first_0.4", "nothing")
         rows = [[row["yaw"], row["photos"], *(100 * row[key] for key in shares)] for row in result["found"]]
         lines.append(
-            "photos in percent whose box with the highest IoU (best), or whose box with the highest score (first), "
-            "reaches an IoU of 0.5 or 0.4\n" + table(header, rows, 1)
+            "photos in percent whose box with the highest IoU (best), or whose first box (first), reaches an IoU of "
+            "0.5 or 0.4\n" + table(header, rows, 1)
         )
         lines.append(f"run time: {result['milliseconds']:.0f} ms per photo (median)")
     alarms = result["false_alarms"]
@@ -195,6 +210,11 @@ def format_summary(result: dict[str, Any]) -> str:
         f"false detections in {alarms['with_detections']} of {alarms['pictures']} images without a face"
         f" ({100 * alarms['share']:.2f} %)" + "".join(f"\n  {name}: {s}" for name, s in alarms["scores"].items())
     )
+    if alarms["accepted"] is not None:
+        lines.append(
+            f"accepted by the network as a face: {len(alarms['accepted'])} of {alarms['pictures']} images"
+            + "".join(f"\n  {name}: {s}" for name, s in alarms["accepted"].items())
+        )
     return "\n\n".join(lines)
 
 
@@ -203,16 +223,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder", metavar="DIR", nargs="?", help="folder of AFLW2000-3D; if missing, only false detections are counted"
     )
+    parser.add_argument(
+        "--detector", choices=DETECTORS, nargs="+", default=list(DETECTORS),
+        help="face detectors to evaluate (default: all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--photos", metavar="PHOTOS",
+        help="folder of LFW photos: count false detections in further images, too, also in corners of these photos",
+    )  # fmt: skip
+    parser.add_argument(
+        "--landmarks", metavar="FILE", help="landmarks of these photos, written by `facegeom prepare landmarks`"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the images without a face (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the results to this JSON file as well")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate the detector, print the tables and write the requested file; return the exit code."""
-    result = evaluate(args.folder, seed=args.seed)
-    show(format_summary(result))
+    """Evaluate the detectors, print the tables and write the requested file; return the exit code.
+
+    Raises
+    ------
+    FacegeomError
+        If only one of the photos and their landmarks is given.
+    """
+    if (args.photos is None) != (args.landmarks is None):
+        raise FacegeomError("--photos and --landmarks are needed together")
+    pictures = list(faceless_pictures(args.seed))
+    if args.photos is not None:
+        pictures += fresh_faceless_pictures(find_photos(args.photos), photo_boxes(args.landmarks))
+    results = []
+    for detector in args.detector:
+        results.append(evaluate(args.folder, detector, pictures=pictures, check=True))
+        show(format_summary(results[-1]))
     if args.json:
-        write_json(args.json, result)
+        write_json(args.json, results)
     return 0
 
 
@@ -226,7 +270,7 @@ def _found(folder: str | Path, detector: Detector) -> dict[str, Any]:
         photo = load_image(Path(folder) / "images" / f"{name}.jpg")
         truth = landmark_box(annotations.points["original"][row])
         with stopwatch(times, name):
-            boxes = detector(photo)
+            boxes = detect(photo, detector=detector)
         overlaps = iou(np.array(boxes, dtype=np.float64).reshape(-1, 5)[:, :4], truth[None])[:, 0].tolist()
         nothing[row] = not boxes
         best[row], first[row] = max(overlaps, default=0.0), next(iter(overlaps), 0.0)

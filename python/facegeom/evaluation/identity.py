@@ -221,7 +221,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="reconstruct: fitted model and registered mesh of the default pipeline; predict: the fitted model only; "
         "network: the identity network alone, with crops aligned by the true landmarks (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--weights", metavar="FILE", help="weight file for --method network (default: of the package)")
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="weights of the identity network. --method network: the network to evaluate (default: of the package); "
+        "--method predict: a network whose answer is the prior of the fit (default: none)",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="largest number of photos, heads or people of each part")
     parser.add_argument("--json", metavar="FILE", help="write the results to this JSON file as well")
 
@@ -237,8 +242,8 @@ def run(args: argparse.Namespace) -> int:
         raise FacegeomError("evaluate identity needs --reshaped, --ict, --heads, --people or --pairs")
     if args.reshaped_photos and not args.texture_model:
         raise FacegeomError("--reshaped needs --texture-model")
-    if args.weights and args.method != "network":
-        raise FacegeomError("--weights is for --method network")
+    if args.weights and args.method == "reconstruct":
+        raise FacegeomError("--weights is for --method network and --method predict")
     limit = None if args.limit is None else check.count(args.limit, "--limit", 1)
     model = load_face_model()
     space = ShapeSpace(model)
@@ -269,7 +274,10 @@ def run(args: argparse.Namespace) -> int:
 def _method(args: argparse.Namespace, space: ShapeSpace, model: FaceModel) -> Method:
     if args.method == "network":
         return network_method(space, model, load_identity("cpu", args.weights))
-    return (reconstruct_method if args.method == "reconstruct" else predict_method)(space, model)
+    if args.method == "predict":
+        identity = None if args.weights is None else load_identity("cpu", args.weights)
+        return predict_method(space, model, identity=identity)
+    return reconstruct_method(space, model)
 
 
 def format_results(results: dict[str, Any]) -> str:

@@ -14,7 +14,8 @@ from facegeom.images.boxes import Box
 from facegeom.images.crop import warp_image
 from facegeom.measures.shapes import ShapeSpace
 from facegeom.networks.identity import INNER_LANDMARKS, Identity, aligned_affine
-from facegeom.reconstruction import predict, reconstruct
+from facegeom.pipelines.map_prediction import predict_maps
+from facegeom.reconstruction import reconstruct
 from facegeom.training.data.renderer import Pose
 
 
@@ -62,11 +63,16 @@ def reconstruct_method(space: ShapeSpace, model: FaceModel, device: str = "cpu")
     return method
 
 
-def predict_method(space: ShapeSpace, model: FaceModel, device: str = "cpu") -> Method:
-    """Return the method `predict`: the answer "fit" only, without the registration."""
+def predict_method(
+    space: ShapeSpace, model: FaceModel, device: str = "cpu", identity: Identity | None = None
+) -> Method:
+    """Return the method `predict`: the answer "fit" only, without the registration.
+
+    With an identity network, its answer is the prior of the fit.
+    """
 
     def method(photo: ByteArray, place: Place) -> Answers:
-        found = predict(photo, place.box, device)
+        found = predict_maps(photo, place.box, device, identity=identity)
         return {"fit": space.displacement(model.vertices(found.fit.identity))}
 
     return method

@@ -19,9 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from facegeom._internal.arrays import FloatArray, IntArray
+from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
 from facegeom._internal.threads import load_once, one_thread
 from facegeom.face_model import FaceModel
+from facegeom.face_model.fitting import FitPrior
+from facegeom.images.crop import warp_image
 from facegeom.networks.devices import check_device
 from facegeom.networks.weights import load_state, load_weights
 
@@ -245,7 +247,7 @@ class Identity:
 
     def __init__(self, network: IdentityNetwork, model: FaceModel, device: torch.device) -> None:
         self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.units = shape_units(model, network.config.coefficients)
+        self.model, self.units = model, shape_units(model, network.config.coefficients)
         self.device = device
 
     @property
@@ -273,6 +275,19 @@ class Identity:
             flipped = self.network(photo.flip(3)).mean.double().cpu().numpy() / self.units.scale
             mean = 0.5 * (mean + flipped @ self.units.mirror.T)
         return [IdentityAnswer(m, d) for m, d in zip(mean, deviation, strict=True)]
+
+    def prior(self, photo: ByteArray, landmarks: FloatArray, rotation: FloatArray) -> FitPrior:
+        """Predict the identity of a face in a photo, as the prior of a fit.
+
+        Parameters
+        ----------
+        photo : (h, w, 3) uint8 array, RGB
+        landmarks : (68, 2) float array, pixels of the photo
+        rotation : (3, 3) float array, face frame to camera frame
+        """
+        affine = aligned_affine(self.model, landmarks[INNER_LANDMARKS], rotation, self.size)
+        answer = self.predict(warp_image(photo, affine, self.size)[None])[0]
+        return FitPrior(answer.mean, answer.deviation**2)
 
 
 @load_once(maxsize=2)

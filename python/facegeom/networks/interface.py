@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from facegeom._internal import check
-from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
+from facegeom.face_model.fitting import FitPrior
 
 MAP_UNIT_MM = 100.0  # unit of the maps inside the networks, mm
 
@@ -183,3 +184,18 @@ def check_textures(textures: ByteArray, known: BoolArray, size: int) -> BoolArra
             f"textures must be uint8 of shape (any, {size}, {size}, 3), got {textures.dtype} {textures.shape}"
         )
     return check.bool_array(known, "known", (len(textures), size, size))
+
+
+class IdentityPredictor(Protocol):
+    """A network that predicts the identity of a face, such as `networks.identity.Identity`."""
+
+    def prior(self, photo: ByteArray, landmarks: FloatArray, rotation: FloatArray) -> FitPrior:
+        """Predict the identity of a face in a photo, as the prior of a fit.
+
+        Parameters
+        ----------
+        photo : (h, w, 3) uint8 array, RGB
+        landmarks : (68, 2) float array, pixels of the photo
+        rotation : (3, 3) float array, face frame to camera frame
+        """
+        ...

@@ -20,8 +20,7 @@ import numpy as np
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom._internal.threads import load_once, one_thread
-from facegeom.detection import detector, yunet
-from facegeom.detection.detector import Detector
+from facegeom.detection import Detector, detector, yunet
 from facegeom.detection.found_face import FoundFace
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import load_face_model
@@ -31,7 +30,7 @@ from facegeom.images.camera import Camera, roll_deg
 from facegeom.images.crop import FIRST_CROP_FACTOR, Crop, apply_affine, crop_affine, crop_box, invert_affine
 from facegeom.images.face_maps import FaceMaps
 from facegeom.networks.backends import DEFAULT_BACKEND
-from facegeom.networks.interface import MapNetwork, NetworkMaps
+from facegeom.networks.interface import IdentityPredictor, MapNetwork, NetworkMaps
 from facegeom.networks.loaders import load_map_network
 
 log = logging.getLogger("facegeom")
@@ -154,6 +153,7 @@ def predict_maps(
     detector: Detector = "yunet",
     min_face: float | None = None,
     backend: str = DEFAULT_BACKEND,
+    identity: IdentityPredictor | None = None,
 ) -> MapPrediction:
     """Predict the maps, the camera and the landmarks of a face; `facegeom.predict` also validates the arguments.
 
@@ -167,6 +167,7 @@ def predict_maps(
     options : MapOptions
     detector, min_face : as in `facegeom.detect`
     backend : "torch" or "onnx", in which the network that comes with facegeom runs
+    identity : network whose answer is the prior of the fit's identity; None: the prior of the face model
 
     Raises
     ------
@@ -183,7 +184,7 @@ def predict_maps(
         faces = _detected(photo, detector, min_face, timings)
         with stopwatch(timings, "network"), one_thread():
             prediction = _select(_verified_faces(network, photo, faces, options), face_index)
-    return _fitted(prediction, faces, timings)
+    return _fitted(photo, prediction, faces, timings, identity)
 
 
 def predict_all_maps(
@@ -202,7 +203,7 @@ def predict_all_maps(
     faces = _detected(photo, detector, min_face, shared)
     with stopwatch(shared, "network"), one_thread():
         predictions = list(_verified_faces(network, photo, faces, options))
-    return [_fitted(prediction, faces, dict(shared)) for prediction in predictions]
+    return [_fitted(photo, prediction, faces, dict(shared), None) for prediction in predictions]
 
 
 def _detected(photo: ByteArray, name: Detector, min_face: float | None, timings: dict[str, float]) -> list[FoundFace]:
@@ -210,22 +211,37 @@ def _detected(photo: ByteArray, name: Detector, min_face: float | None, timings:
         return detector.find_faces(photo, min_face=min_face, detector=name)
 
 
-def _fitted(prediction: CropPrediction, faces: list[FoundFace], timings: dict[str, float]) -> MapPrediction:
+def _fitted(
+    photo: ByteArray,
+    prediction: CropPrediction,
+    faces: list[FoundFace],
+    timings: dict[str, float],
+    identity: IdentityPredictor | None,
+) -> MapPrediction:
     """Return the maps of a prediction with the face model fitted to them, and add the time of the fit to `timings`."""
     model = load_face_model()
     with stopwatch(timings, "fit"), one_thread():
         fit = fit_maps(model, prediction.depth, prediction.correspondence, prediction.mask)
-        maps = FaceMaps(
-            prediction.crop.image,
-            prediction.depth.astype(np.float64) - fit.depth_offset,
-            prediction.correspondence.astype(np.float64),
-            prediction.mask,
-            prediction.crop.box,
-        )
+        maps = _face_maps(prediction, fit)
+        if identity is not None:
+            landmarks = photo_camera(fit, maps).project(fit.vertices(model)[model.landmarks68])
+            prior = identity.prior(photo, landmarks, fit.rotation)
+            fit = fit_maps(model, prediction.depth, prediction.correspondence, prediction.mask, prior=prior)
+            maps = _face_maps(prediction, fit)
         camera = photo_camera(fit, maps)
         landmarks = _onto_depth(fit.vertices(model)[model.landmarks68], camera, maps)
     detections = tuple(face.detection for face in faces)
     return MapPrediction(maps, camera, landmarks, fit, prediction.plausibility.score, detections, timings)
+
+
+def _face_maps(prediction: CropPrediction, fit: Fit) -> FaceMaps:
+    return FaceMaps(
+        prediction.crop.image,
+        prediction.depth.astype(np.float64) - fit.depth_offset,
+        prediction.correspondence.astype(np.float64),
+        prediction.mask,
+        prediction.crop.box,
+    )
 
 
 def photo_camera(fit: Fit, maps: FaceMaps) -> Camera:

@@ -17,8 +17,8 @@ from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom._internal.threads import load_once, one_thread
-from facegeom.detection import detector, yunet
-from facegeom.detection.detector import MIN_SCORE, Detector
+from facegeom.detection import Detector, detector, yunet
+from facegeom.detection.detector import MIN_SCORE
 from facegeom.detection.found_face import FoundFace
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import FaceModel, load_face_model
