@@ -113,6 +113,13 @@ def test_misaligned_arrays_give_the_same_results():
     assert np.array_equal(g.vertex_normals(misaligned(V), misaligned(F)), g.vertex_normals(V, F))
 
 
+def test_reversed_arrays_of_one_row_are_accepted():
+    V = np.random.default_rng(0).normal(size=(1, 3))
+    assert g.nearest(V[::-1], V[::-1])[0].tolist() == [0]
+    L = g.uniform_laplacian(np.zeros((0, 3), int), 1)
+    assert L._replace(data=L.data[::-1], indices=L.indices[::-1]) @ [2.0] == 0
+
+
 def test_the_core_refuses_misaligned_arrays_and_indices_out_of_range():
     V = np.random.default_rng(0).normal(size=(30, 3))
     F = np.arange(30).reshape(-1, 3)

@@ -219,8 +219,11 @@ def _abbreviated(value: Any) -> str:
 
 
 def _aligned(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return an array, or its copy where its elements are not aligned in memory, as in a view of a file's bytes."""
-    return array if array.flags.aligned else array.copy()
+    """Return an array, or its copy where its elements are not aligned in memory, as in a view of a file's bytes.
+
+    An array of one row is contiguous with a negative stride, too, which the C++ core does not accept.
+    """
+    return array if array.flags.aligned and min(array.strides, default=0) >= 0 else array.copy()
 
 
 def _check_shape(array: npt.NDArray[Any], name: str, shape: tuple[int | None, ...]) -> None:
