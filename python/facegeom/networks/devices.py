@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 
 from facegeom._internal import check
+from facegeom._internal.threads import load_once
 
 DEVICE_TYPES = ("cpu", "cuda", "mps")
 BFLOAT16_UNITS = ("amx_bf16", "avx512_bf16")  # names of `torch.cpu.get_capabilities`
 
 
-@lru_cache(maxsize=1)
+@load_once(maxsize=1)
 def _fast_bfloat16() -> bool:
     """Return whether this CPU multiplies in bfloat16. Others convert to float32 and back, which takes much longer."""
     capabilities = getattr(torch.cpu, "get_capabilities", dict)  # old releases of torch do not have it
