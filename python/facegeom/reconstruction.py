@@ -43,6 +43,9 @@ __all__ = ["Reconstruction", "demo_photo", "predict", "reconstruct", "reconstruc
 
 log = logging.getLogger("facegeom")
 
+FARTHEST_PIXEL = 1e8
+"""Largest coordinate of a box that a caller gives, in pixels."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Reconstruction:
@@ -229,8 +232,7 @@ def reconstruct(
     face_index : index of the face among the detections that the maps confirm (pixel2mesh: among all detections). Faces
         with a high score of the maps come first, in the detector's order.
     head : True: complete the face to a whole head with ARKit's 51 blendshapes
-    texture : side length of the square texture in pixels, at least 16 (pix2vertex and heads: at most 2048); None:
-        vertex colours only
+    texture : side length of the square texture in pixels, from 16 to 2048; None: vertex colours only
     detector : "yunet" or "mtcnn", as in `detect`
     min_face : side length of the smallest face that is detected, in pixels of the photo; None: as in `detect`
     backend : library in which the networks run: "torch", or "onnx" (extra `onnx`), which needs no PyTorch
@@ -350,14 +352,14 @@ class _Job:
     @classmethod
     def of(cls, pipeline: str, head: bool, texture: int | None, backend: str) -> _Job:
         """Check the arguments of `reconstruct`."""
-        entry = PIPELINES.get(pipeline)
+        entry = PIPELINES.get(pipeline) if isinstance(pipeline, str) else None
         if entry is None:
             raise FacegeomError(f"there is no pipeline {pipeline!r}; available: {', '.join(PIPELINES)}")
-        if head and not entry.heads:
+        if check.flag(head, "head") and not entry.heads:
             raise FacegeomError(f"pipeline {pipeline!r} cannot make a head (head=True); use 'pix2vertex'")
         if texture is not None:
             texture = check.count(texture, "texture", SIZES[0])
-            if (head or entry.template) and texture > SIZES[1]:  # checked before the networks are loaded
+            if texture > SIZES[1]:  # checked before the networks are loaded
                 raise ValueError(f"texture must be at most {SIZES[1]}, got {texture}")
         return cls(entry, PipelineOptions(head, texture, backend))
 
@@ -481,7 +483,12 @@ def _box(box: npt.ArrayLike | None) -> Box | None:
     """Validate a box (4,) or (5,); return x0, y0, x1, y1 as floats, or None if `box` is None."""
     if box is None:
         return None
-    x0, y0, x1, y1 = check.box(box).tolist()
+    x0, y0, x1, y1 = sides = check.box(box).tolist()
+    if max(map(abs, sides)) > FARTHEST_PIXEL or min(x1 - x0, y1 - y0) < 1.0:
+        raise ValueError(
+            f"box must be at least 1 pixel wide and high, and its sides at most {FARTHEST_PIXEL:.0f} pixels from the "
+            f"corner of the photo, got {tuple(sides)}"
+        )
     return x0, y0, x1, y1
 
 

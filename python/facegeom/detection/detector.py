@@ -113,6 +113,6 @@ def check_detector(detector: str) -> Detector:
         When there is no such detector.
     """
     for name in DETECTORS:
-        if detector == name:
+        if isinstance(detector, str) and detector == name:
             return name
     raise ValueError(f"there is no detector {detector!r}; available: {', '.join(DETECTORS)}")

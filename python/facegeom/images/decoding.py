@@ -233,9 +233,9 @@ def decode(file: IO[bytes], name: str, max_pixels: int = MAX_PIXELS, kept_pixels
     JPEG is reduced by its decoder (by 2, 4 or 8); of other formats, the decoded picture is converted and averaged strip
     by strip. The peak of memory is about 4 bytes for each of `max_pixels`, plus the result.
     """
-    bounded = BoundedFile(file, name)
     try:
         with quiet():
+            bounded = BoundedFile(file, name)
             image = _open(bounded, name)
             photo = _decode_opened(image, bounded, name, max_pixels, kept_pixels)
     except ImageError:

@@ -93,7 +93,7 @@ def read_photo(source: ImageSource, *, max_pixels: int = MAX_PIXELS, kept_pixels
     elif isinstance(source, Image.Image):
         photo = from_pillow(source, "the image", max_pixels)
     elif isinstance(source, np.ndarray):
-        photo = Photo.of(_array_to_rgb(source, max_pixels))
+        photo = Photo.of(_array_to_rgb(np.asarray(source), max_pixels))  # without a mask
     elif _is_tensor(source):
         photo = Photo.of(_array_to_rgb(_tensor_to_array(source), max_pixels))
     elif callable(getattr(source, "read", None)):
@@ -131,9 +131,12 @@ def _is_tensor(source: Any) -> bool:
 
 def _tensor_to_array(tensor: Any) -> npt.NDArray[Any]:
     """Return a torch tensor (c, h, w), (h, w, c) or (h, w) as an array with the channels last."""
-    if tensor.is_floating_point():
-        tensor = tensor.float()  # NumPy has no bfloat16
-    array: npt.NDArray[Any] = tensor.detach().cpu().resolve_conj().resolve_neg().numpy()
+    try:
+        if tensor.is_floating_point():
+            tensor = tensor.float()  # NumPy has no bfloat16
+        array: npt.NDArray[Any] = tensor.detach().cpu().resolve_conj().resolve_neg().numpy()
+    except (NotImplementedError, RuntimeError, TypeError) as error:  # sparse, quantized, or without data
+        raise TypeError(f"image must be a dense tensor with data, got {tensor.layout} on {tensor.device}") from error
     if array.ndim == 4:
         raise ValueError(f"image must be one photo, got a batch of shape {tuple(array.shape)}: give batch[0]")
     if array.ndim == 3 and array.shape[0] in CHANNELS:

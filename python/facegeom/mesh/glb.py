@@ -41,7 +41,7 @@ WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 TRIANGLES, STRIP, FAN = 4, 5, 6
 
 ENTRY_BYTES = 4096
-"""Memory that is counted for each node and each primitive besides its data; it also limits the time for very many."""
+"""Memory that is counted for each node, primitive and region besides its data; it also limits the time for many."""
 
 READ_EXTENSIONS = ("KHR_mesh_quantization", "KHR_materials_unlit")
 """Extensions that a file may require; others change the geometry, for example by compression."""
@@ -288,7 +288,7 @@ def _own_mesh(file: _File, mesh: dict[str, Any], extras: dict[str, Any]) -> Mesh
     regions = own.get("regions", {})
     if not isinstance(regions, dict):
         raise file.damaged("its regions are no object")
-    file.budget.take(n * len(regions))
+    file.budget.take((n + ENTRY_BYTES) * len(regions))
     return MeshArrays(
         position[:n].astype(np.float64) * MM_PER_METRE,
         source[unrolled],

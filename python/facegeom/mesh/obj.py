@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
 from facegeom.errors import FacegeomError
@@ -25,6 +27,9 @@ PIECE = 2**20
 """Number of bytes that are parsed at once; the lists of words take a hundred times as much."""
 
 NO_MATERIAL = ""
+
+LINE = re.compile(rb"^[ \t]*(v|vt|f|usemtl|mtllib)[ \t]+([^\r\n]*)", re.MULTILINE)
+"""A line that is read: its first word, and the rest."""
 
 
 @dataclass
@@ -77,37 +82,41 @@ def read_obj(content: bytes, path: Path) -> MeshArrays:
 
 def _read_piece(piece: bytes, found: _Content, budget: Budget) -> None:
     """Read some lines; those of the same kind are parsed together."""
-    lines: dict[bytes, list[bytes]] = {b"v": [], b"vt": [], b"f": []}
-    rows: list[tuple[int, int, int]] = []  # for each polygon: its material, the vertices and coordinates before it
-    vertices, coordinates, polygons = lines.values()
-    for line in piece.splitlines():
-        words = line.split(None, 1)
-        if len(words) < 2:
-            continue
-        kind, rest = words
-        if kind == b"f":
-            polygons.append(rest)
-            before = found.count + len(vertices), found.uv_count + len(coordinates)
-            rows.append((found.materials.setdefault(found.material, len(found.materials)), *before))
-        elif kind in lines:
-            lines[kind].append(rest)
-        elif kind == b"usemtl":
-            found.material = os.fsdecode(rest.strip())
-        elif kind == b"mtllib":
-            found.libraries.append(os.fsdecode(rest.strip()))
-    if vertices:
+    lines = LINE.findall(piece)
+    if not lines:
+        return
+    found.libraries += [os.fsdecode(rest.strip()) for kind, rest in lines if kind == b"mtllib"]
+    kinds = np.array([kind for kind, _ in lines])
+    is_vertex, is_coordinate, is_polygon = (kinds == kind for kind in (b"v", b"vt", b"f"))
+    if is_vertex.any():
+        vertices = [rest for kind, rest in lines if kind == b"v"]
         budget.take(48 * len(vertices))
         values = _table(vertices, 3, budget.name)
         found.vertices.append(values[:, :3])
         found.colors.append(values[:, 3:6] if values.shape[1] in (6, 7) else None)
-    if coordinates:
+    if is_coordinate.any():
+        coordinates = [rest for kind, rest in lines if kind == b"vt"]
         budget.take(48 * len(coordinates))
         values = _table(coordinates, 1, budget.name)
         found.uv.append(np.column_stack([values[:, 0], values[:, 1] if values.shape[1] > 1 else 0.0 * values[:, 0]]))
-    if polygons:
-        _read_polygons(polygons, np.array(rows), found, budget)
-    found.count += len(vertices)
-    found.uv_count += len(coordinates)
+    material = _materials_of_lines(lines, kinds, found)
+    if is_polygon.any():
+        polygons = [rest for kind, rest in lines if kind == b"f"]
+        before = found.count + np.cumsum(is_vertex), found.uv_count + np.cumsum(is_coordinate)
+        rows = np.column_stack([material, *before])[is_polygon]
+        _read_polygons(polygons, rows, found, budget)
+    found.count += int(is_vertex.sum())
+    found.uv_count += int(is_coordinate.sum())
+
+
+def _materials_of_lines(lines: list[tuple[bytes, bytes]], kinds: npt.NDArray[np.bytes_], found: _Content) -> IntArray:
+    """Return the number of the material that is in use at each line."""
+    used = np.full(len(lines), -1)
+    used[0] = found.materials.setdefault(found.material, len(found.materials))
+    for row in np.flatnonzero(kinds == b"usemtl").tolist():
+        found.material = os.fsdecode(lines[row][1].strip())
+        used[row] = found.materials.setdefault(found.material, len(found.materials))
+    return used[np.maximum.accumulate(np.where(used >= 0, np.arange(len(lines)), 0))]
 
 
 def _table(lines: list[bytes], least: int, name: str) -> FloatArray:
@@ -132,7 +141,7 @@ def _read_polygons(lines: list[bytes], rows: IntArray, found: _Content, budget: 
     negative numbers count backwards.
     """
     name = budget.name
-    lengths = np.array([len(line.split()) for line in lines])
+    lengths = _word_counts(lines)
     total = int(lengths.sum())
     budget.take(104 * max(0, total - 2 * len(lines)))
     text = b" ".join(lines)
@@ -156,6 +165,13 @@ def _read_polygons(lines: list[bytes], rows: IntArray, found: _Content, budget: 
     forward = np.where(uv_corners > 0, uv_corners - 1, -1)
     found.uv_faces.append(np.where(uv_corners < 0, uv_corners + coordinates, forward)[fan])
     found.material_of.append(np.repeat(rows[:, 0], np.maximum(lengths - 2, 0)))
+
+
+def _word_counts(lines: list[bytes]) -> IntArray:
+    """Return the number of words of each line."""
+    letters = np.frombuffer(b"\n" + b"\n".join(lines), np.uint8)
+    starts = np.concatenate([[False], (letters[1:] > ord(" ")) & (letters[:-1] <= ord(" "))])
+    return np.add.reduceat(starts, np.flatnonzero(letters == ord("\n")), dtype=np.int64)
 
 
 def _fans(lengths: IntArray) -> IntArray:

@@ -25,10 +25,14 @@ def check_backend(backend: str, device: str = "cpu") -> None:
     ------
     ValueError
         When the name is unknown, or the backend does not support the device.
+    TypeError
+        When `device` is no string.
     FacegeomError
         When the library is not installed.
     """
     check.choice(backend, "backend", BACKENDS)
+    if not isinstance(device, str):
+        raise TypeError(f"device must be a name such as 'cpu' or 'cuda:1', got {type(device).__name__}")
     if backend == "onnx":
         if device != "cpu":
             raise ValueError(f"device must be 'cpu' with backend='onnx', got {device!r}")

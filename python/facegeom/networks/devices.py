@@ -40,6 +40,8 @@ def check_device(name: str) -> torch.device:
     ValueError
         If the name is not one of these, or the device is not available on this machine or in this build of torch.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"device must be a name such as 'cpu' or 'cuda:1', got {type(name).__name__}")
     check.choice(name.split(":")[0], "device", DEVICE_TYPES)
     try:
         device = torch.device(name)
