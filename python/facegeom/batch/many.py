@@ -71,7 +71,7 @@ def reconstruct_many(
     Parameters
     ----------
     photos : photos as `reconstruct` takes them. A path may also be a folder, which is searched with its subfolders, or
-        a pattern such as "photos/**/*.jpg". An iterator is read as far as the workers need it.
+        a pattern such as ``photos/**/*.jpg``. An iterator is read as far as the workers need it.
     workers : number of worker processes with one thread each. None: one for each processor core, with Ray each of the
         cluster. 0: no processes; the caller's process does the work.
     ordered : True: yield in the order of `photos`. False: as they come.
