@@ -19,7 +19,8 @@ from facegeom.images.crop import apply_affine, crop_image
 from facegeom.images.sampling import bilinear, distance_inside
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.pipelines.interface import FaceRequest, PipelineOptions, Prediction, Stages
-from facegeom.pipelines.map_prediction import MapPrediction, predict_all_maps, predict_maps
+from facegeom.pipelines.map_prediction import MapPrediction
+from facegeom.pipelines.requests import all_maps, requested_maps
 
 
 @dataclass(frozen=True)
@@ -39,22 +40,12 @@ class MeshingOptions:
 
 def predict(photo: ByteArray, request: FaceRequest) -> MapPrediction:
     """Predict the maps of the requested face with FaceVision-GAN."""
-    return predict_maps(
-        photo,
-        request.box,
-        request.device,
-        request.face_index,
-        detector=request.detector,
-        min_face=request.min_face,
-        backend=request.backend,
-    )
+    return requested_maps(photo, request)
 
 
 def predict_all(photo: ByteArray, request: FaceRequest) -> list[MapPrediction]:
     """Predict the maps of all faces, as `predict`."""
-    return predict_all_maps(
-        photo, request.device, detector=request.detector, min_face=request.min_face, backend=request.backend
-    )
+    return all_maps(photo, request)
 
 
 def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> Stages:

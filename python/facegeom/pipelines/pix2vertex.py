@@ -21,7 +21,8 @@ from facegeom.images.crop import apply_affine, invert_affine
 from facegeom.images.face_maps import FaceMaps
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.pipelines.interface import FaceRequest, PipelineOptions, Prediction, Stages
-from facegeom.pipelines.map_prediction import MapPrediction, predict_all_maps, predict_maps
+from facegeom.pipelines.map_prediction import MapPrediction
+from facegeom.pipelines.requests import all_maps, requested_maps
 from facegeom.pipelines.template_stages import bare, finish_template, fitted_vertices
 
 
@@ -46,22 +47,12 @@ class WarpOptions:
 
 def predict(photo: ByteArray, request: FaceRequest) -> MapPrediction:
     """Predict maps with FaceVision-GAN, which has smaller errors than the networks of pix2vertex (model cards)."""
-    return predict_maps(
-        photo,
-        request.box,
-        request.device,
-        request.face_index,
-        detector=request.detector,
-        min_face=request.min_face,
-        backend=request.backend,
-    )
+    return requested_maps(photo, request)
 
 
 def predict_all(photo: ByteArray, request: FaceRequest) -> list[MapPrediction]:
     """Predict the maps of all faces, as `predict`."""
-    return predict_all_maps(
-        photo, request.device, detector=request.detector, min_face=request.min_face, backend=request.backend
-    )
+    return all_maps(photo, request)
 
 
 def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> Stages:

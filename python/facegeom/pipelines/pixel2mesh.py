@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from facegeom._internal.arrays import ByteArray
 from facegeom.pipelines.interface import FaceRequest
-from facegeom.pipelines.mesh_prediction import MeshPrediction, mesh_network, predict_all_meshes, predict_mesh
+from facegeom.pipelines.mesh_prediction import MeshPrediction, mesh_network
+from facegeom.pipelines.requests import all_meshes, requested_mesh
 from facegeom.pipelines.semi_sphere import run
 
 __all__ = ["predict", "predict_all", "run"]
@@ -16,22 +17,9 @@ __all__ = ["predict", "predict_all", "run"]
 
 def predict(photo: ByteArray, request: FaceRequest) -> MeshPrediction:
     """Predict the four meshes of the requested face, and fit the face model to the finest mesh."""
-    network = mesh_network("pixel2mesh", request.device, request.backend)
-    return predict_mesh(
-        photo,
-        network,
-        request.box,
-        request.device,
-        request.face_index,
-        detector=request.detector,
-        min_face=request.min_face,
-        backend=request.backend,
-    )
+    return requested_mesh(photo, mesh_network("pixel2mesh", request.device, request.backend), request)
 
 
 def predict_all(photo: ByteArray, request: FaceRequest) -> list[MeshPrediction]:
     """Predict the meshes of all faces, as `predict`; none where nothing is detected."""
-    network = mesh_network("pixel2mesh", request.device, request.backend)
-    return predict_all_meshes(
-        photo, network, request.device, detector=request.detector, min_face=request.min_face, backend=request.backend
-    )
+    return all_meshes(photo, mesh_network("pixel2mesh", request.device, request.backend), request)
