@@ -18,7 +18,7 @@ from facegeom._internal.arrays import Float32Array, FloatArray
 from facegeom._internal.threads import limit_worker_to_one_thread
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.images.crop import apply_affine
-from facegeom.networks.identity import INNER_LANDMARKS, aligned_affine, face_points
+from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine, face_points
 from facegeom.training.data.assets import Assets
 from facegeom.training.data.light import harmonics
 from facegeom.training.data.samples import MixOptions
