@@ -100,6 +100,17 @@ def test_glb_round_trip_with_blendshapes(tmp_path: Path, cut: bool) -> None:
         np.testing.assert_allclose(third.blendshapes[name], shape, rtol=1e-6)
 
 
+def test_glb_opens_as_the_mesh_with_many_weighted_blendshapes(tmp_path: Path) -> None:
+    mesh = wavy_mesh()
+    small = np.full(mesh.vertices.shape, 0.019, np.float32)  # each displacement is too small to be stored
+    shapes = {f"shape{number}": small for number in range(50)}
+    mesh = replace(mesh, blendshapes=shapes, weights=dict.fromkeys(shapes, 1.0))
+    mesh.save(tmp_path / "face.glb")
+    again = FaceMesh.load(tmp_path / "face.glb")
+    opened = again.vertices + sum(again.blendshapes.values())
+    np.testing.assert_allclose(opened, mesh.vertices + 50 * small, atol=1e-3)
+
+
 def test_glb_stores_only_the_moving_vertices_of_a_blendshape(tmp_path: Path) -> None:
     mesh = with_blendshapes(wavy_mesh())
     mesh.save(tmp_path / "face.glb")

@@ -127,6 +127,32 @@ def test_the_crop_of_a_rolled_face_is_turned_upright(coded_face: Any, coded_netw
     assert np.linalg.norm(found.landmarks - upright.landmarks, axis=1).mean() < 1
 
 
+def test_a_face_that_the_network_takes_for_an_upright_one_is_tried_upside_down(
+    coded_face: Any, coded_network: Any, detections: Any
+) -> None:
+    network = coded_network(coded_face)
+    predict_maps = network.predict
+
+    def fooled(crops: np.ndarray, *, mirror: bool = True) -> Any:
+        """Predict an upright face in every crop, with less certainty where the face is upside down."""
+        maps = predict_maps(crops, mirror=mirror)
+        rows, columns = np.nonzero(maps.mask_probability[0] > 0.5)
+        if len(rows) == 0 or np.corrcoef(rows, maps.correspondence[0, rows, columns, 1])[0, 1] < 0:
+            return maps
+        maps = predict_maps(np.ascontiguousarray(np.rot90(crops, 2, axes=(1, 2))), mirror=mirror)
+        return maps._replace(mask_probability=0.9 * maps.mask_probability)
+
+    network.predict = fooled
+    x0, y0, x1, y1 = coded_face.box
+    last = len(coded_face.photo) - 1
+    box = (last - x1, last - y1, last - x0, last - y0)
+    detections([(*box, 0.91)])
+    photo = np.ascontiguousarray(np.rot90(coded_face.photo, 2))
+    assert abs(predict(photo).camera.pose.roll) > 175
+    assert abs(predict(photo, box).camera.pose.roll) > 175
+    assert abs(predict(photo, options=MapOptions(sure_score=0.0)).camera.pose.roll) < 5
+
+
 def test_the_last_of_two_passes_is_averaged_with_its_mirror_image(coded_face: Any, coded_network: Any) -> None:
     network = coded_network(coded_face)
     predict(coded_face.photo, coded_face.box)

@@ -159,13 +159,14 @@ def test_only_versions_of_training_photos_train(
 
 
 @pytest.mark.parametrize("add_arguments", [add_facevision, add_gcn_igan])
-def test_the_option_is_a_source(add_arguments: Any) -> None:
+def test_the_options_are_sources(add_arguments: Any) -> None:
     import argparse
 
     from facegeom.training.arguments import sources_from
 
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    args = parser.parse_args(["photos", "--labels", "l.npz", "--reshaped", "folder"])
+    args = parser.parse_args(["photos", "--labels", "l.npz", "--reshaped", "folder", "--assets", "a.npz"])
     assert sources_from(args).reshaped == Path("folder")
+    assert sources_from(args).assets == Path("a.npz")
     assert sources_from(parser.parse_args(["photos", "--labels", "l.npz"])).reshaped is None

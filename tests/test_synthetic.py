@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,13 +14,24 @@ from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.geometry import rasterize
 from facegeom.training.data import synthetic, texture_model
+from facegeom.training.data.assets import Assets
 from facegeom.training.data.labels import Labels
+from facegeom.training.data.photo_data import Sources, load_training_data, synthetic_faces
 from facegeom.training.data.renderer import Pose, Renderer
 from facegeom.training.data.samples import MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces, SyntheticOptions
 from facegeom.training.data.texture_model import NormalOperator, TextureModel, TextureModelOptions
 
 SIZE = 96
+
+
+def grey_assets(count: int) -> Assets:
+    """Return ten grey skins for a face model of `count` vertices, ten uniform lights, and black backgrounds."""
+    skins = np.arange(10, dtype=np.uint8)[:, None, None] * 20 + np.zeros((10, count, 3), np.uint8)
+    lights = np.zeros((10, 16, 9, 3), np.float32)
+    lights[:, :, 0] = 1
+    names = np.array([f"{i}" for i in range(10)])
+    return Assets(skins, names, lights, np.zeros((10, 12, 48, 48, 3), np.uint8), names)
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +157,7 @@ def test_uniform_lighting_gives_no_shading(model: FaceModel, even_light: float) 
     faces = SyntheticFaces(model, options=options)
     rng = np.random.default_rng(4)
     normals = rng.normal(size=(50, 3)).astype(np.float32)
-    skin = np.full(50, synthetic.SKIN, np.int8)
-    shown = faces._shade(np.full((50, 3), 120, np.float32), normals, skin, rng)
+    shown = faces.light.shade(np.full((50, 3), 120, np.float32), normals, np.ones(50, np.float32), rng)
     assert (np.ptp(shown, axis=0).max() < 1e-3) == (even_light == 1.0)
 
 
@@ -163,6 +174,59 @@ def test_expressions_are_plausible(faces: SyntheticFaces, model: FaceModel) -> N
         assert (weights[:, names.index(name)] > 0.3).mean() > 0.03
     blinking = weights[:, names.index("eyeBlink_L")] > 0.3
     assert not weights[blinking, names.index("eyeWide_L")].any()
+
+
+def test_lids_and_jaw_cover_their_whole_range(faces: SyntheticFaces, model: FaceModel) -> None:
+    rng = np.random.default_rng(0)
+    weights = np.array([faces._expression(rng) for _ in range(400)])
+    names = list(model.expression_names)
+
+    closed = (weights[:, [names.index("eyeBlink_L"), names.index("eyeBlink_R")]] > 0.85).all(1)
+    assert 0.08 < closed.mean() < 0.2
+    assert 0.02 < (weights[:, names.index("jawOpen")] > 0.9).mean() < 0.1
+
+
+def test_skins_lights_and_backgrounds_of_the_assets_are_used(model: FaceModel) -> None:
+    assets = grey_assets(len(model.mean))
+    faces = SyntheticFaces(model, options=SyntheticOptions(harmonics=1.0, even_light=0.0), assets=assets)
+    rng = np.random.default_rng(0)
+
+    skins = [np.ptp(faces._albedo(rng)[:, 0]) == 0 for _ in range(200)]  # each grey skin has one level, plain skin not
+    assert 0.4 < np.mean(skins) < 0.6
+    normals = np.array([[0, 1, 0], [0, -1, 0]], np.float32)
+    colour, gloss = np.full((2, 3), 120, np.float32), np.zeros(2, np.float32)
+    even = [np.ptp(faces.light.shade(colour, normals, gloss, rng)) < 1e-3 for _ in range(200)]
+    assert 0.7 < np.mean(even) < 0.9  # the environments of these assets are uniform, the other lights are not
+    assert len(faces.backgrounds) == 10 * 12
+    plain = SyntheticFaces(model)
+    assert not any(np.ptp(plain._albedo(rng)[:, 0]) == 0 for _ in range(20))
+
+
+def test_assets_of_another_face_model_are_refused(model: FaceModel) -> None:
+    with pytest.raises(ValueError, match="the skins have 7 vertices"):
+        SyntheticFaces(model, assets=grey_assets(7))
+
+
+def test_validation_faces_have_the_held_out_assets(
+    model: FaceModel, texture: TextureModel, labels: Labels, folder: Path, tmp_path: Path
+) -> None:
+    grey_assets(len(model.mean)).save(tmp_path / "assets.npz")
+    labels.save(tmp_path / "labels.npz")
+    texture.save(tmp_path / "texture.npz")
+    sources = Sources(folder, tmp_path / "labels.npz", tmp_path / "texture.npz", assets=tmp_path / "assets.npz")
+
+    parts = synthetic_faces(sources, MixOptions())
+    names = [set(faces.assets.skin_names) for faces in parts if faces.assets is not None]
+    assert [len(part) for part in names] == [8, 2]
+    assert not names[0] & names[1]
+    data = load_training_data(sources, MixOptions())
+    assert data.training.synthetic is not None
+    assert data.validation.synthetic is not None
+    seeds = [np.random.default_rng(5) for _ in range(2)]
+    shown = [part.render(rng, 32).image for part, rng in zip(data, seeds, strict=True)]
+    assert (shown[0] != shown[1]).any()
+    same = synthetic_faces(replace(sources, assets=None), MixOptions())
+    assert same.training is same.validation
 
 
 def test_a_texture_model_of_another_face_model_is_refused(

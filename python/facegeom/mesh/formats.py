@@ -28,6 +28,8 @@ from facegeom.mesh.stl import read_stl
 
 MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl")
 SAVE_SUFFIXES = (*MESH_SUFFIXES, ".html")
+BLENDSHAPE_FORMATS = ("glb", "html")
+"""Formats whose files contain the blendshapes and their weights."""
 
 
 def save_mesh(

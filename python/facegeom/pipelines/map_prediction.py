@@ -55,6 +55,8 @@ class MapOptions:
     upright_deg: float = 20.0  # largest roll of a face in a crop that is not turned; standard deviation in training: 10
     contradiction_deg: float = 45.0  # roll of a face in its turned crop above which the two rolls contradict each other
     last_min_score: float = 0.55  # minimum score of the last pass for a face
+    sure_score: float = 0.86  # score below which the face is also tried upside down; 5 % of upright portraits have less
+    trusted_detection: float = 0.75  # score of the detector from which implausible maps are also tried upside down
     clear_score: float = 0.62  # minimum score of the faces that come first, in the order of the detector
     fallback_min_score: float = 0.6  # minimum score of a face in a centre crop, if nothing is detected
     fallback_sides: tuple[float, ...] = (0.5, 0.3)  # sides of the centre boxes / shorter side of the photo
@@ -436,7 +438,23 @@ def _predict_in_box(network: MapNetwork, photo: ByteArray, box: BoxLike, options
         raise NoFaceFound("the network finds no face in the given box")
     if abs(prediction.residual_deg) > options.contradiction_deg:
         raise NoFaceFound("the network finds no upright face in the given box, however the crop is turned")
-    return prediction
+    return _better_way_up(network, photo, face, prediction, options)
+
+
+def _better_way_up(
+    network: MapNetwork, photo: ByteArray, face: FoundFace, prediction: CropPrediction, options: MapOptions
+) -> CropPrediction:
+    """Return the prediction for a face, or for the same face turned by 180 degrees if that is more plausible.
+
+    The detector takes some upside-down faces for upright ones, and the network then makes a face of a lower score.
+    """
+    if prediction.plausibility.score >= options.sure_score:
+        return prediction
+    turned = FoundFace.of_box(face.box, face.score, _within_half_turn(face.roll_deg + 180.0))
+    other = _predict_crops(network, photo, turned, options)
+    if other.plausibility.share < options.min_mask_share or abs(other.residual_deg) > options.contradiction_deg:
+        return prediction
+    return max(prediction, other, key=lambda one: one.plausibility.score)
 
 
 def _predict_detected(network: MapNetwork, photo: ByteArray, face: FoundFace, options: MapOptions) -> CropPrediction:
@@ -446,10 +464,12 @@ def _predict_detected(network: MapNetwork, photo: ByteArray, face: FoundFace, op
     prediction = _predict_crops(network, photo, face, options)
     wrong = _within_half_turn(prediction.roll_deg - face.roll_deg)
     if prediction.plausibility.score >= options.clear_score and abs(wrong) <= options.contradiction_deg:
-        return prediction
+        return _better_way_up(network, photo, face, prediction, options)
     other = yunet.find_in_box(photo, face.box)
     if other is None or abs(_within_half_turn(other.roll_deg - face.roll_deg)) <= options.contradiction_deg:
-        return prediction
+        if face.score < options.trusted_detection:  # most false detections, which are not given a second chance
+            return prediction
+        return _better_way_up(network, photo, face, prediction, options)
     again = _predict_crops(network, photo, other, options)
     return max(prediction, again, key=lambda one: one.plausibility.score)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from facegeom.training.data.assets import add_assets
 from facegeom.training.data.labels import add_labelled_photos
 from facegeom.training.data.photo_data import Sources
 from facegeom.training.loop import CHECKPOINT, RunSettings
@@ -60,6 +61,7 @@ def add_photo_training(parser: argparse.ArgumentParser, defaults: Any, out: str)
         type=Path,
         help="file written by `facegeom prepare texture-model`; needed for synthetic faces",
     )
+    add_assets(parser)
     helps = {
         "size": "side length of the square crops in pixels",
         "batch": "number of samples in one step",
@@ -123,7 +125,13 @@ def run_files(args: argparse.Namespace, weights: str) -> list[Path]:
 
 def sources_from(args: argparse.Namespace) -> Sources:
     """Return the `Sources`, the input files, from the arguments of `add_photo_training` and `add_reshaped`."""
-    return Sources(Path(args.photos), Path(args.labels), args.texture_model, getattr(args, "reshaped", None))
+    return Sources(
+        Path(args.photos),
+        Path(args.labels),
+        texture_model=args.texture_model,
+        assets=args.assets,
+        reshaped=getattr(args, "reshaped", None),
+    )
 
 
 def run_and_print(train: Callable[..., dict[str, float]], options: Any, data: Any, args: argparse.Namespace) -> int:

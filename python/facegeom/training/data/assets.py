@@ -77,7 +77,15 @@ class Assets:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Assets:
-        """Read the file that `save` wrote."""
+        """Read the file that `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"no assets {path}: make them with `facegeom prepare assets`")
         with np.load(path) as data:
             return cls(**{name: data[name] for name in cls.__dataclass_fields__})
 
@@ -274,6 +282,21 @@ def make_assets(folder: Path) -> Assets:
         np.array([environment_lights(environment) for environment in environments.values()]),
         np.array([environment_backdrops(environment) for environment in environments.values()]),
         np.array(list(environments)),
+    )
+
+
+def load_assets(path: str | os.PathLike[str] | None, *, held_out: bool) -> Assets | None:
+    """Return the part of the assets in a file that is reserved for validation, or the rest; None without a file."""
+    return None if path is None else Assets.load(path).part(held_out=held_out)
+
+
+def add_assets(parser: argparse.ArgumentParser) -> None:
+    """Add the argument `--assets` to a parser."""
+    parser.add_argument(
+        "--assets",
+        type=Path,
+        metavar="FILE",
+        help="file written by `facegeom prepare assets`: skins and lights for synthetic faces (default: none)",
     )
 
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 
 from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
+from facegeom.training.data.assets import Assets
 from facegeom.training.data.labels import Labels, find_photos
-from facegeom.training.data.samples import FaceSamples, MixOptions, PhotoStore
+from facegeom.training.data.samples import FaceSamples, MixOptions, PhotoStore, SyntheticSource
 from facegeom.training.data.split import split_names
+
+if TYPE_CHECKING:
+    from facegeom.training.data.synthetic import SyntheticFaces
 
 
 class TrainingData(NamedTuple):
-    """Samples of the training and of the validation photos, with the same options; only the first are reshaped."""
+    """Samples of the training and of the validation photos, with the same options.
+
+    Only the first are reshaped. Their synthetic faces have different skins and lights.
+    """
 
     training: FaceSamples
     validation: FaceSamples
@@ -30,8 +37,40 @@ class Sources:
     photos: Path  # folder that contains the photos, also in subfolders
     labels: Path  # file written by `facegeom prepare labels`
     texture_model: Path | None = None  # file written by `facegeom prepare texture-model`; needed for synthetic faces
+    assets: Path | None = None  # file written by `facegeom prepare assets`; skins and lights of synthetic faces
     reshaped: Path | None = None  # folder written by `facegeom prepare reshaped`, of the training photos
     translator: Path | None = None  # weight file of `facegeom train translate`, applied to synthetic images
+
+
+class SyntheticParts(NamedTuple):
+    """Synthetic faces of the training and of the validation set; they are the same object without assets."""
+
+    training: SyntheticFaces
+    validation: SyntheticFaces
+
+
+def synthetic_faces(sources: Sources, mix: MixOptions) -> SyntheticParts:
+    """Return the synthetic faces of a training run; the assets of the validation set train nothing.
+
+    Raises
+    ------
+    FacegeomError
+        If there is no texture model.
+    """
+    from facegeom.training.data.synthetic import SyntheticFaces
+
+    if sources.texture_model is None:
+        raise FacegeomError("synthetic faces need --texture-model; use --no-synthetic to train without them")
+    model = load_face_model()
+    if sources.assets is None:
+        faces = SyntheticFaces(model, mix, sources.texture_model)
+        return SyntheticParts(faces, faces)
+    assets = Assets.load(sources.assets)
+    parts = (
+        SyntheticFaces(model, mix, sources.texture_model, assets=assets.part(held_out=held_out))
+        for held_out in (False, True)
+    )
+    return SyntheticParts(*parts)
 
 
 def load_training_data(sources: Sources, mix: MixOptions, *, synthetic: bool = True) -> TrainingData:
@@ -66,19 +105,15 @@ def load_training_data(sources: Sources, mix: MixOptions, *, synthetic: bool = T
         if not len(rows):
             raise FacegeomError(f"the {name} set is empty: {len(labels)} labels, the split needs more than 843")
         parts[name] = rows, PhotoStore(found, [str(n) for n in labels.names[rows]])
-    source = None
+    drawn: dict[str, SyntheticSource] = {}
     if synthetic:
-        from facegeom.training.data.synthetic import SyntheticFaces
-
-        if sources.texture_model is None:
-            raise FacegeomError("synthetic faces need --texture-model; use --no-synthetic to train without them")
-        source = SyntheticFaces(model, mix, sources.texture_model).draw
+        drawn = {name: faces.draw for name, faces in synthetic_faces(sources, mix)._asdict().items()}
     if sources.translator is not None:
         from facegeom.training.data.translated import TranslatedFaces
 
-        if source is None:
+        if not drawn:
             raise FacegeomError("a translator needs synthetic faces: remove --translator or --no-synthetic")
-        source = TranslatedFaces(source, sources.translator).draw
+        drawn = {name: TranslatedFaces(draw, sources.translator).draw for name, draw in drawn.items()}
     reshaped = None
     if sources.reshaped is not None:
         from facegeom.training.identity.reshaped_poses import ReshapedPoses
@@ -86,7 +121,7 @@ def load_training_data(sources: Sources, mix: MixOptions, *, synthetic: bool = T
         names = [str(name) for name in labels.names[parts["training"][0]]]
         reshaped = ReshapedPoses.load(model, sources.reshaped, names)
     samples = [
-        FaceSamples(model, store, labels, rows, mix, source, reshaped if name == "training" else None)
+        FaceSamples(model, store, labels, rows, mix, drawn.get(name), reshaped if name == "training" else None)
         for name, (rows, store) in parts.items()
     ]
     return TrainingData(*samples)

@@ -15,7 +15,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -26,10 +25,12 @@ from facegeom._internal import check
 from facegeom._internal.arrays import AnyArray, BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.files import write_bytes, write_npz
 from facegeom.face_model import FaceModel, load_face_model
-from facegeom.face_model.fitting import possible_expression
 from facegeom.geometry import rasterize
 from facegeom.images.crop import apply_affine, crop_affine
-from facegeom.training.data.light import harmonics
+from facegeom.training.data.assets import Assets, add_assets, load_assets
+from facegeom.training.data.random_expressions import RandomExpressions
+from facegeom.training.data.random_light import RandomLight
+from facegeom.training.data.random_surroundings import Pictures, grey_or_tinted, paint_surroundings, random_backdrop
 from facegeom.training.data.renderer import Pose, Renderer, Sample, crop_square
 from facegeom.training.data.samples import EYES_MM, MAX_ROLL_DEG, MixOptions
 from facegeom.training.data.texture_model import NormalOperator, TextureModel, plain_colours, skin_vertices
@@ -40,10 +41,10 @@ SKIN, SCALP, EYE_LEFT, EYE_RIGHT, MOUTH, EYE_SOCKET = range(6)  # parts of the h
 GLOSS = np.array([1, 0.5, 2.5, 2.5, 1.5, 0.5], np.float32)  # specular reflectance of each part, relative to the skin
 GRAIN = np.array([1, 2.5, 1, 1, 1, 1], np.float32)  # amplitude of the pixel noise of each part, relative to the skin
 FLIP = np.array([1.0, -1.0, 1.0])  # factors that convert between y up (camera frame) and y down (pixels)
-VIEWER = np.array([0, 0, 1], np.float32)  # direction from the surface to the camera
 IRIS_MM = 5.9  # radius of the iris, mm
 SKULL_CENTRE = np.array([0.0, 15.0, -75.0], np.float32)  # mm; hair raises the scalp away from this point
 HAIR_EDGE_MM = 30.0  # distance from the hairline at which hair has its full height, mm
+SKINS = 0.5  # share of faces with painted skins, if there are any
 SHARD = 500  # number of samples in one file of `facegeom prepare synthetic`
 PLAIN_SKIN = np.array(
     [(236, 196, 176), (222, 172, 146), (198, 144, 112), (160, 106, 78), (112, 72, 52), (72, 46, 36)], np.float32
@@ -55,14 +56,6 @@ HAIR = np.array(
 )
 
 
-class Pictures(Protocol):
-    """Images from which backgrounds are cut: a list of images, or a `PhotoStore`."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, row: int, /) -> ByteArray: ...
-
-
 @dataclass(frozen=True)
 class SyntheticOptions:
     """Random distributions of synthetic faces; `MixOptions` has the distributions of the yaw and the crop."""
@@ -71,7 +64,9 @@ class SyntheticOptions:
     texture_sigma: float = 1.1  # standard deviation of the texture coefficients; above 1 for more skin tones
     pitch_deg: float = 12.0  # standard deviation of the pitch, degrees
     neutral: float = 0.15  # share of faces without expression
-    harmonics: float = 0.4  # share of faces with spherical harmonic lighting
+    closed_eyes: float = 0.12  # share of faces whose eyes are closed
+    open_mouth: float = 0.12  # share of faces whose mouth is opened wide
+    harmonics: float = 0.4  # share of faces lit by environment maps or random spherical harmonics
     even_light: float = 0.08  # share of faces with uniform light, unshaded; the remaining faces have directional lights
     hair: float = 0.75  # share of faces with hair, a cap or a scarf painted on the scalp
     beard: float = 0.25  # share of faces with a beard
@@ -96,11 +91,13 @@ class SyntheticFaces:
     backgrounds : sequence of (h, w, 3) uint8 arrays, optional
         Images without faces. By default, the backgrounds of the texture model.
     options : SyntheticOptions
+    assets : Assets, optional
+        Skins and lights that are used beside those of the texture model, and backgrounds that are added.
 
     Raises
     ------
     ValueError
-        If the texture model belongs to another face model.
+        If the texture model or the assets belong to another face model.
     """
 
     def __init__(
@@ -110,6 +107,7 @@ class SyntheticFaces:
         texture_path: str | os.PathLike[str] | None = None,
         backgrounds: Pictures | Sequence[ByteArray] | None = None,
         options: SyntheticOptions = _OPTIONS,
+        assets: Assets | None = None,
     ) -> None:
         self.model, self.mix, self.options = model, mix, options
         self.in_map: BoolArray = np.asarray(Renderer(model).in_map)  # (m,) triangles that are part of the maps
@@ -119,9 +117,18 @@ class SyntheticFaces:
                 f"the texture model has {len(self.texture.mean)} vertices, the face model {len(model.mean)}: "
                 "make a new one with `facegeom prepare texture-model`"
             )
+        if assets is not None and assets.skins.shape[1:] != model.mean.shape:
+            raise ValueError(
+                f"the skins have {assets.skins.shape[1]} vertices, the face model {len(model.mean)}: "
+                "make new ones with `facegeom prepare assets`"
+            )
         if backgrounds is None and self.texture is not None:
             backgrounds = list(self.texture.backgrounds)
         self.backgrounds: Pictures | Sequence[ByteArray] = [] if backgrounds is None else backgrounds
+        if assets is not None:
+            cut = assets.backdrops.reshape(-1, *assets.backdrops.shape[2:])
+            self.backgrounds = [*(self.backgrounds[i] for i in range(len(self.backgrounds))), *cut]
+        self.assets = assets
         self.mean32 = model.mean.astype(np.float32)
         self.normals = NormalOperator(model.faces, len(model.mean))
         self.plain = plain_colours(model)
@@ -131,7 +138,8 @@ class SyntheticFaces:
         self.attributes = np.concatenate([model.mean, np.zeros((len(model.mean), 6))], axis=1)
         self.hair_rows, self.hair_ramp = self._hair()
         self.waves = _wave_bank(self.mean32)
-        self.expressions = _expression_groups(model.expression_names)
+        self.expressions = RandomExpressions(model, options.neutral, options.closed_eyes, options.open_mouth)
+        self.light = RandomLight(options.harmonics, options.even_light, None if assets is None else assets.lights)
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[Sample, np.ndarray]:
         """Draw one face.
@@ -179,8 +187,8 @@ class SyntheticFaces:
         points = pose.pixels()
         affine = self._crop(points, rng, size)
         normals = self.normals((points * FLIP).astype(np.float32))
-        natural = HAIR[rng.integers(len(HAIR))] * np.float32(rng.uniform(0.7, 1.2)) + _grey_or_tinted(rng, 0, 8)
-        hair = _grey_or_tinted(rng, rng.uniform(20, 230), 35) if rng.random() < 0.12 else natural  # a cap or scarf
+        natural = HAIR[rng.integers(len(HAIR))] * np.float32(rng.uniform(0.7, 1.2)) + grey_or_tinted(rng, 0, 8)
+        hair = grey_or_tinted(rng, rng.uniform(20, 230), 35) if rng.random() < 0.12 else natural  # a cap or scarf
         self.attributes[:, 3:6] = normals
         self.attributes[:, 6:] = self._colours(rng, hair, natural)
         points[:, :2] = apply_affine(affine, points[:, :2])
@@ -190,9 +198,10 @@ class SyntheticFaces:
         part = np.where(head, self.parts[raster.triangle], -1)
         surface = raster.attributes[head].astype(np.float32)  # (p, 9): correspondence, normal, colour
         colour = self._material(surface, part[head], rng)
-        lit = self._shade(colour, surface[:, 3:6], part[head], rng)
-        image: AnyArray = self._backdrop(rng, size)
-        self._paint_surroundings(image, points, hair, rng)
+        lit = self.light.shade(colour, surface[:, 3:6], GLOSS[part[head]], rng)
+        image: AnyArray = random_backdrop(self.backgrounds, rng, size)
+        neck = points[self.model.regions["neck"], :2].mean(0) if "neck" in self.model.regions else None
+        paint_surroundings(image, points[:, :2], neck, hair, rng)
         face = image.copy()
         face[head] = lit
         alpha = cv2.GaussianBlur(head.astype(np.float32), (0, 0), 0.6)[..., None] * head[..., None]
@@ -256,44 +265,8 @@ class SyntheticFaces:
         return vertices.astype(np.float64)
 
     def _expression(self, rng: np.random.Generator) -> FloatArray:
-        """Return random expression weights, (e,): symmetric groups, single expressions, and a gaze of both eyes."""
-        weights = np.zeros(len(self.model.expression_names))
-        if rng.random() >= self.options.neutral:
-            for rows, chance, strength in self.expressions:
-                if rng.random() < chance:
-                    common = rng.beta(1.3, 2.0) * strength
-                    for row in rows:
-                        weights[row] = np.clip(common * rng.normal(1, 0.15), 0, 1)
-            for row in rng.integers(len(weights), size=rng.integers(0, 4)):
-                if self._is_free(int(row)):
-                    weights[row] += rng.uniform(0, 0.5)
-        self._gaze(weights, rng)
-        self._make_plausible(weights)
-        return weights
-
-    def _is_free(self, row: int) -> bool:
-        return not self.model.expression_names[row].startswith(("eyeLook", "Pupil", "mouthClose"))
-
-    def _gaze(self, weights: FloatArray, rng: np.random.Generator) -> None:
-        index = {name: row for row, name in enumerate(self.model.expression_names)}
-        across, up = rng.normal(0, 0.35), rng.normal(0, 0.25)
-        sides = ("eyeLookOut_L", "eyeLookIn_R") if across > 0 else ("eyeLookIn_L", "eyeLookOut_R")
-        rise = ("eyeLookUp_L", "eyeLookUp_R") if up > 0 else ("eyeLookDown_L", "eyeLookDown_R")
-        for names, amount in ((sides, abs(across)), (rise, abs(up))):
-            for name in names:
-                if name in index:
-                    weights[index[name]] = min(amount, 1.0)
-
-    def _make_plausible(self, weights: FloatArray) -> None:
-        """Limit closing of the lips to the opening of the jaw, and remove wide and squinting from blinking eyes."""
-        index = {name: row for row, name in enumerate(self.model.expression_names)}
-        weights[:] = possible_expression(self.model, weights)
-        for side in "LR":
-            blink, wide, squint = (index.get(f"eye{what}_{side}") for what in ("Blink", "Wide", "Squint"))
-            if blink is not None and weights[blink] > 0.3:
-                for other in (wide, squint):
-                    if other is not None:
-                        weights[other] = 0.0
+        """Return random expression weights, (e,)."""
+        return self.expressions.draw(rng)
 
     def _rotation(self, rng: np.random.Generator) -> FloatArray:
         """Return a random rotation: yaw with more large angles than a uniform distribution, and pitch.
@@ -344,6 +317,8 @@ class SyntheticFaces:
 
     def _albedo(self, rng: np.random.Generator) -> Float32Array:
         """Return the colour of every vertex without shading, hair and beard, (n, 3) float32."""
+        if self.assets is not None and rng.random() < SKINS:
+            return _mixed_skin(self.assets.skins, rng)
         if self.texture is None:
             tone = PLAIN_SKIN[rng.integers(len(PLAIN_SKIN))] * rng.uniform(0.85, 1.1) + rng.normal(0, 6, 3)
             colours = np.where(self.skin[:, None], tone.astype(np.float32), self.plain)
@@ -389,127 +364,6 @@ class SyntheticFaces:
         colour += grain * GRAIN[part][:, None]
         return np.asarray(colour, dtype=np.float32)
 
-    def _shade(
-        self, colour: Float32Array, normals: Float32Array, part: np.ndarray, rng: np.random.Generator
-    ) -> Float32Array:
-        """Return shaded colours, (p, 3), under random lighting; normals (p, 3) in the camera frame, camera at +z."""
-        length = np.sqrt(np.einsum("ij,ij->i", normals, normals))
-        normals = normals / np.maximum(length, 1e-6)[:, None]
-        shiny = rng.uniform(0, 0.25) * GLOSS[part]
-        squarings = int(rng.integers(3, 6))  # Blinn-Phong exponent 8, 16 or 32
-        kind = rng.random()
-        if kind < self.options.even_light:
-            shading = np.ones((len(normals), 1), np.float32) * _tints(rng, 1)
-            shiny = np.zeros_like(shiny)
-            directions, highlight = _directions(rng, 1), np.ones((1, 3), np.float32)
-        elif kind < self.options.even_light + self.options.harmonics:
-            shading = self._harmonic_light(normals, rng)
-            directions = _directions(rng, 1)
-            highlight = np.full((1, 3), rng.uniform(0.3, 1.0), np.float32)
-        else:
-            count = int(rng.integers(1, 4))
-            directions = _directions(rng, count)
-            lights = rng.dirichlet(np.ones(count)).astype(np.float32)[:, None] * _tints(rng, count)
-            ambient = np.float32(rng.beta(2, 2)) * _tints(rng, 1)
-            facing = normals @ directions.T
-            wrap = rng.uniform(0, 0.35)  # wrap lighting: approximates subsurface scattering past the terminator
-            diffuse = np.maximum((facing + wrap) / (1 + wrap), 0)
-            shading = ambient + (1.6 - ambient.mean()) * (diffuse @ lights)
-            highlight = lights
-        level = rng.uniform(0.7, 1.3) / max(float(shading.mean()), 0.2)
-        half = directions + VIEWER
-        half /= np.maximum(np.sqrt((half * half).sum(1, keepdims=True)), 1e-6)
-        gloss = np.maximum(normals @ half.T, 0)
-        for _ in range(squarings):
-            gloss *= gloss
-        light = np.maximum(shading * np.float32(level), np.float32(0.02))
-        shown = colour * np.sqrt(light * np.sqrt(light))  # light ** 0.75: grey levels are gamma-compressed
-        shown += 255 * shiny[:, None] * (gloss @ highlight)
-        over = np.maximum(shown - 220, 0)  # soft clipping: values above 220 are compressed
-        return np.asarray(np.minimum(shown, 220) + over / (1 + over / 35), dtype=np.float32)
-
-    def _harmonic_light(self, normals: Float32Array, rng: np.random.Generator) -> Float32Array:
-        """Return the shading (p, 3) under random second-order spherical harmonics, on average lit from front and above.
-
-        The convolution with the cosine lobe attenuates the orders by 1, 2/3 and 1/4 (Ramamoorthi & Hanrahan 2001).
-        """
-        scale = np.array([0.0, 0.35, 0.3, 0.25, 0.25, 0.2, 0.2, 0.15, 0.08])
-        common = rng.normal(0, 1, 9) * scale + np.array([1, 0, 0.12, 0.2, 0, 0, 0, 0, 0])
-        coefficients = common[:, None] * _tints(rng, 1) + rng.normal(0, 0.05, (9, 3)) * scale[:, None]
-        return np.maximum(harmonics(normals) @ coefficients.astype(np.float32), 0.03)
-
-    def _backdrop(self, rng: np.random.Generator, size: int) -> Float32Array:
-        """Return a random background, (size, size, 3) float32: part of an image, a gradient, or multi-scale noise."""
-        kind = rng.random()
-        if kind < 0.55 and len(self.backgrounds):
-            picture = self.backgrounds[int(rng.integers(len(self.backgrounds)))]
-            height, width = picture.shape[:2]
-            extent = int(rng.uniform(0.4, 1.0) * min(height, width))
-            row, column = rng.integers(height - extent + 1), rng.integers(width - extent + 1)
-            picture = picture[row : row + extent, column : column + extent]
-            if rng.random() < 0.5:
-                picture = picture[:, ::-1]
-            interpolation = cv2.INTER_CUBIC if extent < size else cv2.INTER_AREA
-            image = cv2.resize(np.ascontiguousarray(picture), (size, size), interpolation=interpolation)
-            image = image.astype(np.float32)
-        elif kind < 0.75:
-            corners = np.array([_grey_or_tinted(rng, rng.uniform(10, 245), 40) for _ in range(4)]).reshape(2, 2, 3)
-            image = cv2.resize(corners, (size, size), interpolation=cv2.INTER_LINEAR)
-        else:
-            image = np.ones((size, size, 3), np.float32) * _grey_or_tinted(rng, rng.uniform(30, 225), 35)
-            for cells in rng.integers(2, 40, 2):
-                noise = rng.standard_normal((cells, cells, 3), np.float32) * np.float32(rng.uniform(3, 30))
-                image += cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
-        if rng.random() < 0.5:
-            image = image + rng.standard_normal((size, size, 1), np.float32) * np.float32(rng.uniform(1, 10))
-        return np.clip(image, 0, 255)
-
-    def _paint_surroundings(
-        self, image: Float32Array, points: FloatArray, hair: Float32Array, rng: np.random.Generator
-    ) -> None:
-        """Paint hair and clothes behind the head, into `image`, next to the outline of the head."""
-        size = len(image)
-        x, y = points[:, 0], points[:, 1]
-        low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
-        centre, half = (low + high) / 2, (high - low) / 2
-        neck = points[self.model.regions["neck"], :2].mean(0) if "neck" in self.model.regions else centre
-        for chance, colour, middle, extent in (
-            (
-                0.5,
-                _grey_or_tinted(rng, rng.uniform(5, 240), 40),
-                neck + (neck - centre) * 0.9,
-                half * rng.uniform([1.2, 0.5], [2.2, 0.9]),
-            ),
-            (0.5, hair, centre - (neck - centre) * rng.uniform(-0.5, 0.35), half * rng.uniform(0.85, 1.3, 2)),
-        ):
-            if rng.random() > chance:
-                continue
-            shape = np.zeros((size, size), np.uint8)
-            angle = float(np.degrees(np.arctan2(*(neck - centre)[::-1])) - 90)
-            box = ((float(middle[0]), float(middle[1])), (float(2 * extent[0]), float(2 * extent[1])), angle)
-            cv2.ellipse(shape, box, 255, -1)
-            alpha = cv2.GaussianBlur(shape, (0, 0), rng.uniform(0.5, 3.0) * size / 128)[..., None] / np.float32(255)
-            strands = rng.standard_normal((size // 2, max(2, size // 16), 1), np.float32)
-            texture = cv2.resize(strands, (size, size), interpolation=cv2.INTER_LINEAR)[..., None]
-            if rng.random() < 0.6:
-                texture = texture.transpose(1, 0, 2)
-            paint = np.asarray(colour, np.float32) * (0.8 + rng.uniform(0.03, 0.2) * texture)
-            image[:] = image * (1 - alpha) + np.clip(paint, 0, 255) * alpha
-
-
-def _expression_groups(names: tuple[str, ...]) -> list[tuple[list[int], float, float]]:
-    """Return groups of expressions that are used together: (rows of the expressions, probability, largest weight)."""
-    stems: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
-        stems.setdefault(name.removesuffix("_L").removesuffix("_R"), []).append(row)
-    chance = {"jawOpen": 0.35, "mouthSmile": 0.35, "eyeBlink": 0.22, "mouthClose": 0.08, "eyeSquint": 0.2}
-    strength = {"jawOpen": 0.9, "mouthSmile": 1.0, "eyeBlink": 1.3, "cheekPuff": 0.8, "mouthClose": 0.6}
-    groups = []
-    for stem, rows in stems.items():
-        if not stem.startswith(("eyeLook", "Pupil")):
-            groups.append((rows, chance.get(stem, 0.09), strength.get(stem, 0.75)))
-    return groups
-
 
 def _sphere(points: FloatArray) -> tuple[Float32Array, float]:
     """Return the centre and the radius of the least-squares sphere of points (n, 3)."""
@@ -523,9 +377,13 @@ def _sigmoid(x: Float32Array) -> Float32Array:
     return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x), dtype=np.float32)
 
 
-def _grey_or_tinted(rng: np.random.Generator, level: float, tint: float) -> Float32Array:
-    """Return a random colour (3,) float32: the grey level plus normal noise of standard deviation `tint`."""
-    return np.asarray(level + rng.normal(0, tint, 3), dtype=np.float32)
+def _mixed_skin(skins: ByteArray, rng: np.random.Generator) -> Float32Array:
+    """Return vertex colours, (n, 3): a random mixture of two of the skins (s, n, 3), lighter or darker and tinted."""
+    first, second = skins[rng.integers(len(skins), size=2)].astype(np.float32)
+    share = rng.beta(0.6, 0.6)
+    colours = share * first + (1 - share) * second
+    gain = np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.04, 3))
+    return np.asarray(255 * (colours / 255) ** np.exp(rng.normal(0, 0.15)) * gain, dtype=np.float32)
 
 
 def _wave_bank(points: Float32Array, count: int = 48) -> Float32Array:
@@ -534,18 +392,6 @@ def _wave_bank(points: Float32Array, count: int = 48) -> Float32Array:
     frequency = rng.standard_normal((3, count)) * 2 * np.pi / np.sqrt(3) / rng.uniform(25, 150, count)
     phase = rng.uniform(0, 2 * np.pi, count)
     return np.asarray(np.sqrt(2) * np.sin(points @ frequency + phase).T, dtype=np.float32)
-
-
-def _directions(rng: np.random.Generator, count: int) -> Float32Array:
-    """Return random unit vectors (count, 3) towards lights, most of them in front of and above the face."""
-    vectors = rng.normal([0, 0.3, 0.6], [0.8, 0.6, 0.5], (count, 3))
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
-
-
-def _tints(rng: np.random.Generator, count: int) -> Float32Array:
-    """Return random light colours (count, 3), from warm to cold, with a mean near 1."""
-    warmth = rng.normal(0, 0.09, (count, 1)) * np.array([1, 0.1, -1.1]) + rng.normal(0, 0.02, (count, 3))
-    return np.exp(warmth).astype(np.float32)
 
 
 def make_sheet(samples: Sequence[Sample], columns: int = 8) -> ByteArray:
@@ -573,6 +419,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--texture-model", help="file written by `facegeom prepare texture-model` (default: skin of one random colour)"
     )
+    add_assets(parser)
     parser.add_argument(
         "--out", "-o", default="runs/synthetic", help="folder for the written files (default: %(default)s)"
     )
@@ -595,7 +442,8 @@ def run(args: argparse.Namespace) -> int:
     count = check.count(args.count, "--count", 1)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    faces = SyntheticFaces(load_face_model(), MixOptions(), args.texture_model)
+    assets = load_assets(args.assets, held_out=False)
+    faces = SyntheticFaces(load_face_model(), MixOptions(), args.texture_model, assets=assets)
     for start in range(0, count, SHARD):
         numbers = range(start, min(count, start + SHARD))
         drawn = [faces.draw(np.random.default_rng([args.seed, i]), args.size) for i in tqdm(numbers, unit="face")]

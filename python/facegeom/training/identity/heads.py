@@ -14,13 +14,12 @@ import numpy as np
 from tqdm import tqdm
 
 from facegeom._internal import check
-from facegeom._internal.arrays import Float32Array, FloatArray
+from facegeom._internal.arrays import FloatArray
 from facegeom._internal.threads import limit_worker_to_one_thread
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.images.crop import apply_affine
 from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine, face_points
-from facegeom.training.data.assets import Assets
-from facegeom.training.data.light import harmonics
+from facegeom.training.data.assets import Assets, add_assets, load_assets
 from facegeom.training.data.samples import MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces, SyntheticOptions
 from facegeom.training.identity.reshaped_photos import RESHAPED, STORED_MM, STORED_PIXELS
@@ -29,10 +28,7 @@ from facegeom.training.identity.reshaping import ReshapedPhoto
 log = logging.getLogger("facegeom")
 
 HEADS = SyntheticOptions(identity_sigma=1.0, pitch_deg=9.0, harmonics=0.55)
-SKINS = 0.5  # share of heads with painted skins where assets are given
-ENVIRONMENTS = 0.8  # share of the heads with harmonic light that are lit by an environment map
 MOST_YAW_DEG = 60.0
-CLOSED_EYES, OPEN_MOUTH = 0.12, 0.12  # share of heads with closed eyes, and with the mouth opened wide
 FRONTAL = 2.0  # exponent of the yaw distribution: as in photos, most heads are nearly frontal
 
 
@@ -58,7 +54,7 @@ class IdentityHeads(SyntheticFaces):
     ----------
     model : FaceModel
     texture_path : path of a texture model; None: plain skin of random colour
-    assets : skins, environment maps and backgrounds, used beside those of the texture model
+    assets : skins and lights, used beside those of the texture model, and more backgrounds
     """
 
     def __init__(
@@ -67,11 +63,7 @@ class IdentityHeads(SyntheticFaces):
         texture_path: str | os.PathLike[str] | None = None,
         assets: Assets | None = None,
     ) -> None:
-        super().__init__(model, MixOptions(max_yaw_deg=MOST_YAW_DEG), texture_path, options=HEADS)
-        self.assets = assets
-        if assets is not None:
-            cut = assets.backdrops.reshape(-1, *assets.backdrops.shape[2:])
-            self.backgrounds = [*(self.backgrounds[i] for i in range(len(self.backgrounds))), *cut]
+        super().__init__(model, MixOptions(max_yaw_deg=MOST_YAW_DEG), texture_path, options=HEADS, assets=assets)
         self._drawn = np.zeros(len(model.identity), np.float32)
         self._weights = np.zeros(len(model.expression_names))
         self._turn = np.eye(3)
@@ -88,38 +80,8 @@ class IdentityHeads(SyntheticFaces):
         return self._drawn
 
     def _expression(self, rng: np.random.Generator) -> FloatArray:
-        """Return random weights, with more closed eyes and open mouths than other synthetic faces have."""
-        weights = super()._expression(rng)
-        index = {name: row for row, name in enumerate(self.model.expression_names)}
-        if rng.random() < CLOSED_EYES:
-            for side in "LR":
-                weights[index[f"eyeBlink_{side}"]] = rng.uniform(0.85, 1.1)
-        if rng.random() < OPEN_MOUTH:
-            weights[index["jawOpen"]], weights[index["mouthClose"]] = rng.uniform(0.5, 1.1), 0.0
-        self._make_plausible(weights)
-        self._weights = weights
-        return weights
-
-    def _albedo(self, rng: np.random.Generator) -> Float32Array:
-        """Return the colours of a mixture of two skins, or of a sample of the texture model."""
-        if self.assets is None or rng.random() > SKINS:
-            return super()._albedo(rng)
-        skins = self.assets.skins
-        first, second = skins[rng.integers(len(skins), size=2)].astype(np.float32)
-        share = rng.beta(0.6, 0.6)
-        colours = share * first + (1 - share) * second
-        gain = np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.04, 3))
-        return np.asarray(255 * (colours / 255) ** np.exp(rng.normal(0, 0.15)) * gain, dtype=np.float32)
-
-    def _harmonic_light(self, normals: Float32Array, rng: np.random.Generator) -> Float32Array:
-        """Return the shading under an environment map in a random direction, or under random harmonics."""
-        if self.assets is None or rng.random() > ENVIRONMENTS:
-            return super()._harmonic_light(normals, rng)
-        lights = self.assets.lights
-        light = lights[rng.integers(len(lights)), rng.integers(lights.shape[1])]
-        grey = light.mean(1, keepdims=True)
-        light = grey + rng.uniform(0.2, 1.0) * (light - grey)  # white balance of the camera
-        return np.asarray(np.maximum(harmonics(normals) @ light, 0.03), dtype=np.float32)
+        self._weights = super()._expression(rng)
+        return self._weights
 
     def _rotation(self, rng: np.random.Generator) -> FloatArray:
         yaw = rng.choice([-1.0, 1.0]) * self.mix.max_yaw_deg * rng.random() ** FRONTAL
@@ -189,7 +151,7 @@ def make_heads(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom prepare heads` to a parser."""
     parser.add_argument("--texture-model", help="file of `facegeom prepare texture-model`; plain skin without it")
-    parser.add_argument("--assets", help="file of `facegeom prepare assets`")
+    add_assets(parser)
     parser.add_argument(
         "--held-out", action="store_true", help="use the skins and environment maps that are reserved for validation"
     )
@@ -210,7 +172,7 @@ def run(args: argparse.Namespace) -> int:
     """Render synthetic heads in aligned crops."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     count = check.count(args.count, "--count", 1)
-    assets = None if args.assets is None else Assets.load(args.assets).part(held_out=args.held_out)
+    assets = load_assets(args.assets, held_out=args.held_out)
     make_heads(Path(args.out), count, args.texture_model, args.seed, args.processes, assets)
     log.info("%d heads in %s", count, args.out)
     return 0

@@ -20,14 +20,13 @@ import torch
 from torch import Tensor
 
 from facegeom._internal.arrays import AnyArray, FloatArray
-from facegeom.errors import FacegeomError
-from facegeom.face_model import FaceModel, load_face_model
+from facegeom.face_model import FaceModel
 from facegeom.face_model.face_region import face_region, mean_depth
 from facegeom.geometry import nearest
 from facegeom.images.crop import apply_affine, warp_image
 from facegeom.networks.semi_sphere import CROP_FACTOR
 from facegeom.training.data.augment import AugmentOptions, augment
-from facegeom.training.data.photo_data import Sources, load_training_data
+from facegeom.training.data.photo_data import Sources, load_training_data, synthetic_faces
 from facegeom.training.data.renderer import Sample
 from facegeom.training.data.samples import FaceSamples, MixOptions, NumberedStream, PhotoCrop, image_tensor
 from facegeom.training.meshes.semi_sphere_truth import semi_sphere_on
@@ -264,14 +263,13 @@ def load_mesh_data(sources: Sources, mix: MixOptions, *, synthetic: bool = True)
     Parameters and exceptions are those of `facegeom.training.data.photo_data.load_training_data`.
     """
     data = load_training_data(sources, mix, synthetic=False)
-    draw = None
-    if synthetic:
-        from facegeom.training.data.synthetic import SyntheticFaces
-
-        if sources.texture_model is None:
-            raise FacegeomError("synthetic faces need --texture-model; use --no-synthetic to train without them")
-        draw = SyntheticFaces(load_face_model(), mix, sources.texture_model).draw_with_vertices
-    return MeshData(MeshSamples(data.training, draw), MeshSamples(data.validation, draw))
+    if not synthetic:
+        return MeshData(MeshSamples(data.training), MeshSamples(data.validation))
+    faces = synthetic_faces(sources, mix)
+    return MeshData(
+        MeshSamples(data.training, faces.training.draw_with_vertices),
+        MeshSamples(data.validation, faces.validation.draw_with_vertices),
+    )
 
 
 class MeshTensors(NamedTuple):
