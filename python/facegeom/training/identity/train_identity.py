@@ -16,7 +16,8 @@ from torch import Tensor
 
 from facegeom.face_model import load_face_model
 from facegeom.networks.devices import check_device, mixed_precision
-from facegeom.networks.identity import IdentityConfig, IdentityNetwork, IdentityTensors, shape_units
+from facegeom.networks.identity import IdentityConfig, IdentityNetwork, IdentityTensors
+from facegeom.networks.identity_units import shape_units
 from facegeom.networks.weights import load_weights, save_weights
 from facegeom.training.arguments import (
     add_initial_weights,
