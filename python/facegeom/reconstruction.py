@@ -476,8 +476,7 @@ def predict(
     from facegeom.pipelines.map_prediction import MapOptions, predict_maps
 
     face_index = check.count(face_index, "face_index")
-    if network is None:
-        check_backend(backend, device)
+    check_backend(backend, device)
     name, least = check_detector(detector), _least(min_face)
     request = FaceRequest(_box(box), min_face=least)
     photo = read_photo(image, max_pixels=max_pixels)
