@@ -21,11 +21,12 @@ out.mkdir(parents=True, exist_ok=True)
 rec = facegeom.reconstruct(photo, head=True, texture=512)
 rec.save(out / "head.glb")  # the blendshapes are morph targets, with ARKit's names
 
-# The same head with a neutral face; the expression of the photo is in the weights of its blendshapes.
+# The same head with a neutral face; head.glb has the expression of the photo as weights of the blendshapes.
 rec.save(out / "head_neutral.glb", neutral=True)
 head = rec.neutral
-strongest = sorted(head.weights, key=head.weights.get, reverse=True)[:5]
-print("expression in the photo:", ", ".join(f"{name} {head.weights[name]:.2f}" for name in strongest))
+weights = rec.blendshapes
+strongest = sorted(weights, key=weights.get, reverse=True)[:5]
+print("expression in the photo:", ", ".join(f"{name} {weights[name]:.2f}" for name in strongest))
 
 # A blendshape is a displacement of every vertex (mm) at weight 1. An expression is a weighted sum of blendshapes.
 smile = {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8}
@@ -33,6 +34,6 @@ wink = {"eyeBlinkLeft": 1.0, "browInnerUp": 0.8, "mouthPucker": 0.8}
 pictures = []
 for weights in ({}, {"jawOpen": 0.7}, smile, wink):
     vertices = head.vertices + sum(weight * head.blendshapes[name] for name, weight in weights.items())
-    mesh = replace(head, vertices=vertices, weights={})
+    mesh = replace(head, vertices=vertices)
     pictures.append(render_mesh(mesh, turn(20), frame=Frame.around(head), colors=True))
 Image.fromarray(np.hstack(pictures)).save(out / "expressions.png")

@@ -208,6 +208,7 @@ OPTIONS: dict[str, list[Any]] = {
     "detector": [None, "", "haar", [], 5],
     "min_face": [0, -1, np.nan, np.inf, 1e300, 1e-300, "x", True],
     "backend": [None, "", "tf", [], 5],
+    "expression": [None, "", "frozen", [], 5],
 }
 
 COMMANDS: list[list[str]] = [

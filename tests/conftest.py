@@ -38,10 +38,14 @@ def turned_coded_face() -> CodedFace:
 
 @pytest.fixture
 def coded_network(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A function that replaces the shipped maps network by a `CodedNetwork` and returns it."""
+    """A function that replaces the shipped maps network by a `CodedNetwork` and returns it.
+
+    The identity network, which would read a shape from the colours, is left out.
+    """
 
     def install(face: CodedFace) -> CodedNetwork:
         network = CodedNetwork(face.camera)
+        monkeypatch.setattr("facegeom.pipelines.map_prediction.identity_network", lambda device, backend: None)
         monkeypatch.setattr("facegeom.pipelines.map_prediction.load_network", lambda device, backend: network)
         return network
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import facegeom
 from facegeom.cli import main
 from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.evaluation import identity as command
@@ -26,11 +27,22 @@ from facegeom.evaluation.reshaped import (
     measure_single,
     stored_pictures,
 )
-from facegeom.evaluation.shapes import Answers, Method, Place, face_only, network_method, predict_method
+from facegeom.evaluation.shapes import (
+    Answers,
+    Method,
+    Place,
+    face_only,
+    network_method,
+    predict_method,
+    reconstruct_method,
+)
 from facegeom.face_model import load_face_model
 from facegeom.images.crop import warp_image
 from facegeom.measures.shapes import ShapeSpace, rms_mm
-from facegeom.networks.identity import INNER_LANDMARKS, Identity, IdentityConfig, IdentityNetwork, aligned_affine
+from facegeom.networks.identity import Identity, IdentityConfig, IdentityNetwork
+from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine
+from facegeom.networks.identity_units import shape_units
+from facegeom.networks.interface import IdentityAnswer
 from facegeom.training.data.labels import Labels
 from facegeom.training.data.renderer import Pose
 
@@ -61,7 +73,9 @@ def _network(space: ShapeSpace) -> Method:
     torch.manual_seed(0)
     network = IdentityNetwork(SMALL)
     torch.nn.init.normal_(network.answer.weight)
-    return network_method(space, load_face_model(), Identity(network, load_face_model(), torch.device("cpu")))
+    return network_method(
+        space, load_face_model(), Identity(network, shape_units(load_face_model()), torch.device("cpu"))
+    )
 
 
 def _write_photos(folder: Path, names: list[str], noise: float) -> None:
@@ -155,6 +169,36 @@ def test_predict_gets_the_box_of_the_place(space: ShapeSpace, coded_face: Any, c
     place = Place(np.zeros((51, 2)), np.eye(3), coded_face.box)
     answers = predict_method(space, load_face_model())(coded_face.photo, place)
     assert float(rms_mm(answers["fit"])) < 1.0  # the coded face is the mean face
+
+
+def test_reconstruct_gives_the_shape_of_the_default_pipeline(
+    space: ShapeSpace, coded_face: Any, coded_network: Any
+) -> None:
+    coded_network(coded_face)
+    model = load_face_model()
+    place = Place(np.zeros((51, 2)), np.eye(3), coded_face.box)
+    answers = reconstruct_method(space, model)(coded_face.photo, place)
+    found = facegeom.reconstruct(coded_face.photo, box=coded_face.box)
+    np.testing.assert_array_equal(answers["fit"], space.displacement(model.vertices(found.identity)))
+    assert found.neutral is not None
+    np.testing.assert_array_equal(answers["mesh"], space.displacement(found.neutral.vertices))
+
+
+def test_reconstruct_uses_the_given_identity_network(space: ShapeSpace, coded_face: Any, coded_network: Any) -> None:
+    coded_network(coded_face)
+    model = load_face_model()
+    place = Place(np.zeros((51, 2)), np.eye(3), coded_face.box)
+    shape = np.linspace(-0.5, 0.5, 60)
+
+    class Believer:
+        size = 64
+
+        def predict(self, crops: np.ndarray, *, mirror: bool = True) -> list[IdentityAnswer]:
+            return [IdentityAnswer(shape, np.full(60, 1e-4))] * len(crops)
+
+    answers = reconstruct_method(space, model, identity=Believer())(coded_face.photo, place)
+    right = space.displacement(model.vertices(shape))
+    assert float(rms_mm(answers["fit"] - right)) < 0.1 * float(rms_mm(right))
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +311,7 @@ def test_a_method_is_needed_for_the_options(tmp_path: Path, capsys: pytest.Captu
     for options, message in (
         ([], "needs --reshaped, --ict, --heads, --people or --pairs"),
         (["--reshaped", "photos", "labels"], "--reshaped needs --texture-model"),
-        (["--ict", "x", "--weights", "y"], "--weights is for --method network and --method predict"),
+        (["--ict", "x", "--weights", "y"], "the weights of identity are missing"),
     ):
         assert main(["evaluate", "identity", *options]) == 1
         assert message in capsys.readouterr().err

@@ -11,20 +11,16 @@ import torch
 from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.images.crop import apply_affine, warp_image
-from facegeom.networks.identity import (
+from facegeom.networks.identity import Identity, IdentityConfig, IdentityNetwork, IdentityTensors, load_identity
+from facegeom.networks.identity_crop import (
     FRAME_MM,
     INNER_LANDMARKS,
-    Identity,
-    IdentityConfig,
-    IdentityNetwork,
-    IdentityTensors,
-    ShapeUnits,
     aligned_affine,
     aligned_template,
     face_points,
-    load_identity,
-    shape_units,
+    identity_prior,
 )
+from facegeom.networks.identity_units import ShapeUnits, shape_units
 from facegeom.networks.weights import save_weights
 from facegeom.training.data.light import estimate_light, harmonics, shading_ratio
 from facegeom.training.data.renderer import Pose
@@ -473,32 +469,40 @@ def test_validation_of_a_network_that_always_says_the_mean_face(
     assert figures["head_mean_mm"] == pytest.approx(units.rms_mm(heads.identity.astype(float)).mean())
 
 
-def test_weights_give_the_same_answer_after_saving(model: FaceModel, tmp_path: Path) -> None:
+def test_weights_give_the_same_answer_after_saving(units: ShapeUnits, tmp_path: Path) -> None:
     network = _random_network()
     save_weights(tmp_path / "identity.safetensors", network.config, network.state_dict())
     crops = np.random.default_rng(8).integers(0, 255, (2, 64, 64, 3), dtype=np.uint8)
     loaded = load_identity("cpu", tmp_path / "identity.safetensors").predict(crops)
-    given = Identity(network, model, torch.device("cpu")).predict(crops)
+    given = Identity(network, units, torch.device("cpu")).predict(crops)
     for a, b in zip(loaded, given, strict=True):
         np.testing.assert_allclose(a.mean, b.mean, atol=2e-2)
         assert (a.deviation > 0).all()
 
 
-def test_the_mirrored_photo_gives_the_mirrored_identity(model: FaceModel, units: ShapeUnits) -> None:
-    identity = Identity(_random_network(), model, torch.device("cpu"))
+def test_the_mirrored_photo_gives_the_mirrored_identity(units: ShapeUnits) -> None:
+    identity = Identity(_random_network(), units, torch.device("cpu"))
     crop = np.random.default_rng(9).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8)
     a, b = identity.predict(crop)[0].mean, identity.predict(crop[:, :, ::-1])[0].mean
     assert units.rms_mm(units.mirror @ a - b) < 0.1 * units.rms_mm(a)
 
 
 @pytest.mark.parametrize("roll", [0.0, 120.0])
-def test_prior_is_the_answer_for_the_aligned_crop(model: FaceModel, subject: Subject, roll: float) -> None:
-    identity = Identity(_random_network(), model, torch.device("cpu"))
+def test_prior_is_the_answer_for_the_aligned_crop(
+    model: FaceModel, units: ShapeUnits, subject: Subject, roll: float
+) -> None:
+    identity = Identity(_random_network(), units, torch.device("cpu"))
     turn = cv2.getRotationMatrix2D((150, 150), roll, 1.0)  # counter-clockwise
     photo = cv2.warpAffine(subject.photo, turn, (300, 300))
     points = apply_affine(turn, subject.pose.pixels()[model.landmarks68, :2])
-    prior = identity.prior(np.asarray(photo, np.uint8), points, _roll(roll) @ subject.pose.rotation)
+    prior = identity_prior(identity, model, np.asarray(photo, np.uint8), points, _roll(roll) @ subject.pose.rotation)
     affine = aligned_affine(model, points[INNER_LANDMARKS], _roll(roll) @ subject.pose.rotation, 64)
     answer = identity.predict(warp_image(np.asarray(photo, np.uint8), affine, 64)[None])[0]
     np.testing.assert_array_equal(prior.mean, answer.mean)
     np.testing.assert_array_equal(prior.variance, answer.deviation**2)
+
+
+def test_crops_of_another_size_are_refused(units: ShapeUnits) -> None:
+    identity = Identity(_random_network(), units, torch.device("cpu"))
+    with pytest.raises(ValueError, match="crops must be uint8"):
+        identity.predict(np.zeros((1, 32, 32, 3), np.uint8))

@@ -9,8 +9,18 @@ import pytest
 
 import facegeom
 from facegeom import NoFaceFound
-from facegeom.face_model.fitting import FitPrior
-from facegeom.pipelines.map_prediction import MapOptions, next_crop_box, plausibility, predict_maps
+from facegeom.detection.found_face import FoundFace
+from facegeom.face_model import load_face_model
+from facegeom.images.crop import warp_image
+from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine
+from facegeom.networks.interface import IdentityAnswer
+from facegeom.pipelines.map_prediction import (
+    MapOptions,
+    next_crop_box,
+    plausibility,
+    predict_all_maps,
+    predict_maps,
+)
 from facegeom.reconstruction import predict
 
 
@@ -46,14 +56,38 @@ def test_answer_of_an_identity_network_is_the_prior_of_the_fit(coded_face: Any, 
     seen: list[np.ndarray] = []
 
     class Believer:
-        def prior(self, photo: np.ndarray, landmarks: np.ndarray, rotation: np.ndarray) -> FitPrior:
-            np.testing.assert_array_equal(photo, coded_face.photo)
-            seen.append(landmarks)
-            return FitPrior(believed, np.full(60, 1e-8))
+        size = 64
+
+        def predict(self, crops: np.ndarray, *, mirror: bool = True) -> list[IdentityAnswer]:
+            seen.extend(crops)
+            return [IdentityAnswer(believed, np.full(60, 1e-4))] * len(crops)
 
     found = predict_maps(coded_face.photo, coded_face.box, network=network, identity=Believer())
     np.testing.assert_allclose(found.fit.identity[:60], believed, atol=1e-2)
-    assert np.linalg.norm(seen[0] - plain.camera.project(plain.landmarks), axis=1).mean() < 1
+    model = load_face_model()
+    landmarks = plain.camera.project(plain.fit.vertices(model)[model.landmarks68[INNER_LANDMARKS]])
+    affine = aligned_affine(model, landmarks, plain.camera.rotation, 64)
+    np.testing.assert_array_equal(seen[0], warp_image(coded_face.photo, affine, 64))
+    assert found.timings["identity"] > 0
+    assert "identity" not in plain.timings
+
+
+def test_every_face_gets_its_own_identity(coded_face: Any, coded_network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = coded_network(coded_face)
+    monkeypatch.setattr("facegeom.detection.detector.find_faces", lambda photo, **options: faces)
+    faces = [FoundFace.of_box(coded_face.box, 0.9)]
+
+    class Counter:
+        size, calls = 64, 0
+
+        def predict(self, crops: np.ndarray, *, mirror: bool = True) -> list[IdentityAnswer]:
+            self.calls += len(crops)
+            return [IdentityAnswer(np.full(60, 0.1), np.full(60, 1e-4))] * len(crops)
+
+    identity = Counter()
+    (found,) = predict_all_maps(coded_face.photo, network=network, identity=identity)
+    assert identity.calls == 1
+    np.testing.assert_allclose(found.fit.identity[:60], 0.1, atol=1e-2)
 
 
 def test_an_inaccurate_box_gets_one_more_pass(coded_face: Any, coded_network: Any) -> None:

@@ -20,7 +20,12 @@ from facegeom.cli import main
 from facegeom.errors import FacegeomError, WeightsError
 from facegeom.images.image_files import load_image
 from facegeom.networks.backends import BACKENDS, check_backend
-from facegeom.networks.loaders import load_map_network, load_mesh_network, load_texture_network
+from facegeom.networks.loaders import (
+    load_identity_network,
+    load_map_network,
+    load_mesh_network,
+    load_texture_network,
+)
 from facegeom.networks.semi_sphere import mean_landmarks, neighbour_rows, semi_sphere
 from facegeom.networks.weight_files import read_weights
 from facegeom.reconstruction import demo_photo
@@ -32,11 +37,12 @@ from facegeom.networks.onnx.semi_sphere import load_semi_sphere
 from facegeom.networks.onnx.session import GRAPHS, NetworkSession
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("facevision", "gated_inpainting", "gcn_igan", "pixel2mesh")
+NAMES = ("facevision", "gated_inpainting", "gcn_igan", "identity", "pixel2mesh")
 LARGEST_CONSTANT = 4096  # bytes
 ALL_GRAPHS = 2e6  # bytes
 MAP_MM = 0.005  # largest difference of a map, mm
 MESH = 5e-6  # largest difference of a vertex in the crop frame: about 0.0005 mm
+IDENTITY = 1e-4  # largest difference of a coefficient, standard deviations
 SAME_MM = 0.001  # largest distance between corresponding vertices of the two backends, mm
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -117,6 +123,8 @@ def test_the_list_beside_a_graph_names_its_arrays(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_graph_belongs_to_the_weights_of_the_package(name: str) -> None:
     """After a change of a configuration, `facegeom prepare graphs` must be run."""
+    if name == "identity" and load_identity_network() is None:
+        pytest.skip("the package has no identity network")
     weights, facts = read_weights(name), facts_of(name)
     assert json.loads(json.dumps(weights.config)) == facts["config"]
     used = {key for key in weights.arrays if not key.endswith("num_batches_tracked")}
@@ -189,6 +197,53 @@ def test_textures_equal_those_of_torch() -> None:
         wanted, found = (network.predict(crops(count, one.size), known) for network in (one, other))
         assert np.abs(wanted.astype(int) - found).max() <= 1
         assert (wanted != found).mean() < 1e-3
+
+
+@pytest.fixture(scope="module")
+def identity_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weight file of an identity network with random weights and statistics, whose answers differ between crops."""
+    import torch
+
+    from facegeom.networks.identity import IdentityNetwork
+    from facegeom.networks.weights import save_weights
+
+    torch.manual_seed(0)
+    network = IdentityNetwork().train()
+    network(torch.rand(8, 3, 128, 128) * 2 - 1)  # sets the statistics of the normalisation
+    torch.nn.init.normal_(network.answer.weight, std=0.1)
+    path = tmp_path_factory.mktemp("weights") / "identity.safetensors"
+    save_weights(path, network.config, network.state_dict())
+    return path
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_identities_equal_those_of_torch(count: int, mirror: bool, identity_weights: Path) -> None:
+    one, other = (load_identity_network("cpu", identity_weights, backend) for backend in BACKENDS)
+    assert one is not None
+    assert other is not None
+    assert other.size == one.size
+    images = crops(count, one.size)
+    wanted, found = (network.predict(images, mirror=mirror) for network in (one, other))
+    assert len(found) == count
+    for answer, right in zip(found, wanted, strict=True):
+        assert np.abs(right.mean).max() > 0.05
+        np.testing.assert_allclose(answer.mean, right.mean, atol=IDENTITY, rtol=0)
+        np.testing.assert_allclose(answer.deviation, right.deviation, rtol=IDENTITY)
+
+
+def test_the_identity_network_of_both_backends_changes_the_reconstruction_alike(
+    identity_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = facegeom.reconstruct(demo_photo(), backend="onnx")
+    found = {}
+    for backend in BACKENDS:
+        network = load_identity_network("cpu", identity_weights, backend)
+        monkeypatch.setattr("facegeom.pipelines.map_prediction.identity_network", lambda *_, network=network: network)
+        found[backend] = facegeom.reconstruct(demo_photo(), backend=backend)
+    np.testing.assert_allclose(found["onnx"].mesh.vertices, found["torch"].mesh.vertices, atol=SAME_MM)
+    np.testing.assert_allclose(found["onnx"].identity, found["torch"].identity, atol=1e-3)
+    assert np.abs(found["onnx"].identity - plain.identity).max() > 0.02
 
 
 def test_wrong_arrays_are_refused_like_by_torch() -> None:

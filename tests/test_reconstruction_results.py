@@ -19,7 +19,7 @@ from facegeom.cli import main
 from facegeom.face_model.blendshapes import ARKIT_NAMES
 from facegeom.geometry import closest_points
 from facegeom.pipelines import PIPELINES
-from facegeom.reconstruction import Reconstruction
+from facegeom.reconstruction import Reconstruction, demo_photo
 
 CASES = [(name, head) for name, entry in PIPELINES.items() for head in (False, True) if entry.heads or not head]
 
@@ -87,9 +87,40 @@ def test_matrices_project_the_reconstruction(draw_face: Any, reconstruct: Any, p
     np.testing.assert_array_equal(np.argsort(clip[:, 2]), np.argsort(-rec.camera.view(V)[:, 2]))
 
 
-def test_weights_of_the_expression_are_those_of_the_neutral_head(reconstruct: Any, coded_face: CodedFace) -> None:
+@pytest.mark.parametrize("expression", ["weights", "baked"])
+def test_a_head_opens_as_the_photographed_face(tmp_path: Path, expression: str) -> None:
+    rec = facegeom.reconstruct(demo_photo(), head=True, expression=expression)  # a smile
+    rec.save(tmp_path / "head.glb")
+    saved = FaceMesh.load(tmp_path / "head.glb")
+    opened = saved.vertices + sum(weight * saved.blendshapes[name] for name, weight in saved.weights.items())
+    assert np.linalg.norm(opened - rec.mesh.vertices, axis=1).max() < 0.05
+    if expression == "baked":
+        assert not saved.weights
+        np.testing.assert_allclose(saved.vertices, rec.mesh.vertices, atol=1e-3)
+    else:
+        assert dict(saved.weights) == {name: weight for name, weight in rec.blendshapes.items() if weight}
+        assert np.linalg.norm(saved.vertices - rec.mesh.vertices, axis=1).max() > 2.0
+
+
+def test_the_neutral_head_lacks_the_weighted_blendshapes(reconstruct: Any, coded_face: CodedFace) -> None:
     rec = reconstruct(coded_face, "pix2vertex", head=True)
-    assert dict(rec.neutral.weights) == rec.blendshapes
+    shapes = rec.mesh.blendshapes
+    applied = sum(weight * shapes[name].astype(float) for name, weight in rec.blendshapes.items())
+    np.testing.assert_allclose(rec.neutral.vertices + applied, rec.mesh.vertices, atol=1e-4)
+    assert not rec.neutral.weights
+
+
+def test_formats_without_blendshapes_contain_the_photographed_head(
+    reconstruct: Any, coded_face: CodedFace, tmp_path: Path
+) -> None:
+    rec = reconstruct(coded_face, "pix2vertex", head=True)
+    rec.save(tmp_path / "head.ply")
+    np.testing.assert_allclose(FaceMesh.load(tmp_path / "head.ply").vertices, rec.mesh.vertices, atol=1e-4)
+
+
+def test_an_unknown_way_to_store_the_expression_is_rejected(coded_face: CodedFace) -> None:
+    with pytest.raises(ValueError, match="expression must be one of weights, baked, got 'frozen'"):
+        facegeom.reconstruct(coded_face.photo, expression="frozen")
 
 
 @pytest.mark.parametrize("format", ["glb", "ply", "stl", "obj"])

@@ -12,7 +12,7 @@ import pytest
 from facegeom import load_face_model
 from facegeom.errors import FacegeomError
 from facegeom.images.crop import apply_affine
-from facegeom.networks.identity import face_points
+from facegeom.networks.identity_crop import face_points
 from facegeom.training.data.labels import Labels
 from facegeom.training.data.photo_data import Sources, load_training_data
 from facegeom.training.data.renderer import Pose

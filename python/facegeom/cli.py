@@ -26,6 +26,7 @@ from facegeom.errors import FacegeomError, OutputError
 from facegeom.images.limits import MAX_PIXELS
 from facegeom.networks.backends import BACKENDS, DEFAULT_BACKEND
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
+from facegeom.reconstruction import EXPRESSIONS
 
 SUCCESS, FAILURE, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130  # exit codes
 
@@ -278,6 +279,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write the mesh with the neutral expression instead of the expression in the photo",
     )
+    one.add_argument(
+        "--expression", choices=EXPRESSIONS, default="weights",
+        help="how a file of a head stores the expression in the photo: as initial weights of the blendshapes of a "
+        "neutral face, or baked into the vertices (default: %(default)s)",
+    )  # fmt: skip
     one.add_argument(
         "--format", choices=("glb", "obj", "ply", "stl", "html"), default="glb",
         help="mesh file format if OUT is a folder (default: %(default)s)",

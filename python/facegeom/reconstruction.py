@@ -29,7 +29,7 @@ from facegeom.images.image_files import ImageSource, read_photo
 from facegeom.images.limits import MAX_PIXELS
 from facegeom.images.photo import Photo
 from facegeom.mesh.face_mesh import FaceMesh
-from facegeom.mesh.formats import save_mesh
+from facegeom.mesh.formats import BLENDSHAPE_FORMATS, save_mesh
 from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES, PipelineEntry
 from facegeom.pipelines.interface import FaceRequest, Pipeline, PipelineOptions, Prediction
@@ -45,6 +45,9 @@ log = logging.getLogger("facegeom")
 
 FARTHEST_PIXEL = 1e8
 """Largest coordinate of a box that a caller gives, in pixels."""
+
+EXPRESSIONS = ("weights", "baked")
+"""How files with blendshapes can store the expression of the photo."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,8 +87,11 @@ class Reconstruction:
     detections : tuple of (x0, y0, x1, y1, score)
         The detected boxes in pixels of the photo, best first; empty if the caller gave the box.
     neutral : FaceMesh or None
-        `mesh` without the expression of the photo. None if the mesh does not have the face model's topology: with
+        `mesh` without the expression of the photo: its vertices are those of `mesh` minus the sum of the blendshapes
+        times their weights in `blendshapes`. None if the mesh does not have the face model's topology: with
         facevision, and with pixel2mesh and gcn_igan if `head` is False.
+    expression : "weights" or "baked"
+        How files with blendshapes store the expression of the photo; see `save`.
     """
 
     mesh: FaceMesh
@@ -102,6 +108,7 @@ class Reconstruction:
     score: float = 1.0
     detections: tuple[Detection, ...] = ()
     neutral: FaceMesh | None = None
+    expression: str = "weights"
 
     @property
     def pose(self) -> Pose:
@@ -109,7 +116,12 @@ class Reconstruction:
         return self.camera.pose
 
     def save(
-        self, target: str | os.PathLike[str] | BinaryIO, neutral: bool = False, *, format: str | None = None
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        neutral: bool = False,
+        *,
+        format: str | None = None,
+        compress: str | None = None,
     ) -> None:
         """Write the mesh to a .glb, .obj, .ply, .stl or .html file; see `facegeom.mesh.formats.save_mesh`.
 
@@ -117,9 +129,10 @@ class Reconstruction:
         ----------
         target : path, or binary file object. For face.obj with a texture, face.mtl and face.texture.png are written to
             the same folder.
-        neutral : True: save the neutral face instead of the photographed expression. The file of a head then contains
-            the photographed expression as weights of the blendshapes.
+        neutral : True: save the neutral face instead of the photographed expression.
         format : "glb", "obj", "ply", "stl" or "html", for a file object; None for a path, whose suffix decides
+        compress : "quantize" or "meshopt" (extra `compress`): smaller .glb files, for programs that read the extensions
+            of glTF that they need; see `facegeom.mesh.formats.save_mesh`
 
         Raises
         ------
@@ -131,21 +144,30 @@ class Reconstruction:
         FileNotFoundError, OSError
             When the folder does not exist, or a file cannot be written.
 
+        Notes
+        -----
+        A .glb or .html file of a head contains the neutral face, and the expression of the photo as the initial weights
+        of the blendshapes. Programs therefore open it as `mesh`, and other weights replace the expression instead of
+        adding to it. Formats without blendshapes contain `mesh`. With `expression` "baked", the vertices of all files
+        are those of `mesh`, and all initial weights are 0.
+
         Examples
         --------
         >>> rec = facegeom.reconstruct("photo.jpg")  # doctest: +SKIP
         >>> rec.save("face.glb")  # doctest: +SKIP
         >>> rec.save(file, format="glb")  # doctest: +SKIP
         """
-        save_mesh(self._chosen(neutral), target, format, inputs=() if self.photo is None else (self.photo,))
+        named = Path(target).suffix.lower()[1:] if isinstance(target, (str, os.PathLike)) else format
+        mesh = self._in_file(named or "", neutral)
+        save_mesh(mesh, target, format, compress=compress, inputs=() if self.photo is None else (self.photo,))
 
-    def to_bytes(self, format: str = "glb", neutral: bool = False) -> bytes:
+    def to_bytes(self, format: str = "glb", neutral: bool = False, *, compress: str | None = None) -> bytes:
         """Return the content of a mesh file.
 
         Parameters
         ----------
         format : "glb", "ply", "stl", "html" or, for a mesh without a texture, "obj"
-        neutral : as in `save`
+        neutral, compress : as in `save`
 
         Raises
         ------
@@ -153,7 +175,7 @@ class Reconstruction:
             When the format is unknown or consists of several files, or when `neutral` is True and the mesh does not
             have the face model's topology.
         """
-        return self._chosen(neutral).to_bytes(format)
+        return self._in_file(format, neutral).to_bytes(format, compress=compress)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers of the reconstruction as values that JSON can represent; `--json` prints them.
@@ -194,13 +216,18 @@ class Reconstruction:
             f"yaw={yaw}, pitch={pitch}, roll={roll}, stages={list(self.stages)})"
         )
 
-    def _chosen(self, neutral: bool) -> FaceMesh:
-        """Return the mesh, or the neutral mesh if it is asked for."""
-        if not neutral:
-            return self.mesh
-        if self.neutral is None:
-            raise FacegeomError("neutral=True needs the face model's topology: use pipeline 'pix2vertex' or head=True")
-        return self.neutral
+    def _in_file(self, format: str, neutral: bool) -> FaceMesh:
+        """Return the mesh that a file of a format contains."""
+        if neutral:
+            if self.neutral is None:
+                raise FacegeomError(
+                    "neutral=True needs the face model's topology: use pipeline 'pix2vertex' or head=True"
+                )
+            return self.neutral
+        driven = format in BLENDSHAPE_FORMATS and self.mesh.blendshapes and self.expression == "weights"
+        if driven and self.neutral is not None:
+            return replace(self.neutral, weights=self.blendshapes)
+        return self.mesh
 
 
 def reconstruct(
@@ -216,6 +243,7 @@ def reconstruct(
     min_face: float | None = None,
     backend: str = DEFAULT_BACKEND,
     max_pixels: int = MAX_PIXELS,
+    expression: str = "weights",
 ) -> Reconstruction:
     """Reconstruct a textured 3-D mesh of one face in a photo.
 
@@ -237,6 +265,8 @@ def reconstruct(
     min_face : side length of the smallest face that is detected, in pixels of the photo; None: as in `detect`
     backend : library in which the networks run: "torch", or "onnx" (extra `onnx`), which needs no PyTorch
     max_pixels : largest number of pixels of the photo; see `facegeom.load_image`
+    expression : how files of a head store the expression of the photo. "weights": as the initial weights of the
+        blendshapes of a neutral face. "baked": in the vertices, with all weights at 0. See `Reconstruction.save`.
 
     Returns
     -------
@@ -255,8 +285,8 @@ def reconstruct(
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `box`, `face_index`, `texture`, `device`, `detector`, `min_face`, `backend` or `max_pixels` is
-        invalid.
+        When `box`, `face_index`, `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels` or `expression`
+        is invalid.
 
     Notes
     -----
@@ -272,7 +302,7 @@ def reconstruct(
     request = FaceRequest(
         _box(box), check.count(face_index, "face_index"), device, backend, check_detector(detector), _least(min_face)
     )
-    job = _Job.of(pipeline, head, texture, backend)
+    job = _Job.of(pipeline, head, texture, backend, expression)
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
         photo = read_photo(image, max_pixels=max_pixels)
@@ -294,12 +324,13 @@ def reconstruct_all(
     min_face: float | None = None,
     backend: str = DEFAULT_BACKEND,
     max_pixels: int = MAX_PIXELS,
+    expression: str = "weights",
 ) -> list[Reconstruction]:
     """Reconstruct all faces in a photo.
 
     Parameters
     ----------
-    image, pipeline, device, head, texture, detector, min_face, backend, max_pixels : as in `reconstruct`
+    image, pipeline, device, head, texture, detector, min_face, backend, max_pixels, expression : as in `reconstruct`
 
     Returns
     -------
@@ -316,8 +347,7 @@ def reconstruct_all(
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `texture`, `device`, `detector`, `min_face`, `backend` or `max_pixels` is
-        invalid.
+        When `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels` or `expression` is invalid.
 
     Examples
     --------
@@ -326,7 +356,7 @@ def reconstruct_all(
     """
     check_backend(backend, device)
     request = FaceRequest(device=device, backend=backend, detector=check_detector(detector), min_face=_least(min_face))
-    job = _Job.of(pipeline, head, texture, backend)
+    job = _Job.of(pipeline, head, texture, backend, expression)
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
         photo = read_photo(image, max_pixels=max_pixels)
@@ -348,9 +378,10 @@ class _Job:
 
     entry: PipelineEntry
     options: PipelineOptions
+    expression: str
 
     @classmethod
-    def of(cls, pipeline: str, head: bool, texture: int | None, backend: str) -> _Job:
+    def of(cls, pipeline: str, head: bool, texture: int | None, backend: str, expression: str) -> _Job:
         """Check the arguments of `reconstruct`."""
         entry = PIPELINES.get(pipeline) if isinstance(pipeline, str) else None
         if entry is None:
@@ -361,7 +392,9 @@ class _Job:
             texture = check.count(texture, "texture", SIZES[0])
             if texture > SIZES[1]:  # checked before the networks are loaded
                 raise ValueError(f"texture must be at most {SIZES[1]}, got {texture}")
-        return cls(entry, PipelineOptions(head, texture, backend))
+        if not isinstance(expression, str) or expression not in EXPRESSIONS:
+            raise ValueError(f"expression must be one of {', '.join(EXPRESSIONS)}, got {expression!r}")
+        return cls(entry, PipelineOptions(head, texture, backend), expression)
 
     def reconstruction(
         self,
@@ -395,6 +428,7 @@ class _Job:
             score=prediction.score,
             detections=tuple(photo.detection_in_photo(found) for found in prediction.detections),
             neutral=stages.neutral,
+            expression=self.expression,
         )
 
 
@@ -442,8 +476,7 @@ def predict(
     from facegeom.pipelines.map_prediction import MapOptions, predict_maps
 
     face_index = check.count(face_index, "face_index")
-    if network is None:
-        check_backend(backend, device)
+    check_backend(backend, device)
     name, least = check_detector(detector), _least(min_face)
     request = FaceRequest(_box(box), min_face=least)
     photo = read_photo(image, max_pixels=max_pixels)

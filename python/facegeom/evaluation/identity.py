@@ -224,8 +224,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        help="weights of the identity network. --method network: the network to evaluate (default: of the package); "
-        "--method predict: a network whose answer is the prior of the fit (default: none)",
+        help="weight file of the identity network (default: the weights of the package)",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="largest number of photos, heads or people of each part")
     parser.add_argument("--json", metavar="FILE", help="write the results to this JSON file as well")
@@ -242,8 +241,6 @@ def run(args: argparse.Namespace) -> int:
         raise FacegeomError("evaluate identity needs --reshaped, --ict, --heads, --people or --pairs")
     if args.reshaped_photos and not args.texture_model:
         raise FacegeomError("--reshaped needs --texture-model")
-    if args.weights and args.method == "reconstruct":
-        raise FacegeomError("--weights is for --method network and --method predict")
     limit = None if args.limit is None else check.count(args.limit, "--limit", 1)
     model = load_face_model()
     space = ShapeSpace(model)
@@ -274,10 +271,9 @@ def run(args: argparse.Namespace) -> int:
 def _method(args: argparse.Namespace, space: ShapeSpace, model: FaceModel) -> Method:
     if args.method == "network":
         return network_method(space, model, load_identity("cpu", args.weights))
-    if args.method == "predict":
-        identity = None if args.weights is None else load_identity("cpu", args.weights)
-        return predict_method(space, model, identity=identity)
-    return reconstruct_method(space, model)
+    identity = None if args.weights is None else load_identity("cpu", args.weights)
+    made = predict_method if args.method == "predict" else reconstruct_method
+    return made(space, model, identity=identity)
 
 
 def format_results(results: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from facegeom.evaluation.shapes import Method, Place
 from facegeom.face_model import FaceModel
 from facegeom.measures.shapes import Changes, ShapeSpace, mean_and_percentile, rms_mm
 from facegeom.measures.skin import cheek_lightness, means_by_lightness
-from facegeom.networks.identity import INNER_LANDMARKS
+from facegeom.networks.identity_crop import INNER_LANDMARKS
 from facegeom.training.data.labels import Labels, find_photos, yaw_deg
 from facegeom.training.data.renderer import Pose
 from facegeom.training.data.samples import PhotoStore

@@ -9,13 +9,16 @@ import cv2
 import numpy as np
 
 from facegeom._internal.arrays import ByteArray, FloatArray
+from facegeom._internal.threads import one_thread
 from facegeom.face_model import FaceModel
 from facegeom.images.boxes import Box
 from facegeom.images.crop import warp_image
 from facegeom.measures.shapes import ShapeSpace
-from facegeom.networks.identity import INNER_LANDMARKS, Identity, aligned_affine
+from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine
+from facegeom.networks.interface import IdentityPredictor
+from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
+from facegeom.pipelines.interface import FaceRequest, PipelineOptions
 from facegeom.pipelines.map_prediction import predict_maps
-from facegeom.reconstruction import reconstruct
 from facegeom.training.data.renderer import Pose
 
 
@@ -48,27 +51,36 @@ Method = Callable[[ByteArray, Place], Answers]
 """Function (photo, place of the face) -> answers. It raises `NoFaceFound` if it finds no face."""
 
 
-def reconstruct_method(space: ShapeSpace, model: FaceModel, device: str = "cpu") -> Method:
-    """Return the method `reconstruct`: the answers "fit" (fitted face model) and "mesh" (registered neutral mesh)."""
+def reconstruct_method(
+    space: ShapeSpace, model: FaceModel, device: str = "cpu", identity: IdentityPredictor | None = None
+) -> Method:
+    """Return the method `reconstruct`: the answers "fit" (fitted face model) and "mesh" (registered neutral mesh).
 
+    It runs the steps of the default pipeline as `facegeom.reconstruct` does, with the given identity network in place
+    of that of the package.
+    """
+    pipeline = PIPELINES[DEFAULT_PIPELINE].load()
+
+    @one_thread()
     def method(photo: ByteArray, place: Place) -> Answers:
-        found = reconstruct(photo, box=place.box, device=device)
-        if found.neutral is None:
+        prediction = pipeline.predict(photo, FaceRequest(place.box, device=device, identity=identity))
+        neutral = pipeline.run(photo, prediction, PipelineOptions()).neutral
+        if neutral is None:
             raise RuntimeError("the default pipeline must make a neutral mesh")
         return {
-            "fit": space.displacement(model.vertices(found.identity)),
-            "mesh": space.displacement(found.neutral.vertices),
+            "fit": space.displacement(model.vertices(prediction.fit.identity)),
+            "mesh": space.displacement(neutral.vertices),
         }
 
     return method
 
 
 def predict_method(
-    space: ShapeSpace, model: FaceModel, device: str = "cpu", identity: Identity | None = None
+    space: ShapeSpace, model: FaceModel, device: str = "cpu", identity: IdentityPredictor | None = None
 ) -> Method:
     """Return the method `predict`: the answer "fit" only, without the registration.
 
-    With an identity network, its answer is the prior of the fit.
+    The answer of the given identity network, or of that of the package, is the prior of the fit.
     """
 
     def method(photo: ByteArray, place: Place) -> Answers:
@@ -78,7 +90,7 @@ def predict_method(
     return method
 
 
-def network_method(space: ShapeSpace, model: FaceModel, identity: Identity) -> Method:
+def network_method(space: ShapeSpace, model: FaceModel, identity: IdentityPredictor) -> Method:
     """Return the method of the identity network alone: the answer "network".
 
     The crop is aligned by the true place of the face, so that no result depends on another network.

@@ -11,7 +11,7 @@ import numpy as np
 from facegeom._internal.arrays import FloatArray
 from facegeom.face_model import FaceModel
 from facegeom.face_model.fitting import similarity
-from facegeom.networks.identity import shape_units
+from facegeom.networks.identity_units import shape_units
 
 LEADING = 20
 """Number of leading identity components whose slopes and correlations are averaged."""

@@ -1,11 +1,6 @@
 """The identity network: predicts the identity coefficients of the face model from an aligned crop of a face.
 
-Unit of the prediction: each coefficient is multiplied by the root mean square displacement (mm) that one standard
-deviation of its component causes. Rotation, translation and scale are removed from the component first, because a photo
-does not show them.
-
-Aligned crop: rotated, scaled and translated so that the 51 landmarks of the brows, eyes, nose and mouth fit those of
-the mean face in the same pose. Then the identity is visible as the difference between the crop and the mean face.
+`identity_crop` defines the crop, `identity_units` the unit of the prediction.
 """
 
 from __future__ import annotations
@@ -19,16 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
+from facegeom._internal.arrays import ByteArray
 from facegeom._internal.threads import load_once, one_thread
-from facegeom.face_model import FaceModel
-from facegeom.face_model.fitting import FitPrior
-from facegeom.images.crop import warp_image
+from facegeom.face_model import load_face_model
 from facegeom.networks.devices import check_device
+from facegeom.networks.identity_units import ShapeUnits, answers, shape_units
+from facegeom.networks.interface import IdentityAnswer, check_crops
 from facegeom.networks.weights import load_state, load_weights
-
-INNER_LANDMARKS = slice(17, 68)  # of the 68 points: brows, nose, eyes and mouth, without the jaw
-FRAME_MM = 200.0  # side of the aligned crop; the face part of the mean is 179 mm high
 
 
 @dataclass(frozen=True)
@@ -55,149 +47,6 @@ class IdentityTensors(NamedTuple):
     mean: Tensor
     log_variance: Tensor
     points: Tensor
-
-
-class IdentityAnswer(NamedTuple):
-    """Predicted identity of a face: a normal distribution of each coefficient.
-
-    Attributes
-    ----------
-    mean : (k,) float array, standard deviations of the face model
-    deviation : (k,) float array, standard deviation of the error, in the same unit
-    """
-
-    mean: FloatArray
-    deviation: FloatArray
-
-
-class ShapeUnits(NamedTuple):
-    """Identity components as displacements of the face, without rotation, translation and scale.
-
-    Attributes
-    ----------
-    vertices : (n,) int array, vertices of the face part that the depth map shows
-    basis : (k, n, 3) float array, mm per standard deviation
-    scale : (k,) float array, mm: root mean square of each component of the basis over the vertices
-    mirror : (k, k) float array; the mirror image of a face has the coefficients `mirror @ coefficients`
-    """
-
-    vertices: IntArray
-    basis: FloatArray
-    scale: FloatArray
-    mirror: FloatArray
-
-    def rms_mm(self, coefficients: FloatArray) -> FloatArray:
-        """Return the root mean square displacement of the vertices for coefficients (..., k), (...) mm."""
-        flat = self.basis.reshape(len(self.basis), -1)
-        gram = flat @ flat.T / len(self.vertices)
-        return np.asarray(np.sqrt(np.einsum("...i,ij,...j->...", coefficients, gram, coefficients)))
-
-
-def shape_units(model: FaceModel, count: int = 60) -> ShapeUnits:
-    """Return the first identity components of a face model as displacements.
-
-    Parameters
-    ----------
-    model : FaceModel
-    count : int
-        Number of components.
-
-    Notes
-    -----
-    Rotation, translation and scale are removed to first order at the mean face: each component is projected onto the
-    space orthogonal to these seven directions.
-    """
-    vertices = np.flatnonzero(model.regions["map"][: model.face_vertex_count])
-    identity = model.identity[:count].astype(np.float64)
-    flat = identity[:, vertices].reshape(count, -1)
-    mirrored = (identity[:, model.mirror] * np.array([-1.0, 1.0, 1.0]))[:, vertices].reshape(count, -1)
-    mirror = np.linalg.lstsq(flat.T, mirrored.T, rcond=None)[0]
-    rigid = np.linalg.qr(_similarity_directions(model.mean[vertices]).reshape(7, -1).T)[0]
-    flat = flat - (flat @ rigid) @ rigid.T
-    scale = np.sqrt((flat**2).sum(1) / len(vertices))
-    return ShapeUnits(vertices, flat.reshape(count, -1, 3), scale, mirror)
-
-
-def aligned_affine(
-    model: FaceModel, landmarks: FloatArray, rotation: FloatArray, size: int, frame_mm: float = FRAME_MM
-) -> FloatArray:
-    """Return the similarity transform from pixels of a photo to pixels of the aligned crop.
-
-    Parameters
-    ----------
-    model : FaceModel
-    landmarks : (51, 2) float array, the landmarks without the jaw in pixels of the photo, y down
-    rotation : (3, 3) float array, face frame to camera frame, for example of a fit
-    size : side of the crop in pixels
-    frame_mm : side of the crop in mm of the mean face
-
-    Returns
-    -------
-    (2, 3) float array
-        Least-squares fit of the landmarks to those of the mean face, which has the same rotation but no roll.
-    """
-    template = aligned_template(model, rotation) * (size / frame_mm) + 0.5 * (size - 1)
-    source, target = landmarks - landmarks.mean(0), template - template.mean(0)
-    a = (source * target).sum()
-    b = (source[:, 0] * target[:, 1] - source[:, 1] * target[:, 0]).sum()
-    linear = np.array([[a, -b], [b, a]]) / (source**2).sum()
-    return np.column_stack([linear, template.mean(0) - linear @ landmarks.mean(0)])
-
-
-def aligned_template(model: FaceModel, rotation: FloatArray, vertices: IntArray | None = None) -> FloatArray:
-    """Return the positions of vertices of the mean face in the aligned crop, (v, 2) mm from its centre, y down.
-
-    Parameters
-    ----------
-    model : FaceModel
-    rotation : (3, 3) float array, face frame to camera frame; its roll is removed
-    vertices : (v,) int array, optional
-        By default the 51 landmarks without the jaw.
-    """
-    roll = np.arctan2(rotation[0, 1], rotation[1, 1])
-    cosine, sine = np.cos(roll), np.sin(roll)
-    upright = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]]) @ rotation
-    points, centre = _mean_landmarks(model)
-    if vertices is not None:
-        points = model.mean[vertices]
-    return np.asarray(((points - centre) @ upright.T)[:, :2] * np.array([1.0, -1.0]))
-
-
-@load_once(maxsize=2)
-def _mean_landmarks(model: FaceModel) -> tuple[FloatArray, FloatArray]:
-    """Return the 51 landmarks of the mean face, and the centre of the bounding box of its visible part."""
-    face = model.mean[: model.face_vertex_count][model.regions["map"][: model.face_vertex_count]]
-    return model.mean[model.landmarks68[INNER_LANDMARKS]], 0.5 * (face.min(0) + face.max(0))
-
-
-@load_once(maxsize=2)
-def face_points(model: FaceModel, count: int = 128) -> IntArray:
-    """Return vertices distributed over the face, (count,): those of the left half, then their mirror images.
-
-    The landmarks of the left half come first. The others are selected by farthest point sampling.
-    """
-    half = count // 2
-    allowed = np.flatnonzero(model.regions["map"][: model.face_vertex_count])
-    allowed = allowed[model.mean[allowed, 0] > 0.5]
-    chosen = [int(v) for v in dict.fromkeys(model.landmarks68[INNER_LANDMARKS]) if model.mean[v, 0] > 0.5][:half]
-    places = model.mean[allowed]
-    distance = np.linalg.norm(places[:, None] - model.mean[chosen], axis=2).min(1)
-    while len(chosen) < half:
-        farthest = int(distance.argmax())
-        chosen.append(int(allowed[farthest]))
-        distance = np.minimum(distance, np.linalg.norm(places - places[farthest], axis=1))
-    left = np.array(chosen, dtype=np.int64)
-    return np.concatenate([left, model.mirror[left]])
-
-
-def _similarity_directions(points: FloatArray) -> FloatArray:
-    """Return the displacements (7, n, 3) of points under translations, rotations and scaling, to first order."""
-    directions = np.zeros((7, *points.shape))
-    for axis in range(3):
-        directions[axis, :, axis] = 1.0
-        directions[3 + axis] = np.cross(np.eye(3)[axis], points - points.mean(0))
-    directions[6] = points - points.mean(0)
-    return directions
 
 
 class IdentityNetwork(nn.Module):
@@ -245,9 +94,9 @@ def _halve(before: int, after: int, kernel: int) -> nn.Sequential:
 class Identity:
     """The identity network with the units of its prediction."""
 
-    def __init__(self, network: IdentityNetwork, model: FaceModel, device: torch.device) -> None:
+    def __init__(self, network: IdentityNetwork, units: ShapeUnits, device: torch.device) -> None:
         self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.model, self.units = model, shape_units(model, network.config.coefficients)
+        self.units = units
         self.device = device
 
     @property
@@ -257,37 +106,15 @@ class Identity:
 
     @one_thread()
     @torch.inference_mode()
-    def predict(self, crops: np.ndarray, *, mirror: bool = True) -> list[IdentityAnswer]:
-        """Predict the identity of each aligned crop.
-
-        Parameters
-        ----------
-        crops : (b, S, S, 3) uint8 array, RGB, made with `aligned_affine`
-        mirror : bool
-            Whether to average the predictions for the crop and for its mirror image.
-        """
+    def predict(self, crops: ByteArray, *, mirror: bool = True) -> list[IdentityAnswer]:
+        """Predict the identity in aligned crops (b, S, S, 3), uint8; see `IdentityPredictor.predict`."""
+        check_crops(crops, self.size)
         photo = torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2))).to(self.device).float()
-        photo = photo.div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
-        out = self.network(photo)
-        mean = out.mean.double().cpu().numpy() / self.units.scale
-        deviation = torch.exp(0.5 * out.log_variance).double().cpu().numpy() / self.units.scale
+        photo = photo.div(127.5).sub(1)
         if mirror:
-            flipped = self.network(photo.flip(3)).mean.double().cpu().numpy() / self.units.scale
-            mean = 0.5 * (mean + flipped @ self.units.mirror.T)
-        return [IdentityAnswer(m, d) for m, d in zip(mean, deviation, strict=True)]
-
-    def prior(self, photo: ByteArray, landmarks: FloatArray, rotation: FloatArray) -> FitPrior:
-        """Predict the identity of a face in a photo, as the prior of a fit.
-
-        Parameters
-        ----------
-        photo : (h, w, 3) uint8 array, RGB
-        landmarks : (68, 2) float array, pixels of the photo
-        rotation : (3, 3) float array, face frame to camera frame
-        """
-        affine = aligned_affine(self.model, landmarks[INNER_LANDMARKS], rotation, self.size)
-        answer = self.predict(warp_image(photo, affine, self.size)[None])[0]
-        return FitPrior(answer.mean, answer.deviation**2)
+            photo = torch.cat([photo, photo.flip(3)])
+        out = self.network(photo.contiguous(memory_format=torch.channels_last))
+        return answers(self.units, out.mean.cpu().numpy(), out.log_variance.cpu().numpy(), len(crops))
 
 
 @load_once(maxsize=2)
@@ -299,9 +126,7 @@ def load_identity(device: str = "cpu", path: str | os.PathLike[str] | None = Non
     WeightsError
         If the file is missing or damaged, or belongs to another network.
     """
-    from facegeom.face_model import load_face_model
-
     config, state = load_weights("identity", IdentityConfig, path)
     network = IdentityNetwork(config)
     load_state(network, "identity", state)
-    return Identity(network, load_face_model(), check_device(device))
+    return Identity(network, shape_units(load_face_model(), config.coefficients), check_device(device))

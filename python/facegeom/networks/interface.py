@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
-from facegeom.face_model.fitting import FitPrior
 
 MAP_UNIT_MM = 100.0  # unit of the maps inside the networks, mm
 
@@ -186,16 +185,40 @@ def check_textures(textures: ByteArray, known: BoolArray, size: int) -> BoolArra
     return check.bool_array(known, "known", (len(textures), size, size))
 
 
-class IdentityPredictor(Protocol):
-    """A network that predicts the identity of a face, such as `networks.identity.Identity`."""
+class IdentityAnswer(NamedTuple):
+    """Predicted identity of a face: a normal distribution of each coefficient.
 
-    def prior(self, photo: ByteArray, landmarks: FloatArray, rotation: FloatArray) -> FitPrior:
-        """Predict the identity of a face in a photo, as the prior of a fit.
+    Attributes
+    ----------
+    mean : (k,) float array, standard deviations of the face model
+    deviation : (k,) float array, standard deviation of the error, in the same unit
+    """
+
+    mean: FloatArray
+    deviation: FloatArray
+
+
+class IdentityPredictor(Protocol):
+    """A network that predicts the identity of a face from its aligned crop, such as `networks.identity.Identity`.
+
+    Attributes
+    ----------
+    size : side length S of the crops in pixels
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    def predict(self, crops: ByteArray, *, mirror: bool = True) -> list[IdentityAnswer]:
+        """Predict the identity in each aligned crop.
 
         Parameters
         ----------
-        photo : (h, w, 3) uint8 array, RGB
-        landmarks : (68, 2) float array, pixels of the photo
-        rotation : (3, 3) float array, face frame to camera frame
+        crops : (b, S, S, 3) uint8 array, RGB, made with `networks.identity_crop.aligned_affine`
+        mirror : True: average with the prediction for the mirrored crop, mirrored back
+
+        Raises
+        ------
+        ValueError
+            When the crops have another shape or type.
         """
-        ...

@@ -10,7 +10,8 @@ import os
 from facegeom._internal import check
 from facegeom._internal.threads import one_thread
 from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
-from facegeom.networks.interface import MESH_PIPELINES, MapNetwork, MeshNetwork, TextureNetwork
+from facegeom.networks.interface import MESH_PIPELINES, IdentityPredictor, MapNetwork, MeshNetwork, TextureNetwork
+from facegeom.networks.weight_files import WEIGHTS
 
 
 def load_map_network(device: str = "cpu", backend: str = DEFAULT_BACKEND) -> MapNetwork:
@@ -108,3 +109,35 @@ def load_texture_network(backend: str = DEFAULT_BACKEND) -> TextureNetwork:
     from facegeom.networks.gated_inpainting import load_gated_inpainting
 
     return load_gated_inpainting()
+
+
+def load_identity_network(
+    device: str = "cpu", weights: str | os.PathLike[str] | None = None, backend: str = DEFAULT_BACKEND
+) -> IdentityPredictor | None:
+    """Load the identity network; None if no weights are given and the package has none.
+
+    Parameters
+    ----------
+    device : "cpu", "cuda", "cuda:1" or "mps"
+    weights : path of a weight file, or None for the file in the package
+    backend : "torch" or "onnx"
+
+    Raises
+    ------
+    ValueError
+        When the device is not available, or the backend does not support it.
+    FacegeomError
+        When the backend is not installed.
+    WeightsError
+        When the weight file is missing or damaged, or has another configuration.
+    """
+    check_backend(backend, device)
+    if weights is None and not (WEIGHTS / "identity.safetensors").is_file():
+        return None
+    if backend == "onnx":
+        from facegeom.networks.onnx.identity import load_identity as load_onnx
+
+        return load_onnx(weights)
+    from facegeom.networks.identity import load_identity
+
+    return load_identity(device, weights)

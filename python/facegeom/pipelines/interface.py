@@ -21,6 +21,7 @@ from facegeom.images.camera import Camera
 from facegeom.images.face_maps import FaceMaps
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.networks.backends import DEFAULT_BACKEND
+from facegeom.networks.interface import IdentityPredictor
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class FaceRequest:
     backend: str = DEFAULT_BACKEND  # library in which the networks run: "torch" or "onnx"
     detector: Detector = "yunet"  # the detector of the faces
     min_face: float | None = None  # side length of the smallest detected face, pixels; None: as in `facegeom.detect`
+    identity: IdentityPredictor | None = None  # the identity network; None: the one that comes with facegeom
 
 
 @dataclass(frozen=True)

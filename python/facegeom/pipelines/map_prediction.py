@@ -30,8 +30,9 @@ from facegeom.images.camera import Camera, roll_deg
 from facegeom.images.crop import FIRST_CROP_FACTOR, Crop, apply_affine, crop_affine, crop_box, invert_affine
 from facegeom.images.face_maps import FaceMaps
 from facegeom.networks.backends import DEFAULT_BACKEND
+from facegeom.networks.identity_crop import identity_prior
 from facegeom.networks.interface import IdentityPredictor, MapNetwork, NetworkMaps
-from facegeom.networks.loaders import load_map_network
+from facegeom.networks.loaders import load_identity_network, load_map_network
 
 log = logging.getLogger("facegeom")
 
@@ -144,6 +145,12 @@ def load_network(device: str, backend: str = DEFAULT_BACKEND) -> MapNetwork:
     return load_map_network(device, backend)
 
 
+@load_once(maxsize=4)
+def identity_network(device: str, backend: str = DEFAULT_BACKEND) -> IdentityPredictor | None:
+    """Return the identity network that comes with facegeom on `device`, or None; it is loaded once per process."""
+    return load_identity_network(device, backend=backend)
+
+
 def predict_maps(
     photo: ByteArray,
     box: BoxLike | None = None,
@@ -168,8 +175,8 @@ def predict_maps(
     network : map network to use; None: the network that comes with facegeom
     options : MapOptions
     detector, min_face : as in `facegeom.detect`
-    backend : "torch" or "onnx", in which the network that comes with facegeom runs
-    identity : network whose answer is the prior of the fit's identity; None: the prior of the face model
+    backend : "torch" or "onnx", in which the networks that come with facegeom run
+    identity : network whose answer is the prior of the fit's identity; None: the one that comes with facegeom
 
     Raises
     ------
@@ -178,6 +185,7 @@ def predict_maps(
     """
     timings: dict[str, float] = {}
     network = network or load_network(device, backend)
+    identity = identity or identity_network(device, backend)
     faces: list[FoundFace] = []
     if box is not None:
         with stopwatch(timings, "network"), one_thread():
@@ -198,14 +206,16 @@ def predict_all_maps(
     detector: Detector = "yunet",
     min_face: float | None = None,
     backend: str = DEFAULT_BACKEND,
+    identity: IdentityPredictor | None = None,
 ) -> list[MapPrediction]:
     """Predict the maps of all faces in a photo, in the order of `face_index` of `predict_maps`; [] if there is none."""
     shared: dict[str, float] = {}
     network = network or load_network(device, backend)
+    identity = identity or identity_network(device, backend)
     faces = _detected(photo, detector, min_face, shared)
     with stopwatch(shared, "network"), one_thread():
         predictions = list(_verified_faces(network, photo, faces, options))
-    return [_fitted(photo, prediction, faces, dict(shared), None) for prediction in predictions]
+    return [_fitted(photo, prediction, faces, dict(shared), identity) for prediction in predictions]
 
 
 def _detected(photo: ByteArray, name: Detector, min_face: float | None, timings: dict[str, float]) -> list[FoundFace]:
@@ -220,16 +230,22 @@ def _fitted(
     timings: dict[str, float],
     identity: IdentityPredictor | None,
 ) -> MapPrediction:
-    """Return the maps of a prediction with the face model fitted to them, and add the time of the fit to `timings`."""
+    """Return the maps of a prediction with the face model fitted to them, and add the times to `timings`.
+
+    With an identity network there are two fits: the first one places the crop of the network, whose answer is the prior
+    of the second.
+    """
     model = load_face_model()
     with stopwatch(timings, "fit"), one_thread():
         fit = fit_maps(model, prediction.depth, prediction.correspondence, prediction.mask)
-        maps = _face_maps(prediction, fit)
-        if identity is not None:
-            landmarks = photo_camera(fit, maps).project(fit.vertices(model)[model.landmarks68])
-            prior = identity.prior(photo, landmarks, fit.rotation)
+    if identity is not None:
+        with stopwatch(timings, "identity"), one_thread():
+            camera = photo_camera(fit, _face_maps(prediction, fit))
+            landmarks = camera.project(fit.vertices(model)[model.landmarks68])
+            prior = identity_prior(identity, model, photo, landmarks, fit.rotation)
             fit = fit_maps(model, prediction.depth, prediction.correspondence, prediction.mask, prior=prior)
-            maps = _face_maps(prediction, fit)
+    with stopwatch(timings, "fit"), one_thread():
+        maps = _face_maps(prediction, fit)
         camera = photo_camera(fit, maps)
         landmarks = _onto_depth(fit.vertices(model)[model.landmarks68], camera, maps)
     detections = tuple(face.detection for face in faces)

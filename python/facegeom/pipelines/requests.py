@@ -19,13 +19,19 @@ def requested_maps(photo: ByteArray, request: FaceRequest) -> MapPrediction:
         detector=request.detector,
         min_face=request.min_face,
         backend=request.backend,
+        identity=request.identity,
     )
 
 
 def all_maps(photo: ByteArray, request: FaceRequest) -> list[MapPrediction]:
     """Predict the maps of all faces, as `requested_maps`."""
     return predict_all_maps(
-        photo, request.device, detector=request.detector, min_face=request.min_face, backend=request.backend
+        photo,
+        request.device,
+        detector=request.detector,
+        min_face=request.min_face,
+        backend=request.backend,
+        identity=request.identity,
     )
 
 

@@ -78,7 +78,7 @@ def finish_template(
         if options.head:
             mesh = replace(mesh, blendshapes=template_blendshapes(template))
         stages.meshes["detailed"] = mesh
-    stages.neutral = without_expression(mesh, template, prediction.fit, fitted)
+    stages.neutral = without_expression(mesh, template, prediction.fit)
     return stages
 
 
@@ -114,22 +114,23 @@ def coloured(template: Template, view: View, V: FloatArray, options: PipelineOpt
     )
 
 
-def without_expression(mesh: FaceMesh, template: Template, fit: Fit, fitted: FloatArray) -> FaceMesh:
-    """Return the neutral face of a detailed mesh.
+def without_expression(mesh: FaceMesh, template: Template, fit: Fit) -> FaceMesh:
+    """Return the neutral face of a detailed mesh: without ARKit's blendshapes times their weights in the photo.
 
-    If the mesh has blendshapes, the weights of the result contain the expression of the photo.
+    Parts of the fitted expression that ARKit has no blendshape for, such as one-sided inner brows, remain.
 
     Parameters
     ----------
     mesh : FaceMesh with the fine topology of the template
     template : Template
     fit : Fit of the face model
-    fitted : (n, 3) float array, mm, result of `fitted_vertices` for `fit`
     """
-    model = load_face_model()
-    shift = fitted - model.vertices(fit.identity)
-    weights = arkit_weights(possible_expression(model, fit.expression)) if mesh.blendshapes else {}
-    return replace(mesh, vertices=mesh.vertices - template.carry(shift[template.vertices]), weights=weights)
+    shapes = template_blendshapes(template)
+    vertices = mesh.vertices.copy()
+    for name, weight in arkit_weights(possible_expression(load_face_model(), fit.expression)).items():
+        if weight:
+            vertices -= weight * shapes[name]
+    return replace(mesh, vertices=vertices)
 
 
 def bare(topology: Topology, V: FloatArray) -> FaceMesh:

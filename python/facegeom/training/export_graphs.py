@@ -25,6 +25,7 @@ from facegeom.networks.facevision import FaceVisionConfig, FaceVisionGenerator
 from facegeom.networks.gated_inpainting import GatedInpainting, GatedInpaintingConfig
 from facegeom.networks.gcn_igan import GcnIganConfig, GcnIganGenerator
 from facegeom.networks.graph import Graph
+from facegeom.networks.identity import IdentityConfig, IdentityNetwork
 from facegeom.networks.onnx.session import GRAPHS
 from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
 from facegeom.networks.semi_sphere import Level, neighbour_rows, semi_sphere
@@ -78,6 +79,17 @@ class _Texture(nn.Module):
     def forward(self, texture: Tensor, known: Tensor) -> Tensor:
         last: Tensor = self.network(texture, known).last
         return last
+
+
+class _Identity(nn.Module):
+    """The identity network: image -> mean and logarithm of the variance of the coefficients, and the points."""
+
+    def __init__(self, network: IdentityNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network(image))
 
 
 class _Meshes(nn.Module):
@@ -172,11 +184,18 @@ def _gated_inpainting() -> Exported:
     return Exported(_Texture(GatedInpainting(config)), config, inputs, ("completed",))
 
 
+def _identity() -> Exported:
+    config = IdentityConfig()
+    images = torch.zeros(2, 3, config.size, config.size)
+    return Exported(_Identity(IdentityNetwork(config)), config, {"image": images}, ("mean", "log_variance", "points"))
+
+
 NETWORKS: dict[str, Callable[[], Exported]] = {
     "facevision": _facevision,
     "pixel2mesh": _pixel2mesh,
     "gcn_igan": _gcn_igan,
     "gated_inpainting": _gated_inpainting,
+    "identity": _identity,
 }
 """The networks that `reconstruct` runs, each with the configuration of its weights in the package."""
 

@@ -18,7 +18,7 @@ from facegeom._internal.arrays import FloatArray
 from facegeom._internal.threads import limit_worker_to_one_thread
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.images.crop import apply_affine
-from facegeom.networks.identity import INNER_LANDMARKS, aligned_affine, face_points
+from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine, face_points
 from facegeom.training.data.assets import Assets, add_assets, load_assets
 from facegeom.training.data.samples import MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces, SyntheticOptions

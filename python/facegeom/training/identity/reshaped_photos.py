@@ -19,7 +19,7 @@ from facegeom._internal.arrays import FloatArray
 from facegeom._internal.threads import limit_worker_to_one_thread
 from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
-from facegeom.networks.identity import FRAME_MM
+from facegeom.networks.identity_crop import FRAME_MM
 from facegeom.training.data.labels import Labels, find_photos, yaw_deg
 from facegeom.training.data.samples import PhotoStore
 from facegeom.training.data.split import split_names

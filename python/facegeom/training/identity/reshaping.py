@@ -19,7 +19,7 @@ from facegeom.face_model import FaceModel
 from facegeom.face_model.fitting import similarity
 from facegeom.geometry import nearest, rasterize
 from facegeom.images.crop import apply_affine
-from facegeom.networks.identity import FRAME_MM, INNER_LANDMARKS, aligned_affine, face_points
+from facegeom.networks.identity_crop import FRAME_MM, INNER_LANDMARKS, aligned_affine, face_points
 from facegeom.training.data.light import estimate_light, shading_ratio
 from facegeom.training.data.renderer import Pose, Renderer
 from facegeom.training.data.texture_model import NormalOperator, TextureModel, TextureModelOptions, visible_colours

@@ -13,7 +13,8 @@ from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray
 from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel
 from facegeom.images.crop import apply_affine
-from facegeom.networks.identity import FRAME_MM, ShapeUnits, aligned_affine, aligned_template, face_points
+from facegeom.networks.identity_crop import FRAME_MM, aligned_affine, aligned_template, face_points
+from facegeom.networks.identity_units import ShapeUnits
 from facegeom.training.data.augment import AugmentOptions, augment
 from facegeom.training.data.samples import NumberedStream, image_tensor
 from facegeom.training.identity.reshaped_photos import ReshapedPhotos

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from facegeom.face_model import load_face_model
 from facegeom.networks.devices import check_device, mixed_precision
-from facegeom.networks.identity import IdentityConfig, IdentityNetwork, IdentityTensors, shape_units
+from facegeom.networks.identity import IdentityConfig, IdentityNetwork, IdentityTensors
+from facegeom.networks.identity_units import shape_units
 from facegeom.networks.weights import save_weights
 from facegeom.training.arguments import add_run_settings, options_from, run_files, run_settings_from
 from facegeom.training.identity.losses import identity_terms

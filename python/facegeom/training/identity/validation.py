@@ -10,7 +10,8 @@ import torch
 
 from facegeom._internal.arrays import FloatArray
 from facegeom.face_model import FaceModel
-from facegeom.networks.identity import IdentityNetwork, ShapeUnits
+from facegeom.networks.identity import IdentityNetwork
+from facegeom.networks.identity_units import ShapeUnits
 from facegeom.training.identity.reshaped_photos import ORIGINAL, RESHAPED, ReshapedPhotos
 from facegeom.training.identity.samples import GroupOptions, noisy_crop
 
