@@ -22,6 +22,7 @@ from facegeom.networks.identity_crop import (
 )
 from facegeom.networks.identity_units import ShapeUnits, shape_units
 from facegeom.networks.weights import save_weights
+from facegeom.training.data.labels import LabelOptions, Labels, make_labels
 from facegeom.training.data.light import estimate_light, harmonics, shading_ratio
 from facegeom.training.data.renderer import Pose
 from facegeom.training.data.texture_model import TextureModel
@@ -456,6 +457,57 @@ def test_training_resumes_exactly(model: FaceModel, units: ShapeUnits, pairs: Re
         second.train_step(*batch)
     for a, b in zip(whole.averaged.state_dict().values(), second.averaged.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_later_labels_replace_the_fitted_part_of_the_identity(pairs: ReshapedPhotos) -> None:
+    fitted = np.random.default_rng(4).normal(size=(4, 60)).astype(np.float16)
+    names = np.array(["another", *pairs.names[::-1]])
+    labels = _labels(names, fitted)
+    given = pairs.with_labels(labels)
+    for version, photo in enumerate(pairs.photo):
+        expected = fitted[3 - photo].astype(np.float32) + pairs.change[version]
+        np.testing.assert_array_equal(given.identity[version], expected)
+    np.testing.assert_array_equal(given.change, pairs.change)
+
+
+def test_reshaped_photos_without_a_later_label_are_named(pairs: ReshapedPhotos) -> None:
+    labels = _labels(pairs.names[1:], np.zeros((2, 60), np.float16))
+    with pytest.raises(FacegeomError, match=f"1 reshaped photos have no label, the first is {pairs.names[0]}"):
+        pairs.with_labels(labels)
+
+
+def _labels(names: np.ndarray, identity: np.ndarray) -> Labels:
+    n = len(names)
+    rotation = np.repeat(np.eye(3, dtype=np.float32)[None], n, 0)
+    ones, zeros = np.ones(n, np.float32), np.zeros((n, 2), np.float32)
+    return Labels(names, identity, np.zeros((n, 53), np.float16), rotation, ones, zeros, np.zeros(n, np.int8))
+
+
+def test_the_answer_of_the_network_is_the_prior_of_a_label(model: FaceModel, tmp_path: Path) -> None:
+    network = _random_network()
+    torch.nn.init.constant_(network.answer.bias[:60], 4.0)
+    torch.nn.init.constant_(network.answer.bias[60:], -6.0)
+    save_weights(tmp_path / "identity.safetensors", network.config, network.state_dict())
+    noise = np.random.default_rng(5).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "a_1.png"), noise)
+    points = np.einsum("pcd,pc->pd", model.mean[model.landmarks468_triangles], model.landmarks468_barycentric)
+    packed = np.zeros((1, 478, 3), np.int16)
+    packed[0, :468] = np.rint((points * [1, -1, -1] + 150) * 16)
+    made = {
+        identity: make_labels(
+            np.array(["a_1.png"]),
+            packed,
+            LabelOptions(),
+            processes=1,
+            identity=identity,
+            paths=[tmp_path / "a_1.png"],
+        )
+        for identity in (None, str(tmp_path / "identity.safetensors"))
+    }
+    plain, informed = (labels.identity[0].astype(float) for labels in made.values())
+    units = shape_units(model)
+    assert units.rms_mm(plain) < 0.5
+    assert units.rms_mm(informed) > 2.0
 
 
 def test_validation_of_a_network_that_always_says_the_mean_face(

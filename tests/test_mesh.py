@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,19 @@ def test_to_open3d() -> None:
     mesh = FaceMesh(V, F, colors=np.full((4, 3), 51, np.uint8)).to_open3d()
     np.testing.assert_allclose(np.asarray(mesh.vertices), V)
     np.testing.assert_allclose(np.asarray(mesh.vertex_colors), 0.2)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("open3d") is None, reason="open3d is not installed")
+def test_to_open3d_has_the_texture_as_open3d_reads_it(tmp_path: Path) -> None:
+    import open3d
+
+    texture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    mesh = FaceMesh(V, F, uv=V[:, :2], texture=texture)
+    mesh.save(tmp_path / "face.obj")
+    read = open3d.io.read_triangle_mesh(str(tmp_path / "face.obj"))
+    converted = mesh.to_open3d()
+    np.testing.assert_array_equal(np.asarray(converted.textures[0]), np.asarray(read.textures[-1]))
+    np.testing.assert_allclose(np.asarray(converted.triangle_uvs), np.asarray(read.triangle_uvs), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,23 @@ end_header
 
 
 HUGE = 10**11
+MESHOPT = "EXT_meshopt_compression"
+
+
+def own_tree(**changes: Any) -> dict[str, Any]:
+    """Return the changes that make a triangle a file of facegeom, with changes of the data of its part."""
+    own = {"vertices": [0, 3], "triangles": [0, 1], **changes}
+    mesh = {"primitives": [{"attributes": {"POSITION": 0, "_SEEN": 1}, "indices": 1}], "extras": {"facegeom": own}}
+    return {"meshes": [mesh], "extras": {"facegeom": {"vertices": 3, "triangles": 1}}}
+
+
+OWN = own_tree()
+
+
+def compressed(**changes: Any) -> dict[str, Any]:
+    """Return a compressed buffer view, with changes of its extension."""
+    row = {"buffer": 0, "byteLength": 30, "byteStride": 12, "count": 3, "mode": "ATTRIBUTES", **changes}
+    return {"buffer": 0, "byteLength": 36, "extensions": {MESHOPT: row}}
 
 
 @pytest.mark.parametrize(
@@ -280,7 +297,22 @@ HUGE = 10**11
         ({"meshes": 5}, "no list of objects"),
         ({"meshes": []}, "no entry 0 of meshes"),
         ({"extensionsRequired": ["KHR_draco_mesh_compression"]}, "extension KHR_draco_mesh_compression"),
-        ({"meshes": [{"extras": {"facegeom": {"vertices": HUGE}}, "primitives": [{"attributes": {}}]}]}, "None"),
+        ({"extras": {"facegeom": {}}}, "vertices is None"),
+        ({"extras": {"facegeom": {"vertices": 3, "triangles": 1}}}, "a part has no data"),
+        ({**OWN, "extras": {"facegeom": {"vertices": HUGE, "triangles": 1}}}, f"has 3 of {HUGE} vertices"),
+        ({**OWN, "extras": {"facegeom": {"vertices": 3, "triangles": HUGE}}}, f"has 1 of {HUGE} triangles"),
+        (own_tree(vertices=[0, HUGE]), "no list of ascending pairs"),
+        (own_tree(vertices=[2, 0]), "no list of ascending pairs"),
+        (own_tree(doubles=[-1, 0, 1]), "something else"),
+        (own_tree(triangles=[0, 2]), "no list of ascending pairs"),
+        ({"bufferViews": [compressed(byteLength=HUGE)] * 2, "extensionsRequired": [MESHOPT]}, "longer than its buffer"),
+        (
+            {"bufferViews": [compressed(count=HUGE)] * 2, "extensionsRequired": [MESHOPT]},
+            "much more data than the file",
+        ),
+        ({"bufferViews": [compressed(byteStride=0)] * 2, "extensionsRequired": [MESHOPT]}, "longer than its buffer"),
+        ({"bufferViews": [compressed(mode="X")] * 2, "extensionsRequired": [MESHOPT]}, "cannot be decoded"),
+        ({"bufferViews": [compressed()] * 2, "extensionsRequired": [MESHOPT]}, "cannot be decoded"),
     ],
 )
 def test_damaged_glb_files(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -116,7 +116,12 @@ class Reconstruction:
         return self.camera.pose
 
     def save(
-        self, target: str | os.PathLike[str] | BinaryIO, neutral: bool = False, *, format: str | None = None
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        neutral: bool = False,
+        *,
+        format: str | None = None,
+        compress: str | None = None,
     ) -> None:
         """Write the mesh to a .glb, .obj, .ply, .stl or .html file; see `facegeom.mesh.formats.save_mesh`.
 
@@ -126,6 +131,8 @@ class Reconstruction:
             the same folder.
         neutral : True: save the neutral face instead of the photographed expression.
         format : "glb", "obj", "ply", "stl" or "html", for a file object; None for a path, whose suffix decides
+        compress : "quantize" or "meshopt" (extra `compress`): smaller .glb files, for programs that read the extensions
+            of glTF that they need; see `facegeom.mesh.formats.save_mesh`
 
         Raises
         ------
@@ -152,15 +159,15 @@ class Reconstruction:
         """
         named = Path(target).suffix.lower()[1:] if isinstance(target, (str, os.PathLike)) else format
         mesh = self._in_file(named or "", neutral)
-        save_mesh(mesh, target, format, inputs=() if self.photo is None else (self.photo,))
+        save_mesh(mesh, target, format, compress=compress, inputs=() if self.photo is None else (self.photo,))
 
-    def to_bytes(self, format: str = "glb", neutral: bool = False) -> bytes:
+    def to_bytes(self, format: str = "glb", neutral: bool = False, *, compress: str | None = None) -> bytes:
         """Return the content of a mesh file.
 
         Parameters
         ----------
         format : "glb", "ply", "stl", "html" or, for a mesh without a texture, "obj"
-        neutral : as in `save`
+        neutral, compress : as in `save`
 
         Raises
         ------
@@ -168,7 +175,7 @@ class Reconstruction:
             When the format is unknown or consists of several files, or when `neutral` is True and the mesh does not
             have the face model's topology.
         """
-        return self._in_file(format, neutral).to_bytes(format)
+        return self._in_file(format, neutral).to_bytes(format, compress=compress)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers of the reconstruction as values that JSON can represent; `--json` prints them.

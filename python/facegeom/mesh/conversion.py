@@ -54,11 +54,14 @@ def to_open3d(mesh: MeshArrays) -> Any:
             f"to_open3d needs open3d, which cannot be imported ({error}): pip install 'facegeom[open3d]'"
         ) from error
     result = open3d.geometry.TriangleMesh(
-        open3d.utility.Vector3dVector(mesh.vertices), open3d.utility.Vector3iVector(mesh.faces.astype(np.int32))
+        # Vector3dVector does not accept read-only arrays.
+        open3d.utility.Vector3dVector(mesh.vertices.copy()),
+        open3d.utility.Vector3iVector(mesh.faces.astype(np.int32)),
     )
     if mesh.texture is not None and mesh.uv is not None:
         result.triangle_uvs = open3d.utility.Vector2dVector(mesh.uv[mesh.uv_faces].reshape(-1, 2))
-        result.textures = [open3d.geometry.Image(mesh.texture.copy())]
+        # Open3D places the first row of an image at v = 0: it reverses the rows of the files that it reads.
+        result.textures = [open3d.geometry.Image(np.ascontiguousarray(mesh.texture[::-1]))]
         result.triangle_material_ids = open3d.utility.IntVector(np.zeros(len(mesh.faces), np.int32))
     elif mesh.colors is not None:
         result.vertex_colors = open3d.utility.Vector3dVector(mesh.colors / 255.0)

@@ -62,7 +62,9 @@ class FaceMesh(MeshArrays):
         """Return the mesh as an `open3d.geometry.TriangleMesh`; see `facegeom.mesh.conversion.to_open3d`."""
         return conversion.to_open3d(self)
 
-    def save(self, target: str | os.PathLike[str] | BinaryIO, format: str | None = None) -> None:
+    def save(
+        self, target: str | os.PathLike[str] | BinaryIO, format: str | None = None, *, compress: str | None = None
+    ) -> None:
         """Write the mesh to a .glb, .obj, .ply, .stl or .html file, or in one of these formats to a binary file object.
 
         See `facegeom.mesh.formats.save_mesh`.
@@ -76,14 +78,14 @@ class FaceMesh(MeshArrays):
         >>> file.getvalue() == mesh.to_bytes("stl")
         True
         """
-        formats.save_mesh(self, target, format)
+        formats.save_mesh(self, target, format, compress=compress)
 
-    def to_bytes(self, format: str = "glb") -> bytes:
+    def to_bytes(self, format: str = "glb", *, compress: str | None = None) -> bytes:
         """Return the content of a mesh file: "glb", "ply", "stl", "html", or "obj" for a mesh without a texture.
 
         See `facegeom.mesh.formats.mesh_bytes`.
         """
-        return formats.mesh_bytes(self, format)
+        return formats.mesh_bytes(self, format, compress=compress)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FaceMesh:

@@ -20,8 +20,10 @@ from facegeom.images.image_files import save_image
 from facegeom.mesh import gltf, viewer
 from facegeom.mesh.conversion import to_trimesh
 from facegeom.mesh.glb import read_glb
+from facegeom.mesh.gltf_buffer import COMPRESSIONS
 from facegeom.mesh.mesh_arrays import MeshArrays
 from facegeom.mesh.obj import read_obj
+from facegeom.mesh.parts import groups
 from facegeom.mesh.ply import read_ply
 from facegeom.mesh.sources import read_mesh_file
 from facegeom.mesh.stl import read_stl
@@ -37,6 +39,7 @@ def save_mesh(
     target: str | os.PathLike[str] | BinaryIO,
     format: str | None = None,
     *,
+    compress: str | None = None,
     inputs: Iterable[Path] = (),
 ) -> None:
     """Write a mesh to a file; equal meshes give identical bytes.
@@ -47,31 +50,35 @@ def save_mesh(
     target : path, whose suffix selects the format, or binary file object, for which `format` selects it
         .glb: glTF 2.0 in metres, with normals, texture or colours, blendshapes, regions and `seen`.
         .obj: millimetres; with a texture, `face.mtl` and `face.texture.png` are written next to `face.obj`; without
-        one, the vertex colours follow the coordinates in each `v` line.
-        .ply: millimetres, binary, with colours.
+        one, the vertex colours follow the coordinates in each `v` line. Each part is a group.
+        .ply: millimetres, binary, with normals and colours.
         .stl: millimetres, binary, geometry only.
         .html: a page that displays the mesh in a browser without network access; see `facegeom.mesh.viewer.page`.
     format : "glb", "obj", "ply", "stl" or "html", for a file object; None for a path
+    compress : smaller .glb files, for programs that read the extensions of glTF that they need; other formats must have
+        None. "quantize": positions are integers (KHR_mesh_quantization). "meshopt": also compressed by
+        EXT_meshopt_compression, with a WebP texture (extra `compress`)
     inputs : files that must not be overwritten, such as the photo
 
     Raises
     ------
     FacegeomError
         If the format is not one of the five, or if it is .html and this installation has no viewer bundle; for a file
-        object, if the format needs further files.
+        object, if the format needs further files; if meshopt is not installed.
     OutputError
         If a file would overwrite one of `inputs`, or something that is not a file.
     FileNotFoundError, OSError
         If the folder does not exist, or a file cannot be written.
     TypeError, ValueError
-        If `target` is neither a path nor a binary file object, or `format` is given for a path and only there.
+        If `target` is neither a path nor a binary file object, or `format` is given for a path and only there; if
+        `compress` is unknown, or the format is not .glb.
 
     Notes
     -----
     .obj, .ply and .stl files contain no blendshapes: the positions are `vertices`, the shape with all weights at 0.
     """
     if not isinstance(target, (str, os.PathLike)):
-        _write_to_object(mesh, target, format)
+        _write_to_object(mesh, target, format, compress)
         return
     if format is not None:
         raise ValueError("format is only for file objects: the suffix of a path selects the format")
@@ -81,13 +88,14 @@ def save_mesh(
         raise FacegeomError(
             f"cannot save a mesh as {path.name!r}: the suffix must be one of {', '.join(SAVE_SUFFIXES)}"
         )
+    _check_compression(compress, suffix[1:])
     outputs = Outputs(inputs)
     for file, content in mesh_files(path, textured=mesh.texture is not None):
         outputs.add(file, content)
     if suffix == ".obj":
         _save_obj(mesh, path)
     else:
-        write_bytes(path, mesh_bytes(mesh, suffix[1:], path.stem))
+        write_bytes(path, mesh_bytes(mesh, suffix[1:], path.stem, compress=compress))
 
 
 def mesh_files(path: Path, *, textured: bool) -> list[tuple[Path, str]]:
@@ -107,7 +115,7 @@ def mesh_files(path: Path, *, textured: bool) -> list[tuple[Path, str]]:
 
 
 @one_thread()
-def mesh_bytes(mesh: MeshArrays, format: str, title: str = "face") -> bytes:
+def mesh_bytes(mesh: MeshArrays, format: str, title: str = "face", *, compress: str | None = None) -> bytes:
     """Return the content of a mesh file.
 
     Parameters
@@ -115,18 +123,24 @@ def mesh_bytes(mesh: MeshArrays, format: str, title: str = "face") -> bytes:
     mesh : MeshArrays
     format : "glb", "ply", "stl", "html" or, for a mesh without a texture, "obj"; see `save_mesh`
     title : heading of the page, for "html"
+    compress : see `save_mesh`
 
     Raises
     ------
     FacegeomError
         If the format is unknown, or is "obj" and the mesh has a texture: material and texture are files of their own.
+    ValueError
+        If `compress` is unknown, or is given for another format than "glb".
     """
+    _check_compression(compress, format)
     if format == "glb":
-        return gltf.encode(mesh)
+        return gltf.encode(mesh, compress)
     if format == "html":
         return viewer.page(mesh, printable(title)).encode()
-    if format in ("ply", "stl"):
-        return bytes(_coloured_trimesh(mesh).export(file_type=format))
+    if format == "ply":
+        return bytes(_coloured_trimesh(mesh).export(file_type="ply", vertex_normal=True))
+    if format == "stl":
+        return bytes(_coloured_trimesh(mesh).export(file_type="stl"))
     if format != "obj":
         names = ", ".join(suffix[1:] for suffix in SAVE_SUFFIXES)
         raise FacegeomError(f"there is no mesh format {format!r}; available: {names}")
@@ -135,12 +149,18 @@ def mesh_bytes(mesh: MeshArrays, format: str, title: str = "face") -> bytes:
     return _obj_bytes(mesh, None)
 
 
-def _write_to_object(mesh: MeshArrays, target: BinaryIO, format: str | None) -> None:
+def _check_compression(compress: str | None, format: str) -> None:
+    """Raise ValueError if `compress` is unknown, or given for a format that cannot be compressed."""
+    if compress is not None and (compress not in COMPRESSIONS or format != "glb"):
+        raise ValueError(f"compress must be None, or for .glb 'quantize' or 'meshopt', got {compress!r} for .{format}")
+
+
+def _write_to_object(mesh: MeshArrays, target: BinaryIO, format: str | None, compress: str | None) -> None:
     if not callable(getattr(target, "write", None)):
         raise TypeError(f"the target must be a path or a binary file object, got {type(target).__name__}")
     if format is None:
         raise ValueError("format must be given for a file object, such as format='glb'")
-    content = mesh_bytes(mesh, format)
+    content = mesh_bytes(mesh, format, compress=compress)
     try:
         target.write(content)
     except TypeError as error:
@@ -206,34 +226,37 @@ def _save_obj(mesh: MeshArrays, path: Path) -> None:
 def _obj_bytes(mesh: MeshArrays, material: str | None) -> bytes:
     """Return the content of an OBJ file that refers to the named material file.
 
-    Vertices on the cuts of the atlas are duplicated, and the duplicates come last, so that programs which store one
-    texture coordinate per vertex keep the vertex order.
+    The vertices are those of the mesh; texture coordinates are counted on their own, so that the cuts of the atlas do
+    not cut the mesh. A mesh without a texture has no texture coordinates: with them, trimesh drops vertex colours.
     """
     lines = ["# facegeom: millimetres, +x to the subject's left, +y up, +z out of the face"]
-    source, uv, faces = np.arange(len(mesh.vertices)), None, mesh.faces
-    if mesh.uv is not None:
-        source, uv, faces = mesh.unrolled()
     if material is not None:
         lines += [f"mtllib {material}", "usemtl face"]
     if mesh.colors is not None and material is None:
-        rows = np.hstack([mesh.vertices, mesh.colors / 255.0])[source].tolist()
+        rows = np.hstack([mesh.vertices, mesh.colors / 255.0]).tolist()
         lines += [f"v {x:.6f} {y:.6f} {z:.6f} {r:.4f} {g:.4f} {b:.4f}" for x, y, z, r, g, b in rows]
     else:
-        lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in mesh.vertices[source].tolist()]
+        lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in mesh.vertices.tolist()]
+    if material is not None and mesh.uv is not None:
+        lines += [f"vt {u:.6f} {v:.6f}" for u, v in mesh.uv.tolist()]
     lines.append("s 1")
-    corners = (faces + 1).tolist()
-    if uv is not None:
-        lines += [f"vt {u:.6f} {v:.6f}" for u, v in uv.tolist()]
-        lines += [f"f {a}/{a} {b}/{b} {c}/{c}" for a, b, c in corners]
-    else:
-        lines += [f"f {a} {b} {c}" for a, b, c in corners]
+    for group, rows in groups(mesh):
+        if group:
+            lines.append(f"g {group}")
+        if material is None or mesh.uv_faces is None:
+            lines += [f"f {a} {b} {c}" for a, b, c in (mesh.faces[rows] + 1).tolist()]
+        else:
+            corners = np.hstack([mesh.faces[rows], mesh.uv_faces[rows]]) + 1
+            lines += [f"f {a}/{d} {b}/{e} {c}/{f}" for a, b, c, d, e, f in corners.tolist()]
     return os.fsencode("\n".join(lines) + "\n")
 
 
 def _coloured_trimesh(mesh: MeshArrays) -> Any:
-    """Return a trimesh mesh with vertex colours; missing colours are sampled from the texture."""
+    """Return a trimesh mesh with normals and vertex colours; missing colours are sampled from the texture."""
     colors = mesh.colors if mesh.colors is not None else _texture_at_vertices(mesh)
-    return to_trimesh(MeshArrays(mesh.vertices, mesh.faces, colors=colors))
+    result = to_trimesh(MeshArrays(mesh.vertices, mesh.faces, colors=colors))
+    result.vertex_normals = gltf.unit_normals(mesh.vertices, mesh.faces)
+    return result
 
 
 def _texture_at_vertices(mesh: MeshArrays) -> ByteArray | None:

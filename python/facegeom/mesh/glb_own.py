@@ -88,7 +88,7 @@ def _own_part(file: GltfFile, mesh: int, place: FloatArray, before: int, count: 
     """
     row = file.row("meshes", mesh)
     extras, primitives = row.get("extras"), row.get("primitives")
-    own = extras.get("facegeom") if isinstance(extras, dict) else None
+    own = extras.get("facegeom", {}) if isinstance(extras, dict) else None
     primitive = primitives[0] if isinstance(primitives, list) and primitives else None
     attributes = primitive.get("attributes") if isinstance(primitive, dict) else None
     if not isinstance(own, dict) or not isinstance(primitive, dict) or not isinstance(attributes, dict):
@@ -101,8 +101,9 @@ def _own_part(file: GltfFile, mesh: int, place: FloatArray, before: int, count: 
         rows = file.accessor(attributes["_ROW"])[:, 0].astype(np.int64)
         triangles = before + np.arange(len(faces))
     else:
-        rows = np.concatenate([_spread(file, own.get("vertices"), size), index_list(file, own.get("doubles"), 2**53)])
-        triangles = _spread(file, own.get("triangles"), len(faces))
+        doubles = index_list(file, own.get("doubles", []), 2**53)
+        rows = np.concatenate([_spread(file, own.get("vertices", []), size - len(doubles)), doubles])
+        triangles = _spread(file, own.get("triangles", []), len(faces))
     if len(rows) != size or len(triangles) != len(faces) or (size and int(rows.min()) < 0):
         raise file.damaged("a part has not as many places as vertices or triangles")
     targets = primitive.get("targets", [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -12,229 +13,230 @@ from PIL import Image
 
 from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
+from facegeom.mesh.gltf_buffer import COMPRESSIONS, MESHOPT, MM_PER_METRE, GltfBuffer
 from facegeom.mesh.mesh_arrays import MeshArrays
+from facegeom.mesh.parts import Part, neck_joint, split
 
-MM_PER_METRE = 1000.0
-MIN_DISPLACEMENT_MM = 0.02
+MIN_DISPLACEMENT_MM = 0.1
 """Maximum displacement along each axis, in mm, that a blendshape omits. Such displacements are not visible and concern
-about half of the vertices of a face."""
-MIN_NORMAL_CHANGE = 0.01
-"""Maximum change of a unit normal (no unit; 0.01 is 0.6 degrees) that a blendshape omits."""
-# NumPy type of each accessor component type.
-COMPONENT_DTYPES = {pygltflib.FLOAT: np.float32, pygltflib.UNSIGNED_SHORT: np.uint16, pygltflib.UNSIGNED_INT: np.uint32}
-# Number of components per element of each accessor type.
-TYPE_WIDTHS = {pygltflib.SCALAR: 1, pygltflib.VEC2: 2, pygltflib.VEC3: 3, pygltflib.VEC4: 4}
+more than half of the vertices of a head."""
+MIN_NORMAL_CHANGE = 0.1
+"""Length by which the stored change of each unit normal is shorter than the true one; smaller changes are omitted. The
+stored changes therefore fade out without an edge, and the direction of a normal is wrong by at most 0.1 (6 degrees)."""
+WEBP_QUALITY = 90
+ROW = "_ROW"
+"""Vertex attribute of compressed files: the vertex of the mesh. Compression needs another order of the vertices."""
 
 
-def encode(mesh: MeshArrays) -> bytes:
+def encode(mesh: MeshArrays, compress: str | None = None) -> bytes:
     """Encode a mesh as a GLB file in metres, with normals and with texture or linear vertex colours; return its bytes.
+
+    Parameters
+    ----------
+    mesh : MeshArrays
+    compress : None: no extension is required. "quantize": positions are integers (KHR_mesh_quantization). "meshopt":
+        also compressed by EXT_meshopt_compression, with a WebP texture (EXT_texture_webp); needs the extra `compress`
+
+    Raises
+    ------
+    FacegeomError
+        If `compress` is "meshopt" and meshopt is not installed.
+    ValueError
+        If `compress` is unknown.
 
     Notes
     -----
+    A mesh with eyeballs becomes a node `head` (or `face`), which turns about the neck joint, with the children `skin`,
+    `eye_left` and `eye_right`, which turn about the centres of the eyes. All children have all blendshapes and weights.
+
     glTF stores one texture coordinate per vertex. Vertices on the cuts of the atlas are therefore duplicated, and the
-    duplicates come last. Data for which glTF has no field (regions, the list of duplicates) are stored in the `extras`
-    of the mesh, and `seen` as the vertex attribute `_SEEN`. glTF vertex colours are linear, so the sRGB colours are
-    converted.
+    duplicates come last. Data for which glTF has no field (regions, the places of vertices and triangles in the mesh)
+    are stored in `extras`, and `seen` as the vertex attribute `_SEEN`. glTF vertex colours are linear, so the sRGB
+    colours are converted. Texture coordinates without a texture are left out.
 
-    Blendshapes become morph targets. The names of the blendshapes are in `extras.targetNames`, where viewers
-    expect the names. The targets also contain the change of the normals; without this change, viewers would shade a
-    closed eyelid or an open jaw like the neutral face. For the 51 blendshapes of a face with 30,000 vertices, sparse
-    accessors need 9.0 MB for positions and 6.3 MB for normals; dense accessors would need 18.8 MB each.
-
-    Sparse accessors leave out small displacements. The positions contain the part of these displacements that belongs
-    to the initial weights, so that the file opens as the mesh does, however many blendshapes have a weight.
+    Blendshapes become morph targets. Their names are in `extras.targetNames`, where viewers expect them. The targets
+    also contain the change of the normals where it is large; without it, viewers would shade a closed eyelid or an open
+    jaw like the neutral face. Sparse accessors leave out small displacements; the positions contain the part of these
+    that belongs to the initial weights, so that the file opens as the mesh does with any number of weights.
     """
-    buffer = _Buffer()
-    doubles: list[int] = []
-    source = np.arange(len(mesh.vertices))
-    faces = mesh.faces
-    uv = None
-    if mesh.uv is not None:
+    if compress not in COMPRESSIONS:
+        raise ValueError(f"compress must be None, 'quantize' or 'meshopt', got {compress!r}")
+    source, uv, faces = np.arange(len(mesh.vertices)), None, mesh.faces
+    if mesh.uv is not None and mesh.texture is not None:
         source, uv, faces = mesh.unrolled()
-        doubles = source[len(mesh.vertices) :].tolist()
-    attributes = pygltflib.Attributes(
-        POSITION=buffer.add((mesh.vertices + _left_out(mesh))[source] / MM_PER_METRE, np.float32, bounds=True),
-        NORMAL=buffer.add(_unit_normals(mesh.vertices, mesh.faces)[source], np.float32),
-    )
-    if uv is not None:
-        attributes.TEXCOORD_0 = buffer.add(uv * (1.0, -1.0) + (0.0, 1.0), np.float32)
-    if mesh.colors is not None and mesh.texture is None:
-        attributes.COLOR_0 = buffer.add(_linear_rgba(mesh.colors[source]), np.uint16, normalized=True)
-    attributes._SEEN = buffer.add(mesh.seen[source], np.float32)
-    indices = buffer.add(faces.ravel(), np.uint32, target=pygltflib.ELEMENT_ARRAY_BUFFER)
-    targets = _morph_targets(buffer, mesh, source)
-
-    extras = {
-        "vertices": len(mesh.vertices),
-        "doubles": doubles,
-        "regions": {name: _encode_runs(members) for name, members in mesh.regions.items()},
-    }
+    neck = neck_joint(mesh)
+    parts = split(mesh, source, faces, neck)
+    buffer = GltfBuffer(compress, _reach(mesh, parts))
+    writer = _Writer(mesh, source, uv, buffer)
+    if mesh.blendshapes:
+        buffer.reserve_zeros(max(len(part.rows) for part in parts))
     name = "head" if "scalp" in mesh.regions and mesh.regions["scalp"].any() else "face"
-    material = pygltflib.Material(
+    meshes = [writer.mesh(part, name if len(parts) == 1 else part.name) for part in parts]
+    gltf = pygltflib.GLTF2(
+        asset=pygltflib.Asset(version="2.0", generator="facegeom"),
+        scene=0,
+        scenes=[pygltflib.Scene(name="scene", nodes=[0])],
+        nodes=_nodes(name, parts, neck, buffer.unit),
+        materials=[_material(name)],
+        meshes=meshes,
+    )
+    regions = {region: encode_runs(members) for region, members in mesh.regions.items()}
+    gltf.extras = {"facegeom": {"vertices": len(mesh.vertices), "triangles": len(mesh.faces), "regions": regions}}
+    if mesh.texture is not None:
+        _add_texture(gltf, buffer, mesh.texture, name)
+    required = [] if compress is None else ["KHR_mesh_quantization"]
+    if compress == "meshopt":
+        required += [MESHOPT, *(["EXT_texture_webp"] if mesh.texture is not None else [])]
+    gltf.extensionsUsed, gltf.extensionsRequired = list(required), required
+    gltf.accessors, gltf.bufferViews, gltf.buffers = buffer.accessors, buffer.views, buffer.buffers()
+    return _container(gltf.to_json().encode(), bytes(buffer.content))
+
+
+def _container(tree: bytes, binary: bytes) -> bytes:
+    """Return a GLB file with a JSON part and a binary part."""
+    tree += b" " * (-len(tree) % 4)
+    chunks = struct.pack("<II", len(tree), 0x4E4F534A) + tree + struct.pack("<II", len(binary), 0x004E4942) + binary
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+
+
+def _nodes(name: str, parts: list[Part], neck: FloatArray, unit: float) -> list[Any]:
+    """Return the nodes: one for a single part, otherwise one at the neck joint with a child for each part."""
+
+    def node(title: str, place: FloatArray, **fields: Any) -> Any:
+        shift = (place / MM_PER_METRE).tolist() if place.any() else None
+        return pygltflib.Node(name=title, translation=shift, **fields)
+
+    scale = None if unit == 1.0 else [unit] * 3
+    if len(parts) == 1:
+        return [node(name, parts[0].pivot, mesh=0, scale=scale)]
+    below = [node(part.name, part.pivot - neck, mesh=number, scale=scale) for number, part in enumerate(parts)]
+    return [node(name, neck, children=list(range(1, len(parts) + 1))), *below]
+
+
+def _material(name: str) -> Any:
+    return pygltflib.Material(
         name=name,
         pbrMetallicRoughness=pygltflib.PbrMetallicRoughness(metallicFactor=0.0, roughnessFactor=0.9),
         doubleSided=True,
         alphaCutoff=None,
     )
-    gltf = pygltflib.GLTF2(
-        asset=pygltflib.Asset(version="2.0", generator="facegeom"),
-        scene=0,
-        scenes=[pygltflib.Scene(name="scene", nodes=[0])],
-        nodes=[pygltflib.Node(name=name, mesh=0)],
-        materials=[material],
-        meshes=[
-            pygltflib.Mesh(
-                name=name,
-                primitives=[pygltflib.Primitive(attributes=attributes, indices=indices, material=0, targets=targets)],
-                weights=[mesh.weights.get(shape, 0.0) for shape in mesh.blendshapes],
-                extras={"targetNames": list(mesh.blendshapes), "facegeom": extras},
-            )
-        ],
-    )
-    if mesh.texture is not None:
-        picture = io.BytesIO()
-        Image.fromarray(mesh.texture).save(picture, "png", compress_level=6)
-        gltf.images = [
-            pygltflib.Image(name=name, bufferView=buffer.add_bytes(picture.getvalue()), mimeType="image/png")
-        ]
-        gltf.samplers = [
-            pygltflib.Sampler(
-                magFilter=pygltflib.LINEAR,
-                minFilter=pygltflib.LINEAR_MIPMAP_LINEAR,
-                wrapS=pygltflib.CLAMP_TO_EDGE,
-                wrapT=pygltflib.CLAMP_TO_EDGE,
-            )
-        ]
-        gltf.textures = [pygltflib.Texture(source=0, sampler=0)]
-        material.pbrMetallicRoughness.baseColorTexture = pygltflib.TextureInfo(index=0)
-    gltf.accessors = buffer.accessors
-    gltf.bufferViews = buffer.views
-    gltf.buffers = [pygltflib.Buffer(byteLength=len(buffer.content))]
-    gltf.set_binary_blob(bytes(buffer.content))
-    return b"".join(gltf.save_to_bytes())
 
 
-def _morph_targets(buffer: _Buffer, mesh: MeshArrays, source: IntArray) -> list[Any]:
-    """Append the blendshapes of the mesh to the buffer; return the glTF morph targets, one per blendshape.
-
-    `source` is the mesh vertex of each vertex of the file.
-    """
-    if not mesh.blendshapes:
-        return []
-    normals = _unit_normals(mesh.vertices, mesh.faces)
-    targets = []
-    for shape in mesh.blendshapes.values():
-        moved = _moved(shape)
-        change = _unit_normals(mesh.vertices + shape, mesh.faces) - normals
-        turned = np.einsum("ij,ij->i", change, change) > MIN_NORMAL_CHANGE**2
-        targets.append(
-            pygltflib.Attributes(
-                POSITION=buffer.add_sparse(shape[source] / MM_PER_METRE, moved[source], bounds=True),
-                NORMAL=buffer.add_sparse(change[source], turned[source]),
-            )
+def _add_texture(gltf: Any, buffer: GltfBuffer, texture: ByteArray, name: str) -> None:
+    """Add the texture of the material: PNG, with the compression meshopt WebP."""
+    webp = buffer.compress == "meshopt"
+    picture = io.BytesIO()
+    if webp:
+        Image.fromarray(texture).save(picture, "webp", quality=WEBP_QUALITY, method=4)
+    else:
+        Image.fromarray(texture).save(picture, "png", compress_level=6)
+    kind = "image/webp" if webp else "image/png"
+    gltf.images = [pygltflib.Image(name=name, bufferView=buffer.add_bytes(picture.getvalue()), mimeType=kind)]
+    gltf.samplers = [
+        pygltflib.Sampler(
+            magFilter=pygltflib.LINEAR,
+            minFilter=pygltflib.LINEAR_MIPMAP_LINEAR,
+            wrapS=pygltflib.CLAMP_TO_EDGE,
+            wrapT=pygltflib.CLAMP_TO_EDGE,
         )
-    return targets
+    ]
+    extensions = {"EXT_texture_webp": {"source": 0}} if webp else {}
+    gltf.textures = [pygltflib.Texture(source=None if webp else 0, sampler=0, extensions=extensions)]
+    gltf.materials[0].pbrMetallicRoughness.baseColorTexture = pygltflib.TextureInfo(index=0)
 
 
-def _moved(shape: Float32Array) -> BoolArray:
-    """Return the vertices (n,) whose displacement is stored."""
-    x, y, z = np.abs(shape).T > MIN_DISPLACEMENT_MM
-    return np.asarray(x | y | z, np.bool_)
+class _Writer:
+    """Writes the parts of a mesh to a buffer.
 
-
-def _left_out(mesh: MeshArrays) -> FloatArray:
-    """Return the displacements (n, 3) at the initial weights that the morph targets leave out, mm."""
-    total = np.zeros_like(mesh.vertices)
-    for name, weight in mesh.weights.items():
-        if weight:
-            shape = mesh.blendshapes[name]
-            rows = np.flatnonzero(~_moved(shape))
-            total[rows] += weight * shape[rows]
-    return total
-
-
-class _Buffer:
-    """The binary chunk of a GLB file under construction; each array gets one buffer view, aligned to 4 bytes, and one
-    accessor.
+    Parameters
+    ----------
+    mesh : MeshArrays
+    source : (k,) int array, the mesh vertex of each unrolled vertex
+    uv : (k, 2) float array or None
+    buffer : GltfBuffer
     """
 
-    def __init__(self) -> None:
-        self.content = bytearray()
-        self.views: list[Any] = []
-        self.accessors: list[Any] = []
+    def __init__(self, mesh: MeshArrays, source: IntArray, uv: FloatArray | None, buffer: GltfBuffer) -> None:
+        self.shape, self.source, self.uv, self.buffer = mesh, source, uv, buffer
+        self.normals = unit_normals(mesh.vertices, mesh.faces)
+        self.targets = [self._target(shape) for shape in mesh.blendshapes.values()]
+        self.base = mesh.vertices.copy()
+        for shape, (name, stored) in zip(self.targets, mesh.blendshapes.items(), strict=True):
+            weight = mesh.weights.get(name, 0.0)
+            if weight:
+                self.base += weight * (stored - buffer.stored(shape[0]))
 
-    def add(
-        self,
-        values: npt.NDArray[Any],
-        dtype: type[np.float32 | np.uint16 | np.uint32],
-        *,
-        target: int = pygltflib.ARRAY_BUFFER,
-        bounds: bool = False,
-        normalized: bool = False,
-    ) -> int:
-        """Append an array with one row per element; return the index of its accessor."""
-        array = np.ascontiguousarray(values, dtype=dtype)
-        rows = array.reshape(len(array), -1)
-        component = next(code for code, kind in COMPONENT_DTYPES.items() if kind is dtype)
-        accessor = pygltflib.Accessor(
-            bufferView=self.add_bytes(array.tobytes(), target),
-            byteOffset=0,
-            componentType=component,
-            normalized=normalized or None,
-            count=len(rows),
-            type=next(word for word, width in TYPE_WIDTHS.items() if width == rows.shape[1]),
+    def _target(self, shape: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Return the displacements and the changes of the normals (n, 3) that are stored."""
+        large = np.asarray((np.abs(shape) > MIN_DISPLACEMENT_MM).any(axis=1), np.bool_)
+        kept = np.where(large[:, None], shape, np.float32(0.0))
+        change = unit_normals(self.shape.vertices + shape, self.shape.faces) - self.normals
+        length = np.sqrt(np.einsum("ij,ij->i", change, change))
+        share = np.maximum(0.0, 1.0 - MIN_NORMAL_CHANGE / np.maximum(length, 1e-9))
+        return kept, (change * share[:, None]).astype(np.float32)
+
+    def mesh(self, part: Part, name: str) -> Any:
+        """Append a part to the buffer; return the mesh of its node."""
+        buffer, faces = self.buffer, part.faces
+        order = np.arange(len(part.rows))
+        if buffer.compress == "meshopt":
+            order, faces = _cache_order(faces, len(order))
+        rows = part.rows[order]
+        source = self.source[rows]
+        attributes = pygltflib.Attributes(
+            POSITION=buffer.positions(self.base[source] - part.pivot), NORMAL=buffer.normals(self.normals[source])
         )
-        if bounds:
-            accessor.min, accessor.max = rows.min(axis=0).tolist(), rows.max(axis=0).tolist()
-        self.accessors.append(accessor)
-        return len(self.accessors) - 1
-
-    def add_sparse(self, values: npt.NDArray[Any], rows: BoolArray, *, bounds: bool = False) -> int:
-        """Append an array (k, 3) that is zero except for the rows selected by the mask `rows` (k,); return the index of
-        its accessor.
-
-        The array is stored as a sparse accessor if a sparse accessor is smaller. At least one row is stored, because
-        some viewers cannot read an accessor without data.
-        """
-        kind, component = (
-            (np.uint16, pygltflib.UNSIGNED_SHORT) if len(rows) <= 2**16 else (np.uint32, pygltflib.UNSIGNED_INT)
+        if self.uv is not None:
+            attributes.TEXCOORD_0 = buffer.coordinates(self.uv[rows] * (1.0, -1.0) + (0.0, 1.0))
+        elif self.shape.colors is not None:
+            attributes.COLOR_0 = buffer.numbers(linear_rgb(self.shape.colors[source]))
+        attributes._SEEN = buffer.numbers(self.shape.seen[source])
+        own: dict[str, Any] = {}
+        if buffer.compress == "meshopt":
+            setattr(
+                attributes, ROW, buffer.numbers(source.astype(np.uint16 if len(self.normals) <= 2**16 else np.int64))
+            )
+        else:
+            first = len(np.unique(source))
+            own["vertices"] = _runs(source[:first])
+            own["doubles"] = source[first:].tolist()
+            own["triangles"] = _runs(part.triangles)
+        indices = buffer.indices(faces, len(rows))
+        targets = []
+        for moved, turned in ((moved[source], turned[source]) for moved, turned in self.targets):
+            position = buffer.displacements(moved, np.asarray(moved.any(axis=1), np.bool_))
+            normal = buffer.normal_changes(turned, np.asarray(turned.any(axis=1), np.bool_))
+            targets.append(pygltflib.Attributes(POSITION=position, NORMAL=normal))
+        return pygltflib.Mesh(
+            name=name,
+            primitives=[pygltflib.Primitive(attributes=attributes, indices=indices, material=0, targets=targets)],
+            weights=[self.shape.weights.get(shape, 0.0) for shape in self.shape.blendshapes],
+            extras={"targetNames": list(self.shape.blendshapes), "facegeom": own},
         )
-        places = np.flatnonzero(rows) if rows.any() else np.zeros(1, np.int64)
-        changes = np.where(rows[places, None], values[places], 0.0).astype(np.float32)
-        if (kind().itemsize + 12) * len(places) >= 12 * len(rows):
-            full = np.zeros((len(rows), 3), np.float32)
-            full[places] = changes
-            return self.add(full, np.float32, bounds=bounds)
-        accessor = pygltflib.Accessor(
-            byteOffset=None,
-            componentType=pygltflib.FLOAT,
-            normalized=None,
-            count=len(rows),
-            type=pygltflib.VEC3,
-            sparse=pygltflib.Sparse(
-                count=len(places),
-                indices=pygltflib.AccessorSparseIndices(
-                    bufferView=self.add_bytes(places.astype(kind).tobytes()), componentType=component
-                ),
-                values=pygltflib.AccessorSparseValues(bufferView=self.add_bytes(changes.tobytes())),
-            ),
-        )
-        if bounds:  # the bounds include the omitted rows, which are 0
-            accessor.min = np.minimum(changes.min(axis=0), 0.0).tolist()
-            accessor.max = np.maximum(changes.max(axis=0), 0.0).tolist()
-        self.accessors.append(accessor)
-        return len(self.accessors) - 1
-
-    def add_bytes(self, content: bytes, target: int | None = None) -> int:
-        """Append bytes; return the index of their buffer view."""
-        self.views.append(
-            pygltflib.BufferView(buffer=0, byteOffset=len(self.content), byteLength=len(content), target=target)
-        )
-        self.content += content + bytes(-len(content) % 4)
-        return len(self.views) - 1
 
 
-def _unit_normals(V: FloatArray, F: IntArray) -> FloatArray:
+def _reach(mesh: MeshArrays, parts: list[Part]) -> float:
+    """Return the largest coordinate in mm of positions, about the pivots, and of displacements."""
+    if not len(mesh.vertices):
+        return 1.0
+    places = max(float(np.abs(mesh.vertices - part.pivot).max()) for part in parts)
+    moved = sum(abs(weight) * float(np.abs(mesh.blendshapes[name]).max()) for name, weight in mesh.weights.items())
+    return max(places + MIN_DISPLACEMENT_MM * moved, *(float(np.abs(v).max()) for v in mesh.blendshapes.values()), 1e-6)
+
+
+def _cache_order(faces: IntArray, count: int) -> tuple[IntArray, IntArray]:
+    """Return an order of vertices (count,) and triangles (t, 3) in it that compress well; unused vertices come last."""
+    import meshopt
+
+    if not len(faces):
+        return np.arange(count), faces
+    indices, remap, _ = meshopt.reorder_mesh(np.ascontiguousarray(faces.ravel(), np.uint32), True, True)
+    remap = np.concatenate([remap.astype(np.int64), np.full(count - len(remap), 2**32 - 1)])
+    order = np.argsort(remap, kind="stable")
+    return order, indices.astype(np.int64).reshape(-1, 3)
+
+
+def unit_normals(V: FloatArray, F: IntArray) -> FloatArray:
     """Return vertex normals (n, 3); a vertex without triangles gets +z, because glTF allows only unit vectors."""
     normals = geometry.vertex_normals(V, F)
     lengths = np.sqrt(np.einsum("ij,ij->i", normals, normals))
@@ -243,18 +245,27 @@ def _unit_normals(V: FloatArray, F: IntArray) -> FloatArray:
     return normals
 
 
-def _linear_rgba(colors: ByteArray) -> npt.NDArray[np.uint16]:
-    """Convert sRGB bytes (k, 3) (IEC 61966-2-1) to opaque linear RGBA with 16 bits per channel (k, 4).
+def linear_rgb(colors: ByteArray) -> npt.NDArray[np.float32]:
+    """Convert sRGB bytes (k, 3) (IEC 61966-2-1) to linear light in [0, 1].
 
+    Fewer bits than those of a float give visible steps in dark colours, and other programs read no 16-bit colours.
     `facegeom.mesh.glb.srgb_bytes` is the inverse.
     """
     value = np.arange(256) / 255.0
     table = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    linear = np.rint(table * 65535).astype(np.uint16)[colors]
-    return np.hstack([linear, np.full((len(colors), 1), 65535, np.uint16)])
+    return np.asarray(table.astype(np.float32)[colors])
 
 
-def _encode_runs(members: BoolArray) -> list[int]:
+def encode_runs(members: BoolArray) -> list[int]:
     """Run-length encode a mask (n,); return the indices where the mask changes, [start, stop, start, stop, ...]."""
     padded = np.concatenate([[False], members, [False]])
     return [int(v) for v in np.flatnonzero(padded[1:] != padded[:-1])]
+
+
+def _runs(rows: IntArray) -> list[int]:
+    """Run-length encode ascending rows (k,)."""
+    if not len(rows):
+        return []
+    breaks = np.flatnonzero(np.diff(rows) != 1)
+    starts, stops = np.concatenate([[0], breaks + 1]), np.concatenate([breaks, [len(rows) - 1]])
+    return np.column_stack([rows[starts], rows[stops] + 1]).ravel().tolist()

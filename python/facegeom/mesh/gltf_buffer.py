@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pygltflib
 
-from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
+from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from facegeom.errors import FacegeomError
 
 MM_PER_METRE = 1000.0
@@ -59,13 +59,13 @@ class GltfBuffer:
         least = max(reach, 1e-6) / LARGEST_INT16
         self.step = MM_PER_METRE if compress is None else max(least, MESHOPT_STEP if compress == "meshopt" else 0.0)
         self.unit = 1.0 if compress is None else self.step / MM_PER_METRE
-        self._meshopt = _meshopt() if compress == "meshopt" else None
+        self._meshopt: Any = _meshopt() if compress == "meshopt" else None
 
-    def stored(self, values: FloatArray) -> FloatArray:
+    def stored(self, values: FloatArray | Float32Array) -> FloatArray:
         """Return positions or displacements, mm, as the file stores them."""
         if self.compress is None:
             return np.asarray((values / self.step).astype(np.float32), np.float64) * self.step
-        return np.rint(values / self.step) * self.step
+        return np.asarray(np.rint(values / self.step) * self.step, np.float64)
 
     def positions(self, values: FloatArray) -> int:
         """Append the positions (k, 3), mm, of vertices; return the index of their accessor."""
@@ -111,11 +111,11 @@ class GltfBuffer:
             self.views[view].byteStride = 12
             self._zero_view = view
 
-    def displacements(self, values: FloatArray, rows: BoolArray) -> int:
+    def displacements(self, values: FloatArray | Float32Array, rows: BoolArray) -> int:
         """Append displacements (k, 3), mm, that are zero except for the rows of the mask (k,)."""
         return self._sparse(self._lengths(values), rows, bounds=True)
 
-    def normal_changes(self, values: FloatArray, rows: BoolArray) -> int:
+    def normal_changes(self, values: FloatArray | Float32Array, rows: BoolArray) -> int:
         """Append changes of unit normals (k, 3) that are zero except for the rows of the mask (k,)."""
         plain = self.compress is None
         return self._sparse(values.astype(np.float32) if plain else _signed_bytes(values), rows, bounds=False)
@@ -136,7 +136,7 @@ class GltfBuffer:
             made.append(pygltflib.Buffer(byteLength=self.uncompressed, extensions=fallback))
         return made
 
-    def _lengths(self, values: FloatArray) -> npt.NDArray[Any]:
+    def _lengths(self, values: FloatArray | Float32Array) -> npt.NDArray[Any]:
         """Return lengths in mm in the unit of the file."""
         if self.compress is None:
             return (values / MM_PER_METRE).astype(np.float32)
@@ -262,7 +262,7 @@ class GltfBuffer:
         return self._accessor(dtype, count, width, len(self.views) - 1, normalized, bounds)
 
 
-def _signed_bytes(values: FloatArray) -> npt.NDArray[np.int8]:
+def _signed_bytes(values: FloatArray | Float32Array) -> npt.NDArray[np.int8]:
     """Return values in [-1, 1] as normalized bytes; larger values are cut off."""
     return np.asarray(np.rint(np.clip(values, -1.0, 1.0) * 127), np.int8)
 

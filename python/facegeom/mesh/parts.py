@@ -61,9 +61,8 @@ def split(mesh: MeshArrays, source: IntArray, faces: IntArray, neck: FloatArray)
             continue
         eyes.append((name, ball, sphere_centre(mesh.vertices[ball])))
         rest &= ~ball
-    used = rest.any() or not eyes
-    parts = [("skin", rest, neck)] * used + eyes
-    return [_part(name, members[source], faces, pivot) for name, members, pivot in parts]
+    skin = [("skin", rest, neck)] if rest.any() or not eyes else []
+    return [_part(name, members[source], faces, pivot) for name, members, pivot in [*skin, *eyes]]
 
 
 def _separate(corners: BoolArray) -> bool:

@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -101,6 +101,21 @@ class ReshapedPhotos:
 
     def __len__(self) -> int:
         return len(self.photo)
+
+    def with_labels(self, labels: Labels) -> ReshapedPhotos:
+        """Return the same versions with the identities of other labels: fitted coefficients plus the change.
+
+        Raises
+        ------
+        FacegeomError
+            If a photo has no label.
+        """
+        rows = {str(name): row for row, name in enumerate(labels.names)}
+        missing = [str(name) for name in self.names if str(name) not in rows]
+        if missing:
+            raise FacegeomError(f"{len(missing)} reshaped photos have no label, the first is {missing[0]}")
+        fitted = labels.identity[[rows[str(name)] for name in self.names]].astype(np.float32)
+        return replace(self, identity=fitted[self.photo] + self.change)
 
 
 def draw_changes(

@@ -18,8 +18,15 @@ from facegeom.face_model import load_face_model
 from facegeom.networks.devices import check_device, mixed_precision
 from facegeom.networks.identity import IdentityConfig, IdentityNetwork, IdentityTensors
 from facegeom.networks.identity_units import shape_units
-from facegeom.networks.weights import save_weights
-from facegeom.training.arguments import add_run_settings, options_from, run_files, run_settings_from
+from facegeom.networks.weights import load_weights, save_weights
+from facegeom.training.arguments import (
+    add_initial_weights,
+    add_run_settings,
+    options_from,
+    run_files,
+    run_settings_from,
+)
+from facegeom.training.data.labels import Labels
 from facegeom.training.identity.losses import identity_terms
 from facegeom.training.identity.reshaped_photos import ReshapedPhotos
 from facegeom.training.identity.samples import GroupOptions, GroupStream
@@ -122,12 +129,14 @@ class _AveragedValidation:
 
 @dataclass(frozen=True)
 class IdentitySources:
-    """Input folders, made by `facegeom prepare reshaped` and `facegeom prepare heads`."""
+    """Input of the training: folders of `prepare reshaped` and of `prepare heads`, labels and weights."""
 
     training: Path
     validation: Path
     heads: Path | None = None
     validation_heads: Path | None = None
+    labels: Path | None = None  # file of `facegeom prepare labels`; its identities replace those of `training`
+    initial: Path | None = None  # weight file that initialises a new run
 
 
 def train(sources: IdentitySources, options: IdentityTrainOptions, settings: RunSettings) -> dict[str, float]:
@@ -145,7 +154,13 @@ def train(sources: IdentitySources, options: IdentityTrainOptions, settings: Run
     trainer = IdentityTrainer(options, check_device(settings.device))
     if trainer.resume(settings.out):
         log.info("resumed at step %d", trainer.step)
+    elif sources.initial is not None:
+        _, weights = load_weights("identity", IdentityConfig, sources.initial)
+        trainer.network.load_state_dict(weights)
+        trainer.averaged.load_state_dict(weights)
     photos = ReshapedPhotos.load(sources.training)
+    if sources.labels is not None:
+        photos = photos.with_labels(Labels.load(sources.labels))
     stream = partial(GroupStream, model, units, photos, heads, size, options.seed, options=options.groups)
     return run_training(trainer, options, stream, _AveragedValidation(trainer, validation), settings)
 
@@ -159,6 +174,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--heads", type=Path, help="folder of `facegeom prepare heads` for training")
     parser.add_argument("--validation-heads", type=Path, help="folder of `facegeom prepare heads` for validation")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        help="file of `facegeom prepare labels --identity`: labels of a later round (default: those of the photos)",
+    )
+    add_initial_weights(parser)
     add_run_settings(parser, "runs/identity", workers=0)
     counts = {
         "batch": "groups in one step",
@@ -192,7 +213,9 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     options = options_from(args, IdentityTrainOptions)
-    sources = IdentitySources(args.reshaped, args.validation, args.heads, args.validation_heads)
+    sources = IdentitySources(
+        args.reshaped, args.validation, args.heads, args.validation_heads, args.labels, args.initial
+    )
     figures = train(sources, options, run_settings_from(args))
     log.info("%s", json.dumps(figures))
     return 0

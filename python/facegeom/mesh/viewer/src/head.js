@@ -1,5 +1,5 @@
 // The displayed model: sets its blendshape weights and shows the wireframe and the overlay of seen and inferred parts.
-import { Color, Mesh, MeshBasicMaterial } from "three";
+import { BufferAttribute, Color, Mesh, MeshBasicMaterial } from "three";
 
 const SEEN = new Color("#2f8fd0"); // the colours of the legend in style.css
 const INFERRED = new Color("#e8853a");
@@ -34,6 +34,16 @@ export class Head {
       for (const { morphTargetDictionary, morphTargetInfluences } of this.meshes) {
         const index = morphTargetDictionary?.[name];
         if (index !== undefined) morphTargetInfluences[index] = weight;
+      }
+    }
+  }
+
+  // Frees the blendshapes in the memory of the page once they are in the memory of the graphics card.
+  release() {
+    const nothing = new BufferAttribute(new Float32Array(0), 3);
+    for (const { geometry } of this.meshes) {
+      for (const [name, shapes] of Object.entries(geometry.morphAttributes)) {
+        geometry.morphAttributes[name] = shapes.map(() => nothing);
       }
     }
   }

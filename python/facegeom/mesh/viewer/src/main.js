@@ -1,4 +1,5 @@
 // Displays the GLB file that is embedded in the page and connects the panel to it.
+import { MeshoptDecoder } from "three/addons/libs/meshopt_decoder.module.js";
 import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import { Head } from "./head.js";
 import { connectPanel } from "./panel.js";
@@ -15,11 +16,12 @@ async function start() {
   const page = document.documentElement;
   try {
     const stage = new Stage(document.getElementById("view"));
-    const { scene } = await new GLTFLoader().parseAsync(embeddedModel(), "");
+    const { scene } = await new GLTFLoader().setMeshoptDecoder(MeshoptDecoder).parseAsync(embeddedModel(), "");
     const head = new Head(scene);
     stage.show(head.object);
     connectPanel(head, stage);
     stage.draw();
+    head.release();
     page.dataset.state = "ready";
   } catch (error) {
     page.dataset.state = "failed";

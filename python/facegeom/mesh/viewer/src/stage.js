@@ -37,6 +37,7 @@ export class Stage {
     this.controls = new OrbitControls(this.camera, canvas);
     this.controls.enableDamping = !matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.controls.addEventListener("change", () => this.request());
+    canvas.addEventListener("webglcontextrestored", () => location.reload()); // the page has freed the blendshapes
     canvas.addEventListener("keydown", (event) => this.onKey(event));
     new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
   }
