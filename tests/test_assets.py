@@ -12,12 +12,12 @@ from facegeom.training.data.assets import (
     environment_backdrops,
     environment_lights,
     make_assets,
-    read_makehuman,
-    register_head,
     skin_colours,
 )
 from facegeom.training.data.light import harmonics
+from facegeom.training.data.makehuman import read_makehuman, register_head, texture_coordinates
 from facegeom.training.identity.heads import IdentityHeads
+from hair_cap import hair_cap
 
 CC0 = Path(__file__).parents[2] / "shared" / "data" / "cc0"
 
@@ -29,7 +29,7 @@ def _assets() -> Assets:
     lights[:, :, 0] = 1
     backdrops = np.zeros((10, 12, 48, 48, 3), np.uint8)
     names = np.array([f"{i}" for i in range(10)])
-    return Assets(skins, names, lights, backdrops, names)
+    return Assets(skins, names, lights, backdrops, names, (hair_cap(load_face_model()),) * 10, names)
 
 
 def test_light_from_everywhere_has_no_direction() -> None:
@@ -64,7 +64,8 @@ def test_backdrops_are_not_all_alike() -> None:
 def test_held_out_assets_train_nothing() -> None:
     assets = _assets()
     train, test = assets.part(held_out=False), assets.part(held_out=True)
-    for name in ("skin_names", "light_names"):
+    assert [len(part.hair) for part in (train, test)] == [8, 2]
+    for name in ("skin_names", "light_names", "hair_names"):
         assert not set(getattr(train, name)) & set(getattr(test, name))
         assert set(getattr(train, name)) | set(getattr(test, name)) == set(getattr(assets, name))
 
@@ -72,7 +73,19 @@ def test_held_out_assets_train_nothing() -> None:
 def test_assets_are_read_as_they_were_written(tmp_path: Path) -> None:
     assets = _assets()
     assets.save(tmp_path / "assets.npz")
-    np.testing.assert_array_equal(Assets.load(tmp_path / "assets.npz").skins, assets.skins)
+    again = Assets.load(tmp_path / "assets.npz")
+    np.testing.assert_array_equal(again.skins, assets.skins)
+    assert len(again.hair) == 10
+    for name, values in assets.hair[3].arrays().items():
+        np.testing.assert_array_equal(again.hair[3].arrays()[name], values)
+
+
+def test_assets_of_an_older_version_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "old.npz", skins=np.zeros(1))
+    with pytest.raises(FacegeomError, match="has no hair: make it again"):
+        Assets.load(tmp_path / "old.npz")
+    with pytest.raises(FileNotFoundError, match="prepare assets"):
+        Assets.load(tmp_path / "none.npz")
 
 
 def test_a_folder_without_the_files_is_refused(tmp_path: Path) -> None:
@@ -101,7 +114,8 @@ def test_lips_and_nostrils_of_a_skin_lie_on_those_of_the_face_model() -> None:
     from facegeom.images.image_files import load_image
 
     model = load_face_model()
-    uv = register_head(model, read_makehuman(CC0 / "makehuman_base.obj"))
+    head = read_makehuman(CC0 / "makehuman_base.obj")
+    uv = texture_coordinates(head, register_head(model, head))
     colours = skin_colours(model, load_image(CC0 / "skins" / "young_caucasian_female.png"), uv).astype(float)
     redness = colours[:, 0] / colours.sum(1)
     lips = model.regions["lips"] & ~model.regions["lip_rim"]

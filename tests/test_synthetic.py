@@ -21,6 +21,7 @@ from facegeom.training.data.renderer import Pose, Renderer
 from facegeom.training.data.samples import MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces, SyntheticOptions
 from facegeom.training.data.texture_model import NormalOperator, TextureModel, TextureModelOptions
+from hair_cap import hair_cap
 
 SIZE = 96
 
@@ -31,7 +32,8 @@ def grey_assets(count: int) -> Assets:
     lights = np.zeros((10, 16, 9, 3), np.float32)
     lights[:, :, 0] = 1
     names = np.array([f"{i}" for i in range(10)])
-    return Assets(skins, names, lights, np.zeros((10, 12, 48, 48, 3), np.uint8), names)
+    hair = (hair_cap(load_face_model()),) * 5
+    return Assets(skins, names, lights, np.zeros((10, 12, 48, 48, 3), np.uint8), names, hair, names[:5])
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +89,8 @@ def test_maps_agree_with_the_rendered_geometry(
     kept = []
     draw = SyntheticFaces._vertices
 
-    def remembered(self: SyntheticFaces, rng: np.random.Generator) -> np.ndarray:
-        kept.append(draw(self, rng))
+    def remembered(self: SyntheticFaces, rng: np.random.Generator, *, raised: bool) -> np.ndarray:
+        kept.append(draw(self, rng, raised=raised))
         return kept[-1]
 
     monkeypatch.setattr(SyntheticFaces, "_vertices", remembered)
@@ -105,19 +107,21 @@ def test_maps_agree_with_the_rendered_geometry(
     assert np.median(np.abs(error)) < 0.3
 
 
-def test_maps_equal_those_of_the_photo_renderer(
-    faces: SyntheticFaces, model: FaceModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The renderer of photo labels gives the same maps for the same geometry."""
+@pytest.mark.parametrize("hair", [0.0, 1.0])
+def test_maps_equal_those_of_the_photo_renderer(model: FaceModel, hair: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The renderer of photo labels gives the same maps for the same geometry: those of the face under the hair."""
     drawn: dict[str, np.ndarray] = {}
     for name in ("_vertices", "_rotation", "_crop"):
         method = getattr(SyntheticFaces, name)
 
-        def remembered(self: SyntheticFaces, *arguments: object, name: str = name, method: object = method) -> object:
-            drawn[name] = method(self, *arguments)  # type: ignore[operator]
+        def remembered(
+            self: SyntheticFaces, *arguments: object, name: str = name, method: object = method, **named: object
+        ) -> object:
+            drawn[name] = method(self, *arguments, **named)  # type: ignore[operator]
             return drawn[name]
 
         monkeypatch.setattr(SyntheticFaces, name, remembered)
+    faces = SyntheticFaces(model, options=SyntheticOptions(hair_mesh=hair), assets=grey_assets(len(model.mean)))
     for seed in range(4):
         sample, _ = faces.draw(np.random.default_rng(seed), SIZE)
         pose = Pose(drawn["_vertices"], drawn["_rotation"], 1.0, np.zeros(2))

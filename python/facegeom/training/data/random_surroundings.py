@@ -47,7 +47,11 @@ def random_backdrop(pictures: Pictures | Sequence[ByteArray], rng: np.random.Gen
 
 
 def paint_surroundings(
-    image: Float32Array, points: FloatArray, neck: FloatArray | None, hair: Float32Array, rng: np.random.Generator
+    image: Float32Array,
+    points: FloatArray,
+    neck: FloatArray | None,
+    hair: Float32Array | None,
+    rng: np.random.Generator,
 ) -> None:
     """Paint hair and clothes behind the head, next to its outline.
 
@@ -56,7 +60,7 @@ def paint_surroundings(
     image : (s, s, 3) float32 array, changed in place
     points : (n, 2) float array, pixels of the vertices of the head
     neck : (2,) float array, pixel in the middle of the neck; None: the centre of the head
-    hair : (3,) float32 array, colour
+    hair : (3,) float32 array, colour; None for no hair
     rng : Generator
     """
     size = len(image)
@@ -73,7 +77,7 @@ def paint_surroundings(
         ),
         (0.5, hair, centre - (neck - centre) * rng.uniform(-0.5, 0.35), half * rng.uniform(0.85, 1.3, 2)),
     ):
-        if rng.random() > chance:
+        if rng.random() > chance or colour is None:
             continue
         shape = np.zeros((size, size), np.uint8)
         angle = float(np.degrees(np.arctan2(*(neck - centre)[::-1])) - 90)

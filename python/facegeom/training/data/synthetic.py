@@ -28,6 +28,8 @@ from facegeom.face_model import FaceModel, load_face_model
 from facegeom.geometry import rasterize
 from facegeom.images.crop import apply_affine, crop_affine
 from facegeom.training.data.assets import Assets, add_assets, load_assets
+from facegeom.training.data.hair_drawing import HairPixels, hair_pixels
+from facegeom.training.data.hair_meshes import HairMesh
 from facegeom.training.data.random_expressions import RandomExpressions
 from facegeom.training.data.random_light import RandomLight
 from facegeom.training.data.random_surroundings import Pictures, grey_or_tinted, paint_surroundings, random_backdrop
@@ -44,6 +46,10 @@ FLIP = np.array([1.0, -1.0, 1.0])  # factors that convert between y up (camera f
 IRIS_MM = 5.9  # radius of the iris, mm
 SKULL_CENTRE = np.array([0.0, 15.0, -75.0], np.float32)  # mm; hair raises the scalp away from this point
 HAIR_EDGE_MM = 30.0  # distance from the hairline at which hair has its full height, mm
+UNDER_HAIR = np.float32(0.6)  # brightness of the scalp under a hair mesh, relative to the hair
+HAIR_RAISED_MM = 6.0  # largest distance by which a hair mesh is raised
+MOST_HIDDEN = 0.55  # share of the face up to which hair hides it
+SHADOW = 0.03  # width of the shadow of hair, standard deviation relative to the size of the image
 SKINS = 0.5  # share of faces with painted skins, if there are any
 SHARD = 500  # number of samples in one file of `facegeom prepare synthetic`
 PLAIN_SKIN = np.array(
@@ -70,7 +76,8 @@ class SyntheticOptions:
     even_light: float = 0.08  # share of faces with uniform light, unshaded; the remaining faces have directional lights
     hair: float = 0.75  # share of faces with hair, a cap or a scarf painted on the scalp
     beard: float = 0.25  # share of faces with a beard
-    hair_volume: float = 0.6  # share of faces whose scalp is raised to the height of hair
+    hair_mesh: float = 0.6  # share of faces with a hair mesh instead, if there are any
+    hair_volume: float = 0.6  # share of faces without hair mesh whose scalp is raised to the height of hair
     pixel_noise: float = 3.0  # standard deviation of the pixel noise on the skin, grey levels
 
 
@@ -92,7 +99,8 @@ class SyntheticFaces:
         Images without faces. By default, the backgrounds of the texture model.
     options : SyntheticOptions
     assets : Assets, optional
-        Skins and lights that are used beside those of the texture model, and backgrounds that are added.
+        Skins, lights and hair that are used beside those of the texture model and the painted hair, and more
+        backgrounds.
 
     Raises
     ------
@@ -129,6 +137,9 @@ class SyntheticFaces:
             cut = assets.backdrops.reshape(-1, *assets.backdrops.shape[2:])
             self.backgrounds = [*(self.backgrounds[i] for i in range(len(self.backgrounds))), *cut]
         self.assets = assets
+        self.hair: list[HairMesh] = []
+        if assets is not None:
+            self.hair = [mesh for one in assets.hair for mesh in (one, one.mirrored(model))]
         self.mean32 = model.mean.astype(np.float32)
         self.normals = NormalOperator(model.faces, len(model.mean))
         self.plain = plain_colours(model)
@@ -182,34 +193,51 @@ class SyntheticFaces:
 
     def _draw(self, rng: np.random.Generator, size: int) -> tuple[Sample, np.ndarray, FloatArray]:
         size = check.count(size, "size", 16)
-        vertices = self._vertices(rng)
+        worn = self._worn_hair(rng)
+        vertices = self._vertices(rng, raised=worn is None)
         pose = Pose(vertices, self._rotation(rng), 1.0, np.zeros(2))
         points = pose.pixels()
         affine = self._crop(points, rng, size)
         normals = self.normals((points * FLIP).astype(np.float32))
         natural = HAIR[rng.integers(len(HAIR))] * np.float32(rng.uniform(0.7, 1.2)) + grey_or_tinted(rng, 0, 8)
-        hair = grey_or_tinted(rng, rng.uniform(20, 230), 35) if rng.random() < 0.12 else natural  # a cap or scarf
+        hair = natural
+        if worn is None and rng.random() < 0.12:
+            hair = grey_or_tinted(rng, rng.uniform(20, 230), 35)  # a cap or scarf
         self.attributes[:, 3:6] = normals
-        self.attributes[:, 6:] = self._colours(rng, hair, natural)
+        self.attributes[:, 6:] = self._colours(rng, hair, natural, None if worn is None else worn.cover)
         points[:, :2] = apply_affine(affine, points[:, :2])
         raster = rasterize(points, self.model.faces, self.attributes, (size, size))
 
         head = np.greater_equal(raster.triangle, 0)
+        mask = self.in_map[raster.triangle] & head
         part = np.where(head, self.parts[raster.triangle], -1)
         surface = raster.attributes[head].astype(np.float32)  # (p, 9): correspondence, normal, colour
         colour = self._material(surface, part[head], rng)
-        lit = self.light.shade(colour, surface[:, 3:6], GLOSS[part[head]], rng)
+        gloss, facing = GLOSS[part[head]], surface[:, 3:6]
+        strands = None
+        if worn is not None:
+            strands = self._strands(worn, pose, affine, raster.depth, rng)
+            strands = strands if strands.share(mask) <= MOST_HIDDEN else None  # nobody could tell the face then
+        if strands is not None:
+            colour = np.concatenate([colour, hair * (strands.pattern ** rng.uniform(0.5, 1.3))[:, None]])
+            gloss = np.concatenate([gloss, np.full(len(strands.place), rng.uniform(0.3, 2.0), np.float32)])
+            facing = np.concatenate([facing, strands.normal])
+        lit, lit_strands = np.split(self.light.shade(colour, facing, gloss, rng), [len(surface)])
         image: AnyArray = random_backdrop(self.backgrounds, rng, size)
         neck = points[self.model.regions["neck"], :2].mean(0) if "neck" in self.model.regions else None
-        paint_surroundings(image, points[:, :2], neck, hair, rng)
+        paint_surroundings(image, points[:, :2], neck, hair if worn is None else None, rng)
         face = image.copy()
         face[head] = lit
         alpha = cv2.GaussianBlur(head.astype(np.float32), (0, 0), 0.6)[..., None] * head[..., None]
         image = face * alpha + image * (1 - alpha)
+        if strands is not None:
+            shown = strands.picture(lit_strands, (size, size))
+            near = cv2.GaussianBlur(shown[..., 3], (0, 0), SHADOW * size)
+            image *= (1 - rng.uniform(0.1, 0.7) * near * head)[..., None]  # hair keeps light from the skin near it
+            image = image * (1 - shown[..., 3:]) + shown[..., :3]
         if rng.random() < 0.7:  # renderings are sharper than photos
             image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.7) * size / 128)
 
-        mask = self.in_map[raster.triangle] & head
         sample = Sample(
             np.clip(image + 0.5, 0, 255).astype(np.uint8),
             np.where(mask, raster.depth, 0).astype(np.float32),
@@ -219,6 +247,22 @@ class SyntheticFaces:
         )
         eyes = Pose(EYES_MM, pose.rotation, 1.0, pose.translation).pixels()[:, :2]
         return sample, apply_affine(affine, eyes), points
+
+    def _worn_hair(self, rng: np.random.Generator) -> HairMesh | None:
+        """Return a random hair mesh, mirrored at random; None for a head whose hair is painted."""
+        if not self.hair or rng.random() >= self.options.hair_mesh:
+            return None
+        return self.hair[rng.integers(len(self.hair))]
+
+    def _strands(
+        self, worn: HairMesh, pose: Pose, affine: FloatArray, depth: FloatArray, rng: np.random.Generator
+    ) -> HairPixels:
+        """Return the pixels of hair on a head, raised a little at random; `depth` (h, w) is that of the head."""
+        vertices = worn.on_head((pose.vertices - self.mean32).astype(np.float32))
+        vertices += np.float32(rng.uniform(0, HAIR_RAISED_MM)) * worn.N
+        points = Pose(vertices.astype(np.float64), pose.rotation, pose.scale, pose.translation).pixels()
+        points[:, :2] = apply_affine(affine, points[:, :2])
+        return hair_pixels(worn, points, worn.N @ pose.rotation.T.astype(np.float32), depth)
 
     def _triangle_parts(self) -> np.ndarray:
         """Return the part of each triangle, (m + 1,) int8; the last entry is for pixels without a triangle."""
@@ -249,15 +293,15 @@ class SyntheticFaces:
         """Return random identity coefficients, (k,) float32, in standard deviations."""
         return rng.standard_normal(len(self.model.identity), np.float32) * np.float32(self.options.identity_sigma)
 
-    def _vertices(self, rng: np.random.Generator) -> FloatArray:
-        """Return the vertices of a random head, (n, 3) mm: random identity, expression and hair volume."""
+    def _vertices(self, rng: np.random.Generator, *, raised: bool = True) -> FloatArray:
+        """Return the vertices of a random head, (n, 3) mm: random identity, expression and, if raised, hair volume."""
         model = self.model
         identity = self._identity(rng)
         vertices = self.mean32 + (identity @ model.identity.reshape(len(identity), -1)).reshape(-1, 3)
         weights = self._expression(rng)
         for row in np.flatnonzero(weights):
             vertices += np.float32(weights[row]) * model.expression[row]
-        if rng.random() < self.options.hair_volume:
+        if raised and rng.random() < self.options.hair_volume:
             height = rng.uniform(5, 40) * np.maximum(1 + 0.3 * self._waves(rng)[self.hair_rows], 0.2) * self.hair_ramp
             outward = vertices[self.hair_rows] - SKULL_CENTRE
             outward /= np.sqrt(np.einsum("ij,ij->i", outward, outward))[:, None]
@@ -290,12 +334,20 @@ class SyntheticFaces:
         square = crop_square(box, factor=factor, shift=(shift[0], shift[1]))
         return crop_affine(square, size, angle)
 
-    def _colours(self, rng: np.random.Generator, hair: Float32Array, beard: Float32Array) -> Float32Array:
-        """Return the colour of every vertex without shading, (n, 3) in [4, 252]: texture, hair and beard."""
+    def _colours(
+        self, rng: np.random.Generator, hair: Float32Array, beard: Float32Array, covered: ByteArray | None = None
+    ) -> Float32Array:
+        """Return the colour of every vertex without shading, (n, 3) in [4, 252]: texture, hair and beard.
+
+        A hair mesh covers vertices by (n,) uint8; without one the hair is painted.
+        """
         o = self.options
         colours: np.ndarray = self._albedo(rng)
         x, y, z = self.mean32.T
-        if rng.random() < o.hair:
+        if covered is not None:
+            under = covered[:, None] / np.float32(255)
+            colours = colours * (1 - under) + UNDER_HAIR * hair * under
+        elif rng.random() < o.hair:
             # Hair covers the area above and behind a line from the forehead over the temple to behind the ear.
             line = (y - rng.uniform(52, 82)) / 12 + np.maximum(0, 10 - z) / rng.uniform(14, 30) * 1.2
             line -= 6.0 * np.maximum(0, (rng.uniform(-70, 10) - y) / 60)
