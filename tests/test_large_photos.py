@@ -293,12 +293,12 @@ PEAK = """
 @pytest.mark.parametrize(
     ("name", "width", "height", "shape"),
     [
-        ("square.png", 13300, 13300, (6650, 6650)),
-        ("square.tif", 13300, 13300, (6650, 6650)),
-        ("largest.png", 20000, 12500, (4166, 6666)),
-        ("largest.tif", 20000, 12500, (4166, 6666)),
-        ("largest.bmp", 20000, 12500, (4166, 6666)),
-        ("largest.jpg", 20000, 12500, (3125, 5000)),
+        ("square.png", 13300, 13300, (4433, 4433)),
+        ("square.tif", 13300, 13300, (4433, 4433)),
+        ("largest.png", 20000, 10000, (3333, 6666)),
+        ("largest.tif", 20000, 10000, (3333, 6666)),
+        ("largest.bmp", 20000, 10000, (3333, 6666)),
+        ("largest.jpg", 20000, 10000, (2500, 5000)),
     ],
 )
 def test_large_photos_take_less_than_1500_megabytes(

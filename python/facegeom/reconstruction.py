@@ -290,7 +290,7 @@ def reconstruct(
 
     Notes
     -----
-    The same photo gives the same bytes on the same machine in every run. A photo with more than 50 megapixels is
+    The same photo gives the same bytes on the same machine in every run. A photo with more than 40 megapixels is
     reduced by an integer factor on reading; boxes and camera are still in pixels of the photo itself.
 
     Examples

@@ -52,7 +52,7 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> ByteArra
     Returns
     -------
     (h, w, 3) uint8 array
-        A photo from a file with more than 50 megapixels is reduced by an integer factor, so that at most 50 remain.
+        A photo from a file with more than 40 megapixels is reduced by an integer factor, so that at most 40 remain.
 
     Raises
     ------
