@@ -1,10 +1,20 @@
 """Fitting the face model to landmarks and maps of known faces."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from facegeom.face_model import load_face_model
-from facegeom.face_model.fitting import LANDMARK_GROUPS, Fit, FitOptions, FitPrior, fit_landmarks, fit_maps
+from facegeom.face_model.fitting import (
+    LANDMARK_GROUPS,
+    MAP_OPTIONS,
+    Fit,
+    FitOptions,
+    FitPrior,
+    fit_landmarks,
+    fit_maps,
+)
 from facegeom.geometry import rasterize
 
 CLEAN = FitOptions(identity_count=40, correlated_points=0.01, noise_mm=0.1)
@@ -170,6 +180,24 @@ def test_fitting_the_maps_of_a_known_face_recovers_it(yaw: float) -> None:
     found = _pixels(fit.vertices(model)[model.landmarks68], fit.rotation, fit.scale, fit.translation)[:, :2]
     wanted = _pixels(V[model.landmarks68], truth.rotation, truth.scale, truth.translation)[:, :2]
     assert np.linalg.norm(found - wanted, axis=1).mean() < 1.0  # pixel
+
+
+def test_a_fit_that_starts_from_another_needs_fewer_iterations() -> None:
+    model = load_face_model()
+    depth, correspondence, mask, truth, _ = _maps(0.0)
+    prior = FitPrior(truth.identity[:60], np.full(60, 0.1))
+
+    def fit(iterations: int, start: Fit | None = None) -> Fit:
+        return fit_maps(
+            model, depth, correspondence, mask, replace(MAP_OPTIONS, iterations=iterations), prior=prior, start=start
+        )
+
+    first = fit_maps(model, depth, correspondence, mask, replace(MAP_OPTIONS, iterations=3), 500)
+    converged = fit(12)
+    warm, cold = (np.abs(found.vertices(model) - converged.vertices(model)).max() for found in (fit(2, first), fit(2)))
+    assert warm < 0.7 * cold
+    assert converged.prior is prior
+    assert first.prior is None
 
 
 def test_invalid_maps_are_rejected() -> None:

@@ -67,7 +67,8 @@ def test_answer_of_an_identity_network_is_the_prior_of_the_fit(coded_face: Any, 
     model = load_face_model()
     landmarks = plain.camera.project(plain.fit.vertices(model)[model.landmarks68[INNER_LANDMARKS]])
     affine = aligned_affine(model, landmarks, plain.camera.rotation, 64)
-    np.testing.assert_array_equal(seen[0], warp_image(coded_face.photo, affine, 64))
+    expected = warp_image(coded_face.photo, affine, 64).astype(int)
+    assert np.abs(seen[0] - expected).mean() < 0.2 * np.abs(np.roll(expected, 3, axis=0) - expected).mean()
     assert found.timings["identity"] > 0
     assert "identity" not in plain.timings
 

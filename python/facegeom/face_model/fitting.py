@@ -75,6 +75,7 @@ class Fit:
     translation : (2,) float array, pixel (x, y) to which the origin of the face frame projects
     depth_offset : float, depth of the origin of the face frame relative to the zero of the given depths, mm
     residual_mm : float, root mean square residual in the image plane, mm
+    prior : FitPrior or None, the given distribution of the identity that the fit used
     """
 
     identity: FloatArray
@@ -84,6 +85,7 @@ class Fit:
     translation: FloatArray
     depth_offset: float
     residual_mm: float
+    prior: FitPrior | None = None
 
     def vertices(self, model: FaceModel) -> FloatArray:
         """Return the vertices (n, 3) of the fitted face model in the face frame, mm."""
@@ -132,6 +134,7 @@ def fit_points(
     normals: FloatArray | None = None,
     groups: Sequence[IntArray] = (),
     prior: FitPrior | None = None,
+    start: Fit | None = None,
 ) -> Fit:
     """Fit camera, identity and expression of the face model to points given in pixels.
 
@@ -151,6 +154,8 @@ def fit_points(
         `group_noise_mm`. Not with `normals`.
     prior : FitPrior, optional
         Distribution of the identity coefficients. By default mean 0 and variance 1.
+    start : Fit, optional
+        An earlier fit whose expression is the initial expression; fewer iterations are then enough.
 
     Returns
     -------
@@ -175,8 +180,10 @@ def fit_points(
     closeness = options.noise_mm**2 * options.correlated_points / (options.group_noise_mm**2 * options.group_correlated)
 
     observed = target * np.array([1.0, -1.0, 1.0])  # y up, so that the camera is a rotation
-    rotation, scale, shift = similarity(points.base + points.basis[:, :, :k] @ identity.mean, observed)
     coefficients = np.clip(mean, low, high)
+    if start is not None:
+        coefficients[k:] = start.expression
+    rotation, scale, shift = similarity(points.base + points.basis @ coefficients, observed)
     axis_weight = np.array([1.0, 1.0, options.depth_weight])
     robust = np.ones(len(target))
     residual = np.zeros_like(observed)
@@ -230,6 +237,7 @@ def fit_points(
         shift[:2] * np.array([1.0, -1.0]),
         float(shift[2] / scale),
         rms,
+        prior,
     )
 
 
@@ -314,6 +322,7 @@ def fit_maps(
     point_count: int = MAP_POINTS,
     *,
     prior: FitPrior | None = None,
+    start: Fit | None = None,
 ) -> Fit:
     """Fit the face model to the depth map and the correspondence map of a crop.
 
@@ -328,6 +337,8 @@ def fit_maps(
     prior : FitPrior, optional
         Distribution of the identity coefficients, such as the answer of the identity network. By default mean 0 and
         variance 1.
+    start : Fit, optional
+        An earlier fit to the maps, see `fit_points`.
 
     Returns
     -------
@@ -371,7 +382,7 @@ def fit_maps(
     ids = np.flatnonzero(model.regions["map"])
     vertices = ids[nearest(model.mean[ids], base)[0]]
     points = PointBasis.at_vertices(model, vertices, base, options)
-    fit = fit_points(points, target, free_expressions(model), options, prior=prior)
+    fit = fit_points(points, target, free_expressions(model), options, prior=prior, start=start)
     return replace(fit, depth_offset=fit.depth_offset * fit.scale / scale)
 
 

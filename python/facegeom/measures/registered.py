@@ -14,7 +14,7 @@ import numpy.typing as npt
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import load_face_model
-from facegeom.face_model.fitting import fit_maps
+from facegeom.face_model.fitting import Fit, fit_maps
 from facegeom.face_model.template import load_template
 from facegeom.geometry import rasterize
 from facegeom.images.boxes import Box
@@ -45,14 +45,14 @@ class RegisteredFace:
     landmarks: FloatArray
 
 
-def registered_face(maps: FaceMaps, camera: Camera, vertices: FloatArray) -> RegisteredFace:
+def registered_face(maps: FaceMaps, camera: Camera, fit: Fit) -> RegisteredFace:
     """Register the template to the maps of a face and render the maps of the result in the same crop.
 
     Parameters
     ----------
     maps : FaceMaps
     camera : Camera, face frame to pixels of the photo
-    vertices : (n, 3) float array, mm in the face frame, the face model fitted to the maps
+    fit : Fit of the face model to the maps
 
     Raises
     ------
@@ -62,7 +62,8 @@ def registered_face(maps: FaceMaps, camera: Camera, vertices: FloatArray) -> Reg
     model, template = load_face_model(), load_template()
     options = WarpOptions()
     target = target_mesh(maps, camera, options.max_edge_mm)
-    V = register_template(template, vertices[template.vertices], target, options)
+    aligned = fitted_vertices(model, fit)[template.vertices]
+    V = register_template(template, aligned, target, options, keep_identity=fit.prior is not None)
     faces = template.coarse.faces
     placed = np.column_stack([apply_affine(maps.affine, camera.project(V)), camera.view(V)[:, 2]])
     raster = rasterize(placed, faces, model.mean[template.vertices], maps.mask.shape)
@@ -88,8 +89,7 @@ def predict_registered(image: ByteArray, network: MapNetwork, *, box: Box | None
         If no face is found, or if the mask covers too little of the face.
     """
     prediction = predict_maps(image, box=box, network=network)
-    vertices = fitted_vertices(load_face_model(), prediction.fit)
-    return registered_face(prediction.maps, prediction.camera, vertices)
+    return registered_face(prediction.maps, prediction.camera, prediction.fit)
 
 
 class RegisteredNetwork:
@@ -145,7 +145,7 @@ def register_crop(
         fit = fit_maps(model, depth, correspondence, mask)
         centred = depth.astype(np.float64) - fit.depth_offset
         maps = FaceMaps(crop, centred, correspondence.astype(np.float64), mask, (-0.5, -0.5, side, side))
-        face = registered_face(maps, photo_camera(fit, maps), fitted_vertices(model, fit)).maps
+        face = registered_face(maps, photo_camera(fit, maps), fit).maps
     except (NoFaceFound, ValueError):
         return None
     return FaceMaps(face.image, face.depth + fit.depth_offset, face.correspondence, face.mask, face.box)

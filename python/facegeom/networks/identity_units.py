@@ -58,19 +58,26 @@ def shape_units(model: FaceModel, count: int = 60) -> ShapeUnits:
     flat = identity[:, vertices].reshape(count, -1)
     mirrored = (identity[:, model.mirror] * np.array([-1.0, 1.0, 1.0]))[:, vertices].reshape(count, -1)
     mirror = np.linalg.lstsq(flat.T, mirrored.T, rcond=None)[0]
-    rigid = np.linalg.qr(_similarity_directions(model.mean[vertices]).reshape(7, -1).T)[0]
+    points = model.mean[vertices]
+    rigid = np.linalg.qr(similarity_directions(points, points.mean(0)).reshape(7, -1).T)[0]
     flat = flat - (flat @ rigid) @ rigid.T
     scale = np.sqrt((flat**2).sum(1) / len(vertices))
     return ShapeUnits(vertices, flat.reshape(count, -1, 3), scale, mirror)
 
 
-def _similarity_directions(points: FloatArray) -> FloatArray:
-    """Return the displacements (7, n, 3) of points under translations, rotations and scaling, to first order."""
+def similarity_directions(points: FloatArray, centre: FloatArray) -> FloatArray:
+    """Return the displacements (7, n, 3) of points under translations, rotations and scaling, to first order.
+
+    Parameters
+    ----------
+    points : (n, 3) float array
+    centre : (3,) float array, centre of the rotations and of the scaling
+    """
     directions = np.zeros((7, *points.shape))
     for axis in range(3):
         directions[axis, :, axis] = 1.0
-        directions[3 + axis] = np.cross(np.eye(3)[axis], points - points.mean(0))
-    directions[6] = points - points.mean(0)
+        directions[3 + axis] = np.cross(np.eye(3)[axis], points - centre)
+    directions[6] = points - centre
     return directions
 
 
