@@ -96,7 +96,8 @@ def spread(image: Float32Array, weight: Float32Array) -> Float32Array:
     half = max(1, width // 2), max(1, height // 2)
     coarse = np.asarray(cv2.resize(weight, half, interpolation=cv2.INTER_AREA))
     colours = np.asarray(cv2.resize(image * weight[..., None], half, interpolation=cv2.INTER_AREA))
-    below = spread(colours / np.maximum(coarse, 1e-6)[..., None], np.minimum(coarse * 2, 1))
+    mean = np.asarray(colours / np.maximum(coarse, 1e-6)[..., None], dtype=np.float32)
+    below = spread(mean, np.minimum(coarse * 2, 1).astype(np.float32))
     far = np.asarray(cv2.resize(below, (width, height), interpolation=cv2.INTER_LINEAR))
     return np.asarray(far + weight[..., None] * (image - far), dtype=np.float32)
 
