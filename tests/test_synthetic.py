@@ -17,7 +17,8 @@ from facegeom.training.data import synthetic, texture_model
 from facegeom.training.data.assets import Assets
 from facegeom.training.data.labels import Labels
 from facegeom.training.data.photo_data import Sources, load_training_data, synthetic_faces
-from facegeom.training.data.renderer import Pose, Renderer
+from facegeom.training.data.pose import Pose
+from facegeom.training.data.renderer import Renderer
 from facegeom.training.data.samples import MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces, SyntheticOptions
 from facegeom.training.data.texture_model import NormalOperator, TextureModel, TextureModelOptions

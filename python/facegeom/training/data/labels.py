@@ -26,6 +26,7 @@ from facegeom.face_model import load_face_model
 from facegeom.face_model.fitting import Fit, FitOptions, PointBasis, fit_landmarks
 from facegeom.images.image_files import load_image
 from facegeom.networks.identity import Identity, load_identity
+from facegeom.networks.identity_crop import identity_prior
 
 log = logging.getLogger("facegeom")
 
@@ -140,7 +141,7 @@ class _Fitter:
             return fit
         pixels = fit.scale * (fit.vertices(self.model)[self.model.landmarks68] @ fit.rotation.T)[:, :2]
         placed = pixels * np.array([1.0, -1.0]) + fit.translation
-        prior = self.identity.prior(load_image(path), placed, fit.rotation)
+        prior = identity_prior(self.identity, self.model, load_image(path), placed, fit.rotation)
         return fit_landmarks(self.model, landmarks, self.points, self.options, prior)
 
 
@@ -215,17 +216,17 @@ def make_labels(
     points = landmarks[:, :468, :2] * LANDMARK_UNIT
     side = (points.max(1) - points.min(1)).mean(1)
     rotation = np.array([fit.rotation for fit in fits])
-    identity = np.array([fit.identity for fit in fits])
+    coefficients = np.array([fit.identity for fit in fits])
     scale = np.array([fit.scale for fit in fits])
     residual = np.array([fit.residual_mm for fit in fits]) * scale / side
     reason = np.zeros(len(fits), np.int8)
     reason[np.abs(yaw_deg(rotation)) > options.max_yaw_deg] = REJECTIONS.index("yaw")
-    reason[np.sqrt((identity**2).mean(1)) > options.max_identity] = REJECTIONS.index("identity")
+    reason[np.sqrt((coefficients**2).mean(1)) > options.max_identity] = REJECTIONS.index("identity")
     reason[residual > options.max_residual] = REJECTIONS.index("residual")
     reason[~np.isfinite(residual) | (side < 20)] = REJECTIONS.index("landmarks")
     return Labels(
         names,
-        identity.astype(np.float16),
+        coefficients.astype(np.float16),
         np.array([fit.expression for fit in fits]).astype(np.float16),
         rotation.astype(np.float32),
         scale.astype(np.float32),

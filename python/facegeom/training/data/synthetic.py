@@ -30,10 +30,11 @@ from facegeom.images.crop import apply_affine, crop_affine
 from facegeom.training.data.assets import Assets, add_assets, load_assets
 from facegeom.training.data.hair_drawing import HairPixels, hair_pixels
 from facegeom.training.data.hair_meshes import HairMesh
+from facegeom.training.data.pose import Pose
 from facegeom.training.data.random_expressions import RandomExpressions
 from facegeom.training.data.random_light import RandomLight
 from facegeom.training.data.random_surroundings import Pictures, grey_or_tinted, paint_surroundings, random_backdrop
-from facegeom.training.data.renderer import Pose, Renderer, Sample, crop_square
+from facegeom.training.data.renderer import Renderer, Sample, crop_square
 from facegeom.training.data.samples import EYES_MM, MAX_ROLL_DEG, MixOptions
 from facegeom.training.data.texture_model import NormalOperator, TextureModel, plain_colours, skin_vertices
 
