@@ -44,7 +44,7 @@ from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine
 from facegeom.networks.identity_units import shape_units
 from facegeom.networks.interface import IdentityAnswer
 from facegeom.training.data.labels import Labels
-from facegeom.training.data.renderer import Pose
+from facegeom.training.data.pose import Pose
 
 SMALL = IdentityConfig(size=64, widths=(4, 4, 8, 8, 8), hidden=8)
 ICT = Path(__file__).parents[2] / "shared" / "data" / "ict" / "ict_face_model.npz"

@@ -436,7 +436,7 @@ def test_ict_heads_are_reproducible():
 def test_mean_ict_head_has_the_maps_of_the_mean_face():
     """Both models have the same mean: with the same camera, their maps differ only by remeshing and at the border."""
     from facegeom.evaluation.ict_heads import HeadRenderer
-    from facegeom.training.data.renderer import Pose
+    from facegeom.training.data.pose import Pose
 
     renderer = HeadRenderer(ICT)
     pose = Pose(renderer.head.vertices, turned(20.0), 1.0, np.zeros(2))

@@ -19,7 +19,7 @@ from facegeom.training.data.hair_meshes import (
     lifted,
     read_hair,
 )
-from facegeom.training.data.renderer import Pose
+from facegeom.training.data.pose import Pose
 from facegeom.training.data.synthetic import SyntheticFaces, SyntheticOptions
 from facegeom.training.data.texture_model import skin_vertices
 from hair_cap import RAISED_MM, hair_cap

@@ -24,7 +24,7 @@ from facegeom.networks.identity_units import ShapeUnits, shape_units
 from facegeom.networks.weights import save_weights
 from facegeom.training.data.labels import LabelOptions, Labels, make_labels
 from facegeom.training.data.light import estimate_light, harmonics, shading_ratio
-from facegeom.training.data.renderer import Pose
+from facegeom.training.data.pose import Pose
 from facegeom.training.data.texture_model import TextureModel
 from facegeom.training.identity.heads import IdentityHeads, make_heads
 from facegeom.training.identity.losses import identity_terms

@@ -15,7 +15,7 @@ from facegeom.images.crop import apply_affine
 from facegeom.networks.identity_crop import face_points
 from facegeom.training.data.labels import Labels
 from facegeom.training.data.photo_data import Sources, load_training_data
-from facegeom.training.data.renderer import Pose
+from facegeom.training.data.pose import Pose
 from facegeom.training.data.samples import FaceSamples, MixOptions
 from facegeom.training.data.split import split_names
 from facegeom.training.identity.reshaped_photos import ReshapedPhotos

@@ -17,7 +17,8 @@ from facegeom.training.data import synthetic, texture_model
 from facegeom.training.data.assets import Assets
 from facegeom.training.data.labels import Labels
 from facegeom.training.data.photo_data import Sources, load_training_data, synthetic_faces
-from facegeom.training.data.renderer import Pose, Renderer
+from facegeom.training.data.pose import Pose
+from facegeom.training.data.renderer import Renderer
 from facegeom.training.data.samples import MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces, SyntheticOptions
 from facegeom.training.data.texture_model import NormalOperator, TextureModel, TextureModelOptions
@@ -107,9 +108,9 @@ def test_maps_agree_with_the_rendered_geometry(
     assert np.median(np.abs(error)) < 0.3
 
 
-@pytest.mark.parametrize("hair", [0.0, 1.0])
-def test_maps_equal_those_of_the_photo_renderer(model: FaceModel, hair: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The renderer of photo labels gives the same maps for the same geometry: those of the face under the hair."""
+@pytest.mark.parametrize("worn", [0.0, 1.0])
+def test_maps_equal_those_of_the_photo_renderer(model: FaceModel, worn: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The renderer of photo labels gives the same maps for the same geometry: those under hair and glasses."""
     drawn: dict[str, np.ndarray] = {}
     for name in ("_vertices", "_rotation", "_crop"):
         method = getattr(SyntheticFaces, name)
@@ -121,7 +122,9 @@ def test_maps_equal_those_of_the_photo_renderer(model: FaceModel, hair: float, m
             return drawn[name]
 
         monkeypatch.setattr(SyntheticFaces, name, remembered)
-    faces = SyntheticFaces(model, options=SyntheticOptions(hair_mesh=hair), assets=grey_assets(len(model.mean)))
+    faces = SyntheticFaces(
+        model, options=SyntheticOptions(hair_mesh=worn, eyewear=worn), assets=grey_assets(len(model.mean))
+    )
     for seed in range(4):
         sample, _ = faces.draw(np.random.default_rng(seed), SIZE)
         pose = Pose(drawn["_vertices"], drawn["_rotation"], 1.0, np.zeros(2))

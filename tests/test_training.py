@@ -13,7 +13,8 @@ from facegeom.images.crop import crop_affine
 from facegeom.training.data.labels import LabelOptions, Labels, make_labels, yaw_deg
 from facegeom.training.data.landmarks468 import calibrate_landmarks468
 from facegeom.training.data.photo_data import Sources
-from facegeom.training.data.renderer import Pose, Renderer, Sample, crop_square
+from facegeom.training.data.pose import Pose
+from facegeom.training.data.renderer import Renderer, Sample, crop_square
 from facegeom.training.data.samples import FaceSamples, MixOptions, PhotoStore, SampleStream
 from facegeom.training.loop import RunSettings
 from facegeom.training.maps import validation

@@ -74,7 +74,8 @@ class Reconstruction:
         fitted to the prediction.
     identity : (k,) float array
         Coefficients of the first k identity components of `facegeom.load_face_model()`, in standard deviations: those
-        of the face model fitted to the prediction.
+        of the face model fitted to the prediction. With pix2vertex and facevision, the answer of the identity network
+        is the prior of this fit; with pixel2mesh and gcn_igan, the face model is fitted to their mesh alone.
     camera : Camera
         Projection from the face frame to pixels of the photo.
     photo_size : (width, height)

@@ -17,7 +17,8 @@ import numpy as np
 from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom.images.crop import crop_affine
-from facegeom.training.data.renderer import Pose, Sample, crop_square
+from facegeom.training.data.pose import Pose
+from facegeom.training.data.renderer import Sample, crop_square
 from facegeom.training.face_model.ict_head import IctHead, carriers, load_ict
 from facegeom.training.face_model.topology import under_jaw
 

@@ -41,7 +41,7 @@ from facegeom.measures.report import show, table, write_json
 from facegeom.measures.shapes import ShapeSpace
 from facegeom.networks.identity import load_identity
 from facegeom.training.data.labels import Labels, find_photos
-from facegeom.training.data.renderer import Pose
+from facegeom.training.data.pose import Pose
 from facegeom.training.data.samples import PhotoStore
 from facegeom.training.data.split import identity as identity_of
 from facegeom.training.identity.reshaped_photos import ReshapedPhotos

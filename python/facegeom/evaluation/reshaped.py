@@ -25,7 +25,7 @@ from facegeom.measures.shapes import Changes, ShapeSpace, mean_and_percentile, r
 from facegeom.measures.skin import cheek_lightness, means_by_lightness
 from facegeom.networks.identity_crop import INNER_LANDMARKS
 from facegeom.training.data.labels import Labels, find_photos, yaw_deg
-from facegeom.training.data.renderer import Pose
+from facegeom.training.data.pose import Pose
 from facegeom.training.data.samples import PhotoStore
 from facegeom.training.data.split import split_names
 from facegeom.training.data.texture_model import TextureModel

@@ -19,7 +19,7 @@ from facegeom.networks.interface import IdentityPredictor
 from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
 from facegeom.pipelines.interface import FaceRequest, PipelineOptions
 from facegeom.pipelines.map_prediction import predict_maps
-from facegeom.training.data.renderer import Pose
+from facegeom.training.data.pose import Pose
 
 
 class Place(NamedTuple):

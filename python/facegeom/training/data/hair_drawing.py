@@ -12,9 +12,8 @@ from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray, IntAr
 from facegeom.geometry import rasterize
 from facegeom.training.data.hair_meshes import OPAQUE, PATTERN_UNIT, HairMesh
 
-LAYERS = (
-    5  # parts of the hair, by depth; within a part the nearest strip hides the others, even where it is transparent
-)
+# Parts of the hair, by depth. Within a part the nearest strip hides the others, even where it is transparent.
+LAYERS = 4
 LEAST_ALPHA = 0.05
 EDGE = 0.5  # width of the edges of strips, standard deviation in pixels
 NEAR_MM = 0.5  # hair that is this far inside the head is still drawn

@@ -216,17 +216,17 @@ def make_labels(
     points = landmarks[:, :468, :2] * LANDMARK_UNIT
     side = (points.max(1) - points.min(1)).mean(1)
     rotation = np.array([fit.rotation for fit in fits])
-    identity = np.array([fit.identity for fit in fits])
+    coefficients = np.array([fit.identity for fit in fits])
     scale = np.array([fit.scale for fit in fits])
     residual = np.array([fit.residual_mm for fit in fits]) * scale / side
     reason = np.zeros(len(fits), np.int8)
     reason[np.abs(yaw_deg(rotation)) > options.max_yaw_deg] = REJECTIONS.index("yaw")
-    reason[np.sqrt((identity**2).mean(1)) > options.max_identity] = REJECTIONS.index("identity")
+    reason[np.sqrt((coefficients**2).mean(1)) > options.max_identity] = REJECTIONS.index("identity")
     reason[residual > options.max_residual] = REJECTIONS.index("residual")
     reason[~np.isfinite(residual) | (side < 20)] = REJECTIONS.index("landmarks")
     return Labels(
         names,
-        identity.astype(np.float16),
+        coefficients.astype(np.float16),
         np.array([fit.expression for fit in fits]).astype(np.float16),
         rotation.astype(np.float32),
         scale.astype(np.float32),

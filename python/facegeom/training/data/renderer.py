@@ -10,12 +10,14 @@ import numpy as np
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
 from facegeom.face_model import FaceModel
 from facegeom.face_model.fitting import Fit
-from facegeom.geometry import Raster, rasterize
+from facegeom.geometry import Raster, rasterize, vertex_normals
 from facegeom.images.crop import warp_image
+from facegeom.training.data.pose import Pose
+from facegeom.training.data.turned import Surroundings, fill_hidden, remap, visibility
 
-BACKGROUND_GRID = 17  # number of vertices along each side of the background plane
-BACKGROUND_DEPTH_MM = -70.0  # z of the background plane in the camera frame of the photo
-BACKGROUND_WORK_PIXELS = 64  # longer side of the reduced photo in which the face is inpainted, pixels
+NECK_MM = (-158.0, -125.0)  # height at which a turned neck ends, and above which it is opaque; mean head
+SIDE_MM = -20.0  # depth of the mean head behind which the outline of the head in the photo may lie
+INNER = ("mouth_interior", "eyeball_left", "eyeball_right", "eye_sockets")
 
 
 @dataclass(frozen=True)
@@ -74,43 +76,6 @@ class Sample:
         )
 
 
-@dataclass(frozen=True)
-class Pose:
-    """A face in a photo: its vertices in the face frame and a weak-perspective camera."""
-
-    vertices: FloatArray  # (n, 3) vertices in the face frame, mm
-    rotation: FloatArray  # (3, 3) rotation from the face frame to the camera frame
-    scale: float  # scale of the camera, pixels per mm
-    translation: FloatArray  # (2,) pixel onto which the face origin is projected
-
-    def pixels(self) -> FloatArray:
-        """Return the projected vertices, (n, 3): pixel x, pixel y, and depth in mm (larger is nearer to the camera)."""
-        camera = self.vertices @ self.rotation.T
-        out = np.empty_like(camera)
-        out[:, 0] = camera[:, 0] * self.scale + self.translation[0]
-        out[:, 1] = -camera[:, 1] * self.scale + self.translation[1]
-        out[:, 2] = camera[:, 2]
-        return out
-
-    def turned(self, yaw_deg: float, pitch_deg: float = 0.0) -> Pose:
-        """Return the pose after a rotation about the vertical (yaw) and then the horizontal (pitch) camera axis."""
-        y, p = np.radians([yaw_deg, pitch_deg])
-        yaw = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
-        pitch = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
-        return Pose(self.vertices, pitch @ yaw @ self.rotation, self.scale, self.translation)
-
-    def origin_and_scale(self, affine: FloatArray) -> tuple[tuple[float, float], float]:
-        """Return the face origin (column, row) and the scale (pixels per mm) in a crop of the photo.
-
-        Parameters
-        ----------
-        affine : (2, 3) float array
-            Similarity transform from photo pixels to crop pixels.
-        """
-        column, row = affine[:, :2] @ self.translation + affine[:, 2]
-        return (float(column), float(row)), float(self.scale * np.sqrt(abs(np.linalg.det(affine[:, :2]))))
-
-
 class Renderer:
     """Renderer of training samples with the geometry of a face model.
 
@@ -124,6 +89,13 @@ class Renderer:
         self.faces = model.faces
         self.in_map: BoolArray = np.asarray(model.regions["map"][model.faces].all(1))
         self.face_vertices = np.flatnonzero(model.regions["map"][: model.face_vertex_count])
+        nothing = np.zeros(len(model.mean), bool)
+        self.scalp = model.regions.get("scalp", nothing).astype(np.float64)
+        # Where a fitted head may extend beyond the one in the photo: its sides, back and scalp.
+        self.outlying = ((model.mean[:, 2] < SIDE_MM) | (self.scalp > 0)).astype(np.float64)
+        self.outer = np.flatnonzero(model.regions.get("head", ~nothing))
+        inner = np.any([model.regions.get(name, nothing) for name in INNER], axis=0)
+        self.inner: BoolArray = inner[model.faces].all(1)  # (m,) triangles inside of mouth and eyes: as in the photo
 
     def pose(self, fit: Fit) -> Pose:
         """Return the vertices and the camera of a fit."""
@@ -179,25 +151,34 @@ class Renderer:
         size : int
             Side length S of the square sample in pixels.
         backdrop : (S, S, 3) uint8 array, optional
-            Background image. By default, the background is the photo on a plane that turns with the head.
+            Background image. By default, the background of the photo, and the hair around the head, which turns with
+            it.
 
         Returns
         -------
         Sample
         """
-        model = self.model
         points = _transformed(target.pixels(), affine)
         source_points = source.pixels()
-        attributes = np.hstack([model.mean, source_points[:, :2]])
+        normals = vertex_normals(source.vertices, self.faces)
+        before, after = (normals @ pose.rotation[2] for pose in (source, target))
+        seen = visibility(source_points, self.faces, before, source.scale)
+        attributes = np.column_stack([self.model.mean, source_points[:, :2], seen, after, self.scalp, self.outlying])
         raster = rasterize(points, self.faces, attributes, (size, size))
-        head = raster.triangle >= 0
+        head: BoolArray = np.greater_equal(raster.triangle, 0)
 
-        coordinates = np.nan_to_num(raster.attributes[..., 3:]).astype(np.float32)
-        texture = _remap(photo, coordinates, affine)
-        if backdrop is None:
-            backdrop = self._turned_surroundings(photo, source_points, source, target, affine, size)
-        alpha = cv2.GaussianBlur(head.astype(np.float32), (0, 0), 0.6)[..., None] * head[..., None]
-        image = texture * alpha + backdrop * (1 - alpha)
+        values = np.nan_to_num(raster.attributes[..., 3:]).astype(np.float32)
+        texture = remap(photo, values[..., :2], affine).astype(np.float32)
+        height, width = photo.shape[:2]
+        inside = (values[..., :2] >= 0).all(2) & (values[..., :2] <= (width - 1, height - 1)).all(2)
+        shown = np.maximum(values[..., 2], self.inner[raster.triangle]) * inside
+        around = Surroundings(photo, source_points[self.outer, :2], source)
+        doubt = values[..., 5] * (1 - around.differs(texture, values[..., :2]))
+        texture = fill_hidden(texture, head, shown, doubt, values[..., 4], values[..., 3])
+        behind = around.turned(target, affine, size) if backdrop is None else backdrop.astype(np.float32)
+        neck = np.clip((np.nan_to_num(raster.attributes[..., 1]) - NECK_MM[0]) / (NECK_MM[1] - NECK_MM[0]), 0, 1)
+        alpha = (cv2.GaussianBlur(head.astype(np.float32), (0, 0), 0.6) * head * neck)[..., None]
+        image = texture * alpha + behind * (1 - alpha)
         return self._sample(
             np.clip(image + 0.5, 0, 255).astype(np.uint8),
             raster,
@@ -221,51 +202,6 @@ class Renderer:
             *origin_and_scale,
         )
 
-    def _turned_surroundings(
-        self, photo: ByteArray, source_points: FloatArray, source: Pose, target: Pose, affine: FloatArray, size: int
-    ) -> ByteArray:
-        """Return the background of a turned head, (size, size, 3) uint8.
-
-        The photo without the face is drawn on a plane behind the head that turns with the head. A blurred copy of the
-        photo fills the area that the plane does not cover.
-        """
-        height, width = photo.shape[:2]
-        factor = BACKGROUND_WORK_PIXELS / max(height, width)
-        small = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        hole = np.zeros(small.shape[:2], np.uint8)
-        outline = cv2.convexHull((source_points[self.face_vertices, :2] * factor).astype(np.float32))
-        cv2.fillConvexPoly(hole, outline.astype(np.int32), 255)
-        filled = cv2.inpaint(small, cv2.dilate(hole, np.ones((3, 3), np.uint8)), 2, cv2.INPAINT_TELEA)
-        back = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
-        keep = cv2.resize(255 - hole, (width, height), interpolation=cv2.INTER_LINEAR)[..., None] / 255.0
-        plain = (photo * keep + back * (1 - keep)).astype(np.uint8)
-
-        n = BACKGROUND_GRID
-        x, y = np.meshgrid(np.linspace(-0.25, 1.25, n) * (width - 1), np.linspace(-0.25, 1.25, n) * (height - 1))
-        grid = np.stack([x.ravel(), y.ravel()], 1)
-        camera = np.column_stack(
-            [
-                (grid[:, 0] - source.translation[0]) / source.scale,
-                -(grid[:, 1] - source.translation[1]) / source.scale,
-                np.full(n * n, BACKGROUND_DEPTH_MM),
-            ]
-        )
-        plane = Pose(camera @ source.rotation, target.rotation, target.scale, target.translation)
-        corner = (np.arange(n - 1)[:, None] * n + np.arange(n - 1)).ravel()
-        faces = np.concatenate(
-            [
-                np.stack([corner, corner + 1, corner + n], 1),
-                np.stack([corner + 1, corner + n + 1, corner + n], 1),
-            ]
-        )
-        raster = rasterize(_transformed(plane.pixels(), affine), faces, grid, (size, size))
-        seen = raster.triangle >= 0
-        coordinates = np.nan_to_num(raster.attributes).astype(np.float32)
-        blurred = cv2.GaussianBlur(back, (0, 0), max(height, width) / 24)
-        behind = cv2.warpAffine(blurred, affine, (size, size), borderMode=cv2.BORDER_REFLECT_101)
-        front = _remap(plain, coordinates, affine, cv2.BORDER_REFLECT_101)
-        return np.where(seen[..., None], front, behind)
-
 
 def crop_square(
     box: tuple[float, float, float, float], *, factor: float, shift: tuple[float, float]
@@ -284,16 +220,6 @@ def crop_square(
     side = factor * max(x1 - x0, y1 - y0)
     x, y = (x0 + x1) / 2 + shift[0] * side, (y0 + y1) / 2 + shift[1] * side
     return x - side / 2, y - side / 2, x + side / 2, y + side / 2
-
-
-def _remap(
-    photo: ByteArray, coordinates: np.ndarray, affine: FloatArray, border: int = cv2.BORDER_REPLICATE
-) -> ByteArray:
-    factor = 1 / np.sqrt(abs(np.linalg.det(affine[:, :2])))
-    if factor > 1.3:
-        photo = np.asarray(cv2.GaussianBlur(photo, (0, 0), 0.4 * factor), np.uint8)
-    moved = cv2.remap(photo, coordinates[..., 0], coordinates[..., 1], cv2.INTER_LINEAR, borderMode=border)
-    return np.asarray(moved, np.uint8)
 
 
 def _transformed(points: FloatArray, affine: FloatArray) -> FloatArray:

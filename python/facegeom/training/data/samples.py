@@ -19,7 +19,8 @@ from facegeom.images.crop import crop_affine
 from facegeom.training.data.augment import AugmentOptions, augment
 from facegeom.training.data.faceless import faceless_crop
 from facegeom.training.data.labels import Labels, yaw_deg
-from facegeom.training.data.renderer import Pose, Renderer, Sample, crop_square
+from facegeom.training.data.pose import Pose
+from facegeom.training.data.renderer import Renderer, Sample, crop_square
 
 EYES_MM = np.array([[-31.5, 0.0, 12.0], [31.5, 0.0, 12.0]])  # centres of right and left eye, face frame, mm
 VERTEX_STEP_MM = 0.01  # quantisation step of the stored vertices, mm

@@ -28,12 +28,14 @@ from facegeom.face_model import FaceModel, load_face_model
 from facegeom.geometry import rasterize
 from facegeom.images.crop import apply_affine, crop_affine
 from facegeom.training.data.assets import Assets, add_assets, load_assets
+from facegeom.training.data.eyewear import Eyewear, EyewearPixels, eyewear_pixels
 from facegeom.training.data.hair_drawing import HairPixels, hair_pixels
 from facegeom.training.data.hair_meshes import HairMesh
+from facegeom.training.data.pose import Pose
 from facegeom.training.data.random_expressions import RandomExpressions
 from facegeom.training.data.random_light import RandomLight
 from facegeom.training.data.random_surroundings import Pictures, grey_or_tinted, paint_surroundings, random_backdrop
-from facegeom.training.data.renderer import Pose, Renderer, Sample, crop_square
+from facegeom.training.data.renderer import Renderer, Sample, crop_square
 from facegeom.training.data.samples import EYES_MM, MAX_ROLL_DEG, MixOptions
 from facegeom.training.data.texture_model import NormalOperator, TextureModel, plain_colours, skin_vertices
 
@@ -77,6 +79,7 @@ class SyntheticOptions:
     hair: float = 0.75  # share of faces with hair, a cap or a scarf painted on the scalp
     beard: float = 0.25  # share of faces with a beard
     hair_mesh: float = 0.6  # share of faces with a hair mesh instead, if there are any
+    eyewear: float = 0.18  # share of faces with glasses
     hair_volume: float = 0.6  # share of faces without hair mesh whose scalp is raised to the height of hair
     pixel_noise: float = 3.0  # standard deviation of the pixel noise on the skin, grey levels
 
@@ -149,6 +152,7 @@ class SyntheticFaces:
         self.attributes = np.concatenate([model.mean, np.zeros((len(model.mean), 6))], axis=1)
         self.hair_rows, self.hair_ramp = self._hair()
         self.waves = _wave_bank(self.mean32)
+        self.eyewear = Eyewear(model)
         self.expressions = RandomExpressions(model, options.neutral, options.closed_eyes, options.open_mouth)
         self.light = RandomLight(options.harmonics, options.even_light, None if assets is None else assets.lights)
 
@@ -213,25 +217,32 @@ class SyntheticFaces:
         part = np.where(head, self.parts[raster.triangle], -1)
         surface = raster.attributes[head].astype(np.float32)  # (p, 9): correspondence, normal, colour
         colour = self._material(surface, part[head], rng)
-        gloss, facing = GLOSS[part[head]], surface[:, 3:6]
-        strands = None
+        layers = [(colour, surface[:, 3:6], GLOSS[part[head]])]
+        depth, glasses, strands = raster.depth, None, None
+        if rng.random() < self.options.eyewear:
+            glasses = eyewear_pixels(self.eyewear.draw(vertices, rng), pose, affine, depth)
+        if glasses is not None:
+            depth = np.fmax(depth, glasses.depth)
+            layers.append(_frame_material(glasses, rng))
         if worn is not None:
-            strands = self._strands(worn, pose, affine, raster.depth, rng)
+            strands = self._strands(worn, pose, affine, depth, rng)
             strands = strands if strands.share(mask) <= MOST_HIDDEN else None  # nobody could tell the face then
         if strands is not None:
-            colour = np.concatenate([colour, hair * (strands.pattern ** rng.uniform(0.5, 1.3))[:, None]])
-            gloss = np.concatenate([gloss, np.full(len(strands.place), rng.uniform(0.3, 2.0), np.float32)])
-            facing = np.concatenate([facing, strands.normal])
-        lit, lit_strands = np.split(self.light.shade(colour, facing, gloss, rng), [len(surface)])
+            pattern = (strands.pattern ** rng.uniform(0.5, 1.3))[:, None]
+            shine = np.full(len(pattern), rng.uniform(0.3, 2.0), np.float32)
+            layers.append((hair * pattern, strands.normal, shine))
+        lit = self._lit(layers, rng)
         image: AnyArray = random_backdrop(self.backgrounds, rng, size)
         neck = points[self.model.regions["neck"], :2].mean(0) if "neck" in self.model.regions else None
         paint_surroundings(image, points[:, :2], neck, hair if worn is None else None, rng)
         face = image.copy()
-        face[head] = lit
+        face[head] = lit[0]
         alpha = cv2.GaussianBlur(head.astype(np.float32), (0, 0), 0.6)[..., None] * head[..., None]
         image = face * alpha + image * (1 - alpha)
+        if glasses is not None:
+            image = glasses.paint(image, lit[1], self.backgrounds, rng)
         if strands is not None:
-            shown = strands.picture(lit_strands, (size, size))
+            shown = strands.picture(lit[-1], (size, size))
             near = cv2.GaussianBlur(shown[..., 3], (0, 0), SHADOW * size)
             image *= (1 - rng.uniform(0.1, 0.7) * near * head)[..., None]  # hair keeps light from the skin near it
             image = image * (1 - shown[..., 3:]) + shown[..., :3]
@@ -247,6 +258,14 @@ class SyntheticFaces:
         )
         eyes = Pose(EYES_MM, pose.rotation, 1.0, pose.translation).pixels()[:, :2]
         return sample, apply_affine(affine, eyes), points
+
+    def _lit(
+        self, layers: list[tuple[Float32Array, Float32Array, Float32Array]], rng: np.random.Generator
+    ) -> list[Float32Array]:
+        """Return the shaded colours of layers of pixels, each given by colours, normals and gloss, under one light."""
+        colour, normal, gloss = (np.concatenate(parts) for parts in zip(*layers, strict=True))
+        ends = np.cumsum([len(parts[0]) for parts in layers])[:-1]
+        return np.split(self.light.shade(colour, normal, gloss, rng), ends)
 
     def _worn_hair(self, rng: np.random.Generator) -> HairMesh | None:
         """Return a random hair mesh, mirrored at random; None for a head whose hair is painted."""
@@ -427,6 +446,20 @@ def _sphere(points: FloatArray) -> tuple[Float32Array, float]:
 
 def _sigmoid(x: Float32Array) -> Float32Array:
     return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x), dtype=np.float32)
+
+
+def _frame_material(
+    glasses: EyewearPixels, rng: np.random.Generator
+) -> tuple[Float32Array, Float32Array, Float32Array]:
+    """Return colours, normals and gloss of the pixels of a frame: dark, metal or of any colour."""
+    level, tint, low, high = ((30, 15, 2, 6), (150, 25, 4, 10), (110, 60, 1, 6))[rng.choice(3, p=(0.6, 0.25, 0.15))]
+    count = len(glasses.place)
+    colour = np.clip(grey_or_tinted(rng, level * rng.uniform(0.5, 1.4), tint), 4, 245)
+    return (
+        np.tile(colour.astype(np.float32), (count, 1)),
+        glasses.normal,
+        np.full(count, rng.uniform(low, high), np.float32),
+    )
 
 
 def _mixed_skin(skins: ByteArray, rng: np.random.Generator) -> Float32Array:

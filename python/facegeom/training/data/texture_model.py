@@ -28,7 +28,8 @@ from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.geometry import rasterize
 from facegeom.training.data.labels import Labels, add_labelled_photos, find_photos, yaw_deg
-from facegeom.training.data.renderer import Pose, Renderer
+from facegeom.training.data.pose import Pose
+from facegeom.training.data.renderer import Renderer
 from facegeom.training.data.samples import PhotoStore
 from facegeom.training.data.split import identity as identity_of
 from facegeom.training.data.split import split_names

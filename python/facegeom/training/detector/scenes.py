@@ -26,7 +26,8 @@ from facegeom.images.crop import apply_affine, crop_affine, crop_box, warp_image
 from facegeom.training.data.augment import AugmentOptions, augment
 from facegeom.training.data.faceless import texture
 from facegeom.training.data.labels import Labels, yaw_deg
-from facegeom.training.data.renderer import Pose, Renderer
+from facegeom.training.data.pose import Pose
+from facegeom.training.data.renderer import Renderer
 from facegeom.training.data.samples import PhotoStore
 
 TILE_SIDE = 128  # side length of a tile, pixels

@@ -15,7 +15,7 @@ from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel
 from facegeom.networks.identity_crop import face_points
-from facegeom.training.data.renderer import Pose
+from facegeom.training.data.pose import Pose
 from facegeom.training.identity.reshaped_photos import ReshapedPhotos
 
 CHECKED = 16

@@ -21,7 +21,8 @@ from facegeom.geometry import nearest, rasterize
 from facegeom.images.crop import apply_affine
 from facegeom.networks.identity_crop import FRAME_MM, INNER_LANDMARKS, aligned_affine, face_points
 from facegeom.training.data.light import estimate_light, shading_ratio
-from facegeom.training.data.renderer import Pose, Renderer
+from facegeom.training.data.pose import Pose
+from facegeom.training.data.renderer import Renderer
 from facegeom.training.data.texture_model import NormalOperator, TextureModel, TextureModelOptions, visible_colours
 
 GREY = np.array([0.299, 0.587, 0.114], np.float32)

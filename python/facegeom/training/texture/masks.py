@@ -8,7 +8,7 @@ import numpy as np
 
 from facegeom._internal.arrays import BoolArray, IntArray
 from facegeom.texture.baking import bake
-from facegeom.training.data.renderer import Pose
+from facegeom.training.data.pose import Pose
 from facegeom.training.texture.photo_textures import PhotoBaker
 
 

@@ -22,7 +22,8 @@ from facegeom.texture.baking import Atlas, bake
 from facegeom.texture.blending import Layer
 from facegeom.texture.occluders import TextureStatistics, occluders
 from facegeom.training.data.labels import Labels
-from facegeom.training.data.renderer import Pose, Renderer, crop_square
+from facegeom.training.data.pose import Pose
+from facegeom.training.data.renderer import Renderer, crop_square
 
 SIZE = 192
 """Side length of the square textures in texels, as in the thesis on fully textured heads."""
