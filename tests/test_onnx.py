@@ -123,8 +123,6 @@ def test_the_list_beside_a_graph_names_its_arrays(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_graph_belongs_to_the_weights_of_the_package(name: str) -> None:
     """After a change of a configuration, `facegeom prepare graphs` must be run."""
-    if name == "identity" and load_identity_network() is None:
-        pytest.skip("the package has no identity network")
     weights, facts = read_weights(name), facts_of(name)
     assert json.loads(json.dumps(weights.config)) == facts["config"]
     used = {key for key in weights.arrays if not key.endswith("num_batches_tracked")}

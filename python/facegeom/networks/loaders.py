@@ -11,7 +11,6 @@ from facegeom._internal import check
 from facegeom._internal.threads import one_thread
 from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
 from facegeom.networks.interface import MESH_PIPELINES, IdentityPredictor, MapNetwork, MeshNetwork, TextureNetwork
-from facegeom.networks.weight_files import WEIGHTS
 
 
 def load_map_network(device: str = "cpu", backend: str = DEFAULT_BACKEND) -> MapNetwork:
@@ -113,8 +112,8 @@ def load_texture_network(backend: str = DEFAULT_BACKEND) -> TextureNetwork:
 
 def load_identity_network(
     device: str = "cpu", weights: str | os.PathLike[str] | None = None, backend: str = DEFAULT_BACKEND
-) -> IdentityPredictor | None:
-    """Load the identity network; None if no weights are given and the package has none.
+) -> IdentityPredictor:
+    """Load the identity network.
 
     Parameters
     ----------
@@ -132,8 +131,6 @@ def load_identity_network(
         When the weight file is missing or damaged, or has another configuration.
     """
     check_backend(backend, device)
-    if weights is None and not (WEIGHTS / "identity.safetensors").is_file():
-        return None
     if backend == "onnx":
         from facegeom.networks.onnx.identity import load_identity as load_onnx
 

@@ -158,8 +158,8 @@ def load_network(device: str, backend: str = DEFAULT_BACKEND) -> MapNetwork:
 
 
 @load_once(maxsize=4)
-def identity_network(device: str, backend: str = DEFAULT_BACKEND) -> IdentityPredictor | None:
-    """Return the identity network that comes with facegeom on `device`, or None; it is loaded once per process."""
+def identity_network(device: str, backend: str = DEFAULT_BACKEND) -> IdentityPredictor:
+    """Return the identity network that comes with facegeom on `device`; it is loaded once per process."""
     return load_identity_network(device, backend=backend)
 
 
