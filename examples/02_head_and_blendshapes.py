@@ -1,4 +1,4 @@
-"""One photo to a whole head with 51 blendshapes, and four expressions made from them.
+"""One photo to a whole head with 52 blendshapes, and four expressions made from them.
 
 Run: python examples/02_head_and_blendshapes.py [OUTPUT_FOLDER] [PHOTO]
 """

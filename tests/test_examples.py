@@ -68,7 +68,7 @@ def test_head_and_blendshapes(tmp_path):
     assert "mouthSmile" in printed  # the person in the photo smiles
     head = facegeom.FaceMesh.load(tmp_path / "results" / "head.glb")
     neutral = facegeom.FaceMesh.load(tmp_path / "results" / "head_neutral.glb")
-    assert len(head.blendshapes) == 51
+    assert len(head.blendshapes) == 52
     assert head.texture.shape == (512, 512, 3)
     assert max(neutral.weights.values()) > 0.2
     pictures = np.split(picture(tmp_path / "results" / "expressions.png"), 4, axis=1)

@@ -11,6 +11,7 @@ import pytest
 
 import facegeom
 from facegeom import FaceMesh, NoFaceFound, load_face_model
+from facegeom.face_model.blendshapes import arkit_weights, template_blendshapes
 from facegeom.face_model.template import load_template
 from facegeom.images.face_maps import FaceMaps
 from facegeom.measures.shapes import ShapeSpace, rms_mm
@@ -66,8 +67,7 @@ def test_the_neutral_face_has_no_expression(coded_face: Any, coded_network: Any,
     assert len(loaded.faces) == len(rec.mesh.faces)
     model = load_face_model()
     weights = np.array([name == "jawOpen" for name in model.expression_names], dtype=float)
-    fit = replace(predict(coded_face.photo, coded_face.box).fit, expression=weights)
-    neutral = without_expression(rec.mesh, load_template(), fit)
+    neutral = without_expression(rec.mesh, template_blendshapes(load_template()), arkit_weights(weights))
     chin = 8  # of the 68 points
     moved = (rec.mesh.vertices - neutral.vertices)[model.landmarks68[chin]]
     np.testing.assert_allclose(moved, weights @ model.expression[:, model.landmarks68[chin]], atol=0.05)
@@ -76,10 +76,7 @@ def test_the_neutral_face_has_no_expression(coded_face: Any, coded_network: Any,
 def test_the_neutral_head_has_the_expression_as_weights(coded_face: Any, coded_network: Any) -> None:
     coded_network(coded_face)
     mesh = facegeom.reconstruct(coded_face.photo, box=coded_face.box, head=True).mesh
-    model = load_face_model()
-    jaw_open = np.array([name == "jawOpen" for name in model.expression_names], dtype=float)
-    fit = replace(predict(coded_face.photo, coded_face.box).fit, expression=0.5 * jaw_open)
-    neutral = without_expression(mesh, load_template(head=True), fit)
+    neutral = without_expression(mesh, mesh.blendshapes, {"jawOpen": 0.5})
     posed = neutral.vertices + 0.5 * mesh.blendshapes["jawOpen"]
     np.testing.assert_allclose(posed, mesh.vertices, atol=1e-6)
 

@@ -69,9 +69,9 @@ class Reconstruction:
         model, moved to the depth map where it shows them: their median distance from `mesh` is below 1 mm.
     landmarks468 : (468, 3) float array
         The 468 points of MediaPipe FaceMesh in the face frame, mm, in its order, placed like `landmarks`.
-    blendshapes : dict from each of ARKit's 51 names to float
+    blendshapes : dict from each of ARKit's 52 names to float
         The expression in the photo as weights of `facegeom.face_model.blendshapes`, in [0, 1.2]: that of the face model
-        fitted to the prediction.
+        fitted to the prediction. With the face model's topology, the eyeLook shapes are those of the gaze in the photo.
     identity : (k,) float array
         Coefficients of the first k identity components of `facegeom.load_face_model()`, in standard deviations: those
         of the face model fitted to the prediction. With pix2vertex and facevision, the answer of the identity network
@@ -123,6 +123,7 @@ class Reconstruction:
         *,
         format: str | None = None,
         compress: str | None = None,
+        watertight: bool = False,
     ) -> None:
         """Write the mesh to a .glb, .obj, .ply, .stl or .html file; see `facegeom.mesh.formats.save_mesh`.
 
@@ -134,6 +135,7 @@ class Reconstruction:
         format : "glb", "obj", "ply", "stl" or "html", for a file object; None for a path, whose suffix decides
         compress : "quantize" or "meshopt" (extra `compress`): smaller .glb files, for programs that read the extensions
             of glTF that they need; see `facegeom.mesh.formats.save_mesh`
+        watertight : True, for .stl: the file of a head has closed parts, for 3-D printing
 
         Raises
         ------
@@ -160,7 +162,8 @@ class Reconstruction:
         """
         named = Path(target).suffix.lower()[1:] if isinstance(target, (str, os.PathLike)) else format
         mesh = self._in_file(named or "", neutral)
-        save_mesh(mesh, target, format, compress=compress, inputs=() if self.photo is None else (self.photo,))
+        inputs = () if self.photo is None else (self.photo,)
+        save_mesh(mesh, target, format, compress=compress, watertight=watertight, inputs=inputs)
 
     def to_bytes(self, format: str = "glb", neutral: bool = False, *, compress: str | None = None) -> bytes:
         """Return the content of a mesh file.
@@ -260,7 +263,7 @@ def reconstruct(
     device : device on which the networks run: "cpu", "cuda", "cuda:1", "mps"; with `backend` "onnx" only "cpu"
     face_index : index of the face among the detections that the maps confirm (pixel2mesh: among all detections). Faces
         with a high score of the maps come first, in the detector's order.
-    head : True: complete the face to a whole head with ARKit's 51 blendshapes
+    head : True: complete the face to a whole head with ARKit's 52 blendshapes
     texture : side length of the square texture in pixels, from 16 to 2048; None: vertex colours only
     detector : "yunet" or "mtcnn", as in `detect`
     min_face : side length of the smallest face that is detected, in pixels of the photo; None: as in `detect`
@@ -421,7 +424,7 @@ class _Job:
             timings={**timings, **prediction.timings, **stages.timings},
             landmarks=landmarks,
             landmarks468=landmarks468,
-            blendshapes=arkit_weights(possible_expression(model, prediction.fit.expression)),
+            blendshapes=stages.weights or arkit_weights(possible_expression(model, prediction.fit.expression)),
             identity=prediction.fit.identity,
             camera=photo.camera_in_photo(prediction.camera),
             photo_size=photo.size,

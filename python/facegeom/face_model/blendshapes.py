@@ -3,8 +3,8 @@
 The expressions of the face model come from ICT FaceKit. They are the blendshapes of ARKit under other names, with these
 exceptions: `browInnerUp` and `cheekPuff` are split into a left and a right shape; `cheekRaiser` and `PupilDilate` are
 not part of ARKit and are left out; the eyeLook shapes of the face model move the lids but not the eyeballs, and the
-rotation of the eyeballs is added here. The blendshape `tongueOut` of ARKit is missing, because the face model has no
-such shape.
+rotation of the eyeballs is added here; the lower teeth, gums and tongue follow an open jaw by `JAW_SHARE`, because they
+would otherwise be hidden behind the lip; `tongueOut` is made here, because the face model has no such shape.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from facegeom._internal import check
-from facegeom._internal.arrays import Float32Array, FloatArray
+from facegeom._internal.arrays import Float32Array
 from facegeom._internal.threads import load_once
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.template import Template
+from facegeom.mesh.parts import sphere_centre
 
 Displacements: TypeAlias = Mapping[str, Float32Array]
 
@@ -36,8 +37,18 @@ ARKIT_NAMES = (
     "mouthPressRight", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight",
     "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
     "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft", "noseSneerRight",
+    "tongueOut",
 )  # fmt: skip
-"""Names of the 51 blendshapes, in the order of Apple's list of 52; left and right are the subject's left and right."""
+"""Names of the 52 blendshapes, in the order of Apple's list; left and right are the subject's left and right."""
+
+TONGUE = "tongueOut"
+"""The blendshape that is no expression of the face model."""
+
+JAW_SHARE = 0.88
+"""Displacement of the lower teeth, the gums and the tongue by jawOpen, relative to that of the face model."""
+
+TONGUE_FORWARD_MM, TONGUE_UP_MM, TONGUE_DOWN_MM = 40.0, 6.0, 9.0
+"""Motion in mm of the tip of the tongue by tongueOut, rise of its middle over the teeth, and fall of the tip."""
 
 HALVED = ("browInnerUp", "cheekPuff")
 """Names of the blendshapes that ARKit has once, and the face model has as a left and a right shape."""
@@ -73,12 +84,14 @@ def arkit_blendshapes(model: FaceModel) -> Displacements:
     >>> from facegeom import load_face_model
     >>> shapes = arkit_blendshapes(load_face_model())
     >>> len(shapes), shapes["jawOpen"].shape
-    (51, (11948, 3))
+    (52, (11948, 3))
     """
     shapes = {}
     for name in ARKIT_NAMES:
-        shape = model.expression[_rows(model, name)].sum(axis=0)
+        shape = _tongue_out(model) if name == TONGUE else model.expression[_rows(model, name)].sum(axis=0)
         _turn_eyeball(model, name, shape)
+        if name == "jawOpen":
+            shape[model.regions["teeth"] | model.regions["gums_and_tongue"]] *= np.float32(JAW_SHARE)
         shape.flags.writeable = False
         shapes[name] = shape
     return MappingProxyType(shapes)
@@ -130,8 +143,8 @@ def arkit_weights(expression: npt.ArrayLike) -> dict[str, float]:
     Notes
     -----
     `browInnerUp` and `cheekPuff` get the mean of the left and the right coefficient, so that a one-sided expression
-    becomes a two-sided expression of half the strength. `cheekRaiser` and `PupilDilate` are dropped. Weights may exceed
-    1.
+    becomes a two-sided expression of half the strength. `cheekRaiser` and `PupilDilate` are dropped, `tongueOut` is 0.
+    Weights may exceed 1.
 
     Examples
     --------
@@ -143,7 +156,27 @@ def arkit_weights(expression: npt.ArrayLike) -> dict[str, float]:
     """
     model = load_face_model()
     coefficients = check.float_array(expression, "expression", (len(model.expression_names),))
-    return {name: float(coefficients[_rows(model, name)].mean()) for name in ARKIT_NAMES}
+    return {name: 0.0 if name == TONGUE else float(coefficients[_rows(model, name)].mean()) for name in ARKIT_NAMES}
+
+
+def gaze_weights(yaw: float, pitch: float) -> dict[str, float]:
+    """Return the weights of the eight eyeLook shapes for a direction in which both eyes look.
+
+    Parameters
+    ----------
+    yaw, pitch : degrees; a positive yaw is to the subject's left, a positive pitch is up
+
+    Examples
+    --------
+    >>> {name: weight for name, weight in gaze_weights(-15.0, 0.0).items() if weight}
+    {'eyeLookInLeft': 0.5, 'eyeLookOutRight': 0.5}
+    """
+    degrees = {"Left": {"eyeLookOut": yaw, "eyeLookIn": -yaw}, "Right": {"eyeLookOut": -yaw, "eyeLookIn": yaw}}
+    return {
+        f"{name}{side}": max(0.0, angle) / GAZE_DEGREES[name]
+        for side, across in degrees.items()
+        for name, angle in {**across, "eyeLookUp": pitch, "eyeLookDown": -pitch}.items()
+    }
 
 
 def _rows(model: FaceModel, name: str) -> list[int]:
@@ -166,6 +199,29 @@ def _one_sided(name: str) -> str:
     return name
 
 
+def _tongue_out(model: FaceModel) -> Float32Array:
+    """Return the displacements (n, 3), mm, of a tongue that comes out of a mouth that is a little open.
+
+    The tongue is the part of the gums that lies between the lower teeth and behind them, and moves with the jaw.
+    """
+    shape = np.zeros(model.mean.shape, np.float32)
+    x, y, z = model.mean.T
+    jaw = model.expression[model.expression_names.index("jawOpen"), :, 1]
+    teeth = model.regions["teeth"] & (jaw < -5.0)
+    tip = float(z[teeth].max()) - 7.0  # the tip lies behind the front teeth
+    top = float(y[teeth].max())
+    back = tip - 50.0
+    along = np.clip((z - back) / (tip - back), 0.0, 1.0)
+    side = 1.0 - np.clip((np.abs(x) - 8.0) / 9.0, 0.0, 1.0)
+    upper = np.clip((y - (top - 12.5)) / 1.0, 0.0, 1.0) * (z < tip + 1.5)
+    member = model.regions["gums_and_tongue"] & (jaw < -2.0)
+    share = (member * side**2 * (3 - 2 * side) * upper).astype(np.float64)
+    shape[:, 2] = TONGUE_FORWARD_MM * share * along**1.5
+    shape[:, 1] = share * (TONGUE_UP_MM * 4 * along * (1 - along) - TONGUE_DOWN_MM * along**4)
+    shape[:, 0] = -0.12 * x * share * along**2  # the tip is narrow
+    return shape
+
+
 def _turn_eyeball(model: FaceModel, name: str, shape: Float32Array) -> None:
     """Add the rotation of the eyeball to an eyeLook shape (n, 3); the array is changed in place."""
     side = "left" if name.endswith("Left") else "right"
@@ -177,19 +233,8 @@ def _turn_eyeball(model: FaceModel, name: str, shape: Float32Array) -> None:
     x, y = toward[gaze]
     aim = np.array([x if side == "left" else -x, y, 0.0])  # direction to which +z turns
     ball = model.regions[f"eyeball_{side}"]
-    arm = model.mean[ball] - _centre(model.mean[ball])
+    arm = model.mean[ball] - sphere_centre(model.mean[ball])
     forward, along = arm[:, 2], arm @ aim
     turned = np.outer(forward * np.cos(angle) - along * np.sin(angle) - forward, (0.0, 0.0, 1.0))
     turned += np.outer(along * np.cos(angle) + forward * np.sin(angle) - along, aim)
     shape[ball] = turned
-
-
-def _centre(points: FloatArray) -> FloatArray:
-    """Return the centre (3,) of an eyeball with vertices (k, 3): the sphere is fitted to all vertices except the front,
-    where the cornea bulges.
-    """
-    depth = points[:, 2]
-    round_part = points[depth < depth.max() - 0.2 * np.ptp(depth)]
-    # |p|^2 = 2 p.c + (r^2 - |c|^2) is linear in the centre c and in r^2 - |c|^2.
-    system = np.column_stack([2.0 * round_part, np.ones(len(round_part))])
-    return np.asarray(np.linalg.lstsq(system, (round_part**2).sum(axis=1), rcond=None)[0][:3])

@@ -11,6 +11,7 @@ from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import FaceModel, load_face_model
+from facegeom.face_model.file_atlas import file_uv
 from facegeom.geometry.boundary import boundary_loops
 
 FOLLOW_MM = 4.0
@@ -43,8 +44,10 @@ visible."""
 class Topology:
     """Triangles and texture coordinates of one resolution: first the skin, then the parts behind the skin.
 
-    The last triangles of a head close the neck. All corners of these triangles have one common texture coordinate, so
-    that the triangles have no area in the atlas.
+    The skin, the eye sockets and the mouth join at the rims of lids and lips. The last triangles of a head close the
+    neck; they are those with three corners in the region `neck_cap`. All corners of such a triangle have one common
+    texture coordinate, so that the triangles have no area in the atlas. A head without eyeballs, teeth and gums is
+    therefore one closed surface.
 
     Attributes
     ----------
@@ -90,12 +93,14 @@ class Template:
     coarse : Topology of these vertices
     fine : Topology after one subdivision of the skin
     embedding : (s, 3) float array, mm, position of each skin vertex on the mean face, as in correspondence maps
+    file_uv : texture coordinates of `fine` in the atlas of files; see `facegeom.face_model.file_atlas`
     """
 
     vertices: IntArray
     coarse: Topology
     fine: Topology
     embedding: FloatArray
+    file_uv: FloatArray
     _rims: dict[str, tuple[IntArray, IntArray, FloatArray]]  # per part: vertices (a,), rim (r,), weights (a, r)
     _lips: Lips
     _parents: IntArray  # (f, 2), coarse vertices from which each vertex of the fine skin is interpolated
@@ -183,14 +188,17 @@ def load_template(head: bool = False) -> Template:
     divided = geometry.subdivide(model.mean[:skin], coarse.skin_faces, "midpoint")
     behind_skin = model.mean[vertices[skin:]]
     fine = _refined(coarse, divided, behind_skin)
+    both = np.concatenate([divided.V, behind_skin])
     if head:
         coarse = _with_neck_closed(coarse, model.mean[vertices])
-        fine = _with_neck_closed(fine, np.concatenate([divided.V, behind_skin]))
+        fine = _with_neck_closed(fine, both)
+    balls = {side: fine.regions[f"eyeball_{side}"] for side in ("left", "right")}
     return Template(
         vertices,
         coarse,
         fine,
         model.mean[:skin].copy(),
+        file_uv(both, fine.faces, fine.uv, fine.uv_faces, balls),
         _rims(model, place),
         _lips(model, skin),
         divided.parents,
@@ -225,15 +233,51 @@ def _refined(coarse: Topology, fine: geometry.Subdivision, behind_skin: FloatArr
     both = np.concatenate([fine.V, behind_skin])
     added = len(fine.V) - skin
     behind = coarse.faces[count:]  # some of these triangles have corners on the rims of the skin
+    middles = {(a, b): skin + i for i, (a, b) in enumerate(np.sort(fine.parents[skin:], axis=1).tolist())}
+    faces, behind_uv, behind_uv_faces = _joined_to_rims(
+        np.where(behind < skin, behind, behind + added), coarse.uv[rows], rest.reshape(-1, 3), middles
+    )
     return Topology(
-        np.concatenate([fine.F, np.where(behind < skin, behind, behind + added)]),
-        np.concatenate([uv.V[:, :2], coarse.uv[rows]]),
-        np.concatenate([uv.F, rest.reshape(-1, 3) + len(uv.V)]),
+        np.concatenate([fine.F, faces]),
+        np.concatenate([uv.V[:, :2], behind_uv]),
+        np.concatenate([uv.F, behind_uv_faces + len(uv.V)]),
         len(fine.V),
         len(fine.F),
         geometry.nearest(both, both * (-1, 1, 1))[0],
         {name: np.concatenate([mask[fine.parents].all(axis=1), mask[skin:]]) for name, mask in coarse.regions.items()},
     )
+
+
+def _joined_to_rims(
+    faces: IntArray, uv: FloatArray, uv_faces: IntArray, middles: dict[tuple[int, int], int]
+) -> tuple[IntArray, FloatArray, IntArray]:
+    """Divide the triangles behind the skin at the middles of the edges that they share with the subdivided skin.
+
+    Without this, the rims of lids and lips would be open.
+
+    Parameters
+    ----------
+    faces, uv, uv_faces : (m, 3), (k, 2) and (m, 3) arrays, triangles behind the skin
+    middles : the vertex in the middle of each edge (a, b) of the skin, a < b
+
+    Returns
+    -------
+    faces, uv, uv_faces : as the arguments
+    """
+    points, triangles = uv.tolist(), []
+    for corners, places in zip(faces.tolist(), uv_faces.tolist(), strict=True):
+        outline = []  # vertex, row of uv, and whether it is a middle
+        for a, b, i, j in zip(corners, corners[1:] + corners[:1], places, places[1:] + places[:1], strict=True):
+            outline.append((a, i, False))
+            middle = middles.get((min(a, b), max(a, b)))
+            if middle is not None:
+                outline.append((middle, len(points), True))
+                points.append([0.5 * (points[i][0] + points[j][0]), 0.5 * (points[i][1] + points[j][1])])
+        first = next((place for place, (*_, is_middle) in enumerate(outline) if is_middle), 0)
+        outline = outline[first:] + outline[:first]  # a fan from a middle has no triangle without area
+        triangles += [(outline[0], outline[i], outline[i + 1]) for i in range(1, len(outline) - 1)]
+    rows = np.array([[corner[:2] for corner in triangle] for triangle in triangles], np.int64).reshape(-1, 3, 2)
+    return rows[:, :, 0], np.array(points), rows[:, :, 1]
 
 
 def _with_neck_closed(topology: Topology, V: FloatArray) -> Topology:
@@ -249,8 +293,11 @@ def _with_neck_closed(topology: Topology, V: FloatArray) -> Topology:
     cap = np.array([triangle for triangle in strips if len(set(triangle)) == 3])
     place = np.zeros(topology.skin_count, np.int64)
     place[skin.ravel()] = topology.uv_faces[: len(skin)].ravel()
+    rim = np.zeros(len(V), np.bool_)
+    rim[loop] = True
     return replace(
         topology,
+        regions={**topology.regions, "neck_cap": rim},
         faces=np.concatenate([topology.faces, cap]),
         uv_faces=np.concatenate([topology.uv_faces, np.repeat(place[cap[:, :1]], 3, axis=1)]),
     )

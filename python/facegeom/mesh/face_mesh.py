@@ -63,7 +63,12 @@ class FaceMesh(MeshArrays):
         return conversion.to_open3d(self)
 
     def save(
-        self, target: str | os.PathLike[str] | BinaryIO, format: str | None = None, *, compress: str | None = None
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        format: str | None = None,
+        *,
+        compress: str | None = None,
+        watertight: bool = False,
     ) -> None:
         """Write the mesh to a .glb, .obj, .ply, .stl or .html file, or in one of these formats to a binary file object.
 
@@ -78,14 +83,14 @@ class FaceMesh(MeshArrays):
         >>> file.getvalue() == mesh.to_bytes("stl")
         True
         """
-        formats.save_mesh(self, target, format, compress=compress)
+        formats.save_mesh(self, target, format, compress=compress, watertight=watertight)
 
-    def to_bytes(self, format: str = "glb", *, compress: str | None = None) -> bytes:
+    def to_bytes(self, format: str = "glb", *, compress: str | None = None, watertight: bool = False) -> bytes:
         """Return the content of a mesh file: "glb", "ply", "stl", "html", or "obj" for a mesh without a texture.
 
         See `facegeom.mesh.formats.mesh_bytes`.
         """
-        return formats.mesh_bytes(self, format, compress=compress)
+        return formats.mesh_bytes(self, format, compress=compress, watertight=watertight)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FaceMesh:

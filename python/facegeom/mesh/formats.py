@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray
 from facegeom._internal.files import write_bytes
 from facegeom._internal.outputs import Outputs, printable, side_file
@@ -18,6 +19,7 @@ from facegeom.errors import FacegeomError, OutputError
 from facegeom.images.decoding import one_line
 from facegeom.images.image_files import save_image
 from facegeom.mesh import gltf, viewer
+from facegeom.mesh.closing import closed
 from facegeom.mesh.conversion import to_trimesh
 from facegeom.mesh.glb import read_glb
 from facegeom.mesh.gltf_buffer import COMPRESSIONS
@@ -40,6 +42,7 @@ def save_mesh(
     format: str | None = None,
     *,
     compress: str | None = None,
+    watertight: bool = False,
     inputs: Iterable[Path] = (),
 ) -> None:
     """Write a mesh to a file; equal meshes give identical bytes.
@@ -58,27 +61,29 @@ def save_mesh(
     compress : smaller .glb files, for programs that read the extensions of glTF that they need; other formats must have
         None. "quantize": positions are integers (KHR_mesh_quantization). "meshopt": also compressed by
         EXT_meshopt_compression, with a WebP texture (extra `compress`)
+    watertight : True, for .stl: teeth and gums of a head are closed at their roots, as a 3-D printer needs it
     inputs : files that must not be overwritten, such as the photo
 
     Raises
     ------
     FacegeomError
         If the format is not one of the five, or if it is .html and this installation has no viewer bundle; for a file
-        object, if the format needs further files; if meshopt is not installed.
+        object, if the format needs further files; if meshopt is not installed; if `watertight` is True and the mesh is
+        no whole head.
     OutputError
         If a file would overwrite one of `inputs`, or something that is not a file.
     FileNotFoundError, OSError
         If the folder does not exist, or a file cannot be written.
     TypeError, ValueError
         If `target` is neither a path nor a binary file object, or `format` is given for a path and only there; if
-        `compress` is unknown, or the format is not .glb.
+        `compress` is unknown, or given for another format than .glb; if `watertight` is given for another than .stl.
 
     Notes
     -----
     .obj, .ply and .stl files contain no blendshapes: the positions are `vertices`, the shape with all weights at 0.
     """
     if not isinstance(target, (str, os.PathLike)):
-        _write_to_object(mesh, target, format, compress)
+        _write_to_object(mesh, target, format, compress, watertight)
         return
     if format is not None:
         raise ValueError("format is only for file objects: the suffix of a path selects the format")
@@ -88,14 +93,14 @@ def save_mesh(
         raise FacegeomError(
             f"cannot save a mesh as {path.name!r}: the suffix must be one of {', '.join(SAVE_SUFFIXES)}"
         )
-    _check_compression(compress, suffix[1:])
+    _check_options(compress, watertight, suffix[1:])
     outputs = Outputs(inputs)
     for file, content in mesh_files(path, textured=mesh.texture is not None):
         outputs.add(file, content)
     if suffix == ".obj":
         _save_obj(mesh, path)
     else:
-        write_bytes(path, mesh_bytes(mesh, suffix[1:], path.stem, compress=compress))
+        write_bytes(path, mesh_bytes(mesh, suffix[1:], path.stem, compress=compress, watertight=watertight))
 
 
 def mesh_files(path: Path, *, textured: bool) -> list[tuple[Path, str]]:
@@ -115,7 +120,9 @@ def mesh_files(path: Path, *, textured: bool) -> list[tuple[Path, str]]:
 
 
 @one_thread()
-def mesh_bytes(mesh: MeshArrays, format: str, title: str = "face", *, compress: str | None = None) -> bytes:
+def mesh_bytes(
+    mesh: MeshArrays, format: str, title: str = "face", *, compress: str | None = None, watertight: bool = False
+) -> bytes:
     """Return the content of a mesh file.
 
     Parameters
@@ -123,16 +130,16 @@ def mesh_bytes(mesh: MeshArrays, format: str, title: str = "face", *, compress: 
     mesh : MeshArrays
     format : "glb", "ply", "stl", "html" or, for a mesh without a texture, "obj"; see `save_mesh`
     title : heading of the page, for "html"
-    compress : see `save_mesh`
+    compress, watertight : see `save_mesh`
 
     Raises
     ------
     FacegeomError
         If the format is unknown, or is "obj" and the mesh has a texture: material and texture are files of their own.
     ValueError
-        If `compress` is unknown, or is given for another format than "glb".
+        If `compress` is unknown or given for another format than "glb", or `watertight` for another than "stl".
     """
-    _check_compression(compress, format)
+    _check_options(compress, watertight, format)
     if format == "glb":
         return gltf.encode(mesh, compress)
     if format == "html":
@@ -140,7 +147,8 @@ def mesh_bytes(mesh: MeshArrays, format: str, title: str = "face", *, compress: 
     if format == "ply":
         return bytes(_coloured_trimesh(mesh).export(file_type="ply", vertex_normal=True))
     if format == "stl":
-        return bytes(_coloured_trimesh(mesh).export(file_type="stl"))
+        surface = closed(mesh) if watertight else MeshArrays(mesh.vertices, mesh.faces)
+        return bytes(to_trimesh(surface).export(file_type="stl"))
     if format != "obj":
         names = ", ".join(suffix[1:] for suffix in SAVE_SUFFIXES)
         raise FacegeomError(f"there is no mesh format {format!r}; available: {names}")
@@ -149,18 +157,22 @@ def mesh_bytes(mesh: MeshArrays, format: str, title: str = "face", *, compress: 
     return _obj_bytes(mesh, None)
 
 
-def _check_compression(compress: str | None, format: str) -> None:
-    """Raise ValueError if `compress` is unknown, or given for a format that cannot be compressed."""
+def _check_options(compress: str | None, watertight: bool, format: str) -> None:
+    """Raise ValueError if an option is invalid, or given for a format that does not have it."""
+    if check.flag(watertight, "watertight") and format != "stl":
+        raise ValueError(f"watertight is an option of .stl files, got watertight=True for .{format}")
     if compress is not None and (compress not in COMPRESSIONS or format != "glb"):
         raise ValueError(f"compress must be None, or for .glb 'quantize' or 'meshopt', got {compress!r} for .{format}")
 
 
-def _write_to_object(mesh: MeshArrays, target: BinaryIO, format: str | None, compress: str | None) -> None:
+def _write_to_object(
+    mesh: MeshArrays, target: BinaryIO, format: str | None, compress: str | None, watertight: bool
+) -> None:
     if not callable(getattr(target, "write", None)):
         raise TypeError(f"the target must be a path or a binary file object, got {type(target).__name__}")
     if format is None:
         raise ValueError("format must be given for a file object, such as format='glb'")
-    content = mesh_bytes(mesh, format, compress=compress)
+    content = mesh_bytes(mesh, format, compress=compress, watertight=watertight)
     try:
         target.write(content)
     except TypeError as error:

@@ -15,7 +15,7 @@ from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
 from facegeom.mesh.gltf_buffer import COMPRESSIONS, MESHOPT, MM_PER_METRE, GltfBuffer
 from facegeom.mesh.mesh_arrays import MeshArrays
-from facegeom.mesh.parts import Part, neck_joint, split
+from facegeom.mesh.parts import EYES, Part, neck_joint, split
 
 MIN_DISPLACEMENT_MM = 0.1
 """Maximum displacement along each axis, in mm, that a blendshape omits. Such displacements are not visible and concern
@@ -77,7 +77,7 @@ def encode(mesh: MeshArrays, compress: str | None = None) -> bytes:
         scene=0,
         scenes=[pygltflib.Scene(name="scene", nodes=[0])],
         nodes=_nodes(name, parts, neck, buffer.unit),
-        materials=[_material(name)],
+        materials=[_material(name, 0.9), *([_material("eye", 0.15)] if len(parts) > 1 else [])],  # eyes are wet
         meshes=meshes,
     )
     regions = {region: encode_runs(members) for region, members in mesh.regions.items()}
@@ -113,10 +113,10 @@ def _nodes(name: str, parts: list[Part], neck: FloatArray, unit: float) -> list[
     return [node(name, neck, children=list(range(1, len(parts) + 1))), *below]
 
 
-def _material(name: str) -> Any:
+def _material(name: str, roughness: float) -> Any:
     return pygltflib.Material(
         name=name,
-        pbrMetallicRoughness=pygltflib.PbrMetallicRoughness(metallicFactor=0.0, roughnessFactor=0.9),
+        pbrMetallicRoughness=pygltflib.PbrMetallicRoughness(metallicFactor=0.0, roughnessFactor=roughness),
         doubleSided=True,
         alphaCutoff=None,
     )
@@ -142,7 +142,8 @@ def _add_texture(gltf: Any, buffer: GltfBuffer, texture: ByteArray, name: str) -
     ]
     extensions = {"EXT_texture_webp": {"source": 0}} if webp else {}
     gltf.textures = [pygltflib.Texture(source=None if webp else 0, sampler=0, extensions=extensions)]
-    gltf.materials[0].pbrMetallicRoughness.baseColorTexture = pygltflib.TextureInfo(index=0)
+    for material in gltf.materials:
+        material.pbrMetallicRoughness.baseColorTexture = pygltflib.TextureInfo(index=0)
 
 
 class _Writer:
@@ -202,6 +203,7 @@ class _Writer:
             own["doubles"] = source[first:].tolist()
             own["triangles"] = _runs(part.triangles)
         indices = buffer.indices(faces, len(rows))
+        material = int(part.name in EYES.values())
         targets = []
         for moved, turned in ((moved[source], turned[source]) for moved, turned in self.targets):
             position = buffer.displacements(moved, np.asarray(moved.any(axis=1), np.bool_))
@@ -209,7 +211,9 @@ class _Writer:
             targets.append(pygltflib.Attributes(POSITION=position, NORMAL=normal))
         return pygltflib.Mesh(
             name=name,
-            primitives=[pygltflib.Primitive(attributes=attributes, indices=indices, material=0, targets=targets)],
+            primitives=[
+                pygltflib.Primitive(attributes=attributes, indices=indices, material=material, targets=targets)
+            ],
             weights=[self.shape.weights.get(shape, 0.0) for shape in self.shape.blendshapes],
             extras={"targetNames": list(self.shape.blendshapes), "facegeom": own},
         )

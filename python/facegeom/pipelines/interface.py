@@ -93,11 +93,13 @@ class Stages:
     meshes : dict from name to FaceMesh, all in the face frame
     timings : dict from name to milliseconds
     neutral : the last mesh without the expression; None if the mesh does not have the face model's topology
+    weights : the expression of the last mesh as weights of ARKit's blendshapes; None if `neutral` is None
     """
 
     meshes: dict[str, FaceMesh] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     neutral: FaceMesh | None = None
+    weights: dict[str, float] | None = None
 
     @property
     def final(self) -> FaceMesh:

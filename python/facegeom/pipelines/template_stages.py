@@ -6,6 +6,7 @@ subdivided, with the fine detail of the photo).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,13 +14,22 @@ import numpy as np
 from facegeom import geometry
 from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom.face_model import FaceModel, load_face_model
-from facegeom.face_model.blendshapes import arkit_weights, template_blendshapes
+from facegeom.face_model.blendshapes import (
+    GAZE_DEGREES,
+    Displacements,
+    arkit_weights,
+    gaze_weights,
+    template_blendshapes,
+)
 from facegeom.face_model.fitting import Fit, possible_expression
 from facegeom.face_model.head_completion import complete_head
+from facegeom.face_model.lids import closing_blinks
 from facegeom.face_model.template import Template, Topology, load_template
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.pipelines.interface import PipelineOptions, Prediction, Stages
 from facegeom.texture.appearance import View, vertex_colors
+from facegeom.texture.eyes import Eyes, eye_colors, look
+from facegeom.texture.file_texture import file_texture
 from facegeom.texture.painting import paint
 from facegeom.texture.relief import relief_weight
 
@@ -74,11 +84,18 @@ def finish_template(
     with stages.step("detailed"):
         V = template.subdivide(registered)
         view = View(photo, prediction.maps, prediction.camera, V, template.fine)
-        mesh = coloured(template, view, with_detail(template, V, view), options)
+        eyes = look(template, view)
+        stages.weights = arkit_weights(possible_expression(load_face_model(), prediction.fit.expression))
+        stages.weights |= gaze_weights(*eyes.gaze)
+        V = with_gaze(template, with_detail(template, V, view), stages.weights)
+        mesh = coloured(template, view, V, eyes, options)
+        shapes = template_blendshapes(template)
         if options.head:
-            mesh = replace(mesh, blendshapes=template_blendshapes(template))
+            neutral = without_expression(mesh, shapes, stages.weights)
+            shapes = {**shapes, **closing_blinks(template, neutral.vertices)}
+            mesh = replace(mesh, blendshapes=shapes)
         stages.meshes["detailed"] = mesh
-    stages.neutral = without_expression(mesh, template, prediction.fit)
+    stages.neutral = without_expression(mesh, shapes, stages.weights)
     return stages
 
 
@@ -98,23 +115,37 @@ def with_detail(template: Template, V: FloatArray, view: View, options: DetailOp
     return np.concatenate([skin, V[fine.skin_count :]])
 
 
-def coloured(template: Template, view: View, V: FloatArray, options: PipelineOptions) -> FaceMesh:
+def with_gaze(template: Template, V: FloatArray, weights: dict[str, float]) -> FloatArray:
+    """Return the fine vertices (n, 3), mm, with the eyeballs turned by the weights of the eyeLook shapes."""
+    shapes, V = template_blendshapes(template), V.copy()
+    for side in ("left", "right"):
+        ball = template.fine.regions[f"eyeball_{side}"]
+        for name in GAZE_DEGREES:
+            shape = f"{name}{side.capitalize()}"
+            V[ball] += weights[shape] * shapes[shape][ball]
+    return V
+
+
+def coloured(template: Template, view: View, V: FloatArray, eyes: Eyes, options: PipelineOptions) -> FaceMesh:
     """Return the fine mesh with vertex colours from the photo, and with a texture unless `options.texture` is None."""
     fine = template.fine
     painted = None if options.texture is None else paint(template, view, options.texture, backend=options.backend)
+    colors = np.rint(vertex_colors(template, view)).astype(np.uint8) if painted is None else painted.colors.copy()
+    for side in ("left", "right"):
+        colors[fine.regions[f"eyeball_{side}"]] = eye_colors(template, eyes, side)
     return FaceMesh(
         V,
         fine.faces,
-        uv=fine.uv,
+        uv=template.file_uv,
         uv_faces=fine.uv_faces,
-        texture=None if painted is None else painted.texture,
-        colors=np.rint(vertex_colors(template, view)).astype(np.uint8) if painted is None else painted.colors,
+        texture=None if painted is None else file_texture(painted.texture, eyes),
+        colors=colors,
         regions=fine.regions,
         seen=view.seen,
     )
 
 
-def without_expression(mesh: FaceMesh, template: Template, fit: Fit) -> FaceMesh:
+def without_expression(mesh: FaceMesh, shapes: Displacements, weights: Mapping[str, float]) -> FaceMesh:
     """Return the neutral face of a detailed mesh: without ARKit's blendshapes times their weights in the photo.
 
     Parts of the fitted expression that ARKit has no blendshape for, such as one-sided inner brows, remain.
@@ -122,12 +153,11 @@ def without_expression(mesh: FaceMesh, template: Template, fit: Fit) -> FaceMesh
     Parameters
     ----------
     mesh : FaceMesh with the fine topology of the template
-    template : Template
-    fit : Fit of the face model
+    shapes : name -> (n, 3) float32 array, displacements at weight 1, mm
+    weights : weight of each blendshape
     """
-    shapes = template_blendshapes(template)
     vertices = mesh.vertices.copy()
-    for name, weight in arkit_weights(possible_expression(load_face_model(), fit.expression)).items():
+    for name, weight in weights.items():
         if weight:
             vertices -= weight * shapes[name]
     return replace(mesh, vertices=vertices)

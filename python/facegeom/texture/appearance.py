@@ -31,16 +31,21 @@ OTHER_COLOR = 60.0  # maximum distance (RGB, 0 to 255) of a pixel that shows the
 HAIRLINE_MM = 40.0  # maximum distance in mm from the face of vertices that take a hair colour from the photo
 CLEAR = (0.1, 0.4)  # cosines as in GRAZING, but for vertices of the scalp, in front of which the photo shows hair
 BEHIND_COLORS = {
-    "eye_sockets": (90.0, 50.0, 45.0),
-    "mouth_interior": (50.0, 20.0, 20.0),  # colour of the cavity that contains gums, tongue and teeth
-    "gums_and_tongue": (125.0, 62.0, 60.0),
-    "teeth": (205.0, 198.0, 185.0),
+    "eye_sockets": (150.0, 92.0, 82.0),
+    "mouth_interior": (150.0, 70.0, 66.0),  # inner cheeks and floor of the mouth
+    "gums_and_tongue": (205.0, 118.0, 116.0),
+    "teeth": (238.0, 232.0, 222.0),
 }
 """Colours (RGB, 0 to 255) of the parts behind the skin, under light in which the white of an eye is `SCLERA`."""
-MOUTH_DEPTH_MM = 30.0  # depth in mm at which the light inside the mouth has decreased to 1/e
+MOUTH_DEPTH_MM = 60.0  # depth in mm behind the front teeth at which the light inside the mouth has decreased to 1/e
+DEEPEST = (0.50, 0.36, 0.36)  # smallest share of the light inside the mouth: deep in it, light comes from red walls
+TONGUE_LIGHT = 0.8  # smallest share of the light on gums and tongue
+CROWN_MM = 9.0  # height in mm of a tooth, along which it becomes lighter from the gum to its edge
+GUM_SIDE = (0.95, 0.92, 0.87)  # colour of a tooth at the gum, relative to that at its edge
 LIGHT = (0.4, 1.15)  # limits of the light estimate, relative to SCLERA; the whites of the eyes may be in shadow
 SCLERA = (205.0, 200.0, 196.0)  # colour (RGB, 0 to 255) of the white of a hidden eye
-SEEN = 0.5  # minimum visibility of an eyeball vertex whose colour in the photo is used
+SEEN = 0.5  # minimum visibility of a vertex of an eyeball or a tooth whose colour in the photo is used
+LEAST_TEETH = 10  # minimum number of visible vertices of teeth from which their colour is measured
 BRIGHTEST = 75.0  # percentile of brightness above which visible vertices of an eyeball show the white
 
 
@@ -155,7 +160,7 @@ def vertex_colors(template: Template, view: View) -> FloatArray:
     hidden = other_seen * (other + change) + (1 - other_seen) * around
     behind = behind_colors(template, view)
     filled = template.carry(np.concatenate([hidden, behind]))
-    own = view.seen[:, None]
+    own = np.where(np.arange(len(filled)) < fine.skin_count, view.seen, 0.0)[:, None]
     return np.asarray(np.clip(own * view.colors + (1 - own) * filled, 0.0, 255.0))
 
 
@@ -218,10 +223,38 @@ def behind_colors(template: Template, view: View) -> FloatArray:
     light = np.clip(np.mean(whites, axis=0) / SCLERA, *LIGHT)  # brightness of white in this photo relative to SCLERA
     for name, color in BEHIND_COLORS.items():
         out[regions[name][skin:]] = color * light
-    mouth = regions["mouth_interior"][skin:]
-    height = places[mouth, 2]
-    out[mouth] *= np.exp((height - height.max()) / MOUTH_DEPTH_MM)[:, None]
+    teeth, mouth = regions["teeth"][skin:], regions["mouth_interior"][skin:]
+    out[teeth] = _teeth_colors(places[teeth], _seen_teeth(shown[teeth], seen[teeth], out[teeth][0]))
+    depth = (places[mouth, 2].max() - places[mouth, 2]) / MOUTH_DEPTH_MM
+    out[mouth] *= np.maximum(np.exp(-depth)[:, None], DEEPEST)
+    tongue = regions["gums_and_tongue"][skin:]  # it also comes out of the mouth
+    out[tongue] = np.maximum(out[tongue], TONGUE_LIGHT * light * BEHIND_COLORS["gums_and_tongue"])
     return out
+
+
+def _seen_teeth(shown: FloatArray, seen: FloatArray, usual: FloatArray) -> FloatArray:
+    """Return the colour (3,) of the edges of teeth: that of the photo where it shows teeth, else the usual colour.
+
+    `shown` (k, 3) and `seen` (k,) are the colours in the photo and the visibility of the vertices of the teeth.
+    """
+    bright = shown[(seen > SEEN) & (shown.sum(axis=1) > 0.6 * usual.sum())]
+    if len(bright) < LEAST_TEETH:
+        return usual
+    gray = bright.sum(axis=1)
+    return np.asarray(0.6 * bright[gray >= np.median(gray)].mean(axis=0) + 0.4 * usual)
+
+
+def _teeth_colors(places: FloatArray, edge: FloatArray) -> FloatArray:
+    """Return the colours (k, 3) of the vertices of teeth at places (k, 3), mm, on the mean face.
+
+    Teeth are lightest at their edge, and darker and yellower at the gum.
+    """
+    height = places[:, 1]
+    ordered = np.sort(height)
+    gap = int(np.diff(ordered).argmax()) if len(ordered) > 1 else 0  # between lower and upper teeth
+    split = 0.5 * (ordered[gap] + ordered[min(gap + 1, len(ordered) - 1)])
+    share = np.clip(np.abs(height - split) / CROWN_MM, 0.0, 1.0)[:, None]
+    return np.asarray(edge * (1.0 + share * (np.array(GUM_SIDE) - 1.0)))
 
 
 def _whites(eyes: Sequence[FloatArray]) -> list[FloatArray]:

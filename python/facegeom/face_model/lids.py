@@ -1,0 +1,177 @@
+"""Blendshapes that close the eyes of a person: the lids of `eyeBlink` meet, in front of the eyeball.
+
+The displacements of the face model are the same for all people. An eye that is opened wider than that of the mean face
+would keep a gap, and a narrower one would cross its lids. For each person the displacements are therefore corrected at
+the margins of the lids, and the correction is spread over the lids. A margin is the edge of a lid that is visible from
+the front; the skin goes on behind it, up to the rim of the eye socket.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facegeom import geometry
+from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from facegeom._internal.threads import load_once
+from facegeom.face_model.blendshapes import template_blendshapes
+from facegeom.face_model.model import load_face_model
+from facegeom.face_model.template import Template
+from facegeom.geometry.boundary import boundary_loops
+from facegeom.mesh.parts import sphere_centre
+
+UPPER_SHARE = 0.85
+"""Share of a gap that the upper lid closes; the lower lid closes the rest."""
+
+ALONG_MM, ACROSS_MM = 1.5, 5.0
+"""Standard deviations in mm of the weights with which lids follow their margin: along the margin, and away from it."""
+
+BEHIND_MM = 7.0
+"""Largest distance in mm of a margin from the rim of the eye socket."""
+
+COLUMN_MM = 1.0
+"""Largest difference in x, in mm, between a vertex of the rim and the vertex of the margin in front of it."""
+
+CLEARANCE_MM = 0.25
+"""Least distance in mm between a closed lid and the eyeball."""
+
+RIM_MM = (1.0, 4.0)
+"""Distances in mm from the rim of the socket between which the skin begins to leave the eyeball: the rim stays."""
+
+WHOLE_MM, AROUND_MM = 11.0, 15.0
+"""Distances in mm from the rim of the socket up to which the skin leaves the eyeball wholly, and at all."""
+
+OVERLAP_MM = 0.2
+"""Height in mm by which the margins of closed lids overlap, so that no gap is left between vertices."""
+
+ROUNDS = 5
+"""Number of corrections; after each, the margin may be at other vertices."""
+
+PIXELS_PER_MM = 20.0
+"""Resolution of the measurement of gaps."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Eye:
+    """The lids of an eye on the fine vertices of a template; u and l vertices of the rims, k of the lids."""
+
+    ball: BoolArray  # (n,)
+    lids: IntArray  # (k,)
+    leaves: FloatArray  # (k,), 0 at the rim of the socket to 1 away from it
+    columns: tuple[list[IntArray], list[IntArray]]  # vertices in front of each of u and l places along the eye
+    follow: tuple[FloatArray, FloatArray]  # (k, u) and (k, l), weights with which the lids follow their margins
+
+
+def closing_blinks(template: Template, V: FloatArray) -> dict[str, Float32Array]:
+    """Return the shapes eyeBlinkLeft and eyeBlinkRight of a person.
+
+    Parameters
+    ----------
+    template : Template
+    V : (n, 3) float array, mm, the fine vertices of the neutral face
+
+    Returns
+    -------
+    mapping from name to (n, 3) float32 array
+        Displacements at weight 1, mm; read-only.
+    """
+    shapes = {}
+    for side in ("left", "right"):
+        name = f"eyeBlink{side.capitalize()}"
+        eye = _eye(template, side)
+        shape = template_blendshapes(template)[name].copy()
+        closed = V + shape
+        for _ in range(ROUNDS):
+            upper, lower = _margins(eye, closed)
+            over, under = closed[upper], closed[lower]
+            gap = np.maximum(over[:, 1] - _height(over[:, 0], under) + OVERLAP_MM, 0.0)
+            gap_below = np.maximum(_height(under[:, 0], over) - under[:, 1] + OVERLAP_MM, 0.0)
+            closed[eye.lids, 1] -= UPPER_SHARE * (eye.follow[0] @ gap)
+            closed[eye.lids, 1] += (1.0 - UPPER_SHARE) * (eye.follow[1] @ gap_below)
+            closed[eye.lids] = _outside(closed[eye.lids], V[eye.ball], eye.leaves)
+        shape[eye.lids] = (closed - V)[eye.lids]
+        shape.flags.writeable = False
+        shapes[name] = shape
+    return shapes
+
+
+def _outside(points: FloatArray, ball: FloatArray, share: FloatArray) -> FloatArray:
+    """Return points (k, 3) moved out of an eyeball with vertices (b, 3), where they are nearer than `CLEARANCE_MM`.
+
+    `share` (k,) is the part of the motion that each point makes.
+    """
+    centre = sphere_centre(ball)
+    arms, rays = ball - centre, points - centre
+    radius, distance = np.linalg.norm(arms, axis=1), np.linalg.norm(rays, axis=1)
+    directions = rays / distance[:, None]
+    cosine = directions @ (arms / radius[:, None]).T
+    weight = np.exp((cosine - 1.0) / 0.004)  # the cornea is part of the ball: the radius depends on the direction
+    least = (weight @ radius) / weight.sum(axis=1) + CLEARANCE_MM
+    return np.asarray(points + directions * (share * np.maximum(least - distance, 0.0))[:, None])
+
+
+def _margins(eye: _Eye, V: FloatArray) -> tuple[IntArray, IntArray]:
+    """Return the margins of the lids, (u,) and (l,): the lowest vertices of the upper lid, the highest of the lower."""
+    upper = [column[V[column, 1].argmin()] for column in eye.columns[0]]
+    lower = [column[V[column, 1].argmax()] for column in eye.columns[1]]
+    return np.array(upper), np.array(lower)
+
+
+@load_once(maxsize=4)
+def _eye(template: Template, side: str) -> _Eye:
+    model, fine = load_face_model(), template.fine
+    V = template.subdivide(model.mean[template.vertices])
+    across = 1.0 if side == "left" else -1.0
+    loops = [loop for loop in boundary_loops(fine.skin_faces) if fine.regions["eye_rims"][loop].all()]
+    loop = next(loop for loop in loops if across * V[loop, 0].mean() > 0)
+    loop = np.roll(loop, -int(V[loop, 0].argmin()))
+    far = int(V[loop, 0].argmax())
+    paths = loop[: far + 1], np.append(loop[far:], loop[0])
+    upper, lower = sorted(paths, key=lambda path: -float(V[path, 1].mean()))
+    rims = [path[np.argsort(V[path, 0], kind="stable")] for path in (upper, lower)]
+    lids = np.flatnonzero(geometry.nearest(V[loop], V[: fine.skin_count])[1] < AROUND_MM)
+    away = [geometry.nearest(V[rim], V[lids])[1] for rim in rims]
+    is_upper = away[0] <= away[1]
+    from_rim = np.minimum(*away)
+    leaves = np.clip((from_rim - RIM_MM[0]) / (RIM_MM[1] - RIM_MM[0]), 0.0, 1.0)
+    leaves *= np.clip((AROUND_MM - from_rim) / (AROUND_MM - WHOLE_MM), 0.0, 1.0)
+    columns: list[list[IntArray]] = []
+    follow = []
+    for rim, part, distance in zip(rims, (is_upper, ~is_upper), away, strict=True):
+        own = lids[part & (distance < BEHIND_MM)]
+        columns.append([np.append(own[np.abs(V[own, 0] - V[vertex, 0]) < COLUMN_MM], vertex) for vertex in rim])
+        sign = 1.0 if part is is_upper else -1.0
+        margin = np.array([column[(sign * V[column, 1]).argmin()] for column in columns[-1]])
+        squared = ((V[lids, None] - V[None, margin]) ** 2).sum(axis=2)
+        nearest = squared.min(axis=1, keepdims=True)
+        share = np.exp((nearest - squared) / (2 * ALONG_MM**2))
+        share *= part[:, None] * np.exp(-nearest / (2 * ACROSS_MM**2)) / share.sum(axis=1, keepdims=True)
+        follow.append(share)
+    return _Eye(fine.regions[f"eyeball_{side}"], lids, leaves, (columns[0], columns[1]), (follow[0], follow[1]))
+
+
+def _height(x: FloatArray, margin: FloatArray) -> FloatArray:
+    """Return the height (p,) of a margin (m, 3) at places x (p,)."""
+    order = np.argsort(margin[:, 0], kind="stable")
+    return np.asarray(np.interp(x, margin[order, 0], margin[order, 1]))
+
+
+def lid_gap(template: Template, closed: FloatArray, side: str) -> float:
+    """Return the largest height in mm, seen from the front, of what closed lids leave visible behind them.
+
+    Parameters
+    ----------
+    template : Template
+    closed : (n, 3) float array, mm, fine vertices with closed eyes
+    side : "left" or "right"
+    """
+    eye, fine = _eye(template, side), template.fine
+    low, high = closed[eye.lids].min(axis=0) - 1.0, closed[eye.lids].max(axis=0) + 1.0
+    width, height = np.ceil((high - low)[:2] * PIXELS_PER_MM).astype(int).tolist()
+    points = (closed - (low[0], high[1], 0.0)) * (PIXELS_PER_MM, -PIXELS_PER_MM, 1.0)
+    inside = ((closed > low) & (closed < high))[:, :2].all(axis=1)
+    near = np.flatnonzero(inside[fine.faces].any(axis=1))
+    shown = geometry.rasterize(points, fine.faces[near], None, (height, width)).triangle
+    behind = near[np.maximum(shown, 0)] >= fine.skin_triangles
+    return float((behind & (shown >= 0)).sum(axis=0).max()) / PIXELS_PER_MM

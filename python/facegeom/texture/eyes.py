@@ -1,0 +1,256 @@
+"""The eyes of a person: gaze and colours from a photo, and pictures of whole eyeballs.
+
+A photo shows only the part of an eyeball between the lids, and eyes in photos are often 10 pixels high. The eyeball of
+a head turns, so that its texture must not contain the lids' shadow or lashes. The whole ball is therefore painted:
+white, edge of the iris (limbus), iris and pupil, with the colours and the gaze that the photo shows.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from facegeom import geometry
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
+from facegeom.face_model.file_atlas import EYE_BOX, IRIS_DEGREES, MARGIN, disc_angle
+from facegeom.face_model.template import Template
+from facegeom.mesh.parts import sphere_centre
+from facegeom.texture.appearance import SCLERA, View
+
+SIDES = ("left", "right")
+LEAST_PIXELS = 12  # minimum number of pixels of the eyeballs from which gaze and colours are measured
+GRID = {"yaw": 32.5, "pitch": 15.0, "step": 2.5}  # largest angles and step of the search for the gaze, degrees
+RING = (25.0, 45.0)  # angles from the gaze, degrees, between which pixels show the white
+INNER = (9.0, 18.0)  # angles from the gaze, degrees, between which pixels show the colour of the iris
+ENOUGH = (
+    0.45,
+    0.2,
+)  # least pixels of iris and ring, relative to the most of any iris, of a gaze without a loss of score
+CALM = (0.3, 0.9)  # loss of score, in standard deviations of the brightness, of 20 degrees of yaw and of pitch
+SURE = 0.5  # minimum score, in standard deviations of the brightness, of a gaze; otherwise the eyes look ahead
+IRIS = (92.0, 70.0, 55.0)  # colour (RGB, 0 to 255) of an iris that the photo does not show, where the white is SCLERA
+DARK = (0.28, 0.5)  # brightness of an iris relative to the white: brown below the first, as measured above the second
+WHITEST = 0.75  # share of the measured colour of the white; the rest is SCLERA in the same light
+LIMIT = (0.35, 1.15)  # limits of the light, relative to SCLERA
+SEED = 7
+
+
+class Gaze(NamedTuple):
+    """Direction in which both eyes look, relative to the face, in degrees: yaw to the subject's left, pitch up."""
+
+    yaw: float
+    pitch: float
+
+    @property
+    def direction(self) -> FloatArray:
+        """Unit vector (3,) in the face frame."""
+        return np.asarray(_directions(np.radians([self.yaw]), np.radians([self.pitch]))[0])
+
+
+class Eyes(NamedTuple):
+    """What a photo shows of the eyes: the gaze, and the colours (3,) of iris and white, RGB in [0, 255]."""
+
+    gaze: Gaze
+    iris: FloatArray
+    white: FloatArray
+
+
+class _Pixels(NamedTuple):
+    """The pixels of a photo that show eyeballs.
+
+    Attributes
+    ----------
+    toward : (p, 3) float array, unit vectors from the centre of the eyeball to the point that a pixel shows
+    colors : (p, 3) float array in [0, 255]
+    left : (p,) bool array, pixels of the left eye
+    """
+
+    toward: FloatArray
+    colors: FloatArray
+    left: BoolArray
+
+
+def look(template: Template, view: View) -> Eyes:
+    """Measure the gaze and the colours of the eyes in a photo.
+
+    The gaze is the direction around which the eyeballs are darker than further out, as in Daugman's search for the
+    iris, with a cost for directions off the front; both eyes look in one direction.
+
+    Parameters
+    ----------
+    template : Template
+    view : View of the fine vertices of the template, whose eyeballs look ahead
+
+    References
+    ----------
+    Daugman, High confidence visual recognition of persons by a test of statistical independence, 1993, section III.
+    """
+    pixels = _eye_pixels(template, view)
+    light = SCLERA
+    if len(pixels.toward) < LEAST_PIXELS:
+        return Eyes(Gaze(0.0, 0.0), np.array(IRIS), np.array(light))
+    gaze, sure = _gaze(pixels)
+    degrees = _degrees(pixels.toward, gaze.direction)
+    white = _bright(pixels.colors[(degrees > RING[0])])
+    level = float(np.clip((white / SCLERA).mean(), *LIMIT))
+    white = WHITEST * np.clip(white, 0, 255) + (1 - WHITEST) * level * np.array(SCLERA)
+    inside = pixels.colors[(degrees > INNER[0]) & (degrees < INNER[1])]
+    iris = np.array(IRIS) * level
+    if sure and len(inside) >= LEAST_PIXELS // 2:
+        gray = inside.sum(axis=1)
+        low, high = np.percentile(gray, (30, 80))
+        iris = inside[(gray >= low) & (gray <= high)].mean(axis=0)
+        # A dark iris is brown. In a photo it looks gray, because it reflects the surroundings.
+        brown = np.array(IRIS) * iris.sum() / sum(IRIS)
+        light_iris = np.clip((iris.sum() / white.sum() - DARK[0]) / (DARK[1] - DARK[0]), 0.0, 1.0)
+        iris = light_iris * iris + (1 - light_iris) * brown
+    return Eyes(gaze, iris, white)
+
+
+def _eye_pixels(template: Template, view: View) -> _Pixels:
+    """Return the pixels of the crop of a view that show eyeballs, without those at the lids."""
+    regions, V, size = template.fine.regions, view.vertices, len(view.crop)
+    arm = np.zeros((len(V), 4))
+    balls = np.zeros(len(V), bool)
+    for side in SIDES:
+        members = regions[f"eyeball_{side}"]
+        ray = V[members] - sphere_centre(V[members])
+        arm[members, :3] = ray / np.linalg.norm(ray, axis=1, keepdims=True)
+        arm[members, 3] = side == "left"
+        balls |= members
+    points = np.column_stack([view.pixel, view.depth])
+    raster = geometry.rasterize(points, template.fine.faces, arm, (size, size))
+    shown = np.zeros((size, size), bool)
+    covered = raster.triangle >= 0
+    shown[covered] = balls[template.fine.faces[raster.triangle[covered]]].all(axis=1)
+    shown = cv2.erode(shown.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))).astype(bool)
+    toward = raster.attributes[shown]
+    length = np.maximum(np.linalg.norm(toward[:, :3], axis=1, keepdims=True), 1e-9)
+    return _Pixels(toward[:, :3] / length, view.crop[shown].astype(np.float64), toward[:, 3] > 0.5)
+
+
+def _directions(yaw: FloatArray, pitch: FloatArray) -> FloatArray:
+    return np.column_stack([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
+
+
+def _degrees(toward: FloatArray, direction: FloatArray) -> FloatArray:
+    return np.asarray(np.degrees(np.arccos(np.clip(toward @ direction, -1.0, 1.0))))
+
+
+def _gaze(pixels: _Pixels) -> tuple[Gaze, bool]:
+    """Return the gaze, and whether the photo shows an iris."""
+    step = GRID["step"]
+    yaw, pitch = (np.arange(-GRID[name], GRID[name] + step / 2, step) for name in ("yaw", "pitch"))
+    angles = np.stack(np.meshgrid(yaw, pitch, indexing="ij"), axis=-1).reshape(-1, 2)
+    directions = _directions(*np.radians(angles).T)
+    total, weight = np.zeros(len(angles)), 0.0
+    for side in (pixels.left, ~pixels.left):
+        if side.sum() < LEAST_PIXELS // 2:
+            continue
+        gray = pixels.colors[side].sum(axis=1)
+        gray = np.minimum(gray, np.percentile(gray, 90))  # reflections of lamps are bright
+        deviation = max(float(gray.std()), 1e-6)
+        cosine = pixels.toward[side] @ directions.T
+        iris = (cosine > np.cos(np.radians(IRIS_DEGREES))).astype(np.float64)
+        ring = ((cosine < np.cos(np.radians(RING[0]))) & (cosine > np.cos(np.radians(RING[1])))).astype(np.float64)
+        counts = iris.sum(axis=0), ring.sum(axis=0)
+        darker = gray @ ring / np.maximum(counts[1], 1) - gray @ iris / np.maximum(counts[0], 1)
+        enough = np.minimum(
+            counts[0] / max(ENOUGH[0] * counts[0].max(), 1), counts[1] / max(ENOUGH[1] * counts[0].max(), 1)
+        )
+        total += side.sum() * (darker / deviation) * np.clip(enough, 0.0, 1.0)
+        weight += side.sum()
+    score = total / max(weight, 1.0) - (angles / 20.0) ** 2 @ CALM
+    best = int(score.argmax())
+    sure = bool(score[best] > SURE)
+    return Gaze(*(angles[best].tolist() if sure else (0.0, 0.0))), sure
+
+
+def _bright(colors: FloatArray) -> FloatArray:
+    """Return the mean (3,) of the brightest quarter of colours (k, 3) without the brightest 3 percent."""
+    if len(colors) < LEAST_PIXELS // 2:
+        return np.array(SCLERA) * 0.8
+    gray = colors.sum(axis=1)
+    low, high = np.percentile(gray, (75, 97))
+    return np.asarray(colors[(gray >= low) & (gray <= high)].mean(axis=0))
+
+
+class EyePicture:
+    """The picture of an eyeball in its square of the atlas of files.
+
+    Parameters
+    ----------
+    eyes : Eyes
+    size : side length of the atlas in texels
+    """
+
+    PUPIL = 0.36  # radius of the pupil, in radii of the iris
+    EDGE = (0.90, 1.10)  # radii between which the iris becomes the white
+    RIM = 0.45  # brightness of the dark rim of the iris, relative to the iris
+    FIBRES = 0.20  # standard deviation of the brightness of the fibres of the iris
+    DEPTH = 0.25  # darkening of the white at the sides of the ball, which lie in the shade of the lids
+
+    def __init__(self, eyes: Eyes, size: int) -> None:
+        self.eyes = eyes
+        self.size = size
+
+    @cached_property
+    def colors(self) -> ByteArray:
+        """The square (s, s, 3) of the left eye; that of the right eye is its mirror image."""
+        box = EYE_BOX["left"]
+        side = max(2, round((box.right - box.left) * self.size))
+        texel = (np.arange(side) + 0.5) / side * 2.0 - 1.0
+        x, y = np.meshgrid(texel, -texel)
+        radius = np.hypot(x, y) / (1.0 - 2.0 * MARGIN / (box.right - box.left))
+        degrees = disc_angle(radius)
+        azimuth = np.arctan2(y, x)
+        white, iris = self._white(degrees, x), self._iris(degrees / IRIS_DEGREES, azimuth)
+        share = _step(degrees / IRIS_DEGREES, *self.EDGE)[..., None]
+        return np.asarray(np.rint(np.clip(share * white + (1 - share) * iris, 0, 255)), np.uint8)
+
+    def _white(self, degrees: FloatArray, x: FloatArray) -> FloatArray:
+        """Return the colour of the white: darker and redder towards the corners."""
+        shade = _step(degrees, IRIS_DEGREES, 85.0)
+        tint = 1.0 - shade[..., None] * self.DEPTH * np.array([0.75, 1.1, 1.15])
+        rng = np.random.default_rng(SEED)
+        veins = cv2.resize(rng.normal(0, 1, (24, 24)).astype(np.float32), x.shape[::-1], interpolation=cv2.INTER_CUBIC)
+        red = 0.02 * shade * np.clip(veins, 0, 2)
+        return np.asarray(self.eyes.white * tint * (1.0 - red[..., None] * np.array([0.0, 1.0, 1.0])))
+
+    def _iris(self, radius: FloatArray, azimuth: FloatArray) -> FloatArray:
+        """Return the colour of iris and pupil; `radius` is 1 at the edge of the iris."""
+        rng = np.random.default_rng(SEED + 1)
+        fibres = np.zeros_like(radius)
+        for _ in range(24):
+            count, phase, twist = rng.integers(5, 60), rng.uniform(0, 2 * np.pi), rng.normal(0, 2.0)
+            fibres += rng.normal() * np.cos(count * azimuth + phase + twist * radius)
+        fibres *= self.FIBRES / np.sqrt(12)
+        inner = 1.0 - _step(radius, self.PUPIL, 0.72)  # the collarette is lighter and warmer
+        warm = 1.0 + inner[..., None] * np.array([0.16, 0.08, 0.0])
+        rim = 1.0 - (1.0 - self.RIM) * _step(radius, 0.74, 0.97)
+        colour = self.eyes.iris * warm * (rim * (1.0 + fibres * (radius > self.PUPIL)))[..., None]
+        pupil = (1.0 - _step(radius, self.PUPIL - 0.04, self.PUPIL + 0.04))[..., None]
+        return np.asarray(pupil * 0.12 * self.eyes.iris + (1 - pupil) * colour)
+
+
+def _step(values: FloatArray, low: float, high: float) -> FloatArray:
+    """Return 0 below `low`, 1 above `high`, and a smooth step between."""
+    share = np.clip((values - low) / (high - low), 0.0, 1.0)
+    return np.asarray(share**2 * (3.0 - 2.0 * share))
+
+
+def eye_colors(template: Template, eyes: Eyes, side: str) -> Float32Array:
+    """Return the colours (k, 3), in [0, 255], of the vertices of an eyeball that looks ahead."""
+    picture = EyePicture(eyes, 256).colors
+    box = EYE_BOX["left"]
+    members = template.fine.regions[f"eyeball_{side}"]
+    row = np.zeros(len(members), np.int64)
+    row[template.fine.faces.ravel()] = template.fine.uv_faces.ravel()
+    uv = template.file_uv[row[members]]
+    u = uv[:, 0] if side == "left" else 1.0 - uv[:, 0]
+    place = np.column_stack([u - box.left, box.high - uv[:, 1]]) / (box.right - box.left) * len(picture) - 0.5
+    x, y = np.clip(np.rint(place), 0, len(picture) - 1).astype(np.int64).T
+    return np.asarray(picture[y, x], np.float32)

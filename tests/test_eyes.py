@@ -1,0 +1,152 @@
+"""Painted eyes: the gaze and the colours come from the photo, and the whole ball has a texture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from facegeom import FaceMesh, load_face_model
+from facegeom.face_model.blendshapes import template_blendshapes
+from facegeom.face_model.file_atlas import EYE_BOX, IRIS_DEGREES, STRIP, disc_angle, disc_radius
+from facegeom.face_model.lids import closing_blinks, lid_gap
+from facegeom.face_model.template import load_template
+from facegeom.images.camera import Camera
+from facegeom.mesh.parts import sphere_centre
+from facegeom.render import Frame, render_mesh
+from facegeom.texture.appearance import SCLERA, View
+from facegeom.texture.eyes import EyePicture, Eyes, Gaze, look
+from facegeom.texture.file_texture import file_texture
+from facegeom.training.face_model.atlas import coverage
+
+TEMPLATE = load_template()
+SKIN = (196, 150, 128)
+
+
+def vertices() -> np.ndarray:
+    return TEMPLATE.subdivide(load_face_model().mean[TEMPLATE.vertices])
+
+
+def photo_of(eyes: Eyes, size: int = 1024) -> np.ndarray:
+    """Return a picture (400, 400, 3) of a skin-coloured face whose eyeballs look where `eyes` say, 200 mm wide."""
+    V, fine = vertices(), TEMPLATE.fine
+    for side in ("left", "right"):
+        ball = fine.regions[f"eyeball_{side}"]
+        centre, front = sphere_centre(V[ball]), np.array([0.0, 0.0, 1.0])
+        axis = np.cross(front, eyes.gaze.direction)
+        angle = np.arcsin(min(1.0, float(np.linalg.norm(axis))))
+        turn = cv2.Rodrigues(axis / max(float(np.linalg.norm(axis)), 1e-9) * angle)[0]
+        V[ball] = (V[ball] - centre) @ turn.T + centre
+    texture = file_texture(np.full((size, size, 3), SKIN, np.uint8), eyes)
+    mesh = FaceMesh(V, fine.faces, uv=TEMPLATE.file_uv, uv_faces=fine.uv_faces, texture=texture)
+    return render_mesh(mesh, size=400, frame=Frame((0.0, -20.0, 0.0), 200.0), colors=True)
+
+
+class Whole:
+    """The part of FaceMaps that a View needs: a mask of everything."""
+
+    size = 128
+    step = 400 / 128
+    box = (0.0, 0.0, 400.0, 400.0)
+    mask = np.ones((128, 128), bool)
+
+
+@pytest.mark.parametrize("gaze", [Gaze(0, 0), Gaze(20, 0), Gaze(-17.5, 5), Gaze(5, -10), Gaze(-5, 12.5)])
+@pytest.mark.parametrize("iris", [(70, 95, 130), (95, 60, 40)], ids=["blue", "brown"])
+def test_gaze_and_colours_are_measured(gaze: Gaze, iris: tuple[int, int, int]) -> None:
+    photo = photo_of(Eyes(gaze, np.array(iris, float), np.array(SCLERA)))
+    camera = Camera(np.eye(3), 2.0, np.array([199.5, 199.5 - 40.0]))
+    maps: Any = Whole()
+    found = look(TEMPLATE, View(photo, maps, camera, vertices(), TEMPLATE.fine))
+    assert abs(found.gaze.yaw - gaze.yaw) < 6.0
+    assert abs(found.gaze.pitch - gaze.pitch) < 10.0  # lids hide the upper and the lower part of the iris
+    assert (found.iris[2] > found.iris[0]) == (iris[2] > iris[0])
+    assert found.white.min() > 100
+    assert found.white.mean() > 1.5 * found.iris.mean()
+
+
+def test_eyes_that_a_photo_does_not_show_look_ahead() -> None:
+    photo = np.full((400, 400, 3), SKIN, np.uint8)
+    maps: Any = Whole()
+    found = look(
+        TEMPLATE, View(photo, maps, Camera(np.eye(3), 2.0, np.array([199.5, 159.5])), vertices(), TEMPLATE.fine)
+    )
+    assert found.gaze == (0.0, 0.0)
+
+
+def test_the_iris_has_96_texels_of_a_texture_of_1024() -> None:
+    eyes = Eyes(Gaze(0, 0), np.array([20.0, 40.0, 160.0]), np.array(SCLERA))
+    square = EyePicture(eyes, 1024).colors.astype(int)
+    blue = square[len(square) // 2, :, 2] > 1.15 * square[len(square) // 2, :, 0]
+    assert np.ptp(np.flatnonzero(blue)) >= 92  # without the soft edge
+    assert 2 * disc_radius(np.array([IRIS_DEGREES]))[0] * (STRIP / 2 - 0.0025) * 1024 >= 96
+
+
+def test_the_radius_of_the_disc_is_monotone_and_has_an_inverse() -> None:
+    degrees = np.linspace(0, 180, 50)
+    radius = disc_radius(degrees)
+    assert (np.diff(radius) > 0).all()
+    np.testing.assert_allclose(disc_angle(radius), degrees, atol=1e-9)
+
+
+@pytest.mark.parametrize("head", [False, True])
+def test_the_atlas_of_files_has_no_overlaps(head: bool) -> None:
+    template = load_template(head)
+    fine, V = template.fine, template.subdivide(load_face_model().mean[template.vertices])
+    back = (V[fine.faces, 2] < V[fine.regions["eyeball_left"], 2].mean()).any(axis=1)
+    balls = (fine.regions["eyeball_left"] | fine.regions["eyeball_right"])[fine.faces].all(axis=1)
+    rows = fine.uv_faces[~(balls & back)]  # the white at the back of an eyeball may overlap
+    corners = template.file_uv[rows]
+    assert template.file_uv.min() >= 0
+    assert template.file_uv.max() <= 1
+    (ax, ay), (bx, by) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
+    assert (ax * by - ay * bx).min() > -1e-12
+    chosen = rows if head is False else rows[::7]
+    assert coverage(template.file_uv, chosen, 128).max() == 1
+
+
+def test_the_whole_ball_is_painted_without_an_edge() -> None:
+    eyes = Eyes(Gaze(0, 0), np.array([90.0, 60.0, 40.0]), np.array(SCLERA))
+    size = 512
+    texture = file_texture(np.zeros((size, size, 3), np.uint8), eyes).astype(int)
+    for side, box in EYE_BOX.items():
+        square = texture[size - round(STRIP * size) :, round(box.left * size) : round(box.right * size)]
+        y, x = np.mgrid[: len(square), : square.shape[1]]
+        degrees = disc_angle(np.hypot(x - len(square) / 2 + 0.5, y - len(square) / 2 + 0.5) / (len(square) / 2))
+        white = square[degrees > 1.3 * IRIS_DEGREES]
+        assert white.min() > 90, side
+        steps = np.abs(np.diff(square.sum(axis=2), axis=1))[degrees[:, 1:] > 1.3 * IRIS_DEGREES]
+        assert steps.max() < 40, side
+
+
+def neutral_heads(count: int) -> list[np.ndarray]:
+    model, rng = load_face_model(), np.random.default_rng(3)
+    head = load_template(head=True)
+    return [head.subdivide(model.vertices(rng.normal(0, 1, 100))[head.vertices]) for _ in range(count)]
+
+
+def assert_blinks_close(count: int) -> None:
+    template = load_template(head=True)
+    lids = template.fine.regions["face"] & (
+        np.abs(template.subdivide(load_face_model().mean[template.vertices])[:, 1]) < 30
+    )
+    usual = template_blendshapes(template)
+    for V in neutral_heads(count):
+        shapes = closing_blinks(template, V)
+        for side in ("left", "right"):
+            shape = shapes[f"eyeBlink{side.capitalize()}"]
+            assert lid_gap(template, V + shape, side) < 0.3
+            change = np.linalg.norm(shape - usual[f"eyeBlink{side.capitalize()}"], axis=1)
+            assert not change[~lids].any()
+            assert change.max() < 8.0
+
+
+def test_blinks_of_different_people_close() -> None:
+    assert_blinks_close(50)
+
+
+@pytest.mark.slow
+def test_blinks_of_many_people_close() -> None:
+    assert_blinks_close(200)
