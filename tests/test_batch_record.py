@@ -229,7 +229,7 @@ def test_table(tmp_path: Path) -> None:
     assert len(first["landmarks"]) == 68
     assert len(first["landmarks468"]) == 468
     assert first["weights"]["jawOpen"] == 0.25
-    assert len(first["weights"]) == 51
+    assert len(first["weights"]) == 52
     assert first["coefficients"] == [0.5, -0.5]
     assert first["camera"]["scale"] == 2.0
     assert dict(first["timings"]) == {"network": 50.0}

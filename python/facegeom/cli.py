@@ -25,8 +25,7 @@ from facegeom.detection import DETECTORS
 from facegeom.errors import FacegeomError, OutputError
 from facegeom.images.limits import MAX_PIXELS
 from facegeom.networks.backends import BACKENDS, DEFAULT_BACKEND
-from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES
-from facegeom.reconstruction import EXPRESSIONS
+from facegeom.pipelines import DEFAULT_PIPELINE, EXPRESSIONS, PIPELINES
 
 SUCCESS, FAILURE, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130  # exit codes
 

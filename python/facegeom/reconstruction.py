@@ -31,7 +31,7 @@ from facegeom.images.photo import Photo
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.mesh.formats import BLENDSHAPE_FORMATS, save_mesh
 from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
-from facegeom.pipelines import DEFAULT_PIPELINE, PIPELINES, PipelineEntry
+from facegeom.pipelines import DEFAULT_PIPELINE, EXPRESSIONS, PIPELINES, PipelineEntry
 from facegeom.pipelines.interface import FaceRequest, Pipeline, PipelineOptions, Prediction
 from facegeom.texture.baking import SIZES
 
@@ -45,9 +45,6 @@ log = logging.getLogger("facegeom")
 
 FARTHEST_PIXEL = 1e8
 """Largest coordinate of a box that a caller gives, in pixels."""
-
-EXPRESSIONS = ("weights", "baked")
-"""How files with blendshapes can store the expression of the photo."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -35,3 +35,6 @@ PIPELINES = {
 """The pipelines by name; the first pipeline is the default."""
 
 DEFAULT_PIPELINE = next(iter(PIPELINES))
+
+EXPRESSIONS = ("weights", "baked")
+"""How files with blendshapes can store the expression of the photo."""
