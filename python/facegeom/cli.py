@@ -107,6 +107,10 @@ MODULES = {
             "facegeom.training.identity.train_identity",
             "network that predicts the identity coefficients of a face",
         ),
+        "contours": (
+            "facegeom.training.contours.train_contours",
+            "network that predicts the contours of the eyes and the lips",
+        ),
         "pixel2mesh": (
             "facegeom.training.meshes.train_pixel2mesh",
             "Pixel2Mesh: deforms a semi-sphere by the image features of a photo",

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from facegeom._internal.files import write_atomically
+from facegeom.networks.contours import ContourConfig, ContourNetwork
 from facegeom.networks.facevision import FaceVisionConfig, FaceVisionGenerator
 from facegeom.networks.gated_inpainting import GatedInpainting, GatedInpaintingConfig
 from facegeom.networks.gcn_igan import GcnIganConfig, GcnIganGenerator
@@ -90,6 +91,17 @@ class _Identity(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.network(image))
+
+
+class _Contours(nn.Module):
+    """The contour network: crops -> places and logarithm of the deviation."""
+
+    def __init__(self, network: ContourNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network(crops))
 
 
 class _Meshes(nn.Module):
@@ -190,12 +202,19 @@ def _identity() -> Exported:
     return Exported(_Identity(IdentityNetwork(config)), config, {"image": images}, ("mean", "log_variance", "points"))
 
 
+def _contours() -> Exported:
+    config = ContourConfig()
+    crops = torch.zeros(2, 3, 3, config.size, config.size)
+    return Exported(_Contours(ContourNetwork(config)), config, {"crops": crops}, ("places", "log_deviation"))
+
+
 NETWORKS: dict[str, Callable[[], Exported]] = {
     "facevision": _facevision,
     "pixel2mesh": _pixel2mesh,
     "gcn_igan": _gcn_igan,
     "gated_inpainting": _gated_inpainting,
     "identity": _identity,
+    "contours": _contours,
 }
 """The networks that `reconstruct` runs, each with the configuration of its weights in the package."""
 
