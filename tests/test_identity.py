@@ -18,7 +18,7 @@ from facegeom.networks.identity_crop import (
     aligned_affine,
     aligned_template,
     face_points,
-    identity_prior,
+    see_identity,
 )
 from facegeom.networks.identity_units import ShapeUnits, shape_units
 from facegeom.networks.weights import save_weights
@@ -96,7 +96,8 @@ def _random_network() -> IdentityNetwork:
     """Return a network with larger answers than at the start of a training."""
     torch.manual_seed(0)
     network = IdentityNetwork(SMALL).eval()
-    torch.nn.init.normal_(network.answer.weight)
+    for layer in (network.answer, network.points):
+        torch.nn.init.normal_(layer.weight)
     return network
 
 
@@ -535,8 +536,12 @@ def test_weights_give_the_same_answer_after_saving(units: ShapeUnits, tmp_path: 
 def test_the_mirrored_photo_gives_the_mirrored_identity(units: ShapeUnits) -> None:
     identity = Identity(_random_network(), units, torch.device("cpu"))
     crop = np.random.default_rng(9).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8)
-    a, b = identity.predict(crop)[0].mean, identity.predict(crop[:, :, ::-1])[0].mean
-    assert units.rms_mm(units.mirror @ a - b) < 0.1 * units.rms_mm(a)
+    a, b = identity.predict(crop)[0], identity.predict(crop[:, :, ::-1])[0]
+    assert units.rms_mm(units.mirror @ a.mean - b.mean) < 0.1 * units.rms_mm(a.mean)
+    assert a.points is not None
+    assert b.points is not None
+    error = np.roll(a.points, 64, axis=0) * [-1, 1] - b.points
+    assert np.abs(error).max() < 0.1 * np.abs(a.points).max()
 
 
 @pytest.mark.parametrize("roll", [0.0, 120.0])
@@ -547,11 +552,17 @@ def test_prior_is_the_answer_for_the_aligned_crop(
     turn = cv2.getRotationMatrix2D((150, 150), roll, 1.0)  # counter-clockwise
     photo = cv2.warpAffine(subject.photo, turn, (300, 300))
     points = apply_affine(turn, subject.pose.pixels()[model.landmarks68, :2])
-    prior = identity_prior(identity, model, np.asarray(photo, np.uint8), points, _roll(roll) @ subject.pose.rotation)
+    prior, seen = see_identity(
+        identity, model, np.asarray(photo, np.uint8), points, _roll(roll) @ subject.pose.rotation
+    )
     affine = aligned_affine(model, points[INNER_LANDMARKS], _roll(roll) @ subject.pose.rotation, 64)
     answer = identity.predict(warp_image(np.asarray(photo, np.uint8), affine, 64)[None])[0]
     np.testing.assert_array_equal(prior.mean, answer.mean)
     np.testing.assert_array_equal(prior.variance, answer.deviation**2)
+    assert seen is not None
+    in_crop = (apply_affine(affine, seen.places) - 31.5) * (FRAME_MM / 64)
+    assert answer.points is not None
+    np.testing.assert_allclose(in_crop, aligned_template(model, np.eye(3), seen.vertices) + answer.points, atol=1e-6)
 
 
 def test_crops_of_another_size_are_refused(units: ShapeUnits) -> None:

@@ -36,6 +36,8 @@ class FitOptions:
     slide: float = 0.1  # factor on residuals along the surface (not along the normal), if normals are given
     group_noise_mm: float = 0.8  # standard deviation in mm of the error of a point relative to the points of its group
     group_correlated: float = 4.0  # number of points of a group per independent observation
+    seen_share: float = 1.0  # weight of points seen in the image, relative to all pixels of the maps
+    contour_factor: float = 0.5  # factor on the deviations of contours: the expression prior holds closed lids open
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,20 @@ class Contours:
 
     places: FloatArray
     deviation_mm: FloatArray
+
+
+@dataclass(frozen=True)
+class SeenPoints:
+    """Points of the face in an image, for example those that the identity network predicts.
+
+    Attributes
+    ----------
+    vertices : (p,) int array, vertices of the face model
+    places : (p, 2) float array, pixels (x, y)
+    """
+
+    vertices: IntArray
+    places: FloatArray
 
 
 @dataclass(frozen=True)
@@ -158,7 +174,7 @@ def fit_points(
     normals: FloatArray | None = None,
     groups: Sequence[IntArray] = (),
     group_noise_mm: Sequence[float] | None = None,
-    depth_seen: BoolArray | None = None,
+    axis_weight: FloatArray | None = None,
     prior: FitPrior | None = None,
     start: Fit | None = None,
 ) -> Fit:
@@ -180,8 +196,9 @@ def fit_points(
         `normals`.
     group_noise_mm : sequence of float, optional
         Standard deviation of the offsets of each group. By default that of `options`.
-    depth_seen : (m,) bool array, optional
-        False for points of `target` whose depth is unknown. By default all are known.
+    axis_weight : (m, 3) float array, optional
+        Factors on the residuals of each point to the right, upwards and in depth; a depth with factor 0 is unknown. By
+        default 1, 1 and `depth_weight`.
     prior : FitPrior, optional
         Distribution of the identity coefficients. By default mean 0 and variance 1.
     start : Fit, optional
@@ -214,11 +231,10 @@ def fit_points(
     coefficients = np.clip(mean, low, high)
     if start is not None:
         coefficients[k:] = start.expression
-    known = slice(None) if depth_seen is None else depth_seen
+    if axis_weight is None:
+        axis_weight = np.tile([1.0, 1.0, options.depth_weight], (len(target), 1))
+    known = axis_weight[:, 2] > 0
     rotation, scale, shift = similarity((points.base + points.basis @ coefficients)[known], observed[known])
-    axis_weight = np.tile([1.0, 1.0, options.depth_weight], (len(target), 1))
-    if depth_seen is not None:
-        axis_weight[~depth_seen, 2] = 0.0
     robust = np.ones(len(target))
     residual = np.zeros_like(observed)
     for _ in range(options.iterations):
@@ -361,6 +377,7 @@ def fit_maps(
     *,
     prior: FitPrior | None = None,
     contours: Contours | None = None,
+    seen: SeenPoints | None = None,
     start: Fit | None = None,
 ) -> Fit:
     """Fit the face model to the depth map and the correspondence map of a crop.
@@ -378,6 +395,8 @@ def fit_maps(
         variance 1.
     contours : Contours, optional
         Contours of the eyes and lips in pixels of the maps, which observe the expression more exactly than the maps.
+    seen : SeenPoints, optional
+        Points of the face in pixels of the maps. Together they have the weight of `seen_share` of the map's pixels.
     start : Fit, optional
         An earlier fit to the maps, see `fit_points`.
 
@@ -423,22 +442,35 @@ def fit_maps(
     ids = np.flatnonzero(model.regions["map"])
     vertices = ids[nearest(model.mean[ids], base)[0]]
     points = PointBasis.at_vertices(model, vertices, base, options)
-    free = free_expressions(model)
-    if contours is None:
-        fit = fit_points(points, target, free, options, prior=prior, start=start)
-    else:
-        ids, weights = model.landmarks468_triangles[CONTOUR_POINTS], model.landmarks468_barycentric[CONTOUR_POINTS]
-        fit = fit_points(
-            points.followed_by(PointBasis.at_surface(model, ids, weights, options)),
-            np.concatenate([target, np.column_stack([contours.places, np.zeros(len(ids))])]),
-            free,
-            options,
-            groups=[len(target) + rows for rows in _CONTOUR_ROWS],
-            group_noise_mm=list(contours.deviation_mm),
-            depth_seen=np.arange(len(target) + len(ids)) < len(target),
-            prior=prior,
-            start=start,
-        )
+    weight = np.tile([1.0, 1.0, options.depth_weight], (len(target), 1))
+    groups: list[IntArray] = []
+    group_noise: list[float] = []
+
+    def add(others: PointBasis, places: FloatArray, factor: float) -> None:
+        nonlocal points, target, weight
+        points = points.followed_by(others)
+        target = np.concatenate([target, np.column_stack([places, np.zeros(len(places))])])
+        weight = np.concatenate([weight, np.tile([factor, factor, 0.0], (len(places), 1))])
+
+    if contours is not None:
+        groups = [len(target) + rows for rows in _CONTOUR_ROWS]
+        group_noise = list(options.contour_factor * contours.deviation_mm)
+        ids, corners = model.landmarks468_triangles[CONTOUR_POINTS], model.landmarks468_barycentric[CONTOUR_POINTS]
+        add(PointBasis.at_surface(model, ids, corners, options), contours.places, 1.0)
+    if seen is not None:
+        factor = float(np.sqrt(options.seen_share * len(base) / len(seen.vertices)))
+        add(PointBasis.at_vertices(model, seen.vertices, model.mean[seen.vertices], options), seen.places, factor)
+    fit = fit_points(
+        points,
+        target,
+        free_expressions(model),
+        options,
+        groups=groups,
+        group_noise_mm=group_noise,
+        axis_weight=weight,
+        prior=prior,
+        start=start,
+    )
     return replace(fit, depth_offset=fit.depth_offset * fit.scale / scale)
 
 

@@ -192,10 +192,14 @@ class IdentityAnswer(NamedTuple):
     ----------
     mean : (k,) float array, standard deviations of the face model
     deviation : (k,) float array, standard deviation of the error, in the same unit
+    points : (p, 2) float array or None
+        Positions of the points `identity_crop.face_points` in the crop minus those of the frontal mean
+        face, mm, y down.
     """
 
     mean: FloatArray
     deviation: FloatArray
+    points: FloatArray | None = None
 
 
 class IdentityPredictor(Protocol):

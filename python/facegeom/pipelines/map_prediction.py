@@ -31,7 +31,7 @@ from facegeom.images.crop import FIRST_CROP_FACTOR, Crop, apply_affine, crop_aff
 from facegeom.images.face_maps import FaceMaps
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.contour_crop import predict_contours
-from facegeom.networks.identity_crop import identity_prior
+from facegeom.networks.identity_crop import see_identity
 from facegeom.networks.interface import ContourPredictor, IdentityPredictor, MapNetwork, NetworkMaps
 from facegeom.networks.loaders import load_contour_network, load_identity_network, load_map_network
 
@@ -258,7 +258,7 @@ def _fitted(
     """Return the maps of a prediction with the face model fitted to them, and add the times to `timings`.
 
     There are two fits. The first one places the crops of the identity network, whose answer is the prior of the second,
-    and of the contour network, whose points are fitted together with the maps.
+    and of the contour network. The points that both predict are fitted together with the maps.
     """
     model = load_face_model()
     seen = prediction.depth, prediction.correspondence, prediction.mask
@@ -267,17 +267,20 @@ def _fitted(
         first_maps = _face_maps(prediction, first)
         camera = photo_camera(first, first_maps)
         landmarks = camera.project(first.vertices(model)[model.landmarks68])
-    prior = outlines = None
+    to_maps = first_maps.affine
+    prior = points = outlines = None
     if identity is not None:
         with stopwatch(timings, "identity"), one_thread():
-            prior = identity_prior(identity, model, photo, landmarks, first.rotation)
+            prior, points = see_identity(identity, model, photo, landmarks, first.rotation)
     if contours is not None:
         with stopwatch(timings, "contours"), one_thread():
-            found = predict_contours(contours, model, photo, landmarks, first.rotation)
-            outlines = replace(found, places=apply_affine(first_maps.affine, found.places))
+            outlines = predict_contours(contours, model, photo, landmarks, first.rotation)
+            outlines = replace(outlines, places=apply_affine(to_maps, outlines.places))
+    if points is not None:
+        points = replace(points, places=apply_affine(to_maps, points.places))
     options = MAP_OPTIONS if prior is None else IDENTITY_FIT
     with stopwatch(timings, "fit"), one_thread():
-        fit = fit_maps(model, *seen, options, prior=prior, contours=outlines, start=first)
+        fit = fit_maps(model, *seen, options, prior=prior, contours=outlines, seen=points, start=first)
     with stopwatch(timings, "fit"), one_thread():
         maps = _face_maps(prediction, fit)
         camera = photo_camera(fit, maps)
@@ -488,7 +491,18 @@ def _better_way_up(
     other = _predict_crops(network, photo, turned, options)
     if other.plausibility.share < options.min_mask_share or abs(other.residual_deg) > options.contradiction_deg:
         return prediction
-    return max(prediction, other, key=lambda one: one.plausibility.score)
+    return min(prediction, other, key=lambda one: _doubt(one.plausibility, options))
+
+
+def _doubt(seen: Plausibility, options: MapOptions) -> float:
+    """Return how doubtful a prediction is, from 0 to infinity, to compare the same face in two orientations.
+
+    The score does not tell the right orientation of a face with a wide open mouth: the misfit is large where the chin
+    is far from that of the mean face, and the score counts a confidence above `confidence_high` as certain. Here
+    differences between high confidences count, too.
+    """
+    misfit = 1.0 + (seen.misfit_mm / options.misfit_mm) ** 2
+    return (1.0 - seen.confidence) * misfit / max(seen.compactness, 1e-6)
 
 
 def _predict_detected(network: MapNetwork, photo: ByteArray, face: FoundFace, options: MapOptions) -> CropPrediction:

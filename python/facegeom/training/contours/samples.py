@@ -78,6 +78,8 @@ class ShownFace(NamedTuple):
 class LandmarkedPhotos:
     """Photos of one part of the split, with fits of the face model and FaceMesh points; item i is a `ShownFace`.
 
+    The photos are held in memory as aligned crops.
+
     Parameters
     ----------
     model : FaceModel
@@ -114,18 +116,19 @@ class LandmarkedPhotos:
         if not rows:
             raise FacegeomError(f"no {part} photo below {folder} has a label in {labels} and landmarks in {landmarks}")
         self.names = [names[row] for row in rows]
-        self.store = PhotoStore(photos, self.names)
+        store = PhotoStore(photos, self.names)
         self.points: FloatArray = points[[known[name] for name in self.names], :468] * LANDMARK_UNIT - LANDMARK_ORIGIN
-        self.rotations: FloatArray = fits.rotation[rows].astype(np.float64)
-        self.landmarks = np.stack([_fitted_landmarks(model, fits, row) for row in rows])
+        self.faces = []
+        for item, row in enumerate(rows):
+            contours = self.points[item, CONTOUR_POINTS, :2]
+            face = ShownFace(store[item], _fitted_landmarks(model, fits, row), fits.fit(row).rotation, contours)
+            self.faces.append(aligned(model, face))
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, item: int) -> ShownFace:
-        return ShownFace(
-            self.store[item], self.landmarks[item], self.rotations[item], self.points[item, CONTOUR_POINTS, :2]
-        )
+        return self.faces[item]
 
     def extremes(self) -> IntArray:
         """Return the photos with extreme openings: eyes closed or wide, mouth wide, (e,) int array."""
@@ -140,6 +143,13 @@ def _fitted_landmarks(model: FaceModel, labels: Labels, row: int) -> FloatArray:
     vertices = model.landmarks68[INNER_LANDMARKS]
     placed = fit.vertices(model)[vertices] @ fit.rotation.T
     return np.asarray(placed[:, :2] * (fit.scale, -fit.scale) + fit.translation)
+
+
+def aligned(model: FaceModel, face: ShownFace) -> ShownFace:
+    """Return a face in an aligned crop of `ALIGNED_PIXELS`."""
+    affine = aligned_affine(model, face.landmarks, face.rotation, ALIGNED_PIXELS, ALIGNED_MM)
+    image = warp_image(face.image, affine, ALIGNED_PIXELS)
+    return ShownFace(image, apply_affine(affine, face.landmarks), face.rotation, apply_affine(affine, face.contours))
 
 
 def stored_face(photos: ReshapedPhotos, version: int) -> ShownFace:
@@ -193,7 +203,7 @@ class ContourStream(NumberedStream):
         cv2.setRNGSeed(int(rng.integers(2**31)))
         face = self._augmented(self._face(rng), rng)
         if rng.random() < 0.5:
-            face = _mirrored(face)
+            face = mirrored(face)
         shift = rng.normal(0, self.mix.shift_noise_mm, (3, 2))
         crops, contours = crops_of(self.model, face, self.size, shift)
         return torch.stack([image_tensor(crop) for crop in crops]), torch.from_numpy(contours)
@@ -210,18 +220,18 @@ class ContourStream(NumberedStream):
         """Return the augmented face in an aligned crop, with the errors of a fit."""
         mix = self.mix
         scale = ALIGNED_PIXELS / ALIGNED_MM
-        affine = aligned_affine(self.model, face.landmarks, face.rotation, ALIGNED_PIXELS, ALIGNED_MM)
-        image = warp_image(face.image, affine, ALIGNED_PIXELS)
-        landmarks, contours = apply_affine(affine, face.landmarks), apply_affine(affine, face.contours)
+        image, landmarks, rotation, contours = face
+        if len(image) != ALIGNED_PIXELS:
+            image, landmarks, rotation, contours = aligned(self.model, face)
         eyes = np.stack([landmarks[19:25].mean(0), landmarks[25:31].mean(0)])
-        other = self.photos.store[int(rng.integers(len(self.photos)))] if rng.random() < 0.1 else None
+        other = self.photos[int(rng.integers(len(self.photos)))].image if rng.random() < 0.1 else None
         image = augment(image, eyes, rng, other, AUGMENT)
         angle, stretch = np.radians(rng.normal(0, mix.turn_noise_deg)), np.exp(rng.normal(0, mix.scale_noise))
         turn = stretch * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         centre = landmarks.mean(0)
         landmarks = (landmarks - centre) @ turn.T + centre
-        landmarks += rng.normal(0, mix.landmark_noise_mm * scale, landmarks.shape)
-        return ShownFace(image, landmarks, face.rotation, contours)
+        landmarks = landmarks + rng.normal(0, mix.landmark_noise_mm * scale, landmarks.shape)
+        return ShownFace(image, landmarks, rotation, contours)
 
 
 _RING = 10 - np.arange(20)
@@ -229,7 +239,7 @@ CONTOUR_MIRROR = np.concatenate([np.arange(16, 32), np.arange(16), 32 + _RING % 
 """Row of the mirror image of each contour point."""
 
 
-def _mirrored(face: ShownFace) -> ShownFace:
+def mirrored(face: ShownFace) -> ShownFace:
     width = face.image.shape[1]
 
     def flipped(points: FloatArray) -> FloatArray:

@@ -28,8 +28,8 @@ from facegeom.training.identity.reshaping import ReshapedPhoto, contour_places
 log = logging.getLogger("facegeom")
 
 HEADS = SyntheticOptions(identity_sigma=1.0, pitch_deg=9.0, harmonics=0.55)
-MOST_YAW_DEG = 60.0
-FRONTAL = 2.0  # exponent of the yaw distribution: as in photos, most heads are nearly frontal
+MOST_YAW_DEG = 85.0
+FRONTAL = 1.5  # exponent of the yaw distribution: as in photos, most heads are nearly frontal
 
 
 class Head(NamedTuple):

@@ -46,12 +46,9 @@ class ReshapeOptions:
     expression: float = 0.3  # share of the versions with a changed expression
     closing: float = 0.3  # share of these in which the lids close, and share in which the mouth closes
     light: float = 0.3  # share of the versions with changed light
-    yaw_deg: tuple[float, float] = (
-        12.0,
-        40.0,
-    )  # additional yaw of a turned version
+    yaw_deg: tuple[float, float] = (12.0, 60.0)  # additional yaw of a turned version
     pitch_deg: float = 5.0  # standard deviation of the pitch of a turned version, degrees
-    most_yaw_deg: float = 65.0
+    most_yaw_deg: float = 85.0
     seed: int = 0
 
 
