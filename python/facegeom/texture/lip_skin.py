@@ -182,8 +182,8 @@ def _grain(colors: Float32Array, shown: BoolArray, size: int) -> Float32Array:
     gray = colors.mean(axis=2)
     across, along = (extent * size / 1024 for extent in GRAIN_TEXELS)
     noise = np.random.default_rng(SEED).standard_normal(shown.shape).astype(np.float32)
-    noise = cv2.GaussianBlur(noise, (0, 0), sigmaX=max(across, 0.3), sigmaY=max(along, 0.3))
+    lines = cv2.GaussianBlur(noise, (0, 0), sigmaX=max(across, 0.3), sigmaY=max(along, 0.3))
     inner = cv2.erode(shown.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     detail = (gray - cv2.GaussianBlur(gray, (0, 0), max(3.0 * across, 0.8)))[inner]
     deviation = 1.4826 * float(np.median(np.abs(detail))) if detail.size else 0.0
-    return np.asarray(noise / max(float(noise.std()), 1e-6) * min(deviation, 6.0), np.float32)
+    return np.asarray(lines / max(float(lines.std()), 1e-6) * min(deviation, 6.0), np.float32)
