@@ -7,29 +7,23 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
 from facegeom._internal.threads import load_once
-from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
 from facegeom.images.sampling import bilinear
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import TextureNetwork
 from facegeom.texture.appearance import View, behind_colors, continued_colors
-from facegeom.texture.baking import Atlas, bake, fill_smoothly
+from facegeom.texture.baking import Atlas, bake
 from facegeom.texture.completion import complete
+from facegeom.texture.lid_skin import lid_texels, with_lid_skin
+from facegeom.texture.lip_skin import lip_texels, no_lips, with_whole_lips
 from facegeom.texture.occluders import occluders
 
 FEATHER = 0.06  # width of the blend from the completed face to the extended colours, as a fraction of the atlas side
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
 RIM = 0.02  # distance as a fraction of the atlas side; an occluder nearer to the face's border extends past the border
 TEMPLES = 0.45  # upper part of the atlas, as a fraction of its side, in which the face borders on the scalp
-EDGE_MM = 8.0  # distance in mm from the edge of the mouth's opening within which texels of the lips may show teeth
-BRIGHT = 24.0  # a tooth is at least so much lighter (L*) than the lips
-PALE, PALE_CHROMA = 10.0, 0.6  # or so much lighter, and less colourful (share of the C* of the lips)
-GAP = 18.0  # the gap between the lips is at least so much darker (L*) than the lips
-AROUND = 0.003  # width around such texels, as a fraction of the atlas side, that is left out too
-LEAST_LIPS = 40  # minimum number of known texels of the lips from which others are continued
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
 
 
@@ -86,10 +80,11 @@ def paint(
     known &= ~face_texels | without_slivers(known & face_texels)
     # The parts behind the skin are painted without the shadows of the photo.
     known &= ~np.asarray(atlas.image(atlas.triangle >= fine.skin_triangles), np.bool_)
-    lips = atlas.region(fine.regions["lips"])
-    known &= ~without_lips(baked.texture, lips & known, lip_edge(template, atlas))
-    completed = complete(baked.texture, known, network=network, backend=backend)
-    completed = with_whole_lips(completed, lips, known)
+    lips = lip_texels(template, atlas)
+    known &= ~no_lips(baked.texture, known, lips, 1.0 / view.camera.scale)
+    completed = with_whole_lips(complete(baked.texture, known, network=network, backend=backend), known, lips)
+    for lids in lid_texels(template, atlas):
+        completed = with_lid_skin(completed, lids)
 
     inside = face_texels | known
     depth = cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1, mode="edge"), cv2.DIST_L2, 3)[1:-1, 1:-1]
@@ -106,52 +101,6 @@ def paint(
     texture = np.asarray(atlas.fill_gutter(np.rint(painted).astype(np.uint8)), np.uint8)
     at_vertices = np.rint(bilinear(texture, place)).astype(np.uint8)
     return Painted(texture, known, at_vertices)
-
-
-def lip_edge(template: Template, atlas: Atlas) -> BoolArray:
-    """Return the mask (S, S) of the texels of the lips that are near the edge of the mouth's opening."""
-    V, regions = load_face_model().mean[template.vertices], template.coarse.regions
-    skin = template.coarse.skin_count
-    away = geometry.nearest(V[:skin][regions["lip_rim"][:skin]], V[:skin])[1]
-    near = template.carry((np.append(away, np.full(len(V) - skin, np.inf)) < EDGE_MM).astype(np.float64))
-    return atlas.region(np.asarray(near > 0, np.bool_) & template.fine.regions["lips"])
-
-
-def without_lips(texture: ByteArray, lips: BoolArray, edge: BoolArray) -> BoolArray:
-    """Return the mask (S, S) of known texels of the lips that show no lips but teeth, or the gap of the mouth.
-
-    Such texels are much lighter than most of the outer lips, or lighter and paler, or much darker.
-
-    Parameters
-    ----------
-    texture : (S, S, 3) uint8 array, baked photo
-    lips : (S, S) bool array, known texels of the lips
-    edge : (S, S) bool array, texels near the edge of the mouth's opening
-    """
-    outer = lips & ~edge
-    if outer.sum() < LEAST_LIPS:
-        return np.zeros_like(lips)
-    lab = cv2.cvtColor(np.ascontiguousarray(texture, np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
-    light, chroma = lab[..., 0], np.hypot(lab[..., 1], lab[..., 2])
-    usual, colourful = float(np.median(light[outer])), float(np.median(chroma[outer]))
-    pale = (light > usual + PALE) & (chroma < PALE_CHROMA * colourful)
-    tooth = pale | (light > usual + BRIGHT)
-    gap = light < usual - GAP
-    odd = (lips & edge & (tooth | gap)).astype(np.uint8)
-    width = 2 * max(1, round(AROUND * len(lips))) + 1
-    return np.asarray(cv2.dilate(odd, np.ones((width, width), np.uint8)).astype(bool) & lips, np.bool_)
-
-
-def with_whole_lips(texture: ByteArray, lips: BoolArray, known: BoolArray) -> ByteArray:
-    """Return the texture (S, S, 3) in which unknown texels of the lips continue known texels of the lips.
-
-    A network that completes faces would draw teeth, or the edge of the mouth, there.
-    """
-    shown = lips & known
-    if shown.sum() < LEAST_LIPS:
-        return texture
-    filled = np.rint(fill_smoothly(texture, shown)).astype(np.uint8)
-    return np.where((lips & ~known)[..., None], filled, texture)
 
 
 def without_slivers(known: BoolArray) -> BoolArray:
