@@ -26,7 +26,7 @@ from facegeom.training.data.labels import LabelOptions, Labels, make_labels
 from facegeom.training.data.light import estimate_light, harmonics, shading_ratio
 from facegeom.training.data.pose import Pose
 from facegeom.training.data.texture_model import TextureModel
-from facegeom.training.identity.heads import IdentityHeads, make_heads
+from facegeom.training.identity.heads import IdentityHeads, in_perspective, make_heads
 from facegeom.training.identity.losses import identity_terms
 from facegeom.training.identity.reshaped_photos import (
     ORIGINAL,
@@ -281,13 +281,24 @@ def test_a_head_comes_with_the_coefficients_that_made_it(model: FaceModel) -> No
     assert first.identity.std() == pytest.approx(1, abs=0.3)
 
 
-def test_weights_of_a_head_are_those_that_made_its_points(model: FaceModel) -> None:
+def test_weights_of_a_head_are_those_that_made_its_points(model: FaceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facegeom.training.identity.heads.NEAREST_MM", 1e9)
     head = IdentityHeads(model).draw_head(np.random.default_rng(6), 64)
     points = face_points(model)
     pixels = (model.vertices(head.identity, head.expression)[points] @ head.photo.rotation.T)[:, :2] * [1, -1]
     flat, seen = pixels - pixels.mean(0), head.photo.points - head.photo.points.mean(0)
     placed = flat @ np.linalg.lstsq(flat, seen, rcond=None)[0]  # the crop removes the roll
     np.testing.assert_allclose(placed, seen, atol=0.05)
+
+
+def test_perspective_is_that_of_a_camera_at_the_distance(model: FaceModel) -> None:
+    rotation, distance = _yaw(25.0), 700.0
+    seen = in_perspective(model.mean, rotation, 1 / distance) @ rotation.T
+    camera = model.mean @ rotation.T
+    rays = camera[:, :2] / (distance - camera[:, 2:])  # image plane of a pinhole at (0, 0, distance)
+    np.testing.assert_allclose(seen[:, :2], distance * rays)
+    np.testing.assert_allclose(seen[:, 2], camera[:, 2])
+    np.testing.assert_allclose(in_perspective(model.mean, rotation, 0.0), model.mean, atol=1e-9)
 
 
 def test_some_heads_have_closed_eyes_and_some_open_mouths(model: FaceModel) -> None:

@@ -29,6 +29,7 @@ log = logging.getLogger("facegeom")
 
 HEADS = SyntheticOptions(identity_sigma=1.0, pitch_deg=9.0, harmonics=0.55)
 MOST_YAW_DEG = 85.0
+NEAREST_MM = 550.0  # smallest distance of the camera; its inverse is uniform, down to that of an infinite distance
 FRONTAL = 1.5  # exponent of the yaw distribution: as in photos, most heads are nearly frontal
 
 
@@ -93,6 +94,9 @@ class IdentityHeads(SyntheticFaces):
         self._turn = turn @ nod
         return self._turn
 
+    def _in_view(self, vertices: FloatArray, rotation: FloatArray, rng: np.random.Generator) -> FloatArray:
+        return in_perspective(vertices, rotation, rng.uniform(0, 1 / NEAREST_MM))
+
     def _crop(self, points: FloatArray, rng: np.random.Generator, size: int) -> FloatArray:
         landmarks = points[self.model.landmarks68[INNER_LANDMARKS], :2]
         affine = aligned_affine(self.model, landmarks, self._turn, size, STORED_MM)
@@ -100,6 +104,23 @@ class IdentityHeads(SyntheticFaces):
         self._points = apply_affine(affine, points[face_points(self.model), :2])
         self._contours = apply_affine(affine, contour_places(self.model, points))
         return affine
+
+
+def in_perspective(vertices: FloatArray, rotation: FloatArray, closeness: float) -> FloatArray:
+    """Return vertices whose orthographic projection is the perspective projection of the given ones.
+
+    From near, a nose looks larger and the sides of a head narrower. A network that is trained without perspective takes
+    this for the shape of the person.
+
+    Parameters
+    ----------
+    vertices : (n, 3) float array, face frame, mm
+    rotation : (3, 3) float array, face frame to camera frame
+    closeness : inverse of the distance of the camera from the origin of the face frame, 1 / mm
+    """
+    camera = vertices @ rotation.T
+    camera[:, :2] /= 1.0 - closeness * camera[:, 2:]
+    return np.asarray(camera @ rotation)
 
 
 _worker: IdentityHeads | None = None
