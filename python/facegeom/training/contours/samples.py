@@ -37,7 +37,7 @@ class ContourMix:
     """Shares of the kinds of samples, and errors of the crops, as those of a fit to predicted maps."""
 
     photos: float = 0.55  # share of photos; the others are reshaped photos and synthetic heads in equal parts
-    extremes: float = 0.35  # share of the photos with closed or wide open eyes, or a wide open mouth
+    extremes: float = 0.5  # share of the photos with closed or wide open eyes, or a wide open mouth
     landmark_noise_mm: float = 1.2  # standard deviation of the error of each landmark
     shift_noise_mm: float = 1.5  # standard deviation of the error of the centre of each crop
     turn_noise_deg: float = 1.5

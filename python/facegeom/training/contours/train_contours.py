@@ -19,8 +19,14 @@ from facegeom.face_model import FaceModel, load_face_model
 from facegeom.networks.contour_crop import FRAMES_MM, PARTS
 from facegeom.networks.contours import ContourConfig, ContourNetwork
 from facegeom.networks.devices import check_device, mixed_precision
-from facegeom.networks.weights import save_weights
-from facegeom.training.arguments import add_run_settings, options_from, run_files, run_settings_from
+from facegeom.networks.weights import load_weights, save_weights
+from facegeom.training.arguments import (
+    add_initial_weights,
+    add_run_settings,
+    options_from,
+    run_files,
+    run_settings_from,
+)
 from facegeom.training.contours.losses import contour_terms
 from facegeom.training.contours.samples import (
     ContourMix,
@@ -181,6 +187,7 @@ class ContourSources:
     landmarks: Path
     rendered: tuple[Path, ...] = ()
     validation_heads: Path | None = None
+    initial: Path | None = None  # weight file that initialises a new run
 
 
 def train(sources: ContourSources, options: ContourTrainOptions, settings: RunSettings) -> dict[str, float]:
@@ -199,6 +206,10 @@ def train(sources: ContourSources, options: ContourTrainOptions, settings: RunSe
     trainer = ContourTrainer(options, check_device(settings.device))
     if trainer.resume(settings.out):
         log.info("resumed at step %d", trainer.step)
+    elif sources.initial is not None:
+        _, weights = load_weights("contours", ContourConfig, sources.initial)
+        trainer.network.load_state_dict(weights)
+        trainer.averaged.load_state_dict(weights)
     stored = load_stored(sources.rendered)
     stream = partial(ContourStream, model, photos, stored, options.network.size, options.seed, mix=options.mix)
     return run_training(trainer, options, stream, ContourValidation(model, trainer, examined, heads), settings)
@@ -219,6 +230,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folders of `facegeom prepare reshaped` and `facegeom prepare heads` for training",
     )
     parser.add_argument("--validation-heads", type=Path, help="folder of `facegeom prepare heads` for validation")
+    add_initial_weights(parser)
     add_run_settings(parser, "runs/contours", workers=0)
     helps = {
         "batch": "faces in one step",
@@ -249,7 +261,9 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     options = options_from(args, ContourTrainOptions)
-    sources = ContourSources(args.photos, args.labels, args.landmarks, tuple(args.rendered), args.validation_heads)
+    sources = ContourSources(
+        args.photos, args.labels, args.landmarks, tuple(args.rendered), args.validation_heads, args.initial
+    )
     figures = train(sources, options, run_settings_from(args))
     log.info("%s", json.dumps(figures))
     return 0
