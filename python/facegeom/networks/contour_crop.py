@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from facegeom._internal.arrays import ByteArray, FloatArray
+from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray
 from facegeom.face_model import FaceModel
 from facegeom.face_model.fitting import CONTOURS, Contours
 from facegeom.images.crop import apply_affine, invert_affine, warp_image
 from facegeom.networks.identity_crop import aligned_affine
-from facegeom.networks.interface import ContourPredictor
+from facegeom.networks.interface import ContourAnswer, ContourPredictor
 
 EYE_MM, LIPS_MM = 56.0, 104.0
 """Sides of the crops, in mm of the mean face. An eye is 30 mm wide, wide open lips are 80 mm high."""
@@ -28,6 +28,36 @@ FRAMES_MM = np.array([EYE_MM, EYE_MM, LIPS_MM])
 MIRRORED = np.array([False, True, False])
 PARTS = tuple(np.split(np.arange(sum(map(len, CONTOURS))), np.cumsum([len(part) for part in CONTOURS])[:-1]))
 """Rows of the 72 contour points that belong to each of the three crops."""
+
+
+_RING = (10 - np.arange(20)) % 20
+CONTOUR_MIRROR = np.concatenate([np.arange(16, 32), np.arange(16), 32 + _RING, 52 + _RING])
+"""Row of the mirror image of each of the 72 contour points."""
+
+
+def with_mirror_images(crops: ByteArray) -> ByteArray:
+    """Return crops (b, 3, S, S, 3), followed by the crops of the mirrored photos."""
+    mirrored = crops[:, [1, 0, 2]]  # the crop of the left eye is mirrored already
+    mirrored[:, 2] = mirrored[:, 2, :, ::-1]
+    return np.concatenate([crops, mirrored])
+
+
+def contour_answers(places: Float32Array, log_deviation: Float32Array) -> list[ContourAnswer]:
+    """Return the answers for b faces from the outputs of the network for `with_mirror_images`.
+
+    Parameters
+    ----------
+    places : (2 b, 72, 2) float array, mm
+        Averaged over each crop and its mirror image.
+    log_deviation : (2 b, 3) float array
+        Logarithm of the mean absolute error of a Laplace distribution, whose standard deviation is larger by the square
+        root of 2. That of the crop itself counts.
+    """
+    count = len(places) // 2
+    back = places[count:, CONTOUR_MIRROR].astype(np.float64)
+    back[:, PARTS[2], 0] *= -1.0
+    deviation = np.sqrt(2.0) * np.exp(log_deviation[:count].astype(np.float64))
+    return [ContourAnswer(*answer) for answer in zip(0.5 * (places[:count] + back), deviation, strict=True)]
 
 
 def contour_affines(

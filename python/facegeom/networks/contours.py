@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from facegeom._internal.arrays import ByteArray, Float32Array
 from facegeom._internal.threads import load_once, one_thread
 from facegeom.face_model.fitting import CONTOURS
+from facegeom.networks.contour_crop import contour_answers, with_mirror_images
 from facegeom.networks.devices import check_device
-from facegeom.networks.interface import ContourAnswer, check_contour_crops, contour_answers
+from facegeom.networks.interface import ContourAnswer, check_contour_crops
 from facegeom.networks.weights import load_state, load_weights
 
 
@@ -109,8 +110,8 @@ class ContourFinder:
     def predict(self, crops: ByteArray) -> list[ContourAnswer]:
         """Predict the contours in crops (b, 3, S, S, 3), uint8; see `ContourPredictor.predict`."""
         check_contour_crops(crops, self.size)
-        image = torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 1, 4, 2, 3))).to(self.device)
-        places, log_deviation = self.network(image.float().div(127.5).sub(1))
+        image = torch.from_numpy(np.ascontiguousarray(with_mirror_images(crops).transpose(0, 1, 4, 2, 3)))
+        places, log_deviation = self.network(image.to(self.device).float().div(127.5).sub(1))
         return contour_answers(_numpy(places), _numpy(log_deviation))
 
 

@@ -279,13 +279,3 @@ def check_contour_crops(crops: ByteArray, size: int) -> None:
     """
     if crops.dtype != np.uint8 or crops.ndim != 5 or crops.shape[1:] != (3, size, size, 3):
         raise ValueError(f"crops must be uint8 of shape (any, 3, {size}, {size}, 3), got {crops.dtype} {crops.shape}")
-
-
-def contour_answers(places: Float32Array, log_deviation: Float32Array) -> list[ContourAnswer]:
-    """Return the answers for b faces from the outputs of the network, (b, 72, 2) and (b, 3).
-
-    The network predicts mean absolute errors of a Laplace distribution, whose standard deviation is larger by the
-    square root of 2.
-    """
-    deviation = np.sqrt(2.0) * np.exp(log_deviation.astype(np.float64))
-    return [ContourAnswer(*answer) for answer in zip(places.astype(np.float64), deviation, strict=True)]

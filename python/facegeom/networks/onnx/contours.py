@@ -8,7 +8,8 @@ import numpy as np
 
 from facegeom._internal.arrays import ByteArray
 from facegeom._internal.threads import one_thread
-from facegeom.networks.interface import ContourAnswer, check_contour_crops, contour_answers
+from facegeom.networks.contour_crop import contour_answers, with_mirror_images
+from facegeom.networks.interface import ContourAnswer, check_contour_crops
 from facegeom.networks.onnx.session import NetworkSession
 
 
@@ -23,8 +24,8 @@ class ContourFinder:
     def predict(self, crops: ByteArray) -> list[ContourAnswer]:
         """Predict the contours in crops (b, 3, S, S, 3), uint8; see `ContourPredictor.predict`."""
         check_contour_crops(crops, self.size)
-        image = np.ascontiguousarray(crops.transpose(0, 1, 4, 2, 3)).astype(np.float32) / np.float32(127.5) - 1
-        return contour_answers(*self._session.run(crops=image))
+        image = np.ascontiguousarray(with_mirror_images(crops).transpose(0, 1, 4, 2, 3)).astype(np.float32)
+        return contour_answers(*self._session.run(crops=image / np.float32(127.5) - 1))
 
 
 @one_thread()

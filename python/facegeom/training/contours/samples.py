@@ -19,7 +19,7 @@ from facegeom.face_model import FaceModel
 from facegeom.face_model.fitting import CONTOUR_POINTS
 from facegeom.images.crop import apply_affine, warp_image
 from facegeom.measures.openings import openings
-from facegeom.networks.contour_crop import contour_affines, to_crops
+from facegeom.networks.contour_crop import CONTOUR_MIRROR, contour_affines, to_crops
 from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine
 from facegeom.training.data.augment import AugmentOptions, augment
 from facegeom.training.data.labels import LANDMARK_ORIGIN, LANDMARK_UNIT, Labels, find_photos
@@ -232,11 +232,6 @@ class ContourStream(NumberedStream):
         landmarks = (landmarks - centre) @ turn.T + centre
         landmarks = landmarks + rng.normal(0, mix.landmark_noise_mm * scale, landmarks.shape)
         return ShownFace(image, landmarks, rotation, contours)
-
-
-_RING = 10 - np.arange(20)
-CONTOUR_MIRROR = np.concatenate([np.arange(16, 32), np.arange(16), 32 + _RING % 20, 52 + _RING % 20])
-"""Row of the mirror image of each contour point."""
 
 
 def mirrored(face: ShownFace) -> ShownFace:
