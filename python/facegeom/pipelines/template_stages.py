@@ -28,6 +28,7 @@ from facegeom.face_model.template import Template, Topology, load_template
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.pipelines.interface import PipelineOptions, Prediction, Stages
 from facegeom.texture.appearance import View, vertex_colors
+from facegeom.texture.eye_photo import eye_pictures
 from facegeom.texture.eyes import Eyes, eye_colors, look
 from facegeom.texture.file_texture import file_texture
 from facegeom.texture.painting import paint
@@ -138,11 +139,16 @@ def coloured(template: Template, view: View, V: FloatArray, eyes: Eyes, options:
         fine.faces,
         uv=template.file_uv,
         uv_faces=fine.uv_faces,
-        texture=None if painted is None else file_texture(painted.texture, eyes),
+        texture=None if painted is None else _with_eyes(template, view, painted.texture, eyes),
         colors=colors,
         regions=fine.regions,
         seen=view.seen,
     )
+
+
+def _with_eyes(template: Template, view: View, texture: ByteArray, eyes: Eyes) -> ByteArray:
+    """Return a texture (S, S, 3) of the atlas of the face model in the atlas of files, with eyes."""
+    return file_texture(texture, eye_pictures(template, view, eyes, len(texture)))
 
 
 def without_expression(mesh: FaceMesh, shapes: Displacements, weights: Mapping[str, float]) -> FaceMesh:
