@@ -24,6 +24,7 @@ from facegeom.face_model.blendshapes import (
 from facegeom.face_model.fitting import Fit, possible_expression
 from facegeom.face_model.head_completion import complete_head
 from facegeom.face_model.lids import closing_blinks
+from facegeom.face_model.lip_contact import lips_apart
 from facegeom.face_model.template import Template, Topology, load_template
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.pipelines.interface import PipelineOptions, Prediction, Stages
@@ -74,19 +75,21 @@ def finish_template(
     registered : (t, 3) float array, mm, the vertices of `load_template()`
     options : PipelineOptions
     """
-    template = load_template()
+    template, model = load_template(), load_face_model()
+    expression = possible_expression(model, prediction.fit.expression)
+    registered = registered + lips_apart(registered - _displacements(model, expression, len(registered)))
     if options.head:
         with stages.step("completed"):
             seen = View(photo, prediction.maps, prediction.camera, registered, template.coarse).seen
             skin = template.coarse.skin_count
             template = load_template(head=True)
-            registered = complete_head(load_face_model(), template, fitted, registered[:skin], seen[:skin])
+            registered = complete_head(model, template, fitted, registered[:skin], seen[:skin])
             stages.meshes["completed"] = bare(template.coarse, registered)
     with stages.step("detailed"):
         V = template.subdivide(registered)
         view = View(photo, prediction.maps, prediction.camera, V, template.fine)
         eyes = look(template, view)
-        stages.weights = arkit_weights(possible_expression(load_face_model(), prediction.fit.expression))
+        stages.weights = arkit_weights(expression)
         stages.weights |= gaze_weights(*eyes.gaze)
         V = with_gaze(template, with_detail(template, V, view), stages.weights)
         mesh = coloured(template, view, V, eyes, options)
@@ -98,6 +101,13 @@ def finish_template(
         stages.meshes["detailed"] = mesh
     stages.neutral = without_expression(mesh, shapes, stages.weights)
     return stages
+
+
+def _displacements(model: FaceModel, expression: FloatArray, count: int) -> FloatArray:
+    """Return the displacements (count, 3), mm, of the face by coefficients of the expressions; 0 behind the skin."""
+    result, face = np.zeros((count, 3)), model.face_vertex_count
+    result[:face] = np.tensordot(expression, model.expression[:, :face], axes=1)
+    return result
 
 
 def with_detail(template: Template, V: FloatArray, view: View, options: DetailOptions = DetailOptions()) -> FloatArray:
