@@ -1,5 +1,5 @@
-"""`facegeom evaluate blendshapes`: pictures of every blendshape on the mean face and on a head from a photo, and close-ups
-of eyes, mouth and whole face of the heads of several photos.
+"""`facegeom evaluate blendshapes`: pictures of every blendshape on the mean face and on a head from a photo, and
+close-ups of eyes, mouth and whole face of the heads of several photos.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class CloseUp(NamedTuple):
 
 CLOSE_UPS = {
     "eyes": CloseUp(
-        Frame((0.0, 0.0, 0.0), 105.0),
+        Frame((0.0, 0.0, 0.0), 90.0),
         {
             "photo": None, "neutral": {}, "eyeLookDown": _both("eyeLookDown"), "eyeBlink 0.5": _both("eyeBlink", 0.5),
             "eyeBlink": _both("eyeBlink"), "eyeLookUp": _both("eyeLookUp"), "look left": _gaze(1.0),

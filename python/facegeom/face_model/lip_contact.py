@@ -109,7 +109,7 @@ def lips_apart(V: FloatArray) -> FloatArray:
 
     Parameters
     ----------
-    V : (n, 3) float array, mm, vertices that begin with the face of the package's face model, with a neutral mouth
+    V : (n, 3) float array, mm, vertices that begin with the face of the package's face model
     """
     return _apart(_package_lips(), V)
 
