@@ -150,9 +150,9 @@ class Reconstruction:
         Notes
         -----
         A .glb, .gltf, .usdz or .html file of a head contains the neutral face, and the expression of the photo as the
-        initial weights of the blendshapes. Programs therefore open it as `mesh`, and other weights replace the expression instead of
-        adding to it. Formats without blendshapes contain `mesh`. With `expression` "baked", the vertices of all files
-        are those of `mesh`, and all initial weights are 0.
+        initial weights of the blendshapes. Programs therefore open it as `mesh`, and other weights replace the
+        expression instead of adding to it. Formats without blendshapes contain `mesh`. With `expression` "baked", the
+        vertices of all files are those of `mesh`, and all initial weights are 0.
 
         Examples
         --------

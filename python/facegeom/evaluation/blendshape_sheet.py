@@ -147,7 +147,8 @@ def close_up_sheet(heads: Sequence[FaceMesh], names: Sequence[str], close_up: Cl
     """
     if not heads:
         raise ValueError("heads must contain at least one mesh, got none")
-    tiles, captions = [], []
+    tiles: list[ByteArray] = []
+    captions: list[str] = []
     for head, name in zip(heads, names, strict=True):
         for title, weights in close_up.poses.items():
             chosen = head.weights if weights is None else weights
