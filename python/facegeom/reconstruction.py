@@ -122,14 +122,17 @@ class Reconstruction:
         compress: str | None = None,
         watertight: bool = False,
     ) -> None:
-        """Write the mesh to a .glb, .obj, .ply, .stl or .html file; see `facegeom.mesh.formats.save_mesh`.
+        """Write the mesh to a .glb, .gltf, .usdz, .obj, .ply, .stl or .html file.
+
+        See `facegeom.mesh.formats.save_mesh`.
 
         Parameters
         ----------
         target : path, or binary file object. For face.obj with a texture, face.mtl and face.texture.png are written to
-            the same folder.
+            the same folder, for face.gltf face.bin and face.texture.png.
         neutral : True: save the neutral face instead of the photographed expression.
-        format : "glb", "obj", "ply", "stl" or "html", for a file object; None for a path, whose suffix decides
+        format : "glb", "obj", "ply", "stl", "html" or "usdz" (extra `usd`), for a file object; None for a path, whose
+            suffix decides
         compress : "quantize" or "meshopt" (extra `compress`): smaller .glb files, for programs that read the extensions
             of glTF that they need; see `facegeom.mesh.formats.save_mesh`
         watertight : True, for .stl: the file of a head has closed parts, for 3-D printing
@@ -137,7 +140,7 @@ class Reconstruction:
         Raises
         ------
         FacegeomError
-            When the format is not one of the five, or when `neutral` is True and the mesh does not have the face
+            When the format is not one of these, or when `neutral` is True and the mesh does not have the face
             model's topology; for a file object, when an OBJ mesh has a texture, which is a file of its own.
         OutputError
             When a file would overwrite the photo.
@@ -146,10 +149,10 @@ class Reconstruction:
 
         Notes
         -----
-        A .glb or .html file of a head contains the neutral face, and the expression of the photo as the initial weights
-        of the blendshapes. Programs therefore open it as `mesh`, and other weights replace the expression instead of
-        adding to it. Formats without blendshapes contain `mesh`. With `expression` "baked", the vertices of all files
-        are those of `mesh`, and all initial weights are 0.
+        A .glb, .gltf, .usdz or .html file of a head contains the neutral face, and the expression of the photo as the
+        initial weights of the blendshapes. Programs therefore open it as `mesh`, and other weights replace the
+        expression instead of adding to it. Formats without blendshapes contain `mesh`. With `expression` "baked", the
+        vertices of all files are those of `mesh`, and all initial weights are 0.
 
         Examples
         --------
@@ -167,7 +170,7 @@ class Reconstruction:
 
         Parameters
         ----------
-        format : "glb", "ply", "stl", "html" or, for a mesh without a texture, "obj"
+        format : "glb", "ply", "stl", "html", "usdz" or, for a mesh without a texture, "obj"
         neutral, compress : as in `save`
 
         Raises
