@@ -91,6 +91,10 @@ MODULES = {
             "facegeom.training.identity.heads",
             "aligned crops of synthetic heads with known identity coefficients",
         ),
+        "identity-average": (
+            "facegeom.training.identity.average_weights",
+            "mean of the weights of two identity networks",
+        ),
         "graphs": ("facegeom.training.export_graphs", "ONNX graphs of the networks, for backend 'onnx' (needs onnx)"),
     },
     "train": {

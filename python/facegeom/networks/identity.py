@@ -114,7 +114,8 @@ class Identity:
         if mirror:
             photo = torch.cat([photo, photo.flip(3)])
         out = self.network(photo.contiguous(memory_format=torch.channels_last))
-        return answers(self.units, *(values.cpu().numpy() for values in out), len(crops))
+        mean, log_variance, points = (values.cpu().numpy() for values in out)
+        return answers(self.units, mean, log_variance, points, len(crops))
 
 
 @load_once(maxsize=2)

@@ -29,7 +29,8 @@ class Identity:
         image = as_image(crops)
         if mirror:
             image = np.concatenate([image, image[..., ::-1]])
-        return answers(self._units, *self._session.run(image=image), len(crops))
+        mean, log_variance, points = self._session.run(image=image)
+        return answers(self._units, mean, log_variance, points, len(crops))
 
 
 @one_thread()

@@ -123,7 +123,7 @@ class ContourValidation:
         Errors of the points relative to the mean of their contour, RMS in mm: `eyes` and `lips`. Mean absolute error of
         gap / width: `eye_gap` and `mouth_gap`; `closed` is the mean predicted gap of eyes whose true gap is below 0.15.
         """
-        values = {}
+        values: dict[str, float] = {}
         for name, (crops, truth) in self.sets.items():
             places = self._predict(crops)
             for part, rows in (("eyes", PARTS[0]), ("eyes", PARTS[1]), ("lips", PARTS[2])):
@@ -200,8 +200,8 @@ def train(sources: ContourSources, options: ContourTrainOptions, settings: RunSe
     )
     heads: list[ShownFace] = []
     if sources.validation_heads is not None:
-        (stored,) = load_stored([sources.validation_heads])
-        heads = [stored_face(stored, row) for row in range(len(stored))]
+        (rendered,) = load_stored([sources.validation_heads])
+        heads = [stored_face(rendered, row) for row in range(len(rendered))]
     settings.out.mkdir(parents=True, exist_ok=True)
     trainer = ContourTrainer(options, check_device(settings.device))
     if trainer.resume(settings.out):
