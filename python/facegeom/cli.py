@@ -46,6 +46,7 @@ MODULES = {
         "registration": ("facegeom.evaluation.registration", "depth error before and after the template registration"),
         "meshes": ("facegeom.evaluation.meshes", "distance between the mesh of each pipeline and the true surface"),
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
+        "segmentation": ("facegeom.evaluation.segmentation", "classes of pixels against drawn outlines"),
         "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
         "expressions": (
             "facegeom.evaluation.expressions",

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from facegeom._internal.arrays import Float32Array, FloatArray
-from facegeom.images.crop import apply_affine
-from facegeom.images.sampling import bilinear
+from facegeom._internal.arrays import FloatArray
 
 CLASSES = ("background", "skin", "head_hair", "facial_hair", "eyewear", "cover", "clothes")
 """Classes of pixels. Skin: face with eyes and lips, ears and neck. Cover: hats, masks, hands, microphones, cups."""
@@ -39,25 +35,3 @@ def head_affine(
     linear = np.array([[cosine, sine], [-sine, cosine]])
     middle = translation + scale * (rotation @ CENTRE_MM)[:2] * (1.0, -1.0)
     return np.column_stack([linear, 0.5 * (size - 1) - linear @ middle])
-
-
-class HeadClasses(NamedTuple):
-    """The classes of the pixels around a head in a photo.
-
-    Attributes
-    ----------
-    probability : (S, S, 7) float32 array, probabilities of `CLASSES` in the crop
-    affine : (2, 3) float array, from pixels of the photo to pixels of the crop
-    """
-
-    probability: Float32Array
-    affine: FloatArray
-
-    def at(self, points: FloatArray) -> Float32Array:
-        """Return the probabilities (n, 7) at pixels x, y (n, 2) of the photo; background outside the crop."""
-        size = len(self.probability)
-        place = apply_affine(self.affine, points)
-        inside = ((place >= -0.5) & (place <= size - 0.5)).all(axis=1)
-        found = np.asarray(bilinear(self.probability, np.clip(place, 0, size - 1)), np.float32)
-        found[~inside] = np.eye(len(CLASSES), dtype=np.float32)[BACKGROUND]
-        return found

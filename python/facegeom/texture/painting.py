@@ -8,22 +8,24 @@ import cv2
 import numpy as np
 
 from facegeom import geometry
-from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
+from facegeom.images.crop import apply_affine, crop_affine, invert_affine
 from facegeom.images.sampling import bilinear
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import TextureNetwork
-from facegeom.texture.appearance import View, behind_colors, continued_colors
+from facegeom.texture.appearance import OWN, View, behind_colors, continued_colors
 from facegeom.texture.baking import Atlas, bake, fill_smoothly
 from facegeom.texture.completion import complete
+from facegeom.texture.head_classes import HeadClasses, is_grey, without_colour
 from facegeom.texture.occluders import occluders
 
 FEATHER = 0.06  # width of the blend from the completed face to the extended colours, as a fraction of the atlas side
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
-RIM = 0.02  # distance as a fraction of the atlas side; an occluder nearer to the face's border extends past the border
-TEMPLES = 0.45  # upper part of the atlas, as a fraction of its side, in which the face borders on the scalp
+SOFT = 0.02  # width of the blend from known texels of ears, neck and scalp to the extended colours, relative to the side
+SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
 EDGE_MM = 8.0  # distance in mm from the edge of the mouth's opening within which texels of the lips may show teeth
 BRIGHT = 24.0  # a tooth is at least so much lighter (L*) than the lips
 PALE, PALE_CHROMA = 10.0, 0.6  # or so much lighter, and less colourful (share of the C* of the lips)
@@ -51,6 +53,7 @@ class Painted(NamedTuple):
 def paint(
     template: Template,
     view: View,
+    classes: HeadClasses,
     size: int,
     *,
     network: TextureNetwork | None = None,
@@ -58,14 +61,15 @@ def paint(
 ) -> Painted:
     """Make the complete texture of the template's fine topology from a photo.
 
-    Texels of the face that the photo shows without an occluder have the colours of the photo; the inpainting network
-    completes the other texels of the face. All other parts (scalp, ears, neck, parts behind the skin) get the colours
-    of `continued_colors` and `behind_colors`, without a network.
+    Texels that the photo shows in their own class have the colours of the photo: skin on face, ears and neck, hair or
+    skin on the scalp. The inpainting network completes the other texels of the face. All other texels get the colours
+    of `continued_colors` and `behind_colors`, without a network. The texture of a photo without colours has none.
 
     Parameters
     ----------
     template : Template
     view : View of the fine vertices of the template
+    classes : HeadClasses of the photo
     size : side length of the atlas in texels, 16 to 2048
     network : TextureNetwork; None: the network that comes with facegeom
     backend : "torch" or "onnx", in which the network that comes with facegeom runs
@@ -79,33 +83,83 @@ def paint(
     """
     coarse, fine = template.coarse, template.fine
     atlas = _atlas(template, size)
-    baked = bake(atlas, view.photo, view.camera, view.vertices, view.maps.mask, view.maps.box)
     face_texels = atlas.region(fine.regions["map"] & fine.regions["face"])
-    covered = without_hairline(occluders(baked.texture, baked.known), face_texels)
-    known = baked.known & (baked.seen > LEAST_SEEN) & ~covered
+    baked, known = shown_texels(template, atlas, view, classes, face_texels)
     known &= ~face_texels | without_slivers(known & face_texels)
-    # The parts behind the skin are painted without the shadows of the photo.
-    known &= ~np.asarray(atlas.image(atlas.triangle >= fine.skin_triangles), np.bool_)
     lips = atlas.region(fine.regions["lips"])
-    known &= ~without_lips(baked.texture, lips & known, lip_edge(template, atlas))
-    completed = complete(baked.texture, known, network=network, backend=backend)
+    known &= ~without_lips(baked, lips & known, lip_edge(template, atlas))
+    completed = complete(baked, known & face_texels, network=network, backend=backend)
     completed = with_whole_lips(completed, lips, known)
+    completed[known] = baked[known]
 
-    inside = face_texels | known
-    depth = cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1, mode="edge"), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    share = np.maximum(np.clip(depth / max(1.0, FEATHER * size), 0, 1), known)[..., None]
+    inner = np.maximum(_inward(face_texels, FEATHER * size), known & face_texels)
+    share = np.maximum(inner, _inward(known, SOFT * size) * known)[..., None]
     skin = coarse.skin_count
     place = _places(template, size)
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
     column, row = np.clip(np.rint(place[:skin]), 0, size - 1).astype(np.int64).T
-    known_here = face * share[row, column, 0]
-    continued = continued_colors(template, view, bilinear(completed, place[:skin]), known_here)
+    known_here = np.where(face, share[row, column, 0], known[row, column])
+    continued = continued_colors(template, view, classes, bilinear(completed, place[:skin]), known_here)
     colors = template.carry(np.concatenate([continued, behind_colors(template, view)]))
     beyond = atlas.image(np.clip(atlas.carry(colors), 0, 255))
     painted = share * completed + (1 - share) * beyond
     texture = np.asarray(atlas.fill_gutter(np.rint(painted).astype(np.uint8)), np.uint8)
+    texture = without_colour(texture) if is_grey(classes.image) else texture
     at_vertices = np.rint(bilinear(texture, place)).astype(np.uint8)
     return Painted(texture, known, at_vertices)
+
+
+def shown_texels(
+    template: Template, atlas: Atlas, view: View, classes: HeadClasses, face_texels: BoolArray
+) -> tuple[ByteArray, BoolArray]:
+    """Return the colours (S, S, 3) of the photo, and the mask (S, S) of texels that it shows in their own class.
+
+    Texels of the face have to be inside the mask of the maps, where the shape is sure; the others only inside the head
+    of the photo.
+
+    Parameters
+    ----------
+    template : Template
+    atlas : Atlas of the template's fine topology
+    view : View of the fine vertices
+    classes : HeadClasses of the photo
+    face_texels : (S, S) bool array, texels of the face
+    """
+    fine = template.fine
+    inner = bake(atlas, view.photo, view.camera, view.vertices, view.maps.mask, view.maps.box)
+    mask, box = _head_mask(classes)
+    outer = bake(atlas, view.photo, view.camera, view.vertices, mask, box)
+    seen = np.where(face_texels, inner.known & (inner.seen > LEAST_SEEN), outer.known & (outer.seen > LEAST_SEEN))
+    texture = np.where(face_texels[..., None], inner.texture, outer.texture)
+    found = np.asarray(atlas.image(classes.at(atlas.carry(view.place))), np.float32)
+    scalp = atlas.region(fine.regions["scalp"]) if "scalp" in fine.regions else np.zeros_like(seen)
+    own = (found[..., 0] > OWN) | (scalp & (found[..., 1] > OWN))
+    known = seen & own
+    known &= ~(face_texels & (found[..., 0] < SURE_SKIN) & occluders(texture, known & face_texels))
+    # The parts behind the skin are painted without the shadows of the photo.
+    known &= ~np.asarray(atlas.image(atlas.triangle >= fine.skin_triangles), np.bool_)
+    return np.asarray(texture, np.uint8), np.asarray(known, np.bool_)
+
+
+def _head_mask(classes: HeadClasses) -> tuple[BoolArray, tuple[float, float, float, float]]:
+    """Return a mask (M, M) of the pixels of skin and hair, and its box, an upright square in the photo."""
+    size = len(classes.probability)
+    corners = np.array([(-0.5, -0.5), (size - 0.5, -0.5), (size - 0.5, size - 0.5), (-0.5, size - 0.5)])
+    in_photo = apply_affine(invert_affine(classes.affine), corners)
+    middle, half = in_photo.mean(axis=0), 0.5 * float(np.ptp(in_photo, axis=0).max())
+    box = (middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half)
+    fine = 2 * size
+    to_photo = invert_affine(crop_affine(box, fine))
+    columns, rows = np.meshgrid(np.arange(fine), np.arange(fine))
+    places = apply_affine(to_photo, np.column_stack([columns.ravel(), rows.ravel()]).astype(np.float64))
+    found = classes.at(places).sum(axis=1).reshape(fine, fine)
+    return np.asarray(found > OWN, np.bool_), (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
+
+
+def _inward(mask: BoolArray, width: float) -> Float32Array:
+    """Return a ramp (S, S) from 0 at the border of a mask to 1 at a distance of `width` texels inside it."""
+    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1, mode="edge"), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    return np.asarray(np.clip(depth / max(1.0, width), 0, 1), np.float32)
 
 
 def lip_edge(template: Template, atlas: Atlas) -> BoolArray:
@@ -162,23 +216,6 @@ def without_slivers(known: BoolArray) -> BoolArray:
         return known
     kept = np.concatenate([[False], areas >= LEAST_PART * areas.max()])
     return np.asarray(known & kept[labels], np.bool_)
-
-
-def without_hairline(covered: BoolArray, face: BoolArray) -> BoolArray:
-    """Return the mask (S, S) of occluders without hair or a hat that extends from the scalp onto the face.
-
-    Parameters
-    ----------
-    covered : (S, S) bool array, as `occluders` returns it
-    face : (S, S) bool array, texels of the face
-    """
-    size = len(face)
-    width = 2 * max(1, round(RIM * size)) + 1
-    rim = ~cv2.erode(face.astype(np.uint8), np.ones((width, width), np.uint8)).astype(bool)
-    rim[round(TEMPLES * size) :] = False
-    labels = cv2.connectedComponents(covered.astype(np.uint8), connectivity=8)[1]
-    hair = np.unique(labels[rim & covered])
-    return covered & ~np.isin(labels, hair)
 
 
 @load_once(maxsize=2)

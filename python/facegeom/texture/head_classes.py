@@ -1,0 +1,127 @@
+"""What each pixel around a head shows: skin, hair, or something else; and the colours of skin and hair in the photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray
+from facegeom._internal.threads import load_once, one_thread
+from facegeom.images.camera import Camera
+from facegeom.images.crop import apply_affine, warp_image
+from facegeom.images.sampling import bilinear
+from facegeom.networks.backends import DEFAULT_BACKEND
+from facegeom.networks.interface import SegmentationPredictor
+from facegeom.networks.loaders import load_segmentation_network
+from facegeom.networks.segmentation_crop import BACKGROUND, CLASSES, COVER, FACIAL_HAIR, HEAD_HAIR, SKIN, head_affine
+
+SURE = 0.8  # probability of a class from which a pixel counts for the colour of the class
+LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
+GREY_SPREAD, GREY_SHARE = 6, 0.98  # a photo is grey if the channels of this share of its pixels differ by at most so much
+
+
+@dataclass(frozen=True)
+class HeadClasses:
+    """The class of each pixel around a head in a photo.
+
+    Attributes
+    ----------
+    image : (S, S, 3) uint8 array, the crop of the head
+    probability : (S, S, 7) float32 array, probabilities of `CLASSES` in the crop
+    affine : (2, 3) float array, from pixels of the photo to pixels of the crop
+    """
+
+    image: ByteArray
+    probability: Float32Array
+    affine: FloatArray
+
+    @cached_property
+    def own(self) -> Float32Array:
+        """Probability of skin (with facial hair) and of head hair, (S, S, 2); low within a pixel of other classes."""
+        skin = self.probability[..., SKIN] + self.probability[..., FACIAL_HAIR]
+        both = np.stack([skin, self.probability[..., HEAD_HAIR]], axis=-1)
+        return np.asarray(cv2.erode(both, np.ones((3, 3), np.uint8)), np.float32)
+
+    def at(self, points: FloatArray | Float32Array) -> Float32Array:
+        """Return `own` at pixels x, y (n, 2) of the photo, (n, 2); 0 outside the crop."""
+        size = len(self.probability)
+        place = apply_affine(self.affine, np.asarray(points, np.float64))
+        inside = ((place >= 0) & (place <= size - 1)).all(axis=1)
+        return np.asarray(bilinear(self.own, place) * inside[:, None], np.float32)
+
+    @cached_property
+    def hair(self) -> FloatArray | None:
+        """Median colour (3,) of the hair; None for a head without hair."""
+        sure = self.probability > SURE
+        hair = sure[..., HEAD_HAIR]
+        if hair.sum() <= LEAST_HAIR * sure[..., SKIN].sum():
+            return None
+        return np.asarray(np.median(self.image[hair], axis=0), np.float64)
+
+    @cached_property
+    def hair_range(self) -> tuple[FloatArray, FloatArray]:
+        """Colours (3,) between which most of the hair lies."""
+        shown = self.image[self.probability[..., HEAD_HAIR] > SURE]
+        if not len(shown):
+            return np.zeros(3), np.full(3, 255.0)
+        low, high = np.percentile(shown, (10, 90), axis=0)
+        return np.asarray(low), np.asarray(high)
+
+    @property
+    def hat(self) -> bool:
+        """Whether something covers more of the head than hair is seen."""
+        sure = self.probability > SURE
+        return bool(sure[..., COVER].sum() > max(sure[..., HEAD_HAIR].sum(), LEAST_HAIR * sure[..., SKIN].sum()))
+
+
+@load_once(maxsize=2)
+def segmentation_network(backend: str) -> SegmentationPredictor:
+    """Return the segmentation network that comes with facegeom, on the CPU; it is loaded once per process."""
+    return load_segmentation_network(backend=backend)
+
+
+@one_thread()
+def head_classes(
+    photo: ByteArray,
+    camera: Camera,
+    *,
+    network: SegmentationPredictor | None = None,
+    backend: str = DEFAULT_BACKEND,
+) -> HeadClasses:
+    """Return the classes of the pixels around a head.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8 array
+    camera : Camera, projection from the face frame to the photo
+    network : SegmentationPredictor; None: the network that comes with facegeom
+    backend : "torch" or "onnx", in which the network that comes with facegeom runs
+
+    Raises
+    ------
+    WeightsError
+        When the network's weights are missing.
+    """
+    network = network or segmentation_network(backend)
+    affine = head_affine(camera.rotation, camera.scale, camera.translation, network.size)
+    image = warp_image(photo, affine, network.size)
+    probability = network.predict(image[None])[0]
+    height, width = photo.shape[:2]
+    inside = warp_image(np.full((height, width, 3), 255, np.uint8), affine, network.size)[..., 0] > 127
+    nothing = np.eye(len(CLASSES), dtype=np.float32)[BACKGROUND]
+    return HeadClasses(image, np.where(inside[..., None], probability, nothing), affine)
+
+
+def is_grey(image: ByteArray) -> bool:
+    """Return whether an image (h, w, 3) has no colours."""
+    spread = image.max(axis=2).astype(np.int64) - image.min(axis=2)
+    return bool((spread <= GREY_SPREAD).mean() >= GREY_SHARE)
+
+
+def without_colour(colours: ByteArray) -> ByteArray:
+    """Return colours (..., 3) uint8 as grey levels of the same luma (ITU-R BT.601)."""
+    grey = np.rint(colours @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
