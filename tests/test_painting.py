@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -12,7 +13,8 @@ from coded_photos import HAIR, SKIN
 from facegeom.face_model.template import load_template
 from facegeom.images.sampling import bilinear
 from facegeom.texture.appearance import View
-from facegeom.texture.painting import paint, without_hairline, without_slivers
+from facegeom.texture.head_classes import without_colour
+from facegeom.texture.painting import paint, without_slivers
 
 OUTPUT = (90, 160, 90)
 
@@ -29,11 +31,11 @@ class OneColor:
 
 
 @pytest.mark.parametrize("size", [64, 256])
-def test_texels_come_from_photo_network_and_hair_by_region(plain_person: Any, size: int) -> None:
+def test_texels_come_from_photo_network_and_hair_by_region(plain_person: Any, plain_classes: Any, size: int) -> None:
     photo, prediction, V = plain_person
     template = load_template(head=True)
     view = View(photo, prediction.maps, prediction.camera, V, template.fine)
-    painted = paint(template, view, size, network=OneColor())
+    painted = paint(template, view, plain_classes(photo, prediction.camera), size, network=OneColor())
     assert painted.texture.shape == (size, size, 3)
     assert 0.1 < painted.known.mean() < 0.4
     assert np.abs(painted.texture[painted.known].astype(int) - SKIN).mean() < 4
@@ -51,12 +53,11 @@ def test_texels_come_from_photo_network_and_hair_by_region(plain_person: Any, si
     )  # darker towards the back of the mouth
 
 
-def test_vertex_colours_are_samples_of_the_texture(plain_person: Any) -> None:
+def test_vertex_colours_are_samples_of_the_texture(plain_person: Any, plain_classes: Any) -> None:
     photo, prediction, V = plain_person
     template = load_template(head=True)
-    painted = paint(
-        template, View(photo, prediction.maps, prediction.camera, V, template.fine), 256, network=OneColor()
-    )
+    view = View(photo, prediction.maps, prediction.camera, V, template.fine)
+    painted = paint(template, view, plain_classes(photo, prediction.camera), 256, network=OneColor())
     fine = template.fine
     corner_of = np.zeros(len(V), np.int64)
     corner_of[fine.faces.ravel()] = fine.uv_faces.ravel()
@@ -64,29 +65,20 @@ def test_vertex_colours_are_samples_of_the_texture(plain_person: Any) -> None:
     np.testing.assert_allclose(painted.colors, bilinear(painted.texture, places), atol=0.51)
 
 
-def test_no_texel_is_black_and_no_border_is_visible(plain_person: Any) -> None:
+def test_no_texel_is_black_and_no_border_is_visible(plain_person: Any, plain_classes: Any) -> None:
     photo, prediction, V = plain_person
     template = load_template(head=True)
     network = OneColor()
     network.predict = lambda textures, known: np.broadcast_to(np.uint8(SKIN), textures.shape)  # type: ignore[method-assign]
     bright = np.maximum(photo, np.uint8(SKIN))
-    painted = paint(template, View(bright, prediction.maps, prediction.camera, V, template.fine), 128, network=network)
+    view = View(bright, prediction.maps, prediction.camera, V, template.fine)
+    painted = paint(template, view, plain_classes(bright, prediction.camera), 128, network=network)
     skin = np.zeros((128, 128), bool)
     uv = template.fine.uv[template.fine.uv_faces[: template.fine.skin_triangles]].mean(axis=1) * (128, -128) + (0, 128)
     column, row = np.clip(uv.astype(int), 0, 127).T
     skin[row, column] = True
     inner = cv2.erode(skin.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     assert np.abs(painted.texture[inner].astype(int) - SKIN).max() < 40
-
-
-def test_hair_connected_to_the_scalp_is_not_an_occluder() -> None:
-    face = np.zeros((100, 100), bool)
-    face[10:90, 15:85] = True
-    hair, glasses, hand = (np.zeros_like(face) for _ in range(3))
-    hair[10:30, 20:50] = True
-    glasses[35:40, 30:70] = True
-    hand[60:90, 15:30] = True
-    np.testing.assert_array_equal(without_hairline(hair | glasses | hand, face), glasses | hand)
 
 
 def test_small_separate_parts_are_not_known_texels() -> None:
@@ -98,3 +90,60 @@ def test_small_separate_parts_are_not_known_texels() -> None:
     known[5:55, 50:62] = True
     np.testing.assert_array_equal(without_slivers(known), known)
     assert not without_slivers(np.zeros((8, 8), bool)).any()
+
+
+def test_hair_over_the_face_becomes_skin_and_other_things_leave_no_trace(plain_person: Any, plain_classes: Any) -> None:
+    photo, prediction, V = plain_person
+    template = load_template(head=True)
+    camera, fine = prediction.camera, load_template(head=True).fine
+    x, y = np.rint(camera.project(np.array([[18.0, -30.0, 30.0]]))[0]).astype(int)
+    near = camera.rotation[0, 2] > 0
+    photo = photo.copy()
+    red = (230, 20, 20)
+    photo[y - 22 : y + 22, x - 18 : x + 18] = red  # a cup before the cheek
+    classes = plain_classes(photo, camera)
+    cup = np.abs(classes.image.astype(int) - red).sum(axis=2) < 150
+    classes.probability[cup] = np.eye(7, dtype=np.float32)[5]
+    view = View(photo, prediction.maps, camera, V, template.fine)
+    painted = paint(template, view, classes, 256, network=OneColor())
+    redness = painted.texture[..., 0].astype(int) - painted.texture[..., 1]
+    assert near or redness.max() < 120
+    assert redness.max() < 120
+    without = paint(template, view, plain_classes(photo, camera), 256, network=OneColor())
+    assert (without.texture[..., 0].astype(int) - without.texture[..., 1]).max() > 150  # the test shows the cup
+    assert fine.skin_count
+
+
+def test_background_beside_the_head_does_not_reach_the_scalp(plain_person: Any, plain_classes: Any) -> None:
+    photo, prediction, V = plain_person
+    template = load_template(head=True)
+    camera = prediction.camera
+    green = (30, 220, 40)
+    outside = (photo == HAIR).all(axis=2)
+    photo = np.where(outside[..., None], np.uint8(green), photo)
+    classes = plain_classes(photo, camera)
+    wall = np.abs(classes.image.astype(int) - green).sum(axis=2) < 200
+    classes.probability[wall] = np.eye(7, dtype=np.float32)[0]
+    painted = paint(template, View(photo, prediction.maps, camera, V, template.fine), classes, 128, network=OneColor())
+    scalp = template.fine.regions["scalp"]
+    colors = painted.colors[scalp].astype(int)
+    assert (colors[:, 1] - colors[:, 0]).max() < 60
+
+
+def test_a_grey_photo_gives_a_grey_texture(plain_person: Any, plain_classes: Any) -> None:
+    photo, prediction, V = plain_person
+    template = load_template(head=True)
+    classes = plain_classes(photo, prediction.camera)
+    grey = without_colour(photo)
+    classes = replace(classes, image=without_colour(classes.image))
+    view = View(grey, prediction.maps, prediction.camera, V, template.fine)
+    painted = paint(template, view, classes, 128, network=OneColor())
+    assert np.ptp(painted.texture.astype(int), axis=2).max() == 0
+    coloured = paint(
+        template,
+        View(photo, prediction.maps, prediction.camera, V, template.fine),
+        plain_classes(photo, prediction.camera),
+        128,
+        network=OneColor(),
+    )
+    assert np.ptp(coloured.texture.astype(int), axis=2).max() > 40

@@ -71,9 +71,7 @@ def drawn_classes(shapes: list[dict[str, Any]], shape: tuple[int, int]) -> ByteA
     return out
 
 
-def photo_counts(
-    photos: Mapping[str, Path], network: SegmentationPredictor
-) -> tuple[FloatArray, list[ByteArray]]:
+def photo_counts(photos: Mapping[str, Path], network: SegmentationPredictor) -> tuple[FloatArray, list[ByteArray]]:
     """Return the confusion of classes (7, 7) on the photos with outlines, and pictures of photo, truth and answer.
 
     Raises

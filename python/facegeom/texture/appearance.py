@@ -15,6 +15,7 @@ from facegeom.images.camera import Camera
 from facegeom.images.crop import Crop
 from facegeom.images.face_maps import FaceMaps
 from facegeom.images.sampling import bilinear, distance_inside
+from facegeom.texture.hair import hairy_vertices
 from facegeom.texture.head_classes import HeadClasses
 
 FINEST_MM = 0.8  # minimum pixel size in mm; finer photos are reduced, because vertices are about 1.2 mm apart
@@ -26,10 +27,11 @@ OUTLINE_GRAZING = 0.2  # increase of both cosines of GRAZING at the mask's outli
 SILHOUETTE_MM = 3.0  # distance in mm from the mask's outline or the photo's border at which visibility reaches 1
 CHANGE_TIME_MM2 = 150.0  # diffusion time in mm^2 of the colour difference between the left and the right side
 SMOOTH_MM = 1.5  # smoothing length in mm of known colours when they are extended to unknown vertices
-PRIOR_WEIGHT = 1e-5  # weight of the hair or skin colour at unknown vertices; range SMOOTH_MM / 1e-5^(1/4) = 27 mm
-HAIR_WEIGHT = 3e-4  # weight of the hair colour at unknown vertices of the scalp; range SMOOTH_MM / 3e-4^(1/4) = 11 mm
+PRIOR_WEIGHT = 1e-3  # weight of the mean skin around at unknown vertices; range SMOOTH_MM / 1e-3^(1/4) = 8 mm
+AROUND_MM2 = 900.0  # diffusion time of this mean, mm^2
+LEAST_HEAT = 1e-3  # share of known skin in this mean below which it is the median of the face
+HAIR_WEIGHT = 3e-2  # weight of the hair colour at unknown vertices of the scalp; range SMOOTH_MM / 3e-2^(1/4) = 4 mm
 OWN = 0.5  # minimum probability of skin or hair of a vertex or texel that shows it
-SKIN_RANGE = (5, 97)  # percentiles of known colours of the face between which continued colours stay
 LEAST_BROWS = 10  # minimum number of visible vertices of brows from which their colour is measured
 BEHIND_COLORS = {
     "eye_sockets": (150.0, 92.0, 82.0),
@@ -161,8 +163,8 @@ def continued_colors(
 ) -> FloatArray:
     """Extend known colours smoothly over the coarse skin; return colours (s, 3) in [0, 255].
 
-    Far from known colours, the result is the median colour of the skin, and on the scalp that of the hair. It stays in
-    the range of the known colours of skin and of hair; otherwise a shadow at the border would become darker beyond it.
+    Near known colours, the result continues them with their slope; farther away, it is the mean of the skin around, and on
+    the scalp the median colour of the hair.
 
     Parameters
     ----------
@@ -178,37 +180,35 @@ def continued_colors(
     scalp = coarse.regions["scalp"][:count] if "scalp" in coarse.regions else np.zeros(count, np.bool_)
     values, weight = values.copy(), np.maximum(known, PRIOR_WEIGHT)
     tone = _median(values[face], known[face])
-    hair = _hair(view, classes, values, known, tone, coarse.regions)
-    values[known == 0] = tone
-    values[scalp & (known == 0)] = hair
-    weight[scalp] = np.maximum(known[scalp], HAIR_WEIGHT)
     V = view.vertices[:count]
+    sure = known * ~scalp
+    heat = geometry.heat_smooth(
+        V, coarse.skin_faces, np.column_stack([sure[:, None] * values, sure]), AROUND_MM2, tolerance=1e-3
+    )
+    around = (heat[:, :3] + LEAST_HEAT * tone) / (heat[:, 3:] + LEAST_HEAT)
+    hair = _hair(classes, values, known, coarse.regions)
+    values = np.where(known[:, None] > 0, values, around)
+    if hair is not None:
+        hairy = hairy_vertices(template)[:count]
+        values[hairy & (known == 0)] = hair
+        weight[hairy] = np.maximum(known[hairy], HAIR_WEIGHT)
     found = geometry.biharmonic_interpolation(V, coarse.skin_faces, values, weight, length=SMOOTH_MM)
-    sure = values[face & (known > 0.5 * known.max())]
-    low, high = np.percentile(sure, SKIN_RANGE, axis=0)
-    limited = np.clip(found, low, high)
-    if scalp.any():
-        darkest, lightest = (np.stack([part, hair, tone]) for part in classes.hair_range)
-        limited[scalp] = np.clip(found[scalp], darkest.min(axis=0), lightest.max(axis=0))
-    return np.where(known[:, None] > 0.5, found, limited)
+    shown = values[known > 0] if (known > 0).any() else values
+    return np.clip(found, np.minimum(values, shown.min(axis=0)), np.maximum(values, shown.max(axis=0)))
 
 
 def _hair(
-    view: View,
     classes: HeadClasses,
     values: FloatArray,
     known: FloatArray,
-    tone: FloatArray,
     regions: dict[str, BoolArray],
-) -> FloatArray:
-    """Return the colour (3,) of the scalp where no photo shows it: of the hair, below a hat that of the brows."""
-    if classes.hair is not None:
+) -> FloatArray | None:
+    """Return the colour (3,) of the hair, below a hat that of the brows; None for a bald head."""
+    if classes.hair is not None or not classes.hat:
         return classes.hair
-    if not classes.hat:
-        return tone
     brows = (regions["brow_left"] | regions["brow_right"])[: len(values)] & (known > 0.5)
     if brows.sum() < LEAST_BROWS:
-        return tone
+        return None
     shown = values[brows]
     dark = shown.sum(axis=1) <= np.median(shown.sum(axis=1))
     return np.asarray(np.median(shown[dark], axis=0))

@@ -19,8 +19,13 @@ from facegeom.networks.loaders import load_segmentation_network
 from facegeom.networks.segmentation_crop import BACKGROUND, CLASSES, COVER, FACIAL_HAIR, HEAD_HAIR, SKIN, head_affine
 
 SURE = 0.8  # probability of a class from which a pixel counts for the colour of the class
+MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
-GREY_SPREAD, GREY_SHARE = 6, 0.98  # a photo is grey if the channels of this share of its pixels differ by at most so much
+CONTRAST = (0.06, 0.16)  # range of the contrast of strands
+GREY_SPREAD, GREY_SHARE = (
+    6,
+    0.98,
+)  # a photo is grey if the channels of this share of its pixels differ by at most so much
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,17 @@ class HeadClasses:
 
     @cached_property
     def own(self) -> Float32Array:
-        """Probability of skin (with facial hair) and of head hair, (S, S, 2); low within a pixel of other classes."""
+        """Probabilities (S, S, 4): of skin (with facial hair) and of head hair, low near other classes; of head hair
+        anywhere near; of any of them, low near everything else.
+        """
         skin = self.probability[..., SKIN] + self.probability[..., FACIAL_HAIR]
         both = np.stack([skin, self.probability[..., HEAD_HAIR]], axis=-1)
-        return np.asarray(cv2.erode(both, np.ones((3, 3), np.uint8)), np.float32)
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (MARGIN, MARGIN))
+        inner, outer = cv2.erode(both, kernel), cv2.dilate(both[..., 1], kernel)
+        return np.asarray(np.dstack([inner, outer, cv2.erode(both.sum(axis=-1), kernel)]), np.float32)
 
     def at(self, points: FloatArray | Float32Array) -> Float32Array:
-        """Return `own` at pixels x, y (n, 2) of the photo, (n, 2); 0 outside the crop."""
+        """Return `own` at pixels x, y (n, 2) of the photo, (n, 4); 0 outside the crop."""
         size = len(self.probability)
         place = apply_affine(self.affine, np.asarray(points, np.float64))
         inside = ((place >= 0) & (place <= size - 1)).all(axis=1)
@@ -62,13 +71,14 @@ class HeadClasses:
         return np.asarray(np.median(self.image[hair], axis=0), np.float64)
 
     @cached_property
-    def hair_range(self) -> tuple[FloatArray, FloatArray]:
-        """Colours (3,) between which most of the hair lies."""
-        shown = self.image[self.probability[..., HEAD_HAIR] > SURE]
-        if not len(shown):
-            return np.zeros(3), np.full(3, 255.0)
-        low, high = np.percentile(shown, (10, 90), axis=0)
-        return np.asarray(low), np.asarray(high)
+    def hair_contrast(self) -> float:
+        """Standard deviation of the brightness of strands relative to that of the hair."""
+        hair = self.probability[..., HEAD_HAIR] > SURE
+        grey = self.image @ np.array([0.299, 0.587, 0.114])
+        fine = grey - cv2.GaussianBlur(grey, (0, 0), 3.0)
+        if not hair.any():
+            return CONTRAST[0]
+        return float(np.clip(fine[hair].std() / (grey[hair].mean() + 8.0), *CONTRAST))
 
     @property
     def hat(self) -> bool:

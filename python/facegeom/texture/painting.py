@@ -19,12 +19,21 @@ from facegeom.networks.interface import TextureNetwork
 from facegeom.texture.appearance import OWN, View, behind_colors, continued_colors
 from facegeom.texture.baking import Atlas, bake, fill_smoothly
 from facegeom.texture.completion import complete
+from facegeom.texture.hair import hair_share, hair_zone, strands
 from facegeom.texture.head_classes import HeadClasses, is_grey, without_colour
 from facegeom.texture.occluders import occluders
 
-FEATHER = 0.06  # width of the blend from the completed face to the extended colours, as a fraction of the atlas side
+FEATHER = (
+    0.09,
+    0.17,
+)  # distances from the border of the face, relative to the side of the atlas, up to which completed
+# texels of the face are not used, and from which only they are: at the temples, the network paints hair
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
-SOFT = 0.02  # width of the blend from known texels of ears, neck and scalp to the extended colours, relative to the side
+SOFT_FACE = 0.012  # width of the blend from known to completed texels of the face, relative to the side of the atlas
+SOFT = (
+    0.02  # width of the blend from known texels of ears, neck and scalp to the extended colours, relative to the side
+)
+LEAST_HIDDEN = 0.02  # minimum area of a hidden part with a soft border, as a fraction of the atlas
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
 EDGE_MM = 8.0  # distance in mm from the edge of the mouth's opening within which texels of the lips may show teeth
 BRIGHT = 24.0  # a tooth is at least so much lighter (L*) than the lips
@@ -32,6 +41,7 @@ PALE, PALE_CHROMA = 10.0, 0.6  # or so much lighter, and less colourful (share o
 GAP = 18.0  # the gap between the lips is at least so much darker (L*) than the lips
 AROUND = 0.003  # width around such texels, as a fraction of the atlas side, that is left out too
 LEAST_LIPS = 40  # minimum number of known texels of the lips from which others are continued
+LEAST_KNOWN = 0.5  # minimum share of known or completed colours at a vertex from which colours are continued
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
 
 
@@ -84,38 +94,67 @@ def paint(
     coarse, fine = template.coarse, template.fine
     atlas = _atlas(template, size)
     face_texels = atlas.region(fine.regions["map"] & fine.regions["face"])
-    baked, known = shown_texels(template, atlas, view, classes, face_texels)
+    shown = shown_texels(template, atlas, view, classes, face_texels)
+    baked, known = shown.texture, shown.known
     known &= ~face_texels | without_slivers(known & face_texels)
     lips = atlas.region(fine.regions["lips"])
     known &= ~without_lips(baked, lips & known, lip_edge(template, atlas))
-    completed = complete(baked, known & face_texels, network=network, backend=backend)
+    of_photo = photo_share(atlas, known, shown.refused, face_texels, fine.skin_triangles)
+    completed = complete(baked, face_texels & (of_photo >= 1), network=network, backend=backend)
     completed = with_whole_lips(completed, lips, known)
-    completed[known] = baked[known]
 
-    inner = np.maximum(_inward(face_texels, FEATHER * size), known & face_texels)
-    share = np.maximum(inner, _inward(known, SOFT * size) * known)[..., None]
+    depth = _inward(face_texels, ~face_texels, FEATHER[1] * size)
+    trusted = np.clip((depth * FEATHER[1] - FEATHER[0]) / (FEATHER[1] - FEATHER[0]), 0, 1)
+    of_face = np.maximum(trusted * (1 - shown.hair), of_photo)
+    layer = of_photo[..., None] * baked + (1 - of_photo[..., None]) * completed
+    layer = np.where((lips & ~known)[..., None], completed, layer)
+    hair = known & (~face_texels | (shown.hair > 0.5))
+    layer = np.asarray(np.where(hair[..., None], baked, layer), np.float32)
     skin = coarse.skin_count
     place = _places(template, size)
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
     column, row = np.clip(np.rint(place[:skin]), 0, size - 1).astype(np.int64).T
-    known_here = np.where(face, share[row, column, 0], known[row, column])
-    continued = continued_colors(template, view, classes, bilinear(completed, place[:skin]), known_here)
+    known_here = np.where(face, of_face[row, column], of_photo[row, column])
+    known_here[known_here < LEAST_KNOWN] = 0
+    continued = continued_colors(template, view, classes, bilinear(layer, place[:skin]), known_here)
     colors = template.carry(np.concatenate([continued, behind_colors(template, view)]))
-    beyond = atlas.image(np.clip(atlas.carry(colors), 0, 255))
-    painted = share * completed + (1 - share) * beyond
+    beyond = np.asarray(atlas.image(np.clip(atlas.carry(colors), 0, 255)), np.float32)
+    if classes.hair is not None:
+        skin_seen = face | ((known_here > 0.5) & (classes.at(view.place[:skin])[:, 0] > OWN))
+        grown = hair_share(template, view.vertices[:skin], skin_seen)
+        cover = np.asarray(atlas.image(atlas.carry(template.carry(grown)[:, None])[:, 0]), np.float32)
+        beyond *= (1 + classes.hair_contrast * cover * strands(template, atlas))[..., None]
+    painted = of_face[..., None] * layer + (1 - of_face[..., None]) * np.clip(beyond, 0, 255)
     texture = np.asarray(atlas.fill_gutter(np.rint(painted).astype(np.uint8)), np.uint8)
     texture = without_colour(texture) if is_grey(classes.image) else texture
     at_vertices = np.rint(bilinear(texture, place)).astype(np.uint8)
     return Painted(texture, known, at_vertices)
 
 
+class ShownTexels(NamedTuple):
+    """What a photo shows of an atlas.
+
+    Attributes
+    ----------
+    texture : (S, S, 3) uint8 array, colours of the photo
+    known : (S, S) bool array, texels that the photo shows in their own class
+    refused : (S, S) bool array, texels at which the photo shows another class
+    hair : (S, S) float32 array in [0, 1], texels of the face near the scalp at which the photo shows hair
+    """
+
+    texture: ByteArray
+    known: BoolArray
+    refused: BoolArray
+    hair: Float32Array
+
+
 def shown_texels(
     template: Template, atlas: Atlas, view: View, classes: HeadClasses, face_texels: BoolArray
-) -> tuple[ByteArray, BoolArray]:
-    """Return the colours (S, S, 3) of the photo, and the mask (S, S) of texels that it shows in their own class.
+) -> ShownTexels:
+    """Return what a photo shows of an atlas.
 
-    Texels of the face have to be inside the mask of the maps, where the shape is sure; the others only inside the head
-    of the photo.
+    Texels of skin on the face have to be inside the mask of the maps, where the shape is sure; the others only inside
+    the head of the photo.
 
     Parameters
     ----------
@@ -127,18 +166,38 @@ def shown_texels(
     """
     fine = template.fine
     inner = bake(atlas, view.photo, view.camera, view.vertices, view.maps.mask, view.maps.box)
-    mask, box = _head_mask(classes)
-    outer = bake(atlas, view.photo, view.camera, view.vertices, mask, box)
-    seen = np.where(face_texels, inner.known & (inner.seen > LEAST_SEEN), outer.known & (outer.seen > LEAST_SEEN))
-    texture = np.where(face_texels[..., None], inner.texture, outer.texture)
+    outer = bake(atlas, view.photo, view.camera, view.vertices, *_head_mask(classes))
     found = np.asarray(atlas.image(classes.at(atlas.carry(view.place))), np.float32)
-    scalp = atlas.region(fine.regions["scalp"]) if "scalp" in fine.regions else np.zeros_like(seen)
-    own = (found[..., 0] > OWN) | (scalp & (found[..., 1] > OWN))
-    known = seen & own
-    known &= ~(face_texels & (found[..., 0] < SURE_SKIN) & occluders(texture, known & face_texels))
+    zone = hair_zone(template, atlas)
+    is_skin, is_hair = found[..., 0] > OWN, (found[..., 1] > OWN) & (zone > 0.5)
+    of_face = face_texels & ~is_hair
+    seen = np.where(of_face, inner.known & (inner.seen > LEAST_SEEN), outer.known & (outer.seen > LEAST_SEEN))
+    texture = np.where(of_face[..., None], inner.texture, outer.texture)
+    known = seen & (is_skin | is_hair)
+    covered = of_face & (found[..., 0] < SURE_SKIN) & occluders(texture, known & of_face)
+    skin_texels = np.asarray(atlas.image(atlas.triangle < fine.skin_triangles), np.bool_)
     # The parts behind the skin are painted without the shadows of the photo.
-    known &= ~np.asarray(atlas.image(atlas.triangle >= fine.skin_triangles), np.bool_)
-    return np.asarray(texture, np.uint8), np.asarray(known, np.bool_)
+    known &= skin_texels & ~covered
+    refused = skin_texels & (covered | (seen & ~is_skin & ~is_hair))
+    hair = found[..., 2] * zone * face_texels * (outer.known | inner.known)
+    return ShownTexels(np.asarray(texture, np.uint8), known, refused, cv2.blur(hair, (5, 5)))
+
+
+def photo_share(
+    atlas: Atlas, known: BoolArray, refused: BoolArray, face_texels: BoolArray, skin_triangles: int
+) -> Float32Array:
+    """Return the share (S, S) of the photo in each texel: 1 inside the known texels, falling to 0 at their border.
+
+    Small unknown parts that are only hidden, such as the rims of the lids, have a sharp border.
+    """
+    size = atlas.size
+    unknown = np.asarray(atlas.image(atlas.triangle < skin_triangles), np.bool_) & ~known
+    labels, stats = cv2.connectedComponentsWithStats(unknown.astype(np.uint8), connectivity=8)[1:3]
+    large = stats[:, cv2.CC_STAT_AREA] > LEAST_HIDDEN * size**2
+    large[np.unique(labels[refused])] = True
+    large[0] = False
+    width = np.where(face_texels, SOFT_FACE, SOFT) * size
+    return _inward(known, large[labels], width)
 
 
 def _head_mask(classes: HeadClasses) -> tuple[BoolArray, tuple[float, float, float, float]]:
@@ -152,14 +211,14 @@ def _head_mask(classes: HeadClasses) -> tuple[BoolArray, tuple[float, float, flo
     to_photo = invert_affine(crop_affine(box, fine))
     columns, rows = np.meshgrid(np.arange(fine), np.arange(fine))
     places = apply_affine(to_photo, np.column_stack([columns.ravel(), rows.ravel()]).astype(np.float64))
-    found = classes.at(places).sum(axis=1).reshape(fine, fine)
+    found = classes.at(places)[:, 3].reshape(fine, fine)
     return np.asarray(found > OWN, np.bool_), (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
 
 
-def _inward(mask: BoolArray, width: float) -> Float32Array:
-    """Return a ramp (S, S) from 0 at the border of a mask to 1 at a distance of `width` texels inside it."""
-    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1, mode="edge"), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    return np.asarray(np.clip(depth / max(1.0, width), 0, 1), np.float32)
+def _inward(mask: BoolArray, outside: BoolArray, width: float | FloatArray) -> Float32Array:
+    """Return a ramp (S, S) on a mask: 0 at texels `outside` (S, S), 1 at a distance of `width` texels from them."""
+    away = cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 3) - 0.5
+    return np.asarray(np.clip(away / np.maximum(1.0, width), 0, 1) * mask, np.float32)
 
 
 def lip_edge(template: Template, atlas: Atlas) -> BoolArray:

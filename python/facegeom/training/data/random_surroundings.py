@@ -71,15 +71,17 @@ def paint_surroundings(
     centre, half = (low + high) / 2, (high - low) / 2
     neck = centre if neck is None else neck
     shares = [np.zeros((size, size), np.float32), np.zeros((size, size), np.float32)]
-    for kind, (chance, colour, middle, extent) in enumerate((
+    for kind, (chance, colour, middle, extent) in enumerate(
         (
-            0.5,
-            grey_or_tinted(rng, rng.uniform(5, 240), 40),
-            neck + (neck - centre) * 0.9,
-            half * rng.uniform([1.2, 0.5], [2.2, 0.9]),
-        ),
-        (0.5, hair, centre - (neck - centre) * rng.uniform(-0.5, 0.35), half * rng.uniform(0.85, 1.3, 2)),
-    )):
+            (
+                0.5,
+                grey_or_tinted(rng, rng.uniform(5, 240), 40),
+                neck + (neck - centre) * 0.9,
+                half * rng.uniform([1.2, 0.5], [2.2, 0.9]),
+            ),
+            (0.5, hair, centre - (neck - centre) * rng.uniform(-0.5, 0.35), half * rng.uniform(0.85, 1.3, 2)),
+        )
+    ):
         if rng.random() > chance or colour is None:
             continue
         shape = np.zeros((size, size), np.uint8)

@@ -118,7 +118,9 @@ class Covers:
             angle = np.linspace(0, 2 * np.pi, 49) if whole else np.linspace(np.radians(25), np.radians(155), 25)
             across, along = np.cos(angle), np.sin(angle)
             inner = np.stack([across * (80 + thick), np.zeros_like(angle), along * (98 + thick) - 60], 1)
-            outer = np.stack([across * (80 + thick + wide), np.full_like(angle, drop), along * (98 + thick + wide) - 60], 1)
+            outer = np.stack(
+                [across * (80 + thick + wide), np.full_like(angle, drop), along * (98 + thick + wide) - 60], 1
+            )
             ring = np.concatenate([inner, outer])
             ring[:, 1] += front - slope * (40 - np.concatenate([inner[:, 2]] * 2)) + 4
             count = len(angle)
@@ -242,9 +244,7 @@ def _grid(rows: int, columns: int) -> IntArray:
     """Return the triangles of a grid of points."""
     start = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
     lower = start + columns
-    return np.concatenate(
-        [np.stack([start, lower, start + 1], 1), np.stack([start + 1, lower, lower + 1], 1)]
-    )
+    return np.concatenate([np.stack([start, lower, start + 1], 1), np.stack([start + 1, lower, lower + 1], 1)])
 
 
 def _joined(solids: list[Solid]) -> Solid:

@@ -147,7 +147,12 @@ class PortraitCrops:
     """
 
     def __init__(
-        self, model: FaceModel, labels: Labels, masks: PersonMasks, photos: dict[str, Path], backgrounds: list[ByteArray]
+        self,
+        model: FaceModel,
+        labels: Labels,
+        masks: PersonMasks,
+        photos: dict[str, Path],
+        backgrounds: list[ByteArray],
     ) -> None:
         self.model, self.labels, self.masks, self.photos = model, labels, masks, photos
         self.backgrounds = backgrounds
@@ -162,7 +167,10 @@ class PortraitCrops:
         vertices = self.model.mean + np.tensordot(labels.identity[row], self.model.identity[:count], 1)
         vertices = vertices + np.tensordot(labels.expression[row], self.model.expression, 1)
         pose = Pose(
-            vertices, labels.rotation[row].astype(float), float(labels.scale[row]), labels.translation[row].astype(float)
+            vertices,
+            labels.rotation[row].astype(float),
+            float(labels.scale[row]),
+            labels.translation[row].astype(float),
         )
         affine = head_affine(pose.rotation, pose.scale, pose.translation, size, frame_mm)
         photo = np.asarray(cv2.cvtColor(np.asarray(cv2.imread(str(self.photos[name]))), cv2.COLOR_BGR2RGB), np.uint8)
@@ -285,9 +293,7 @@ def make_crops(task: _Task, rows: np.ndarray, names: np.ndarray, heads: int, out
     return count
 
 
-def _results(
-    pool: ProcessPoolExecutor, jobs: list[tuple[str, int]]
-) -> Iterator[list[tuple[ByteArray, ByteArray]]]:
+def _results(pool: ProcessPoolExecutor, jobs: list[tuple[str, int]]) -> Iterator[list[tuple[ByteArray, ByteArray]]]:
     return iter(pool.map(_made, jobs, chunksize=8))
 
 
@@ -334,6 +340,8 @@ def run(args: argparse.Namespace) -> int:
         args.seed,
         check.count(args.versions, "--versions", 1),
     )
-    count = make_crops(task, rows, labels.names, args.heads, Path(args.out), check.count(args.processes, "--processes", 1))
+    count = make_crops(
+        task, rows, labels.names, args.heads, Path(args.out), check.count(args.processes, "--processes", 1)
+    )
     log.info("%d crops in %s", count, args.out)
     return 0

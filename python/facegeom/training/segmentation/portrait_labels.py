@@ -22,7 +22,12 @@ from facegeom.networks.segmentation_crop import BACKGROUND, CLOTHES, FACIAL_HAIR
 from facegeom.training.data.pose import Pose
 
 UNKNOWN = 255  # label of pixels that train nothing
-FOUND = (SKIN, HEAD_HAIR, CLOTHES, BACKGROUND)  # the classes that colours tell apart, in the order of the last axis here
+FOUND = (
+    SKIN,
+    HEAD_HAIR,
+    CLOTHES,
+    BACKGROUND,
+)  # the classes that colours tell apart, in the order of the last axis here
 _SKIN, _HAIR, _CLOTHES, _BACKGROUND = range(len(FOUND))
 NOTHING, FACE, EAR, NECK, SCALP = range(5)  # parts of the head
 BINS = np.array([20, 24, 24])  # of the colour histogram, in L*, a* and b*

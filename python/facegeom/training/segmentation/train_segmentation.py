@@ -45,9 +45,9 @@ class SegmentationTrainOptions:
     """Options of a training run."""
 
     batch: int = 16
-    images: int = 30_000
-    epoch_images: int = 6_000  # number of images between two validations
-    learning_rate: float = 3e-3  # it decreases to zero over the run
+    images: int = 16_000
+    epoch_images: int = 4_000  # number of images between two validations
+    learning_rate: float = 4e-3  # it decreases to zero over the run
     warmup: int = 100  # number of steps of the linear warm-up of the learning rate
     weight_decay: float = 0.01
     class_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.5, 3.0, 1.2, 1.0)  # rare and thin classes weigh more
@@ -131,9 +131,7 @@ def train(
         _, weights = load_weights("segmentation", SegmentationConfig, initial)
         trainer.network.load_state_dict(weights)
         trainer.averaged.load_state_dict(weights)
-    stream = partial(
-        SegmentationStream, SegmentationCrops.load(crops), size, options.seed, options=options.samples
-    )
+    stream = partial(SegmentationStream, SegmentationCrops.load(crops), size, options.seed, options=options.samples)
     return run_training(trainer, options, stream, _AveragedValidation(trainer, measured), settings)
 
 
