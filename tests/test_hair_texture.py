@@ -108,5 +108,5 @@ def test_grey_photos_are_told_from_pale_ones() -> None:
     grey = np.repeat(rng.integers(0, 256, (40, 40, 1)), 3, axis=2).astype(np.uint8)
     assert is_grey(grey)
     assert is_grey(np.clip(grey + rng.integers(-2, 3, grey.shape), 0, 255).astype(np.uint8))
-    assert not is_grey(np.clip(grey.astype(int) + [18, 0, -10], 0, 255).astype(np.uint8))
+    assert not is_grey(np.clip(grey.astype(int) + np.array([18, 0, -10]), 0, 255).astype(np.uint8))
     assert np.ptp(without_colour(rng.integers(0, 256, (9, 3)).astype(np.uint8)), axis=1).max() == 0

@@ -10,8 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from facegeom import load_face_model
 from facegeom.errors import FacegeomError, WeightsError
@@ -105,8 +104,8 @@ def test_the_crop_is_upright_and_centred_from_any_roll(degrees: float) -> None:
         return apply_affine(affine, place[None] + scale * seen[None, :2] * (1.0, -1.0))[0]
 
     np.testing.assert_allclose(crop_of(CENTRE_MM), [63.5, 63.5], atol=1e-9)
-    np.testing.assert_allclose(crop_of(CENTRE_MM + [0, 20, 0]) - crop_of(CENTRE_MM), [0, -10], atol=1e-9)
-    np.testing.assert_allclose(crop_of(CENTRE_MM + [20, 0, 0]) - crop_of(CENTRE_MM), [10, 0], atol=1e-9)
+    np.testing.assert_allclose(crop_of(CENTRE_MM + np.array([0, 20, 0])) - crop_of(CENTRE_MM), [0, -10], atol=1e-9)
+    np.testing.assert_allclose(crop_of(CENTRE_MM + np.array([20, 0, 0])) - crop_of(CENTRE_MM), [10, 0], atol=1e-9)
 
 
 # Labels of portraits

@@ -9,6 +9,7 @@ the front; the skin goes on behind it, up to the rim of the eye socket.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,6 +48,12 @@ OVERLAP_MM = 0.2
 
 ROUNDS = 5
 """Number of corrections; after each, the margin may be at other vertices."""
+
+LINE_STEP_MM = 0.1
+"""Distance in mm of the points that represent the line of a margin."""
+
+LINE_SMOOTHING = 2
+"""Number of neighbours on each side over which the vertices of a margin are averaged for its line."""
 
 PIXELS_PER_MM = 20.0
 """Resolution of the measurement of gaps."""
@@ -155,6 +162,50 @@ def _height(x: FloatArray, margin: FloatArray) -> FloatArray:
     """Return the height (p,) of a margin (m, 3) at places x (p,)."""
     order = np.argsort(margin[:, 0], kind="stable")
     return np.asarray(np.interp(x, margin[order, 0], margin[order, 1]))
+
+
+class LidMargin(NamedTuple):
+    """Where the fine vertices of a template are, relative to the margins of the closed lids of one eye.
+
+    Attributes
+    ----------
+    distance : (n,) float array, mm from the nearest margin on the mean face, negative for skin between the margin and
+        the rim of the eye socket, infinite for vertices that are no skin or belong to the other eye
+    upper : (n,) bool array, vertices that are nearer to the margin of the upper lid
+    from_corner : (n,) float array, mm, by which the other margin is farther away: 0 at the corners of the eye
+    """
+
+    distance: FloatArray
+    upper: BoolArray
+    from_corner: FloatArray
+
+
+@load_once(maxsize=4)
+def lid_margin(template: Template, side: str) -> LidMargin:
+    """Return how far the fine vertices of a template are from the margins of the lids of the "left" or "right" eye."""
+    eye, fine = _eye(template, side), template.fine
+    V = template.subdivide(load_face_model().mean[template.vertices])
+    closed = V + closing_blinks(template, V)[f"eyeBlink{side.capitalize()}"]
+    lines = [_line(V[margin]) for margin in _margins(eye, closed)]
+    rims = np.unique(np.concatenate([[column[-1] for column in part] for part in eye.columns]))
+    skin = np.flatnonzero(V[: fine.skin_count, 0] * (1.0 if side == "left" else -1.0) > 0)
+    to_upper, to_lower = (geometry.nearest(line, V[skin])[1] for line in lines)
+    both = np.concatenate(lines)
+    nearest, away = geometry.nearest(both, V[skin])
+    behind = geometry.nearest(V[rims], V[skin])[1] < geometry.nearest(V[rims], both)[1][nearest]
+    distance, upper, from_corner = np.full(len(V), np.inf), np.zeros(len(V), np.bool_), np.zeros(len(V))
+    distance[skin], upper[skin] = np.where(behind, -away, away), to_upper <= to_lower
+    from_corner[skin] = np.abs(to_upper - to_lower)
+    return LidMargin(distance, upper, from_corner)
+
+
+def _line(margin: FloatArray) -> FloatArray:
+    """Return points (p, 3) on a smooth line along the vertices (m, 3) of a margin, in order, `LINE_STEP_MM` apart."""
+    padded = np.pad(margin, ((LINE_SMOOTHING, LINE_SMOOTHING), (0, 0)), mode="edge")
+    smooth = np.mean([padded[i : i + len(margin)] for i in range(2 * LINE_SMOOTHING + 1)], axis=0)
+    lengths = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(smooth, axis=0), axis=1)))
+    places = np.arange(0.0, lengths[-1], LINE_STEP_MM)
+    return np.column_stack([np.interp(places, lengths, smooth[:, axis]) for axis in range(3)])
 
 
 def lid_gap(template: Template, closed: FloatArray, side: str) -> float:

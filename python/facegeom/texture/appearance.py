@@ -46,6 +46,7 @@ TONGUE_LIGHT = 0.8  # smallest share of the light on gums and tongue
 CROWN_MM = 9.0  # height in mm of a tooth, along which it becomes lighter from the gum to its edge
 GUM_SIDE = (0.95, 0.92, 0.87)  # colour of a tooth at the gum, relative to that at its edge
 LIGHT = (0.4, 1.15)  # limits of the light estimate, relative to SCLERA; the whites of the eyes may be in shadow
+SHADED = 0.4  # share of the missing light on the whites of the eyes that is the shade of the lids
 SCLERA = (205.0, 200.0, 196.0)  # colour (RGB, 0 to 255) of the white of a hidden eye
 SEEN = 0.5  # minimum visibility of a vertex of an eyeball or a tooth whose colour in the photo is used
 LEAST_TEETH = 10  # minimum number of visible vertices of teeth from which their colour is measured
@@ -153,7 +154,7 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses) -> Float
 
 
 def _own(topology: Topology, found: Float32Array) -> BoolArray:
-    """Return whether vertices show their own class, (n,): skin, on the scalp also hair; `found` as `HeadClasses.at`."""
+    """Return whether vertices show their own class, (n,): skin, or hair on the scalp; `found` as `HeadClasses.at`."""
     scalp = topology.regions.get("scalp", np.zeros(len(found), np.bool_))
     return np.asarray((found[:, 0] > OWN) | (scalp & (found[:, 1] > OWN)))
 
@@ -163,8 +164,8 @@ def continued_colors(
 ) -> FloatArray:
     """Extend known colours smoothly over the coarse skin; return colours (s, 3) in [0, 255].
 
-    Near known colours, the result continues them with their slope; farther away, it is the mean of the skin around, and on
-    the scalp the median colour of the hair.
+    Near known colours, the result continues them with their slope; farther away, it is the mean of the skin around, and
+    on the scalp the median colour of the hair.
 
     Parameters
     ----------
@@ -235,7 +236,7 @@ def behind_colors(template: Template, view: View) -> FloatArray:
         alike = geometry.nearest(*from_centre)[0]  # both eyes have the same gaze direction: translated, not mirrored
         share = seen[other][alike, None]
         out[eye] = share * shown[other][alike] + (1 - share) * white
-    light = np.clip(np.mean(whites, axis=0) / SCLERA, *LIGHT)  # brightness of white in this photo relative to SCLERA
+    light = _light(np.mean(whites, axis=0))
     for name, color in BEHIND_COLORS.items():
         out[regions[name][skin:]] = color * light
     teeth, mouth = regions["teeth"][skin:], regions["mouth_interior"][skin:]
@@ -245,6 +246,17 @@ def behind_colors(template: Template, view: View) -> FloatArray:
     tongue = regions["gums_and_tongue"][skin:]  # it also comes out of the mouth
     out[tongue] = np.maximum(out[tongue], TONGUE_LIGHT * light * BEHIND_COLORS["gums_and_tongue"])
     return out
+
+
+def _light(white: FloatArray) -> FloatArray:
+    """Return the colour (3,) of the light on the mouth, relative to that under which a white is `SCLERA`.
+
+    The white of an eye lies in the shade of the lids and is often mixed with their red, and a mouth is not: the light
+    is lighter and less colourful than the white.
+    """
+    measured = np.clip(white / SCLERA, *LIGHT)
+    level = float(measured.mean())
+    return np.asarray((0.5 * measured / level + 0.5) * (level + SHADED * max(0.0, 1.0 - level)))
 
 
 def _seen_teeth(shown: FloatArray, seen: FloatArray, usual: FloatArray) -> FloatArray:

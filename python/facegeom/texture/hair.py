@@ -60,7 +60,7 @@ def hair_share(template: Template, V: FloatArray, skin_seen: BoolArray) -> Float
 
 @load_once(maxsize=2)
 def hairy_vertices(template: Template) -> BoolArray:
-    """Return the vertices of the coarse topology on which hair grows, (n,): the scalp without the skin before the ears."""
+    """Return the vertices of the coarse topology on which hair grows, (n,): the scalp, but not before the ears."""
     coarse = template.coarse
     if "scalp" not in coarse.regions:
         return np.zeros(len(template.vertices), np.bool_)

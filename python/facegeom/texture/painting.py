@@ -7,40 +7,30 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
-from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
 from facegeom.images.crop import apply_affine, crop_affine, invert_affine
 from facegeom.images.sampling import bilinear
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import TextureNetwork
 from facegeom.texture.appearance import OWN, View, behind_colors, continued_colors
-from facegeom.texture.baking import Atlas, bake, fill_smoothly
+from facegeom.texture.baking import Atlas, bake
 from facegeom.texture.completion import complete
 from facegeom.texture.hair import hair_share, hair_zone, strands
 from facegeom.texture.head_classes import HeadClasses, is_grey, without_colour
+from facegeom.texture.lid_skin import lid_texels, with_lid_skin
+from facegeom.texture.lip_skin import lip_texels, no_lips, with_whole_lips
 from facegeom.texture.occluders import occluders
 
-FEATHER = (
-    0.09,
-    0.17,
-)  # distances from the border of the face, relative to the side of the atlas, up to which completed
-# texels of the face are not used, and from which only they are: at the temples, the network paints hair
+FEATHER = (0.09, 0.17)
+"""Distances from the border of the face, relative to the side of the atlas, up to which no completed texels are used, and
+from which only they are: at the temples the network paints hair."""
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
 SOFT_FACE = 0.012  # width of the blend from known to completed texels of the face, relative to the side of the atlas
-SOFT = (
-    0.02  # width of the blend from known texels of ears, neck and scalp to the extended colours, relative to the side
-)
+SOFT = 0.02  # the same for ears, neck and scalp, where the extended colours follow
 LEAST_HIDDEN = 0.02  # minimum area of a hidden part with a soft border, as a fraction of the atlas
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
-EDGE_MM = 8.0  # distance in mm from the edge of the mouth's opening within which texels of the lips may show teeth
-BRIGHT = 24.0  # a tooth is at least so much lighter (L*) than the lips
-PALE, PALE_CHROMA = 10.0, 0.6  # or so much lighter, and less colourful (share of the C* of the lips)
-GAP = 18.0  # the gap between the lips is at least so much darker (L*) than the lips
-AROUND = 0.003  # width around such texels, as a fraction of the atlas side, that is left out too
-LEAST_LIPS = 40  # minimum number of known texels of the lips from which others are continued
 LEAST_KNOWN = 0.5  # minimum share of known or completed colours at a vertex from which colours are continued
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
 
@@ -97,19 +87,20 @@ def paint(
     shown = shown_texels(template, atlas, view, classes, face_texels)
     baked, known = shown.texture, shown.known
     known &= ~face_texels | without_slivers(known & face_texels)
-    lips = atlas.region(fine.regions["lips"])
-    known &= ~without_lips(baked, lips & known, lip_edge(template, atlas))
+    lips = lip_texels(template, atlas)
+    known &= ~no_lips(baked, known, lips, 1.0 / view.camera.scale)
     of_photo = photo_share(atlas, known, shown.refused, face_texels, fine.skin_triangles)
     completed = complete(baked, face_texels & (of_photo >= 1), network=network, backend=backend)
-    completed = with_whole_lips(completed, lips, known)
+    mixed = of_photo[..., None] * baked + (1 - of_photo[..., None]) * completed
+    hair = known & (~face_texels | (shown.hair > 0.5))
+    layer = np.where(hair[..., None], baked, np.rint(mixed)).astype(np.uint8)
+    layer = with_whole_lips(layer, known, lips)
+    for lids in lid_texels(template, atlas):
+        layer = with_lid_skin(layer, lids)
 
     depth = _inward(face_texels, ~face_texels, FEATHER[1] * size)
     trusted = np.clip((depth * FEATHER[1] - FEATHER[0]) / (FEATHER[1] - FEATHER[0]), 0, 1)
     of_face = np.maximum(trusted * (1 - shown.hair), of_photo)
-    layer = of_photo[..., None] * baked + (1 - of_photo[..., None]) * completed
-    layer = np.where((lips & ~known)[..., None], completed, layer)
-    hair = known & (~face_texels | (shown.hair > 0.5))
-    layer = np.asarray(np.where(hair[..., None], baked, layer), np.float32)
     skin = coarse.skin_count
     place = _places(template, size)
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
@@ -219,52 +210,6 @@ def _inward(mask: BoolArray, outside: BoolArray, width: float | FloatArray) -> F
     """Return a ramp (S, S) on a mask: 0 at texels `outside` (S, S), 1 at a distance of `width` texels from them."""
     away = cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 3) - 0.5
     return np.asarray(np.clip(away / np.maximum(1.0, width), 0, 1) * mask, np.float32)
-
-
-def lip_edge(template: Template, atlas: Atlas) -> BoolArray:
-    """Return the mask (S, S) of the texels of the lips that are near the edge of the mouth's opening."""
-    V, regions = load_face_model().mean[template.vertices], template.coarse.regions
-    skin = template.coarse.skin_count
-    away = geometry.nearest(V[:skin][regions["lip_rim"][:skin]], V[:skin])[1]
-    near = template.carry((np.append(away, np.full(len(V) - skin, np.inf)) < EDGE_MM).astype(np.float64))
-    return atlas.region(np.asarray(near > 0, np.bool_) & template.fine.regions["lips"])
-
-
-def without_lips(texture: ByteArray, lips: BoolArray, edge: BoolArray) -> BoolArray:
-    """Return the mask (S, S) of known texels of the lips that show no lips but teeth, or the gap of the mouth.
-
-    Such texels are much lighter than most of the outer lips, or lighter and paler, or much darker.
-
-    Parameters
-    ----------
-    texture : (S, S, 3) uint8 array, baked photo
-    lips : (S, S) bool array, known texels of the lips
-    edge : (S, S) bool array, texels near the edge of the mouth's opening
-    """
-    outer = lips & ~edge
-    if outer.sum() < LEAST_LIPS:
-        return np.zeros_like(lips)
-    lab = cv2.cvtColor(np.ascontiguousarray(texture, np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
-    light, chroma = lab[..., 0], np.hypot(lab[..., 1], lab[..., 2])
-    usual, colourful = float(np.median(light[outer])), float(np.median(chroma[outer]))
-    pale = (light > usual + PALE) & (chroma < PALE_CHROMA * colourful)
-    tooth = pale | (light > usual + BRIGHT)
-    gap = light < usual - GAP
-    odd = (lips & edge & (tooth | gap)).astype(np.uint8)
-    width = 2 * max(1, round(AROUND * len(lips))) + 1
-    return np.asarray(cv2.dilate(odd, np.ones((width, width), np.uint8)).astype(bool) & lips, np.bool_)
-
-
-def with_whole_lips(texture: ByteArray, lips: BoolArray, known: BoolArray) -> ByteArray:
-    """Return the texture (S, S, 3) in which unknown texels of the lips continue known texels of the lips.
-
-    A network that completes faces would draw teeth, or the edge of the mouth, there.
-    """
-    shown = lips & known
-    if shown.sum() < LEAST_LIPS:
-        return texture
-    filled = np.rint(fill_smoothly(texture, shown)).astype(np.uint8)
-    return np.where((lips & ~known)[..., None], filled, texture)
 
 
 def without_slivers(known: BoolArray) -> BoolArray:

@@ -1,0 +1,146 @@
+"""Skin of the eyelids: without the lashes, the shadow and the eyeball that a photo of open eyes shows on them.
+
+A photo of an open eye shows the upper lid as a band of a few pixels, often with pixels of lashes or of the eyeball.
+When the lid closes, this band becomes several times higher, and these pixels become streaks. Near the margin of a lid
+the contrast of the texture is therefore limited, relative to a continuation of the skin around it; the part behind the
+margin, which no photo shows, is that continuation. A dark line of lashes is painted on the margin.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
+from facegeom._internal.threads import load_once
+from facegeom.face_model.lids import lid_margin
+from facegeom.face_model.template import Template
+from facegeom.texture.baking import Atlas, fill_smoothly
+
+FAR = 1e3  # distance in mm that stands for "far from the lids"
+SOURCE_MM = (4.5, 12.0)  # distances in mm from the margin of the upper lid between which its skin is continued
+UPPER_LIMIT = (
+    (1.0, 2.5, 3.5, 4.5),
+    (5.0, 11.0, 40.0, 255.0),
+)  # distance in mm -> largest contrast (0 to 255), upper lid
+DARK_LIMIT = (
+    (1.0, 2.2, 2.8, 3.5, 4.5),
+    (90.0, 12.0, 11.0, 40.0, 255.0),
+)  # the same for darker texels: roots of lashes remain
+LOWER_LIMIT = ((0.4, 1.2, 2.5), (7.0, 16.0, 255.0))  # the lower lid hardly stretches
+LOWER_SOURCE_MM = 2.5  # the smaller distance of SOURCE_MM for the lower lid
+OUTLIER = 2.5  # a source whose brightness differs by more than this many deviations from the median is left out
+LEAST_DEVIATION = 6.0  # smallest deviation of the brightness (0 to 255) in this test
+LEAST_SOURCES = 40  # minimum number of texels from which the skin of the lids is continued
+LASHES = {"upper": 0.85, "lower": 0.35}  # opacity of the line of lashes
+LASHES_MM = {"upper": 0.8, "lower": 0.5}  # width in mm over which it fades
+ROOTS_MM = {"upper": 0.6, "lower": 0.3}  # distance in mm from the margin up to which it has its full opacity
+SHADE = 0.6  # opacity of the lashes' colour on the part behind the margin of the upper lid
+CORNER_MM = 3.0  # distance in mm from the corner of the eye at which the line has its full opacity
+SHADE_MM = 1.5  # distance in mm behind the margin at which the opacity of the line becomes that of the shade
+MOIST = (1.0, 0.84, 0.82)  # colour of the part behind the margin of the lower lid, relative to the skin
+LASH_SHARE = 0.55  # largest brightness of lashes, relative to the skin
+DARK_PERCENTILE = 5.0  # percentile of the brightness near the margin that is the colour of the lashes
+
+
+class LidTexels(NamedTuple):
+    """The texels of an atlas around one eye.
+
+    Attributes
+    ----------
+    rows, columns : slices of the atlas
+    distance : (h, w) float32 array, mm from the margin of the lids on the mean face, negative behind it, or `FAR`
+    upper : (h, w) bool array, texels of the upper lid
+    from_corner : (h, w) float32 array, mm, 0 at the corners of the eye
+    """
+
+    rows: slice
+    columns: slice
+    distance: Float32Array
+    upper: BoolArray
+    from_corner: Float32Array
+
+
+@load_once(maxsize=4)
+def lid_texels(template: Template, atlas: Atlas) -> tuple[LidTexels, LidTexels]:
+    """Return the texels around the left and the right eye of a template."""
+    found = []
+    for side in ("left", "right"):
+        margin = lid_margin(template, side)
+        near = np.flatnonzero((margin.distance < SOURCE_MM[1] + 2.0)[atlas.faces[atlas.triangle]].all(axis=1))
+        values = atlas.carry(
+            np.column_stack([np.minimum(margin.distance, FAR), margin.upper, margin.from_corner]), near
+        )
+        full = np.zeros((len(atlas.triangle), 3), np.float32)
+        full[:, 0] = FAR
+        full[near] = values
+        picture = np.asarray(atlas.image(full), np.float32)
+        picture[~atlas.covered, 0] = FAR
+        rows, columns = (np.flatnonzero((picture[..., 0] < FAR).any(axis=axis)) for axis in (1, 0))
+        window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+        distance, upper, from_corner = (np.ascontiguousarray(part) for part in np.moveaxis(picture[window], 2, 0))
+        found.append(LidTexels(*window, distance, np.asarray(upper > 0.5, np.bool_), from_corner))
+    return found[0], found[1]
+
+
+def with_lid_skin(texture: ByteArray, texels: LidTexels) -> ByteArray:
+    """Return the texture (S, S, 3) with the lids of one eye repaired.
+
+    Parameters
+    ----------
+    texture : (S, S, 3) uint8 array, complete, in the atlas of the face model
+    texels : the texels around the eye
+    """
+    around = np.asarray(texture[texels.rows, texels.columns], np.float32)
+    distance, upper = texels.distance, texels.upper
+    sources = np.zeros_like(upper)
+    for lid, nearest in ((upper, SOURCE_MM[0]), (~upper, LOWER_SOURCE_MM)):
+        sources |= _usual(around, lid & (distance > nearest) & (distance < SOURCE_MM[1]))
+    if sources.sum() < LEAST_SOURCES:
+        return texture
+    skin = fill_smoothly(around, sources)
+    skin = np.where(sources[..., None], skin, cv2.GaussianBlur(skin, (0, 0), 1.0))
+    change = around - skin
+    above = np.where(change.sum(axis=2) < 0, np.interp(distance, *DARK_LIMIT), np.interp(distance, *UPPER_LIMIT))
+    limit = np.where(upper, above, np.interp(distance, *LOWER_LIMIT))
+    size = np.maximum(np.linalg.norm(change, axis=2), 1e-6)
+    lids = skin + change * np.minimum(1.0, limit / size)[..., None]
+    lids = _with_margin(lids, skin, around, texels)
+    inside = (distance < max(UPPER_LIMIT[0]))[..., None]
+    result = texture.copy()
+    result[texels.rows, texels.columns] = np.rint(np.clip(np.where(inside, lids, around), 0, 255)).astype(np.uint8)
+    return result
+
+
+def _usual(colors: Float32Array, part: BoolArray) -> BoolArray:
+    """Return the texels of a part (h, w) whose brightness is usual in it: no brows, glasses or reflections."""
+    if not part.any():
+        return part
+    gray = colors.mean(axis=2)
+    middle = float(np.median(gray[part]))
+    deviation = max(1.4826 * float(np.median(np.abs(gray[part] - middle))), LEAST_DEVIATION)
+    return np.asarray(part & (np.abs(gray - middle) < OUTLIER * deviation), np.bool_)
+
+
+def _with_margin(lids: Float32Array, skin: Float32Array, around: Float32Array, texels: LidTexels) -> Float32Array:
+    """Return the colours (h, w, 3) with a line of lashes on the margins, and with the parts behind the margins."""
+    distance, upper = texels.distance, texels.upper
+    near = upper & (distance > -0.5) & (distance < 2.5)
+    if not near.any():
+        return lids
+    usual = skin[near].mean(axis=0)
+    gray = around[near].sum(axis=1)
+    dark = around[near][gray <= np.percentile(gray, DARK_PERCENTILE)].mean(axis=0)
+    lashes = np.minimum(dark, LASH_SHARE * usual)
+    behind = np.clip(-distance / 0.8, 0.0, 1.0)[..., None]
+    moist = behind * np.where(upper[..., None], 1.0, np.array(MOIST)) + 1 - behind
+    lids = (1 - behind) * lids + behind * skin * moist
+    fading = {lid: np.maximum(distance - ROOTS_MM[lid], 0.0) / LASHES_MM[lid] for lid in LASHES}
+    opacity = {lid: LASHES[lid] * np.exp(-(fading[lid] ** 2)) for lid in LASHES}
+    line = np.where(upper, opacity["upper"], opacity["lower"] * (1.0 - behind[..., 0]))
+    deep = np.clip(-distance / SHADE_MM, 0.0, 1.0) * upper
+    line = (line + deep * (SHADE - line)) * np.clip(texels.from_corner / CORNER_MM, 0.0, 1.0)
+    line = line[..., None]
+    return np.asarray((1 - line) * lids + line * lashes, np.float32)

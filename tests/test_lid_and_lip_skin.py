@@ -1,0 +1,127 @@
+"""Texels of lids and lips come from skin and lips: no lashes, eyeballs, teeth or gaps of the mouth on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facegeom.face_model.template import load_template
+from facegeom.texture import painting
+from facegeom.texture.lid_skin import UPPER_LIMIT, LidTexels, lid_texels, with_lid_skin
+from facegeom.texture.lip_skin import LipTexels, lip_texels, no_lips, with_whole_lips
+
+SIZE = 512
+SKIN, LIPS = (205, 160, 140), (185, 95, 95)
+TEMPLATE = load_template(head=True)
+
+
+def atlas() -> Any:
+    return painting._atlas(TEMPLATE, SIZE)
+
+
+def lids() -> tuple[LidTexels, LidTexels]:
+    return lid_texels(TEMPLATE, atlas())
+
+
+def lips() -> LipTexels:
+    return lip_texels(TEMPLATE, atlas())
+
+
+def plain() -> np.ndarray:
+    return np.full((SIZE, SIZE, 3), SKIN, np.uint8)
+
+
+def test_the_texels_of_the_two_eyes_are_mirror_images() -> None:
+    left, right = lids()
+    assert abs(left.distance.shape[1] - right.distance.shape[1]) <= 2
+    assert 2.0 < -left.distance.min() < 5.0  # the part of the upper lid behind its margin, mm
+    middle = (left.rows.start + left.rows.stop) / 2
+    assert abs(middle - (right.rows.start + right.rows.stop) / 2) <= 1
+    assert left.columns.start > SIZE / 2 > right.columns.stop
+
+
+@pytest.mark.parametrize("streak", [(250, 250, 250), (30, 15, 10)], ids=["eyeball", "lashes"])
+def test_streaks_on_the_upper_lid_lose_their_contrast(streak: tuple[int, int, int]) -> None:
+    texture = plain()
+    for eye in lids():
+        window = texture[eye.rows, eye.columns]
+        band = eye.upper & (eye.distance > 0.5) & (eye.distance < 4.0)
+        band &= np.arange(window.shape[1]) % 6 < 3
+        window[band] = streak
+        around = window.astype(int).copy()
+        texture = with_lid_skin(texture, eye)
+        repaired = texture[eye.rows, eye.columns].astype(int)
+        stretched = eye.upper & (eye.distance > 2.2) & (eye.distance < 2.8)
+        assert np.abs(around[stretched] - SKIN).max() > 40
+        assert np.abs(repaired[stretched] - SKIN).max() < 25
+        beyond = eye.distance >= max(UPPER_LIMIT[0])
+        np.testing.assert_array_equal(repaired[beyond], around[beyond])
+
+
+def test_the_margin_of_the_upper_lid_has_a_line_of_lashes_and_a_dark_back() -> None:
+    texture = plain()
+    for eye in lids():
+        window = texture[eye.rows, eye.columns]
+        window[eye.upper & (np.abs(eye.distance) < 1.0)] = (40, 25, 20)
+        repaired = with_lid_skin(texture, eye)[eye.rows, eye.columns].astype(int)
+        inside = eye.from_corner > 4.0
+        roots = eye.upper & inside & (np.abs(eye.distance) < 0.4)
+        behind = eye.upper & inside & (eye.distance < -2.0)
+        assert repaired[roots].mean() < 0.6 * np.mean(SKIN)
+        assert repaired[behind].max() < 0.8 * np.mean(SKIN)
+        moist = ~eye.upper & inside & (eye.distance < -1.0)
+        assert (repaired[moist][:, 0] - repaired[moist][:, 1]).mean() > SKIN[0] - SKIN[1]  # redder than the skin
+
+
+def test_lids_without_usual_skin_around_them_stay_as_they_are() -> None:
+    texture = np.random.default_rng(0).integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)
+    eye = lids()[0]._replace(distance=np.full_like(lids()[0].distance, 1e3))
+    np.testing.assert_array_equal(with_lid_skin(texture, eye), texture)
+
+
+TEETH = {"white": (235, 232, 225), "yellow": (190, 175, 110), "gap": (35, 15, 15)}
+
+
+@pytest.mark.parametrize("teeth", TEETH)
+def test_teeth_and_gap_do_not_stay_on_the_lips(teeth: str) -> None:
+    mouth = lips()
+    texture = plain()
+    window = texture[mouth.rows, mouth.columns]
+    window[mouth.lips] = LIPS
+    wrong = mouth.lips & (mouth.inner < 6.5) & (np.sin(mouth.column) > -0.6)  # teeth with lips between them
+    window[wrong] = TEETH[teeth]
+    known = np.ones((SIZE, SIZE), bool)
+    known[mouth.rows, mouth.columns] = ~mouth.lips | (mouth.inner > 4.0)
+    rejected = no_lips(texture, known, mouth, pixel_mm=0.8)
+    assert rejected[mouth.rows, mouth.columns][wrong & (mouth.inner > 4.0) & (mouth.outer > 2.5)].all()
+    kept = mouth.lips & (mouth.inner > 9.5)
+    assert not rejected[mouth.rows, mouth.columns][kept].any()
+    whole = with_whole_lips(texture, known & ~rejected, mouth)[mouth.rows, mouth.columns].astype(int)
+    shades = whole[mouth.lips & (mouth.outer > 2.5)] / np.array(LIPS)
+    assert shades.min() > 0.6  # only a little darker and redder inside
+    assert shades.max() < 1.15
+    outside = ~mouth.lips
+    np.testing.assert_array_equal(whole[outside], texture[mouth.rows, mouth.columns].astype(int)[outside])
+
+
+def test_continued_lips_have_no_edge() -> None:
+    mouth = lips()
+    texture = plain()
+    window = texture[mouth.rows, mouth.columns]
+    window[mouth.lips] = LIPS
+    known = np.ones((SIZE, SIZE), bool)
+    known[mouth.rows, mouth.columns] = ~mouth.lips | (mouth.inner > 8.0)
+    window[mouth.lips & ~known[mouth.rows, mouth.columns]] = (240, 240, 240)  # what a network may draw there
+    whole = with_whole_lips(texture, known, mouth)[mouth.rows, mouth.columns].astype(int)
+    inside = mouth.lips & (mouth.outer > 2.5)
+    both = inside[:, 1:] & inside[:, :-1]
+    assert np.abs(np.diff(whole, axis=1))[both].max() < 12
+
+
+def test_lips_that_the_photo_does_not_show_stay_as_they_are() -> None:
+    mouth, texture = lips(), plain()
+    known = np.zeros((SIZE, SIZE), bool)
+    assert not no_lips(texture, known, mouth, 0.8).any()
+    np.testing.assert_array_equal(with_whole_lips(texture, known, mouth), texture)
