@@ -99,7 +99,9 @@ def plain_classes() -> Any:
         affine = head_affine(camera.rotation, camera.scale, camera.translation, 128)
         image = warp_image(photo, affine, 128)
         near_skin = np.abs(image.astype(int) - SKIN).sum(axis=2) < np.abs(image.astype(int) - HAIR).sum(axis=2)
+        inside = warp_image(np.full_like(photo, 255), affine, 128)[..., 0] > 127
         kind = np.where(near_skin, segmentation_crop.SKIN, segmentation_crop.HEAD_HAIR)
+        kind = np.where(inside, kind, segmentation_crop.BACKGROUND)
         return HeadClasses(image, np.eye(len(CLASSES), dtype=np.float32)[kind], affine)
 
     return classes

@@ -38,7 +38,8 @@ def test_texels_come_from_photo_network_and_hair_by_region(plain_person: Any, pl
     painted = paint(template, view, plain_classes(photo, prediction.camera), size, network=OneColor())
     assert painted.texture.shape == (size, size, 3)
     assert 0.1 < painted.known.mean() < 0.4
-    assert np.abs(painted.texture[painted.known].astype(int) - SKIN).mean() < 4
+    known = painted.texture[painted.known].astype(int)
+    assert np.minimum(np.abs(known - SKIN).mean(axis=1), np.abs(known - HAIR).mean(axis=1)).mean() < 8
     colors, regions = painted.colors.astype(int), template.fine.regions
     far = -np.sign(prediction.camera.rotation[0, 2]) * V[:, 0] > 35
     cheek = regions["face"] & regions["map"] & far & (np.abs(V[:, 1]) < 30)
@@ -95,26 +96,25 @@ def test_small_separate_parts_are_not_known_texels() -> None:
     assert not without_slivers(np.zeros((8, 8), bool)).any()
 
 
-def test_hair_over_the_face_becomes_skin_and_other_things_leave_no_trace(plain_person: Any, plain_classes: Any) -> None:
+def test_what_covers_the_face_is_no_part_of_its_texture(plain_person: Any, plain_classes: Any) -> None:
     photo, prediction, V = plain_person
-    template = load_template(head=True)
-    camera, fine = prediction.camera, load_template(head=True).fine
+    template, camera = load_template(head=True), prediction.camera
     x, y = np.rint(camera.project(np.array([[18.0, -30.0, 30.0]]))[0]).astype(int)
-    near = camera.rotation[0, 2] > 0
+    hand = (150, 110, 86)  # so like skin that its colours alone do not give it away
     photo = photo.copy()
-    red = (230, 20, 20)
-    photo[y - 22 : y + 22, x - 18 : x + 18] = red  # a cup before the cheek
-    classes = plain_classes(photo, camera)
-    cup = np.abs(classes.image.astype(int) - red).sum(axis=2) < 150
-    classes.probability[cup] = np.eye(7, dtype=np.float32)[5]
+    photo[y - 22 : y + 22, x - 18 : x + 18] = hand
     view = View(photo, prediction.maps, camera, V, template.fine)
-    painted = paint(template, view, classes, 256, network=OneColor())
-    redness = painted.texture[..., 0].astype(int) - painted.texture[..., 1]
-    assert near or redness.max() < 120
-    assert redness.max() < 120
-    without = paint(template, view, plain_classes(photo, camera), 256, network=OneColor())
-    assert (without.texture[..., 0].astype(int) - without.texture[..., 1]).max() > 150  # the test shows the cup
-    assert fine.skin_count
+    without = plain_classes(photo, camera)
+    covered = np.abs(without.image.astype(int) - hand).sum(axis=2) < 60
+    probability = np.where(covered[..., None], np.eye(7, dtype=np.float32)[5], without.probability)
+    found, plain = (
+        paint(template, view, classes, 256, network=OneColor())
+        for classes in (replace(without, probability=probability), without)
+    )
+    taken = plain.known & ~found.known
+    first, second = (np.abs(one.texture.astype(int) - hand).sum(axis=2) < 40 for one in (plain, found))
+    assert (taken & first).sum() > 200
+    assert second[taken & first].mean() < 0.1
 
 
 def test_background_beside_the_head_does_not_reach_the_scalp(plain_person: Any, plain_classes: Any) -> None:

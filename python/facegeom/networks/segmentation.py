@@ -3,7 +3,8 @@
 `segmentation_crop` defines crop and classes.
 
 An encoder of strided convolutions, and a light decoder with sums as skip connections (as in Chaurasia & Culurciello
-2017, LinkNet). The last convolution works at half of the resolution; its channels are rearranged to pixels (Shi et al. 2016).
+2017, LinkNet). The last convolution works at half of the resolution; its channels are rearranged to pixels (Shi et al.
+2016).
 """
 
 from __future__ import annotations

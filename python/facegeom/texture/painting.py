@@ -24,8 +24,8 @@ from facegeom.texture.lip_skin import lip_texels, no_lips, with_whole_lips
 from facegeom.texture.occluders import occluders
 
 FEATHER = (0.09, 0.17)
-"""Distances from the border of the face, relative to the side of the atlas, up to which no completed texels are used, and
-from which only they are: at the temples the network paints hair."""
+"""Distances from the border of the face, relative to the side of the atlas, up to which no completed texels are used,
+and from which only they are: at the temples the network paints hair."""
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
 SOFT_FACE = 0.012  # width of the blend from known to completed texels of the face, relative to the side of the atlas
 SOFT = 0.02  # the same for ears, neck and scalp, where the extended colours follow
