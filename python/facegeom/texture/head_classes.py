@@ -19,6 +19,7 @@ from facegeom.networks.loaders import load_segmentation_network
 from facegeom.networks.segmentation_crop import BACKGROUND, CLASSES, COVER, FACIAL_HAIR, HEAD_HAIR, SKIN, head_affine
 
 SURE = 0.8  # probability of a class from which a pixel counts for the colour of the class
+LEAST_DIFFERENCE = 16.0  # minimum difference of the colours of hair and skin (CIE 1976); a bald scalp has a smaller one
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
 CONTRAST = (0.06, 0.16)  # range of the contrast of strands
@@ -63,12 +64,23 @@ class HeadClasses:
 
     @cached_property
     def hair(self) -> FloatArray | None:
-        """Median colour (3,) of the hair; None for a head without hair."""
+        """Median colour (3,) of the hair; None for a head without hair, or with hair that looks like its skin."""
         sure = self.probability > SURE
         hair = sure[..., HEAD_HAIR]
         if hair.sum() <= LEAST_HAIR * sure[..., SKIN].sum():
             return None
-        return np.asarray(np.median(self.image[hair], axis=0), np.float64)
+        found = np.median(self.image[hair], axis=0)
+        if self.skin is not None:
+            first, second = lab(np.stack([found, self.skin])[None])[0]
+            if np.linalg.norm(first - second) < LEAST_DIFFERENCE:
+                return None
+        return np.asarray(found, np.float64)
+
+    @cached_property
+    def skin(self) -> FloatArray | None:
+        """Median colour (3,) of the skin; None if there is none."""
+        skin = self.probability[..., SKIN] > SURE
+        return np.asarray(np.median(self.image[skin], axis=0), np.float64) if skin.any() else None
 
     @cached_property
     def hair_contrast(self) -> float:
@@ -135,3 +147,8 @@ def without_colour(colours: ByteArray) -> ByteArray:
     """Return colours (..., 3) uint8 as grey levels of the same luma (ITU-R BT.601)."""
     grey = np.rint(colours @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def lab(colours: ByteArray | FloatArray) -> Float32Array:
+    """Return the colours (h, w, 3), RGB in [0, 255], in CIELAB."""
+    return np.asarray(cv2.cvtColor(np.asarray(colours, np.float32) / np.float32(255), cv2.COLOR_RGB2LAB))

@@ -18,12 +18,12 @@ from facegeom.texture.appearance import OWN, View, behind_colors, continued_colo
 from facegeom.texture.baking import Atlas, bake
 from facegeom.texture.completion import complete
 from facegeom.texture.hair import hair_share, hair_zone, strands
-from facegeom.texture.head_classes import HeadClasses, is_grey, without_colour
+from facegeom.texture.head_classes import HeadClasses, is_grey, lab, without_colour
 from facegeom.texture.lid_skin import lid_texels, with_lid_skin
 from facegeom.texture.lip_skin import lip_texels, no_lips, with_whole_lips
 from facegeom.texture.occluders import occluders
 
-FEATHER = (0.09, 0.17)
+FEATHER = (0.13, 0.20)
 """Distances from the border of the face, relative to the side of the atlas, up to which no completed texels are used,
 and from which only they are: at the temples the network paints hair."""
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
@@ -31,6 +31,7 @@ SOFT_FACE = 0.012  # width of the blend from known to completed texels of the fa
 SOFT = 0.02  # the same for ears, neck and scalp, where the extended colours follow
 LEAST_HIDDEN = 0.02  # minimum area of a hidden part with a soft border, as a fraction of the atlas
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
+ODD_LIGHT, ODD_COLOUR = 34.0, 26.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
 LEAST_KNOWN = 0.5  # minimum share of known or completed colours at a vertex from which colours are continued
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
 
@@ -168,10 +169,19 @@ def shown_texels(
     covered = of_face & (found[..., 0] < SURE_SKIN) & occluders(texture, known & of_face)
     skin_texels = np.asarray(atlas.image(atlas.triangle < fine.skin_triangles), np.bool_)
     # The parts behind the skin are painted without the shadows of the photo.
-    known &= skin_texels & ~covered
-    refused = skin_texels & (covered | (seen & ~is_skin & ~is_hair))
+    odd = seen & is_skin & ~face_texels & unlike(texture, classes.skin)
+    known &= skin_texels & ~covered & ~odd
+    refused = skin_texels & (covered | odd | (seen & ~is_skin & ~is_hair))
     hair = found[..., 2] * zone * face_texels * (outer.known | inner.known)
     return ShownTexels(np.asarray(texture, np.uint8), known, refused, cv2.blur(hair, (5, 5)))
+
+
+def unlike(texture: ByteArray, skin: FloatArray | None) -> BoolArray:
+    """Return the mask (S, S) of texels whose colour is not that of the skin in any light, such as those of a collar."""
+    if skin is None:
+        return np.zeros(texture.shape[:2], np.bool_)
+    light, red, yellow = np.moveaxis(lab(texture) - lab(skin[None, None]), -1, 0)
+    return np.asarray((np.abs(light) > ODD_LIGHT) | (np.hypot(red, yellow) > ODD_COLOUR), np.bool_)
 
 
 def photo_share(
