@@ -17,6 +17,7 @@ from facegeom.images.camera import Camera
 from facegeom.mesh.parts import sphere_centre
 from facegeom.render import Frame, render_mesh
 from facegeom.texture.appearance import SCLERA, View
+from facegeom.texture.eye_photo import eye_pictures, painted_pictures
 from facegeom.texture.eyes import EyePicture, Eyes, Gaze, look
 from facegeom.texture.file_texture import file_texture
 from facegeom.training.face_model.atlas import coverage
@@ -29,8 +30,10 @@ def vertices() -> np.ndarray:
     return TEMPLATE.subdivide(load_face_model().mean[TEMPLATE.vertices])
 
 
-def photo_of(eyes: Eyes, size: int = 1024) -> np.ndarray:
-    """Return a picture (400, 400, 3) of a skin-coloured face whose eyeballs look where `eyes` say, 200 mm wide."""
+def photo_of(
+    eyes: Eyes, size: int = 1024, *, pixels: int = 400, pictures: dict[str, np.ndarray] | None = None
+) -> np.ndarray:
+    """Return a picture (p, p, 3) of a skin-coloured face whose eyeballs look where `eyes` say, 200 mm wide."""
     V, fine = vertices(), TEMPLATE.fine
     for side in ("left", "right"):
         ball = fine.regions[f"eyeball_{side}"]
@@ -39,9 +42,9 @@ def photo_of(eyes: Eyes, size: int = 1024) -> np.ndarray:
         angle = np.arcsin(min(1.0, float(np.linalg.norm(axis))))
         turn = cv2.Rodrigues(axis / max(float(np.linalg.norm(axis)), 1e-9) * angle)[0]
         V[ball] = (V[ball] - centre) @ turn.T + centre
-    texture = file_texture(np.full((size, size, 3), SKIN, np.uint8), eyes)
+    texture = file_texture(np.full((size, size, 3), SKIN, np.uint8), pictures or painted_pictures(eyes, size))
     mesh = FaceMesh(V, fine.faces, uv=TEMPLATE.file_uv, uv_faces=fine.uv_faces, texture=texture)
-    return render_mesh(mesh, size=400, frame=Frame((0.0, -20.0, 0.0), 200.0), colors=True)
+    return render_mesh(mesh, size=pixels, frame=Frame((0.0, -20.0, 0.0), 200.0), colors=True)
 
 
 class Whole:
@@ -74,6 +77,58 @@ def test_eyes_that_a_photo_does_not_show_look_ahead() -> None:
         TEMPLATE, View(photo, maps, Camera(np.eye(3), 2.0, np.array([199.5, 159.5])), vertices(), TEMPLATE.fine)
     )
     assert found.gaze == (0.0, 0.0)
+
+
+def view_of(photo: np.ndarray) -> View:
+    pixels = len(photo)
+    maps: Any = Whole()
+    maps.step, maps.box = pixels / 128, (0.0, 0.0, float(pixels), float(pixels))
+    middle = pixels / 2 - 0.5
+    camera = Camera(np.eye(3), pixels / 200, np.array([middle, middle - pixels / 10]))
+    return View(photo, maps, camera, vertices(), TEMPLATE.fine)
+
+
+def spotted(eyes: Eyes) -> dict[str, np.ndarray]:
+    """Return painted eyes with a red spot on the iris, to the subject's left of the pupil and below it."""
+    pictures = {side: picture.copy() for side, picture in painted_pictures(eyes, 1024).items()}
+    for picture in pictures.values():
+        middle = len(picture) // 2
+        picture[middle + 8 : middle + 24, middle + 16 : middle + 34] = (220, 30, 30)
+    return pictures
+
+
+def reddest(picture: np.ndarray) -> np.ndarray:
+    """Return the centre (x, y) of the red texels of a picture, relative to its middle."""
+    red = picture[..., 0].astype(int) - picture[..., 1] > 60
+    y, x = np.nonzero(red)
+    return np.array([x.mean(), y.mean()]) - len(picture) / 2
+
+
+@pytest.mark.parametrize("gaze", [Gaze(0, 0), Gaze(14, -3), Gaze(-10, 4)])
+def test_a_sharp_photo_shows_its_own_iris(gaze: Gaze) -> None:
+    truth = Eyes(gaze, np.array((70.0, 95.0, 130.0)), np.array(SCLERA))
+    view = view_of(photo_of(truth, pixels=1600, pictures=spotted(truth)))
+    found = look(TEMPLATE, view)
+    pictures = eye_pictures(TEMPLATE, view, found, 1024)
+    for side, painted in painted_pictures(found, 1024).items():
+        true = reddest(spotted(truth)[side])
+        assert np.abs(reddest(pictures[side]) - true).max() < 14, side  # texels: 6 degrees
+        assert not (painted[..., 0].astype(int) - painted[..., 1] > 60).any()
+        rim = np.linalg.norm(np.indices(painted.shape[:2]) - len(painted) / 2, axis=0) > 0.95 * len(painted) / 2
+        np.testing.assert_array_equal(pictures[side][rim], painted[rim])
+
+
+@pytest.mark.parametrize("fault", ["small", "blurred"])
+def test_eyes_of_other_photos_are_painted(fault: str) -> None:
+    truth = Eyes(Gaze(0, 0), np.array((70.0, 95.0, 130.0)), np.array(SCLERA))
+    photo = photo_of(truth, pixels=400 if fault == "small" else 1600, pictures=spotted(truth))
+    if fault == "blurred":
+        photo = cv2.GaussianBlur(photo, (0, 0), 9.0)
+    view = view_of(photo)
+    found = look(TEMPLATE, view)
+    painted = painted_pictures(found, 1024)
+    for side, picture in eye_pictures(TEMPLATE, view, found, 1024).items():
+        np.testing.assert_array_equal(picture, painted[side])
 
 
 def test_the_iris_has_96_texels_of_a_texture_of_1024() -> None:
@@ -110,7 +165,7 @@ def test_the_atlas_of_files_has_no_overlaps(head: bool) -> None:
 def test_the_whole_ball_is_painted_without_an_edge() -> None:
     eyes = Eyes(Gaze(0, 0), np.array([90.0, 60.0, 40.0]), np.array(SCLERA))
     size = 512
-    texture = file_texture(np.zeros((size, size, 3), np.uint8), eyes).astype(int)
+    texture = file_texture(np.zeros((size, size, 3), np.uint8), painted_pictures(eyes, size)).astype(int)
     for side, box in EYE_BOX.items():
         square = texture[size - round(STRIP * size) :, round(box.left * size) : round(box.right * size)]
         y, x = np.mgrid[: len(square), : square.shape[1]]

@@ -20,6 +20,7 @@ from facegeom._internal import check
 from facegeom._internal.arrays import Float32Array
 from facegeom._internal.threads import load_once
 from facegeom.face_model import FaceModel, load_face_model
+from facegeom.face_model.lip_contact import with_lip_contact
 from facegeom.face_model.template import Template
 from facegeom.mesh.parts import sphere_centre
 
@@ -92,8 +93,10 @@ def arkit_blendshapes(model: FaceModel) -> Displacements:
         _turn_eyeball(model, name, shape)
         if name == "jawOpen":
             shape[model.regions["teeth"] | model.regions["gums_and_tongue"]] *= np.float32(JAW_SHARE)
-        shape.flags.writeable = False
         shapes[name] = shape
+    shapes |= with_lip_contact(model, shapes)
+    for shape in shapes.values():
+        shape.flags.writeable = False
     return MappingProxyType(shapes)
 
 

@@ -24,10 +24,12 @@ from facegeom.face_model.blendshapes import (
 from facegeom.face_model.fitting import Fit, possible_expression
 from facegeom.face_model.head_completion import complete_head
 from facegeom.face_model.lids import closing_blinks
+from facegeom.face_model.lip_contact import lips_apart
 from facegeom.face_model.template import Template, Topology, load_template
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.pipelines.interface import PipelineOptions, Prediction, Stages
 from facegeom.texture.appearance import View, vertex_colors
+from facegeom.texture.eye_photo import eye_pictures
 from facegeom.texture.eyes import Eyes, eye_colors, look
 from facegeom.texture.file_texture import file_texture
 from facegeom.texture.head_classes import head_classes, is_grey, without_colour
@@ -74,19 +76,21 @@ def finish_template(
     registered : (t, 3) float array, mm, the vertices of `load_template()`
     options : PipelineOptions
     """
-    template = load_template()
+    template, model = load_template(), load_face_model()
+    expression = possible_expression(model, prediction.fit.expression)
+    registered = registered + lips_apart(registered - _displacements(model, expression, len(registered)))
     if options.head:
         with stages.step("completed"):
             seen = View(photo, prediction.maps, prediction.camera, registered, template.coarse).seen
             skin = template.coarse.skin_count
             template = load_template(head=True)
-            registered = complete_head(load_face_model(), template, fitted, registered[:skin], seen[:skin])
+            registered = complete_head(model, template, fitted, registered[:skin], seen[:skin])
             stages.meshes["completed"] = bare(template.coarse, registered)
     with stages.step("detailed"):
         V = template.subdivide(registered)
         view = View(photo, prediction.maps, prediction.camera, V, template.fine)
         eyes = look(template, view)
-        stages.weights = arkit_weights(possible_expression(load_face_model(), prediction.fit.expression))
+        stages.weights = arkit_weights(expression)
         stages.weights |= gaze_weights(*eyes.gaze)
         V = with_gaze(template, with_detail(template, V, view), stages.weights)
         mesh = coloured(template, view, V, eyes, options)
@@ -98,6 +102,13 @@ def finish_template(
         stages.meshes["detailed"] = mesh
     stages.neutral = without_expression(mesh, shapes, stages.weights)
     return stages
+
+
+def _displacements(model: FaceModel, expression: FloatArray, count: int) -> FloatArray:
+    """Return the displacements (count, 3), mm, of the face by coefficients of the expressions; 0 behind the skin."""
+    result, face = np.zeros((count, 3)), model.face_vertex_count
+    result[:face] = np.tensordot(expression, model.expression[:, :face], axes=1)
+    return result
 
 
 def with_detail(template: Template, V: FloatArray, view: View, options: DetailOptions = DetailOptions()) -> FloatArray:
@@ -137,7 +148,7 @@ def coloured(template: Template, view: View, V: FloatArray, eyes: Eyes, options:
     colors = painted.colors.copy() if painted else np.rint(vertex_colors(template, view, classes)).astype(np.uint8)
     for side in ("left", "right"):
         colors[fine.regions[f"eyeball_{side}"]] = eye_colors(template, eyes, side)
-    texture = None if painted is None else file_texture(painted.texture, eyes)
+    texture = None if painted is None else _with_eyes(template, view, painted.texture, eyes)
     if is_grey(classes.image):
         colors, texture = without_colour(colors), None if texture is None else without_colour(texture)
     return FaceMesh(
@@ -150,6 +161,11 @@ def coloured(template: Template, view: View, V: FloatArray, eyes: Eyes, options:
         regions=fine.regions,
         seen=view.seen,
     )
+
+
+def _with_eyes(template: Template, view: View, texture: ByteArray, eyes: Eyes) -> ByteArray:
+    """Return a texture (S, S, 3) of the atlas of the face model in the atlas of files, with eyes."""
+    return file_texture(texture, eye_pictures(template, view, eyes, len(texture)))
 
 
 def without_expression(mesh: FaceMesh, shapes: Displacements, weights: Mapping[str, float]) -> FaceMesh:

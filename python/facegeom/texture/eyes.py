@@ -23,6 +23,7 @@ from facegeom.texture.appearance import SCLERA, View
 SIDES = ("left", "right")
 LEAST_PIXELS = 12  # minimum number of pixels of the eyeballs from which gaze and colours are measured
 GRID = {"yaw": 32.5, "pitch": 15.0, "step": 2.5}  # largest angles and step of the search for the gaze, degrees
+FINE_STEP = 0.5  # step of the search around the best gaze, degrees
 RING = (25.0, 45.0)  # angles from the gaze, degrees, between which pixels show the white
 INNER = (9.0, 18.0)  # angles from the gaze, degrees, between which pixels show the colour of the iris
 ENOUGH = (
@@ -88,7 +89,7 @@ def look(template: Template, view: View) -> Eyes:
     ----------
     Daugman, High confidence visual recognition of persons by a test of statistical independence, 1993, section III.
     """
-    pixels = _eye_pixels(template, view)
+    pixels = _eye_pixels(shown_balls(template, view), view.crop)
     light = SCLERA
     if len(pixels.toward) < LEAST_PIXELS:
         return Eyes(Gaze(0.0, 0.0), np.array(IRIS), np.array(light))
@@ -110,8 +111,23 @@ def look(template: Template, view: View) -> Eyes:
     return Eyes(gaze, iris, white)
 
 
-def _eye_pixels(template: Template, view: View) -> _Pixels:
-    """Return the pixels of the crop of a view that show eyeballs, without those at the lids."""
+class Shown(NamedTuple):
+    """The eyeballs in the crop of a view.
+
+    Attributes
+    ----------
+    balls : (S, S) bool array, pixels that show an eyeball
+    toward : (S, S, 3) float array, directions from the centre of the eyeball to the point that a pixel shows
+    left : (S, S) bool array, pixels of the left eye
+    """
+
+    balls: BoolArray
+    toward: FloatArray
+    left: BoolArray
+
+
+def shown_balls(template: Template, view: View) -> Shown:
+    """Return where the crop of a view shows the eyeballs."""
     regions, V, size = template.fine.regions, view.vertices, len(view.crop)
     arm = np.zeros((len(V), 4))
     balls = np.zeros(len(V), bool)
@@ -126,10 +142,15 @@ def _eye_pixels(template: Template, view: View) -> _Pixels:
     shown = np.zeros((size, size), bool)
     covered = raster.triangle >= 0
     shown[covered] = balls[template.fine.faces[raster.triangle[covered]]].all(axis=1)
-    shown = cv2.erode(shown.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))).astype(bool)
-    toward = raster.attributes[shown]
-    length = np.maximum(np.linalg.norm(toward[:, :3], axis=1, keepdims=True), 1e-9)
-    return _Pixels(toward[:, :3] / length, view.crop[shown].astype(np.float64), toward[:, 3] > 0.5)
+    return Shown(shown, raster.attributes[..., :3], np.asarray(raster.attributes[..., 3] > 0.5, np.bool_))
+
+
+def _eye_pixels(shown: Shown, crop: ByteArray) -> _Pixels:
+    """Return the pixels of a crop that show eyeballs, without those at the lids."""
+    inside = cv2.erode(shown.balls.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))).astype(bool)
+    toward = shown.toward[inside]
+    length = np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-9)
+    return _Pixels(toward / length, crop[inside].astype(np.float64), shown.left[inside])
 
 
 def _directions(yaw: FloatArray, pitch: FloatArray) -> FloatArray:
@@ -144,7 +165,18 @@ def _gaze(pixels: _Pixels) -> tuple[Gaze, bool]:
     """Return the gaze, and whether the photo shows an iris."""
     step = GRID["step"]
     yaw, pitch = (np.arange(-GRID[name], GRID[name] + step / 2, step) for name in ("yaw", "pitch"))
-    angles = np.stack(np.meshgrid(yaw, pitch, indexing="ij"), axis=-1).reshape(-1, 2)
+    coarse = np.stack(np.meshgrid(yaw, pitch, indexing="ij"), axis=-1).reshape(-1, 2)
+    scores = _scores(pixels, coarse)
+    best, score = coarse[scores.argmax()], float(scores.max())
+    if score <= SURE:
+        return Gaze(0.0, 0.0), False
+    around = np.arange(-step, step + FINE_STEP / 2, FINE_STEP)
+    fine = best + np.stack(np.meshgrid(around, around, indexing="ij"), axis=-1).reshape(-1, 2)
+    return Gaze(*fine[_scores(pixels, fine).argmax()].tolist()), True
+
+
+def _scores(pixels: _Pixels, angles: FloatArray) -> FloatArray:
+    """Return how likely gazes (k, 2), yaw and pitch in degrees, are, in standard deviations of the brightness."""
     directions = _directions(*np.radians(angles).T)
     total, weight = np.zeros(len(angles)), 0.0
     for side in (pixels.left, ~pixels.left):
@@ -163,10 +195,7 @@ def _gaze(pixels: _Pixels) -> tuple[Gaze, bool]:
         )
         total += side.sum() * (darker / deviation) * np.clip(enough, 0.0, 1.0)
         weight += side.sum()
-    score = total / max(weight, 1.0) - (angles / 20.0) ** 2 @ CALM
-    best = int(score.argmax())
-    sure = bool(score[best] > SURE)
-    return Gaze(*(angles[best].tolist() if sure else (0.0, 0.0))), sure
+    return np.asarray(total / max(weight, 1.0) - (angles / 20.0) ** 2 @ CALM)
 
 
 def _bright(colors: FloatArray) -> FloatArray:

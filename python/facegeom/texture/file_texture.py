@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 
 from facegeom._internal.arrays import ByteArray
 from facegeom.face_model.file_atlas import EYE_BOX, MOVED, Box
-from facegeom.texture.eyes import EyePicture, Eyes
 
 
-def file_texture(texture: ByteArray, eyes: Eyes) -> ByteArray:
+def file_texture(texture: ByteArray, eyes: Mapping[str, ByteArray]) -> ByteArray:
     """Return a texture in the atlas of files; see `facegeom.face_model.file_atlas`.
 
     Parameters
     ----------
     texture : (S, S, 3) uint8 array in the atlas of the face model
-    eyes : Eyes
+    eyes : side ("left", "right") -> (s, s, 3) uint8 array, the square of an eyeball; see `facegeom.texture.eye_photo`
     """
     size = len(texture)
     result = np.zeros_like(texture)
@@ -28,12 +29,10 @@ def file_texture(texture: ByteArray, eyes: Eyes) -> ByteArray:
             continue
         smaller = room[0] <= part.shape[1] and room[1] <= part.shape[0]
         result[rows, columns] = cv2.resize(part, room, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-    picture = EyePicture(eyes, size).colors
     for side, box in EYE_BOX.items():
         rows, columns = _rows(box, size), _columns(box, size)
         room = (columns.stop - columns.start, rows.stop - rows.start)
-        shown = picture if side == "left" else picture[:, ::-1]
-        result[rows, columns] = cv2.resize(np.ascontiguousarray(shown), room, interpolation=cv2.INTER_LINEAR)
+        result[rows, columns] = cv2.resize(np.ascontiguousarray(eyes[side]), room, interpolation=cv2.INTER_LINEAR)
     return result
 
 

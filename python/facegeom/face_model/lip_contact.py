@@ -1,0 +1,208 @@
+"""Blendshapes under which closed lips stay closed and do not cross.
+
+The expressions of the face model were made for one face, in which the lips cross under some shapes (`mouthPucker`,
+`mouthPress`, `jawOpen` with `mouthClose`), and part under `cheekPuff`. Here the displacements of the lips are corrected
+on the mean face: lips that cross are pushed apart until they touch, and lips that part move together.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from facegeom import geometry
+from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
+from facegeom._internal.threads import load_once
+from facegeom.face_model.model import FaceModel, load_face_model
+
+CLOSING = ("mouthPucker", "mouthPressLeft", "mouthPressRight", "mouthDimpleLeft", "mouthDimpleRight")
+"""Blendshapes under which closed lips cross; the shapes of both sides are corrected together."""
+
+TOGETHER = ("cheekPuff",)
+"""Blendshapes under which closed lips part."""
+
+CLEARANCE_MM = 0.15
+"""Distance in mm between lips that touch."""
+
+LEAST_UP = 0.25
+"""Smallest vertical part of the normal of a lip at the place where the other lip crosses it."""
+
+LARGEST_MM = 2.5
+"""Largest correction in mm."""
+
+DEEPEST_MM = 3.0
+"""Largest depth in mm to which lips cross."""
+
+AROUND_MM = 9.0
+"""Distance in mm from the lips of the skin that moves with them."""
+
+CORNER_MM = 1.0
+"""Distance in mm from a corner of the mouth below which upper and lower lip are one surface."""
+
+ROUNDS = 10
+"""Number of corrections."""
+
+SMOOTHINGS, SMOOTH_GAIN = 3, 2.0
+"""Number of averages over neighbours that spread a correction, and largest factor that restores its size."""
+
+MIDDLE_MM = 4.0
+"""Half width in mm of the middle of the mouth, where the shapes of both sides share a correction."""
+
+TOUCHING_MM = 2.0
+"""Largest distance in mm between vertices of the two lips of the mean face that touch."""
+
+FOLLOW_MM, LIP_MM = 2.0, 5.0
+"""Standard deviations in mm of the weights with which a lip follows its vertices that touch, and of their decay."""
+
+
+class _Lip(NamedTuple):
+    """One lip with the skin around it.
+
+    Attributes
+    ----------
+    vertices : (k,) int array, rows of the face model
+    faces : (m, 3) int array, triangles of these vertices
+    tested : (k,) bool array, vertices that may cross the other lip
+    smoothing : (k, k) float array, averages of neighbours
+    """
+
+    vertices: IntArray
+    faces: IntArray
+    tested: BoolArray
+    smoothing: FloatArray
+
+
+def with_lip_contact(model: FaceModel, shapes: dict[str, FloatArray]) -> dict[str, FloatArray]:
+    """Return the blendshapes whose lips change: those of `CLOSING` and `TOGETHER`.
+
+    Parameters
+    ----------
+    model : FaceModel
+    shapes : name -> (n, 3) float array, displacements of the vertices of the face model at weight 1, mm
+
+    Returns
+    -------
+    dict from name to (n, 3) float32 array
+    """
+    lips = _lips(model)
+    result = {name: shapes[name].astype(np.float64) for name in (*CLOSING, *TOGETHER)}
+    for name in TOGETHER:
+        _join(lips, model.mean, result[name])
+    share = _left_share(model.mean[:, :1])
+    for name in CLOSING:
+        if name.endswith("Right"):
+            continue
+        both = (name, f"{name.removesuffix('Left')}Right") if name.endswith("Left") else (name,)
+        change = _apart(lips, model.mean + sum(shapes[part] for part in both))
+        if len(both) == 1:
+            result[name] += change
+        else:  # each side takes the change on its half of the mouth
+            result[both[0]] += share * change
+            result[both[1]] += (1.0 - share) * change
+    return {name: shape.astype(np.float32) for name, shape in result.items()}
+
+
+def lips_apart(V: FloatArray) -> FloatArray:
+    """Return the displacements (n, 3), mm, that part the lips of a face which cross, until they touch.
+
+    Parameters
+    ----------
+    V : (n, 3) float array, mm, vertices that begin with the face of the package's face model, with a neutral mouth
+    """
+    return _apart(_package_lips(), V)
+
+
+@load_once(maxsize=1)
+def _package_lips() -> tuple[_Lip, _Lip]:
+    return _lips(load_face_model())
+
+
+def _left_share(x: FloatArray) -> FloatArray:
+    """Return the share of the left side at places x in mm: 0 on the right, 1 on the left, smooth in the middle."""
+    share = np.clip((x + MIDDLE_MM) / (2 * MIDDLE_MM), 0.0, 1.0)
+    return np.asarray(share**2 * (3.0 - 2.0 * share))
+
+
+def _lips(model: FaceModel) -> tuple[_Lip, _Lip]:
+    """Return the upper and the lower lip of the face model."""
+    skin = model.mean[: model.face_vertex_count]
+    inner = model.mean[model.landmarks68_multipie[60:68]]  # corner, upper lip, corner, lower lip; from right to left
+    line = np.stack([inner[0], *(inner[[1, 2, 3]] + inner[[7, 6, 5]]) / 2, inner[4]])
+    above = skin[:, 1] > np.interp(skin[:, 0], line[:, 0], line[:, 1])
+    lips = model.regions["lips"][: len(skin)]
+    near = geometry.nearest(skin[lips], skin)[1] < AROUND_MM
+    faces = model.faces[(model.faces < len(skin)).all(axis=1)]
+    corners = np.abs(line[[0, -1], 0]).mean()
+    found = []
+    for side in (above, ~above):
+        vertices = np.flatnonzero(near & side)
+        place = np.full(len(skin), -1)
+        place[vertices] = np.arange(len(vertices))
+        own = place[faces]
+        own = own[(own >= 0).all(axis=1)]
+        tested = lips[vertices] & (np.abs(skin[vertices, 0]) < corners - CORNER_MM)
+        links = np.eye(len(vertices))
+        for a, b in ((0, 1), (1, 2), (2, 0)):
+            links[own[:, a], own[:, b]] = links[own[:, b], own[:, a]] = 1.0
+        found.append(_Lip(vertices, own, tested, links / links.sum(axis=1, keepdims=True)))
+    return found[0], found[1]
+
+
+def _apart(lips: tuple[_Lip, _Lip], posed: FloatArray) -> FloatArray:
+    """Return the displacements (n, 3), mm, that part lips which cross in `posed` (n, 3) until they touch."""
+    change = [np.zeros((len(lip.vertices), 3)) for lip in lips]
+    for number in range(ROUNDS):
+        places = [posed[lip.vertices] + moved for lip, moved in zip(lips, change, strict=True)]
+        pushes = [_push(lips[i], places[i], lips[1 - i], places[1 - i], 1.0 - 2.0 * i) for i in (0, 1)]
+        if not any(push.any() for push in pushes):
+            break
+        for i, (lip, push) in enumerate(zip(lips, pushes, strict=True)):
+            step = 0.6 * push
+            if number < ROUNDS - 2:
+                for _ in range(SMOOTHINGS):
+                    step = lip.smoothing @ step
+                step *= min(SMOOTH_GAIN, float(np.abs(push).max()) / max(float(np.abs(step).max()), 1e-9))
+            change[i] += step
+            size = np.linalg.norm(change[i], axis=1, keepdims=True)
+            change[i] *= np.minimum(1.0, LARGEST_MM / np.maximum(size, 1e-9))
+    result = np.zeros_like(posed)
+    for lip, moved in zip(lips, change, strict=True):
+        result[lip.vertices] = moved
+    return result
+
+
+def _push(lip: _Lip, places: FloatArray, other: _Lip, surface: FloatArray, up: float) -> FloatArray:
+    """Return the displacements (k, 3) that move the vertices of a lip out of the other lip, up (1) or down (-1)."""
+    push = np.zeros_like(places)
+    rows = np.flatnonzero(lip.tested)
+    found = geometry.closest_points(surface, other.faces, places[rows])
+    corners = surface[other.faces[found.face]]
+    nearest = np.einsum("qc,qcd->qd", found.weights, corners)
+    normals = geometry.vertex_normals(surface, other.faces)
+    normal = np.einsum("qc,qcd->qd", found.weights, normals[other.faces[found.face]])
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+    height = np.einsum("qd,qd->q", places[rows] - nearest, normal)
+    inside = (height < CLEARANCE_MM) & (found.distance < DEEPEST_MM)
+    # At the border of the other lip the closest point tells nothing about the side.
+    inside &= np.abs(height) > 0.7 * found.distance
+    inside &= up * normal[:, 1] > LEAST_UP  # lips meet one above the other; their inner sides may touch elsewhere
+    push[rows[inside]] = normal[inside] * (CLEARANCE_MM - height[inside])[:, None]
+    return push
+
+
+def _join(lips: tuple[_Lip, _Lip], mean: FloatArray, shape: FloatArray) -> None:
+    """Change a shape (n, 3) in place so that vertices of the lips that touch on the mean face move together."""
+    upper, lower = lips
+    ends = [lip.vertices[lip.tested] for lip in lips]
+    match, distance = geometry.nearest(mean[ends[1]], mean[ends[0]])
+    touching = distance < TOUCHING_MM
+    pairs = ends[0][touching], ends[1][match[touching]]
+    for _ in range(ROUNDS):
+        apart = shape[pairs[0]] - shape[pairs[1]]
+        for lip, own, sign in ((upper, pairs[0], -0.5), (lower, pairs[1], 0.5)):
+            squared = ((mean[lip.vertices, None] - mean[None, own]) ** 2).sum(axis=2)
+            nearest = squared.min(axis=1, keepdims=True)
+            shares = np.exp((nearest - squared) / (2 * FOLLOW_MM**2))
+            shares *= np.exp(-nearest / (2 * LIP_MM**2)) / shares.sum(axis=1, keepdims=True)
+            shape[lip.vertices] += sign * shares @ apart
