@@ -65,7 +65,7 @@ class HeadClasses:
     @cached_property
     def hair(self) -> FloatArray | None:
         """Median colour (3,) of the hair; None for a head without hair, or with hair that looks like its skin."""
-        sure = self.probability > SURE
+        sure = np.asarray(self.probability > SURE, np.bool_)
         hair = sure[..., HEAD_HAIR]
         if hair.sum() <= LEAST_HAIR * sure[..., SKIN].sum():
             return None
@@ -79,13 +79,13 @@ class HeadClasses:
     @cached_property
     def skin(self) -> FloatArray | None:
         """Median colour (3,) of the skin; None if there is none."""
-        skin = self.probability[..., SKIN] > SURE
+        skin = np.asarray(self.probability[..., SKIN] > SURE, np.bool_)
         return np.asarray(np.median(self.image[skin], axis=0), np.float64) if skin.any() else None
 
     @cached_property
     def hair_contrast(self) -> float:
         """Standard deviation of the brightness of strands relative to that of the hair."""
-        hair = self.probability[..., HEAD_HAIR] > SURE
+        hair = np.asarray(self.probability[..., HEAD_HAIR] > SURE, np.bool_)
         grey = self.image @ np.array([0.299, 0.587, 0.114])
         fine = grey - cv2.GaussianBlur(grey, (0, 0), 3.0)
         if not hair.any():
@@ -95,7 +95,7 @@ class HeadClasses:
     @property
     def hat(self) -> bool:
         """Whether something covers more of the head than hair is seen."""
-        sure = self.probability > SURE
+        sure = np.asarray(self.probability > SURE, np.bool_)
         return bool(sure[..., COVER].sum() > max(sure[..., HEAD_HAIR].sum(), LEAST_HAIR * sure[..., SKIN].sum()))
 
 

@@ -173,7 +173,8 @@ def shown_texels(
     known &= skin_texels & ~covered & ~odd
     refused = skin_texels & (covered | odd | (seen & ~is_skin & ~is_hair))
     hair = found[..., 2] * zone * face_texels * (outer.known | inner.known)
-    return ShownTexels(np.asarray(texture, np.uint8), known, refused, cv2.blur(hair, (5, 5)))
+    soft = np.asarray(cv2.blur(hair, (5, 5)), np.float32)
+    return ShownTexels(np.asarray(texture, np.uint8), known, refused, soft)
 
 
 def unlike(texture: ByteArray, skin: FloatArray | None) -> BoolArray:

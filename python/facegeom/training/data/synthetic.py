@@ -174,7 +174,8 @@ class SyntheticFaces:
         self.hair_rows, self.hair_ramp = self._hair()
         self.waves = _wave_bank(self.mean32)
         self.eyewear = Eyewear(model)
-        self.painted_hair = self.painted_beard = np.zeros(len(model.mean), np.float32)  # of the last face, (n,)
+        self.painted_hair: Float32Array = np.zeros(len(model.mean), np.float32)  # of the last face, (n,)
+        self.painted_beard: Float32Array = self.painted_hair
         self.expressions = RandomExpressions(model, options.neutral, options.closed_eyes, options.open_mouth)
         self.light = RandomLight(options.harmonics, options.even_light, None if assets is None else assets.lights)
 
@@ -401,7 +402,7 @@ class SyntheticFaces:
         self.painted_hair = self.painted_beard = np.zeros(len(x), np.float32)
         if covered is not None:
             under = covered[:, None] / np.float32(255)
-            self.painted_hair = under[:, 0]
+            self.painted_hair = np.asarray(under[:, 0], np.float32)
             colours = colours * (1 - under) + UNDER_HAIR * hair * under
         elif rng.random() < o.hair:
             # Hair covers the area above and behind a line from the forehead over the temple to behind the ear.
@@ -420,7 +421,7 @@ class SyntheticFaces:
                 cover = np.where(self.model.regions["lips"], cover * 0.1, cover)
             cover = (cover * self.skin)[:, None].astype(np.float32)
             colours = colours * (1 - cover) + beard * 0.9 * cover
-            self.painted_beard = cover[:, 0]
+            self.painted_beard = np.asarray(cover[:, 0], np.float32)
         if rng.random() < 0.3:
             colours = colours + (rng.uniform(2, 10) * self._waves(rng))[:, None] * self.skin[:, None]
         return np.clip(colours, 4, 252)

@@ -234,10 +234,10 @@ class Covers:
         drawn[shown] = np.column_stack([np.clip(colours, 0, 255), np.ones(len(colours))])
         small = cv2.resize(drawn, (size, size), interpolation=cv2.INTER_AREA)
         small = cv2.GaussianBlur(small, (0, 0), 0.5)
-        share = small[..., 3]
-        shadow = cv2.GaussianBlur(share, (0, 0), SHADOW * size)[..., None] * np.isfinite(depth)[..., None]
+        hidden = small[..., 3]
+        shadow = cv2.GaussianBlur(hidden, (0, 0), SHADOW * size)[..., None] * np.isfinite(depth)[..., None]
         image = np.asarray(image, np.float32) * (1 - rng.uniform(0, 0.5) * shadow)
-        return Covered(np.asarray(image * (1 - share[..., None]) + small[..., :3], np.float32), np.asarray(share))
+        return Covered(np.asarray(image * (1 - hidden[..., None]) + small[..., :3], np.float32), np.asarray(hidden))
 
 
 def _grid(rows: int, columns: int) -> IntArray:

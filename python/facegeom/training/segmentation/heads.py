@@ -54,7 +54,7 @@ class SegmentationHeads(SyntheticFaces):
     ) -> None:
         super().__init__(model, MixOptions(max_yaw_deg=MOST_YAW_DEG), texture_path, options=HEADS, assets=assets)
         self.frame_mm = frame_mm
-        self.covers = Covers(model, self.backgrounds)  # type: ignore[arg-type]
+        self.covers = Covers(model, self.backgrounds)
         self._turn = np.eye(3)
         self._share: Float32Array | None = None
         self._layers: DrawnLayers | None = None

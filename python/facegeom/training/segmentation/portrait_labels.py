@@ -44,7 +44,7 @@ class HeadParts(NamedTuple):
 
     Attributes
     ----------
-    part : (S, S) int8 array, `NOTHING`, `FACE`, `EAR`, `NECK` or `SCALP`
+    part : (S, S) int array, `NOTHING`, `FACE`, `EAR`, `NECK` or `SCALP`
     place : (S, S, 3) float32 array, mm on the mean face; beside the head, that of the nearest pixel of the head
     beside : (S, S) float32 array, distance from the head, mm
     chin : row of the chin
@@ -57,8 +57,8 @@ class HeadParts(NamedTuple):
 
 
 def triangle_parts(model: FaceModel) -> IntArray:
-    """Return the part of the head that each triangle belongs to, (m + 1,) int8; the last entry is `NOTHING`."""
-    parts = np.full(len(model.faces) + 1, FACE, np.int8)
+    """Return the part of the head that each triangle belongs to, (m + 1,); the last entry is `NOTHING`."""
+    parts = np.full(len(model.faces) + 1, FACE, np.int64)
     for part, names in ((SCALP, ("scalp",)), (NECK, ("neck",)), (EAR, ("ear_left", "ear_right"))):
         for name in names:
             parts[:-1][model.regions[name][model.faces].all(1)] = part
@@ -96,8 +96,8 @@ def portrait_labels(image: ByteArray, head: HeadParts, person: Float32Array, ins
     """
     prior = _prior(head, person)
     code = _colour_codes(image)
-    guide = cv2.GaussianBlur(image, (0, 0), 0.7)
-    guide = cv2.cvtColor(guide, cv2.COLOR_RGB2LAB).astype(np.float32) / 255
+    soft = cv2.GaussianBlur(image, (0, 0), 0.7)
+    guide: Float32Array = np.asarray(cv2.cvtColor(soft, cv2.COLOR_RGB2LAB), np.float32) / np.float32(255)
     smoothed = _Smoother(guide)
     seeds = _seeds(head, person, inside, prior)
     bald = _bald(code, seeds, head, person)

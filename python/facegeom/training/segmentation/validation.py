@@ -62,7 +62,7 @@ class SegmentationValidation:
         for start in range(0, len(self.images), 32):
             rows = slice(start, start + 32)
             self.found[rows] = predictor.predict(self.images[rows]).argmax(-1)
-        measured = {}
+        measured: dict[str, float] = {}
         for kind, name in KINDS.items():
             rows_of = np.flatnonzero(self.crops.kind == kind)
             if len(rows_of):
