@@ -399,7 +399,7 @@ class SyntheticFaces:
         o = self.options
         colours: np.ndarray = self._albedo(rng)
         x, y, z = self.mean32.T
-        self.painted_hair = self.painted_beard = np.zeros(len(x), np.float32)
+        self.painted_hair, self.painted_beard = np.zeros((2, len(x)), np.float32)
         if covered is not None:
             under = covered[:, None] / np.float32(255)
             self.painted_hair = np.asarray(under[:, 0], np.float32)
