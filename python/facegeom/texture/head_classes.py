@@ -8,7 +8,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.threads import load_once, one_thread
 from facegeom.images.camera import Camera
 from facegeom.images.crop import apply_affine, warp_image
@@ -59,13 +59,13 @@ class HeadClasses:
         """Return `own` at pixels x, y (n, 2) of the photo, (n, 4); 0 outside the crop."""
         size = len(self.probability)
         place = apply_affine(self.affine, np.asarray(points, np.float64))
-        inside = ((place >= 0) & (place <= size - 1)).all(axis=1)
+        inside: BoolArray = np.asarray(((place >= 0) & (place <= size - 1)).all(axis=1))
         return np.asarray(bilinear(self.own, place) * inside[:, None], np.float32)
 
     @cached_property
     def hair(self) -> FloatArray | None:
         """Median colour (3,) of the hair; None for a head without hair, or with hair that looks like its skin."""
-        sure = np.asarray(self.probability > SURE, np.bool_)
+        sure: BoolArray = np.asarray(self.probability > SURE)
         hair = sure[..., HEAD_HAIR]
         if hair.sum() <= LEAST_HAIR * sure[..., SKIN].sum():
             return None
@@ -79,13 +79,13 @@ class HeadClasses:
     @cached_property
     def skin(self) -> FloatArray | None:
         """Median colour (3,) of the skin; None if there is none."""
-        skin = np.asarray(self.probability[..., SKIN] > SURE, np.bool_)
+        skin: BoolArray = np.asarray(self.probability[..., SKIN] > SURE)
         return np.asarray(np.median(self.image[skin], axis=0), np.float64) if skin.any() else None
 
     @cached_property
     def hair_contrast(self) -> float:
         """Standard deviation of the brightness of strands relative to that of the hair."""
-        hair = np.asarray(self.probability[..., HEAD_HAIR] > SURE, np.bool_)
+        hair: BoolArray = np.asarray(self.probability[..., HEAD_HAIR] > SURE)
         grey = self.image @ np.array([0.299, 0.587, 0.114])
         fine = grey - cv2.GaussianBlur(grey, (0, 0), 3.0)
         if not hair.any():
@@ -95,7 +95,7 @@ class HeadClasses:
     @property
     def hat(self) -> bool:
         """Whether something covers more of the head than hair is seen."""
-        sure = np.asarray(self.probability > SURE, np.bool_)
+        sure: BoolArray = np.asarray(self.probability > SURE)
         return bool(sure[..., COVER].sum() > max(sure[..., HEAD_HAIR].sum(), LEAST_HAIR * sure[..., SKIN].sum()))
 
 
