@@ -91,6 +91,7 @@ MODULES = {
             "facegeom.training.identity.heads",
             "aligned crops of synthetic heads with known identity coefficients",
         ),
+        "level": ("facegeom.training.face_model.reduce_level", "topology of heads with lod=2"),
         "graphs": ("facegeom.training.export_graphs", "ONNX graphs of the networks, for backend 'onnx' (needs onnx)"),
     },
     "train": {
