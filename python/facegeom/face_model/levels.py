@@ -13,14 +13,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facegeom._internal.arrays import IntArray
+from facegeom._internal.arrays import Float32Array, IntArray
 from facegeom._internal.threads import load_once
 from facegeom.errors import FacegeomError
 from facegeom.face_model.template import load_template
 from facegeom.mesh.face_mesh import FaceMesh
+from facegeom.mesh.parts import sphere_centre
 
 LEVEL_FILE = Path(__file__).parent / "level2.npz"
 LEVELS = (0, 1, 2)
+
+BLINK_MM = (0.0, 0.1, 0.7)
+"""Distance in mm by which closed lids are farther from the eyeball than those of level 0, at each level."""
+
+WHOLE_MM = 4.0
+"""Displacement in mm by a blink at which this distance is whole."""
 
 
 class Level(NamedTuple):
@@ -91,6 +98,19 @@ def _fine_coordinates() -> IntArray:
     return rows
 
 
+def _over_ball(mesh: FaceMesh, name: str, rows: IntArray) -> Float32Array:
+    """Return the directions (n, 3) in which the lids of a blink leave the eyeball, of length 0 to 1.
+
+    The triangles of a closed lid are chords of the eyeball: the larger they are, the deeper they lie.
+    """
+    ball = mesh.regions[f"eyeball_{name.removeprefix('eyeBlink').lower()}"]
+    shape = mesh.blendshapes[name][rows]
+    away = mesh.vertices[rows] + shape - sphere_centre(mesh.vertices[ball])
+    moved = np.linalg.norm(shape, axis=1, keepdims=True)
+    away *= np.clip(moved / WHOLE_MM, 0.0, 1.0) / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9)
+    return np.asarray(away, np.float32)
+
+
 def at_level(mesh: FaceMesh, number: int) -> FaceMesh:
     """Return a head at a level of detail.
 
@@ -115,7 +135,9 @@ def at_level(mesh: FaceMesh, number: int) -> FaceMesh:
     used, uv_faces = np.unique(chosen.uv_faces, return_inverse=True)
     shapes = {}
     for name, shape in mesh.blendshapes.items():
-        shapes[name] = np.ascontiguousarray(shape[rows])
+        shapes[name] = np.array(shape[rows], np.float32)
+        if name.startswith("eyeBlink"):
+            shapes[name] += _over_ball(mesh, name, rows) * np.float32(BLINK_MM[number])
         shapes[name].flags.writeable = False
     return replace(
         mesh,
