@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facegeom._internal.arrays import Float32Array, IntArray
+from facegeom._internal.arrays import BoolArray, Float32Array, IntArray
 from facegeom._internal.threads import load_once
 from facegeom.errors import FacegeomError
 from facegeom.face_model.template import load_template
@@ -86,9 +86,9 @@ def _fine_coordinates() -> IntArray:
     template = load_template(head=True)
     coarse, fine = template.coarse, template.fine
     rows = np.arange(len(coarse.uv))
-    behind = coarse.faces >= coarse.skin_count
+    behind: BoolArray = np.asarray((coarse.faces >= coarse.skin_count).any(axis=1), np.bool_)
     used = coarse.uv_faces[: coarse.skin_triangles].max() + 1
-    own = np.unique(coarse.uv_faces[coarse.skin_triangles :][(behind.any(axis=1))[coarse.skin_triangles :]])
+    own = np.unique(coarse.uv_faces[coarse.skin_triangles :][behind[coarse.skin_triangles :]])
     own = own[own >= used]
     first = int(fine.uv_faces[: fine.skin_triangles].max()) + 1
     places = {(u, v): first + row for row, (u, v) in reversed(list(enumerate(fine.uv[first:].tolist())))}
