@@ -7,10 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facegeom.evaluation.blendshape_sheet import blendshape_sheet, mean_face
-from facegeom.face_model.blendshapes import (
-    ARKIT_NAMES,
-)
+from facegeom.evaluation.blendshape_sheet import CLOSE_UPS, blendshape_sheet, close_up_sheet, mean_face
+from facegeom.face_model.blendshapes import ARKIT_NAMES
 from facegeom.measures.report import CAPTION, GAP
 
 
@@ -43,3 +41,23 @@ def test_bad_arguments_are_reported() -> None:
         ValueError, match=r"meshes\[1\] must have the blendshapes of the first, got none called eyeBlink"
     ):
         blendshape_sheet(mean_face(), bare)
+
+
+@pytest.mark.parametrize("name", CLOSE_UPS)
+def test_close_ups_show_each_pose_of_each_head(name: str) -> None:
+    head = replace(mean_face(), weights={"jawOpen": 0.5, "eyeBlinkLeft": 0.8})
+    close_up = CLOSE_UPS[name]
+    page = close_up_sheet([head, head], ["one", "two"], close_up, size=40)
+    count, across, down = len(close_up.poses), 40 + GAP, 40 + CAPTION + GAP
+    assert page.shape == (2 * down + GAP, count * across + GAP, 3)
+    first, second = (page[GAP + CAPTION + row * down :][:40].astype(int) for row in (0, 1))
+    np.testing.assert_array_equal(first, second)
+    tiles = [first[:, GAP + column * across :][:, :40] for column in range(count)]
+    neutral = list(close_up.poses).index("neutral")
+    for column, tile in enumerate(tiles):
+        assert (np.abs(tile - tiles[neutral]).max() > 20) == (column != neutral), list(close_up.poses)[column]
+
+
+def test_close_ups_need_a_head() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        close_up_sheet([], [], CLOSE_UPS["eyes"])

@@ -97,6 +97,7 @@ MODULES = {
             "facegeom.training.identity.heads",
             "aligned crops of synthetic heads with known identity coefficients",
         ),
+        "level": ("facegeom.training.face_model.reduce_level", "topology of heads with lod=2"),
         "graphs": ("facegeom.training.export_graphs", "ONNX graphs of the networks, for backend 'onnx' (needs onnx)"),
     },
     "train": {
@@ -268,8 +269,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     one.add_argument(
         "-o", "--out", type=_user_path, required=True, metavar="OUT",
-        help="mesh file to write (.glb, .obj, .ply, .stl, .html), or folder in which one mesh per photo is written; "
-        "a batch that was interrupted is resumed when it is started again with the same folder",
+        help="mesh file to write (.glb, .gltf, .usdz, .obj, .ply, .stl, .html), or folder in which one mesh per photo "
+        "is written; a batch that was interrupted is resumed when it is started again with the same folder",
     )  # fmt: skip
     one.add_argument(
         "--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE,
@@ -294,7 +295,7 @@ def _parser() -> argparse.ArgumentParser:
         "neutral face, or baked into the vertices (default: %(default)s)",
     )  # fmt: skip
     one.add_argument(
-        "--format", choices=("glb", "obj", "ply", "stl", "html"), default="glb",
+        "--format", choices=("glb", "gltf", "usdz", "obj", "ply", "stl", "html"), default="glb",
         help="mesh file format if OUT is a folder (default: %(default)s)",
     )  # fmt: skip
     one.add_argument(

@@ -1,10 +1,14 @@
-"""`facegeom evaluate blendshapes`: pictures of every blendshape on the mean face and on a face from a photo."""
+"""`facegeom evaluate blendshapes`: pictures of every blendshape on the mean face and on a head from a photo, and
+close-ups of eyes, mouth and whole face of the heads of several photos.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -23,6 +27,57 @@ SHAPES_PER_ROW = 3
 
 TURNED = (-35.0, 0.0)  # yaw and pitch of the second picture of each blendshape, degrees
 EYES = Frame((0.0, 0.0, 0.0), 110.0)  # region of a close-up of the eyes
+
+Weights: TypeAlias = dict[str, float]
+
+
+def _both(name: str, weight: float = 1.0) -> Weights:
+    return {f"{name}Left": weight, f"{name}Right": weight}
+
+
+def _gaze(to_left: float) -> Weights:
+    """Return the weights of a look to the subject's left (1) or right (-1)."""
+    out, inward = ("Left", "Right") if to_left > 0 else ("Right", "Left")
+    return {f"eyeLookOut{out}": 1.0, f"eyeLookIn{inward}": 1.0}
+
+
+class CloseUp(NamedTuple):
+    """A region of the face and the expressions that show its faults: caption -> weights; None is the photo's own."""
+
+    frame: Frame
+    poses: dict[str, Weights | None]
+
+
+CLOSE_UPS = {
+    "eyes": CloseUp(
+        Frame((0.0, 0.0, 0.0), 90.0),
+        {
+            "photo": None, "neutral": {}, "eyeLookDown": _both("eyeLookDown"), "eyeBlink 0.5": _both("eyeBlink", 0.5),
+            "eyeBlink": _both("eyeBlink"), "eyeLookUp": _both("eyeLookUp"), "look left": _gaze(1.0),
+            "look right": _gaze(-1.0), "eyeWide": _both("eyeWide"), "eyeSquint": _both("eyeSquint"),
+        },
+    ),
+    "mouth": CloseUp(
+        Frame((0.0, -72.0, 0.0), 90.0),
+        {
+            "photo": None, "neutral": {}, "jawOpen": {"jawOpen": 1.0},
+            "jawOpen + mouthClose": {"jawOpen": 1.0, "mouthClose": 1.0}, "mouthPucker": {"mouthPucker": 1.0},
+            "mouthFunnel": {"mouthFunnel": 1.0}, "mouthUpperUp": _both("mouthUpperUp"),
+            "mouthLowerDown": _both("mouthLowerDown"), "mouthShrugUpper": {"mouthShrugUpper": 1.0},
+            "noseSneer": _both("noseSneer"), "cheekPuff": {"cheekPuff": 1.0}, "mouthPress": _both("mouthPress"),
+            "tongueOut": {"jawOpen": 0.6, "tongueOut": 1.0},
+        },
+    ),
+    "face": CloseUp(
+        Frame((0.0, -30.0, 0.0), 230.0),
+        {
+            "photo": None, "neutral": {}, "eyeBlink": _both("eyeBlink"), "mouthSmile": _both("mouthSmile"),
+            "jawOpen": {"jawOpen": 1.0}, "browInnerUp": {"browInnerUp": 1.0}, "mouthPucker": {"mouthPucker": 1.0},
+            "cheekPuff": {"cheekPuff": 1.0},
+        },
+    ),
+}  # fmt: skip
+"""Name of a sheet -> what it shows."""
 
 SHOWN_WITH = {"mouthClose": "jawOpen"}
 """Corrective blendshape -> the blendshape that it corrects; the sheet applies both together."""
@@ -71,6 +126,39 @@ def blendshape_sheet(*meshes: FaceMesh, size: int = 150) -> ByteArray:
     return sheet(tiles, SHAPES_PER_ROW * 2 * len(meshes), size, captions)
 
 
+def close_up_sheet(heads: Sequence[FaceMesh], names: Sequence[str], close_up: CloseUp, size: int = 150) -> ByteArray:
+    """Draw a region of heads under some expressions, one head a row.
+
+    Parameters
+    ----------
+    heads : FaceMeshes of neutral heads with blendshapes; their weights are the expression of the photo
+    names : a caption for each head
+    close_up : CloseUp
+    size : side length of each square picture, pixels
+
+    Returns
+    -------
+    (h, w, 3) uint8 array
+
+    Raises
+    ------
+    ValueError
+        If there is no head.
+    """
+    if not heads:
+        raise ValueError("heads must contain at least one mesh, got none")
+    tiles: list[ByteArray] = []
+    captions: list[str] = []
+    for head, name in zip(heads, names, strict=True):
+        for title, weights in close_up.poses.items():
+            chosen = head.weights if weights is None else weights
+            moved = head.vertices + sum(weight * head.blendshapes[shape] for shape, weight in chosen.items())
+            posed = replace(head, vertices=moved)
+            tiles.append(render_mesh(posed, turn(0.0), size=size, frame=close_up.frame, colors=True))
+            captions.append(title if captions and title != "photo" else name)
+    return sheet(tiles, len(close_up.poses), size, captions)
+
+
 def mean_face() -> FaceMesh:
     """Return the mean face of the template with all blendshapes; skin, mouth, teeth and eyes have different colours."""
     model, template = load_face_model(), load_template()
@@ -99,7 +187,7 @@ def _off_axis(ball: FloatArray) -> FloatArray:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate blendshapes`."""
-    parser.add_argument("photo", metavar="PHOTO", type=Path, help="photo of a face")
+    parser.add_argument("photos", metavar="PHOTO", nargs="+", type=Path, help="photo of a face")
     parser.add_argument(
         "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
     )
@@ -108,19 +196,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out", metavar="FILE", type=Path, default=Path("out/blendshapes.png"),
-        help="picture file to write (default: %(default)s)",
+        help="picture file of all blendshapes (default: %(default)s); the close-ups are written beside it, "
+        "with .eyes, .mouth and .face before the suffix",
     )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw the blendshapes on the mean face and on the neutral face of the photo; return the exit code."""
+    """Draw the blendshapes on the mean face and on the first photo, and the close-ups; return the exit code."""
     from facegeom.reconstruction import reconstruct
 
-    neutral = reconstruct(args.photo, device=args.device, texture=1024).neutral
-    if neutral is None:
-        raise FacegeomError("the reconstruction contains no mesh with the neutral expression")
-    face = replace(neutral, blendshapes=template_blendshapes(load_template()), weights={})
+    heads = []
+    for photo in args.photos:
+        rec = reconstruct(photo, device=args.device, head=True, texture=1024)
+        if rec.neutral is None:
+            raise FacegeomError("the reconstruction contains no mesh with the neutral expression")
+        heads.append(replace(rec.neutral, weights=rec.blendshapes))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    save_image(blendshape_sheet(mean_face(), face, size=args.size), args.out)
+    save_image(blendshape_sheet(mean_face(), heads[0], size=args.size), args.out)
     show(str(args.out))
+    names = [photo.stem for photo in args.photos]
+    for name, close_up in CLOSE_UPS.items():
+        path = args.out.with_suffix(f".{name}{args.out.suffix}")
+        save_image(close_up_sheet(heads, names, close_up, size=args.size), path)
+        show(str(path))
     return 0

@@ -7,12 +7,13 @@ on the mean face: lips that cross are pushed apart until they touch, and lips th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from facegeom import geometry
-from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
+from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model.model import FaceModel, load_face_model
 
@@ -73,13 +74,13 @@ class _Lip(NamedTuple):
     smoothing: FloatArray
 
 
-def with_lip_contact(model: FaceModel, shapes: dict[str, FloatArray]) -> dict[str, FloatArray]:
+def with_lip_contact(model: FaceModel, shapes: Mapping[str, Float32Array]) -> dict[str, Float32Array]:
     """Return the blendshapes whose lips change: those of `CLOSING` and `TOGETHER`.
 
     Parameters
     ----------
     model : FaceModel
-    shapes : name -> (n, 3) float array, displacements of the vertices of the face model at weight 1, mm
+    shapes : name -> (n, 3) float32 array, displacements of the vertices of the face model at weight 1, mm
 
     Returns
     -------
@@ -94,7 +95,7 @@ def with_lip_contact(model: FaceModel, shapes: dict[str, FloatArray]) -> dict[st
         if name.endswith("Right"):
             continue
         both = (name, f"{name.removesuffix('Left')}Right") if name.endswith("Left") else (name,)
-        change = _apart(lips, model.mean + sum(shapes[part] for part in both))
+        change = _apart(lips, model.mean + np.sum([shapes[part] for part in both], axis=0))
         if len(both) == 1:
             result[name] += change
         else:  # each side takes the change on its half of the mouth
@@ -108,7 +109,7 @@ def lips_apart(V: FloatArray) -> FloatArray:
 
     Parameters
     ----------
-    V : (n, 3) float array, mm, vertices that begin with the face of the package's face model, with a neutral mouth
+    V : (n, 3) float array, mm, vertices that begin with the face of the package's face model
     """
     return _apart(_package_lips(), V)
 

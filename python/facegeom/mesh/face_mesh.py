@@ -70,7 +70,7 @@ class FaceMesh(MeshArrays):
         compress: str | None = None,
         watertight: bool = False,
     ) -> None:
-        """Write the mesh to a .glb, .obj, .ply, .stl or .html file, or in one of these formats to a binary file object.
+        """Write the mesh to a .glb, .gltf, .usdz, .obj, .ply, .stl or .html file, or to a binary file object.
 
         See `facegeom.mesh.formats.save_mesh`.
 
@@ -86,7 +86,7 @@ class FaceMesh(MeshArrays):
         formats.save_mesh(self, target, format, compress=compress, watertight=watertight)
 
     def to_bytes(self, format: str = "glb", *, compress: str | None = None, watertight: bool = False) -> bytes:
-        """Return the content of a mesh file: "glb", "ply", "stl", "html", or "obj" for a mesh without a texture.
+        """Return the content of a mesh file: "glb", "ply", "stl", "html", "usdz", or "obj" without a texture.
 
         See `facegeom.mesh.formats.mesh_bytes`.
         """

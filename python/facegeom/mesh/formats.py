@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import numpy as np
 
@@ -29,10 +30,11 @@ from facegeom.mesh.parts import groups
 from facegeom.mesh.ply import read_ply
 from facegeom.mesh.sources import read_mesh_file
 from facegeom.mesh.stl import read_stl
+from facegeom.mesh.usdz import encode_usdz
 
 MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl")
-SAVE_SUFFIXES = (*MESH_SUFFIXES, ".html")
-BLENDSHAPE_FORMATS = ("glb", "html")
+SAVE_SUFFIXES = (*MESH_SUFFIXES, ".html", ".gltf", ".usdz")
+BLENDSHAPE_FORMATS = ("glb", "html", "gltf", "usdz")
 """Formats whose files contain the blendshapes and their weights."""
 
 
@@ -56,8 +58,11 @@ def save_mesh(
         one, the vertex colours follow the coordinates in each `v` line. Each part is a group.
         .ply: millimetres, binary, with normals and colours.
         .stl: millimetres, binary, geometry only.
+        .gltf: as .glb, in three files: `face.gltf`, `face.bin` and `face.texture.png`.
+        .usdz: Universal Scene Description in metres, with texture or colours and blendshapes (extra `usd`); see
+        `facegeom.mesh.usdz.encode_usdz`.
         .html: a page that displays the mesh in a browser without network access; see `facegeom.mesh.viewer.page`.
-    format : "glb", "obj", "ply", "stl" or "html", for a file object; None for a path
+    format : "glb", "obj", "ply", "stl", "html" or "usdz", for a file object; None for a path
     compress : smaller .glb files, for programs that read the extensions of glTF that they need; other formats must have
         None. "quantize": positions are integers (KHR_mesh_quantization). "meshopt": also compressed by
         EXT_meshopt_compression, with a WebP texture (extra `compress`)
@@ -67,9 +72,9 @@ def save_mesh(
     Raises
     ------
     FacegeomError
-        If the format is not one of the five, or if it is .html and this installation has no viewer bundle; for a file
-        object, if the format needs further files; if meshopt is not installed; if `watertight` is True and the mesh is
-        no whole head.
+        If the format is not one of these, or if it is .html and this installation has no viewer bundle; for a file
+        object, if the format needs further files; if meshopt or usd-core is needed and not installed; if `watertight`
+        is True and the mesh is no whole head.
     OutputError
         If a file would overwrite one of `inputs`, or something that is not a file.
     FileNotFoundError, OSError
@@ -99,6 +104,8 @@ def save_mesh(
         outputs.add(file, content)
     if suffix == ".obj":
         _save_obj(mesh, path)
+    elif suffix == ".gltf":
+        _save_gltf(mesh, path)
     else:
         write_bytes(path, mesh_bytes(mesh, suffix[1:], path.stem, compress=compress, watertight=watertight))
 
@@ -112,6 +119,9 @@ def mesh_files(path: Path, *, textured: bool) -> list[tuple[Path, str]]:
         If the name of an OBJ file with a texture has a line break: the file contains the name of the material.
     """
     files = [(path, "the mesh")]
+    if path.suffix.lower() == ".gltf":
+        picture = [(side_file(path, "texture.png"), "the texture")] if textured else []
+        return [*picture, (path.with_suffix(".bin"), "the data of the mesh"), *files]
     if textured and path.suffix.lower() == ".obj":
         if len(path.name.splitlines()) > 1:
             raise OutputError(f"the name of an OBJ file with a texture must have no line break, got {path.name!r}")
@@ -128,7 +138,7 @@ def mesh_bytes(
     Parameters
     ----------
     mesh : MeshArrays
-    format : "glb", "ply", "stl", "html" or, for a mesh without a texture, "obj"; see `save_mesh`
+    format : "glb", "ply", "stl", "html", "usdz" or, for a mesh without a texture, "obj"; see `save_mesh`
     title : heading of the page, for "html"
     compress, watertight : see `save_mesh`
 
@@ -149,6 +159,10 @@ def mesh_bytes(
     if format == "stl":
         surface = closed(mesh) if watertight else MeshArrays(mesh.vertices, mesh.faces)
         return bytes(to_trimesh(surface).export(file_type="stl"))
+    if format == "usdz":
+        return encode_usdz(mesh)
+    if format == "gltf":
+        raise FacegeomError("a .gltf mesh is several files: save it to a path, or use the format glb")
     if format != "obj":
         names = ", ".join(suffix[1:] for suffix in SAVE_SUFFIXES)
         raise FacegeomError(f"there is no mesh format {format!r}; available: {names}")
@@ -233,6 +247,16 @@ def _save_obj(mesh: MeshArrays, path: Path) -> None:
     lines = b"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd "
     write_bytes(material, lines + os.fsencode(picture.name) + b"\n")
     write_bytes(path, _obj_bytes(mesh, material.name))
+
+
+def _save_gltf(mesh: MeshArrays, path: Path) -> None:
+    """Write a .gltf file, last, so that the files to which it refers always exist."""
+    binary, picture = path.with_suffix(".bin"), side_file(path, "texture.png")
+    described, data = gltf.encode_parts(mesh, quote(os.fsencode(binary.name)), quote(os.fsencode(picture.name)))
+    if mesh.texture is not None:
+        save_image(mesh.texture, picture)
+    write_bytes(binary, data)
+    write_bytes(path, described)
 
 
 def _obj_bytes(mesh: MeshArrays, material: str | None) -> bytes:

@@ -31,6 +31,35 @@ ROW = "_ROW"
 def encode(mesh: MeshArrays, compress: str | None = None) -> bytes:
     """Encode a mesh as a GLB file in metres, with normals and with texture or linear vertex colours; return its bytes.
 
+    `tree` describes the arguments, and what the file contains.
+    """
+    gltf, buffer = tree(mesh, compress)
+    if mesh.texture is not None:
+        add_texture(gltf, mesh.texture, buffer)
+    gltf.accessors, gltf.bufferViews, gltf.buffers = buffer.accessors, buffer.views, buffer.buffers()
+    return _container(gltf.to_json().encode(), bytes(buffer.content))
+
+
+def encode_parts(mesh: MeshArrays, binary: str, picture: str) -> tuple[bytes, bytes]:
+    """Encode a mesh as a .gltf file that refers to two files; return its content and that of the binary file.
+
+    Parameters
+    ----------
+    mesh : MeshArrays
+    binary : address of the file with the binary data, relative to the .gltf file
+    picture : address of the PNG file with the texture
+    """
+    gltf, buffer = tree(mesh, None)
+    if mesh.texture is not None:
+        add_texture(gltf, mesh.texture, picture)
+    gltf.accessors, gltf.bufferViews, gltf.buffers = buffer.accessors, buffer.views, buffer.buffers()
+    gltf.buffers[0].uri = binary
+    return gltf.to_json(indent=1).encode(), bytes(buffer.content)
+
+
+def tree(mesh: MeshArrays, compress: str | None = None) -> tuple[Any, GltfBuffer]:
+    """Return the tree of a glTF file in metres without its texture, and the data of the accessors.
+
     Parameters
     ----------
     mesh : MeshArrays
@@ -82,20 +111,18 @@ def encode(mesh: MeshArrays, compress: str | None = None) -> bytes:
     )
     regions = {region: encode_runs(members) for region, members in mesh.regions.items()}
     gltf.extras = {"facegeom": {"vertices": len(mesh.vertices), "triangles": len(mesh.faces), "regions": regions}}
-    if mesh.texture is not None:
-        _add_texture(gltf, buffer, mesh.texture, name)
     required = [] if compress is None else ["KHR_mesh_quantization"]
     if compress == "meshopt":
         required += [MESHOPT, *(["EXT_texture_webp"] if mesh.texture is not None else [])]
     gltf.extensionsUsed, gltf.extensionsRequired = list(required), required
-    gltf.accessors, gltf.bufferViews, gltf.buffers = buffer.accessors, buffer.views, buffer.buffers()
-    return _container(gltf.to_json().encode(), bytes(buffer.content))
+    return gltf, buffer
 
 
-def _container(tree: bytes, binary: bytes) -> bytes:
+def _container(described: bytes, binary: bytes) -> bytes:
     """Return a GLB file with a JSON part and a binary part."""
-    tree += b" " * (-len(tree) % 4)
-    chunks = struct.pack("<II", len(tree), 0x4E4F534A) + tree + struct.pack("<II", len(binary), 0x004E4942) + binary
+    described += b" " * (-len(described) % 4)
+    chunks = struct.pack("<II", len(described), 0x4E4F534A) + described
+    chunks += struct.pack("<II", len(binary), 0x004E4942) + binary
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 
@@ -122,16 +149,20 @@ def _material(name: str, roughness: float) -> Any:
     )
 
 
-def _add_texture(gltf: Any, buffer: GltfBuffer, texture: ByteArray, name: str) -> None:
-    """Add the texture of the material: PNG, with the compression meshopt WebP."""
-    webp = buffer.compress == "meshopt"
-    picture = io.BytesIO()
-    if webp:
-        Image.fromarray(texture).save(picture, "webp", quality=WEBP_QUALITY, method=4)
+def add_texture(gltf: Any, texture: ByteArray, place: GltfBuffer | str) -> None:
+    """Add the texture of the materials: to a buffer as PNG, with the compression meshopt as WebP, or by its address."""
+    name, webp = gltf.nodes[0].name, False
+    if isinstance(place, str):
+        gltf.images = [pygltflib.Image(name=name, uri=place)]
     else:
-        Image.fromarray(texture).save(picture, "png", compress_level=6)
-    kind = "image/webp" if webp else "image/png"
-    gltf.images = [pygltflib.Image(name=name, bufferView=buffer.add_bytes(picture.getvalue()), mimeType=kind)]
+        webp = place.compress == "meshopt"
+        picture = io.BytesIO()
+        if webp:
+            Image.fromarray(texture).save(picture, "webp", quality=WEBP_QUALITY, method=4)
+        else:
+            Image.fromarray(texture).save(picture, "png", compress_level=6)
+        kind = "image/webp" if webp else "image/png"
+        gltf.images = [pygltflib.Image(name=name, bufferView=place.add_bytes(picture.getvalue()), mimeType=kind)]
     gltf.samplers = [
         pygltflib.Sampler(
             magFilter=pygltflib.LINEAR,

@@ -78,7 +78,7 @@ def finish_template(
     """
     template, model = load_template(), load_face_model()
     expression = possible_expression(model, prediction.fit.expression)
-    registered = registered + lips_apart(registered - _displacements(model, expression, len(registered)))
+    registered = registered + lips_apart(registered)
     if options.head:
         with stages.step("completed"):
             seen = View(photo, prediction.maps, prediction.camera, registered, template.coarse).seen
@@ -102,13 +102,6 @@ def finish_template(
         stages.meshes["detailed"] = mesh
     stages.neutral = without_expression(mesh, shapes, stages.weights)
     return stages
-
-
-def _displacements(model: FaceModel, expression: FloatArray, count: int) -> FloatArray:
-    """Return the displacements (count, 3), mm, of the face by coefficients of the expressions; 0 behind the skin."""
-    result, face = np.zeros((count, 3)), model.face_vertex_count
-    result[:face] = np.tensordot(expression, model.expression[:, :face], axes=1)
-    return result
 
 
 def with_detail(template: Template, V: FloatArray, view: View, options: DetailOptions = DetailOptions()) -> FloatArray:
