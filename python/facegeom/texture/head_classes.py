@@ -16,7 +16,16 @@ from facegeom.images.sampling import bilinear
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import SegmentationPredictor
 from facegeom.networks.loaders import load_segmentation_network
-from facegeom.networks.segmentation_crop import BACKGROUND, CLASSES, COVER, FACIAL_HAIR, HEAD_HAIR, SKIN, head_affine
+from facegeom.networks.segmentation_crop import (
+    BACKGROUND,
+    CLASSES,
+    COVER,
+    EYEWEAR,
+    FACIAL_HAIR,
+    HEAD_HAIR,
+    SKIN,
+    head_affine,
+)
 
 SURE = 0.8  # probability of a class from which a pixel counts for the colour of the class
 LEAST_DIFFERENCE = 16.0  # minimum difference of the colours of hair and skin (CIE 1976); a bald scalp has a smaller one
@@ -46,10 +55,10 @@ class HeadClasses:
 
     @cached_property
     def own(self) -> Float32Array:
-        """Probabilities (S, S, 4): of skin (with facial hair) and of head hair, low near other classes; of head hair
-        anywhere near; of any of them, low near everything else.
+        """Probabilities (S, S, 4): of skin and of head hair, low near other classes; of head hair anywhere near; of any
+        of them, low near everything else. Facial hair and glasses count as skin: they stay on the face.
         """
-        skin = self.probability[..., SKIN] + self.probability[..., FACIAL_HAIR]
+        skin = self.probability[..., [SKIN, FACIAL_HAIR, EYEWEAR]].sum(axis=-1)
         both = np.stack([skin, self.probability[..., HEAD_HAIR]], axis=-1)
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (MARGIN, MARGIN))
         inner, outer = cv2.erode(both, kernel), cv2.dilate(both[..., 1], kernel)

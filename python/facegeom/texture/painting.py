@@ -9,6 +9,7 @@ import numpy as np
 
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
+from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
 from facegeom.images.crop import apply_affine, crop_affine, invert_affine
 from facegeom.images.sampling import bilinear
@@ -23,9 +24,8 @@ from facegeom.texture.lid_skin import lid_texels, with_lid_skin
 from facegeom.texture.lip_skin import lip_texels, no_lips, with_whole_lips
 from facegeom.texture.occluders import occluders
 
-FEATHER = (0.13, 0.20)
-"""Distances from the border of the face, relative to the side of the atlas, up to which no completed texels are used,
-and from which only they are: at the temples the network paints hair."""
+FEATHER = 0.06  # width of the blend from the completed face to the extended colours, as a fraction of the atlas side
+SIDES_MM, FOREHEAD_MM = (56.0, 68.0), (38.0, 52.0)  # |x| and y on the mean face between which this blend is made, too
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
 SOFT_FACE = 0.012  # width of the blend from known to completed texels of the face, relative to the side of the atlas
 SOFT = 0.02  # the same for ears, neck and scalp, where the extended colours follow
@@ -99,9 +99,8 @@ def paint(
     for lids in lid_texels(template, atlas):
         layer = with_lid_skin(layer, lids)
 
-    depth = _inward(face_texels, ~face_texels, FEATHER[1] * size)
-    trusted = np.clip((depth * FEATHER[1] - FEATHER[0]) / (FEATHER[1] - FEATHER[0]), 0, 1)
-    of_face = np.maximum(trusted * (1 - shown.hair), of_photo)
+    border = _inward(face_texels, ~face_texels, FEATHER * size)
+    of_face = np.maximum(border * trust(template, atlas) * (1 - shown.hair), of_photo)
     skin = coarse.skin_count
     place = _places(template, size)
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
@@ -183,6 +182,18 @@ def unlike(texture: ByteArray, skin: FloatArray | None) -> BoolArray:
         return np.zeros(texture.shape[:2], np.bool_)
     light, red, yellow = np.moveaxis(lab(texture) - lab(skin[None, None]), -1, 0)
     return np.asarray((np.abs(light) > ODD_LIGHT) | (np.hypot(red, yellow) > ODD_COLOUR), np.bool_)
+
+
+@load_once(maxsize=2)
+def trust(template: Template, atlas: Atlas) -> Float32Array:
+    """Return the share (S, S) of completed texels of the face in the texture; the rest are extended colours.
+
+    The network knows eyes, nose and mouth, but paints hair at the temples and at the top of the forehead.
+    """
+    x, y, _ = load_face_model().mean[template.vertices].T
+    side, top = ((values - low) / (high - low) for values, (low, high) in ((np.abs(x), SIDES_MM), (y, FOREHEAD_MM)))
+    share = 1 - np.clip(np.maximum(side, top), 0, 1)
+    return np.asarray(atlas.image(atlas.carry(template.carry(share)[:, None])[:, 0]), np.float32)
 
 
 def photo_share(
