@@ -21,6 +21,7 @@ from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.face_model import load_face_model
 from facegeom.face_model.blendshapes import arkit_weights
 from facegeom.face_model.fitting import possible_expression
+from facegeom.face_model.levels import at_level
 from facegeom.face_model.template import fine_landmarks468, load_template
 from facegeom.images.boxes import Box, Detection
 from facegeom.images.camera import Camera, Pose
@@ -121,6 +122,7 @@ class Reconstruction:
         format: str | None = None,
         compress: str | None = None,
         watertight: bool = False,
+        lod: int = 0,
     ) -> None:
         """Write the mesh to a .glb, .gltf, .usdz, .obj, .ply, .stl or .html file.
 
@@ -136,12 +138,14 @@ class Reconstruction:
         compress : "quantize" or "meshopt" (extra `compress`): smaller .glb files, for programs that read the extensions
             of glTF that they need; see `facegeom.mesh.formats.save_mesh`
         watertight : True, for .stl: the file of a head has closed parts, for 3-D printing
+        lod : level of detail of a head: 0 (39,278 vertices), 1 (11,948) or 2 (4,000). All heads have the same topology
+            at each level; see `facegeom.face_model.levels`.
 
         Raises
         ------
         FacegeomError
-            When the format is not one of these, or when `neutral` is True and the mesh does not have the face
-            model's topology; for a file object, when an OBJ mesh has a texture, which is a file of its own.
+            When the format is not one of these, or when `neutral` is True or `lod` is not 0 and the mesh does not have
+            the face model's topology; for a file object, when an OBJ mesh has a texture, which is a file of its own.
         OutputError
             When a file would overwrite the photo.
         FileNotFoundError, OSError
@@ -161,17 +165,19 @@ class Reconstruction:
         >>> rec.save(file, format="glb")  # doctest: +SKIP
         """
         named = Path(target).suffix.lower()[1:] if isinstance(target, (str, os.PathLike)) else format
-        mesh = self._in_file(named or "", neutral)
+        mesh = self._in_file(named or "", neutral, lod)
         inputs = () if self.photo is None else (self.photo,)
         save_mesh(mesh, target, format, compress=compress, watertight=watertight, inputs=inputs)
 
-    def to_bytes(self, format: str = "glb", neutral: bool = False, *, compress: str | None = None) -> bytes:
+    def to_bytes(
+        self, format: str = "glb", neutral: bool = False, *, compress: str | None = None, lod: int = 0
+    ) -> bytes:
         """Return the content of a mesh file.
 
         Parameters
         ----------
         format : "glb", "ply", "stl", "html", "usdz" or, for a mesh without a texture, "obj"
-        neutral, compress : as in `save`
+        neutral, compress, lod : as in `save`
 
         Raises
         ------
@@ -179,7 +185,7 @@ class Reconstruction:
             When the format is unknown or consists of several files, or when `neutral` is True and the mesh does not
             have the face model's topology.
         """
-        return self._in_file(format, neutral).to_bytes(format, compress=compress)
+        return self._in_file(format, neutral, lod).to_bytes(format, compress=compress)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers of the reconstruction as values that JSON can represent; `--json` prints them.
@@ -220,8 +226,12 @@ class Reconstruction:
             f"yaw={yaw}, pitch={pitch}, roll={roll}, stages={list(self.stages)})"
         )
 
-    def _in_file(self, format: str, neutral: bool) -> FaceMesh:
-        """Return the mesh that a file of a format contains."""
+    def _in_file(self, format: str, neutral: bool, lod: int) -> FaceMesh:
+        """Return the mesh that a file of a format contains, at a level of detail."""
+        mesh = self._at_full_detail(format, neutral)
+        return mesh if check.count(lod, "lod") == 0 else at_level(mesh, lod)
+
+    def _at_full_detail(self, format: str, neutral: bool) -> FaceMesh:
         if neutral:
             if self.neutral is None:
                 raise FacegeomError(

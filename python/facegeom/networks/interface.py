@@ -279,3 +279,28 @@ def check_contour_crops(crops: ByteArray, size: int) -> None:
     """
     if crops.dtype != np.uint8 or crops.ndim != 5 or crops.shape[1:] != (3, size, size, 3):
         raise ValueError(f"crops must be uint8 of shape (any, 3, {size}, {size}, 3), got {crops.dtype} {crops.shape}")
+
+
+class SegmentationPredictor(Protocol):
+    """A network that predicts the class of each pixel around a head, such as `networks.segmentation.Segmentation`.
+
+    Attributes
+    ----------
+    size : side length S of the crops in pixels
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    def predict(self, crops: ByteArray) -> Float32Array:
+        """Predict the probabilities of `networks.segmentation_crop.CLASSES` in each crop, (b, S, S, 7).
+
+        Parameters
+        ----------
+        crops : (b, S, S, 3) uint8 array, RGB, made with `networks.segmentation_crop.head_affine`
+
+        Raises
+        ------
+        ValueError
+            When the crops have another shape or type.
+        """
