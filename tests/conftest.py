@@ -12,9 +12,13 @@ import pytest
 from coded_photos import HAIR, SKIN, CodedFace, CodedNetwork, draw_coded_face
 from facegeom import load_face_model
 from facegeom.detection.found_face import FoundFace
+from facegeom.images.crop import warp_image
+from facegeom.networks import segmentation_crop
+from facegeom.networks.segmentation_crop import CLASSES, head_affine
 from facegeom.pipelines import pix2vertex
 from facegeom.pipelines.interface import PipelineOptions
 from facegeom.reconstruction import predict
+from facegeom.texture.head_classes import HeadClasses
 from mesh_oracle import OracleMeshNetwork
 
 
@@ -85,6 +89,22 @@ def plain_person(draw_face: Any, coded_network: Any) -> Any:
     photo = np.where(face.photo.max(axis=2, keepdims=True) > 60, np.uint8(SKIN), np.uint8(HAIR))
     V = pix2vertex.run(photo, prediction, PipelineOptions(head=True)).final.vertices
     return photo, prediction, V
+
+
+@pytest.fixture
+def plain_classes() -> Any:
+    """A function (photo, camera) -> HeadClasses of a photo of `plain_person`: skin and hair by colour."""
+
+    def classes(photo: Any, camera: Any) -> HeadClasses:
+        affine = head_affine(camera.rotation, camera.scale, camera.translation, 128)
+        image = warp_image(photo, affine, 128)
+        near_skin = np.abs(image.astype(int) - SKIN).sum(axis=2) < np.abs(image.astype(int) - HAIR).sum(axis=2)
+        inside = warp_image(np.full_like(photo, 255), affine, 128)[..., 0] > 127
+        kind = np.where(near_skin, segmentation_crop.SKIN, segmentation_crop.HEAD_HAIR)
+        kind = np.where(inside, kind, segmentation_crop.BACKGROUND)
+        return HeadClasses(image, np.eye(len(CLASSES), dtype=np.float32)[kind], affine)
+
+    return classes
 
 
 PHOTO = 160  # width and height in pixels of the photos in the tests of training

@@ -11,7 +11,7 @@ from facegeom.face_model.template import load_template
 from facegeom.texture.appearance import SILHOUETTE_MM, View, behind_colors, vertex_colors
 
 
-def test_vertices_outside_the_photo_are_hidden_and_not_black(plain_person: Any) -> None:
+def test_vertices_outside_the_photo_are_hidden_and_not_black(plain_person: Any, plain_classes: Any) -> None:
     photo, prediction, V = plain_person
     template = load_template(head=True)
     whole = View(photo, prediction.maps, prediction.camera, V, template.fine)
@@ -24,7 +24,7 @@ def test_vertices_outside_the_photo_are_hidden_and_not_black(plain_person: Any) 
     np.testing.assert_array_equal(view.seen[inner], whole.seen[inner])
     chin = template.fine.regions["face"] & template.fine.regions["map"] & below
     assert chin.sum() > 1000
-    assert np.abs(vertex_colors(template, view)[chin] - SKIN).mean() < 10
+    assert np.abs(vertex_colors(template, view, plain_classes(photo, prediction.camera))[chin] - SKIN).mean() < 10
 
 
 def test_a_hidden_eye_copies_the_other_with_the_same_gaze(plain_person: Any) -> None:

@@ -97,7 +97,10 @@ def test_lenses_are_tinted_and_the_rest_of_the_face_is_not(shop: Eyewear, monkey
     assert isinstance(shown, EyewearPixels)
     image = np.full((SIZE, SIZE, 3), 200, np.float32)
     red = np.tile(np.float32([250, 0, 0]), (len(shown.place), 1))
-    painted = shown.paint(image, red, [], np.random.default_rng(0))
+    painted, hidden = shown.paint(image, red, [], np.random.default_rng(0))
+    assert hidden.min() >= 0
+    assert hidden.max() <= 1
+    assert np.abs(painted - image).max(axis=2)[hidden > 0.9].min() > 0
     lens = shown.lens > 0.99
     assert lens.sum() > 100
     assert np.median(painted[lens]) < 130

@@ -24,6 +24,7 @@ from facegeom.networks.loaders import (
     load_identity_network,
     load_map_network,
     load_mesh_network,
+    load_segmentation_network,
     load_texture_network,
 )
 from facegeom.networks.semi_sphere import mean_landmarks, neighbour_rows, semi_sphere
@@ -37,7 +38,7 @@ from facegeom.networks.onnx.semi_sphere import load_semi_sphere
 from facegeom.networks.onnx.session import GRAPHS, NetworkSession
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("facevision", "gated_inpainting", "gcn_igan", "identity", "pixel2mesh")
+NAMES = ("facevision", "gated_inpainting", "gcn_igan", "identity", "pixel2mesh", "segmentation")
 LARGEST_CONSTANT = 4096  # bytes
 ALL_GRAPHS = 2e6  # bytes
 MAP_MM = 0.005  # largest difference of a map, mm
@@ -242,6 +243,16 @@ def test_the_identity_network_of_both_backends_changes_the_reconstruction_alike(
     np.testing.assert_allclose(found["onnx"].mesh.vertices, found["torch"].mesh.vertices, atol=SAME_MM)
     np.testing.assert_allclose(found["onnx"].identity, found["torch"].identity, atol=1e-3)
     assert np.abs(found["onnx"].identity - plain.identity).max() > 0.02
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_classes_equal_those_of_torch(count: int) -> None:
+    one, other = (load_segmentation_network("cpu", None, backend) for backend in BACKENDS)
+    assert other.size == one.size
+    wanted, found = (network.predict(crops(count, one.size)) for network in (one, other))
+    assert found.shape == (count, one.size, one.size, 7)
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-5)
 
 
 def test_wrong_arrays_are_refused_like_by_torch() -> None:

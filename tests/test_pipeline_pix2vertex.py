@@ -101,7 +101,7 @@ def test_a_large_atlas_has_detail_finer_than_the_vertices(draw_face: Any, coded_
     checks = np.where(((rows // 3 + columns // 3) % 2 == 0)[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)
     fine, coarse = (pix2vertex.run(checks, seen, PipelineOptions(texture=size)).final.texture for size in (1024, 128))
     middle = slice(3 * 1024 // 8, 5 * 1024 // 8)
-    assert fine[middle, middle].std() > 50
+    assert fine[middle, middle].std() > 40
     assert coarse[48:80, 48:80].std() < 40
 
 

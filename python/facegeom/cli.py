@@ -46,6 +46,7 @@ MODULES = {
         "registration": ("facegeom.evaluation.registration", "depth error before and after the template registration"),
         "meshes": ("facegeom.evaluation.meshes", "distance between the mesh of each pipeline and the true surface"),
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
+        "segmentation": ("facegeom.evaluation.segmentation", "classes of pixels against drawn outlines"),
         "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
         "expressions": (
             "facegeom.evaluation.expressions",
@@ -86,6 +87,11 @@ MODULES = {
             "the semi-sphere mesh that graph networks deform",
         ),
         "assets": ("facegeom.training.data.assets", "skins and environment maps for synthetic heads"),
+        "person-masks": (
+            "facegeom.training.segmentation.person_masks",
+            "masks of the person in photos (with MediaPipe, in an environment of its own)",
+        ),
+        "segmentation": ("facegeom.training.segmentation.crops", "crops of heads with the class of every pixel"),
         "reshaped": ("facegeom.training.identity.reshaped_photos", "photos warped by known identity coefficients"),
         "heads": (
             "facegeom.training.identity.heads",
@@ -103,6 +109,10 @@ MODULES = {
         "translate": (
             "facegeom.training.maps.train_translate",
             "network that translates renders into photos and keeps the geometry",
+        ),
+        "segmentation": (
+            "facegeom.training.segmentation.train_segmentation",
+            "network that tells skin, hair, covers, clothes and background apart",
         ),
         "identity": (
             "facegeom.training.identity.train_identity",

@@ -24,6 +24,7 @@ from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.reconstruction import Reconstruction, reconstruct
 from facegeom.render import Frame, render_mesh, turn
 from facegeom.texture.appearance import View
+from facegeom.texture.head_classes import head_classes
 from facegeom.texture.painting import paint
 
 SETS: dict[str, tuple[str, ...]] = {
@@ -91,7 +92,8 @@ def head_views(photo: ByteArray, size: int, device: str = "cpu") -> HeadViews:
         rec.save(file)
         mesh = FaceMesh.load(file)
     template = load_template(head=True)
-    painted = paint(template, View(photo, rec.maps, rec.camera, rec.mesh.vertices, template.fine), size)
+    view = View(photo, rec.maps, rec.camera, rec.mesh.vertices, template.fine)
+    painted = paint(template, view, head_classes(photo, rec.camera), size)
     return HeadViews(photo, mesh, painted.texture, painted.known, _yaw_deg(rec))
 
 

@@ -222,3 +222,28 @@ class IdentityPredictor(Protocol):
         ValueError
             When the crops have another shape or type.
         """
+
+
+class SegmentationPredictor(Protocol):
+    """A network that predicts the class of each pixel around a head, such as `networks.segmentation.Segmentation`.
+
+    Attributes
+    ----------
+    size : side length S of the crops in pixels
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    def predict(self, crops: ByteArray) -> Float32Array:
+        """Predict the probabilities of `networks.segmentation_crop.CLASSES` in each crop, (b, S, S, 7).
+
+        Parameters
+        ----------
+        crops : (b, S, S, 3) uint8 array, RGB, made with `networks.segmentation_crop.head_affine`
+
+        Raises
+        ------
+        ValueError
+            When the crops have another shape or type.
+        """

@@ -32,6 +32,7 @@ from facegeom.texture.appearance import View, vertex_colors
 from facegeom.texture.eye_photo import eye_pictures
 from facegeom.texture.eyes import Eyes, eye_colors, look
 from facegeom.texture.file_texture import file_texture
+from facegeom.texture.head_classes import head_classes, is_grey, without_colour
 from facegeom.texture.painting import paint
 from facegeom.texture.relief import relief_weight
 
@@ -133,16 +134,22 @@ def with_gaze(template: Template, V: FloatArray, weights: dict[str, float]) -> F
 def coloured(template: Template, view: View, V: FloatArray, eyes: Eyes, options: PipelineOptions) -> FaceMesh:
     """Return the fine mesh with vertex colours from the photo, and with a texture unless `options.texture` is None."""
     fine = template.fine
-    painted = None if options.texture is None else paint(template, view, options.texture, backend=options.backend)
-    colors = np.rint(vertex_colors(template, view)).astype(np.uint8) if painted is None else painted.colors.copy()
+    classes = head_classes(view.photo, view.camera, backend=options.backend)
+    painted = None
+    if options.texture is not None:
+        painted = paint(template, view, classes, options.texture, backend=options.backend)
+    colors = painted.colors.copy() if painted else np.rint(vertex_colors(template, view, classes)).astype(np.uint8)
     for side in ("left", "right"):
         colors[fine.regions[f"eyeball_{side}"]] = eye_colors(template, eyes, side)
+    texture = None if painted is None else _with_eyes(template, view, painted.texture, eyes)
+    if is_grey(classes.image):
+        colors, texture = without_colour(colors), None if texture is None else without_colour(texture)
     return FaceMesh(
         V,
         fine.faces,
         uv=template.file_uv,
         uv_faces=fine.uv_faces,
-        texture=None if painted is None else _with_eyes(template, view, painted.texture, eyes),
+        texture=texture,
         colors=colors,
         regions=fine.regions,
         seen=view.seen,

@@ -7,23 +7,32 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
+from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
+from facegeom.images.crop import apply_affine, crop_affine, invert_affine
 from facegeom.images.sampling import bilinear
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import TextureNetwork
-from facegeom.texture.appearance import View, behind_colors, continued_colors
+from facegeom.texture.appearance import OWN, View, behind_colors, continued_colors
 from facegeom.texture.baking import Atlas, bake
 from facegeom.texture.completion import complete
+from facegeom.texture.hair import hair_share, hair_zone, strands
+from facegeom.texture.head_classes import HeadClasses, is_grey, lab, without_colour
 from facegeom.texture.lid_skin import lid_texels, with_lid_skin
 from facegeom.texture.lip_skin import lip_texels, no_lips, with_whole_lips
 from facegeom.texture.occluders import occluders
 
 FEATHER = 0.06  # width of the blend from the completed face to the extended colours, as a fraction of the atlas side
+SIDES_MM, FOREHEAD_MM = (56.0, 68.0), (38.0, 52.0)  # |x| and y on the mean face between which this blend is made, too
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
-RIM = 0.02  # distance as a fraction of the atlas side; an occluder nearer to the face's border extends past the border
-TEMPLES = 0.45  # upper part of the atlas, as a fraction of its side, in which the face borders on the scalp
+SOFT_FACE = 0.012  # width of the blend from known to completed texels of the face, relative to the side of the atlas
+SOFT = 0.02  # the same for ears, neck and scalp, where the extended colours follow
+LEAST_HIDDEN = 0.02  # minimum area of a hidden part with a soft border, as a fraction of the atlas
+SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
+ODD_LIGHT, ODD_COLOUR = 34.0, 26.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
+LEAST_KNOWN = 0.5  # minimum share of known or completed colours at a vertex from which colours are continued
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
 
 
@@ -45,6 +54,7 @@ class Painted(NamedTuple):
 def paint(
     template: Template,
     view: View,
+    classes: HeadClasses,
     size: int,
     *,
     network: TextureNetwork | None = None,
@@ -52,14 +62,15 @@ def paint(
 ) -> Painted:
     """Make the complete texture of the template's fine topology from a photo.
 
-    Texels of the face that the photo shows without an occluder have the colours of the photo; the inpainting network
-    completes the other texels of the face. All other parts (scalp, ears, neck, parts behind the skin) get the colours
-    of `continued_colors` and `behind_colors`, without a network.
+    Texels that the photo shows in their own class have the colours of the photo: skin on face, ears and neck, hair or
+    skin on the scalp. The inpainting network completes the other texels of the face. All other texels get the colours
+    of `continued_colors` and `behind_colors`, without a network. The texture of a photo without colours has none.
 
     Parameters
     ----------
     template : Template
     view : View of the fine vertices of the template
+    classes : HeadClasses of the photo
     size : side length of the atlas in texels, 16 to 2048
     network : TextureNetwork; None: the network that comes with facegeom
     backend : "torch" or "onnx", in which the network that comes with facegeom runs
@@ -73,34 +84,154 @@ def paint(
     """
     coarse, fine = template.coarse, template.fine
     atlas = _atlas(template, size)
-    baked = bake(atlas, view.photo, view.camera, view.vertices, view.maps.mask, view.maps.box)
     face_texels = atlas.region(fine.regions["map"] & fine.regions["face"])
-    covered = without_hairline(occluders(baked.texture, baked.known), face_texels)
-    known = baked.known & (baked.seen > LEAST_SEEN) & ~covered
+    shown = shown_texels(template, atlas, view, classes, face_texels)
+    baked, known = shown.texture, shown.known
     known &= ~face_texels | without_slivers(known & face_texels)
-    # The parts behind the skin are painted without the shadows of the photo.
-    known &= ~np.asarray(atlas.image(atlas.triangle >= fine.skin_triangles), np.bool_)
     lips = lip_texels(template, atlas)
-    known &= ~no_lips(baked.texture, known, lips, 1.0 / view.camera.scale)
-    completed = with_whole_lips(complete(baked.texture, known, network=network, backend=backend), known, lips)
+    known &= ~no_lips(baked, known, lips, 1.0 / view.camera.scale)
+    of_photo = photo_share(atlas, known, shown.refused, face_texels, fine.skin_triangles)
+    completed = complete(baked, face_texels & (of_photo >= 1), network=network, backend=backend)
+    mixed = of_photo[..., None] * baked + (1 - of_photo[..., None]) * completed
+    hair = known & (~face_texels | (shown.hair > 0.5))
+    layer = np.where(hair[..., None], baked, np.rint(mixed)).astype(np.uint8)
+    layer = with_whole_lips(layer, known, lips)
     for lids in lid_texels(template, atlas):
-        completed = with_lid_skin(completed, lids)
+        layer = with_lid_skin(layer, lids)
 
-    inside = face_texels | known
-    depth = cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1, mode="edge"), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    share = np.maximum(np.clip(depth / max(1.0, FEATHER * size), 0, 1), known)[..., None]
+    border = _inward(face_texels, ~face_texels, FEATHER * size)
+    of_face = np.maximum(border * trust(template, atlas) * (1 - shown.hair), of_photo)
     skin = coarse.skin_count
     place = _places(template, size)
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
     column, row = np.clip(np.rint(place[:skin]), 0, size - 1).astype(np.int64).T
-    known_here = face * share[row, column, 0]
-    continued = continued_colors(template, view, bilinear(completed, place[:skin]), known_here)
+    known_here = np.where(face, of_face[row, column], of_photo[row, column])
+    known_here[known_here < LEAST_KNOWN] = 0
+    continued = continued_colors(template, view, classes, bilinear(layer, place[:skin]), known_here)
     colors = template.carry(np.concatenate([continued, behind_colors(template, view)]))
-    beyond = atlas.image(np.clip(atlas.carry(colors), 0, 255))
-    painted = share * completed + (1 - share) * beyond
+    beyond = np.asarray(atlas.image(np.clip(atlas.carry(colors), 0, 255)), np.float32)
+    if classes.hair is not None:
+        skin_seen = face | ((known_here > 0.5) & (classes.at(view.place[:skin])[:, 0] > OWN))
+        grown = hair_share(template, view.vertices[:skin], skin_seen)
+        cover = np.asarray(atlas.image(atlas.carry(template.carry(grown)[:, None])[:, 0]), np.float32)
+        beyond *= (1 + classes.hair_contrast * cover * strands(template, atlas))[..., None]
+    painted = of_face[..., None] * layer + (1 - of_face[..., None]) * np.clip(beyond, 0, 255)
     texture = np.asarray(atlas.fill_gutter(np.rint(painted).astype(np.uint8)), np.uint8)
+    texture = without_colour(texture) if is_grey(classes.image) else texture
     at_vertices = np.rint(bilinear(texture, place)).astype(np.uint8)
     return Painted(texture, known, at_vertices)
+
+
+class ShownTexels(NamedTuple):
+    """What a photo shows of an atlas.
+
+    Attributes
+    ----------
+    texture : (S, S, 3) uint8 array, colours of the photo
+    known : (S, S) bool array, texels that the photo shows in their own class
+    refused : (S, S) bool array, texels at which the photo shows another class
+    hair : (S, S) float32 array in [0, 1], texels of the face near the scalp at which the photo shows hair
+    """
+
+    texture: ByteArray
+    known: BoolArray
+    refused: BoolArray
+    hair: Float32Array
+
+
+def shown_texels(
+    template: Template, atlas: Atlas, view: View, classes: HeadClasses, face_texels: BoolArray
+) -> ShownTexels:
+    """Return what a photo shows of an atlas.
+
+    Texels of skin on the face have to be inside the mask of the maps, where the shape is sure; the others only inside
+    the head of the photo.
+
+    Parameters
+    ----------
+    template : Template
+    atlas : Atlas of the template's fine topology
+    view : View of the fine vertices
+    classes : HeadClasses of the photo
+    face_texels : (S, S) bool array, texels of the face
+    """
+    fine = template.fine
+    inner = bake(atlas, view.photo, view.camera, view.vertices, view.maps.mask, view.maps.box)
+    outer = bake(atlas, view.photo, view.camera, view.vertices, *_head_mask(classes))
+    found = np.asarray(atlas.image(classes.at(atlas.carry(view.place))), np.float32)
+    zone = hair_zone(template, atlas)
+    is_skin, is_hair = found[..., 0] > OWN, (found[..., 1] > OWN) & (zone > 0.5)
+    of_face = face_texels & ~is_hair
+    seen = np.where(of_face, inner.known & (inner.seen > LEAST_SEEN), outer.known & (outer.seen > LEAST_SEEN))
+    texture = np.where(of_face[..., None], inner.texture, outer.texture)
+    known = seen & (is_skin | is_hair)
+    covered = of_face & (found[..., 0] < SURE_SKIN) & occluders(texture, known & of_face)
+    skin_texels = np.asarray(atlas.image(atlas.triangle < fine.skin_triangles), np.bool_)
+    # The parts behind the skin are painted without the shadows of the photo.
+    odd = seen & is_skin & ~face_texels & unlike(texture, classes.skin)
+    known &= skin_texels & ~covered & ~odd
+    refused = skin_texels & (covered | odd | (seen & ~is_skin & ~is_hair))
+    hair = found[..., 2] * zone * face_texels * (outer.known | inner.known)
+    soft = np.asarray(cv2.blur(hair, (5, 5)), np.float32)
+    return ShownTexels(np.asarray(texture, np.uint8), known, refused, soft)
+
+
+def unlike(texture: ByteArray, skin: FloatArray | None) -> BoolArray:
+    """Return the mask (S, S) of texels whose colour is not that of the skin in any light, such as those of a collar."""
+    if skin is None:
+        return np.zeros(texture.shape[:2], np.bool_)
+    light, red, yellow = np.moveaxis(lab(texture) - lab(skin[None, None]), -1, 0)
+    return np.asarray((np.abs(light) > ODD_LIGHT) | (np.hypot(red, yellow) > ODD_COLOUR), np.bool_)
+
+
+@load_once(maxsize=2)
+def trust(template: Template, atlas: Atlas) -> Float32Array:
+    """Return the share (S, S) of completed texels of the face in the texture; the rest are extended colours.
+
+    The network knows eyes, nose and mouth, but paints hair at the temples and at the top of the forehead.
+    """
+    x, y, _ = load_face_model().mean[template.vertices].T
+    side, top = ((values - low) / (high - low) for values, (low, high) in ((np.abs(x), SIDES_MM), (y, FOREHEAD_MM)))
+    share = 1 - np.clip(np.maximum(side, top), 0, 1)
+    return np.asarray(atlas.image(atlas.carry(template.carry(share)[:, None])[:, 0]), np.float32)
+
+
+def photo_share(
+    atlas: Atlas, known: BoolArray, refused: BoolArray, face_texels: BoolArray, skin_triangles: int
+) -> Float32Array:
+    """Return the share (S, S) of the photo in each texel: 1 inside the known texels, falling to 0 at their border.
+
+    Small unknown parts that are only hidden, such as the rims of the lids, have a sharp border.
+    """
+    size = atlas.size
+    unknown = np.asarray(atlas.image(atlas.triangle < skin_triangles), np.bool_) & ~known
+    labels, stats = cv2.connectedComponentsWithStats(unknown.astype(np.uint8), connectivity=8)[1:3]
+    large = stats[:, cv2.CC_STAT_AREA] > LEAST_HIDDEN * size**2
+    large[np.unique(labels[refused])] = True
+    large[0] = False
+    width = np.where(face_texels, SOFT_FACE, SOFT) * size
+    return _inward(known, large[labels], width)
+
+
+def _head_mask(classes: HeadClasses) -> tuple[BoolArray, tuple[float, float, float, float]]:
+    """Return a mask (M, M) of the pixels of skin and hair, and its box, an upright square in the photo."""
+    size = len(classes.probability)
+    corners = np.array([(-0.5, -0.5), (size - 0.5, -0.5), (size - 0.5, size - 0.5), (-0.5, size - 0.5)])
+    in_photo = apply_affine(invert_affine(classes.affine), corners)
+    middle, half = in_photo.mean(axis=0), 0.5 * float(np.ptp(in_photo, axis=0).max())
+    box = (middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half)
+    fine = 2 * size
+    to_photo = invert_affine(crop_affine(box, fine))
+    columns, rows = np.meshgrid(np.arange(fine), np.arange(fine))
+    places = apply_affine(to_photo, np.column_stack([columns.ravel(), rows.ravel()]).astype(np.float64))
+    found = classes.at(places)[:, 3].reshape(fine, fine)
+    return np.asarray(found > OWN, np.bool_), (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
+
+
+def _inward(mask: BoolArray, outside: BoolArray, width: float | FloatArray) -> Float32Array:
+    """Return a ramp (S, S) on a mask: 0 at texels `outside` (S, S), 1 at a distance of `width` texels from them."""
+    away = cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 3) - 0.5
+    return np.asarray(np.clip(away / np.maximum(1.0, width), 0, 1) * mask, np.float32)
 
 
 def without_slivers(known: BoolArray) -> BoolArray:
@@ -111,23 +242,6 @@ def without_slivers(known: BoolArray) -> BoolArray:
         return known
     kept = np.concatenate([[False], areas >= LEAST_PART * areas.max()])
     return np.asarray(known & kept[labels], np.bool_)
-
-
-def without_hairline(covered: BoolArray, face: BoolArray) -> BoolArray:
-    """Return the mask (S, S) of occluders without hair or a hat that extends from the scalp onto the face.
-
-    Parameters
-    ----------
-    covered : (S, S) bool array, as `occluders` returns it
-    face : (S, S) bool array, texels of the face
-    """
-    size = len(face)
-    width = 2 * max(1, round(RIM * size)) + 1
-    rim = ~cv2.erode(face.astype(np.uint8), np.ones((width, width), np.uint8)).astype(bool)
-    rim[round(TEMPLES * size) :] = False
-    labels = cv2.connectedComponents(covered.astype(np.uint8), connectivity=8)[1]
-    hair = np.unique(labels[rim & covered])
-    return covered & ~np.isin(labels, hair)
 
 
 @load_once(maxsize=2)

@@ -28,6 +28,7 @@ from facegeom.networks.graph import Graph
 from facegeom.networks.identity import IdentityConfig, IdentityNetwork
 from facegeom.networks.onnx.session import GRAPHS
 from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
+from facegeom.networks.segmentation import SegmentationConfig, SegmentationNetwork
 from facegeom.networks.semi_sphere import Level, neighbour_rows, semi_sphere
 from facegeom.networks.semi_sphere_network import SemiSphereNetwork, SemiSpherePlacement
 from facegeom.networks.weights import load_weights
@@ -90,6 +91,18 @@ class _Identity(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.network(image))
+
+
+class _Segmentation(nn.Module):
+    """The segmentation network: image -> logits of the classes."""
+
+    def __init__(self, network: SegmentationNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits: Tensor = self.network(image)
+        return logits
 
 
 class _Meshes(nn.Module):
@@ -190,12 +203,19 @@ def _identity() -> Exported:
     return Exported(_Identity(IdentityNetwork(config)), config, {"image": images}, ("mean", "log_variance", "points"))
 
 
+def _segmentation() -> Exported:
+    config = SegmentationConfig()
+    images = torch.zeros(2, 3, config.size, config.size)
+    return Exported(_Segmentation(SegmentationNetwork(config)), config, {"image": images}, ("logits",))
+
+
 NETWORKS: dict[str, Callable[[], Exported]] = {
     "facevision": _facevision,
     "pixel2mesh": _pixel2mesh,
     "gcn_igan": _gcn_igan,
     "gated_inpainting": _gated_inpainting,
     "identity": _identity,
+    "segmentation": _segmentation,
 }
 """The networks that `reconstruct` runs, each with the configuration of its weights in the package."""
 

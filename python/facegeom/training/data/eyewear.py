@@ -159,8 +159,14 @@ class EyewearPixels:
         lit: Float32Array,
         pictures: Pictures | list[ByteArray],
         rng: np.random.Generator,
-    ) -> Float32Array:
-        """Return an image (h, w, 3) with lenses of random tint, and the frame in colours (q, 3)."""
+    ) -> tuple[Float32Array, Float32Array]:
+        """Draw lenses of random tint, and the frame in colours (q, 3).
+
+        Returns
+        -------
+        image : (h, w, 3) float32 array
+        cover : (h, w) float32 array in [0, 1], share of each pixel that the frame, tint and reflections hide
+        """
         size = len(image)
         dark = rng.random() < SUNGLASSES
         tint = grey_or_tinted(rng, rng.uniform(10, 60), 12) if dark else grey_or_tinted(rng, rng.uniform(150, 240), 15)
@@ -168,12 +174,14 @@ class EyewearPixels:
         fade = 1 - rng.uniform(0, 0.5) * dark * np.linspace(0, 1, size, dtype=np.float32)[:, None]  # lighter below
         cover = (self.lens * alpha * fade)[..., None]
         image = np.asarray(image * (1 - cover) + np.clip(tint, 0, 255) * cover, dtype=np.float32)
+        hidden = cover
         if rng.random() < REFLECTING:
             mirrored = random_backdrop(pictures, rng, size)
             low = rng.uniform(0, 180)
             bright = np.clip((mirrored.mean(2) - low) / 60, 0, 1) * rng.uniform(0.05, 0.7)
             glare = (self.lens * bright)[..., None]
             image = image * (1 - glare) + np.maximum(mirrored, 180) * glare
+            hidden = 1 - (1 - hidden) * (1 - glare)
         row, column, rows, columns = self.box
         fine = np.zeros((rows * FINE * columns * FINE, 4), np.float32)
         fine[self.place] = np.column_stack([lit, np.ones(len(lit), np.float32)])
@@ -183,7 +191,9 @@ class EyewearPixels:
         )
         shadow = cv2.GaussianBlur(shown[..., 3:], (0, 0), SHADOW * size)[..., None]
         image = image * (1 - rng.uniform(0, 0.6) * shadow)
-        return np.asarray(image * (1 - shown[..., 3:]) + shown[..., :3], dtype=np.float32)
+        hidden = 1 - (1 - hidden) * (1 - shown[..., 3:])
+        picture = image * (1 - shown[..., 3:]) + shown[..., :3]
+        return np.asarray(picture, dtype=np.float32), np.asarray(hidden[..., 0], np.float32)
 
 
 def eyewear_pixels(glasses: Glasses, pose: Pose, affine: FloatArray, depth: FloatArray) -> EyewearPixels | None:

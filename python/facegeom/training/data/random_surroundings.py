@@ -52,8 +52,10 @@ def paint_surroundings(
     neck: FloatArray | None,
     hair: Float32Array | None,
     rng: np.random.Generator,
-) -> None:
-    """Paint hair and clothes behind the head, next to its outline.
+) -> tuple[Float32Array, Float32Array]:
+    """Paint clothes and hair behind the head, next to its outline; return the share of each in every pixel, (s, s).
+
+    Hair is painted over clothes.
 
     Parameters
     ----------
@@ -68,14 +70,17 @@ def paint_surroundings(
     low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
     centre, half = (low + high) / 2, (high - low) / 2
     neck = centre if neck is None else neck
-    for chance, colour, middle, extent in (
+    shares = [np.zeros((size, size), np.float32), np.zeros((size, size), np.float32)]
+    for kind, (chance, colour, middle, extent) in enumerate(
         (
-            0.5,
-            grey_or_tinted(rng, rng.uniform(5, 240), 40),
-            neck + (neck - centre) * 0.9,
-            half * rng.uniform([1.2, 0.5], [2.2, 0.9]),
-        ),
-        (0.5, hair, centre - (neck - centre) * rng.uniform(-0.5, 0.35), half * rng.uniform(0.85, 1.3, 2)),
+            (
+                0.5,
+                grey_or_tinted(rng, rng.uniform(5, 240), 40),
+                neck + (neck - centre) * 0.9,
+                half * rng.uniform([1.2, 0.5], [2.2, 0.9]),
+            ),
+            (0.5, hair, centre - (neck - centre) * rng.uniform(-0.5, 0.35), half * rng.uniform(0.85, 1.3, 2)),
+        )
     ):
         if rng.random() > chance or colour is None:
             continue
@@ -90,6 +95,8 @@ def paint_surroundings(
             texture = texture.transpose(1, 0, 2)
         paint = np.asarray(colour, np.float32) * (0.8 + rng.uniform(0.03, 0.2) * texture)
         image[:] = image * (1 - alpha) + np.clip(paint, 0, 255) * alpha
+        shares[kind] = alpha[..., 0]
+    return shares[0], shares[1]
 
 
 def grey_or_tinted(rng: np.random.Generator, level: float, tint: float) -> Float32Array:

@@ -15,6 +15,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ from facegeom._internal import check
 from facegeom._internal.arrays import AnyArray, BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.files import write_bytes, write_npz
 from facegeom.face_model import FaceModel, load_face_model
-from facegeom.geometry import rasterize
+from facegeom.geometry import Raster, rasterize
 from facegeom.images.crop import apply_affine, crop_affine
 from facegeom.training.data.assets import Assets, add_assets, load_assets
 from facegeom.training.data.eyewear import Eyewear, EyewearPixels, eyewear_pixels
@@ -82,6 +83,26 @@ class SyntheticOptions:
     eyewear: float = 0.18  # share of faces with glasses
     hair_volume: float = 0.6  # share of faces without hair mesh whose scalp is raised to the height of hair
     pixel_noise: float = 3.0  # standard deviation of the pixel noise on the skin, grey levels
+
+
+class DrawnLayers(NamedTuple):
+    """What the pixels of a synthetic face show.
+
+    Attributes
+    ----------
+    raster : Raster of the head
+    head : (S, S) bool array, pixels of the head
+    clothes, hair_behind : (S, S) float32 arrays, shares of clothes and painted hair behind the head
+    eyewear : (S, S) float32 array, share hidden by glasses
+    strands : (S, S) float32 array, share hidden by a hair mesh
+    """
+
+    raster: Raster
+    head: BoolArray
+    clothes: Float32Array
+    hair_behind: Float32Array
+    eyewear: Float32Array
+    strands: Float32Array
 
 
 _MIX = MixOptions()
@@ -153,6 +174,8 @@ class SyntheticFaces:
         self.hair_rows, self.hair_ramp = self._hair()
         self.waves = _wave_bank(self.mean32)
         self.eyewear = Eyewear(model)
+        self.painted_hair: Float32Array = np.zeros(len(model.mean), np.float32)  # of the last face, (n,)
+        self.painted_beard: Float32Array = self.painted_hair
         self.expressions = RandomExpressions(model, options.neutral, options.closed_eyes, options.open_mouth)
         self.light = RandomLight(options.harmonics, options.even_light, None if assets is None else assets.lights)
 
@@ -234,20 +257,24 @@ class SyntheticFaces:
         lit = self._lit(layers, rng)
         image: AnyArray = random_backdrop(self.backgrounds, rng, size)
         neck = points[self.model.regions["neck"], :2].mean(0) if "neck" in self.model.regions else None
-        paint_surroundings(image, points[:, :2], neck, hair if worn is None else None, rng)
+        behind = paint_surroundings(image, points[:, :2], neck, hair if worn is None else None, rng)
         face = image.copy()
         face[head] = lit[0]
         alpha = cv2.GaussianBlur(head.astype(np.float32), (0, 0), 0.6)[..., None] * head[..., None]
         image = face * alpha + image * (1 - alpha)
+        hidden = strand_share = np.zeros((size, size), np.float32)
         if glasses is not None:
-            image = glasses.paint(image, lit[1], self.backgrounds, rng)
+            image, hidden = glasses.paint(image, lit[1], self.backgrounds, rng)
         if strands is not None:
             shown = strands.picture(lit[-1], (size, size))
+            strand_share = shown[..., 3]
             near = cv2.GaussianBlur(shown[..., 3], (0, 0), SHADOW * size)
             image *= (1 - rng.uniform(0.1, 0.7) * near * head)[..., None]  # hair keeps light from the skin near it
             image = image * (1 - shown[..., 3:]) + shown[..., :3]
+        image = self._in_front(image, pose, affine, depth, rng)
         if rng.random() < 0.7:  # renderings are sharper than photos
             image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.7) * size / 128)
+        self._note(DrawnLayers(raster, head, *behind, hidden, strand_share))
 
         sample = Sample(
             np.clip(image + 0.5, 0, 255).astype(np.uint8),
@@ -258,6 +285,15 @@ class SyntheticFaces:
         )
         eyes = Pose(EYES_MM, pose.rotation, 1.0, pose.translation).pixels()[:, :2]
         return sample, apply_affine(affine, eyes), points
+
+    def _in_front(
+        self, image: AnyArray, pose: Pose, affine: FloatArray, depth: FloatArray, rng: np.random.Generator
+    ) -> AnyArray:
+        """Return the image with objects in front of the head: none here."""
+        return image
+
+    def _note(self, layers: DrawnLayers) -> None:
+        """Receive the layers of the face that was drawn last; nothing here needs them."""
 
     def _lit(
         self, layers: list[tuple[Float32Array, Float32Array, Float32Array]], rng: np.random.Generator
@@ -363,8 +399,10 @@ class SyntheticFaces:
         o = self.options
         colours: np.ndarray = self._albedo(rng)
         x, y, z = self.mean32.T
+        self.painted_hair, self.painted_beard = np.zeros((2, len(x)), np.float32)
         if covered is not None:
             under = covered[:, None] / np.float32(255)
+            self.painted_hair = np.asarray(under[:, 0], np.float32)
             colours = colours * (1 - under) + UNDER_HAIR * hair * under
         elif rng.random() < o.hair:
             # Hair covers the area above and behind a line from the forehead over the temple to behind the ear.
@@ -374,6 +412,7 @@ class SyntheticFaces:
             streaks = 1 + 0.18 * self._waves(rng)[:, None]
             cover = cover * self.skin[:, None]
             colours = colours * (1 - cover) + hair * streaks * cover
+            self.painted_hair = np.asarray(cover[:, 0], np.float32)
         if rng.random() < o.beard:
             low = _sigmoid((-38 + rng.normal(0, 6) - y) / 5 + 0.8 * self._waves(rng) + np.abs(x) / 60 - 0.5)
             upper_lip = np.exp(-(((y + 58) / 6) ** 2) - (x / 26) ** 2)
@@ -382,6 +421,7 @@ class SyntheticFaces:
                 cover = np.where(self.model.regions["lips"], cover * 0.1, cover)
             cover = (cover * self.skin)[:, None].astype(np.float32)
             colours = colours * (1 - cover) + beard * 0.9 * cover
+            self.painted_beard = np.asarray(cover[:, 0], np.float32)
         if rng.random() < 0.3:
             colours = colours + (rng.uniform(2, 10) * self._waves(rng))[:, None] * self.skin[:, None]
         return np.clip(colours, 4, 252)

@@ -1,0 +1,109 @@
+"""Hair that no photo shows: where the scalp has hair, and a pattern of strands from the crown to the hairline."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from facegeom import geometry
+from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray
+from facegeom._internal.threads import load_once
+from facegeom.face_model import load_face_model
+from facegeom.face_model.template import Template
+from facegeom.texture.baking import Atlas
+
+SKULL_MM = np.array([0.0, 15.0, -75.0])  # middle of the skull, mean head
+CROWN = np.array([0.0, 0.85, -0.53])  # direction of the crown from there
+STRAND_MM = (1.2, 5.0)  # widths of single strands and of locks
+LOCKS = 0.7  # strength of the locks relative to the strands
+ALONG = 8  # changes of the brightness of a strand between crown and nape
+WAVES = 0.05  # sideways waves of the strands, radians
+SOFT_MM2 = 30.0  # diffusion time of the border of the hair, mm^2
+EAR_TOP_MM, EAR_MM = 2.0, -80.0  # height below which, and depth before which, the scalp beside the ears has no hair
+ZONE_MM = (
+    8.0,
+    26.0,
+)  # distances from the scalp up to which, and from which no more, hair of the photo grows on the face
+
+
+@load_once(maxsize=2)
+def hair_zone(template: Template, atlas: Atlas) -> Float32Array:
+    """Return where hair of the photo is kept, (S, S) in [0, 1]: 1 on the scalp and beside it, 0 on the rest."""
+    coarse = template.coarse
+    skin = coarse.skin_count
+    zone = np.zeros(len(template.vertices))
+    if "scalp" in coarse.regions:
+        places = load_face_model().mean[template.vertices][:skin]
+        away = geometry.nearest(places[coarse.regions["scalp"][:skin]], places)[1]
+        zone[:skin] = np.clip((ZONE_MM[1] - away) / (ZONE_MM[1] - ZONE_MM[0]), 0, 1)
+        for name in ("ear_left", "ear_right", "neck"):
+            zone[:skin][coarse.regions[name][:skin]] = 0
+    return np.asarray(atlas.image(atlas.carry(template.carry(zone)[:, None])[:, 0]), np.float32)
+
+
+def hair_share(template: Template, V: FloatArray, skin_seen: BoolArray) -> FloatArray:
+    """Return how much hair each vertex of the coarse topology has, (n,) in [0, 1]; for a head that is not bald.
+
+    Parameters
+    ----------
+    template : Template
+    V : (s, 3) float array, vertices of the coarse skin, mm
+    skin_seen : (s,) bool array, vertices at which the photo shows skin
+    """
+    coarse = template.coarse
+    out = np.zeros(len(template.vertices))
+    if "scalp" in coarse.regions:
+        grown = hairy_vertices(template)[: len(V)] & ~skin_seen
+        out[: len(V)] = geometry.heat_smooth(V, coarse.skin_faces, grown.astype(np.float64), SOFT_MM2, tolerance=1e-3)
+    return np.clip(out, 0, 1)
+
+
+@load_once(maxsize=2)
+def hairy_vertices(template: Template) -> BoolArray:
+    """Return the vertices of the coarse topology on which hair grows, (n,): the scalp, but not before the ears."""
+    coarse = template.coarse
+    if "scalp" not in coarse.regions:
+        return np.zeros(len(template.vertices), np.bool_)
+    places = load_face_model().mean[template.vertices]
+    return np.asarray(coarse.regions["scalp"] & ((places[:, 1] > EAR_TOP_MM) | (places[:, 2] < EAR_MM)), np.bool_)
+
+
+@load_once(maxsize=2)
+def strands(template: Template, atlas: Atlas) -> Float32Array:
+    """Return the brightness of strands of hair, (S, S), with mean about 0 and standard deviation about 1.
+
+    The strands run from the crown outwards. Each octave of the pattern has a fixed number of strands around the crown,
+    and is strong where their width is that of a strand or of a lock.
+    """
+    places = atlas.carry(template.carry(load_face_model().mean[template.vertices])).astype(np.float64)
+    away = places - SKULL_MM
+    radius = np.linalg.norm(away, axis=1)
+    up = CROWN / np.linalg.norm(CROWN)
+    side = np.array([1.0, 0.0, 0.0])
+    height = away @ up
+    around = np.arctan2(away @ np.cross(up, side), away @ side)
+    down = np.arccos(np.clip(height / np.maximum(radius, 1e-6), -1, 1))
+    circle = 2 * np.pi * np.maximum(np.sqrt(np.maximum(radius**2 - height**2, 0)), 1.0)  # mm around the crown
+    rng = np.random.default_rng(0)
+    wave = _noise(rng, around, down, 8, 5)
+    around = around + WAVES * wave * np.sin(down)
+    total, power = np.zeros(len(down)), np.zeros(len(down))
+    for octave in range(3, 11):
+        count = 2**octave
+        width = circle / count
+        weight = np.exp(-(np.log2(width / STRAND_MM[0]) ** 2)) + LOCKS * np.exp(-(np.log2(width / STRAND_MM[1]) ** 2))
+        total += weight * _noise(rng, around, down, count, ALONG)
+        power += weight**2
+    return np.asarray(atlas.image((total / np.sqrt(np.maximum(power, 1e-6))).astype(np.float32)), np.float32)
+
+
+def _noise(rng: np.random.Generator, around: FloatArray, down: FloatArray, count: int, along: int) -> FloatArray:
+    """Return smooth noise of unit standard deviation at angles (t,), periodic in the first."""
+    table = rng.standard_normal((along + 2, count)).astype(np.float32)
+    table = np.concatenate([table, table[:, :2]], axis=1)
+    x = ((around / (2 * np.pi)) % 1.0) * count
+    y = down / np.pi * along
+    rows = -(-len(x) // 4096)  # OpenCV's images have at most 32767 rows or columns
+    maps = [np.resize(values.astype(np.float32), (rows, 4096)) for values in (x, y)]
+    found = cv2.remap(table, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found.ravel()[: len(x)] * 1.5, np.float64)  # linear interpolation reduces the deviation

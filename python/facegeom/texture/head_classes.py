@@ -1,0 +1,163 @@
+"""What each pixel around a head shows: skin, hair, or something else; and the colours of skin and hair in the photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
+from facegeom._internal.threads import load_once, one_thread
+from facegeom.images.camera import Camera
+from facegeom.images.crop import apply_affine, warp_image
+from facegeom.images.sampling import bilinear
+from facegeom.networks.backends import DEFAULT_BACKEND
+from facegeom.networks.interface import SegmentationPredictor
+from facegeom.networks.loaders import load_segmentation_network
+from facegeom.networks.segmentation_crop import (
+    BACKGROUND,
+    CLASSES,
+    COVER,
+    EYEWEAR,
+    FACIAL_HAIR,
+    HEAD_HAIR,
+    SKIN,
+    head_affine,
+)
+
+SURE = 0.8  # probability of a class from which a pixel counts for the colour of the class
+LEAST_DIFFERENCE = 16.0  # minimum difference of the colours of hair and skin (CIE 1976); a bald scalp has a smaller one
+MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
+LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
+CONTRAST = (0.06, 0.16)  # range of the contrast of strands
+GREY_SPREAD, GREY_SHARE = (
+    6,
+    0.98,
+)  # a photo is grey if the channels of this share of its pixels differ by at most so much
+
+
+@dataclass(frozen=True)
+class HeadClasses:
+    """The class of each pixel around a head in a photo.
+
+    Attributes
+    ----------
+    image : (S, S, 3) uint8 array, the crop of the head
+    probability : (S, S, 7) float32 array, probabilities of `CLASSES` in the crop
+    affine : (2, 3) float array, from pixels of the photo to pixels of the crop
+    """
+
+    image: ByteArray
+    probability: Float32Array
+    affine: FloatArray
+
+    @cached_property
+    def own(self) -> Float32Array:
+        """Probabilities (S, S, 4): of skin and of head hair, low near other classes; of head hair anywhere near; of any
+        of them, low near everything else. Facial hair and glasses count as skin: they stay on the face.
+        """
+        skin = self.probability[..., [SKIN, FACIAL_HAIR, EYEWEAR]].sum(axis=-1)
+        both = np.stack([skin, self.probability[..., HEAD_HAIR]], axis=-1)
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (MARGIN, MARGIN))
+        inner, outer = cv2.erode(both, kernel), cv2.dilate(both[..., 1], kernel)
+        return np.asarray(np.dstack([inner, outer, cv2.erode(both.sum(axis=-1), kernel)]), np.float32)
+
+    def at(self, points: FloatArray | Float32Array) -> Float32Array:
+        """Return `own` at pixels x, y (n, 2) of the photo, (n, 4); 0 outside the crop."""
+        size = len(self.probability)
+        place = apply_affine(self.affine, np.asarray(points, np.float64))
+        inside: BoolArray = np.asarray(((place >= 0) & (place <= size - 1)).all(axis=1))
+        return np.asarray(bilinear(self.own, place) * inside[:, None], np.float32)
+
+    @cached_property
+    def hair(self) -> FloatArray | None:
+        """Median colour (3,) of the hair; None for a head without hair, or with hair that looks like its skin."""
+        sure: BoolArray = np.asarray(self.probability > SURE)
+        hair = sure[..., HEAD_HAIR]
+        if hair.sum() <= LEAST_HAIR * sure[..., SKIN].sum():
+            return None
+        found = np.median(self.image[hair], axis=0)
+        if self.skin is not None:
+            first, second = lab(np.stack([found, self.skin])[None])[0]
+            if np.linalg.norm(first - second) < LEAST_DIFFERENCE:
+                return None
+        return np.asarray(found, np.float64)
+
+    @cached_property
+    def skin(self) -> FloatArray | None:
+        """Median colour (3,) of the skin; None if there is none."""
+        skin: BoolArray = np.asarray(self.probability[..., SKIN] > SURE)
+        return np.asarray(np.median(self.image[skin], axis=0), np.float64) if skin.any() else None
+
+    @cached_property
+    def hair_contrast(self) -> float:
+        """Standard deviation of the brightness of strands relative to that of the hair."""
+        hair: BoolArray = np.asarray(self.probability[..., HEAD_HAIR] > SURE)
+        grey = self.image @ np.array([0.299, 0.587, 0.114])
+        fine = grey - cv2.GaussianBlur(grey, (0, 0), 3.0)
+        if not hair.any():
+            return CONTRAST[0]
+        return float(np.clip(fine[hair].std() / (grey[hair].mean() + 8.0), *CONTRAST))
+
+    @property
+    def hat(self) -> bool:
+        """Whether something covers more of the head than hair is seen."""
+        sure: BoolArray = np.asarray(self.probability > SURE)
+        return bool(sure[..., COVER].sum() > max(sure[..., HEAD_HAIR].sum(), LEAST_HAIR * sure[..., SKIN].sum()))
+
+
+@load_once(maxsize=2)
+def segmentation_network(backend: str) -> SegmentationPredictor:
+    """Return the segmentation network that comes with facegeom, on the CPU; it is loaded once per process."""
+    return load_segmentation_network(backend=backend)
+
+
+@one_thread()
+def head_classes(
+    photo: ByteArray,
+    camera: Camera,
+    *,
+    network: SegmentationPredictor | None = None,
+    backend: str = DEFAULT_BACKEND,
+) -> HeadClasses:
+    """Return the classes of the pixels around a head.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8 array
+    camera : Camera, projection from the face frame to the photo
+    network : SegmentationPredictor; None: the network that comes with facegeom
+    backend : "torch" or "onnx", in which the network that comes with facegeom runs
+
+    Raises
+    ------
+    WeightsError
+        When the network's weights are missing.
+    """
+    network = network or segmentation_network(backend)
+    affine = head_affine(camera.rotation, camera.scale, camera.translation, network.size)
+    image = warp_image(photo, affine, network.size)
+    probability = network.predict(image[None])[0]
+    height, width = photo.shape[:2]
+    inside = warp_image(np.full((height, width, 3), 255, np.uint8), affine, network.size)[..., 0] > 127
+    nothing = np.eye(len(CLASSES), dtype=np.float32)[BACKGROUND]
+    return HeadClasses(image, np.where(inside[..., None], probability, nothing), affine)
+
+
+def is_grey(image: ByteArray) -> bool:
+    """Return whether an image (h, w, 3) has no colours."""
+    spread = image.max(axis=2).astype(np.int64) - image.min(axis=2)
+    return bool((spread <= GREY_SPREAD).mean() >= GREY_SHARE)
+
+
+def without_colour(colours: ByteArray) -> ByteArray:
+    """Return colours (..., 3) uint8 as grey levels of the same luma (ITU-R BT.601)."""
+    grey = np.rint(colours @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def lab(colours: ByteArray | FloatArray) -> Float32Array:
+    """Return the colours (h, w, 3), RGB in [0, 255], in CIELAB."""
+    return np.asarray(cv2.cvtColor(np.asarray(colours, np.float32) / np.float32(255), cv2.COLOR_RGB2LAB))

@@ -1,0 +1,112 @@
+"""Hair on the scalp: strands from the crown, where they grow, and what a photo says of its colour."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facegeom import load_face_model
+from facegeom.face_model.template import load_template
+from facegeom.images.camera import Camera
+from facegeom.networks.segmentation_crop import BACKGROUND, CLASSES, COVER, HEAD_HAIR, SKIN, head_affine
+from facegeom.texture.baking import Atlas
+from facegeom.texture.hair import hair_share, hair_zone, hairy_vertices, strands
+from facegeom.texture.head_classes import HeadClasses, head_classes, is_grey, without_colour
+
+
+@pytest.fixture(scope="module")
+def atlas() -> Atlas:
+    fine = load_template(head=True).fine
+    return Atlas(fine.faces, fine.uv, fine.uv_faces, 256)
+
+
+def classes_of(kind: np.ndarray, image: np.ndarray) -> HeadClasses:
+    return HeadClasses(image, np.eye(len(CLASSES), dtype=np.float32)[kind], np.eye(2, 3))
+
+
+def test_strands_vary_across_and_not_along(atlas: Atlas) -> None:
+    template = load_template(head=True)
+    pattern = strands(template, atlas)
+    scalp = atlas.region(template.fine.regions["scalp"])
+    values = pattern[scalp]
+    assert abs(float(values.mean())) < 0.2
+    assert 0.5 < float(values.std()) < 2
+    places = atlas.image(atlas.carry(template.carry(load_face_model().mean[template.vertices])))
+    step = np.linalg.norm(np.diff(places, axis=1), axis=2)
+    side = scalp[:, 1:] & scalp[:, :-1] & (step < 4)
+    assert np.abs(np.diff(pattern, axis=1))[side].mean() > 0.1
+
+
+def test_hair_grows_on_the_scalp_and_not_before_the_ears() -> None:
+    template = load_template(head=True)
+    hairy = hairy_vertices(template)
+    places = load_face_model().mean[template.vertices]
+    assert hairy.sum() > 300
+    assert not (hairy & ~template.coarse.regions["scalp"]).any()
+    before_ears = template.coarse.regions["scalp"] & (places[:, 1] < -10) & (places[:, 2] > -70)
+    assert not hairy[before_ears].any()
+    assert not hairy_vertices(load_template()).any()
+    skin = template.coarse.skin_count
+    everywhere = hair_share(template, places[:skin], np.zeros(skin, bool))
+    assert everywhere[:skin][places[:skin, 1] > 95].min() > 0.8
+    assert everywhere[:skin][template.coarse.regions["lips"][:skin]].max() < 0.05
+    assert hair_share(template, places[:skin], np.ones(skin, bool)).max() == 0
+
+
+def test_hair_of_the_photo_is_kept_near_the_scalp_only(atlas: Atlas) -> None:
+    template = load_template(head=True)
+    zone = hair_zone(template, atlas)
+    fine = template.fine
+    assert zone[atlas.region(fine.regions["scalp"])].min() > 0.9
+    assert zone[atlas.region(fine.regions["nose"])].max() == 0
+    assert zone[atlas.region(fine.regions["ear_left"])].max() < 0.9
+
+
+def test_the_colour_of_hair_is_that_of_its_pixels() -> None:
+    kind = np.full((32, 32), SKIN)
+    kind[:8] = HEAD_HAIR
+    image = np.full((32, 32, 3), 200, np.uint8)
+    image[:8] = (90, 60, 30)
+    found = classes_of(kind, image)
+    np.testing.assert_array_equal(found.hair, [90, 60, 30])
+    assert not found.hat
+    assert classes_of(np.full((32, 32), SKIN), image).hair is None
+    kind[:8] = COVER
+    assert classes_of(kind, image).hat
+    assert 0 < found.hair_contrast < 0.5
+
+
+def test_pixels_near_another_class_are_not_sure() -> None:
+    kind = np.full((32, 32), SKIN)
+    kind[:, 16:] = HEAD_HAIR
+    found = classes_of(kind, np.zeros((32, 32, 3), np.uint8))
+    skin, hair, near, either = found.at(np.array([[5.0, 15.0], [15.0, 15.0], [28.0, 15.0], [-3.0, 4.0]])).T
+    np.testing.assert_allclose(skin, [1, 0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(hair, [0, 0, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(near, [0, 1, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(either, [1, 1, 1, 0], atol=1e-6)
+
+
+def test_outside_the_photo_is_background() -> None:
+    class Everywhere:
+        size = 64
+
+        def predict(self, crops: np.ndarray) -> np.ndarray:
+            return np.broadcast_to(np.eye(len(CLASSES), dtype=np.float32)[SKIN], (*crops.shape[:3], len(CLASSES)))
+
+    camera = Camera(np.eye(3), 1.0, (100.0, 60.0))
+    found = head_classes(np.full((120, 200, 3), 90, np.uint8), camera, network=Everywhere())
+    affine = head_affine(np.eye(3), 1.0, np.array([100.0, 60.0]), 64)
+    np.testing.assert_allclose(found.affine, affine)
+    kinds = found.probability.argmax(-1)
+    assert kinds[32, 32] == SKIN
+    assert (kinds[:3] == BACKGROUND).all()
+
+
+def test_grey_photos_are_told_from_pale_ones() -> None:
+    rng = np.random.default_rng(0)
+    grey = np.repeat(rng.integers(0, 256, (40, 40, 1)), 3, axis=2).astype(np.uint8)
+    assert is_grey(grey)
+    assert is_grey(np.clip(grey + rng.integers(-2, 3, grey.shape), 0, 255).astype(np.uint8))
+    assert not is_grey(np.clip(grey.astype(int) + np.array([18, 0, -10]), 0, 255).astype(np.uint8))
+    assert np.ptp(without_colour(rng.integers(0, 256, (9, 3)).astype(np.uint8)), axis=1).max() == 0
