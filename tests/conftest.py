@@ -44,12 +44,13 @@ def turned_coded_face() -> CodedFace:
 def coded_network(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function that replaces the shipped maps network by a `CodedNetwork` and returns it.
 
-    The identity network, which would read a shape from the colours, is left out.
+    The identity and the contour network, which would read a shape from the colours, are left out.
     """
 
     def install(face: CodedFace) -> CodedNetwork:
         network = CodedNetwork(face.camera)
-        monkeypatch.setattr("facegeom.pipelines.map_prediction.identity_network", lambda device, backend: None)
+        for name in ("identity_network", "contour_network"):
+            monkeypatch.setattr(f"facegeom.pipelines.map_prediction.{name}", lambda device, backend: None)
         monkeypatch.setattr("facegeom.pipelines.map_prediction.load_network", lambda device, backend: network)
         return network
 

@@ -7,11 +7,12 @@ import pytest
 
 from facegeom.face_model import load_face_model
 from facegeom.face_model.fitting import (
-    LANDMARK_GROUPS,
+    CONTOURS,
     MAP_OPTIONS,
     Fit,
     FitOptions,
     FitPrior,
+    SeenPoints,
     fit_landmarks,
     fit_maps,
 )
@@ -89,13 +90,13 @@ def _lid_gap(V: np.ndarray) -> float:
     return float(gap / np.linalg.norm(points[33] - points[133]))
 
 
-def test_groups_are_the_rims_of_eyes_and_lips() -> None:
+def test_contours_are_the_rims_of_eyes_and_lips() -> None:
     model = load_face_model()
     points = _points468(model.mean)
-    centres = np.array([points[group].mean(0) for group in LANDMARK_GROUPS])
+    centres = np.array([points[group].mean(0) for group in CONTOURS])
     right, left = model.mean[model.landmarks68[36:42]].mean(0), model.mean[model.landmarks68[42:48]].mean(0)
     np.testing.assert_allclose(centres[:2] * [1, -1, -1], [right, left], atol=4)
-    for group in LANDMARK_GROUPS:
+    for group in CONTOURS:
         assert np.linalg.norm(points[group] - points[group].mean(0), axis=1).max() < 35
         assert len(set(group.tolist())) == len(group)
 
@@ -120,6 +121,23 @@ def test_a_wide_open_mouth_is_fitted_wide_open() -> None:
     fitted = fit_landmarks(model, _points468(V)).vertices(model)
     gap, expected = (np.linalg.norm(_points468(x)[13] - _points468(x)[14]) for x in (fitted, V))
     assert gap == pytest.approx(expected, rel=0.1)
+
+
+def test_seen_points_move_the_fit_by_their_share() -> None:
+    model = load_face_model()
+    depth, correspondence, mask, truth, V = _maps(20.0)
+    vertices = model.landmarks68
+    pixels = _pixels(V[vertices], truth.rotation, truth.scale, truth.translation)[:, :2]
+    seen = SeenPoints(vertices, pixels + np.array([2.0, -1.0]))
+
+    def error(share: float) -> float:
+        fit = fit_maps(model, depth, correspondence, mask, replace(MAP_OPTIONS, seen_share=share), seen=seen)
+        found = _pixels(fit.vertices(model)[vertices], fit.rotation, fit.scale, fit.translation)[:, :2]
+        return float(np.linalg.norm(found - seen.places, axis=1).mean())
+
+    assert error(1e-6) > 1.8
+    assert 0.3 * error(1e-6) < error(1.0) < 0.7 * error(1e-6)
+    assert error(50.0) < 0.2 * error(1e-6)
 
 
 def test_strong_prior_decides_and_weak_prior_leaves_the_fit_to_the_points() -> None:

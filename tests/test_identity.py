@@ -18,15 +18,16 @@ from facegeom.networks.identity_crop import (
     aligned_affine,
     aligned_template,
     face_points,
-    identity_prior,
+    see_identity,
 )
 from facegeom.networks.identity_units import ShapeUnits, shape_units
-from facegeom.networks.weights import save_weights
+from facegeom.networks.weights import load_weights, save_weights
 from facegeom.training.data.labels import LabelOptions, Labels, make_labels
 from facegeom.training.data.light import estimate_light, harmonics, shading_ratio
 from facegeom.training.data.pose import Pose
 from facegeom.training.data.texture_model import TextureModel
-from facegeom.training.identity.heads import IdentityHeads, make_heads
+from facegeom.training.identity.average_weights import average_weights
+from facegeom.training.identity.heads import IdentityHeads, in_perspective, make_heads
 from facegeom.training.identity.losses import identity_terms
 from facegeom.training.identity.reshaped_photos import (
     ORIGINAL,
@@ -96,7 +97,8 @@ def _random_network() -> IdentityNetwork:
     """Return a network with larger answers than at the start of a training."""
     torch.manual_seed(0)
     network = IdentityNetwork(SMALL).eval()
-    torch.nn.init.normal_(network.answer.weight)
+    for layer in (network.answer, network.points):
+        torch.nn.init.normal_(layer.weight)
     return network
 
 
@@ -280,13 +282,24 @@ def test_a_head_comes_with_the_coefficients_that_made_it(model: FaceModel) -> No
     assert first.identity.std() == pytest.approx(1, abs=0.3)
 
 
-def test_weights_of_a_head_are_those_that_made_its_points(model: FaceModel) -> None:
+def test_weights_of_a_head_are_those_that_made_its_points(model: FaceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facegeom.training.identity.heads.NEAREST_MM", 1e9)
     head = IdentityHeads(model).draw_head(np.random.default_rng(6), 64)
     points = face_points(model)
     pixels = (model.vertices(head.identity, head.expression)[points] @ head.photo.rotation.T)[:, :2] * [1, -1]
     flat, seen = pixels - pixels.mean(0), head.photo.points - head.photo.points.mean(0)
     placed = flat @ np.linalg.lstsq(flat, seen, rcond=None)[0]  # the crop removes the roll
     np.testing.assert_allclose(placed, seen, atol=0.05)
+
+
+def test_perspective_is_that_of_a_camera_at_the_distance(model: FaceModel) -> None:
+    rotation, distance = _yaw(25.0), 700.0
+    seen = in_perspective(model.mean, rotation, 1 / distance) @ rotation.T
+    camera = model.mean @ rotation.T
+    rays = camera[:, :2] / (distance - camera[:, 2:])  # image plane of a pinhole at (0, 0, distance)
+    np.testing.assert_allclose(seen[:, :2], distance * rays)
+    np.testing.assert_allclose(seen[:, 2], camera[:, 2])
+    np.testing.assert_allclose(in_perspective(model.mean, rotation, 0.0), model.mean, atol=1e-9)
 
 
 def test_some_heads_have_closed_eyes_and_some_open_mouths(model: FaceModel) -> None:
@@ -535,8 +548,12 @@ def test_weights_give_the_same_answer_after_saving(units: ShapeUnits, tmp_path: 
 def test_the_mirrored_photo_gives_the_mirrored_identity(units: ShapeUnits) -> None:
     identity = Identity(_random_network(), units, torch.device("cpu"))
     crop = np.random.default_rng(9).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8)
-    a, b = identity.predict(crop)[0].mean, identity.predict(crop[:, :, ::-1])[0].mean
-    assert units.rms_mm(units.mirror @ a - b) < 0.1 * units.rms_mm(a)
+    a, b = identity.predict(crop)[0], identity.predict(crop[:, :, ::-1])[0]
+    assert units.rms_mm(units.mirror @ a.mean - b.mean) < 0.1 * units.rms_mm(a.mean)
+    assert a.points is not None
+    assert b.points is not None
+    error = np.roll(a.points, 64, axis=0) * [-1, 1] - b.points
+    assert np.abs(error).max() < 0.1 * np.abs(a.points).max()
 
 
 @pytest.mark.parametrize("roll", [0.0, 120.0])
@@ -547,11 +564,35 @@ def test_prior_is_the_answer_for_the_aligned_crop(
     turn = cv2.getRotationMatrix2D((150, 150), roll, 1.0)  # counter-clockwise
     photo = cv2.warpAffine(subject.photo, turn, (300, 300))
     points = apply_affine(turn, subject.pose.pixels()[model.landmarks68, :2])
-    prior = identity_prior(identity, model, np.asarray(photo, np.uint8), points, _roll(roll) @ subject.pose.rotation)
+    prior, seen = see_identity(
+        identity, model, np.asarray(photo, np.uint8), points, _roll(roll) @ subject.pose.rotation
+    )
     affine = aligned_affine(model, points[INNER_LANDMARKS], _roll(roll) @ subject.pose.rotation, 64)
     answer = identity.predict(warp_image(np.asarray(photo, np.uint8), affine, 64)[None])[0]
     np.testing.assert_array_equal(prior.mean, answer.mean)
     np.testing.assert_array_equal(prior.variance, answer.deviation**2)
+    assert seen is not None
+    in_crop = (apply_affine(affine, seen.places) - 31.5) * (FRAME_MM / 64)
+    assert answer.points is not None
+    np.testing.assert_allclose(in_crop, aligned_template(model, np.eye(3), seen.vertices) + answer.points, atol=1e-6)
+
+
+def test_average_has_the_mean_weights_of_two_networks(tmp_path: Path) -> None:
+    networks = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        config = SMALL if seed < 2 else replace(SMALL, hidden=16)
+        networks.append(IdentityNetwork(config))
+        save_weights(tmp_path / f"{seed}.safetensors", config, networks[-1].state_dict())
+    files = [tmp_path / f"{seed}.safetensors" for seed in range(3)]
+    average_weights(files[0], files[1], tmp_path / "mean.safetensors")
+    _, mean = load_weights("identity", IdentityConfig, tmp_path / "mean.safetensors")
+    a, b = (network.state_dict() for network in networks[:2])
+    for name, value in mean.items():
+        np.testing.assert_allclose(value, 0.5 * (a[name] + b[name]), atol=1e-3)
+    with pytest.raises(FacegeomError, match="different sizes"):
+        average_weights(files[0], files[2], tmp_path / "none.safetensors")
+    assert not (tmp_path / "none.safetensors").exists()
 
 
 def test_crops_of_another_size_are_refused(units: ShapeUnits) -> None:

@@ -11,9 +11,12 @@ import facegeom
 from facegeom import NoFaceFound
 from facegeom.detection.found_face import FoundFace
 from facegeom.face_model import load_face_model
+from facegeom.face_model.fitting import CONTOUR_POINTS
 from facegeom.images.crop import warp_image
+from facegeom.measures.openings import openings
+from facegeom.networks.contour_crop import contour_affines, to_crops
 from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine
-from facegeom.networks.interface import IdentityAnswer
+from facegeom.networks.interface import ContourAnswer, IdentityAnswer
 from facegeom.pipelines.map_prediction import (
     MapOptions,
     next_crop_box,
@@ -71,6 +74,33 @@ def test_answer_of_an_identity_network_is_the_prior_of_the_fit(coded_face: Any, 
     assert np.abs(seen[0] - expected).mean() < 0.2 * np.abs(np.roll(expected, 3, axis=0) - expected).mean()
     assert found.timings["identity"] > 0
     assert "identity" not in plain.timings
+
+
+def test_answer_of_a_contour_network_opens_the_mouth_of_the_fit(coded_face: Any, coded_network: Any) -> None:
+    network, model = coded_network(coded_face), load_face_model()
+    plain = predict_maps(coded_face.photo, coded_face.box, network=network)
+    wide = plain.fit.expression.copy()
+    wide[model.expression_names.index("jawOpen")] = 1.0
+    points = plain.camera.project(model.landmarks468(model.vertices(plain.fit.identity, wide)))[CONTOUR_POINTS]
+    landmarks = plain.camera.project(plain.fit.vertices(model)[model.landmarks68[INNER_LANDMARKS]])
+    affines = contour_affines(model, landmarks, plain.camera.rotation, 64)
+
+    class Gaping:
+        size = 64
+
+        def predict(self, crops: np.ndarray) -> list[ContourAnswer]:
+            assert crops.shape == (1, 3, 64, 64, 3)
+            return [ContourAnswer(to_crops(affines, points, 64), np.full(3, 0.3))]
+
+    found = predict_maps(coded_face.photo, coded_face.box, network=network, contours=Gaping())
+    before, after, asked = (
+        openings(model.landmarks468(model.vertices(plain.fit.identity, weights))).mouth
+        for weights in (plain.fit.expression, found.fit.expression, wide)
+    )
+    assert asked - before > 0.2
+    assert after - before > 0.6 * (asked - before)
+    assert found.timings["contours"] > 0
+    assert "contours" not in plain.timings
 
 
 def test_every_face_gets_its_own_identity(coded_face: Any, coded_network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +182,32 @@ def test_a_face_that_the_network_takes_for_an_upright_one_is_tried_upside_down(
     assert abs(predict(photo).camera.pose.roll) > 175
     assert abs(predict(photo, box).camera.pose.roll) > 175
     assert abs(predict(photo, options=MapOptions(sure_score=0.0)).camera.pose.roll) < 5
+
+
+def test_a_wide_open_mouth_does_not_turn_the_face_upside_down(
+    coded_face: Any, coded_network: Any, detections: Any
+) -> None:
+    network = coded_network(coded_face)
+    predict_maps = network.predict
+
+    def fooled(crops: np.ndarray, *, mirror: bool = True) -> Any:
+        """Predict the true face with a large misfit; upside down a face that fits well, with less certainty."""
+        maps = predict_maps(crops, mirror=mirror)
+        rows, columns = np.nonzero(maps.mask_probability[0] > 0.5)
+        if len(rows) == 0:
+            return maps
+        if np.corrcoef(rows, maps.correspondence[0, rows, columns, 1])[0, 1] < 0:
+            waves = 12.0 * np.sin(np.arange(crops.shape[1]) / 5.0).astype(np.float32)
+            return maps._replace(depth=maps.depth + waves[:, None])
+        maps = predict_maps(np.ascontiguousarray(np.rot90(crops, 2, axes=(1, 2))), mirror=mirror)
+        return maps._replace(mask_probability=0.97 * maps.mask_probability)
+
+    network.predict = fooled
+    detections([(*coded_face.box, 0.91)])
+    upright, turned = predict(coded_face.photo), predict(coded_face.photo, coded_face.box)
+    assert upright.score < MapOptions().sure_score
+    for found in (upright, turned):
+        assert abs(found.camera.pose.roll) < 5
 
 
 def test_the_last_of_two_passes_is_averaged_with_its_mirror_image(coded_face: Any, coded_network: Any) -> None:

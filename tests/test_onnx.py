@@ -21,6 +21,7 @@ from facegeom.errors import FacegeomError, WeightsError
 from facegeom.images.image_files import load_image
 from facegeom.networks.backends import BACKENDS, check_backend
 from facegeom.networks.loaders import (
+    load_contour_network,
     load_identity_network,
     load_map_network,
     load_mesh_network,
@@ -38,12 +39,13 @@ from facegeom.networks.onnx.semi_sphere import load_semi_sphere
 from facegeom.networks.onnx.session import GRAPHS, NetworkSession
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("facevision", "gated_inpainting", "gcn_igan", "identity", "pixel2mesh", "segmentation")
+NAMES = ("contours", "facevision", "gated_inpainting", "gcn_igan", "identity", "pixel2mesh", "segmentation")
 LARGEST_CONSTANT = 4096  # bytes
 ALL_GRAPHS = 2e6  # bytes
 MAP_MM = 0.005  # largest difference of a map, mm
 MESH = 5e-6  # largest difference of a vertex in the crop frame: about 0.0005 mm
 IDENTITY = 1e-4  # largest difference of a coefficient, standard deviations
+CONTOUR_MM = 1e-3  # largest difference of a contour point, mm
 SAME_MM = 0.005  # largest distance of corresponding vertices, mm: grey values of a crop may round differently
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -243,6 +245,18 @@ def test_the_identity_network_of_both_backends_changes_the_reconstruction_alike(
     np.testing.assert_allclose(found["onnx"].mesh.vertices, found["torch"].mesh.vertices, atol=SAME_MM)
     np.testing.assert_allclose(found["onnx"].identity, found["torch"].identity, atol=1e-3)
     assert np.abs(found["onnx"].identity - plain.identity).max() > 0.02
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_contours_equal_those_of_torch(count: int) -> None:
+    one, other = (load_contour_network("cpu", backend=backend) for backend in BACKENDS)
+    assert other.size == one.size
+    images = crops(3 * count, one.size).reshape(count, 3, one.size, one.size, 3)
+    wanted, found = (network.predict(images) for network in (one, other))
+    assert len(found) == count
+    for answer, right in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(answer.places, right.places, atol=CONTOUR_MM, rtol=0)
+        np.testing.assert_allclose(answer.deviation, right.deviation, rtol=1e-4)
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -208,6 +208,19 @@ def test_threads_that_need_a_value_at_the_same_time_load_it_once() -> None:
     assert load("other") is not found[0]
 
 
+def test_calls_with_the_same_values_are_one_call_however_they_are_written() -> None:
+    calls = []
+
+    @load_once(maxsize=2)
+    def load(name: str = "face", *, head: bool = False) -> object:
+        calls.append((name, head))
+        return object()
+
+    assert load() is load("face") is load(name="face") is load("face", head=False)
+    assert load(head=True) is load("face", head=True) is not load()
+    assert calls == [("face", False), ("face", True)]
+
+
 def test_a_failed_load_is_tried_again() -> None:
     answers = iter([KeyError(), None])
 

@@ -97,6 +97,10 @@ MODULES = {
             "facegeom.training.identity.heads",
             "aligned crops of synthetic heads with known identity coefficients",
         ),
+        "identity-average": (
+            "facegeom.training.identity.average_weights",
+            "mean of the weights of two identity networks",
+        ),
         "level": ("facegeom.training.face_model.reduce_level", "topology of heads with lod=2"),
         "graphs": ("facegeom.training.export_graphs", "ONNX graphs of the networks, for backend 'onnx' (needs onnx)"),
     },
@@ -117,6 +121,10 @@ MODULES = {
         "identity": (
             "facegeom.training.identity.train_identity",
             "network that predicts the identity coefficients of a face",
+        ),
+        "contours": (
+            "facegeom.training.contours.train_contours",
+            "network that predicts the contours of the eyes and the lips",
         ),
         "pixel2mesh": (
             "facegeom.training.meshes.train_pixel2mesh",

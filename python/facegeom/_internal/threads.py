@@ -19,6 +19,7 @@ inside `one_thread` only.
 from __future__ import annotations
 
 import ctypes
+import inspect
 import os
 import sys
 import threading
@@ -171,12 +172,14 @@ def load_once(maxsize: int) -> Callable[[Callable[_Arguments, _Result]], Callabl
     """
 
     def decorate(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-        cached = lru_cache(maxsize)(function)
+        cached, signature = lru_cache(maxsize)(function), inspect.signature(function)
 
         @wraps(function)
         def call(*args: _Arguments.args, **options: _Arguments.kwargs) -> _Result:
+            given = signature.bind(*args, **options)  # f(), f(False) and f(head=False) must be one key
+            given.apply_defaults()
             with one_thread(), _loading:
-                return cast("Callable[_Arguments, _Result]", cached)(*args, **options)
+                return cast("Callable[_Arguments, _Result]", cached)(*given.args, **given.kwargs)
 
         call.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
         return call

@@ -8,6 +8,7 @@ their bounds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,6 +36,8 @@ class FitOptions:
     slide: float = 0.1  # factor on residuals along the surface (not along the normal), if normals are given
     group_noise_mm: float = 0.8  # standard deviation in mm of the error of a point relative to the points of its group
     group_correlated: float = 4.0  # number of points of a group per independent observation
+    seen_share: float = 1.0  # weight of points seen in the image, relative to all pixels of the maps
+    contour_factor: float = 0.5  # factor on the deviations of contours: the expression prior holds closed lids open
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,36 @@ class FitPrior:
         mean, variance = np.zeros(count), np.ones(count)
         mean[:given], variance[:given] = self.mean[:given], self.variance[:given]
         return FitPrior(mean, variance)
+
+
+@dataclass(frozen=True)
+class Contours:
+    """The contours of the eyes and lips in an image, for example an answer of the contour network.
+
+    Attributes
+    ----------
+    places : (72, 2) float array, pixels (x, y), in the order of `CONTOURS`
+    deviation_mm : (3,) float array
+        Standard deviation of a point relative to the other points of its contour, for the right eye, the left eye and
+        the lips.
+    """
+
+    places: FloatArray
+    deviation_mm: FloatArray
+
+
+@dataclass(frozen=True)
+class SeenPoints:
+    """Points of the face in an image, for example those that the identity network predicts.
+
+    Attributes
+    ----------
+    vertices : (p,) int array, vertices of the face model
+    places : (p, 2) float array, pixels (x, y)
+    """
+
+    vertices: IntArray
+    places: FloatArray
 
 
 @dataclass(frozen=True)
@@ -119,6 +152,13 @@ class PointBasis:
 
         return cls(carry(model.mean), carry(model.identity[: options.identity_count]), carry(model.expression))
 
+    def followed_by(self, other: PointBasis) -> PointBasis:
+        """Return the linear model at these points and at those of `other`, which has the same coefficients."""
+        joined = copy(self)
+        joined.base = np.concatenate([self.base, other.base])
+        joined.basis = np.concatenate([self.basis, other.basis])
+        return joined
+
     @classmethod
     def at_vertices(cls, model: FaceModel, vertices: IntArray, base: FloatArray, options: FitOptions) -> PointBasis:
         """Return the linear model with the basis of m vertices and the positions `base` (m, 3) on the mean face."""
@@ -133,6 +173,8 @@ def fit_points(
     *,
     normals: FloatArray | None = None,
     groups: Sequence[IntArray] = (),
+    group_noise_mm: Sequence[float] | None = None,
+    axis_weight: FloatArray | None = None,
     prior: FitPrior | None = None,
     start: Fit | None = None,
 ) -> Fit:
@@ -150,8 +192,13 @@ def fit_points(
         are multiplied by `slide`. None: all directions have the same weight.
     groups : sequence of (g,) int arrays
         Points whose positions relative to each other are more exact than their positions in the face, such as the
-        points of a lid. The offsets from the centre of the group are observed in addition, in the image plane, with
-        `group_noise_mm`. Not with `normals`.
+        points of a lid. The offsets from the centre of the group are observed in addition, in the image plane. Not with
+        `normals`.
+    group_noise_mm : sequence of float, optional
+        Standard deviation of the offsets of each group. By default that of `options`.
+    axis_weight : (m, 3) float array, optional
+        Factors on the residuals of each point to the right, upwards and in depth; a depth with factor 0 is unknown. By
+        default 1, 1 and `depth_weight`.
     prior : FitPrior, optional
         Distribution of the identity coefficients. By default mean 0 and variance 1.
     start : Fit, optional
@@ -177,14 +224,17 @@ def fit_points(
         [options.identity_prior / identity.variance, np.full(e, options.expression_prior / 0.3**2)]
     )
     strength *= options.noise_mm**2 * options.correlated_points
-    closeness = options.noise_mm**2 * options.correlated_points / (options.group_noise_mm**2 * options.group_correlated)
+    group_noise = [options.group_noise_mm] * len(groups) if group_noise_mm is None else group_noise_mm
+    scatter = options.noise_mm**2 * options.correlated_points / options.group_correlated
 
     observed = target * np.array([1.0, -1.0, 1.0])  # y up, so that the camera is a rotation
     coefficients = np.clip(mean, low, high)
     if start is not None:
         coefficients[k:] = start.expression
-    rotation, scale, shift = similarity(points.base + points.basis @ coefficients, observed)
-    axis_weight = np.array([1.0, 1.0, options.depth_weight])
+    if axis_weight is None:
+        axis_weight = np.tile([1.0, 1.0, options.depth_weight], (len(target), 1))
+    known = axis_weight[:, 2] > 0
+    rotation, scale, shift = similarity((points.base + points.basis @ coefficients)[known], observed[known])
     robust = np.ones(len(target))
     residual = np.zeros_like(observed)
     for _ in range(options.iterations):
@@ -211,7 +261,8 @@ def fit_points(
         right = (counted * weight).reshape(-1)
         normal = jacobian.T @ jacobian
         gradient = jacobian.T @ right
-        for group in groups:
+        for group, noise in zip(groups, group_noise, strict=True):
+            closeness = scatter / noise**2
             relative = np.sqrt(robust[group])[:, None, None] * _centred(moves[group, :2])
             offsets = np.sqrt(robust[group])[:, None] * _centred(counted[group, :2])
             relative = relative.reshape(-1, relative.shape[2])
@@ -241,14 +292,17 @@ def fit_points(
     )
 
 
-# Points of the 468 on the rims of the right and the left eye, and on the outer and the inner rim of the lips.
 _OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 _INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
-LANDMARK_GROUPS = (
+CONTOURS = (
     np.array([33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246]),
     np.array([263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466]),
     np.array([*_OUTER_LIPS, *_INNER_LIPS]),
 )
+"""Points of the 468 on the contours of the right eye, the left eye and the lips."""
+
+CONTOUR_POINTS = np.concatenate(CONTOURS)
+_CONTOUR_ROWS = tuple(np.split(np.arange(len(CONTOUR_POINTS)), np.cumsum([len(points) for points in CONTOURS])[:-1]))
 
 
 def fit_landmarks(
@@ -276,13 +330,13 @@ def fit_landmarks(
 
     Notes
     -----
-    The points of each lid and of the lips are fitted as groups (`LANDMARK_GROUPS`). Without this, the prior keeps
+    The points of each lid and of the lips are fitted as groups (`CONTOURS`). Without this, the prior keeps
     closed eyes open and open mouths too small: the lids are a few of 468 points.
     """
     landmarks = check.float_array(landmarks, "landmarks", (468, 3))
     points = points or PointBasis.at_landmarks468(model, options)
     target = landmarks * np.array([1.0, 1.0, -1.0])
-    return fit_points(points, target, free_expressions(model), options, groups=LANDMARK_GROUPS, prior=prior)
+    return fit_points(points, target, free_expressions(model), options, groups=CONTOURS, prior=prior)
 
 
 LANDMARK_OPTIONS = FitOptions(depth_weight=0.5, correlated_points=2.0)
@@ -322,6 +376,8 @@ def fit_maps(
     point_count: int = MAP_POINTS,
     *,
     prior: FitPrior | None = None,
+    contours: Contours | None = None,
+    seen: SeenPoints | None = None,
     start: Fit | None = None,
 ) -> Fit:
     """Fit the face model to the depth map and the correspondence map of a crop.
@@ -337,6 +393,10 @@ def fit_maps(
     prior : FitPrior, optional
         Distribution of the identity coefficients, such as the answer of the identity network. By default mean 0 and
         variance 1.
+    contours : Contours, optional
+        Contours of the eyes and lips in pixels of the maps, which observe the expression more exactly than the maps.
+    seen : SeenPoints, optional
+        Points of the face in pixels of the maps. Together they have the weight of `seen_share` of the map's pixels.
     start : Fit, optional
         An earlier fit to the maps, see `fit_points`.
 
@@ -382,7 +442,35 @@ def fit_maps(
     ids = np.flatnonzero(model.regions["map"])
     vertices = ids[nearest(model.mean[ids], base)[0]]
     points = PointBasis.at_vertices(model, vertices, base, options)
-    fit = fit_points(points, target, free_expressions(model), options, prior=prior, start=start)
+    weight = np.tile([1.0, 1.0, options.depth_weight], (len(target), 1))
+    groups: list[IntArray] = []
+    group_noise: list[float] = []
+
+    def add(others: PointBasis, places: FloatArray, factor: float) -> None:
+        nonlocal points, target, weight
+        points = points.followed_by(others)
+        target = np.concatenate([target, np.column_stack([places, np.zeros(len(places))])])
+        weight = np.concatenate([weight, np.tile([factor, factor, 0.0], (len(places), 1))])
+
+    if contours is not None:
+        groups = [len(target) + rows for rows in _CONTOUR_ROWS]
+        group_noise = list(options.contour_factor * contours.deviation_mm)
+        ids, corners = model.landmarks468_triangles[CONTOUR_POINTS], model.landmarks468_barycentric[CONTOUR_POINTS]
+        add(PointBasis.at_surface(model, ids, corners, options), contours.places, 1.0)
+    if seen is not None:
+        factor = float(np.sqrt(options.seen_share * len(base) / len(seen.vertices)))
+        add(PointBasis.at_vertices(model, seen.vertices, model.mean[seen.vertices], options), seen.places, factor)
+    fit = fit_points(
+        points,
+        target,
+        free_expressions(model),
+        options,
+        groups=groups,
+        group_noise_mm=group_noise,
+        axis_weight=weight,
+        prior=prior,
+        start=start,
+    )
     return replace(fit, depth_offset=fit.depth_offset * fit.scale / scale)
 
 

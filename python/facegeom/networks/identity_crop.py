@@ -11,8 +11,8 @@ import numpy as np
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import FaceModel
-from facegeom.face_model.fitting import FitPrior
-from facegeom.images.crop import warp_image
+from facegeom.face_model.fitting import FitPrior, SeenPoints
+from facegeom.images.crop import apply_affine, invert_affine, warp_image
 from facegeom.networks.interface import IdentityPredictor
 
 INNER_LANDMARKS = slice(17, 68)  # of the 68 points: brows, nose, eyes and mouth, without the jaw
@@ -91,10 +91,10 @@ def face_points(model: FaceModel, count: int = 128) -> IntArray:
     return np.concatenate([left, model.mirror[left]])
 
 
-def identity_prior(
+def see_identity(
     network: IdentityPredictor, model: FaceModel, photo: ByteArray, landmarks: FloatArray, rotation: FloatArray
-) -> FitPrior:
-    """Predict the identity of a face in a photo, as the prior of a fit.
+) -> tuple[FitPrior, SeenPoints | None]:
+    """Predict the identity of a face in a photo, as the prior of a fit, and points of the face.
 
     Parameters
     ----------
@@ -103,7 +103,17 @@ def identity_prior(
     photo : (h, w, 3) uint8 array, RGB
     landmarks : (68, 2) float array, pixels of the photo
     rotation : (3, 3) float array, face frame to camera frame
+
+    Returns
+    -------
+    FitPrior, and SeenPoints in pixels of the photo or None if the network predicts no points
     """
-    affine = aligned_affine(model, landmarks[INNER_LANDMARKS], rotation, network.size)
-    answer = network.predict(warp_image(photo, affine, network.size)[None])[0]
-    return FitPrior(answer.mean, answer.deviation**2)
+    size = network.size
+    affine = aligned_affine(model, landmarks[INNER_LANDMARKS], rotation, size)
+    answer = network.predict(warp_image(photo, affine, size)[None])[0]
+    seen = None
+    if answer.points is not None:
+        vertices = face_points(model, len(answer.points))
+        placed = answer.points + aligned_template(model, np.eye(3), vertices)
+        seen = SeenPoints(vertices, apply_affine(invert_affine(affine), placed * (size / FRAME_MM) + 0.5 * (size - 1)))
+    return FitPrior(answer.mean, answer.deviation**2), seen

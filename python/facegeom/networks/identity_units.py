@@ -82,7 +82,11 @@ def similarity_directions(points: FloatArray, centre: FloatArray) -> FloatArray:
 
 
 def answers(
-    units: ShapeUnits, mean: npt.NDArray[np.floating], log_variance: npt.NDArray[np.floating], count: int
+    units: ShapeUnits,
+    mean: npt.NDArray[np.floating],
+    log_variance: npt.NDArray[np.floating],
+    points: npt.NDArray[np.floating],
+    count: int,
 ) -> list[IdentityAnswer]:
     """Return the answer for each of `count` crops from the outputs of the identity network.
 
@@ -90,12 +94,16 @@ def answers(
     ----------
     units : ShapeUnits
     mean, log_variance : (count, k) or (2 count, k) arrays, mm and the logarithm of squared mm
-        With twice as many rows, the second half belongs to the mirror images of the crops. The mean is then averaged
-        over both; the variance is that of the crop itself.
+        With twice as many rows, the second half belongs to the mirror images of the crops. Mean and points are then
+        averaged over both; the variance is that of the crop itself.
+    points : (count, p, 2) or (2 count, p, 2) array, mm, in the order of `identity_crop.face_points`
     count : int
     """
     found = mean.astype(np.float64) / units.scale
     deviation = np.exp(0.5 * log_variance[:count].astype(np.float64)) / units.scale
+    places = points.astype(np.float64)
     if len(found) > count:
         found = 0.5 * (found[:count] + found[count:] @ units.mirror.T)
-    return [IdentityAnswer(m, d) for m, d in zip(found, deviation, strict=True)]
+        mirrored = np.roll(places[count:], places.shape[1] // 2, axis=1) * np.array([-1.0, 1.0])
+        places = 0.5 * (places[:count] + mirrored)
+    return [IdentityAnswer(*answer) for answer in zip(found, deviation, places, strict=True)]

@@ -192,10 +192,14 @@ class IdentityAnswer(NamedTuple):
     ----------
     mean : (k,) float array, standard deviations of the face model
     deviation : (k,) float array, standard deviation of the error, in the same unit
+    points : (p, 2) float array or None
+        Positions of the points `identity_crop.face_points` in the crop minus those of the frontal mean
+        face, mm, y down.
     """
 
     mean: FloatArray
     deviation: FloatArray
+    points: FloatArray | None = None
 
 
 class IdentityPredictor(Protocol):
@@ -222,6 +226,59 @@ class IdentityPredictor(Protocol):
         ValueError
             When the crops have another shape or type.
         """
+
+
+class ContourAnswer(NamedTuple):
+    """Predicted contours of the eyes and the lips of a face.
+
+    Attributes
+    ----------
+    places : (72, 2) float array
+        The points of `face_model.fitting.CONTOURS`, mm from the centre of the crop of each contour, x right, y down.
+    deviation : (3,) float array
+        Standard deviation, mm, of a point relative to the mean of its contour: right eye, left eye, lips.
+    """
+
+    places: FloatArray
+    deviation: FloatArray
+
+
+class ContourPredictor(Protocol):
+    """A network that predicts the contours of the eyes and the lips, such as `networks.contours.ContourFinder`.
+
+    Attributes
+    ----------
+    size : side length S of the crops in pixels
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    def predict(self, crops: ByteArray) -> list[ContourAnswer]:
+        """Predict the contours of each face.
+
+        Parameters
+        ----------
+        crops : (b, 3, S, S, 3) uint8 array, RGB
+            The crops of `networks.contour_crop.contour_affines`.
+
+        Raises
+        ------
+        ValueError
+            When the crops have another shape or type.
+        """
+
+
+def check_contour_crops(crops: ByteArray, size: int) -> None:
+    """Check that crops are a uint8 array of shape (any, 3, `size`, `size`, 3).
+
+    Raises
+    ------
+    ValueError
+        When they are not.
+    """
+    if crops.dtype != np.uint8 or crops.ndim != 5 or crops.shape[1:] != (3, size, size, 3):
+        raise ValueError(f"crops must be uint8 of shape (any, 3, {size}, {size}, 3), got {crops.dtype} {crops.shape}")
 
 
 class SegmentationPredictor(Protocol):

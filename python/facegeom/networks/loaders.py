@@ -12,6 +12,7 @@ from facegeom._internal.threads import one_thread
 from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
 from facegeom.networks.interface import (
     MESH_PIPELINES,
+    ContourPredictor,
     IdentityPredictor,
     MapNetwork,
     MeshNetwork,
@@ -145,6 +146,36 @@ def load_identity_network(
     from facegeom.networks.identity import load_identity
 
     return load_identity(device, weights)
+
+
+def load_contour_network(
+    device: str = "cpu", weights: str | os.PathLike[str] | None = None, backend: str = DEFAULT_BACKEND
+) -> ContourPredictor:
+    """Load the contour network.
+
+    Parameters
+    ----------
+    device : "cpu", "cuda", "cuda:1" or "mps"
+    weights : path of a weight file, or None for the file in the package
+    backend : "torch" or "onnx"
+
+    Raises
+    ------
+    ValueError
+        When the device is not available, or the backend does not support it.
+    FacegeomError
+        When the backend is not installed.
+    WeightsError
+        When the weight file is missing or damaged, or has another configuration.
+    """
+    check_backend(backend, device)
+    if backend == "onnx":
+        from facegeom.networks.onnx.contours import load_contours as load_onnx
+
+        return load_onnx(weights)
+    from facegeom.networks.contours import load_contours
+
+    return load_contours(device, weights)
 
 
 def load_segmentation_network(

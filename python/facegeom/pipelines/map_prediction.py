@@ -30,9 +30,10 @@ from facegeom.images.camera import Camera, roll_deg
 from facegeom.images.crop import FIRST_CROP_FACTOR, Crop, apply_affine, crop_affine, crop_box, invert_affine
 from facegeom.images.face_maps import FaceMaps
 from facegeom.networks.backends import DEFAULT_BACKEND
-from facegeom.networks.identity_crop import identity_prior
-from facegeom.networks.interface import IdentityPredictor, MapNetwork, NetworkMaps
-from facegeom.networks.loaders import load_identity_network, load_map_network
+from facegeom.networks.contour_crop import predict_contours
+from facegeom.networks.identity_crop import see_identity
+from facegeom.networks.interface import ContourPredictor, IdentityPredictor, MapNetwork, NetworkMaps
+from facegeom.networks.loaders import load_contour_network, load_identity_network, load_map_network
 
 log = logging.getLogger("facegeom")
 
@@ -163,6 +164,12 @@ def identity_network(device: str, backend: str = DEFAULT_BACKEND) -> IdentityPre
     return load_identity_network(device, backend=backend)
 
 
+@load_once(maxsize=4)
+def contour_network(device: str, backend: str = DEFAULT_BACKEND) -> ContourPredictor:
+    """Return the contour network that comes with facegeom on `device`; it is loaded once per process."""
+    return load_contour_network(device, backend=backend)
+
+
 def predict_maps(
     photo: ByteArray,
     box: BoxLike | None = None,
@@ -175,6 +182,7 @@ def predict_maps(
     min_face: float | None = None,
     backend: str = DEFAULT_BACKEND,
     identity: IdentityPredictor | None = None,
+    contours: ContourPredictor | None = None,
 ) -> MapPrediction:
     """Predict the maps, the camera and the landmarks of a face; `facegeom.predict` also validates the arguments.
 
@@ -189,6 +197,7 @@ def predict_maps(
     detector, min_face : as in `facegeom.detect`
     backend : "torch" or "onnx", in which the networks that come with facegeom run
     identity : network whose answer is the prior of the fit's identity; None: the one that comes with facegeom
+    contours : network whose answer places the lids and lips of the fit; None: the one that comes with facegeom
 
     Raises
     ------
@@ -198,6 +207,7 @@ def predict_maps(
     timings: dict[str, float] = {}
     network = network or load_network(device, backend)
     identity = identity or identity_network(device, backend)
+    contours = contours or contour_network(device, backend)
     faces: list[FoundFace] = []
     if box is not None:
         with stopwatch(timings, "network"), one_thread():
@@ -206,7 +216,7 @@ def predict_maps(
         faces = _detected(photo, detector, min_face, timings)
         with stopwatch(timings, "network"), one_thread():
             prediction = _select(_verified_faces(network, photo, faces, options), face_index)
-    return _fitted(photo, prediction, faces, timings, identity)
+    return _fitted(photo, prediction, faces, timings, identity, contours)
 
 
 def predict_all_maps(
@@ -219,15 +229,17 @@ def predict_all_maps(
     min_face: float | None = None,
     backend: str = DEFAULT_BACKEND,
     identity: IdentityPredictor | None = None,
+    contours: ContourPredictor | None = None,
 ) -> list[MapPrediction]:
     """Predict the maps of all faces in a photo, in the order of `face_index` of `predict_maps`; [] if there is none."""
     shared: dict[str, float] = {}
     network = network or load_network(device, backend)
     identity = identity or identity_network(device, backend)
+    contours = contours or contour_network(device, backend)
     faces = _detected(photo, detector, min_face, shared)
     with stopwatch(shared, "network"), one_thread():
         predictions = list(_verified_faces(network, photo, faces, options))
-    return [_fitted(photo, prediction, faces, dict(shared), identity) for prediction in predictions]
+    return [_fitted(photo, prediction, faces, dict(shared), identity, contours) for prediction in predictions]
 
 
 def _detected(photo: ByteArray, name: Detector, min_face: float | None, timings: dict[str, float]) -> list[FoundFace]:
@@ -241,25 +253,34 @@ def _fitted(
     faces: list[FoundFace],
     timings: dict[str, float],
     identity: IdentityPredictor | None,
+    contours: ContourPredictor | None,
 ) -> MapPrediction:
     """Return the maps of a prediction with the face model fitted to them, and add the times to `timings`.
 
-    With an identity network there are two fits: the first one places the crop of the network, whose answer is the prior
-    of the second.
+    There are two fits. The first one places the crops of the identity network, whose answer is the prior of the second,
+    and of the contour network. The points that both predict are fitted together with the maps.
     """
     model = load_face_model()
     seen = prediction.depth, prediction.correspondence, prediction.mask
-    if identity is None:
-        with stopwatch(timings, "fit"), one_thread():
-            fit = fit_maps(model, *seen)
-    else:
+    with stopwatch(timings, "fit"), one_thread():
+        first = fit_maps(model, *seen, FIRST_FIT, FIRST_POINTS)
+        first_maps = _face_maps(prediction, first)
+        camera = photo_camera(first, first_maps)
+        landmarks = camera.project(first.vertices(model)[model.landmarks68])
+    to_maps = first_maps.affine
+    prior = points = outlines = None
+    if identity is not None:
         with stopwatch(timings, "identity"), one_thread():
-            first = fit_maps(model, *seen, FIRST_FIT, FIRST_POINTS)
-            camera = photo_camera(first, _face_maps(prediction, first))
-            landmarks = camera.project(first.vertices(model)[model.landmarks68])
-            prior = identity_prior(identity, model, photo, landmarks, first.rotation)
-        with stopwatch(timings, "fit"), one_thread():
-            fit = fit_maps(model, *seen, IDENTITY_FIT, prior=prior, start=first)
+            prior, points = see_identity(identity, model, photo, landmarks, first.rotation)
+    if contours is not None:
+        with stopwatch(timings, "contours"), one_thread():
+            outlines = predict_contours(contours, model, photo, landmarks, first.rotation)
+            outlines = replace(outlines, places=apply_affine(to_maps, outlines.places))
+    if points is not None:
+        points = replace(points, places=apply_affine(to_maps, points.places))
+    options = MAP_OPTIONS if prior is None else IDENTITY_FIT
+    with stopwatch(timings, "fit"), one_thread():
+        fit = fit_maps(model, *seen, options, prior=prior, contours=outlines, seen=points, start=first)
     with stopwatch(timings, "fit"), one_thread():
         maps = _face_maps(prediction, fit)
         camera = photo_camera(fit, maps)
@@ -470,7 +491,18 @@ def _better_way_up(
     other = _predict_crops(network, photo, turned, options)
     if other.plausibility.share < options.min_mask_share or abs(other.residual_deg) > options.contradiction_deg:
         return prediction
-    return max(prediction, other, key=lambda one: one.plausibility.score)
+    return min(prediction, other, key=lambda one: _doubt(one.plausibility, options))
+
+
+def _doubt(seen: Plausibility, options: MapOptions) -> float:
+    """Return how doubtful a prediction is, from 0 to infinity, to compare the same face in two orientations.
+
+    The score does not tell the right orientation of a face with a wide open mouth: the misfit is large where the chin
+    is far from that of the mean face, and the score counts a confidence above `confidence_high` as certain. Here
+    differences between high confidences count, too.
+    """
+    misfit = 1.0 + (seen.misfit_mm / options.misfit_mm) ** 2
+    return (1.0 - seen.confidence) * misfit / max(seen.compactness, 1e-6)
 
 
 def _predict_detected(network: MapNetwork, photo: ByteArray, face: FoundFace, options: MapOptions) -> CropPrediction:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from facegeom._internal.files import write_atomically
+from facegeom.networks.contours import ContourConfig, ContourNetwork
 from facegeom.networks.facevision import FaceVisionConfig, FaceVisionGenerator
 from facegeom.networks.gated_inpainting import GatedInpainting, GatedInpaintingConfig
 from facegeom.networks.gcn_igan import GcnIganConfig, GcnIganGenerator
@@ -91,6 +92,17 @@ class _Identity(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.network(image))
+
+
+class _Contours(nn.Module):
+    """The contour network: crops -> places and logarithm of the deviation."""
+
+    def __init__(self, network: ContourNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network(crops))
 
 
 class _Segmentation(nn.Module):
@@ -203,6 +215,12 @@ def _identity() -> Exported:
     return Exported(_Identity(IdentityNetwork(config)), config, {"image": images}, ("mean", "log_variance", "points"))
 
 
+def _contours() -> Exported:
+    config = ContourConfig()
+    crops = torch.zeros(2, 3, 3, config.size, config.size)
+    return Exported(_Contours(ContourNetwork(config)), config, {"crops": crops}, ("places", "log_deviation"))
+
+
 def _segmentation() -> Exported:
     config = SegmentationConfig()
     images = torch.zeros(2, 3, config.size, config.size)
@@ -215,6 +233,7 @@ NETWORKS: dict[str, Callable[[], Exported]] = {
     "gcn_igan": _gcn_igan,
     "gated_inpainting": _gated_inpainting,
     "identity": _identity,
+    "contours": _contours,
     "segmentation": _segmentation,
 }
 """The networks that `reconstruct` runs, each with the configuration of its weights in the package."""

@@ -29,8 +29,8 @@ class Identity:
         image = as_image(crops)
         if mirror:
             image = np.concatenate([image, image[..., ::-1]])
-        mean, log_variance, _ = self._session.run(image=image)
-        return answers(self._units, mean, log_variance, len(crops))
+        mean, log_variance, points = self._session.run(image=image)
+        return answers(self._units, mean, log_variance, points, len(crops))
 
 
 @one_thread()

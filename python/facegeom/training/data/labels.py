@@ -26,7 +26,7 @@ from facegeom.face_model import load_face_model
 from facegeom.face_model.fitting import Fit, FitOptions, PointBasis, fit_landmarks
 from facegeom.images.image_files import load_image
 from facegeom.networks.identity import Identity, load_identity
-from facegeom.networks.identity_crop import identity_prior
+from facegeom.networks.identity_crop import see_identity
 
 log = logging.getLogger("facegeom")
 
@@ -141,7 +141,7 @@ class _Fitter:
             return fit
         pixels = fit.scale * (fit.vertices(self.model)[self.model.landmarks68] @ fit.rotation.T)[:, :2]
         placed = pixels * np.array([1.0, -1.0]) + fit.translation
-        prior = identity_prior(self.identity, self.model, load_image(path), placed, fit.rotation)
+        prior, _ = see_identity(self.identity, self.model, load_image(path), placed, fit.rotation)
         return fit_landmarks(self.model, landmarks, self.points, self.options, prior)
 
 

@@ -221,8 +221,9 @@ class SyntheticFaces:
     def _draw(self, rng: np.random.Generator, size: int) -> tuple[Sample, np.ndarray, FloatArray]:
         size = check.count(size, "size", 16)
         worn = self._worn_hair(rng)
-        vertices = self._vertices(rng, raised=worn is None)
-        pose = Pose(vertices, self._rotation(rng), 1.0, np.zeros(2))
+        vertices, rotation = self._vertices(rng, raised=worn is None), self._rotation(rng)
+        vertices = self._in_view(vertices, rotation, rng)
+        pose = Pose(vertices, rotation, 1.0, np.zeros(2))
         points = pose.pixels()
         affine = self._crop(points, rng, size)
         normals = self.normals((points * FLIP).astype(np.float32))
@@ -362,6 +363,10 @@ class SyntheticFaces:
             outward /= np.sqrt(np.einsum("ij,ij->i", outward, outward))[:, None]
             vertices[self.hair_rows] += height[:, None] * outward
         return vertices.astype(np.float64)
+
+    def _in_view(self, vertices: FloatArray, rotation: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Return the vertices whose orthographic projection is that of the head's camera; here it is orthographic."""
+        return vertices
 
     def _expression(self, rng: np.random.Generator) -> FloatArray:
         """Return random expression weights, (e,)."""

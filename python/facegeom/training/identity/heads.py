@@ -23,13 +23,14 @@ from facegeom.training.data.assets import Assets, add_assets, load_assets
 from facegeom.training.data.samples import MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces, SyntheticOptions
 from facegeom.training.identity.reshaped_photos import RESHAPED, STORED_MM, STORED_PIXELS
-from facegeom.training.identity.reshaping import ReshapedPhoto
+from facegeom.training.identity.reshaping import ReshapedPhoto, contour_places
 
 log = logging.getLogger("facegeom")
 
 HEADS = SyntheticOptions(identity_sigma=1.0, pitch_deg=9.0, harmonics=0.55)
-MOST_YAW_DEG = 60.0
-FRONTAL = 2.0  # exponent of the yaw distribution: as in photos, most heads are nearly frontal
+MOST_YAW_DEG = 85.0
+NEAREST_MM = 550.0  # smallest distance of the camera; its inverse is uniform, down to that of an infinite distance
+FRONTAL = 1.5  # exponent of the yaw distribution: as in photos, most heads are nearly frontal
 
 
 class Head(NamedTuple):
@@ -67,12 +68,14 @@ class IdentityHeads(SyntheticFaces):
         self._drawn = np.zeros(len(model.identity), np.float32)
         self._weights = np.zeros(len(model.expression_names))
         self._turn = np.eye(3)
-        self._placed, self._points = np.zeros((51, 2)), np.zeros((128, 2))
+        self._placed, self._points, self._contours = np.zeros((51, 2)), np.zeros((128, 2)), np.zeros((72, 2))
 
     def draw_head(self, rng: np.random.Generator, size: int = STORED_PIXELS) -> Head:
         """Draw one head in a crop of `size` x `size` pixels."""
         sample, _ = self.draw(rng, size)
-        photo = ReshapedPhoto(sample.image, self._placed.copy(), self._points.copy(), self._turn.copy())
+        photo = ReshapedPhoto(
+            sample.image, self._placed.copy(), self._points.copy(), self._contours.copy(), self._turn.copy()
+        )
         return Head(photo, self._drawn.astype(np.float64), self._weights.copy())
 
     def _identity(self, rng: np.random.Generator) -> np.ndarray:
@@ -91,12 +94,33 @@ class IdentityHeads(SyntheticFaces):
         self._turn = turn @ nod
         return self._turn
 
+    def _in_view(self, vertices: FloatArray, rotation: FloatArray, rng: np.random.Generator) -> FloatArray:
+        return in_perspective(vertices, rotation, rng.uniform(0, 1 / NEAREST_MM))
+
     def _crop(self, points: FloatArray, rng: np.random.Generator, size: int) -> FloatArray:
         landmarks = points[self.model.landmarks68[INNER_LANDMARKS], :2]
         affine = aligned_affine(self.model, landmarks, self._turn, size, STORED_MM)
         self._placed = apply_affine(affine, landmarks)
         self._points = apply_affine(affine, points[face_points(self.model), :2])
+        self._contours = apply_affine(affine, contour_places(self.model, points))
         return affine
+
+
+def in_perspective(vertices: FloatArray, rotation: FloatArray, closeness: float) -> FloatArray:
+    """Return vertices whose orthographic projection is the perspective projection of the given ones.
+
+    From near, a nose looks larger and the sides of a head narrower. A network that is trained without perspective takes
+    this for the shape of the person.
+
+    Parameters
+    ----------
+    vertices : (n, 3) float array, face frame, mm
+    rotation : (3, 3) float array, face frame to camera frame
+    closeness : inverse of the distance of the camera from the origin of the face frame, 1 / mm
+    """
+    camera = vertices @ rotation.T
+    camera[:, :2] /= 1.0 - closeness * camera[:, 2:]
+    return np.asarray(camera @ rotation)
 
 
 _worker: IdentityHeads | None = None
@@ -127,12 +151,13 @@ def make_heads(
     identity = np.zeros((count, 60), np.float32)
     expression = np.zeros((count, len(load_face_model().expression_names)), np.float32)
     landmarks, rotation = np.zeros((count, 51, 2), np.float32), np.zeros((count, 3, 3), np.float32)
-    points = np.zeros((count, 128, 2), np.float32)
+    points, contours = np.zeros((count, 128, 2), np.float32), np.zeros((count, 72, 2), np.float32)
     with ProcessPoolExecutor(processes, initializer=_start, initargs=(texture, assets)) as pool:
         drawn = pool.map(_draw, [(seed, number) for number in range(count)], chunksize=32)
         for at, (head, coefficients, weights) in enumerate(tqdm(drawn, total=count, unit="head", desc="heads")):
             images[at], identity[at], expression[at] = head.image, coefficients[:60], weights
             landmarks[at], points[at], rotation[at] = head.landmarks, head.points, head.rotation
+            contours[at] = head.contours
     images.flush()
     np.savez(
         out / "table.npz",
@@ -143,6 +168,7 @@ def make_heads(
         expression=expression,
         landmarks=landmarks,
         points=points,
+        contours=contours,
         rotation=rotation,
         names=np.array([f"head_{number:06d}" for number in range(count)]),
     )

@@ -46,12 +46,9 @@ class ReshapeOptions:
     expression: float = 0.3  # share of the versions with a changed expression
     closing: float = 0.3  # share of these in which the lids close, and share in which the mouth closes
     light: float = 0.3  # share of the versions with changed light
-    yaw_deg: tuple[float, float] = (
-        12.0,
-        40.0,
-    )  # additional yaw of a turned version
+    yaw_deg: tuple[float, float] = (12.0, 60.0)  # additional yaw of a turned version
     pitch_deg: float = 5.0  # standard deviation of the pitch of a turned version, degrees
-    most_yaw_deg: float = 65.0
+    most_yaw_deg: float = 85.0
     seed: int = 0
 
 
@@ -69,6 +66,7 @@ class ReshapedPhotos:
     expression : (v, e) float32, expression weights of the face model
     landmarks : (v, 51, 2) float32, pixels of the image
     points : (v, 128, 2) float32, the vertices `face_points`, pixels of the image
+    contours : (v, 72, 2) float32, the contours of the eyes and the lips, pixels of the image
     rotation : (v, 3, 3) float32
     names : (p,) photo names
     """
@@ -81,6 +79,7 @@ class ReshapedPhotos:
     expression: np.ndarray
     landmarks: np.ndarray
     points: np.ndarray
+    contours: np.ndarray
     rotation: np.ndarray
     names: np.ndarray
 
@@ -240,7 +239,7 @@ def make_reshaped(
     kind, change = np.zeros(total, np.int8), np.zeros((total, 60), np.float32)
     expression = labels.expression[rows].astype(np.float32)[photo]
     landmarks, rotation = np.zeros((total, 51, 2), np.float32), np.zeros((total, 3, 3), np.float32)
-    points = np.zeros((total, 128, 2), np.float32)
+    points, contours = np.zeros((total, 128, 2), np.float32), np.zeros((total, 72, 2), np.float32)
     with ProcessPoolExecutor(processes, initializer=_start, initargs=(texture, labels, photos, options)) as pool:
         versions = pool.map(_render, [int(row) for row in rows], chunksize=8)
         at = 0
@@ -250,6 +249,7 @@ def make_reshaped(
                 if changed.expression is not None:
                     expression[at] += changed.expression
                 landmarks[at], points[at], rotation[at] = rendered.landmarks, rendered.points, rendered.rotation
+                contours[at] = rendered.contours
                 at += 1
     images.flush()
     np.savez(
@@ -261,6 +261,7 @@ def make_reshaped(
         expression=expression,
         landmarks=landmarks,
         points=points,
+        contours=contours,
         rotation=rotation,
         names=labels.names[rows],
     )

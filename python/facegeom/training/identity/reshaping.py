@@ -16,7 +16,7 @@ import numpy as np
 
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom.face_model import FaceModel
-from facegeom.face_model.fitting import similarity
+from facegeom.face_model.fitting import CONTOUR_POINTS, similarity
 from facegeom.geometry import nearest, rasterize
 from facegeom.images.crop import apply_affine
 from facegeom.networks.identity_crop import FRAME_MM, INNER_LANDMARKS, aligned_affine, face_points
@@ -61,12 +61,14 @@ class ReshapedPhoto:
     image : (S, S, 3) uint8
     landmarks : (51, 2) float array, the landmarks without the jaw, pixels of the image
     points : (p, 2) float array, the vertices `face_points`, pixels of the image
+    contours : (72, 2) float array, the contours of the eyes and the lips, pixels of the image
     rotation : (3, 3) float array, face frame to camera frame
     """
 
     image: ByteArray
     landmarks: FloatArray
     points: FloatArray
+    contours: FloatArray
     rotation: FloatArray
 
 
@@ -158,6 +160,7 @@ class Reshaper:
             np.clip(bright + 0.5, 0, 255).astype(np.uint8),
             points[self.landmarks, :2],
             points[self.points, :2],
+            contour_places(self.model, points),
             target.rotation,
         )
 
@@ -176,6 +179,12 @@ class Reshaper:
         if change.yaw_deg == 0 and change.pitch_deg == 0:
             return placed
         return placed.turned(change.yaw_deg, change.pitch_deg)
+
+
+def contour_places(model: FaceModel, points: FloatArray) -> FloatArray:
+    """Return the contours of the eyes and the lips, (72, 2), for projected vertices (n, 2 or 3)."""
+    corners, weights = model.landmarks468_triangles[CONTOUR_POINTS], model.landmarks468_barycentric[CONTOUR_POINTS]
+    return np.asarray(np.einsum("pcd,pc->pd", points[corners, :2], weights), dtype=np.float64)
 
 
 def warped(photo: ByteArray, source: Float32Array, head: BoolArray, affine: FloatArray, fade: float) -> Float32Array:

@@ -29,7 +29,7 @@ class GroupOptions:
     """
 
     count: int = 4  # images in a group
-    heads: float = 0.2  # share of groups that show synthetic heads; the others show versions of a photo
+    heads: float = 0.3  # share of groups that show synthetic heads; the others show versions of a photo
     landmark_noise: float = 0.8  # standard deviation of the error of each landmark, pixels of a 128-pixel crop
     shift_noise: float = 0.5  # standard deviation of an error common to all landmarks, pixels of a 128-pixel crop
     turn_noise_deg: float = 0.6

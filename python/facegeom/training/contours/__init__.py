@@ -1,0 +1,1 @@
+"""Training of the contour network: photos with FaceMesh points, reshaped photos and synthetic heads."""
