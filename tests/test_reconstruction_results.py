@@ -204,3 +204,14 @@ def test_mesh_saves_to_bytes_and_file_objects(tmp_path: Path) -> None:
     mesh.save(buffer, "ply")
     mesh.save(tmp_path / "face.ply")
     assert buffer.getvalue() == (tmp_path / "face.ply").read_bytes() == mesh.to_bytes("ply")
+
+
+def test_a_grey_photo_gives_a_grey_head() -> None:
+    photo = facegeom.load_image(demo_photo())
+    grey = np.repeat(np.rint(photo @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)[..., None], 3, axis=2)
+    mesh = facegeom.reconstruct(grey, head=True, texture=128).mesh
+    assert mesh.texture is not None
+    assert mesh.colors is not None
+    for colours in (mesh.texture, mesh.colors):
+        assert np.ptp(colours.astype(int), axis=-1).max() <= 2
+        assert colours.std() > 20

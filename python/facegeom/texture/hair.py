@@ -75,29 +75,33 @@ def strands(template: Template, atlas: Atlas) -> Float32Array:
     The strands run from the crown outwards. Each octave of the pattern has a fixed number of strands around the crown,
     and is strong where their width is that of a strand or of a lock.
     """
-    places = atlas.carry(template.carry(load_face_model().mean[template.vertices])).astype(np.float64)
-    away = places - SKULL_MM
+    hairy = np.flatnonzero(hair_zone(template, atlas)[atlas.covered] > 0)
+    places = atlas.carry(template.carry(load_face_model().mean[template.vertices]), hairy)
+    away = places - SKULL_MM.astype(np.float32)
     radius = np.linalg.norm(away, axis=1)
-    up = CROWN / np.linalg.norm(CROWN)
-    side = np.array([1.0, 0.0, 0.0])
+    up = (CROWN / np.linalg.norm(CROWN)).astype(np.float32)
+    side = np.array([1.0, 0.0, 0.0], np.float32)
     height = away @ up
     around = np.arctan2(away @ np.cross(up, side), away @ side)
     down = np.arccos(np.clip(height / np.maximum(radius, 1e-6), -1, 1))
     circle = 2 * np.pi * np.maximum(np.sqrt(np.maximum(radius**2 - height**2, 0)), 1.0)  # mm around the crown
+    down, around = down.astype(np.float32), around.astype(np.float32)
     rng = np.random.default_rng(0)
     wave = _noise(rng, around, down, 8, 5)
     around = around + WAVES * wave * np.sin(down)
-    total, power = np.zeros(len(down)), np.zeros(len(down))
+    total, power = np.zeros((2, len(down)), np.float32)
     for octave in range(3, 11):
         count = 2**octave
         width = circle / count
         weight = np.exp(-(np.log2(width / STRAND_MM[0]) ** 2)) + LOCKS * np.exp(-(np.log2(width / STRAND_MM[1]) ** 2))
         total += weight * _noise(rng, around, down, count, ALONG)
         power += weight**2
-    return np.asarray(atlas.image((total / np.sqrt(np.maximum(power, 1e-6))).astype(np.float32)), np.float32)
+    pattern = np.zeros(len(atlas.triangle), np.float32)
+    pattern[hairy] = total / np.sqrt(np.maximum(power, 1e-6))
+    return np.asarray(atlas.image(pattern), np.float32)
 
 
-def _noise(rng: np.random.Generator, around: FloatArray, down: FloatArray, count: int, along: int) -> FloatArray:
+def _noise(rng: np.random.Generator, around: Float32Array, down: Float32Array, count: int, along: int) -> Float32Array:
     """Return smooth noise of unit standard deviation at angles (t,), periodic in the first."""
     table = rng.standard_normal((along + 2, count)).astype(np.float32)
     table = np.concatenate([table, table[:, :2]], axis=1)
@@ -106,4 +110,4 @@ def _noise(rng: np.random.Generator, around: FloatArray, down: FloatArray, count
     rows = -(-len(x) // 4096)  # OpenCV's images have at most 32767 rows or columns
     maps = [np.resize(values.astype(np.float32), (rows, 4096)) for values in (x, y)]
     found = cv2.remap(table, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(found.ravel()[: len(x)] * 1.5, np.float64)  # linear interpolation reduces the deviation
+    return np.asarray(found.ravel()[: len(x)] * 1.5, np.float32)  # linear interpolation reduces the deviation
