@@ -40,11 +40,24 @@ def turned_coded_face() -> CodedFace:
     return draw_coded_face(yaw=50.0, shift=(20, -10))
 
 
+class AllSkin:
+    """A segmentation network that finds skin in every pixel."""
+
+    size = 128
+
+    def predict(self, crops: np.ndarray) -> np.ndarray:
+        """Return the probabilities of the classes, (b, S, S, 7)."""
+        probability = np.zeros((*crops.shape[:3], len(CLASSES)), np.float32)
+        probability[..., segmentation_crop.SKIN] = 1
+        return probability
+
+
 @pytest.fixture
 def coded_network(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function that replaces the shipped maps network by a `CodedNetwork` and returns it.
 
-    The identity and the contour network, which would read a shape from the colours, are left out.
+    The identity and the contour network, which would read a shape from the colours, are left out. The whole picture
+    counts as skin: to the segmentation network, coded colours are no face.
     """
 
     def install(face: CodedFace) -> CodedNetwork:
@@ -52,6 +65,7 @@ def coded_network(monkeypatch: pytest.MonkeyPatch) -> Any:
         for name in ("identity_network", "contour_network"):
             monkeypatch.setattr(f"facegeom.pipelines.map_prediction.{name}", lambda device, backend: None)
         monkeypatch.setattr("facegeom.pipelines.map_prediction.load_network", lambda device, backend: network)
+        monkeypatch.setattr("facegeom.texture.head_classes.segmentation_network", lambda backend: AllSkin())
         return network
 
     return install

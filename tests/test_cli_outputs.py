@@ -402,7 +402,7 @@ def test_no_command_overwrites_its_inputs(
             main([group, name, *command_line(parser, given)])
     assert planned, "the command writes nothing"
     if not inputs:
-        assert name in ("semi-sphere", "synthetic", "graphs")
+        assert name in ("semi-sphere", "synthetic", "graphs", "level")
         return
     for output in planned:
         output.parent.mkdir(parents=True, exist_ok=True)

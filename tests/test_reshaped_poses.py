@@ -59,6 +59,7 @@ def stored() -> ReshapedPhotos:
         expression=np.array(expression, np.float32),
         landmarks=np.zeros((VERSIONS, 51, 2), np.float32),
         points=points,
+        contours=np.zeros((VERSIONS, 72, 2), np.float32),
         rotation=np.array([pose.rotation for pose in poses()], np.float32),
         names=np.array(["A_0001.jpg", "B_0001.jpg", "C_0001.jpg"]),
     )
