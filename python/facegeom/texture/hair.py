@@ -107,6 +107,8 @@ def _noise(rng: np.random.Generator, around: Float32Array, down: Float32Array, c
     table = np.concatenate([table, table[:, :2]], axis=1)
     x = ((around / (2 * np.pi)) % 1.0) * count
     y = down / np.pi * along
+    if not len(x):
+        return np.zeros(0, np.float32)  # a small texture may have no texel of the scalp
     rows = -(-len(x) // 4096)  # OpenCV's images have at most 32767 rows or columns
     maps = [np.resize(values.astype(np.float32), (rows, 4096)) for values in (x, y)]
     found = cv2.remap(table, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
