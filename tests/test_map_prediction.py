@@ -184,6 +184,26 @@ def test_a_face_that_the_network_takes_for_an_upright_one_is_tried_upside_down(
     assert abs(predict(photo, options=MapOptions(sure_score=0.0)).camera.pose.roll) < 5
 
 
+def test_a_wrong_roll_of_the_detector_does_not_hide_the_face_in_a_given_box(
+    coded_face: Any, coded_network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = coded_network(coded_face)
+    predict_maps = network.predict
+
+    def strict(crops: np.ndarray, *, mirror: bool = True) -> Any:
+        """Predict upright faces only."""
+        maps = predict_maps(crops, mirror=mirror)
+        rows, columns = np.nonzero(maps.mask_probability[0] > 0.5)
+        if len(rows) and np.corrcoef(rows, maps.correspondence[0, rows, columns, 1])[0, 1] < -0.8:
+            return maps
+        return maps._replace(mask_probability=0.0 * maps.mask_probability)
+
+    network.predict = strict
+    wrong = FoundFace.of_box(coded_face.box, 0.9, 130.0)
+    monkeypatch.setattr("facegeom.detection.yunet.find_in_box", lambda photo, box: wrong)
+    assert abs(predict(coded_face.photo, coded_face.box).camera.pose.roll) < 5
+
+
 def test_a_wide_open_mouth_does_not_turn_the_face_upside_down(
     coded_face: Any, coded_network: Any, detections: Any
 ) -> None:

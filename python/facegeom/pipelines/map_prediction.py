@@ -471,6 +471,9 @@ def _predict_in_box(network: MapNetwork, photo: ByteArray, box: BoxLike, options
     seen = yunet.find_in_box(photo, box)
     face = FoundFace.of_box(box, roll_deg=0.0 if seen is None else seen.roll_deg)
     prediction = _predict_crops(network, photo, face, options)
+    if prediction.plausibility.share < options.min_mask_share and face.roll_deg:  # the roll may be wrong
+        face = FoundFace.of_box(box)
+        prediction = _predict_crops(network, photo, face, options)
     if prediction.plausibility.share < options.min_mask_share:
         raise NoFaceFound("the network finds no face in the given box")
     if abs(prediction.residual_deg) > options.contradiction_deg:
