@@ -21,12 +21,11 @@ from facegeom.networks.identity_crop import (
     see_identity,
 )
 from facegeom.networks.identity_units import ShapeUnits, shape_units
-from facegeom.networks.weights import load_weights, save_weights
+from facegeom.networks.weights import save_weights
 from facegeom.training.data.labels import LabelOptions, Labels, make_labels
 from facegeom.training.data.light import estimate_light, harmonics, shading_ratio
 from facegeom.training.data.pose import Pose
 from facegeom.training.data.texture_model import TextureModel
-from facegeom.training.identity.average_weights import average_weights
 from facegeom.training.identity.heads import IdentityHeads, in_perspective, make_heads
 from facegeom.training.identity.losses import identity_terms
 from facegeom.training.identity.reshaped_photos import (
@@ -575,24 +574,6 @@ def test_prior_is_the_answer_for_the_aligned_crop(
     in_crop = (apply_affine(affine, seen.places) - 31.5) * (FRAME_MM / 64)
     assert answer.points is not None
     np.testing.assert_allclose(in_crop, aligned_template(model, np.eye(3), seen.vertices) + answer.points, atol=1e-6)
-
-
-def test_average_has_the_mean_weights_of_two_networks(tmp_path: Path) -> None:
-    networks = []
-    for seed in range(3):
-        torch.manual_seed(seed)
-        config = SMALL if seed < 2 else replace(SMALL, hidden=16)
-        networks.append(IdentityNetwork(config))
-        save_weights(tmp_path / f"{seed}.safetensors", config, networks[-1].state_dict())
-    files = [tmp_path / f"{seed}.safetensors" for seed in range(3)]
-    average_weights(files[0], files[1], tmp_path / "mean.safetensors")
-    _, mean = load_weights("identity", IdentityConfig, tmp_path / "mean.safetensors")
-    a, b = (network.state_dict() for network in networks[:2])
-    for name, value in mean.items():
-        np.testing.assert_allclose(value, 0.5 * (a[name] + b[name]), atol=1e-3)
-    with pytest.raises(FacegeomError, match="different sizes"):
-        average_weights(files[0], files[2], tmp_path / "none.safetensors")
-    assert not (tmp_path / "none.safetensors").exists()
 
 
 def test_crops_of_another_size_are_refused(units: ShapeUnits) -> None:
