@@ -17,13 +17,13 @@ from facegeom.measures.openings import openings
 from facegeom.networks.contour_crop import contour_affines, to_crops
 from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine
 from facegeom.networks.interface import ContourAnswer, IdentityAnswer
+from facegeom.pipelines.map_options import MapOptions
 from facegeom.pipelines.map_prediction import (
-    MapOptions,
     next_crop_box,
-    plausibility,
     predict_all_maps,
     predict_maps,
 )
+from facegeom.pipelines.plausibility import plausibility
 from facegeom.reconstruction import predict
 
 

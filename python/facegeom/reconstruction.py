@@ -38,7 +38,8 @@ from facegeom.texture.baking import SIZES
 
 if TYPE_CHECKING:
     from facegeom.networks.interface import MapNetwork
-    from facegeom.pipelines.map_prediction import MapOptions, MapPrediction
+    from facegeom.pipelines.map_options import MapOptions
+    from facegeom.pipelines.map_prediction import MapPrediction
 
 __all__ = ["Reconstruction", "demo_photo", "predict", "reconstruct", "reconstruct_all"]
 
@@ -487,7 +488,8 @@ def predict(
     FacegeomError
         When `backend` is not installed.
     """
-    from facegeom.pipelines.map_prediction import MapOptions, predict_maps
+    from facegeom.pipelines.map_options import MapOptions
+    from facegeom.pipelines.map_prediction import predict_maps
 
     face_index = check.count(face_index, "face_index")
     check_backend(backend, device)

@@ -31,7 +31,8 @@ from facegeom.measures.report import picture_folder, sheet, show, table, write_j
 from facegeom.networks.interface import MapNetwork
 from facegeom.pipelines import pix2vertex
 from facegeom.pipelines.interface import PipelineOptions
-from facegeom.pipelines.map_prediction import MapOptions, predict_maps
+from facegeom.pipelines.map_options import MapOptions
+from facegeom.pipelines.map_prediction import predict_maps
 from facegeom.pipelines.pix2vertex import WarpOptions, register_template, target_mesh
 from facegeom.pipelines.template_stages import fitted_vertices
 from facegeom.training.data.labels import find_photos

@@ -22,7 +22,8 @@ from facegeom.images.camera import Camera
 from facegeom.images.crop import apply_affine
 from facegeom.images.face_maps import FaceMaps
 from facegeom.networks.interface import MapNetwork, NetworkMaps
-from facegeom.pipelines.map_prediction import MapOptions, photo_camera, predict_maps
+from facegeom.pipelines.map_options import MapOptions
+from facegeom.pipelines.map_prediction import photo_camera, predict_maps
 from facegeom.pipelines.pix2vertex import WarpOptions, register_template, target_mesh
 from facegeom.pipelines.template_stages import fitted_vertices
 

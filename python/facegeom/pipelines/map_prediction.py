@@ -26,42 +26,18 @@ from facegeom.errors import NoFaceFound
 from facegeom.face_model import load_face_model
 from facegeom.face_model.fitting import MAP_OPTIONS, Fit, fit_maps
 from facegeom.images.boxes import Box, BoxLike, Detection, box_iou
-from facegeom.images.camera import Camera, roll_deg
-from facegeom.images.crop import FIRST_CROP_FACTOR, Crop, apply_affine, crop_affine, crop_box, invert_affine
+from facegeom.images.camera import Camera
+from facegeom.images.crop import Crop, apply_affine, crop_affine, crop_box, invert_affine
 from facegeom.images.face_maps import FaceMaps
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.contour_crop import predict_contours
 from facegeom.networks.identity_crop import see_identity
 from facegeom.networks.interface import ContourPredictor, IdentityPredictor, MapNetwork, NetworkMaps
 from facegeom.networks.loaders import load_contour_network, load_identity_network, load_map_network
+from facegeom.pipelines.map_options import MapOptions
+from facegeom.pipelines.plausibility import Plausibility, doubt, rigid_view, scored
 
 log = logging.getLogger("facegeom")
-
-
-@dataclass(frozen=True)
-class MapOptions:
-    """Options of the crops, and thresholds above which a prediction is accepted as a face."""
-
-    first_crop: float = FIRST_CROP_FACTOR  # side length of the first crop / mean side of the detector's box
-    later_crop: float = 1.15  # side length of later crops / longer side of the mask's box (training: 0.95 to 1.5)
-    passes: int = 2  # number of crops; the prediction of the last one is averaged with that of its mirror image
-    stable_iou: float = 0.75  # minimum IoU of the last crop and the crop around its mask; else one more pass follows
-    threshold: float = 0.5  # minimum probability of a pixel of the mask
-    min_part_share: float = 0.1  # minimum area of a kept part of the mask, as a fraction of the largest part
-    min_mask_share: float = 0.01  # minimum area of the mask of a face, as a fraction of the crop
-    confidence_low: float = 0.76  # mean probability inside the mask that is mapped to certainty 0
-    confidence_high: float = 0.94  # mean probability inside the mask that is mapped to certainty 1
-    full_mask_share: float = 0.15  # mask area / crop area below which the score is reduced; profiles have 0.27
-    misfit_mm: float = 10.0  # misfit in mm that halves the score; faces have 2 to 6, with yaw above 60 degrees up to 8
-    upright_deg: float = 20.0  # largest roll of a face in a crop that is not turned; standard deviation in training: 10
-    contradiction_deg: float = 45.0  # roll of a face in its turned crop above which the two rolls contradict each other
-    last_min_score: float = 0.55  # minimum score of the last pass for a face
-    sure_score: float = 0.86  # score below which the face is also tried upside down; 5 % of upright portraits have less
-    trusted_detection: float = 0.75  # score of the detector from which implausible maps are also tried upside down
-    clear_score: float = 0.62  # minimum score of the faces that come first, in the order of the detector
-    fallback_min_score: float = 0.6  # minimum score of a face in a centre crop, if nothing is detected
-    fallback_sides: tuple[float, ...] = (0.5, 0.3)  # sides of the centre boxes / shorter side of the photo
-    duplicate_iou: float = 0.4  # two predictions whose mask boxes have a larger IoU show the same face
 
 
 FIRST_FIT, FIRST_POINTS = replace(MAP_OPTIONS, iterations=3), 500
@@ -74,17 +50,6 @@ IDENTITY_FIT = replace(MAP_OPTIONS, iterations=3, identity_prior=16.0)
 The weight of the prior is measured: the maps show a person's shape with a common error towards the mean face, not with
 independent errors, so that the fit must not count them as observations of their own.
 """
-
-
-@dataclass(frozen=True)
-class Plausibility:
-    """How consistent the maps of a crop are with one view of one face."""
-
-    share: float  # area of the mask as a fraction of the crop
-    confidence: float  # mean probability inside the mask
-    compactness: float  # area of the mask / area of its convex hull
-    misfit_mm: float  # rms distance in mm of pixels and depths from the best rigid view of the correspondence
-    score: float  # product of one term in [0, 1] for each field above
 
 
 @dataclass(frozen=True)
@@ -305,78 +270,6 @@ def photo_camera(fit: Fit, maps: FaceMaps) -> Camera:
     return Camera(fit.rotation, fit.scale * maps.step, corner + (np.asarray(fit.translation) + 0.5) * maps.step)
 
 
-def plausibility(
-    depth: Float32Array,
-    correspondence: Float32Array,
-    probability: Float32Array,
-    mask: BoolArray,
-    options: MapOptions = MapOptions(),
-) -> Plausibility:
-    """Measure how consistent the maps of a crop are with one weak-perspective view of one face.
-
-    Parameters
-    ----------
-    depth : (S, S) float array, mm
-    correspondence : (S, S, 3) float array, mm
-    probability : (S, S) float array
-    mask : (S, S) bool array, the thresholded probability without small parts
-    options : MapOptions
-
-    Notes
-    -----
-    The training data include crops without a face, but the network still predicts a face in some of these crops. Such
-    predictions have a lower probability, and no weak-perspective camera fits their pixels, correspondence and depth.
-    The thresholds were chosen with an earlier network, on 150 validation photos of LFW, two thirds of them turned, and
-    on 250 pictures without a face that no benchmark uses.
-    """
-    return _plausibility(probability, mask, _rigid_view(depth, correspondence, mask)[1], options)
-
-
-def _plausibility(probability: Float32Array, mask: BoolArray, misfit: float, options: MapOptions) -> Plausibility:
-    share = float(mask.mean())
-    if share < options.min_mask_share:
-        return Plausibility(share, 0.0, 0.0, float("inf"), 0.0)
-    confidence = float(probability[mask].mean())
-    points = np.argwhere(mask)[:, ::-1].astype(np.int32)
-    hull = float(cv2.contourArea(cv2.convexHull(points))) + 1.0
-    compactness = min(1.0, float(mask.sum()) / hull)
-    certainty = float(
-        np.clip((confidence - options.confidence_low) / (options.confidence_high - options.confidence_low), 0.0, 1.0)
-    )
-    size = min(1.0, share / options.full_mask_share)
-    score = certainty * size * compactness / (1.0 + (misfit / options.misfit_mm) ** 2)
-    return Plausibility(share, confidence, compactness, misfit, score)
-
-
-def _rigid_view(depth: Float32Array, correspondence: Float32Array, mask: BoolArray) -> tuple[float, float]:
-    """Return the roll, degrees, of the best weak-perspective view of the correspondence, and the misfit, mm.
-
-    The misfit is the root mean square distance of (pixel, depth) from this view, or infinity if there is no such view.
-    """
-    rows, columns = np.nonzero(mask)
-    if len(rows) < 8:
-        return 0.0, float("inf")
-    stride = max(1, len(rows) // 1500)
-    rows, columns = rows[::stride], columns[::stride]
-    canonical = correspondence[rows, columns].astype(np.float64)
-    canonical -= canonical.mean(axis=0)
-    pixels = np.column_stack([columns, -rows]).astype(np.float64)
-    pixels -= pixels.mean(axis=0)
-    height = depth[rows, columns].astype(np.float64)
-    height -= height.mean()
-
-    view = np.linalg.lstsq(canonical, pixels, rcond=1e-6)[0].T  # (2, 3)
-    left, stretch, right = np.linalg.svd(view, full_matrices=False)
-    scale = float(stretch.mean())
-    if not np.isfinite(scale) or scale <= 1e-6:
-        return 0.0, float("inf")
-    across = left @ right  # the pair of orthonormal rows nearest to `view`
-    rotation = np.vstack([across, np.cross(across[0], across[1])])
-    seen = np.column_stack([pixels / scale, height])
-    misfit = float(np.sqrt(((canonical @ rotation.T - seen) ** 2).sum(axis=1).mean()))
-    return roll_deg(rotation), misfit
-
-
 def _predict_crop(
     network: MapNetwork,
     photo: ByteArray,
@@ -402,8 +295,8 @@ def _predict_crop(
         maps = network.predict(Crop.of(photo, square, network.size, -turn).image[None], mirror=mirror)
         depth, correspondence, probability = _turned_maps(maps, turn, options)
     mask = _large_parts(probability > options.threshold, options.min_part_share)
-    roll, misfit = _rigid_view(depth, correspondence, mask)
-    plausible = _plausibility(probability, mask, misfit, options)
+    roll, misfit = rigid_view(depth, correspondence, mask)
+    plausible = scored(probability, mask, misfit, options)
     return CropPrediction(crop, depth, correspondence, mask, plausible, roll, turn)
 
 
@@ -494,18 +387,7 @@ def _better_way_up(
     other = _predict_crops(network, photo, turned, options)
     if other.plausibility.share < options.min_mask_share or abs(other.residual_deg) > options.contradiction_deg:
         return prediction
-    return min(prediction, other, key=lambda one: _doubt(one.plausibility, options))
-
-
-def _doubt(seen: Plausibility, options: MapOptions) -> float:
-    """Return how doubtful a prediction is, from 0 to infinity, to compare the same face in two orientations.
-
-    The score does not tell the right orientation of a face with a wide open mouth: the misfit is large where the chin
-    is far from that of the mean face, and the score counts a confidence above `confidence_high` as certain. Here
-    differences between high confidences count, too.
-    """
-    misfit = 1.0 + (seen.misfit_mm / options.misfit_mm) ** 2
-    return (1.0 - seen.confidence) * misfit / max(seen.compactness, 1e-6)
+    return min(prediction, other, key=lambda one: doubt(one.plausibility, options))
 
 
 def _predict_detected(network: MapNetwork, photo: ByteArray, face: FoundFace, options: MapOptions) -> CropPrediction:
