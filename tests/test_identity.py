@@ -394,6 +394,18 @@ def test_points_of_a_sample_are_where_the_crop_shows_them(
         assert min(np.abs(drawn - points).max() for points in expected) < 1e-3
 
 
+def test_some_images_show_the_face_without_its_surroundings(
+    model: FaceModel, units: ShapeUnits, pairs: ReshapedPhotos
+) -> None:
+    def corners(share: float) -> np.ndarray:
+        stream = GroupStream(model, units, pairs, None, 64, 0, 0, 30, GroupOptions(count=2, face_only=share))
+        images = torch.cat([stream[i][0] for i in range(30)])  # (60, 3, 64, 64)
+        return images[:, :, [0, 0, -1, -1], [0, -1, 0, -1]].float().std(dim=2).amax(dim=1).numpy()
+
+    assert np.all(corners(1.0) < 0.5)  # one colour in all four corners
+    assert np.mean(corners(0.0) < 0.5) < 0.5
+
+
 def test_pair_term_is_free_of_the_error_that_both_labels_share() -> None:
     label = torch.randn(3, 2, 5)
     terms = _terms(label + torch.randn(3, 1, 5), label, torch.ones(3))

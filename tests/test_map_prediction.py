@@ -19,6 +19,7 @@ from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine
 from facegeom.networks.interface import ContourAnswer, IdentityAnswer
 from facegeom.pipelines.map_options import MapOptions
 from facegeom.pipelines.map_prediction import (
+    IDENTITY_GAIN,
     next_crop_box,
     predict_all_maps,
     predict_maps,
@@ -66,7 +67,7 @@ def test_answer_of_an_identity_network_is_the_prior_of_the_fit(coded_face: Any, 
             return [IdentityAnswer(believed, np.full(60, 1e-4))] * len(crops)
 
     found = predict_maps(coded_face.photo, coded_face.box, network=network, identity=Believer())
-    np.testing.assert_allclose(found.fit.identity[:60], believed, atol=1e-2)
+    np.testing.assert_allclose(found.fit.identity[:60], IDENTITY_GAIN * believed, atol=1e-2)
     model = load_face_model()
     landmarks = plain.camera.project(plain.fit.vertices(model)[model.landmarks68[INNER_LANDMARKS]])
     affine = aligned_affine(model, landmarks, plain.camera.rotation, 64)
@@ -118,7 +119,7 @@ def test_every_face_gets_its_own_identity(coded_face: Any, coded_network: Any, m
     identity = Counter()
     (found,) = predict_all_maps(coded_face.photo, network=network, identity=identity)
     assert identity.calls == 1
-    np.testing.assert_allclose(found.fit.identity[:60], 0.1, atol=1e-2)
+    np.testing.assert_allclose(found.fit.identity[:60], 0.1 * IDENTITY_GAIN, atol=1e-2)
 
 
 def test_an_inaccurate_box_gets_one_more_pass(coded_face: Any, coded_network: Any) -> None:
