@@ -123,17 +123,18 @@ class View:
         return np.asarray(self.colors @ np.array([0.299, 0.587, 0.114]) / 255.0)
 
 
-def vertex_colors(template: Template, view: View, classes: HeadClasses) -> FloatArray:
+def vertex_colors(template: Template, view: View, classes: HeadClasses, grown: BoolArray | None = None) -> FloatArray:
     """Return colours of the fine vertices, (n, 3) in [0, 255]; visible vertices have the colours of the photo.
 
     A hidden vertex of the skin gets the colour of the mirrored vertex, corrected by the colour difference of both sides
     nearby. If the mirrored vertex is hidden too, the colour comes from `continued_colors`. Vertices whose pixels show
-    neither skin nor, on the scalp, hair count as hidden.
+    neither skin nor, on the scalp, hair count as hidden. `grown` (n,) are the coarse vertices that are hair as shape.
     """
     coarse, fine = template.coarse, template.fine
     skin = coarse.skin_count
     kept = np.r_[0:skin, fine.skin_count : len(view.vertices)]  # fine vertices that also exist in the coarse topology
-    all_seen = view.seen * _own(template.fine, classes.at(view.place))
+    hairy = hairy_vertices(template, grown)
+    all_seen = view.seen * _own(template, hairy, classes.at(view.place))
     shown, seen = view.colors[kept][:skin], all_seen[kept][:skin, None]
     mirror = coarse.mirror[:skin]
     other, other_seen = shown[mirror], seen[mirror]
@@ -145,7 +146,7 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses) -> Float
     change = heat[:, :3] / np.maximum(heat[:, 3:4], 1e-2)
     known = np.maximum(seen, other_seen)
     values = np.where(seen >= other_seen, shown, other + change)
-    around = continued_colors(template, view, classes, values, known[:, 0])
+    around = continued_colors(template, view, classes, values, known[:, 0], hairy)
     hidden = other_seen * (other + change) + (1 - other_seen) * around
     behind = behind_colors(template, view)
     filled = template.carry(np.concatenate([hidden, behind]))
@@ -153,14 +154,21 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses) -> Float
     return np.asarray(np.clip(own * view.colors + (1 - own) * filled, 0.0, 255.0))
 
 
-def _own(topology: Topology, found: Float32Array) -> BoolArray:
-    """Return whether vertices show their own class, (n,): skin, or hair on the scalp; `found` as `HeadClasses.at`."""
-    scalp = topology.regions.get("scalp", np.zeros(len(found), np.bool_))
+def _own(template: Template, hairy: BoolArray, found: Float32Array) -> BoolArray:
+    """Return whether fine vertices show their own class, (n,): skin, or hair on the scalp and on other coarse vertices
+    `hairy`; `found` as `HeadClasses.at`.
+    """
+    scalp = template.fine.regions.get("scalp", np.zeros(len(found), np.bool_)) | (template.carry(hairy) > OWN)
     return np.asarray((found[:, 0] > OWN) | (scalp & (found[:, 1] > OWN)))
 
 
 def continued_colors(
-    template: Template, view: View, classes: HeadClasses, values: FloatArray, known: FloatArray
+    template: Template,
+    view: View,
+    classes: HeadClasses,
+    values: FloatArray,
+    known: FloatArray,
+    hairy: BoolArray,
 ) -> FloatArray:
     """Extend known colours smoothly over the coarse skin; return colours (s, 3) in [0, 255].
 
@@ -174,6 +182,7 @@ def continued_colors(
     classes : HeadClasses of the photo
     values : (s, 3) float array, known colours in [0, 255]
     known : (s,) float array in [0, 1], weight of each known colour
+    hairy : (n,) bool array, coarse vertices on which hair grows, see `hairy_vertices`
     """
     coarse = template.coarse
     count = len(values)
@@ -190,7 +199,7 @@ def continued_colors(
     hair = _hair(classes, values, known, coarse.regions)
     values = np.where(known[:, None] > 0, values, around)
     if hair is not None:
-        hairy = hairy_vertices(template)[:count]
+        hairy = hairy[:count]
         values[hairy & (known == 0)] = hair
         weight[hairy] = np.maximum(known[hairy], HAIR_WEIGHT)
     found = geometry.biharmonic_interpolation(V, coarse.skin_faces, values, weight, length=SMOOTH_MM)

@@ -9,6 +9,7 @@ from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
+from facegeom.face_model.covered_ears import SIDES, with_flat_ears
 from facegeom.face_model.template import Template
 from facegeom.texture.baking import Atlas
 
@@ -29,6 +30,12 @@ ZONE_MM = (
 @load_once(maxsize=2)
 def hair_zone(template: Template, atlas: Atlas) -> Float32Array:
     """Return where hair of the photo is kept, (S, S) in [0, 1]: 1 on the scalp and beside it, 0 on the rest."""
+    return np.asarray(atlas.image(atlas.carry(template.carry(zone_of_vertices(template))[:, None])[:, 0]), np.float32)
+
+
+@load_once(maxsize=2)
+def zone_of_vertices(template: Template) -> FloatArray:
+    """Return `hair_zone` at the vertices of the coarse topology, (n,)."""
     coarse = template.coarse
     skin = coarse.skin_count
     zone = np.zeros(len(template.vertices))
@@ -38,10 +45,10 @@ def hair_zone(template: Template, atlas: Atlas) -> Float32Array:
         zone[:skin] = np.clip((ZONE_MM[1] - away) / (ZONE_MM[1] - ZONE_MM[0]), 0, 1)
         for name in ("ear_left", "ear_right", "neck"):
             zone[:skin][coarse.regions[name][:skin]] = 0
-    return np.asarray(atlas.image(atlas.carry(template.carry(zone)[:, None])[:, 0]), np.float32)
+    return zone
 
 
-def hair_share(template: Template, V: FloatArray, skin_seen: BoolArray) -> FloatArray:
+def hair_share(template: Template, V: FloatArray, skin_seen: BoolArray, hairy: BoolArray) -> FloatArray:
     """Return how much hair each vertex of the coarse topology has, (n,) in [0, 1]; for a head that is not bald.
 
     Parameters
@@ -49,18 +56,26 @@ def hair_share(template: Template, V: FloatArray, skin_seen: BoolArray) -> Float
     template : Template
     V : (s, 3) float array, vertices of the coarse skin, mm
     skin_seen : (s,) bool array, vertices at which the photo shows skin
+    hairy : (n,) bool array, vertices on which hair grows, see `hairy_vertices`
     """
     coarse = template.coarse
     out = np.zeros(len(template.vertices))
     if "scalp" in coarse.regions:
-        grown = hairy_vertices(template)[: len(V)] & ~skin_seen
+        grown = hairy[: len(V)] & ~skin_seen
         out[: len(V)] = geometry.heat_smooth(V, coarse.skin_faces, grown.astype(np.float64), SOFT_MM2, tolerance=1e-3)
     return np.clip(out, 0, 1)
 
 
+def hairy_vertices(template: Template, grown: BoolArray | None = None) -> BoolArray:
+    """Return the vertices of the coarse topology on which hair grows, (n,): the scalp, but not before the ears.
+
+    `grown` (n,) are vertices beyond that are hair as shape.
+    """
+    return _scalp(template) if grown is None else _scalp(template) | grown
+
+
 @load_once(maxsize=2)
-def hairy_vertices(template: Template) -> BoolArray:
-    """Return the vertices of the coarse topology on which hair grows, (n,): the scalp, but not before the ears."""
+def _scalp(template: Template) -> BoolArray:
     coarse = template.coarse
     if "scalp" not in coarse.regions:
         return np.zeros(len(template.vertices), np.bool_)
@@ -75,8 +90,15 @@ def strands(template: Template, atlas: Atlas) -> Float32Array:
     The strands run from the crown outwards. Each octave of the pattern has a fixed number of strands around the crown,
     and is strong where their width is that of a strand or of a lock.
     """
-    hairy = np.flatnonzero(hair_zone(template, atlas)[atlas.covered] > 0)
-    places = atlas.carry(template.carry(load_face_model().mean[template.vertices]), hairy)
+    possible = zone_of_vertices(template) > 0
+    places = load_face_model().mean[template.vertices]
+    if "scalp" in template.coarse.regions:
+        for name in ("ear_left", "ear_right", "neck"):
+            possible |= template.coarse.regions[name]
+        skin = template.coarse.skin_count
+        places = np.concatenate([with_flat_ears(template, places[:skin], SIDES), places[skin:]])
+    hairy = np.flatnonzero(atlas.carry(template.carry(possible)[:, None])[:, 0] > 0)
+    places = atlas.carry(template.carry(places), hairy)
     away = places - SKULL_MM.astype(np.float32)
     radius = np.linalg.norm(away, axis=1)
     up = (CROWN / np.linalg.norm(CROWN)).astype(np.float32)

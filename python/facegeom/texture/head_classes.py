@@ -21,6 +21,7 @@ from facegeom.networks.segmentation_crop import (
     COVER,
     EYEWEAR,
     FACIAL_HAIR,
+    FRAME_MM,
     HEAD_HAIR,
     SKIN,
     head_affine,
@@ -32,6 +33,8 @@ WIDEST = 4096  # points in a row of a picture of points
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
 CONTRAST = (0.06, 0.16)  # range of the contrast of strands
+WIDE = 1.25  # side of a wide crop relative to the usual one
+BLEND = 10  # width in pixels of the blend between the two
 GREY_SPREAD, GREY_SHARE = (
     6,
     0.98,
@@ -124,6 +127,7 @@ def head_classes(
     *,
     network: SegmentationPredictor | None = None,
     backend: str = DEFAULT_BACKEND,
+    wide: bool = False,
 ) -> HeadClasses:
     """Return the classes of the pixels around a head.
 
@@ -133,6 +137,8 @@ def head_classes(
     camera : Camera, projection from the face frame to the photo
     network : SegmentationPredictor; None: the network that comes with facegeom
     backend : "torch" or "onnx", in which the network that comes with facegeom runs
+    wide : True: a crop of 350 instead of 280 mm, with room for the outline of the hair. The network sees the crop of
+        280 mm, and the larger one at the same number of pixels; what the first shows comes from the first.
 
     Raises
     ------
@@ -140,13 +146,32 @@ def head_classes(
         When the network's weights are missing.
     """
     network = network or segmentation_network(backend)
-    affine = head_affine(camera.rotation, camera.scale, camera.translation, network.size)
-    image = warp_image(photo, affine, network.size)
-    probability = network.predict(image[None])[0]
+    pose = (camera.rotation, camera.scale, camera.translation)
+    affine = head_affine(*pose, network.size)
+    crops = [warp_image(photo, affine, network.size)]
+    if wide:
+        crops.append(warp_image(photo, head_affine(*pose, network.size, WIDE * FRAME_MM), network.size))
+    found = network.predict(np.stack(crops))
+    image, probability = crops[0], found[0]
+    if wide:
+        size = round(WIDE * network.size)
+        probability = _framed(cv2.resize(found[1], (size, size), interpolation=cv2.INTER_LINEAR), probability)
+        affine = head_affine(*pose, size, WIDE * FRAME_MM)
+        image = warp_image(photo, affine, size)
     height, width = photo.shape[:2]
-    inside = warp_image(np.full((height, width, 3), 255, np.uint8), affine, network.size)[..., 0] > 127
+    inside = warp_image(np.full((height, width, 3), 255, np.uint8), affine, len(image))[..., 0] > 127
     nothing = np.eye(len(CLASSES), dtype=np.float32)[BACKGROUND]
     return HeadClasses(image, np.where(inside[..., None], probability, nothing), affine)
+
+
+def _framed(outer: Float32Array, inner: Float32Array) -> Float32Array:
+    """Return probabilities (S, S, c) in whose middle those of a smaller crop (s, s, c) replace them softly."""
+    start, size = (len(outer) - len(inner)) // 2, len(inner)
+    ramp = np.clip((np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5) / BLEND, 0, 1)
+    share = np.minimum(ramp[:, None], ramp)[..., None].astype(np.float32)
+    out, middle = outer.copy(), slice(start, start + size)
+    out[middle, middle] = share * inner + (1 - share) * out[middle, middle]
+    return out
 
 
 def is_grey(image: ByteArray) -> bool:

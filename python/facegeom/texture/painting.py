@@ -18,7 +18,7 @@ from facegeom.networks.interface import TextureNetwork
 from facegeom.texture.appearance import OWN, View, behind_colors, continued_colors
 from facegeom.texture.baking import Atlas, bake
 from facegeom.texture.completion import complete
-from facegeom.texture.hair import hair_share, hair_zone, strands
+from facegeom.texture.hair import hair_share, hair_zone, hairy_vertices, strands
 from facegeom.texture.head_classes import HeadClasses, is_grey, lab, without_colour
 from facegeom.texture.lid_skin import lid_texels, with_lid_skin
 from facegeom.texture.lip_skin import lip_texels, no_lips, with_whole_lips
@@ -59,6 +59,7 @@ def paint(
     *,
     network: TextureNetwork | None = None,
     backend: str = DEFAULT_BACKEND,
+    grown: BoolArray | None = None,
 ) -> Painted:
     """Make the complete texture of the template's fine topology from a photo.
 
@@ -74,6 +75,7 @@ def paint(
     size : side length of the atlas in texels, 16 to 2048
     network : TextureNetwork; None: the network that comes with facegeom
     backend : "torch" or "onnx", in which the network that comes with facegeom runs
+    grown : (n,) bool array, coarse vertices that are hair as shape; None: hair grows on the scalp only
 
     Raises
     ------
@@ -85,7 +87,8 @@ def paint(
     coarse, fine = template.coarse, template.fine
     atlas = _atlas(template, size)
     face_texels = atlas.region(fine.regions["map"] & fine.regions["face"])
-    shown = shown_texels(template, atlas, view, classes, face_texels)
+    hairy = hairy_vertices(template, grown)
+    shown = shown_texels(template, atlas, view, classes, face_texels, grown)
     baked, known = shown.texture, shown.known
     known &= ~face_texels | without_slivers(known & face_texels)
     lips = lip_texels(template, atlas)
@@ -107,12 +110,12 @@ def paint(
     column, row = np.clip(np.rint(place[:skin]), 0, size - 1).astype(np.int64).T
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
     known_here[known_here < LEAST_KNOWN] = 0
-    continued = continued_colors(template, view, classes, bilinear(layer, place[:skin]), known_here)
+    continued = continued_colors(template, view, classes, bilinear(layer, place[:skin]), known_here, hairy)
     colors = template.carry(np.concatenate([continued, behind_colors(template, view)]))
     beyond = np.asarray(atlas.image(np.clip(atlas.carry(colors), 0, 255)), np.float32)
     if classes.hair is not None:
         skin_seen = face | ((known_here > 0.5) & (classes.at(view.place[:skin])[:, 0] > OWN))
-        grown = hair_share(template, view.vertices[:skin], skin_seen)
+        grown = hair_share(template, view.vertices[:skin], skin_seen, hairy)
         cover = np.asarray(atlas.image(atlas.carry(template.carry(grown)[:, None])[:, 0]), np.float32)
         beyond *= (1 + classes.hair_contrast * cover * strands(template, atlas))[..., None]
     painted = of_face[..., None] * layer + (1 - of_face[..., None]) * np.clip(beyond, 0, 255)
@@ -140,7 +143,12 @@ class ShownTexels(NamedTuple):
 
 
 def shown_texels(
-    template: Template, atlas: Atlas, view: View, classes: HeadClasses, face_texels: BoolArray
+    template: Template,
+    atlas: Atlas,
+    view: View,
+    classes: HeadClasses,
+    face_texels: BoolArray,
+    grown: BoolArray | None = None,
 ) -> ShownTexels:
     """Return what a photo shows of an atlas.
 
@@ -154,6 +162,7 @@ def shown_texels(
     view : View of the fine vertices
     classes : HeadClasses of the photo
     face_texels : (S, S) bool array, texels of the face
+    grown : (n,) bool array, coarse vertices that are hair as shape
     """
     fine = template.fine
     inner = bake(atlas, view.photo, view.camera, view.vertices, view.maps.mask, view.maps.box)
@@ -161,6 +170,10 @@ def shown_texels(
     found = np.asarray(atlas.image(classes.at(atlas.carry(view.place))), np.float32)
     zone = hair_zone(template, atlas)
     is_skin, is_hair = found[..., 0] > OWN, (found[..., 1] > OWN) & (zone > 0.5)
+    if grown is not None:
+        raised = np.asarray(atlas.image(atlas.carry(template.carry(grown)[:, None])[:, 0]), np.float32)
+        zone = np.maximum(zone, raised)
+        is_hair = ((found[..., 1] > OWN) & (zone > 0.5)) | ((found[..., 3] > OWN) & (raised > 0.5))
     of_face = face_texels & ~is_hair
     seen = np.where(of_face, inner.known & (inner.seen > LEAST_SEEN), outer.known & (outer.seen > LEAST_SEEN))
     texture = np.where(of_face[..., None], inner.texture, outer.texture)
