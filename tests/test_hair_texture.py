@@ -47,10 +47,10 @@ def test_hair_grows_on_the_scalp_and_not_before_the_ears() -> None:
     assert not hairy[before_ears].any()
     assert not hairy_vertices(load_template()).any()
     skin = template.coarse.skin_count
-    everywhere = hair_share(template, places[:skin], np.zeros(skin, bool))
+    everywhere = hair_share(template, places[:skin], np.zeros(skin, bool), hairy)
     assert everywhere[:skin][places[:skin, 1] > 95].min() > 0.8
     assert everywhere[:skin][template.coarse.regions["lips"][:skin]].max() < 0.05
-    assert hair_share(template, places[:skin], np.ones(skin, bool)).max() == 0
+    assert hair_share(template, places[:skin], np.ones(skin, bool), hairy).max() == 0
 
 
 def test_hair_of_the_photo_is_kept_near_the_scalp_only(atlas: Atlas) -> None:

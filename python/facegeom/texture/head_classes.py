@@ -71,6 +71,8 @@ class HeadClasses:
         """Return `own` at pixels x, y (n, 2) of the photo, (n, 4); 0 outside the crop."""
         size = len(self.probability)
         place = apply_affine(self.affine, np.asarray(points, np.float64))
+        if not len(place):
+            return np.zeros((0, self.own.shape[2]), np.float32)
         rows = -(-len(place) // WIDEST)  # OpenCV's images have at most 32767 rows or columns
         maps = [np.resize(values.astype(np.float32), (rows, WIDEST)) for values in place.T]
         found = cv2.remap(self.own, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
