@@ -26,7 +26,7 @@ from facegeom.networks.segmentation_crop import (
     head_affine,
 )
 from facegeom.render import turn
-from facegeom.texture.hair_outline import HAIR, Rays, hair_outline, head_outline
+from facegeom.texture.hair_outline import CUT, HAIR, Rays, hair_outline, head_outline
 from facegeom.texture.hair_shape import HairShape, covered_ears, hair_shape
 from facegeom.texture.head_classes import WIDE, HeadClasses, head_classes
 
@@ -55,14 +55,14 @@ def photo_classes(camera: Camera, thickness: float, low: float = SHORT, kind: in
     member = head & scalp[np.maximum(raster.triangle, 0)]
     reach = 2 * round(thickness * scale) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    around = cv2.dilate(head.astype(np.uint8), disc) > 0
     height = apply_affine(affine, camera.project(np.array([[0.0, low, -75.0]])))[0, 1]
     rows = np.arange(size)[:, None] < height
     ears = HEAD.coarse.regions["ear_left"] | HEAD.coarse.regions["ear_right"]
-    ear = head & ears[HEAD.coarse.skin_faces].any(axis=1)[np.maximum(raster.triangle, 0)]
+    ear = head & ears[HEAD.coarse.skin_faces].any(axis=1)[np.maximum(raster.triangle, 0)] & (low < SHORT)
+    around = cv2.dilate((member | ear).astype(np.uint8), disc) > 0
     classes = np.full((size, size), BACKGROUND)
     classes[head] = SKIN
-    classes[(member | (around & ~head) | (ear & (low < SHORT))) & rows] = kind
+    classes[(member | (around & ~head) | ear) & rows] = kind
     image = np.array([COLOURS.get(number, (0, 0, 0)) for number in range(len(CLASSES))], np.uint8)[classes]
     return HeadClasses(image, np.eye(len(CLASSES), dtype=np.float32)[classes], affine)
 
@@ -89,7 +89,9 @@ def test_the_outline_of_the_head_becomes_that_of_the_hair(yaw: float, thickness:
     classes = photo_classes(camera, thickness, low)
     before, after = distances(camera, classes, shape_of(camera, classes))
     assert before > 0.6 * thickness
-    assert after < min(4.0, 0.4 * before)
+    assert after < 0.4 * before
+    if abs(yaw) < 60:  # in profile, the hair of this photo also stands before the hairline of the forehead
+        assert after < 4.0
 
 
 def test_symmetric_hair_is_symmetric() -> None:
@@ -114,8 +116,12 @@ def test_short_hair_leaves_face_ears_and_neck() -> None:
     camera = camera_of()
     shape = shape_of(camera, photo_classes(camera, 15.0))
     scalp = HEAD.coarse.regions["scalp"]
-    assert not shape.grown[~scalp].any()
-    assert not shape.displacement[~shape.grown].any()
+    away = geometry.nearest(MEAN[scalp], MEAN)[1]
+    height = np.linalg.norm(shape.displacement, axis=1)
+    assert away[shape.grown].max() < 12
+    assert height[~scalp].max() < 10
+    assert not height[away > 12].any()
+    assert not height[HEAD.coarse.regions["ear_left"] | HEAD.coarse.regions["ear_right"]].any()
     assert np.linalg.norm(shape.displacement[scalp & (MEAN[:, 1] > 95)], axis=1).min() > 8
 
 
@@ -186,7 +192,7 @@ def test_hair_up_to_the_border_of_the_photo_is_told_from_an_outline() -> None:
     low = Camera(camera.rotation, camera.scale, (250.0, 180.0))  # the crown is at the border
     found = hair_outline(photo_classes(low, 60.0), low, PHOTO, rays, head)
     top = rays.rows + rays.fan // 2
-    assert found.kind[top] > HAIR
+    assert found.kind[top] == CUT
     assert found.distance[top] < head[top] + 40
 
 

@@ -27,8 +27,9 @@ RIM_MM = 8  # samples at the end of the hair that tell its class
 HAIR_SHARE = 0.5  # least share of hair in these
 MISSED = 2  # rows without hair, such as those of an ear, above other rows that are still hair
 
-NONE, HAIR, CUT = range(3)
-"""Kinds of rays: without hair at the outline, with hair, with hair up to the border of the photo."""
+NONE, HAIR, CUT, BARE = range(4)
+"""Kinds of rays: without an outline of the person, with hair at the outline, with hair up to the border of the photo,
+and with skin at the outline."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,16 @@ class HairOutline(NamedTuple):
     Attributes
     ----------
     distance : (k,) float array, mm, distance of the outline on each ray
-    kind : (k,) int array, `NONE`, `HAIR` or `CUT`
+    kind : (k,) int array, `NONE`, `HAIR`, `CUT` or `BARE`
     """
 
     distance: FloatArray
     kind: IntArray
+
+    @property
+    def hairy(self) -> BoolArray:
+        """The rays with hair at the outline, (k,)."""
+        return np.asarray((self.kind == HAIR) | (self.kind == CUT), np.bool_)
 
 
 def hair_outline(
@@ -134,10 +140,12 @@ def hair_outline(
     share = (hair * rim).sum(axis=1) / np.maximum(rim.sum(axis=1), 1)
     beyond = (number >= end[:, None]) & (number < end[:, None] + RIM_MM)
     covered = (cover * beyond).sum(axis=1) > 0.5 * RIM_MM
-    is_hair = (share > HAIR_SHARE) & (end > start) & (end < count) & ~covered
+    person_there = (end > start) & (end < count) & ~covered
+    is_hair = (share > HAIR_SHARE) & person_there
+    bare = ~is_hair & person_there & ((person * rim).sum(axis=1) > HAIR_SHARE * rim.sum(axis=1))
     is_hair[: rays.rows] &= _reached(is_hair[: rays.rows][::-1])[::-1]
     is_hair[-rays.rows :] &= _reached(is_hair[-rays.rows :])
-    kind = np.where(is_hair, np.where(cut, CUT, HAIR), NONE)
+    kind = np.where(is_hair, np.where(cut, CUT, HAIR), np.where(bare, BARE, NONE))
     return HairOutline(end * STEP_MM, np.asarray(kind, np.int64))
 
 

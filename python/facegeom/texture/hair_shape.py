@@ -8,33 +8,36 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from facegeom import geometry
-from facegeom._internal.arrays import BoolArray, FloatArray
+from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray
 from facegeom._internal.threads import one_thread
 from facegeom.face_model import load_face_model
-from facegeom.face_model.covered_ears import SIDES, with_flat_ears
+from facegeom.face_model.covered_ears import SIDES, flat_ear, with_flat_ears
 from facegeom.face_model.template import Template
 from facegeom.images.camera import Camera
 from facegeom.texture.appearance import OWN
 from facegeom.texture.hair import hairy_vertices
-from facegeom.texture.hair_outline import AXIS_MM, CUT, NONE, HairOutline, Rays, hair_outline, head_outline
+from facegeom.texture.hair_outline import AXIS_MM, BARE, CUT, NONE, HairOutline, Rays, hair_outline, head_outline
 from facegeom.texture.head_classes import HeadClasses
 
 WINDOW = 2  # rays on each side from which the outline of a ray is smoothed
 ROUNDS = 2  # rounds in which the outline of the raised head approaches that of the hair
 NEAR_MM = 5.0  # distance from the outline at which the weight of a vertex falls to exp(-1)
 LENGTH_MM = 6.0  # smoothing length of the height of the hair
-PRIOR = 3e-4  # weight of the mean height; range LENGTH_MM / PRIOR^(1/4) = 46 mm
+PRIOR = 3e-4  # weight of the usual height; range LENGTH_MM / PRIOR^(1/4) = 46 mm
+USUAL = 0.7  # usual height relative to the mean height at the outline
 MIRRORED = 0.2  # weight of a height on the other side of the head
-LOWEST_MM, HIGHEST_MM = -8.0, 75.0  # limits of the height
+LOWEST_MM, HIGHEST_MM = -12.0, 75.0  # limits of the height
 BROWS_MM, CHEEKS_MM = 32.0, 50.0  # height above the eyes, or distance from the midline, of hair before the face
 EDGE_MM = (56.0, -15.0)  # distance from the midline from which, and depth to which the face lies beside the ears
 FRINGE_REACH_MM = 45.0  # largest distance from the scalp and covered ears of hair before the face
+BESIDE_MM = 8.0  # width of the seam between hair and skin of the face
 FRINGE_MM, FRINGE_WEIGHT = 4.0, 0.3  # its height, and the weight of this height
 FACING = 0.2  # cosine between normal and line of sight from which a vertex of the face shows its pixel
-COVERED = 0.6  # share of hair among the pixels of an ear from which hair covers it
-AWAY = -0.25  # sine of the angle between the line of sight and an ear, from which the ear is like the other one
+LEAST_EAR = 0.5  # least share of an ear that the photo shows
+LEAST_HAIR = 0.25  # least share of hair among the pixels of an ear that hair covers
+COVERED = 0.45  # the same among those of hair and skin
+AWAY = -0.12  # sine of the angle between the line of sight and an ear, from which the ear is like the other one
 LEAST_RAYS = 8  # rays with hair of a head with hair
-LEAST_MM = 1.5  # mean height below which hair is no shape
 NECK_MM = -55.0  # height below which hair is longer than the scalp
 BEHIND_MM = -55.0  # depth behind which hair falls beside the neck
 
@@ -59,7 +62,7 @@ def hair_shape(
     """Return the shape of the hair in a photo, None for a head without hair, or with a hat.
 
     Where the photo shows the outline of the hair, the outline of the raised head is the same. The height elsewhere is
-    the smoothest one (biharmonic interpolation), near its mean; it is 0 at the hairline.
+    the smoothest one (biharmonic interpolation), near a usual height; it is 0 at the hairline.
 
     Parameters
     ----------
@@ -76,20 +79,22 @@ def hair_shape(
     rays = Rays.of(camera)
     bare = with_flat_ears(template, V[:skin], SIDES)
     outline = hair_outline(classes, camera, photo, rays, head_outline(camera.view(bare), coarse.skin_faces, rays))
-    if (outline.kind != NONE).sum() < LEAST_RAYS:
+    if outline.hairy.sum() < LEAST_RAYS:
         return None
     covered = covered_ears(template, V[:skin], camera, classes)
     base = bare if covered == SIDES else with_flat_ears(template, V[:skin], covered)
-    member = _member(template, rays, outline, covered)
-    fringe, beside = _fringe(template, base, member, camera, classes)
-    member |= beside | _before_ears(template, base, covered, outline, rays, camera, classes)
-    height = _height(template, base, member, fringe, camera, rays, outline)
+    shown, lowest = _Shown.of(template, base, camera, classes), _lowest(rays, outline)
+    member = _member(template, covered, lowest)
+    fringe, beside = _fringe(template, member, shown)
+    member = _of_scalp(template, member | beside | _before_ears(template, covered, lowest, shown))
+    bald = member & shown.toward() & (shown.own[:, 0] > OWN)
+    height = _height(template, base, member, covered, fringe, bald, camera, rays, outline)
     if height is None:
         return None
     displacement = np.zeros_like(V)
     displacement[:skin] = base - V[:skin] + height[:, None] * outward(base)
     grown = np.zeros(len(V), np.bool_)
-    grown[:skin] = member
+    grown[:skin] = member & ~bald
     return HairShape(displacement, grown)
 
 
@@ -101,6 +106,28 @@ def outward(V: FloatArray) -> FloatArray:
     return np.asarray(away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6))
 
 
+class _Shown(NamedTuple):
+    """What the photo shows at the vertices of the coarse skin.
+
+    Attributes
+    ----------
+    facing : (s,) float array, cosines between normal and line of sight
+    own : (s, 4) float32 array, see `HeadClasses.own`
+    """
+
+    facing: FloatArray
+    own: Float32Array
+
+    @classmethod
+    def of(cls, template: Template, V: FloatArray, camera: Camera, classes: HeadClasses) -> _Shown:
+        normals = geometry.vertex_normals(V, template.coarse.skin_faces)
+        return cls(np.asarray(normals @ camera.rotation[2]), classes.at(camera.project(V)))
+
+    def toward(self) -> BoolArray:
+        """The vertices that turn to the camera, (s,)."""
+        return np.asarray(self.facing > FACING, np.bool_)
+
+
 def covered_ears(template: Template, V: FloatArray, camera: Camera, classes: HeadClasses) -> tuple[str, ...]:
     """Return the sides whose ears are covered by hair in the photo; a hidden ear is like the other.
 
@@ -109,97 +136,78 @@ def covered_ears(template: Template, V: FloatArray, camera: Camera, classes: Hea
     template, camera, classes : as in `hair_shape`
     V : (s, 3) float array, vertices of the coarse skin, mm
     """
-    skin = template.coarse.skin_count
-    facing = geometry.vertex_normals(V, template.coarse.skin_faces) @ camera.rotation[2]
+    shown = _Shown.of(template, V, camera, classes)
     found: dict[str, bool] = {}
-    for side in SIDES:
-        ear = template.coarse.regions[f"ear_{side}"][:skin] & (facing > FACING)
-        toward = float(camera.rotation[2] @ (1.0 if side == "left" else -1.0, 0.0, 0.0))
-        if toward < AWAY or not ear.any():
+    for side, across in zip(SIDES, (1.0, -1.0), strict=True):
+        ear = template.coarse.regions[f"ear_{side}"][: len(V)] & shown.toward()
+        if across * camera.rotation[2, 0] < AWAY or not ear.any():
             continue
-        shown = classes.at(camera.project(V[ear]))
-        if (shown[:, 3] > OWN).mean() < 0.5:
-            continue  # outside the photo, or behind something
-        hair, own = shown[:, 1] > OWN, shown[:, 0] > OWN
-        found[side] = bool(hair.sum() > COVERED * max(1, (hair | own).sum()))
+        skin, hair, _, either = (shown.own[ear] > OWN).T
+        if either.mean() > LEAST_EAR:
+            found[side] = bool(hair.mean() > max(LEAST_HAIR, COVERED * (hair | skin).mean()))
     if len(found) == 1:
         return SIDES if next(iter(found.values())) else ()
     return tuple(side for side in SIDES if found.get(side, False))
 
 
-def _fringe(
-    template: Template, V: FloatArray, member: BoolArray, camera: Camera, classes: HeadClasses
-) -> tuple[BoolArray, BoolArray]:
+def _fringe(template: Template, member: BoolArray, shown: _Shown) -> tuple[BoolArray, BoolArray]:
     """Return the vertices of forehead, temples and cheeks before which the photo shows hair, (s,), and those and the
     ones beside them, (s,).
     """
-    coarse = template.coarse
-    skin = coarse.skin_count
+    skin = len(member)
     places = load_face_model().mean[template.vertices][:skin]
     aside = (places[:, 1] > BROWS_MM) | (np.abs(places[:, 0]) > CHEEKS_MM)
-    facing = geometry.vertex_normals(V, coarse.skin_faces) @ camera.rotation[2]
-    near = np.flatnonzero(coarse.regions["face"][:skin] & ~member & aside & (facing > FACING))
+    near = np.flatnonzero(template.coarse.regions["face"][:skin] & ~member & aside & shown.toward())
     near = near[geometry.nearest(places[member], places[near])[1] < FRINGE_REACH_MM]
-    shown = classes.at(camera.project(V[near]))
     fringe, beside = np.zeros((2, skin), np.bool_)
-    fringe[near] = shown[:, 1] > OWN
-    beside[near] = shown[:, 2] > OWN
+    fringe[near] = shown.own[near, 1] > OWN
+    near = near[shown.own[near, 2] > OWN]
+    beside[near] = geometry.nearest(places[member | fringe], places[near])[1] < BESIDE_MM
     return fringe, beside
 
 
-def _before_ears(
-    template: Template,
-    V: FloatArray,
-    covered: tuple[str, ...],
-    outline: HairOutline,
-    rays: Rays,
-    camera: Camera,
-    classes: HeadClasses,
-) -> BoolArray:
+def _before_ears(template: Template, covered: tuple[str, ...], lowest: float, shown: _Shown) -> BoolArray:
     """Return the vertices of the face before covered ears at which the photo shows no skin, (s,)."""
-    coarse = template.coarse
-    skin = coarse.skin_count
+    skin = template.coarse.skin_count
     x, y, z = load_face_model().mean[template.vertices][:skin].T
-    facing = geometry.vertex_normals(V, coarse.skin_faces) @ camera.rotation[2]
     out = np.zeros(skin, np.bool_)
     for side in covered:
         out |= (x if side == "left" else -x) > EDGE_MM[0]
-    out &= coarse.regions["face"][:skin] & (z < EDGE_MM[1]) & (y > max(_lowest(rays, outline), NECK_MM))
-    rows = np.flatnonzero(out & (facing > FACING))
-    out[rows] = classes.at(camera.project(V[rows]))[:, 0] <= OWN
-    return out
+    out &= template.coarse.regions["face"][:skin] & (z < EDGE_MM[1]) & (y > max(lowest, NECK_MM))
+    return np.asarray(out & ~(shown.toward() & (shown.own[:, 0] > OWN)), np.bool_)
 
 
-def _member(
-    template: Template,
-    rays: Rays,
-    outline: HairOutline,
-    covered: tuple[str, ...],
-) -> BoolArray:
+def _member(template: Template, covered: tuple[str, ...], lowest: float) -> BoolArray:
     """Return the vertices of the coarse skin that hair may raise, (s,): the scalp, covered ears, and the neck beside
     long hair.
     """
     coarse = template.coarse
     skin = coarse.skin_count
-    places = load_face_model().mean[template.vertices][:skin]
+    x, y, z = load_face_model().mean[template.vertices][:skin].T
+    scalp, neck = coarse.regions["scalp"][:skin], coarse.regions["neck"][:skin]
     member = hairy_vertices(template)[:skin].copy()
     for side in covered:
-        sign = 1.0 if side == "left" else -1.0
-        member |= coarse.regions[f"ear_{side}"][:skin] | (coarse.regions["scalp"][:skin] & (sign * places[:, 0] > 0))
-    height = _lowest(rays, outline)
-    if height < NECK_MM:
-        low = coarse.regions["neck"][:skin] | coarse.regions["scalp"][:skin]
-        member |= low & (places[:, 1] > height) & (places[:, 2] < BEHIND_MM)
+        member |= coarse.regions[f"ear_{side}"][:skin] | (scalp & ((x if side == "left" else -x) > 0))
+    if lowest < NECK_MM:
+        member |= (neck | scalp) & (y > lowest) & (z < BEHIND_MM)
     return member
+
+
+def _of_scalp(template: Template, member: BoolArray) -> BoolArray:
+    """Return the vertices (s,) of a mask that are connected to the scalp."""
+    coarse = template.coarse
+    faces = coarse.skin_faces[member[coarse.skin_faces].all(axis=1)]
+    part = geometry.connected_components(faces, len(member))
+    top = part[coarse.regions["scalp"][faces].all(axis=1)]
+    out = np.zeros(len(member), np.bool_)
+    out[faces[part == np.bincount(top).argmax()]] = True
+    return out
 
 
 def _lowest(rays: Rays, outline: HairOutline) -> float:
     """Return the height, mm in the face frame, of the lowest row at which the photo shows hair beside the head."""
     rows = np.concatenate([np.arange(rays.rows, 0, -1), np.zeros(rays.fan + 1), np.arange(1, rays.rows + 1)])
-    seen = outline.kind != NONE
-    if not seen.any():
-        return float(AXIS_MM[0, 1])
-    share = rows[seen].max() / rays.rows
+    share = rows[outline.hairy].max() / rays.rows
     return float(AXIS_MM[0, 1] + share * (AXIS_MM[1, 1] - AXIS_MM[0, 1]))
 
 
@@ -207,7 +215,9 @@ def _height(
     template: Template,
     base: FloatArray,
     member: BoolArray,
+    covered: tuple[str, ...],
     fringe: BoolArray,
+    bald: BoolArray,
     camera: Camera,
     rays: Rays,
     outline: HairOutline,
@@ -215,7 +225,13 @@ def _height(
     """Return the height of the hair on the coarse skin, (s,) mm, 0 where no hair is; None if it is nearly 0."""
     coarse = template.coarse
     skin = coarse.skin_count
-    triangles = coarse.skin_faces[member[coarse.skin_faces].any(axis=1)]
+    ears = [flat_ear(template, side) for side in covered]
+    solved = member.copy()
+    for ear in ears:
+        solved[ear.ear] = False
+    of_ear = member & ~solved
+    corners = coarse.skin_faces
+    triangles = corners[solved[corners].any(axis=1) & ~of_ear[corners].any(axis=1)]
     rows = np.unique(triangles)
     place = np.full(skin, -1)
     place[rows] = np.arange(len(rows))
@@ -225,37 +241,41 @@ def _height(
     across = camera.view(normal)[:, :2]
     known_fringe = fringe[rows]
     height = np.zeros(len(rows))
-    target = np.where(outline.kind != NONE, outline.distance, np.nan)
+    target = np.where(outline.hairy, outline.distance, np.nan)
     for number in range(ROUNDS):
         view = camera.view(base[rows] + height[:, None] * normal)
         now = head_outline(view, faces, rays)
         change = _smooth(target - now)
         ray, distance = rays.places(view[:, :2])
         slot = np.clip(np.rint(ray), 0, len(rays) - 1).astype(np.int64)
-        on = (ray > -0.5) & (ray < len(rays) - 0.5) & inside & ~np.isnan(change[slot])
+        on = (ray > -0.5) & (ray < len(rays) - 0.5) & inside & (outline.kind[slot] != NONE)
+        bare = outline.kind[slot] == BARE
         along = np.maximum(np.einsum("nd,nd->n", across, rays.directions[slot]), 0.5)
         weight = np.where(on, np.exp(-(((now[slot] - distance) / NEAR_MM) ** 2)), 0.0)
         weight[outline.kind[slot] == CUT] *= 0.1
-        wanted = height + np.where(on, np.nan_to_num(change[slot]), 0.0) / along
+        wanted = np.where(bare, 0.0, height + np.nan_to_num(change[slot]) / along)
         wanted = np.clip(wanted, LOWEST_MM, HIGHEST_MM)
         if number == 0:
-            if not weight.sum() > 1.0:
+            of_hair = np.where(bare, 0.0, weight)
+            if not of_hair.sum() > 1.0:
                 return None
-            mean = float((weight * wanted).sum() / weight.sum())
+            usual = USUAL * float((of_hair * wanted).sum() / of_hair.sum())
         values, weights = weight * wanted, weight.copy()
         both = mirror >= 0
         values[both] += MIRRORED * (weight * wanted)[mirror[both]]
         weights[both] += MIRRORED * weight[mirror[both]]
-        values += PRIOR * mean
+        values += PRIOR * usual
         weights += PRIOR
         values += np.where(known_fringe, FRINGE_WEIGHT * FRINGE_MM, 0.0)
-        weights += np.where(known_fringe, FRINGE_WEIGHT, 0.0)
+        weights += np.where(known_fringe | bald[rows], FRINGE_WEIGHT, 0.0)
         values = np.where(inside, values / weights, 0.0)
         weights = np.where(inside, np.minimum(weights, 1.0), 1.0)
         height = geometry.biharmonic_interpolation(base[rows], faces, values, weights, length=LENGTH_MM)
         height = np.where(inside, np.clip(height, LOWEST_MM, HIGHEST_MM), 0.0)
     out = np.zeros(skin)
     out[rows] = height
+    for ear in ears:
+        out[ear.ear] = ear.weights @ out[ear.ring]
     return out
 
 
