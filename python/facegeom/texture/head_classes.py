@@ -12,6 +12,7 @@ from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatA
 from facegeom._internal.threads import load_once, one_thread
 from facegeom.images.camera import Camera
 from facegeom.images.crop import apply_affine, warp_image
+from facegeom.images.sampling import looked_up
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import SegmentationPredictor
 from facegeom.networks.loaders import load_segmentation_network
@@ -29,7 +30,6 @@ from facegeom.networks.segmentation_crop import (
 
 SURE = 0.8  # probability of a class from which a pixel counts for the colour of the class
 LEAST_DIFFERENCE = 16.0  # minimum difference of the colours of hair and skin (CIE 1976); a bald scalp has a smaller one
-WIDEST = 4096  # points in a row of a picture of points
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
 CONTRAST = (0.06, 0.16)  # range of the contrast of strands
@@ -73,11 +73,8 @@ class HeadClasses:
         place = apply_affine(self.affine, np.asarray(points, np.float64))
         if not len(place):
             return np.zeros((0, self.own.shape[2]), np.float32)
-        rows = -(-len(place) // WIDEST)  # OpenCV's images have at most 32767 rows or columns
-        maps = [np.resize(values.astype(np.float32), (rows, WIDEST)) for values in place.T]
-        found = cv2.remap(self.own, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        inside: BoolArray = np.asarray(((place >= 0) & (place <= size - 1)).all(axis=1))
-        return np.asarray(found.reshape(-1, self.own.shape[2])[: len(place)] * inside[:, None], np.float32)
+        inside: BoolArray = np.asarray((place.min(axis=1) >= 0) & (place.max(axis=1) <= size - 1))
+        return np.asarray(looked_up(self.own, place) * inside[:, None], np.float32)
 
     @cached_property
     def hair(self) -> FloatArray | None:
