@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
+from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray, IntArray
+
+LONGEST_ROW = 4096  # points in a row of a picture of points; OpenCV's pictures have at most 32767 rows or columns
 
 
 def bilinear(image: npt.NDArray[Any], points: npt.NDArray[np.floating]) -> npt.NDArray[Any]:
@@ -43,6 +45,21 @@ def bilinear(image: npt.NDArray[Any], points: npt.NDArray[np.floating]) -> npt.N
     top = image[y, x] * (1 - u) + image[y, right] * u
     bottom = image[below, x] * (1 - u) + image[below, right] * u
     return np.asarray(top * (1 - v) + bottom * v, kind)
+
+
+def remapped(image: Float32Array, points: Float32Array) -> Float32Array:
+    """Sample an image (h, w) or (h, w, k) bilinearly at many points x, y (n, 2); return (n,) or (n, k) float32 values.
+
+    Like `bilinear`, several times as fast, but OpenCV rounds the points to 1/32 of a pixel.
+    """
+    rows = -(-len(points) // LONGEST_ROW)
+    if not rows:
+        return np.zeros((0, *image.shape[2:]), np.float32)
+    padded = np.empty((rows * LONGEST_ROW, 2), np.float32)
+    padded[: len(points)], padded[len(points) :] = points, 0.0
+    maps = padded.reshape(rows, LONGEST_ROW, 2)
+    found = cv2.remap(image, maps, np.empty(0, np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found.reshape(rows * LONGEST_ROW, *image.shape[2:])[: len(points)], np.float32)
 
 
 def distance_inside(mask: BoolArray) -> FloatArray:

@@ -28,7 +28,8 @@ from facegeom.face_model.lip_contact import lips_apart
 from facegeom.face_model.template import Template, Topology, load_template
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.pipelines.interface import PipelineOptions, Prediction, Stages
-from facegeom.texture.appearance import View, vertex_colors
+from facegeom.texture.appearance import View
+from facegeom.texture.continuation import vertex_colors
 from facegeom.texture.eye_photo import eye_pictures
 from facegeom.texture.eyes import Eyes, eye_colors, look
 from facegeom.texture.file_texture import file_texture

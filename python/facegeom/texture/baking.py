@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from facegeom import geometry
 from facegeom._internal import check
-from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
 from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
 from facegeom.images.crop import apply_affine, crop_affine
-from facegeom.images.sampling import bilinear, distance_inside, nearest_known
+from facegeom.images.sampling import distance_inside, nearest_known, remapped
 
 SIZES = (16, 2048)
 """Minimum and maximum side length of an atlas in texels."""
@@ -100,6 +100,7 @@ class Atlas:
         self.covered: BoolArray = np.asarray(raster.triangle >= 0)
         if not self.covered.any():
             raise ValueError(f"the charts cover no texel of an atlas of size {size}")
+        self._flat = np.flatnonzero(self.covered)
         self.triangle = raster.triangle[self.covered]
         first = raster.attributes[self.covered].astype(np.float32)
         self.barycentric = np.column_stack([first, 1 - first.sum(axis=1)])
@@ -114,14 +115,16 @@ class Atlas:
         triangle, barycentric = self.triangle[rows], self.barycentric[rows]
         out = np.zeros((len(triangle), values.shape[1]), np.float32)
         for corner in range(3):
-            out += barycentric[:, corner, None] * values[self.faces[:, corner]][triangle]
+            part = values.take(self.faces[:, corner], axis=0).take(triangle, axis=0, mode="clip")
+            part *= barycentric[:, corner, None]
+            out += part
         return out
 
     def image(self, values: npt.NDArray[np.generic], missing: float = 0) -> npt.NDArray[np.generic]:
         """Return an image (S, S, ...) with values (t, ...) at the covered texels and `missing` elsewhere."""
-        out = np.full((self.size, self.size, *values.shape[1:]), missing, values.dtype)
-        out[self.covered] = values
-        return out
+        out = np.full((self.size**2, *values.shape[1:]), missing, values.dtype)
+        out[self._flat] = values
+        return out.reshape(self.size, self.size, *values.shape[1:])
 
     def fill_gutter(self, texture: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Copy to each texel outside the charts the nearest texel of a chart; return the texture (S, S, ...).
@@ -135,12 +138,13 @@ class Atlas:
         inside: BoolArray = np.asarray(members[self.faces].all(axis=1), np.bool_)
         return np.asarray(self.image(inside[self.triangle]), np.bool_)
 
-    def footprint(self, pixel: FloatArray) -> Float32Array:
-        """Return the length in photo pixels of one texel, (t,), in the direction in which it is longer.
+    def footprint(self, pixel: FloatArray, rows: IntArray) -> Float32Array:
+        """Return the length in photo pixels of some texels, (r,), in the direction in which they are longer.
 
         Parameters
         ----------
         pixel : (n, 2) float array, pixels x, y of the photo to which the vertices project
+        rows : (r,) int array, rows of the covered texels
         """
         spans = [self._corners[:, i] - self._corners[:, 0] for i in (1, 2)]
         moves = [pixel[self.faces[:, i]] - pixel[self.faces[:, 0]] for i in (1, 2)]
@@ -149,7 +153,7 @@ class Atlas:
         along_x = (moves[0] * spans[1][:, 1:] - moves[1] * spans[0][:, 1:]) / area
         along_y = (moves[1] * spans[0][:, :1] - moves[0] * spans[1][:, :1]) / area
         longer = np.maximum(np.linalg.norm(along_x, axis=1), np.linalg.norm(along_y, axis=1))
-        return np.asarray(longer[self.triangle], np.float32)
+        return np.asarray(longer.astype(np.float32)[self.triangle[rows]], np.float32)
 
 
 def bake(
@@ -203,30 +207,109 @@ def bake(
     if int(atlas.faces.max()) >= len(V):
         raise ValueError(f"V must have the {int(atlas.faces.max()) + 1} vertices of the atlas, got {len(V)}")
 
-    pixel, depth = camera.project(V), camera.view(V)[:, 2]
-    facing = geometry.vertex_normals(V, atlas.faces) @ camera.rotation[2]
-    inside: BoolArray = np.asarray(((pixel >= (x0, y0)) & (pixel <= (x1, y1))).all(axis=1), np.bool_)
-    toward = (facing[atlas.faces] > options.least_facing).any(axis=1)
-    worth: BoolArray = np.asarray(toward & inside[atlas.faces].any(axis=1), np.bool_)
-    rows = np.flatnonzero(worth[atlas.triangle])  # all other texels are certainly unknown
-    texel = atlas.carry(np.column_stack([pixel, depth, facing]), rows)
-    shown, seen = _shown(atlas, texel, pixel, depth, camera.scale, face_mask, (x0, y0, x1, y1), options)
-    x, y = texel[:, 0], texel[:, 1]
-    shown &= (x >= 0) & (x <= photo.shape[1] - 1) & (y >= 0) & (y <= photo.shape[0] - 1)
-    rows, texel = rows[shown], texel[shown]
-
+    face_box = (x0, y0, x1, y1)
+    texels = projected(atlas, camera, V, face_box, photo.shape, options)
+    seen = visibility(texels, face_mask, face_box, options)
+    shown = seen.known
+    rows = texels.rows[shown]
     count = len(atlas.triangle)
     known, quality = np.zeros(count, np.bool_), np.zeros(count, np.float32)
     colors = np.zeros((count, 3), np.uint8)
-    known[rows], quality[rows] = True, seen[shown]
+    known[rows], quality[rows] = True, seen.seen[shown]
     if len(rows):
-        shades = sample(photo, texel[:, :2], atlas.footprint(pixel)[rows])
+        shades = sample(photo, texels.place[shown], atlas.footprint(camera.project(V), rows))
         colors[rows] = np.rint(np.clip(shades, 0, 255)).astype(np.uint8)
     return Baked(
         np.asarray(atlas.fill_gutter(atlas.image(colors)), np.uint8),
         np.asarray(atlas.image(known), np.bool_),
         np.asarray(atlas.image(quality), np.float32),
     )
+
+
+class Projected(NamedTuple):
+    """The texels of an atlas that a camera may see.
+
+    Attributes
+    ----------
+    rows : (r,) int array, rows of the covered texels of the atlas
+    place : (r, 2) float32 array, x and y in pixels of the photo
+    facing : (r,) float32 array, cosine between normal and line of sight
+    front : (r,) bool array, texels inside the photo that no other part hides
+    """
+
+    rows: IntArray
+    place: Float32Array
+    facing: Float32Array
+    front: BoolArray
+
+
+class Visible(NamedTuple):
+    """Which of some projected texels a mask shows: `known` (r,) bool, and their visibility `seen` (r,) in [0, 1]."""
+
+    known: BoolArray
+    seen: Float32Array
+
+
+def projected(
+    atlas: Atlas,
+    camera: Camera,
+    V: FloatArray,
+    box: Box,
+    shape: tuple[int, ...],
+    options: BakeOptions = BakeOptions(),
+) -> Projected:
+    """Project the texels that face a camera inside a box, and tell which of them nothing hides.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    camera : Camera
+    V : (n, 3) float array, vertices of the mesh, mm in the face frame
+    box : x0, y0, x1, y1 in pixels of the photo
+    shape : height and width of the photo in pixels
+    options : BakeOptions
+    """
+    pixel, depth = camera.project(V), camera.view(V)[:, 2]
+    facing = geometry.vertex_normals(V, atlas.faces) @ camera.rotation[2]
+    x0, y0, x1, y1 = box
+    inside: BoolArray = np.asarray(((pixel >= (x0, y0)) & (pixel <= (x1, y1))).all(axis=1), np.bool_)
+    toward = (facing[atlas.faces] > options.least_facing).any(axis=1)
+    worth: BoolArray = np.asarray(toward & inside[atlas.faces].any(axis=1), np.bool_)
+    rows = np.flatnonzero(worth[atlas.triangle])  # all other texels are certainly unknown
+    texel = atlas.carry(np.column_stack([pixel, depth, facing]), rows)
+
+    side_mm = (x1 - x0) / camera.scale
+    size = int(np.clip(round(side_mm / options.depth_step_mm), 64, 1024))
+    affine = crop_affine(box, size)
+    nearest = geometry.rasterize(
+        np.column_stack([apply_affine(affine, pixel), depth]), atlas.faces, None, (size, size)
+    ).depth
+    nearest = np.nan_to_num(nearest, nan=-1e4).astype(np.float32)
+    reach = 2 * round(options.contour_reach_mm * size / side_mm) + 1
+    around = cv2.dilate(nearest, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    place = texel[:, :2] @ affine[:, :2].T.astype(np.float32) + affine[:, 2].astype(np.float32)
+    column, row = np.clip(np.rint(place), 0, size - 1).astype(np.int64).T
+    spot = row * size + column
+    toward_camera = np.clip(texel[:, 3], options.least_facing, 1)
+    slope = np.sqrt(1 - toward_camera**2) / toward_camera * (side_mm / size)  # between the centres of pixels
+    front = texel[:, 2] > nearest.ravel()[spot] - options.hidden_mm - slope
+    front &= texel[:, 2] > around.ravel()[spot] - options.contour_mm
+    front &= texel[:, 3] > options.least_facing
+    x, y = texel[:, 0], texel[:, 1]
+    front &= (x >= 0) & (x <= shape[1] - 1) & (y >= 0) & (y <= shape[0] - 1)
+    return Projected(rows, np.ascontiguousarray(texel[:, :2]), texel[:, 3], np.asarray(front, np.bool_))
+
+
+def visibility(texels: Projected, mask: BoolArray, box: Box, options: BakeOptions = BakeOptions()) -> Visible:
+    """Return which projected texels lie inside a mask (s, s) of the crop of a box, away from its outline."""
+    inside = distance_inside(mask).astype(np.float32)
+    affine = crop_affine(box, len(mask))
+    place = texels.place @ affine[:, :2].T.astype(np.float32) + (affine[:, 2] + 1).astype(np.float32)
+    within = remapped(inside, place)
+    known = texels.front & (within > options.silhouette_pixels)
+    seen = np.clip((texels.facing - options.least_facing) / (options.full_facing - options.least_facing), 0, 1)
+    sure = (within - options.silhouette_pixels) / (options.sure_pixels - options.silhouette_pixels)
+    return Visible(known, np.asarray(known * seen * np.clip(sure, 0, 1), np.float32))
 
 
 def sample(photo: ByteArray, points: Float32Array, footprint: Float32Array) -> Float32Array:
@@ -246,7 +329,7 @@ def sample(photo: ByteArray, points: Float32Array, footprint: Float32Array) -> F
         rows = np.flatnonzero(share > 0)
         if len(rows):
             place = (points[rows] - low + 0.5) / 2**i - 0.5
-            out[rows] += share[rows, None] * bilinear(image, place)
+            out[rows] += share[rows, None] * remapped(image, place)
         if i < levels:
             image = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     return out
@@ -289,39 +372,3 @@ def _filled(values: Float32Array, weight: Float32Array) -> Float32Array:
     fine = cv2.resize(coarse, (wide.shape[1], wide.shape[0]), interpolation=cv2.INTER_LINEAR)
     fine = fine.reshape(*wide.shape, -1)[:height, :width]
     return np.asarray(weight[..., None] * values + (1 - weight[..., None]) * fine, np.float32)
-
-
-def _shown(
-    atlas: Atlas,
-    texel: Float32Array,
-    pixel: FloatArray,
-    depth: FloatArray,
-    scale: float,
-    mask: BoolArray,
-    box: Box,
-    options: BakeOptions,
-) -> tuple[BoolArray, Float32Array]:
-    """Return for each covered texel whether the crop shows it, (t,) bool, and its visibility, (t,) in [0, 1]."""
-    side_mm = (box[2] - box[0]) / scale
-    size = int(np.clip(round(side_mm / options.depth_step_mm), 64, 1024))
-    affine = crop_affine(box, size)
-    nearest = geometry.rasterize(
-        np.column_stack([apply_affine(affine, pixel), depth]), atlas.faces, None, (size, size)
-    ).depth
-    nearest = np.nan_to_num(nearest, nan=-1e4).astype(np.float32)
-    reach = 2 * round(options.contour_reach_mm * size / side_mm) + 1
-    around = cv2.dilate(nearest, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    place = apply_affine(affine, texel[:, :2])
-    column, row = np.clip(np.rint(place), 0, size - 1).astype(np.int64).T
-    facing = np.clip(texel[:, 3], options.least_facing, 1)
-    slope = np.sqrt(1 - facing**2) / facing * (side_mm / size)  # between the centres of the depth map's pixels
-    known = texel[:, 2] > nearest[row, column] - options.hidden_mm - slope
-    known &= texel[:, 2] > around[row, column] - options.contour_mm
-    known &= texel[:, 3] > options.least_facing
-
-    inside = distance_inside(mask).astype(np.float32)
-    within = bilinear(inside[..., None], (apply_affine(crop_affine(box, len(mask)), texel[:, :2]) + 1))[:, 0]
-    known &= within > options.silhouette_pixels
-    seen = np.clip((texel[:, 3] - options.least_facing) / (options.full_facing - options.least_facing), 0, 1)
-    sure = (within - options.silhouette_pixels) / (options.sure_pixels - options.silhouette_pixels)
-    return known, np.asarray(seen * np.clip(sure, 0, 1), np.float32)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
@@ -15,17 +16,20 @@ from facegeom.images.crop import apply_affine, crop_affine, invert_affine
 from facegeom.images.sampling import bilinear
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import TextureNetwork
-from facegeom.texture.appearance import OWN, View, behind_colors, continued_colors
-from facegeom.texture.baking import Atlas, bake
+from facegeom.texture.appearance import OWN, View, behind_colors
+from facegeom.texture.baking import Atlas, projected, sample, visibility
 from facegeom.texture.completion import complete
-from facegeom.texture.hair import hair_share, hair_zone, strands
+from facegeom.texture.continuation import continued_colors, skin_trust
+from facegeom.texture.hair import hair_zone, strands
 from facegeom.texture.head_classes import HeadClasses, is_grey, lab, without_colour
 from facegeom.texture.lid_skin import lid_texels, with_lid_skin
 from facegeom.texture.lip_skin import lip_texels, no_lips, with_whole_lips
 from facegeom.texture.occluders import occluders
 
 FEATHER = 0.06  # width of the blend from the completed face to the extended colours, as a fraction of the atlas side
-SIDES_MM, FOREHEAD_MM = (56.0, 68.0), (38.0, 52.0)  # |x| and y on the mean face between which this blend is made, too
+SIDES_MM, FOREHEAD_MM = (52.0, 64.0), (38.0, 52.0)  # |x| and y on the mean face between which this blend is made, too
+CHEEKS_MM = (40.0, 52.0)  # |x| on the cheeks and jaws instead, which have no brows and no corners of the eyes
+CHEEK_TOP_MM = (-8.0, -20.0)  # y below which the second of these limits begins to apply, and below which it does
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
 SOFT_FACE = 0.012  # width of the blend from known to completed texels of the face, relative to the side of the atlas
 SOFT = 0.02  # the same for ears, neck and scalp, where the extended colours follow
@@ -33,6 +37,7 @@ LEAST_HIDDEN = 0.02  # minimum area of a hidden part with a soft border, as a fr
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
 ODD_LIGHT, ODD_COLOUR = 34.0, 26.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
 LEAST_KNOWN = 0.5  # minimum share of known or completed colours at a vertex from which colours are continued
+WHOLE = 0.98  # share of the photo from which a texel of the face is known to the network
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
 
 
@@ -90,36 +95,49 @@ def paint(
     known &= ~face_texels | without_slivers(known & face_texels)
     lips = lip_texels(template, atlas)
     known &= ~no_lips(baked, known, lips, 1.0 / view.camera.scale)
+
+    skin = coarse.skin_count
+    place = _places(template, size)
+    column, row = np.clip(np.rint(place[:skin]), 0, size - 1).astype(np.int64).T
+    hair_seen = known[row, column] & shown.is_hair[row, column]
+    trusted = skin_trust(template, view, known[row, column] & ~hair_seen)
     of_photo = photo_share(atlas, known, shown.refused, face_texels, fine.skin_triangles)
-    completed = complete(baked, face_texels & (of_photo >= 1), network=network, backend=backend)
+    sure = np.maximum(_at_texels(template, atlas, trusted), shown.is_hair)
+    of_photo *= sure
+    completed = complete(baked, face_texels & (of_photo >= WHOLE), network=network, backend=backend)
     mixed = of_photo[..., None] * baked + (1 - of_photo[..., None]) * completed
-    hair = known & (~face_texels | (shown.hair > 0.5))
+    hair = known & shown.is_hair
     layer = np.where(hair[..., None], baked, np.rint(mixed)).astype(np.uint8)
     layer = with_whole_lips(layer, known, lips)
     for lids in lid_texels(template, atlas):
         layer = with_lid_skin(layer, lids)
 
     border = _inward(face_texels, ~face_texels, FEATHER * size)
-    of_face = np.maximum(border * trust(template, atlas) * (1 - shown.hair), of_photo)
-    skin = coarse.skin_count
-    place = _places(template, size)
+    of_face = np.maximum(border * sure * trust(template, atlas) * (1 - shown.hair), of_photo)
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
-    column, row = np.clip(np.rint(place[:skin]), 0, size - 1).astype(np.int64).T
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
     known_here[known_here < LEAST_KNOWN] = 0
-    continued = continued_colors(template, view, classes, bilinear(layer, place[:skin]), known_here)
-    colors = template.carry(np.concatenate([continued, behind_colors(template, view)]))
-    beyond = np.asarray(atlas.image(np.clip(atlas.carry(colors), 0, 255)), np.float32)
-    if classes.hair is not None:
-        skin_seen = face | ((known_here > 0.5) & (classes.at(view.place[:skin])[:, 0] > OWN))
-        grown = hair_share(template, view.vertices[:skin], skin_seen)
-        cover = np.asarray(atlas.image(atlas.carry(template.carry(grown)[:, None])[:, 0]), np.float32)
-        beyond *= (1 + classes.hair_contrast * cover * strands(template, atlas))[..., None]
-    painted = of_face[..., None] * layer + (1 - of_face[..., None]) * np.clip(beyond, 0, 255)
+    continued = continued_colors(
+        template, view, classes, bilinear(layer, place[:skin]), known_here.astype(np.float64), hair_seen
+    )
+    coloured = np.column_stack([continued.colors, continued.grown])
+    behind = behind_colors(template, view)
+    carried = template.carry(np.concatenate([coloured, np.column_stack([behind, np.zeros(len(behind))])]))
+    beyond = np.asarray(atlas.image(atlas.carry(carried)), np.float32)
+    strand = 1 + classes.hair_contrast * beyond[..., 3] * strands(template, atlas)
+    painted = np.clip(beyond[..., :3] * strand[..., None], 0, 255)
+    painted += of_face[..., None] * (layer - painted)
     texture = np.asarray(atlas.fill_gutter(np.rint(painted).astype(np.uint8)), np.uint8)
     texture = without_colour(texture) if is_grey(classes.image) else texture
     at_vertices = np.rint(bilinear(texture, place)).astype(np.uint8)
     return Painted(texture, known, at_vertices)
+
+
+def _at_texels(template: Template, atlas: Atlas, values: FloatArray) -> Float32Array:
+    """Return values (s,) of the coarse skin at the texels, (S, S); 1 behind the skin."""
+    behind = np.ones(len(template.vertices) - len(values))
+    carried = template.carry(np.concatenate([values, behind])[:, None])
+    return np.asarray(np.clip(atlas.image(atlas.carry(carried)[:, 0]), 0, 1), np.float32)
 
 
 class ShownTexels(NamedTuple):
@@ -131,12 +149,14 @@ class ShownTexels(NamedTuple):
     known : (S, S) bool array, texels that the photo shows in their own class
     refused : (S, S) bool array, texels at which the photo shows another class
     hair : (S, S) float32 array in [0, 1], texels of the face near the scalp at which the photo shows hair
+    is_hair : (S, S) bool array, texels near the scalp and on it at which the photo shows hair
     """
 
     texture: ByteArray
     known: BoolArray
     refused: BoolArray
     hair: Float32Array
+    is_hair: BoolArray
 
 
 def shown_texels(
@@ -156,31 +176,54 @@ def shown_texels(
     face_texels : (S, S) bool array, texels of the face
     """
     fine = template.fine
-    inner = bake(atlas, view.photo, view.camera, view.vertices, view.maps.mask, view.maps.box)
-    outer = bake(atlas, view.photo, view.camera, view.vertices, *_head_mask(classes))
-    found = np.asarray(atlas.image(classes.at(atlas.carry(view.place))), np.float32)
+    mask, box = _head_mask(classes)
+    texels = projected(atlas, view.camera, view.vertices, box, view.photo.shape)
+    inner = visibility(texels, view.maps.mask, view.maps.box)
+    outer = visibility(texels, mask, box)
+    found = classes.at(texels.place)
     zone = hair_zone(template, atlas)
-    is_skin, is_hair = found[..., 0] > OWN, (found[..., 1] > OWN) & (zone > 0.5)
-    of_face = face_texels & ~is_hair
+    flat = np.flatnonzero(atlas.covered)[texels.rows]
+    on_face, near_scalp = face_texels.ravel()[flat], zone.ravel()[flat]
+    skin_class, hair_class = found[:, 0] > OWN, (found[:, 1] > OWN) & (near_scalp > 0.5)
+    of_face = on_face & ~hair_class
     seen = np.where(of_face, inner.known & (inner.seen > LEAST_SEEN), outer.known & (outer.seen > LEAST_SEEN))
-    texture = np.where(of_face[..., None], inner.texture, outer.texture)
-    known = seen & (is_skin | is_hair)
-    covered = of_face & (found[..., 0] < SURE_SKIN) & occluders(texture, known & of_face)
-    skin_texels = np.asarray(atlas.image(atlas.triangle < fine.skin_triangles), np.bool_)
+    any_known = inner.known | outer.known
+    texture = np.zeros((atlas.size**2, 3), np.uint8)
+    rows = np.flatnonzero(any_known)
+    if len(rows):
+        footprint = atlas.footprint(view.place, texels.rows[rows])
+        texture[flat[rows]] = np.rint(np.clip(sample(view.photo, texels.place[rows], footprint), 0, 255))
+    image = texture.reshape(atlas.size, atlas.size, 3)
+
+    def picture(values: BoolArray | Float32Array) -> npt.NDArray[np.generic]:
+        out = np.zeros(atlas.size**2, values.dtype)
+        out[flat] = values
+        return out.reshape(atlas.size, atlas.size)
+
+    in_class = seen & (skin_class | hair_class)
+    judged = np.asarray(picture(in_class & of_face), np.bool_)
+    covered = of_face & (found[:, 0] < SURE_SKIN) & occluders(image, judged).ravel()[flat]
+    skin_texel = atlas.triangle[texels.rows] < fine.skin_triangles
     # The parts behind the skin are painted without the shadows of the photo.
-    odd = seen & is_skin & ~face_texels & unlike(texture, classes.skin)
-    known &= skin_texels & ~covered & ~odd
-    refused = skin_texels & (covered | odd | (seen & ~is_skin & ~is_hair))
-    hair = found[..., 2] * zone * face_texels * (outer.known | inner.known)
-    soft = np.asarray(cv2.blur(hair, (5, 5)), np.float32)
-    return ShownTexels(np.asarray(texture, np.uint8), known, refused, soft)
+    odd = seen & skin_class & ~on_face
+    odd[odd] = unlike(texture[flat[odd]], classes.skin)
+    known = in_class & skin_texel & ~covered & ~odd
+    refused = skin_texel & (covered | odd | (seen & ~skin_class & ~hair_class))
+    hair = cv2.blur(np.asarray(picture(found[:, 2] * near_scalp * on_face * any_known), np.float32), (5, 5))
+    return ShownTexels(
+        image,
+        np.asarray(picture(known), np.bool_),
+        np.asarray(picture(refused), np.bool_),
+        np.asarray(hair, np.float32),
+        np.asarray(picture(hair_class & ~skin_class), np.bool_),
+    )
 
 
-def unlike(texture: ByteArray, skin: FloatArray | None) -> BoolArray:
-    """Return the mask (S, S) of texels whose colour is not that of the skin in any light, such as those of a collar."""
-    if skin is None:
-        return np.zeros(texture.shape[:2], np.bool_)
-    light, red, yellow = np.moveaxis(lab(texture) - lab(skin[None, None]), -1, 0)
+def unlike(colours: ByteArray, skin: FloatArray | None) -> BoolArray:
+    """Return which colours (t, 3) are not those of the skin in any light, such as those of a collar, (t,)."""
+    if skin is None or not len(colours):
+        return np.zeros(len(colours), np.bool_)
+    light, red, yellow = (lab(colours[None])[0] - lab(skin[None, None])[0]).T
     return np.asarray((np.abs(light) > ODD_LIGHT) | (np.hypot(red, yellow) > ODD_COLOUR), np.bool_)
 
 
@@ -191,7 +234,11 @@ def trust(template: Template, atlas: Atlas) -> Float32Array:
     The network knows eyes, nose and mouth, but paints hair at the temples and at the top of the forehead.
     """
     x, y, _ = load_face_model().mean[template.vertices].T
-    side, top = ((values - low) / (high - low) for values, (low, high) in ((np.abs(x), SIDES_MM), (y, FOREHEAD_MM)))
+    low, high = (
+        np.interp(-y, [-limit for limit in CHEEK_TOP_MM], pair) for pair in zip(SIDES_MM, CHEEKS_MM, strict=True)
+    )
+    side = (np.abs(x) - low) / (high - low)
+    top = (y - FOREHEAD_MM[0]) / (FOREHEAD_MM[1] - FOREHEAD_MM[0])
     share = 1 - np.clip(np.maximum(side, top), 0, 1)
     return np.asarray(atlas.image(atlas.carry(template.carry(share)[:, None])[:, 0]), np.float32)
 
