@@ -15,6 +15,7 @@ from facegeom.images.camera import Camera
 from facegeom.images.crop import Crop
 from facegeom.images.face_maps import FaceMaps
 from facegeom.images.sampling import bilinear, distance_inside
+from facegeom.texture.mouth import TEETH, mouth_colors
 
 FINEST_MM = 0.8  # minimum pixel size in mm; finer photos are reduced, because vertices are about 1.2 mm apart
 LARGEST_CROP = 1024
@@ -24,18 +25,7 @@ OUTLINE_MM = 15.0  # distance in mm from the mask's outline within which both co
 OUTLINE_GRAZING = 0.2  # increase of both cosines of GRAZING at the mask's outline, where the background is near
 SILHOUETTE_MM = 3.0  # distance in mm from the mask's outline or the photo's border at which visibility reaches 1
 OWN = 0.5  # minimum probability of skin or hair of a vertex or texel that shows it
-BEHIND_COLORS = {
-    "eye_sockets": (150.0, 92.0, 82.0),
-    "mouth_interior": (150.0, 70.0, 66.0),  # inner cheeks and floor of the mouth
-    "gums_and_tongue": (205.0, 118.0, 116.0),
-    "teeth": (238.0, 232.0, 222.0),
-}
-"""Colours (RGB, 0 to 255) of the parts behind the skin, under light in which the white of an eye is `SCLERA`."""
-MOUTH_DEPTH_MM = 60.0  # depth in mm behind the front teeth at which the light inside the mouth has decreased to 1/e
-DEEPEST = (0.50, 0.36, 0.36)  # smallest share of the light inside the mouth: deep in it, light comes from red walls
-TONGUE_LIGHT = 0.8  # smallest share of the light on gums and tongue
-CROWN_MM = 9.0  # height in mm of a tooth, along which it becomes lighter from the gum to its edge
-GUM_SIDE = (0.95, 0.92, 0.87)  # colour of a tooth at the gum, relative to that at its edge
+SOCKETS = (150.0, 92.0, 82.0)  # colour (RGB, 0 to 255) of eye sockets under light in which the white is SCLERA
 LIGHT = (0.4, 1.15)  # limits of the light estimate, relative to SCLERA; the whites of the eyes may be in shadow
 SHADED = 0.4  # share of the missing light on the whites of the eyes that is the shade of the lids
 SCLERA = (205.0, 200.0, 196.0)  # colour (RGB, 0 to 255) of the white of a hidden eye
@@ -131,14 +121,10 @@ def behind_colors(template: Template, view: View) -> FloatArray:
         share = seen[other][alike, None]
         out[eye] = share * shown[other][alike] + (1 - share) * white
     light = _light(np.mean(whites, axis=0))
-    for name, color in BEHIND_COLORS.items():
-        out[regions[name][skin:]] = color * light
-    teeth, mouth = regions["teeth"][skin:], regions["mouth_interior"][skin:]
-    out[teeth] = _teeth_colors(places[teeth], _seen_teeth(shown[teeth], seen[teeth], out[teeth][0]))
-    depth = (places[mouth, 2].max() - places[mouth, 2]) / MOUTH_DEPTH_MM
-    out[mouth] *= np.maximum(np.exp(-depth)[:, None], DEEPEST)
-    tongue = regions["gums_and_tongue"][skin:]  # it also comes out of the mouth
-    out[tongue] = np.maximum(out[tongue], TONGUE_LIGHT * light * BEHIND_COLORS["gums_and_tongue"])
+    out[regions["eye_sockets"][skin:]] = np.array(SOCKETS) * light
+    teeth = regions["teeth"][skin:]
+    edge = _seen_teeth(shown[teeth], seen[teeth], np.array(TEETH) * light)
+    out[regions["mouth_interior"][skin:]] = mouth_colors(template, light, edge)
     return out
 
 
@@ -163,19 +149,6 @@ def _seen_teeth(shown: FloatArray, seen: FloatArray, usual: FloatArray) -> Float
         return usual
     gray = bright.sum(axis=1)
     return np.asarray(0.6 * bright[gray >= np.median(gray)].mean(axis=0) + 0.4 * usual)
-
-
-def _teeth_colors(places: FloatArray, edge: FloatArray) -> FloatArray:
-    """Return the colours (k, 3) of the vertices of teeth at places (k, 3), mm, on the mean face.
-
-    Teeth are lightest at their edge, and darker and yellower at the gum.
-    """
-    height = places[:, 1]
-    ordered = np.sort(height)
-    gap = int(np.diff(ordered).argmax()) if len(ordered) > 1 else 0  # between lower and upper teeth
-    split = 0.5 * (ordered[gap] + ordered[min(gap + 1, len(ordered) - 1)])
-    share = np.clip(np.abs(height - split) / CROWN_MM, 0.0, 1.0)[:, None]
-    return np.asarray(edge * (1.0 + share * (np.array(GUM_SIDE) - 1.0)))
 
 
 def _whites(eyes: Sequence[FloatArray]) -> list[FloatArray]:

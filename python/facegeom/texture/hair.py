@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from facegeom import geometry
@@ -10,7 +9,8 @@ from facegeom._internal.arrays import BoolArray, Float32Array
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
-from facegeom.texture.baking import Atlas
+from facegeom.images.sampling import looked_up
+from facegeom.texture.baking import Atlas, parts
 
 SKULL_MM = np.array([0.0, 15.0, -75.0])  # middle of the skull, mean head
 CROWN = np.array([0.0, 0.85, -0.53])  # direction of the crown from there
@@ -55,13 +55,21 @@ def hairy_vertices(template: Template) -> BoolArray:
 
 @load_once(maxsize=2)
 def strands(template: Template, atlas: Atlas) -> Float32Array:
-    """Return the brightness of strands of hair, (S, S), with mean about 0 and standard deviation about 1.
+    """Return the brightness of strands of hair at the covered texels, (t,), with mean about 0 and deviation about 1.
 
     The strands run from the crown outwards. Each octave of the pattern has a fixed number of strands around the crown,
     and is strong where their width is that of a strand or of a lock.
     """
-    hairy = np.flatnonzero(hair_zone(template, atlas)[atlas.covered] > 0)
-    places = atlas.carry(template.carry(load_face_model().mean[template.vertices]), hairy)
+    hairy = np.flatnonzero(atlas.texels(hair_zone(template, atlas)) > 0)
+    places = template.carry(load_face_model().mean[template.vertices])
+    pattern = np.zeros(len(atlas.triangle), np.float32)
+    for part in parts(len(hairy)):
+        pattern[hairy[part]] = _pattern(atlas.carry(places, hairy[part]))
+    return pattern
+
+
+def _pattern(places: Float32Array) -> Float32Array:
+    """Return the brightness (t,) of strands at places (t, 3), mm, on the mean head."""
     away = places - SKULL_MM.astype(np.float32)
     radius = np.linalg.norm(away, axis=1)
     up = (CROWN / np.linalg.norm(CROWN)).astype(np.float32)
@@ -81,9 +89,7 @@ def strands(template: Template, atlas: Atlas) -> Float32Array:
         weight = np.exp(-(np.log2(width / STRAND_MM[0]) ** 2)) + LOCKS * np.exp(-(np.log2(width / STRAND_MM[1]) ** 2))
         total += weight * _noise(rng, around, down, count, ALONG)
         power += weight**2
-    pattern = np.zeros(len(atlas.triangle), np.float32)
-    pattern[hairy] = total / np.sqrt(np.maximum(power, 1e-6))
-    return np.asarray(atlas.image(pattern), np.float32)
+    return np.asarray(total / np.sqrt(np.maximum(power, 1e-6)), np.float32)
 
 
 def _noise(rng: np.random.Generator, around: Float32Array, down: Float32Array, count: int, along: int) -> Float32Array:
@@ -92,9 +98,5 @@ def _noise(rng: np.random.Generator, around: Float32Array, down: Float32Array, c
     table = np.concatenate([table, table[:, :2]], axis=1)
     x = ((around / (2 * np.pi)) % 1.0) * count
     y = down / np.pi * along
-    if not len(x):
-        return np.zeros(0, np.float32)  # a small texture may have no texel of the scalp
-    rows = -(-len(x) // 4096)  # OpenCV's images have at most 32767 rows or columns
-    maps = [np.resize(values.astype(np.float32), (rows, 4096)) for values in (x, y)]
-    found = cv2.remap(table, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(found.ravel()[: len(x)] * 1.5, np.float32)  # linear interpolation reduces the deviation
+    found = looked_up(table[..., None], np.column_stack([x, y]))
+    return np.asarray(found[:, 0] * np.float32(1.5), np.float32)  # linear interpolation reduces the deviation

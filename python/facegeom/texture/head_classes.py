@@ -12,7 +12,7 @@ from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatA
 from facegeom._internal.threads import load_once, one_thread
 from facegeom.images.camera import Camera
 from facegeom.images.crop import warp_image
-from facegeom.images.sampling import remapped
+from facegeom.images.sampling import looked_up
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import SegmentationPredictor
 from facegeom.networks.loaders import load_segmentation_network
@@ -77,9 +77,8 @@ class HeadClasses:
         size = len(self.probability)
         place = np.asarray(points, np.float32) @ self.affine[:, :2].T.astype(np.float32)
         place += self.affine[:, 2].astype(np.float32)
-        found = remapped(self.own, place)
-        inside = (place.min(axis=1) >= 0) & (place.max(axis=1) <= size - 1)
-        return np.asarray(found * inside[:, None], np.float32)
+        inside: BoolArray = np.asarray((place.min(axis=1) >= 0) & (place.max(axis=1) <= size - 1))
+        return np.asarray(looked_up(self.own, place) * inside[:, None], np.float32)
 
     @cached_property
     def hair(self) -> FloatArray | None:
