@@ -155,7 +155,7 @@ def test_a_tongue_that_is_out_is_one_round_shape_with_its_tip_in_the_middle() ->
     tongue = np.linalg.norm(SHAPES["tongueOut"], axis=1) > 15.0
     faces = MODEL.faces[tongue[MODEL.faces].all(axis=1)]
     V = MODEL.mean + 0.5 * SHAPES["jawOpen"] + SHAPES["tongueOut"]
-    points = (V + (60.0, 60.0, 0.0)) * (5.0, -5.0, 1.0)
+    points = (V + np.array([60.0, 60.0, 0.0])) * (5.0, -5.0, 1.0)
     shown = rasterize(points, faces, None, (400, 600)).triangle >= 0
     rows = shown[shown.any(axis=1)]
     assert 20.0 < rows.sum(axis=1).max() / 5.0 < 38.0
