@@ -25,10 +25,12 @@ from facegeom.face_model.fitting import Fit, possible_expression
 from facegeom.face_model.head_completion import complete_head
 from facegeom.face_model.lids import closing_blinks
 from facegeom.face_model.lip_contact import lips_apart
+from facegeom.face_model.neutral_lips import closed_lips
 from facegeom.face_model.template import Template, Topology, load_template
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.pipelines.interface import PipelineOptions, Prediction, Stages
-from facegeom.texture.appearance import View, vertex_colors
+from facegeom.texture.appearance import View
+from facegeom.texture.continuation import vertex_colors
 from facegeom.texture.eye_photo import eye_pictures
 from facegeom.texture.eyes import Eyes, eye_colors, look
 from facegeom.texture.file_texture import file_texture
@@ -107,8 +109,9 @@ def finish_template(
         mesh = coloured(template, view, V, eyes, classes, options, None if hair is None else hair.grown)
         shapes = template_blendshapes(template)
         if options.head:
-            neutral = without_expression(mesh, shapes, stages.weights)
-            shapes = {**shapes, **closing_blinks(template, neutral.vertices)}
+            neutral = without_expression(mesh, shapes, stages.weights).vertices
+            neutral, lips = closed_lips(template, neutral, shapes, stages.weights)
+            shapes = {**shapes, **lips, **closing_blinks(template, neutral)}
             mesh = replace(mesh, blendshapes=shapes)
         stages.meshes["detailed"] = mesh
     stages.neutral = without_expression(mesh, shapes, stages.weights)

@@ -298,7 +298,7 @@ class Projection:
         (r,) int array, rows of the covered texels; and (r,) float32 array, their visibility in [0, 1]
         """
         atlas, options = self._atlas, self._options
-        inside = ((self.pixel >= box[:2]) & (self.pixel <= box[2:])).all(axis=1)
+        inside: BoolArray = np.asarray(((self.pixel >= box[:2]) & (self.pixel <= box[2:])).all(axis=1), np.bool_)
         corners = np.ascontiguousarray(atlas.faces.T)
         toward = np.any([self._facing[corner] > options.least_facing for corner in corners], axis=0)
         worth: BoolArray = np.asarray(toward & np.any([inside[corner] for corner in corners], axis=0), np.bool_)

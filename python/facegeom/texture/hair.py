@@ -19,12 +19,13 @@ STRAND_MM = (1.2, 5.0)  # widths of single strands and of locks
 LOCKS = 0.7  # strength of the locks relative to the strands
 ALONG = 8  # changes of the brightness of a strand between crown and nape
 WAVES = 0.05  # sideways waves of the strands, radians
-SOFT_MM2 = 30.0  # diffusion time of the border of the hair, mm^2
 EAR_TOP_MM, EAR_MM = 2.0, -80.0  # height below which, and depth before which, the scalp beside the ears has no hair
 ZONE_MM = (
     8.0,
     26.0,
 )  # distances from the scalp up to which, and from which no more, hair of the photo grows on the face
+FRINGE_MM = (38.0, 50.0)  # the same on the forehead, where hair hangs
+FRINGE_Y_MM = (16.0, 30.0)  # y on the mean face between which the second of these limits begins to apply
 
 
 @load_once(maxsize=2)
@@ -42,28 +43,11 @@ def zone_of_vertices(template: Template) -> FloatArray:
     if "scalp" in coarse.regions:
         places = load_face_model().mean[template.vertices][:skin]
         away = geometry.nearest(places[coarse.regions["scalp"][:skin]], places)[1]
-        zone[:skin] = np.clip((ZONE_MM[1] - away) / (ZONE_MM[1] - ZONE_MM[0]), 0, 1)
+        near, far = (np.interp(places[:, 1], FRINGE_Y_MM, limits) for limits in zip(ZONE_MM, FRINGE_MM, strict=True))
+        zone[:skin] = np.clip((far - away) / (far - near), 0, 1)
         for name in ("ear_left", "ear_right", "neck"):
             zone[:skin][coarse.regions[name][:skin]] = 0
     return zone
-
-
-def hair_share(template: Template, V: FloatArray, skin_seen: BoolArray, hairy: BoolArray) -> FloatArray:
-    """Return how much hair each vertex of the coarse topology has, (n,) in [0, 1]; for a head that is not bald.
-
-    Parameters
-    ----------
-    template : Template
-    V : (s, 3) float array, vertices of the coarse skin, mm
-    skin_seen : (s,) bool array, vertices at which the photo shows skin
-    hairy : (n,) bool array, vertices on which hair grows, see `hairy_vertices`
-    """
-    coarse = template.coarse
-    out = np.zeros(len(template.vertices))
-    if "scalp" in coarse.regions:
-        grown = hairy[: len(V)] & ~skin_seen
-        out[: len(V)] = geometry.heat_smooth(V, coarse.skin_faces, grown.astype(np.float64), SOFT_MM2, tolerance=1e-3)
-    return np.clip(out, 0, 1)
 
 
 def hairy_vertices(template: Template, grown: BoolArray | None = None) -> BoolArray:
