@@ -32,6 +32,7 @@ EDGE_MM = (56.0, -15.0)  # distance from the midline from which, and depth to wh
 FRINGE_REACH_MM = 45.0  # largest distance from the scalp and covered ears of hair before the face
 BESIDE_MM = 8.0  # width of the seam between hair and skin of the face
 FRINGE_MM, FRINGE_WEIGHT = 4.0, 0.3  # its height, and the weight of this height
+CUT_WEIGHT = 0.1  # weight of hair at the border of the photo, which may be higher than what the photo shows
 FACING = 0.2  # cosine between normal and line of sight from which a vertex of the face shows its pixel
 LEAST_EAR = 0.5  # least share of an ear that the photo shows
 LEAST_HAIR = 0.25  # least share of hair among the pixels of an ear that hair covers
@@ -241,7 +242,10 @@ def _height(
     across = camera.view(normal)[:, :2]
     known_fringe = fringe[rows]
     height = np.zeros(len(rows))
-    target = np.where(outline.hairy, outline.distance, np.nan)
+    # Above the middle of the skull, skin at the outline is a bald part of the head; below, it is an ear or a cheek.
+    bare_ray = outline.kind == BARE
+    bare_ray[rays.rows : len(rays) - rays.rows] = False
+    target = np.where((outline.kind != NONE) & ~bare_ray, outline.distance, np.nan)
     for number in range(ROUNDS):
         view = camera.view(base[rows] + height[:, None] * normal)
         now = head_outline(view, faces, rays)
@@ -249,10 +253,11 @@ def _height(
         ray, distance = rays.places(view[:, :2])
         slot = np.clip(np.rint(ray), 0, len(rays) - 1).astype(np.int64)
         on = (ray > -0.5) & (ray < len(rays) - 0.5) & inside & (outline.kind[slot] != NONE)
-        bare = outline.kind[slot] == BARE
+        bare = bare_ray[slot]
         along = np.maximum(np.einsum("nd,nd->n", across, rays.directions[slot]), 0.5)
         weight = np.where(on, np.exp(-(((now[slot] - distance) / NEAR_MM) ** 2)), 0.0)
-        weight[outline.kind[slot] == CUT] *= 0.1
+        cut = outline.kind[slot] == CUT  # hair goes on beyond the border of the photo
+        weight[cut] *= np.where(change[slot][cut] > 0, CUT_WEIGHT, 0.0)
         wanted = np.where(bare, 0.0, height + np.nan_to_num(change[slot]) / along)
         wanted = np.clip(wanted, LOWEST_MM, HIGHEST_MM)
         if number == 0:
