@@ -141,7 +141,7 @@ def test_baking_a_rendered_head_recovers_its_texture(model, atlas, yaw):
     skin = baked.known & atlas.region(np.arange(len(model.mean)) < model.face_vertex_count)
     assert skin.mean() > 0.2
     difference = np.abs(baked.texture.astype(float) - np.clip(texture, 0, 255))[skin].max(axis=1)
-    assert np.percentile(difference, 98) < 6
+    assert np.percentile(difference, 98) < 6.5
     right, left = skin[:, : SIZE // 2].sum(), skin[:, SIZE // 2 :].sum()
     if yaw:
         assert (right > 1.2 * left) == (yaw > 0)  # turned to the subject's left: the right side is seen

@@ -143,11 +143,26 @@ def test_tongue_out_moves_only_the_tongue_and_out_of_the_mouth() -> None:
     assert moved.sum() > 40
     assert not moved[~MODEL.regions["gums_and_tongue"]].any()
     opened = MODEL.mean + 0.5 * SHAPES["jawOpen"]
-    lips = opened[MODEL.regions["lips"]]
+    lower_lip = opened[MODEL.regions["lips"] & (SHAPES["jawOpen"][:, 1] < -20.0)]
     out = opened + shape
-    assert out[moved, 2].max() > lips[:, 2].max() + 5.0
+    assert out[moved, 2].max() > lower_lip[:, 2].max() + 8.0
+    assert out[moved, 1].min() < lower_lip[:, 1].max() - 8.0
     np.testing.assert_allclose(shape[MODEL.mirror] * np.float32([-1, 1, 1]), shape, atol=0.02)
     assert arkit_weights(np.ones(len(MODEL.expression_names)))["tongueOut"] == 0.0
+
+
+def test_a_tongue_that_is_out_is_one_round_shape_with_its_tip_in_the_middle() -> None:
+    tongue = np.linalg.norm(SHAPES["tongueOut"], axis=1) > 15.0
+    faces = MODEL.faces[tongue[MODEL.faces].all(axis=1)]
+    V = MODEL.mean + 0.5 * SHAPES["jawOpen"] + SHAPES["tongueOut"]
+    points = (V + np.array([60.0, 60.0, 0.0])) * (5.0, -5.0, 1.0)
+    shown = rasterize(points, faces, None, (400, 600)).triangle >= 0
+    rows = shown[shown.any(axis=1)]
+    assert 20.0 < rows.sum(axis=1).max() / 5.0 < 38.0
+    below = rows[len(rows) // 2 :]
+    assert (np.abs(np.diff(below.astype(int), axis=1)).sum(axis=1) == 2).all()  # one part from left to right
+    assert np.diff(below.sum(axis=1)).max() / 5.0 < 0.5  # narrower and narrower towards the tip
+    assert np.abs(V[tongue, 0][V[tongue, 1].argmin()]) < 3.0
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(20.0, 0.0), (-20.0, 10.0), (0.0, -15.0)])

@@ -82,6 +82,25 @@ def test_lips_do_not_cross_under_shapes_that_close_them(name: str) -> None:
     assert after == 0
 
 
+OVERLAPS = {
+    "mouthClose": {"jawOpen": 1.0, "mouthClose": 1.0},
+    "mouthClose half": {"jawOpen": 0.5, "mouthClose": 0.5},
+    "mouthShrugLower": {"mouthShrugLower": 1.0},
+    "mouthRoll": {"mouthRollUpper": 1.0, "mouthRollLower": 1.0},
+}
+
+
+@pytest.mark.parametrize(("name", "most"), [(name, 10 if name == "mouthClose" else 0) for name in OVERLAPS])
+def test_lips_do_not_cross_under_shapes_that_pushed_them_through_each_other(name: str, most: int) -> None:
+    before, after = (
+        MODEL.mean + sum(weight * shapes[part] for part, weight in OVERLAPS[name].items())
+        for shapes in ({**UNCHANGED, "jawOpen": SHAPES["jawOpen"]}, SHAPES)
+    )
+    assert crossings(before) > 50
+    assert crossings(after) <= most
+    assert np.linalg.norm(after - before, axis=1).max() < 7.5
+
+
 def test_puffed_cheeks_do_not_part_the_lips() -> None:
     upper, lower, _, _ = load_template()._lips
     middle = np.abs(MODEL.mean[upper, 0]) < 8
@@ -95,7 +114,7 @@ def test_puffed_cheeks_do_not_part_the_lips() -> None:
 
 def test_the_corrections_leave_all_but_the_mouth_unchanged() -> None:
     away = np.abs(MODEL.mean[:, 1] - MODEL.mean[MODEL.regions["lips"], 1].mean()) > 35
-    for name in ("mouthPucker", "mouthPressLeft", "cheekPuff"):
-        model_name = {"mouthPucker": ["mouthPucker"], "mouthPressLeft": ["mouthPress_L"]}
+    for name in ("mouthPucker", "mouthPressLeft", "cheekPuff", "mouthClose", "mouthShrugLower", "mouthRollUpper"):
+        model_name = {"mouthPressLeft": ["mouthPress_L"], **{own: [own] for own in UNCHANGED if own in SHAPES}}
         unchanged = sum(UNCHANGED[part] for part in model_name.get(name, ["cheekPuff_L", "cheekPuff_R"]))
         np.testing.assert_allclose(SHAPES[name][away], unchanged[away], atol=1e-5)

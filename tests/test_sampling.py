@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facegeom.images.sampling import bilinear, distance_inside, nearest_known
+from facegeom.images.sampling import bilinear, distance_inside, looked_up, nearest_known
 
 
 def test_bilinear_between_pixels_and_beyond_the_border() -> None:
@@ -57,3 +57,12 @@ def test_nearest_known_of_known_pixels_is_the_pixel_itself() -> None:
     assert found[2, 3] == 2 * 12 + 3
     assert found[8, 11] == 7 * 12 + 10
     assert found[0, 0] == 2 * 12 + 3
+
+
+def test_values_are_looked_up_as_bilinear_interpolation_gives_them() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(30, 20, 2)).astype(np.float32)
+    places = rng.uniform(-5, 35, (9000, 2))  # more than one row of OpenCV's maps, and outside the image
+    slope = np.abs(np.diff(image, axis=0)).max() + np.abs(np.diff(image, axis=1)).max()
+    np.testing.assert_allclose(looked_up(image, places), bilinear(image, places), atol=slope / 64 + 1e-6)
+    assert looked_up(image, np.zeros((0, 2))).shape == (0, 2)

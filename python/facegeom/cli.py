@@ -47,6 +47,7 @@ MODULES = {
         "meshes": ("facegeom.evaluation.meshes", "distance between the mesh of each pipeline and the true surface"),
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
         "segmentation": ("facegeom.evaluation.segmentation", "classes of pixels against drawn outlines"),
+        "hair": ("facegeom.evaluation.hair", "distance between the outlines of the hair and of the head"),
         "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
         "expressions": (
             "facegeom.evaluation.expressions",
@@ -289,6 +290,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--backend", choices=BACKENDS, default=DEFAULT_BACKEND, help=BACKEND_HELP)
     one.add_argument("--head", action="store_true", help="complete the face to a full head")
+    one.add_argument(
+        "--hair", action="store_true", help="with --head: raise the scalp to the outline of the hair in the photo"
+    )
     one.add_argument(
         "--texture", type=int, metavar="N", help="give the mesh a texture of N x N pixels instead of vertex colours"
     )

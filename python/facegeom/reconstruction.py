@@ -259,6 +259,7 @@ def reconstruct(
     backend: str = DEFAULT_BACKEND,
     max_pixels: int = MAX_PIXELS,
     expression: str = "weights",
+    hair: bool = False,
 ) -> Reconstruction:
     """Reconstruct a textured 3-D mesh of one face in a photo.
 
@@ -296,12 +297,13 @@ def reconstruct(
     ImageError, FileNotFoundError
         When the image cannot be read, or has more than `max_pixels` pixels.
     FacegeomError
-        When `pipeline` is unknown or does not support an option, or `backend` is not installed.
+        When `pipeline` is unknown or does not support an option, `backend` is not installed, or `hair` is True without
+        `head`.
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `box`, `face_index`, `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels` or `expression`
-        is invalid.
+        When `box`, `face_index`, `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels`, `expression`
+        or `hair` is invalid.
 
     Notes
     -----
@@ -317,7 +319,7 @@ def reconstruct(
     request = FaceRequest(
         _box(box), check.count(face_index, "face_index"), device, backend, check_detector(detector), _least(min_face)
     )
-    job = _Job.of(pipeline, head, texture, backend, expression)
+    job = _Job.of(pipeline, head, texture, backend, expression, hair)
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
         photo = read_photo(image, max_pixels=max_pixels)
@@ -340,12 +342,14 @@ def reconstruct_all(
     backend: str = DEFAULT_BACKEND,
     max_pixels: int = MAX_PIXELS,
     expression: str = "weights",
+    hair: bool = False,
 ) -> list[Reconstruction]:
     """Reconstruct all faces in a photo.
 
     Parameters
     ----------
-    image, pipeline, device, head, texture, detector, min_face, backend, max_pixels, expression : as in `reconstruct`
+    image, pipeline, device, head, texture, detector, min_face, backend, max_pixels, expression, hair : as in
+        `reconstruct`
 
     Returns
     -------
@@ -362,7 +366,8 @@ def reconstruct_all(
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels` or `expression` is invalid.
+        When `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels`, `expression` or `hair` is
+        invalid.
 
     Examples
     --------
@@ -371,7 +376,7 @@ def reconstruct_all(
     """
     check_backend(backend, device)
     request = FaceRequest(device=device, backend=backend, detector=check_detector(detector), min_face=_least(min_face))
-    job = _Job.of(pipeline, head, texture, backend, expression)
+    job = _Job.of(pipeline, head, texture, backend, expression, hair)
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
         photo = read_photo(image, max_pixels=max_pixels)
@@ -396,20 +401,22 @@ class _Job:
     expression: str
 
     @classmethod
-    def of(cls, pipeline: str, head: bool, texture: int | None, backend: str, expression: str) -> _Job:
+    def of(cls, pipeline: str, head: bool, texture: int | None, backend: str, expression: str, hair: bool) -> _Job:
         """Check the arguments of `reconstruct`."""
         entry = PIPELINES.get(pipeline) if isinstance(pipeline, str) else None
         if entry is None:
             raise FacegeomError(f"there is no pipeline {pipeline!r}; available: {', '.join(PIPELINES)}")
         if check.flag(head, "head") and not entry.heads:
             raise FacegeomError(f"pipeline {pipeline!r} cannot make a head (head=True); use 'pix2vertex'")
+        if check.flag(hair, "hair") and not head:
+            raise FacegeomError("hair=True needs a whole head: use head=True")
         if texture is not None:
             texture = check.count(texture, "texture", SIZES[0])
             if texture > SIZES[1]:  # checked before the networks are loaded
                 raise ValueError(f"texture must be at most {SIZES[1]}, got {texture}")
         if not isinstance(expression, str) or expression not in EXPRESSIONS:
             raise ValueError(f"expression must be one of {', '.join(EXPRESSIONS)}, got {expression!r}")
-        return cls(entry, PipelineOptions(head, texture, backend), expression)
+        return cls(entry, PipelineOptions(head, texture, backend, hair), expression)
 
     def reconstruction(
         self,
@@ -423,9 +430,10 @@ class _Job:
         stages = steps.run(photo.image, prediction, self.options)
         model, final = load_face_model(), stages.final
         if self.options.head or self.entry.template:
-            landmarks = final.vertices[model.landmarks68]
+            skin = final.vertices if stages.raised is None else final.vertices - stages.raised
+            landmarks = skin[model.landmarks68]
             corners, weights = fine_landmarks468(load_template(self.options.head))
-            landmarks468 = np.einsum("pcd,pc->pd", final.vertices[corners], weights)
+            landmarks468 = np.einsum("pcd,pc->pd", skin[corners], weights)
         else:
             landmarks, landmarks468 = prediction.landmarks, prediction.landmarks468
         return Reconstruction(

@@ -4,7 +4,7 @@ The expressions of the face model come from ICT FaceKit. They are the blendshape
 exceptions: `browInnerUp` and `cheekPuff` are split into a left and a right shape; `cheekRaiser` and `PupilDilate` are
 not part of ARKit and are left out; the eyeLook shapes of the face model move the lids but not the eyeballs, and the
 rotation of the eyeballs is added here; the lower teeth, gums and tongue follow an open jaw by `JAW_SHARE`, because they
-would otherwise be hidden behind the lip; `tongueOut` is made here, because the face model has no such shape.
+would otherwise be hidden behind the lip; the face model has no `tongueOut`, which `facegeom.face_model.tongue` makes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from facegeom._internal.threads import load_once
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.lip_contact import with_lip_contact
 from facegeom.face_model.template import Template
+from facegeom.face_model.tongue import tongue_out
 from facegeom.mesh.parts import sphere_centre
 
 Displacements: TypeAlias = Mapping[str, Float32Array]
@@ -47,9 +48,6 @@ TONGUE = "tongueOut"
 
 JAW_SHARE = 0.88
 """Displacement of the lower teeth, the gums and the tongue by jawOpen, relative to that of the face model."""
-
-TONGUE_FORWARD_MM, TONGUE_UP_MM, TONGUE_DOWN_MM = 40.0, 6.0, 9.0
-"""Motion in mm of the tip of the tongue by tongueOut, rise of its middle over the teeth, and fall of the tip."""
 
 HALVED = ("browInnerUp", "cheekPuff")
 """Names of the blendshapes that ARKit has once, and the face model has as a left and a right shape."""
@@ -89,7 +87,7 @@ def arkit_blendshapes(model: FaceModel) -> Displacements:
     """
     shapes = {}
     for name in ARKIT_NAMES:
-        shape = _tongue_out(model) if name == TONGUE else model.expression[_rows(model, name)].sum(axis=0)
+        shape = tongue_out(model) if name == TONGUE else model.expression[_rows(model, name)].sum(axis=0)
         _turn_eyeball(model, name, shape)
         if name == "jawOpen":
             shape[model.regions["teeth"] | model.regions["gums_and_tongue"]] *= np.float32(JAW_SHARE)
@@ -200,29 +198,6 @@ def _one_sided(name: str) -> str:
         if name.endswith(side) and name.removesuffix(side) not in ("jaw", "mouth"):
             return f"{name.removesuffix(side)}_{side[0]}"
     return name
-
-
-def _tongue_out(model: FaceModel) -> Float32Array:
-    """Return the displacements (n, 3), mm, of a tongue that comes out of a mouth that is a little open.
-
-    The tongue is the part of the gums that lies between the lower teeth and behind them, and moves with the jaw.
-    """
-    shape = np.zeros(model.mean.shape, np.float32)
-    x, y, z = model.mean.T
-    jaw = model.expression[model.expression_names.index("jawOpen"), :, 1]
-    teeth = model.regions["teeth"] & (jaw < -5.0)
-    tip = float(z[teeth].max()) - 7.0  # the tip lies behind the front teeth
-    top = float(y[teeth].max())
-    back = tip - 50.0
-    along = np.clip((z - back) / (tip - back), 0.0, 1.0)
-    side = 1.0 - np.clip((np.abs(x) - 8.0) / 9.0, 0.0, 1.0)
-    upper = np.clip((y - (top - 12.5)) / 1.0, 0.0, 1.0) * (z < tip + 1.5)
-    member = model.regions["gums_and_tongue"] & (jaw < -2.0)
-    share = (member * side**2 * (3 - 2 * side) * upper).astype(np.float64)
-    shape[:, 2] = TONGUE_FORWARD_MM * share * along**1.5
-    shape[:, 1] = share * (TONGUE_UP_MM * 4 * along * (1 - along) - TONGUE_DOWN_MM * along**4)
-    shape[:, 0] = -0.12 * x * share * along**2  # the tip is narrow
-    return shape
 
 
 def _turn_eyeball(model: FaceModel, name: str, shape: Float32Array) -> None:

@@ -109,13 +109,18 @@ def _outside(points: FloatArray, ball: FloatArray, share: FloatArray) -> FloatAr
     `share` (k,) is the part of the motion that each point makes.
     """
     centre = sphere_centre(ball)
-    arms, rays = ball - centre, points - centre
-    radius, distance = np.linalg.norm(arms, axis=1), np.linalg.norm(rays, axis=1)
+    arms = ball - centre
+    radius = np.linalg.norm(arms, axis=1)
+    near = np.linalg.norm(points - centre, axis=1) < radius.max() + CLEARANCE_MM
+    moved, share = points.copy(), share[near]
+    rays = points[near] - centre
+    distance = np.linalg.norm(rays, axis=1)
     directions = rays / distance[:, None]
     cosine = directions @ (arms / radius[:, None]).T
     weight = np.exp((cosine - 1.0) / 0.004)  # the cornea is part of the ball: the radius depends on the direction
     least = (weight @ radius) / weight.sum(axis=1) + CLEARANCE_MM
-    return np.asarray(points + directions * (share * np.maximum(least - distance, 0.0))[:, None])
+    moved[near] += directions * (share * np.maximum(least - distance, 0.0))[:, None]
+    return np.asarray(moved)
 
 
 def _margins(eye: _Eye, V: FloatArray) -> tuple[IntArray, IntArray]:

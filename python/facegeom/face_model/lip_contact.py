@@ -1,8 +1,9 @@
 """Blendshapes under which closed lips stay closed and do not cross.
 
 The expressions of the face model were made for one face, in which the lips cross under some shapes (`mouthPucker`,
-`mouthPress`, `jawOpen` with `mouthClose`), and part under `cheekPuff`. Here the displacements of the lips are corrected
-on the mean face: lips that cross are pushed apart until they touch, and lips that part move together.
+`mouthPress`), part under `cheekPuff`, and overlap by 6 mm under `mouthShrugLower` and `jawOpen` with `mouthClose`. Here
+the displacements of the lips are corrected on the mean face: lips that part or overlap move together, and lips that
+cross are pushed apart until they touch.
 """
 
 from __future__ import annotations
@@ -22,6 +23,15 @@ CLOSING = ("mouthPucker", "mouthPressLeft", "mouthPressRight", "mouthDimpleLeft"
 
 TOGETHER = ("cheekPuff",)
 """Blendshapes under which closed lips part."""
+
+OVERLAPPING = ("mouthShrugLower", "mouthClose")
+"""Blendshapes under which closed lips overlap."""
+
+CLOSED_WITH = {"mouthClose": "jawOpen"}
+"""Blendshape that closes the lips -> the blendshape that opens them; they are corrected together."""
+
+ROLLS = ("mouthRollUpper", "mouthRollLower")
+"""Blendshapes of the upper and of the lower lip under which lips cross if both have weight 1."""
 
 CLEARANCE_MM = 0.15
 """Distance in mm between lips that touch."""
@@ -75,7 +85,7 @@ class _Lip(NamedTuple):
 
 
 def with_lip_contact(model: FaceModel, shapes: Mapping[str, Float32Array]) -> dict[str, Float32Array]:
-    """Return the blendshapes whose lips change: those of `CLOSING` and `TOGETHER`.
+    """Return the blendshapes whose lips change: those of all four groups.
 
     Parameters
     ----------
@@ -87,9 +97,18 @@ def with_lip_contact(model: FaceModel, shapes: Mapping[str, Float32Array]) -> di
     dict from name to (n, 3) float32 array
     """
     lips = _lips(model)
-    result = {name: shapes[name].astype(np.float64) for name in (*CLOSING, *TOGETHER)}
+    result = {name: shapes[name].astype(np.float64) for name in (*CLOSING, *TOGETHER, *OVERLAPPING, *ROLLS)}
     for name in TOGETHER:
         _join(lips, model.mean, result[name])
+    for name in OVERLAPPING:
+        opening = shapes[CLOSED_WITH[name]] if name in CLOSED_WITH else 0.0
+        closed = result[name] + opening
+        _join(lips, model.mean, closed)
+        result[name] = closed + _apart(lips, model.mean + closed) - opening
+    both_rolled = model.mean + np.sum([shapes[name] for name in ROLLS], axis=0)
+    rolled = _apart(lips, both_rolled)
+    for name, lip in zip(ROLLS, lips, strict=True):
+        result[name][lip.vertices] += rolled[lip.vertices]
     share = _left_share(model.mean[:, :1])
     for name in CLOSING:
         if name.endswith("Right"):

@@ -134,10 +134,10 @@ class Template:
             shift = shift - pull @ ((shift[upper] - shift[lower]) * together[:, None])
         return before + shift
 
-    def shut_lips(self, skin: FloatArray) -> FloatArray:
-        """Return the skin (s, 3), mm, with small gaps between the lips closed; see `SHUT_MM`."""
+    def shut_lips(self, skin: FloatArray, limits: tuple[float, float] = SHUT_MM) -> FloatArray:
+        """Return the skin (s, 3), mm, with small gaps between the lips closed; `limits` in mm as in `SHUT_MM`."""
         upper, lower, pull, shut = self._lips
-        near, far = SHUT_MM
+        near, far = limits
         for _ in range(JOINING_ROUNDS):
             gap = skin[upper] - skin[lower] - shut
             closing = np.clip((far - np.linalg.norm(gap, axis=1)) / (far - near), 0.0, 1.0)

@@ -11,7 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
+from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray, IntArray
+
+WIDEST = 4096
+"""Points in a row of the image in which `looked_up` passes them to OpenCV, whose images have at most 32,767 columns."""
 
 
 def bilinear(image: npt.NDArray[Any], points: npt.NDArray[np.floating]) -> npt.NDArray[Any]:
@@ -43,6 +46,34 @@ def bilinear(image: npt.NDArray[Any], points: npt.NDArray[np.floating]) -> npt.N
     top = image[y, x] * (1 - u) + image[y, right] * u
     bottom = image[below, x] * (1 - u) + image[below, right] * u
     return np.asarray(top * (1 - v) + bottom * v, kind)
+
+
+def looked_up(image: npt.NDArray[Any], points: npt.NDArray[np.floating]) -> Float32Array:
+    """Sample an image at many points, as `bilinear`, but fast: positions are rounded to 1/32 of a pixel.
+
+    Parameters
+    ----------
+    image : (h, w, k) float array, k at most 4
+    points : (n, 2) float array, finite: x and y in pixels
+
+    Returns
+    -------
+    (n, k) float32 array
+
+    Examples
+    --------
+    >>> looked_up(np.array([[[0, 0, 0], [200, 100, 50]]], np.float32), np.array([[0.5, 0.0]]))
+    array([[100.,  50.,  25.]], dtype=float32)
+    """
+    count, channels = len(points), image.shape[2]
+    if not count:
+        return np.zeros((0, channels), np.float32)
+    rows = -(-count // WIDEST)
+    places = np.zeros((2, rows * WIDEST), np.float32)
+    places[:, :count] = points.T
+    x, y = places.reshape(2, rows, WIDEST)
+    found = cv2.remap(image.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found.reshape(-1, channels)[:count], np.float32)
 
 
 def distance_inside(mask: BoolArray) -> FloatArray:

@@ -1,7 +1,7 @@
 """The last steps of every pipeline that ends with the template: head, fine detail, colours, neutral face.
 
-The stages are completed (the registered face completed to a whole head, if requested) and detailed (the skin
-subdivided, with the fine detail of the photo).
+The stages are completed (the registered face completed to a whole head, if requested), hair (the scalp raised to the
+outline of the hair, if requested) and detailed (the skin subdivided, with the fine detail of the photo).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from facegeom import geometry
-from facegeom._internal.arrays import ByteArray, FloatArray
+from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.blendshapes import (
     GAZE_DEGREES,
@@ -25,14 +25,17 @@ from facegeom.face_model.fitting import Fit, possible_expression
 from facegeom.face_model.head_completion import complete_head
 from facegeom.face_model.lids import closing_blinks
 from facegeom.face_model.lip_contact import lips_apart
+from facegeom.face_model.neutral_lips import closed_lips
 from facegeom.face_model.template import Template, Topology, load_template
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.pipelines.interface import PipelineOptions, Prediction, Stages
-from facegeom.texture.appearance import View, vertex_colors
+from facegeom.texture.appearance import View
+from facegeom.texture.continuation import vertex_colors
 from facegeom.texture.eye_photo import eye_pictures
 from facegeom.texture.eyes import Eyes, eye_colors, look
 from facegeom.texture.file_texture import file_texture
-from facegeom.texture.head_classes import head_classes, is_grey, without_colour
+from facegeom.texture.hair_shape import hair_shape
+from facegeom.texture.head_classes import HeadClasses, head_classes, is_grey, without_colour
 from facegeom.texture.painting import paint
 from facegeom.texture.relief import relief_weight
 
@@ -86,6 +89,15 @@ def finish_template(
             template = load_template(head=True)
             registered = complete_head(model, template, fitted, registered[:skin], seen[:skin])
             stages.meshes["completed"] = bare(template.coarse, registered)
+    classes, hair = None, None
+    if options.head and options.hair:
+        with stages.step("hair"):
+            classes = head_classes(photo, prediction.camera, backend=options.backend, wide=True)
+            hair = hair_shape(template, registered, prediction.camera, classes, (photo.shape[1], photo.shape[0]))
+            if hair is not None:
+                registered = registered + hair.displacement
+                stages.raised = template.subdivide(hair.displacement)
+            stages.meshes["hair"] = bare(template.coarse, registered)
     with stages.step("detailed"):
         V = template.subdivide(registered)
         view = View(photo, prediction.maps, prediction.camera, V, template.fine)
@@ -93,11 +105,13 @@ def finish_template(
         stages.weights = arkit_weights(expression)
         stages.weights |= gaze_weights(*eyes.gaze)
         V = with_gaze(template, with_detail(template, V, view), stages.weights)
-        mesh = coloured(template, view, V, eyes, options)
+        classes = classes or head_classes(photo, prediction.camera, backend=options.backend)
+        mesh = coloured(template, view, V, eyes, classes, options, None if hair is None else hair.grown)
         shapes = template_blendshapes(template)
         if options.head:
-            neutral = without_expression(mesh, shapes, stages.weights)
-            shapes = {**shapes, **closing_blinks(template, neutral.vertices)}
+            neutral = without_expression(mesh, shapes, stages.weights).vertices
+            neutral, lips = closed_lips(template, neutral, shapes, stages.weights)
+            shapes = {**shapes, **lips, **closing_blinks(template, neutral)}
             mesh = replace(mesh, blendshapes=shapes)
         stages.meshes["detailed"] = mesh
     stages.neutral = without_expression(mesh, shapes, stages.weights)
@@ -131,14 +145,26 @@ def with_gaze(template: Template, V: FloatArray, weights: dict[str, float]) -> F
     return V
 
 
-def coloured(template: Template, view: View, V: FloatArray, eyes: Eyes, options: PipelineOptions) -> FaceMesh:
-    """Return the fine mesh with vertex colours from the photo, and with a texture unless `options.texture` is None."""
+def coloured(
+    template: Template,
+    view: View,
+    V: FloatArray,
+    eyes: Eyes,
+    classes: HeadClasses,
+    options: PipelineOptions,
+    grown: BoolArray | None = None,
+) -> FaceMesh:
+    """Return the fine mesh with vertex colours from the photo, and with a texture unless `options.texture` is None.
+
+    `grown` (n,) are the coarse vertices that are hair as shape.
+    """
     fine = template.fine
-    classes = head_classes(view.photo, view.camera, backend=options.backend)
     painted = None
     if options.texture is not None:
-        painted = paint(template, view, classes, options.texture, backend=options.backend)
-    colors = painted.colors.copy() if painted else np.rint(vertex_colors(template, view, classes)).astype(np.uint8)
+        painted = paint(template, view, classes, options.texture, backend=options.backend, grown=grown)
+    colors = (
+        painted.colors.copy() if painted else np.rint(vertex_colors(template, view, classes, grown)).astype(np.uint8)
+    )
     for side in ("left", "right"):
         colors[fine.regions[f"eyeball_{side}"]] = eye_colors(template, eyes, side)
     texture = None if painted is None else _with_eyes(template, view, painted.texture, eyes)

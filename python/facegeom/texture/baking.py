@@ -11,14 +11,17 @@ import numpy.typing as npt
 
 from facegeom import geometry
 from facegeom._internal import check
-from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
 from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
 from facegeom.images.crop import apply_affine, crop_affine
-from facegeom.images.sampling import bilinear, distance_inside, nearest_known
+from facegeom.images.sampling import distance_inside, looked_up, nearest_known
 
 SIZES = (16, 2048)
 """Minimum and maximum side length of an atlas in texels."""
+
+PART = 2**15
+"""Number of texels that are computed at a time."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,15 @@ class Atlas:
         self.covered: BoolArray = np.asarray(raster.triangle >= 0)
         if not self.covered.any():
             raise ValueError(f"the charts cover no texel of an atlas of size {size}")
-        self.triangle = raster.triangle[self.covered]
-        first = raster.attributes[self.covered].astype(np.float32)
+        self._texel = np.flatnonzero(self.covered).astype(np.int32)
+        self.triangle = raster.triangle.ravel()[self._texel].astype(np.int32)
+        first = raster.attributes.reshape(-1, 2)[self._texel].astype(np.float32)
+        del raster
         self.barycentric = np.column_stack([first, 1 - first.sum(axis=1)])
         self._corners = corners.reshape(-1, 3, 2)
-        self._source = nearest_known(self.covered)
+        self._vertices = np.ascontiguousarray(self.faces.T)
+        self._gutter = np.flatnonzero(~self.covered).astype(np.int32)
+        self._source = nearest_known(self.covered).ravel()[self._gutter].astype(np.int32)
 
     def carry(
         self, values: npt.NDArray[np.floating], rows: npt.NDArray[np.integer] | slice = slice(None)
@@ -112,35 +119,70 @@ class Atlas:
         """Interpolate vertex values (n, k) at the covered texels, or at some rows of them; return an array (t, k)."""
         values = np.asarray(values, np.float32)
         triangle, barycentric = self.triangle[rows], self.barycentric[rows]
-        out = np.zeros((len(triangle), values.shape[1]), np.float32)
-        for corner in range(3):
-            out += barycentric[:, corner, None] * values[self.faces[:, corner]][triangle]
+        out = np.empty((len(triangle), values.shape[1]), np.float32)
+        many = len(triangle) > len(self.faces)
+        corners = [values.take(vertex, axis=0) for vertex in self._vertices] if many else []
+        for part in parts(len(triangle)):
+            weight, of = barycentric[part], triangle[part]
+            sums = np.zeros((len(of), values.shape[1]), np.float32)
+            for i, vertex in enumerate(self._vertices):
+                at_corner = corners[i].take(of, axis=0) if many else values.take(vertex.take(of), axis=0)
+                at_corner *= weight[:, i, None]
+                sums += at_corner
+            out[part] = sums
         return out
 
     def image(self, values: npt.NDArray[np.generic], missing: float = 0) -> npt.NDArray[np.generic]:
         """Return an image (S, S, ...) with values (t, ...) at the covered texels and `missing` elsewhere."""
-        out = np.full((self.size, self.size, *values.shape[1:]), missing, values.dtype)
-        out[self.covered] = values
-        return out
+        out = np.full((self.size**2, *values.shape[1:]), missing, values.dtype)
+        out[self._texel] = values
+        return out.reshape(self.size, self.size, *values.shape[1:])
+
+    def window(
+        self, rows: IntArray, values: npt.NDArray[np.generic]
+    ) -> tuple[slice, slice, npt.NDArray[np.generic], BoolArray]:
+        """Return the smallest window of the atlas with some covered texels, given by their rows (r,), at least one.
+
+        Returns
+        -------
+        its rows and its columns; an image (h, w, ...) with the values (r, ...), and 0 at other texels; and the mask
+        (h, w) of the given texels
+        """
+        y, x = np.divmod(self._texel[rows], self.size)
+        top, left = int(y.min()), int(x.min())
+        height, width = int(y.max()) + 1 - top, int(x.max()) + 1 - left
+        out, given = np.zeros((height, width, *values.shape[1:]), values.dtype), np.zeros((height, width), np.bool_)
+        out[y - top, x - left], given[y - top, x - left] = values, True
+        return slice(top, top + height), slice(left, left + width), out, given
+
+    def texels(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the values (t, ...) of an image (S, S, ...) at the covered texels."""
+        return np.asarray(picture.reshape(self.size**2, *picture.shape[2:]).take(self._texel, axis=0))
 
     def fill_gutter(self, texture: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Copy to each texel outside the charts the nearest texel of a chart; return the texture (S, S, ...).
 
         Filtering or reducing the texture then mixes no background colour into the charts.
         """
-        return np.asarray(texture.reshape(self.size**2, *texture.shape[2:])[self._source])
+        out = texture.reshape(self.size**2, *texture.shape[2:]).copy()
+        out[self._gutter] = out[self._source]
+        return out.reshape(texture.shape)
 
     def region(self, members: BoolArray) -> BoolArray:
         """Return the mask (S, S) of the texels of all triangles whose three vertices are True in `members` (n,)."""
-        inside: BoolArray = np.asarray(members[self.faces].all(axis=1), np.bool_)
-        return np.asarray(self.image(inside[self.triangle]), np.bool_)
+        return np.asarray(self.image(self.inside(members)), np.bool_)
 
-    def footprint(self, pixel: FloatArray) -> Float32Array:
-        """Return the length in photo pixels of one texel, (t,), in the direction in which it is longer.
+    def inside(self, members: BoolArray) -> BoolArray:
+        """Return which covered texels, (t,), belong to triangles whose three vertices are True in `members` (n,)."""
+        return np.asarray(np.all([members[vertex] for vertex in self._vertices], axis=0)[self.triangle], np.bool_)
+
+    def footprint(self, pixel: FloatArray, rows: npt.NDArray[np.integer] | slice = slice(None)) -> Float32Array:
+        """Return the length in photo pixels of covered texels, (t,), in the direction in which each is longer.
 
         Parameters
         ----------
         pixel : (n, 2) float array, pixels x, y of the photo to which the vertices project
+        rows : rows of the covered texels
         """
         spans = [self._corners[:, i] - self._corners[:, 0] for i in (1, 2)]
         moves = [pixel[self.faces[:, i]] - pixel[self.faces[:, 0]] for i in (1, 2)]
@@ -149,7 +191,12 @@ class Atlas:
         along_x = (moves[0] * spans[1][:, 1:] - moves[1] * spans[0][:, 1:]) / area
         along_y = (moves[1] * spans[0][:, :1] - moves[0] * spans[1][:, :1]) / area
         longer = np.maximum(np.linalg.norm(along_x, axis=1), np.linalg.norm(along_y, axis=1))
-        return np.asarray(longer[self.triangle], np.float32)
+        return np.asarray(longer.astype(np.float32)[self.triangle[rows]], np.float32)
+
+
+def parts(count: int) -> list[slice]:
+    """Return slices that divide `count` rows into parts whose arrays fit into the cache of a processor."""
+    return [slice(start, start + PART) for start in range(0, count, PART)]
 
 
 def bake(
@@ -203,30 +250,78 @@ def bake(
     if int(atlas.faces.max()) >= len(V):
         raise ValueError(f"V must have the {int(atlas.faces.max()) + 1} vertices of the atlas, got {len(V)}")
 
-    pixel, depth = camera.project(V), camera.view(V)[:, 2]
-    facing = geometry.vertex_normals(V, atlas.faces) @ camera.rotation[2]
-    inside: BoolArray = np.asarray(((pixel >= (x0, y0)) & (pixel <= (x1, y1))).all(axis=1), np.bool_)
-    toward = (facing[atlas.faces] > options.least_facing).any(axis=1)
-    worth: BoolArray = np.asarray(toward & inside[atlas.faces].any(axis=1), np.bool_)
-    rows = np.flatnonzero(worth[atlas.triangle])  # all other texels are certainly unknown
-    texel = atlas.carry(np.column_stack([pixel, depth, facing]), rows)
-    shown, seen = _shown(atlas, texel, pixel, depth, camera.scale, face_mask, (x0, y0, x1, y1), options)
-    x, y = texel[:, 0], texel[:, 1]
-    shown &= (x >= 0) & (x <= photo.shape[1] - 1) & (y >= 0) & (y <= photo.shape[0] - 1)
-    rows, texel = rows[shown], texel[shown]
-
     count = len(atlas.triangle)
+    projection = Projection(atlas, photo, camera, V, options)
+    rows, seen = projection.shown(face_mask, (x0, y0, x1, y1))
     known, quality = np.zeros(count, np.bool_), np.zeros(count, np.float32)
     colors = np.zeros((count, 3), np.uint8)
-    known[rows], quality[rows] = True, seen[shown]
-    if len(rows):
-        shades = sample(photo, texel[:, :2], atlas.footprint(pixel)[rows])
-        colors[rows] = np.rint(np.clip(shades, 0, 255)).astype(np.uint8)
+    known[rows], quality[rows] = True, seen
+    colors[rows] = projection.colors(rows)
     return Baked(
         np.asarray(atlas.fill_gutter(atlas.image(colors)), np.uint8),
         np.asarray(atlas.image(known), np.bool_),
         np.asarray(atlas.image(quality), np.float32),
     )
+
+
+class Projection:
+    """The projection of the texels of a mesh to a photo.
+
+    Parameters
+    ----------
+    atlas, photo, camera, V, options : as in `bake`
+
+    Attributes
+    ----------
+    pixel : (n, 2) float array, pixels x, y of the photo to which the vertices project
+    """
+
+    def __init__(
+        self, atlas: Atlas, photo: ByteArray, camera: Camera, V: FloatArray, options: BakeOptions = BakeOptions()
+    ) -> None:
+        self.pixel = camera.project(V)
+        self._atlas, self._photo, self._scale, self._options = atlas, photo, camera.scale, options
+        self._depth = camera.view(V)[:, 2]
+        self._facing = geometry.vertex_normals(V, atlas.faces) @ camera.rotation[2]
+
+    def shown(self, mask: BoolArray, box: Box, texels: BoolArray | None = None) -> tuple[IntArray, Float32Array]:
+        """Return the texels that a crop of the photo shows.
+
+        Parameters
+        ----------
+        mask : (s, s) bool array, pixels of the crop that show the face
+        box : x0, y0, x1, y1 of the crop in pixels of the photo
+        texels : (t,) bool array, the covered texels of the atlas in question; None: all
+
+        Returns
+        -------
+        (r,) int array, rows of the covered texels; and (r,) float32 array, their visibility in [0, 1]
+        """
+        atlas, options = self._atlas, self._options
+        inside: BoolArray = np.asarray(((self.pixel >= box[:2]) & (self.pixel <= box[2:])).all(axis=1), np.bool_)
+        corners = np.ascontiguousarray(atlas.faces.T)
+        toward = np.any([self._facing[corner] > options.least_facing for corner in corners], axis=0)
+        worth: BoolArray = np.asarray(toward & np.any([inside[corner] for corner in corners], axis=0), np.bool_)
+        wanted: BoolArray = worth[atlas.triangle]  # all other texels are certainly unknown
+        if texels is not None:
+            wanted &= texels
+        rows = np.flatnonzero(wanted)
+        texel = atlas.carry(np.column_stack([self.pixel, self._depth, self._facing]), rows)
+        look = _Look(mask, box, self._scale, np.column_stack([self.pixel, self._depth]), atlas.faces, options)
+        known, seen = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.float32)
+        limit = self._photo.shape[1] - 1, self._photo.shape[0] - 1
+        for part in parts(len(rows)):
+            x, y, depth, facing = (np.ascontiguousarray(values) for values in texel[part].T)
+            known[part], seen[part] = look.at(x, y, depth, facing)
+            known[part] &= (x >= 0) & (x <= limit[0]) & (y >= 0) & (y <= limit[1])
+        return rows[known], seen[known]
+
+    def colors(self, rows: IntArray) -> ByteArray:
+        """Return the colours (r, 3) of the photo at covered texels that it shows."""
+        if not len(rows):
+            return np.zeros((0, 3), np.uint8)
+        shades = sample(self._photo, self._atlas.carry(self.pixel, rows), self._atlas.footprint(self.pixel, rows))
+        return np.rint(np.clip(shades, 0, 255, out=shades), out=shades).astype(np.uint8)
 
 
 def sample(photo: ByteArray, points: Float32Array, footprint: Float32Array) -> Float32Array:
@@ -240,13 +335,15 @@ def sample(photo: ByteArray, points: Float32Array, footprint: Float32Array) -> F
     if levels:  # so that every level has whole pixels
         down, right = (-image.shape[0]) % block, (-image.shape[1]) % block
         image = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REPLICATE)
+    if not levels:
+        return looked_up(image, points - low.astype(np.float32))
     out = np.zeros((len(points), 3), np.float32)
     for i in range(levels + 1):
         share = np.clip(1.0 - np.abs(level - i), 0.0, 1.0)
         rows = np.flatnonzero(share > 0)
         if len(rows):
             place = (points[rows] - low + 0.5) / 2**i - 0.5
-            out[rows] += share[rows, None] * bilinear(image, place)
+            out[rows] += share[rows, None] * looked_up(image, place)
         if i < levels:
             image = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     return out
@@ -291,37 +388,49 @@ def _filled(values: Float32Array, weight: Float32Array) -> Float32Array:
     return np.asarray(weight[..., None] * values + (1 - weight[..., None]) * fine, np.float32)
 
 
-def _shown(
-    atlas: Atlas,
-    texel: Float32Array,
-    pixel: FloatArray,
-    depth: FloatArray,
-    scale: float,
-    mask: BoolArray,
-    box: Box,
-    options: BakeOptions,
-) -> tuple[BoolArray, Float32Array]:
-    """Return for each covered texel whether the crop shows it, (t,) bool, and its visibility, (t,) in [0, 1]."""
-    side_mm = (box[2] - box[0]) / scale
-    size = int(np.clip(round(side_mm / options.depth_step_mm), 64, 1024))
-    affine = crop_affine(box, size)
-    nearest = geometry.rasterize(
-        np.column_stack([apply_affine(affine, pixel), depth]), atlas.faces, None, (size, size)
-    ).depth
-    nearest = np.nan_to_num(nearest, nan=-1e4).astype(np.float32)
-    reach = 2 * round(options.contour_reach_mm * size / side_mm) + 1
-    around = cv2.dilate(nearest, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    place = apply_affine(affine, texel[:, :2])
-    column, row = np.clip(np.rint(place), 0, size - 1).astype(np.int64).T
-    facing = np.clip(texel[:, 3], options.least_facing, 1)
-    slope = np.sqrt(1 - facing**2) / facing * (side_mm / size)  # between the centres of the depth map's pixels
-    known = texel[:, 2] > nearest[row, column] - options.hidden_mm - slope
-    known &= texel[:, 2] > around[row, column] - options.contour_mm
-    known &= texel[:, 3] > options.least_facing
+class _Look:
+    """What a crop of a photo shows of a surface: its depth, and the distance from the outline of the mask.
 
-    inside = distance_inside(mask).astype(np.float32)
-    within = bilinear(inside[..., None], (apply_affine(crop_affine(box, len(mask)), texel[:, :2]) + 1))[:, 0]
-    known &= within > options.silhouette_pixels
-    seen = np.clip((texel[:, 3] - options.least_facing) / (options.full_facing - options.least_facing), 0, 1)
-    sure = (within - options.silhouette_pixels) / (options.sure_pixels - options.silhouette_pixels)
-    return known, np.asarray(seen * np.clip(sure, 0, 1), np.float32)
+    Parameters
+    ----------
+    mask, box : as in `Projection.shown`
+    scale : pixels of the photo in a mm
+    points : (n, 3) float array, x and y in pixels of the photo and depth in mm of the vertices
+    faces : (m, 3) int array
+    options : BakeOptions
+    """
+
+    def __init__(
+        self, mask: BoolArray, box: Box, scale: float, points: FloatArray, faces: IntArray, options: BakeOptions
+    ) -> None:
+        side_mm = (box[2] - box[0]) / scale
+        self.size = int(np.clip(round(side_mm / options.depth_step_mm), 64, 1024))
+        self.to_depth = crop_affine(box, self.size)
+        self.step = np.float32(side_mm / self.size)
+        flat = np.column_stack([apply_affine(self.to_depth, points[:, :2]), points[:, 2]])
+        nearest = geometry.rasterize(flat, faces, None, (self.size, self.size)).depth
+        self.nearest = np.nan_to_num(nearest, nan=-1e4).astype(np.float32)
+        reach = 2 * round(options.contour_reach_mm * self.size / side_mm) + 1
+        self.around = cv2.dilate(self.nearest, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+        self.inside = distance_inside(mask).astype(np.float32)[..., None]
+        self.to_mask = crop_affine(box, len(mask))
+        self.options = options
+
+    def at(
+        self, x: Float32Array, y: Float32Array, depth: Float32Array, facing: Float32Array
+    ) -> tuple[BoolArray, Float32Array]:
+        """Return for points at pixels x, y (r,) of the photo whether the crop shows them, and their visibility (r,)."""
+        options = self.options
+        place = apply_affine(self.to_depth, np.column_stack([x, y]))
+        column, row = np.clip(np.rint(place), 0, self.size - 1).astype(np.int32).T
+        at = row * self.size + column
+        cosine = np.clip(facing, options.least_facing, 1)
+        slope = np.sqrt(1 - cosine**2) / cosine * self.step  # between the centres of the depth map's pixels
+        known: BoolArray = np.asarray(depth > self.nearest.ravel()[at] - options.hidden_mm - slope)
+        known &= depth > self.around.ravel()[at] - options.contour_mm
+        known &= facing > options.least_facing
+        within = looked_up(self.inside, apply_affine(self.to_mask, np.column_stack([x, y])) + 1)[:, 0]
+        known &= within > options.silhouette_pixels
+        seen = np.clip((facing - options.least_facing) / (options.full_facing - options.least_facing), 0, 1)
+        sure = (within - options.silhouette_pixels) / (options.sure_pixels - options.silhouette_pixels)
+        return known, np.asarray(seen * np.clip(sure, 0, 1), np.float32)

@@ -13,6 +13,7 @@ of the known region. Three layers, all computed from known texels, are therefore
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -30,12 +31,38 @@ REACH = 8  # size of the atlas divided by the distance over which differences at
 GRAIN_BANDS = 1  # number of octave bands of grain at the size of the network; each doubling of the atlas adds one
 EDGE = 3  # width in network texels of the border of the known part whose detail is not used
 SAMPLES = 20_000  # number of texels (up to twice as many) from which the deviation is estimated
+ALIGNED, WINDOW_MARGIN = 32, 16  # texels: a window begins at a multiple of the first, at least so far from its content
 MAD_TO_DEVIATION = 1.4826  # ratio of standard to median absolute deviation of a normal distribution
+
+
+class Window(NamedTuple):
+    """A part of an atlas: its rows and columns; the columns are symmetric about the middle."""
+
+    rows: slice
+    columns: slice
+
+
+def window_around(texels: BoolArray) -> Window:
+    """Return a window of an atlas that contains the texels of a mask (S, S), with a margin."""
+    size = len(texels)
+    if not texels.any():
+        return Window(slice(0, size), slice(0, size))
+    rows, columns = (np.flatnonzero(texels.any(axis=axis)) for axis in (1, 0))
+    beside = min(int(columns[0]), size - 1 - int(columns[-1]))
+    top, below, side = (
+        max(0, (free - WINDOW_MARGIN) // ALIGNED * ALIGNED) for free in (int(rows[0]), size - 1 - int(rows[-1]), beside)
+    )
+    return Window(slice(top, size - below), slice(side, size - side))
 
 
 @one_thread()
 def complete(
-    texture: ByteArray, known: BoolArray, *, network: TextureNetwork | None = None, backend: str = DEFAULT_BACKEND
+    texture: ByteArray,
+    known: BoolArray,
+    *,
+    window: Window | None = None,
+    network: TextureNetwork | None = None,
+    backend: str = DEFAULT_BACKEND,
 ) -> ByteArray:
     """Complete the unknown texels of a texture; the known texels are not changed.
 
@@ -44,6 +71,7 @@ def complete(
     texture : (S, S, 3) uint8 array, RGB
         Texture in the atlas of the face model, S at least 16. The values of unknown texels are not used.
     known : (S, S) bool array
+    window : the part of the atlas that is completed; None: the whole atlas
     network : TextureNetwork, optional
         The trained network; None: the network that comes with facegeom.
     backend : "torch" or "onnx"
@@ -51,7 +79,7 @@ def complete(
 
     Returns
     -------
-    (S, S, 3) uint8 array
+    (S, S, 3) uint8 array, or (h, w, 3) with a window of h x w texels
         The complete texture. Unknown texels are the output of the network inside its `region` (the face and the eyes),
         and a smooth extension without grain outside `region`. If no texel of `region` is known, the result is the mean
         of the training textures; if all texels are known, it is a copy of the texture.
@@ -78,23 +106,28 @@ def complete(
     if texture.shape[1] != size or size < LEAST_SIZE:
         raise ValueError(f"texture must be square with at least {LEAST_SIZE} texels a side, got {texture.shape[:2]}")
     known = check.bool_array(known, "known", (size, size))
-    if known.all():
-        return texture.copy()
+    rows, columns = window or Window(slice(0, size), slice(0, size))
+    part, part_known = texture[rows, columns], known[rows, columns]
+    if part_known.all():
+        return part.copy()
     if network is None:
         network = _shipped(backend)
     small, small_known = reduced(texture, known, network.size)
     if not (small_known & network.region).any():
         mean = cv2.resize(network.mean, (size, size), interpolation=cv2.INTER_CUBIC)
-        return np.where(known[..., None], texture, mean)
+        return np.where(part_known[..., None], part, mean[rows, columns])
     answer = network.predict(np.rint(small).astype(np.uint8)[None], small_known[None])[0].astype(np.float32)
     answer = spread(answer, network.region.astype(np.float32))
-    base = _enlarged(answer, size)
-    difference = texture.astype(np.float32) - base
-    base += spread(difference, known.astype(np.float32), size // REACH)
-    region = cv2.resize(network.region.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
-    base += np.asarray(region, np.float32)[..., None] * _detail(texture, known, base, network.size)
-    filled = np.clip(np.rint(base), 0, 255).astype(np.uint8)
-    return np.where(known[..., None], texture, filled)
+    region = cv2.resize(network.region.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)[rows, columns]
+    grain = _Grain(part_known, size, network.size)
+    out = part.copy()
+    for channel in range(3):  # one after the other: the arrays of a large atlas take much memory
+        shown = part[..., channel].astype(np.float32)
+        base = _enlarged(answer[..., channel], size)[rows, columns]
+        base += spread(shown - base, grain.known, size // REACH)
+        base += region * grain.detail(np.where(part_known, shown, base))
+        out[..., channel] = np.where(part_known, part[..., channel], np.clip(np.rint(base), 0, 255).astype(np.uint8))
+    return out
 
 
 @load_once(maxsize=2)
@@ -116,9 +149,13 @@ def reduced(texture: ByteArray, known: BoolArray, size: int) -> tuple[Float32Arr
     (size, size, 3) float32 array in [0, 255], 0 where nothing is known, and (size, size) bool array
     """
     how = cv2.INTER_AREA if size < len(texture) else cv2.INTER_LINEAR
-    weight = known.astype(np.float32)
-    share = cv2.resize(weight, (size, size), interpolation=how)
-    total = cv2.resize(texture * weight[..., None], (size, size), interpolation=how)
+    share = cv2.resize(known.astype(np.float32), (size, size), interpolation=how)
+    total = np.dstack(
+        [
+            cv2.resize(np.where(known, texture[..., channel], np.float32(0)), (size, size), interpolation=how)
+            for channel in range(texture.shape[2])
+        ]
+    )
     return np.asarray(total / np.maximum(share, 1e-6)[..., None], np.float32), np.asarray(share >= 0.5)
 
 
@@ -127,22 +164,25 @@ def spread(values: Float32Array, weight: Float32Array, reach: int | None = None)
 
     Parameters
     ----------
-    values : (S, S, 3) float32 array
-    weight : (S, S) float32 array in [0, 1]
+    values : (h, w, 3) or (h, w) float32 array
+    weight : (h, w) float32 array in [0, 1]
     reach : distance in texels over which the extended values decrease to zero; None: no decrease
 
     Returns
     -------
-    (S, S, 3) float32 array
+    float32 array of the shape of `values`
 
     Notes
     -----
     The method is a pyramid of weighted means, evaluated from the coarsest level: where the weight of a level is small,
     the next coarser level is used. The result therefore has fine detail near known texels and is coarse far from them.
     """
-    side = len(weight)
-    levels: list[tuple[Float32Array, Float32Array]] = [(values * weight[..., None], weight)]
-    while len(levels[-1][1]) > COARSEST and (reach is None or len(levels[-1][1]) * reach > side):
+
+    def fit(mass: Float32Array) -> Float32Array:
+        return mass if values.ndim == 2 else mass[..., None]
+
+    levels: list[tuple[Float32Array, Float32Array]] = [(values * fit(weight), weight)]
+    while (min(levels[-1][1].shape) > COARSEST) if reach is None else (2 ** (len(levels) - 1) < reach):
         levels.append((_half(levels[-1][0]), _half(levels[-1][1])))
     total, mass = levels[-1]
     start = total.sum((0, 1)) / max(float(mass.sum()), 1e-6) if reach is None else 0.0
@@ -151,7 +191,10 @@ def spread(values: Float32Array, weight: Float32Array, reach: int | None = None)
         if result.shape != total.shape:
             result = _doubled(result, total.shape)
         share = mass if total is levels[0][0] else np.clip(2 * mass, 0, 1)  # a mean over half of the texels is accepted
-        result = result + share[..., None] * (total / np.maximum(mass, 1e-6)[..., None] - result)
+        step = total / np.maximum(fit(mass), 1e-6)
+        step -= result
+        step *= fit(share)
+        result += step
     return np.asarray(result, np.float32)
 
 
@@ -159,33 +202,46 @@ def _enlarged(image: Float32Array, size: int) -> Float32Array:
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _detail(texture: ByteArray, known: BoolArray, base: Float32Array, fine: int) -> Float32Array:
-    """Return the detail (S, S, 3) that is added to the colours of `base`: detail mirrored from the other side of the
-    face where the other side is known, grain elsewhere.
+class _Grain:
+    """The detail that is added to completed colours: detail mirrored from the other side of the face where the other
+    side is known, grain elsewhere.
+
+    Parameters
+    ----------
+    known : (h, w) bool array, known texels of a window
+    size, fine : side length of the whole atlas, and of the network's textures
     """
-    size = len(texture)
-    octaves = max(0, round(np.log2(size / fine)))
-    bands = octaves + GRAIN_BANDS
-    shown = np.where(known[..., None], texture, base).astype(np.float32)
-    edge = 2 * max(1, round(EDGE * size / fine)) + 1
-    inner = cv2.erode(known.astype(np.uint8), np.ones((edge, edge), np.uint8), borderValue=0).astype(np.float32)
-    other = inner[:, ::-1] * _blurred(inner[:, ::-1], edge) * ~known
-    noise = np.random.default_rng(0).standard_normal((size, size)).astype(np.float32)
-    wanted, have, grain = (_octaves(image, bands) for image in (shown, base, noise))
-    mirrored = _octaves(np.ascontiguousarray(shown[:, ::-1]), octaves)
-    inside, hidden, copied = (_halves(weight, bands) for weight in (inner, 1.0 - known, other))
-    result = np.zeros_like(wanted[-1])
-    for band in reversed(range(bands)):
-        result = _doubled(result, wanted[band].shape) if band < bands - 1 else result
-        share = copied[band][..., None] if band < octaves else np.zeros_like(grain[band])[..., None]
-        if band < octaves:
-            result += share * mirrored[band]
-        known_here, hidden_here = inside[band] > 0.9, hidden[band] > 0.9
-        if known_here.any() and hidden_here.any():
-            spread_known, spread_hidden = _deviation(wanted[band][known_here]), _deviation(have[band][hidden_here])
-            missing = np.sqrt(np.maximum(spread_known**2 - spread_hidden**2, 0))
-            result += (1 - share) * (grain[band] / grain[band].std())[..., None] * missing
-    return result
+
+    def __init__(self, known: BoolArray, size: int, fine: int) -> None:
+        self.known = known.astype(np.float32)
+        self._octaves = max(0, round(np.log2(size / fine)))
+        self._bands = self._octaves + GRAIN_BANDS
+        edge = 2 * max(1, round(EDGE * size / fine)) + 1
+        kernel = np.ones((edge, edge), np.uint8)
+        inner = cv2.erode(known.astype(np.uint8), kernel, borderValue=0).astype(np.float32)
+        other = inner[:, ::-1] * _blurred(inner[:, ::-1], edge) * ~known
+        self._copied = _halves(other, self._bands)
+        self._inside = [level > 0.9 for level in _halves(inner, self._bands)]
+        self._hidden = [level > 0.9 for level in _halves(1 - self.known, self._bands)]
+        noise = np.random.default_rng(0).standard_normal(known.shape, np.float32)
+        self._noise = [band / band.std() for band in _octaves(noise, self._bands)]
+
+    def detail(self, shown: Float32Array) -> Float32Array:
+        """Return the detail (h, w) of one channel of the completed colours `shown` (h, w)."""
+        wanted = _octaves(shown, self._bands)
+        mirrored = _octaves(np.ascontiguousarray(shown[:, ::-1]), self._octaves)
+        result = np.zeros_like(wanted[-1])
+        for band in reversed(range(self._bands)):
+            result = _doubled(result, wanted[band].shape) if band < self._bands - 1 else result
+            grain = self._noise[band]
+            if band < self._octaves:
+                result += self._copied[band] * mirrored[band]
+                grain = (1 - self._copied[band]) * grain
+            inside, hidden = self._inside[band], self._hidden[band]
+            if inside.any() and hidden.any():
+                missing = _deviation(wanted[band][inside]) ** 2 - _deviation(wanted[band][hidden]) ** 2
+                result += np.float32(np.sqrt(max(missing, 0.0))) * grain
+        return result
 
 
 def _halves(image: Float32Array, count: int) -> list[Float32Array]:
@@ -214,9 +270,7 @@ def _blurred(image: Float32Array, size: int) -> Float32Array:
     return np.asarray(cv2.blur(image, (size, size)), np.float32)
 
 
-def _deviation(values: Float32Array) -> Float32Array:
-    """Return the robust standard deviation (k,) of the columns of values (t, k) of texels; lashes, brows and lips are
-    outliers.
-    """
+def _deviation(values: Float32Array) -> float:
+    """Return the robust standard deviation of values (t,) of texels; lashes, brows and lips are outliers."""
     values = values[:: 1 + len(values) // SAMPLES]
-    return np.asarray(MAD_TO_DEVIATION * np.median(np.abs(values - np.median(values, 0)), 0), np.float32)
+    return MAD_TO_DEVIATION * float(np.median(np.abs(values - np.median(values))))

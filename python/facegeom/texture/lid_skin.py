@@ -69,19 +69,14 @@ def lid_texels(template: Template, atlas: Atlas) -> tuple[LidTexels, LidTexels]:
     found = []
     for side in ("left", "right"):
         margin = lid_margin(template, side)
-        near = np.flatnonzero((margin.distance < SOURCE_MM[1] + 2.0)[atlas.faces[atlas.triangle]].all(axis=1))
+        near = np.flatnonzero(atlas.inside(margin.distance < SOURCE_MM[1] + 2.0))
         values = atlas.carry(
             np.column_stack([np.minimum(margin.distance, FAR), margin.upper, margin.from_corner]), near
         )
-        full = np.zeros((len(atlas.triangle), 3), np.float32)
-        full[:, 0] = FAR
-        full[near] = values
-        picture = np.asarray(atlas.image(full), np.float32)
-        picture[~atlas.covered, 0] = FAR
-        rows, columns = (np.flatnonzero((picture[..., 0] < FAR).any(axis=axis)) for axis in (1, 0))
-        window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-        distance, upper, from_corner = (np.ascontiguousarray(part) for part in np.moveaxis(picture[window], 2, 0))
-        found.append(LidTexels(*window, distance, np.asarray(upper > 0.5, np.bool_), from_corner))
+        rows, columns, picture, given = atlas.window(near, values)
+        picture = np.where(given[..., None], np.asarray(picture, np.float32), np.array((FAR, 0.0, 0.0), np.float32))
+        distance, upper, from_corner = (np.ascontiguousarray(part) for part in np.moveaxis(picture, 2, 0))
+        found.append(LidTexels(rows, columns, distance, np.asarray(upper > 0.5, np.bool_), from_corner))
     return found[0], found[1]
 
 

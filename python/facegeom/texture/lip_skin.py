@@ -75,14 +75,10 @@ def lip_texels(template: Template, atlas: Atlas) -> LipTexels:
     values[:, 1] = V[:, 0]
     order = np.argsort(V[rim, 0])
     values[:, 2] = V[:, 1] > np.interp(V[:, 0], V[rim][order, 0], _running_mean(V[rim][order, 1]))
-    lips = atlas.region(members)
-    rows, columns = (np.flatnonzero(lips.any(axis=axis)) for axis in (1, 0))
-    window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    inside = np.flatnonzero(lips[atlas.covered])
-    full = np.zeros((len(atlas.triangle), 3), np.float32)
-    full[inside] = atlas.carry(values, inside)
-    inner, x, upper = (np.ascontiguousarray(part) for part in np.moveaxis(np.asarray(atlas.image(full))[window], 2, 0))
-    own = np.ascontiguousarray(lips[window])
+    inside = np.flatnonzero(atlas.inside(members))
+    rows, columns, picture, own = atlas.window(inside, atlas.carry(values, inside))
+    window = rows, columns
+    inner, x, upper = (np.ascontiguousarray(part) for part in np.moveaxis(np.asarray(picture, np.float32), 2, 0))
     texel_mm = _texel_mm(inner, own)
     skin_around = np.pad(own | ~atlas.covered[window], 1)
     outer = cv2.distanceTransform(skin_around.astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1] * np.float32(texel_mm)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
@@ -15,17 +16,20 @@ from facegeom.images.crop import apply_affine, crop_affine, invert_affine
 from facegeom.images.sampling import bilinear
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import TextureNetwork
-from facegeom.texture.appearance import OWN, View, behind_colors, continued_colors
-from facegeom.texture.baking import Atlas, bake
-from facegeom.texture.completion import complete
-from facegeom.texture.hair import hair_share, hair_zone, strands
+from facegeom.texture.appearance import OWN, View, behind_colors
+from facegeom.texture.baking import Atlas, Projection, parts
+from facegeom.texture.completion import Window, complete, window_around
+from facegeom.texture.continuation import continued_colors, skin_trust
+from facegeom.texture.hair import hair_zone, strands
 from facegeom.texture.head_classes import HeadClasses, is_grey, lab, without_colour
 from facegeom.texture.lid_skin import lid_texels, with_lid_skin
 from facegeom.texture.lip_skin import lip_texels, no_lips, with_whole_lips
 from facegeom.texture.occluders import occluders
 
 FEATHER = 0.06  # width of the blend from the completed face to the extended colours, as a fraction of the atlas side
-SIDES_MM, FOREHEAD_MM = (56.0, 68.0), (38.0, 52.0)  # |x| and y on the mean face between which this blend is made, too
+SIDES_MM, FOREHEAD_MM = (52.0, 64.0), (38.0, 52.0)  # |x| and y on the mean face between which this blend is made, too
+CHEEKS_MM = (40.0, 52.0)  # |x| on the cheeks and jaws instead, which have no brows and no corners of the eyes
+CHEEK_TOP_MM = (-8.0, -20.0)  # y below which the second of these limits begins to apply, and below which it does
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
 SOFT_FACE = 0.012  # width of the blend from known to completed texels of the face, relative to the side of the atlas
 SOFT = 0.02  # the same for ears, neck and scalp, where the extended colours follow
@@ -33,6 +37,7 @@ LEAST_HIDDEN = 0.02  # minimum area of a hidden part with a soft border, as a fr
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
 ODD_LIGHT, ODD_COLOUR = 34.0, 26.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
 LEAST_KNOWN = 0.5  # minimum share of known or completed colours at a vertex from which colours are continued
+WHOLE = 0.98  # share of the photo from which a texel of the face is known to the network
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
 
 
@@ -59,6 +64,7 @@ def paint(
     *,
     network: TextureNetwork | None = None,
     backend: str = DEFAULT_BACKEND,
+    grown: BoolArray | None = None,
 ) -> Painted:
     """Make the complete texture of the template's fine topology from a photo.
 
@@ -74,6 +80,7 @@ def paint(
     size : side length of the atlas in texels, 16 to 2048
     network : TextureNetwork; None: the network that comes with facegeom
     backend : "torch" or "onnx", in which the network that comes with facegeom runs
+    grown : (n,) bool array, coarse vertices that are hair as shape; None: hair grows on the scalp only
 
     Raises
     ------
@@ -82,44 +89,92 @@ def paint(
     WeightsError
         When the network's weights are missing.
     """
-    coarse, fine = template.coarse, template.fine
+    coarse, places = template.coarse, _places(template, size)
     atlas = _atlas(template, size)
-    face_texels = atlas.region(fine.regions["map"] & fine.regions["face"])
-    shown = shown_texels(template, atlas, view, classes, face_texels)
+    fixed = _fixed(template, atlas)
+    face_texels = fixed.face
+    shown = shown_texels(template, atlas, view, classes, face_texels, grown)
     baked, known = shown.texture, shown.known
     known &= ~face_texels | without_slivers(known & face_texels)
     lips = lip_texels(template, atlas)
     known &= ~no_lips(baked, known, lips, 1.0 / view.camera.scale)
-    of_photo = photo_share(atlas, known, shown.refused, face_texels, fine.skin_triangles)
-    completed = complete(baked, face_texels & (of_photo >= 1), network=network, backend=backend)
-    mixed = of_photo[..., None] * baked + (1 - of_photo[..., None]) * completed
-    hair = known & (~face_texels | (shown.hair > 0.5))
-    layer = np.where(hair[..., None], baked, np.rint(mixed)).astype(np.uint8)
+    skin = coarse.skin_count
+    column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
+    hair_seen = known[row, column] & shown.is_hair[row, column]
+    sure = _at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
+    sure = np.maximum(sure, shown.is_hair)
+    of_photo = photo_share(fixed.skin, known, shown.refused, face_texels) * sure
+    layer = _completed(shown, known, of_photo, fixed, network, backend)
     layer = with_whole_lips(layer, known, lips)
     for lids in lid_texels(template, atlas):
         layer = with_lid_skin(layer, lids)
 
-    border = _inward(face_texels, ~face_texels, FEATHER * size)
-    of_face = np.maximum(border * trust(template, atlas) * (1 - shown.hair), of_photo)
-    skin = coarse.skin_count
-    place = _places(template, size)
+    of_face = np.maximum(fixed.trust * sure * (1 - shown.hair), of_photo)
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
-    column, row = np.clip(np.rint(place[:skin]), 0, size - 1).astype(np.int64).T
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
     known_here[known_here < LEAST_KNOWN] = 0
-    continued = continued_colors(template, view, classes, bilinear(layer, place[:skin]), known_here)
-    colors = template.carry(np.concatenate([continued, behind_colors(template, view)]))
-    beyond = np.asarray(atlas.image(np.clip(atlas.carry(colors), 0, 255)), np.float32)
-    if classes.hair is not None:
-        skin_seen = face | ((known_here > 0.5) & (classes.at(view.place[:skin])[:, 0] > OWN))
-        grown = hair_share(template, view.vertices[:skin], skin_seen)
-        cover = np.asarray(atlas.image(atlas.carry(template.carry(grown)[:, None])[:, 0]), np.float32)
-        beyond *= (1 + classes.hair_contrast * cover * strands(template, atlas))[..., None]
-    painted = of_face[..., None] * layer + (1 - of_face[..., None]) * np.clip(beyond, 0, 255)
-    texture = np.asarray(atlas.fill_gutter(np.rint(painted).astype(np.uint8)), np.uint8)
+    continued = continued_colors(
+        template, view, classes, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen, grown
+    )
+    behind = behind_colors(template, view)
+    colors = template.carry(np.concatenate([continued.colors, behind]))
+    cover = template.carry(np.concatenate([continued.grown, np.zeros(len(behind))])) * classes.hair_contrast
+    texture = _with_beyond(template, atlas, layer, of_face, colors, cover)
     texture = without_colour(texture) if is_grey(classes.image) else texture
-    at_vertices = np.rint(bilinear(texture, place)).astype(np.uint8)
+    at_vertices = np.rint(bilinear(texture, places)).astype(np.uint8)
     return Painted(texture, known, at_vertices)
+
+
+def _at_texels(template: Template, atlas: Atlas, values: FloatArray) -> Float32Array:
+    """Return values (s,) of the coarse skin at the texels, (S, S); 1 behind the skin."""
+    behind = np.ones(len(template.vertices) - len(values))
+    carried = template.carry(np.concatenate([values, behind])[:, None])
+    return np.asarray(np.clip(atlas.image(atlas.carry(carried)[:, 0]), 0, 1), np.float32)
+
+
+def _completed(
+    shown: ShownTexels,
+    known: BoolArray,
+    of_photo: Float32Array,
+    fixed: _Fixed,
+    network: TextureNetwork | None,
+    backend: str,
+) -> ByteArray:
+    """Return the photo's texture (S, S, 3) with the face completed by the network."""
+    window = fixed.window
+    sure = fixed.face & (of_photo >= WHOLE)
+    completed = complete(shown.texture, sure, window=window, network=network, backend=backend)
+    layer = shown.texture.copy()
+    part, share = layer[window], of_photo[window][..., None]
+    kept = known[window] & (~fixed.face[window] | shown.is_hair[window])
+    mixed = share * part
+    mixed += (1 - share) * completed
+    np.copyto(part, np.rint(mixed, out=mixed).astype(np.uint8), where=~kept[..., None])
+    return layer
+
+
+def _with_beyond(
+    template: Template,
+    atlas: Atlas,
+    layer: ByteArray,
+    of_face: Float32Array,
+    colors: FloatArray,
+    cover: FloatArray,
+) -> ByteArray:
+    """Return the texture (S, S, 3) that is `layer` with the weight `of_face` (S, S), and elsewhere the colours (n, 3)
+    of the fine vertices, with strands where `cover` (n,) is not 0.
+    """
+    values, pattern = np.column_stack([colors, cover]), strands(template, atlas)
+    weight, own = atlas.texels(of_face)[:, None], atlas.texels(layer)
+    rows = np.flatnonzero(weight[:, 0] < 1)
+    for part in parts(len(rows)):
+        at = rows[part]
+        found = atlas.carry(values, at)
+        beyond = np.clip(found[:, :3], 0, 255)
+        beyond *= (1 + found[:, 3] * pattern[at])[:, None]
+        share = weight[at]
+        own[at] = np.rint(share * own[at] + (1 - share) * np.clip(beyond, 0, 255)).astype(np.uint8)
+    return np.asarray(atlas.fill_gutter(atlas.image(own)), np.uint8)
 
 
 class ShownTexels(NamedTuple):
@@ -131,16 +186,23 @@ class ShownTexels(NamedTuple):
     known : (S, S) bool array, texels that the photo shows in their own class
     refused : (S, S) bool array, texels at which the photo shows another class
     hair : (S, S) float32 array in [0, 1], texels of the face near the scalp at which the photo shows hair
+    is_hair : (S, S) bool array, texels near the scalp and on it at which the photo shows hair
     """
 
     texture: ByteArray
     known: BoolArray
     refused: BoolArray
     hair: Float32Array
+    is_hair: BoolArray
 
 
 def shown_texels(
-    template: Template, atlas: Atlas, view: View, classes: HeadClasses, face_texels: BoolArray
+    template: Template,
+    atlas: Atlas,
+    view: View,
+    classes: HeadClasses,
+    face_texels: BoolArray,
+    grown: BoolArray | None = None,
 ) -> ShownTexels:
     """Return what a photo shows of an atlas.
 
@@ -154,62 +216,109 @@ def shown_texels(
     view : View of the fine vertices
     classes : HeadClasses of the photo
     face_texels : (S, S) bool array, texels of the face
+    grown : (n,) bool array, coarse vertices that are hair as shape
     """
-    fine = template.fine
-    inner = bake(atlas, view.photo, view.camera, view.vertices, view.maps.mask, view.maps.box)
-    outer = bake(atlas, view.photo, view.camera, view.vertices, *_head_mask(classes))
-    found = np.asarray(atlas.image(classes.at(atlas.carry(view.place))), np.float32)
-    zone = hair_zone(template, atlas)
-    is_skin, is_hair = found[..., 0] > OWN, (found[..., 1] > OWN) & (zone > 0.5)
-    of_face = face_texels & ~is_hair
-    seen = np.where(of_face, inner.known & (inner.seen > LEAST_SEEN), outer.known & (outer.seen > LEAST_SEEN))
-    texture = np.where(of_face[..., None], inner.texture, outer.texture)
-    known = seen & (is_skin | is_hair)
-    covered = of_face & (found[..., 0] < SURE_SKIN) & occluders(texture, known & of_face)
-    skin_texels = np.asarray(atlas.image(atlas.triangle < fine.skin_triangles), np.bool_)
+    zone, face = atlas.texels(hair_zone(template, atlas)), atlas.texels(face_texels)
+    raised = np.zeros(len(atlas.triangle), np.float32)
+    if grown is not None:
+        raised = atlas.carry(template.carry(grown)[:, None])[:, 0]
+        zone = np.maximum(zone, raised)
+    skin = atlas.triangle < template.fine.skin_triangles
+    projection = Projection(atlas, view.photo, view.camera, view.vertices)
+    inner, sure_inner = projection.shown(view.maps.mask, view.maps.box, face)
+    outer, sure_outer = projection.shown(*_head_mask(classes), ~face | (zone > 0))
+    sure = np.full((2, len(atlas.triangle)), -1.0, np.float32)
+    sure[0, inner], sure[1, outer] = sure_inner, sure_outer
+    rows = np.flatnonzero((sure >= 0).any(axis=0))
+    sure_inner, sure_outer = sure[:, rows]
+    found = classes.at(atlas.carry(view.place, rows))
+    is_skin, is_hair = found[:, 0] > OWN, (found[:, 1] > OWN) & (zone[rows] > 0.5)
+    is_hair |= (found[:, 3] > OWN) & (raised[rows] > 0.5)
+    of_face = face[rows] & ~is_hair
+    seen_well = np.where(of_face, sure_inner, sure_outer) > LEAST_SEEN
+    colors = projection.colors(rows)
+    known = seen_well & (is_skin | is_hair)
+
+    def picture(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        full = np.zeros((len(atlas.triangle), *values.shape[1:]), values.dtype)
+        full[rows] = values
+        return atlas.image(full)
+
+    texture = np.asarray(picture(colors), np.uint8)
+    covered = of_face & (found[:, 0] < SURE_SKIN)
+    covered &= atlas.texels(occluders(texture, np.asarray(picture(known & of_face), np.bool_)))[rows]
     # The parts behind the skin are painted without the shadows of the photo.
-    odd = seen & is_skin & ~face_texels & unlike(texture, classes.skin)
-    known &= skin_texels & ~covered & ~odd
-    refused = skin_texels & (covered | odd | (seen & ~is_skin & ~is_hair))
-    hair = found[..., 2] * zone * face_texels * (outer.known | inner.known)
+    odd = seen_well & is_skin & ~face[rows]
+    odd[odd] = unlike(colors[odd], classes.skin)
+    known &= skin[rows] & ~covered & ~odd
+    refused = skin[rows] & (covered | odd | (seen_well & ~is_skin & ~is_hair))
+    hair = np.asarray(picture(found[:, 2] * zone[rows] * face[rows]), np.float32)
     soft = np.asarray(cv2.blur(hair, (5, 5)), np.float32)
-    return ShownTexels(np.asarray(texture, np.uint8), known, refused, soft)
+    return ShownTexels(
+        texture,
+        np.asarray(picture(known), np.bool_),
+        np.asarray(picture(refused), np.bool_),
+        soft,
+        np.asarray(picture(is_hair & ~is_skin), np.bool_),
+    )
 
 
-def unlike(texture: ByteArray, skin: FloatArray | None) -> BoolArray:
-    """Return the mask (S, S) of texels whose colour is not that of the skin in any light, such as those of a collar."""
-    if skin is None:
-        return np.zeros(texture.shape[:2], np.bool_)
-    light, red, yellow = np.moveaxis(lab(texture) - lab(skin[None, None]), -1, 0)
+def unlike(colors: ByteArray, skin: FloatArray | None) -> BoolArray:
+    """Return which colours (t, 3) are not those of the skin in any light, (t,), such as those of a collar."""
+    if skin is None or not len(colors):
+        return np.zeros(len(colors), np.bool_)
+    light, red, yellow = (lab(colors[:, None]) - lab(skin[None, None]))[:, 0].T
     return np.asarray((np.abs(light) > ODD_LIGHT) | (np.hypot(red, yellow) > ODD_COLOUR), np.bool_)
 
 
+class _Fixed(NamedTuple):
+    """What is the same for all photos in an atlas.
+
+    Attributes
+    ----------
+    face, skin : (S, S) bool arrays, texels of the face and of the skin
+    trust : (S, S) float32 array, share of completed texels of the face in the texture; the rest are extended colours
+    window : the part of the atlas around the face
+    """
+
+    face: BoolArray
+    skin: BoolArray
+    trust: Float32Array
+    window: Window
+
+
 @load_once(maxsize=2)
-def trust(template: Template, atlas: Atlas) -> Float32Array:
-    """Return the share (S, S) of completed texels of the face in the texture; the rest are extended colours.
+def _fixed(template: Template, atlas: Atlas) -> _Fixed:
+    """Return what is the same for all photos in an atlas.
 
     The network knows eyes, nose and mouth, but paints hair at the temples and at the top of the forehead.
     """
+    fine = template.fine
+    face = atlas.region(fine.regions["map"] & fine.regions["face"])
+    skin = np.asarray(atlas.image(atlas.triangle < fine.skin_triangles), np.bool_)
     x, y, _ = load_face_model().mean[template.vertices].T
-    side, top = ((values - low) / (high - low) for values, (low, high) in ((np.abs(x), SIDES_MM), (y, FOREHEAD_MM)))
+    heights = [-limit for limit in CHEEK_TOP_MM]
+    low, high = (np.interp(-y, heights, pair) for pair in zip(SIDES_MM, CHEEKS_MM, strict=True))
+    side = (np.abs(x) - low) / (high - low)
+    top = (y - FOREHEAD_MM[0]) / (FOREHEAD_MM[1] - FOREHEAD_MM[0])
     share = 1 - np.clip(np.maximum(side, top), 0, 1)
-    return np.asarray(atlas.image(atlas.carry(template.carry(share)[:, None])[:, 0]), np.float32)
+    trust = np.asarray(atlas.image(atlas.carry(template.carry(share)[:, None])[:, 0]), np.float32)
+    trust *= _inward(face, ~face, FEATHER * atlas.size)
+    return _Fixed(face, skin, trust, window_around(face))
 
 
-def photo_share(
-    atlas: Atlas, known: BoolArray, refused: BoolArray, face_texels: BoolArray, skin_triangles: int
-) -> Float32Array:
+def photo_share(skin: BoolArray, known: BoolArray, refused: BoolArray, face_texels: BoolArray) -> Float32Array:
     """Return the share (S, S) of the photo in each texel: 1 inside the known texels, falling to 0 at their border.
 
     Small unknown parts that are only hidden, such as the rims of the lids, have a sharp border.
     """
-    size = atlas.size
-    unknown = np.asarray(atlas.image(atlas.triangle < skin_triangles), np.bool_) & ~known
+    size = len(skin)
+    unknown = skin & ~known
     labels, stats = cv2.connectedComponentsWithStats(unknown.astype(np.uint8), connectivity=8)[1:3]
     large = stats[:, cv2.CC_STAT_AREA] > LEAST_HIDDEN * size**2
     large[np.unique(labels[refused])] = True
     large[0] = False
-    width = np.where(face_texels, SOFT_FACE, SOFT) * size
+    width = np.where(face_texels, np.float32(SOFT_FACE * size), np.float32(SOFT * size))
     return _inward(known, large[labels], width)
 
 
@@ -228,7 +337,7 @@ def _head_mask(classes: HeadClasses) -> tuple[BoolArray, tuple[float, float, flo
     return np.asarray(found > OWN, np.bool_), (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
 
 
-def _inward(mask: BoolArray, outside: BoolArray, width: float | FloatArray) -> Float32Array:
+def _inward(mask: BoolArray, outside: BoolArray, width: float | Float32Array) -> Float32Array:
     """Return a ramp (S, S) on a mask: 0 at texels `outside` (S, S), 1 at a distance of `width` texels from them."""
     away = cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 3) - 0.5
     return np.asarray(np.clip(away / np.maximum(1.0, width), 0, 1) * mask, np.float32)

@@ -1,0 +1,48 @@
+"""The lips of a neutral face are closed, and the photographed face stays as it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facegeom import load_face_model
+from facegeom.face_model.blendshapes import template_blendshapes
+from facegeom.face_model.neutral_lips import closed_lips
+from facegeom.face_model.template import load_template
+
+TEMPLATE = load_template(head=True)
+SHAPES = template_blendshapes(TEMPLATE)
+MEAN = TEMPLATE.subdivide(load_face_model().mean[TEMPLATE.vertices])
+SMILE = {"mouthSmileLeft": 0.7, "mouthSmileRight": 0.7, "mouthUpperUpLeft": 0.2, "mouthUpperUpRight": 0.2}
+
+
+def gaps(V: np.ndarray) -> np.ndarray:
+    upper, lower, _, shut = TEMPLATE._lips
+    return np.linalg.norm(V[upper] - V[lower] - shut, axis=1)
+
+
+@pytest.mark.parametrize("jaw", [0.12, -0.05], ids=["slit", "overlap"])
+def test_the_mouth_of_a_neutral_face_is_closed(jaw: float) -> None:
+    neutral = MEAN + jaw * SHAPES["jawOpen"]
+    closed, changed = closed_lips(TEMPLATE, neutral, SHAPES, SMILE)
+    assert gaps(neutral).mean() > gaps(MEAN).mean() + 0.2
+    assert gaps(closed).mean() < gaps(MEAN).mean() + 0.1
+    assert gaps(closed).max() < max(gaps(MEAN).max(), 0.4 * gaps(neutral).max())
+    assert set(changed) == set(SMILE)
+    before, after = (
+        base + sum(weight * shapes[name] for name, weight in SMILE.items())
+        for base, shapes in ((neutral, SHAPES), (closed, changed))
+    )
+    np.testing.assert_allclose(after, before, atol=1e-4)
+    away = np.abs(MEAN[:, 1] - MEAN[TEMPLATE.fine.regions["lips"], 1].mean()) > 35
+    np.testing.assert_allclose(closed[away], neutral[away], atol=1e-3)
+
+
+def test_a_wide_open_mouth_and_a_face_without_expression_stay() -> None:
+    opened = MEAN + 0.6 * SHAPES["jawOpen"]
+    middle = np.abs(MEAN[TEMPLATE._lips.upper, 0]) < 8
+    closed, _ = closed_lips(TEMPLATE, opened, SHAPES, SMILE)
+    assert np.abs(gaps(closed) - gaps(opened))[middle].max() < 0.2
+    same, changed = closed_lips(TEMPLATE, opened, SHAPES, {"browInnerUp": 1.0})
+    assert same is opened
+    assert changed == {}
