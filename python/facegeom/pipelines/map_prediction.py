@@ -51,7 +51,7 @@ The weight of the prior is measured: the maps show a person's shape with a commo
 independent errors, so that the fit must not count them as observations of their own.
 """
 
-IDENTITY_GAIN = 1.15
+IDENTITY_GAIN = 1.2
 """Factor of the identity network's answer as mean of the prior.
 
 Maps and points pull the fit towards the mean face, because a network answers with the mean of all possible faces. The
