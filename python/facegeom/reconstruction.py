@@ -88,8 +88,8 @@ class Reconstruction:
         The detected boxes in pixels of the photo, best first; empty if the caller gave the box.
     neutral : FaceMesh or None
         `mesh` without the expression of the photo: its vertices are those of `mesh` minus the sum of the blendshapes
-        times their weights in `blendshapes`. None if the mesh does not have the face model's topology: with
-        facevision, and with pixel2mesh and gcn_igan if `head` is False.
+        times their weights in `blendshapes`; the lips of a head are closed. None if the mesh does not have the face
+        model's topology: with facevision, and with pixel2mesh and gcn_igan if `head` is False.
     expression : "weights" or "baked"
         How files with blendshapes store the expression of the photo; see `save`.
     """
