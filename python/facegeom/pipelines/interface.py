@@ -44,6 +44,8 @@ class PipelineOptions:
     head: bool = False  # True: complete the face to a whole head
     texture: int | None = None  # side length of the square texture in pixels; None: vertex colours only
     backend: str = DEFAULT_BACKEND  # library in which the texture completion network runs: "torch" or "onnx"
+    eyewear: str = "keep"  # "remove": glasses are no part of the colours
+    albedo: bool = False  # True: the light on the head is divided out of the colours
 
 
 class Prediction(Protocol):
