@@ -48,6 +48,7 @@ MODULES = {
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
         "segmentation": ("facegeom.evaluation.segmentation", "classes of pixels against drawn outlines"),
         "albedo": ("facegeom.evaluation.albedo", "colours of synthetic heads before and after the light is removed"),
+        "hair": ("facegeom.evaluation.hair", "distance between the outlines of the hair and of the head"),
         "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
         "expressions": (
             "facegeom.evaluation.expressions",
@@ -290,6 +291,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--backend", choices=BACKENDS, default=DEFAULT_BACKEND, help=BACKEND_HELP)
     one.add_argument("--head", action="store_true", help="complete the face to a full head")
+    one.add_argument(
+        "--hair", action="store_true", help="with --head: raise the scalp to the outline of the hair in the photo"
+    )
     one.add_argument(
         "--texture", type=int, metavar="N", help="give the mesh a texture of N x N pixels instead of vertex colours"
     )

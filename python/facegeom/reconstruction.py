@@ -261,6 +261,7 @@ def reconstruct(
     expression: str = "weights",
     eyewear: str = "keep",
     albedo: bool = False,
+    hair: bool = False,
 ) -> Reconstruction:
     """Reconstruct a textured 3-D mesh of one face in a photo.
 
@@ -302,12 +303,13 @@ def reconstruct(
     ImageError, FileNotFoundError
         When the image cannot be read, or has more than `max_pixels` pixels.
     FacegeomError
-        When `pipeline` is unknown or does not support an option, or `backend` is not installed.
+        When `pipeline` is unknown or does not support an option, `backend` is not installed, or `hair` is True without
+        `head`.
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
         When `box`, `face_index`, `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels`, `expression`,
-        `eyewear` or `albedo` is invalid.
+        `eyewear`, `albedo` or `hair` is invalid.
 
     Notes
     -----
@@ -323,7 +325,7 @@ def reconstruct(
     request = FaceRequest(
         _box(box), check.count(face_index, "face_index"), device, backend, check_detector(detector), _least(min_face)
     )
-    job = _Job.of(pipeline, head, texture, backend, expression, eyewear, albedo)
+    job = _Job.of(pipeline, head, texture, backend, expression, eyewear, albedo, hair)
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
         photo = read_photo(image, max_pixels=max_pixels)
@@ -348,12 +350,13 @@ def reconstruct_all(
     expression: str = "weights",
     eyewear: str = "keep",
     albedo: bool = False,
+    hair: bool = False,
 ) -> list[Reconstruction]:
     """Reconstruct all faces in a photo.
 
     Parameters
     ----------
-    image, pipeline, device, head, texture, detector, min_face, backend, max_pixels, expression, eyewear, albedo :
+    image, pipeline, device, head, texture, detector, min_face, backend, max_pixels, expression, eyewear, albedo, hair :
         as in `reconstruct`
 
     Returns
@@ -371,8 +374,8 @@ def reconstruct_all(
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels`, `expression`, `eyewear`
-        or `albedo` is invalid.
+        When `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels`, `expression`, `eyewear`, `albedo`
+        or `hair` is invalid.
 
     Examples
     --------
@@ -381,7 +384,7 @@ def reconstruct_all(
     """
     check_backend(backend, device)
     request = FaceRequest(device=device, backend=backend, detector=check_detector(detector), min_face=_least(min_face))
-    job = _Job.of(pipeline, head, texture, backend, expression, eyewear, albedo)
+    job = _Job.of(pipeline, head, texture, backend, expression, eyewear, albedo, hair)
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
         photo = read_photo(image, max_pixels=max_pixels)
@@ -415,6 +418,7 @@ class _Job:
         expression: str,
         eyewear: str,
         albedo: bool,
+        hair: bool,
     ) -> _Job:
         """Check the arguments of `reconstruct`."""
         entry = PIPELINES.get(pipeline) if isinstance(pipeline, str) else None
@@ -422,6 +426,8 @@ class _Job:
             raise FacegeomError(f"there is no pipeline {pipeline!r}; available: {', '.join(PIPELINES)}")
         if check.flag(head, "head") and not entry.heads:
             raise FacegeomError(f"pipeline {pipeline!r} cannot make a head (head=True); use 'pix2vertex'")
+        if check.flag(hair, "hair") and not head:
+            raise FacegeomError("hair=True needs a whole head: use head=True")
         if texture is not None:
             texture = check.count(texture, "texture", SIZES[0])
             if texture > SIZES[1]:  # checked before the networks are loaded
@@ -432,7 +438,7 @@ class _Job:
             raise ValueError(f"eyewear must be one of {', '.join(EYEWEAR)}, got {eyewear!r}")
         if (check.flag(albedo, "albedo") or eyewear != "keep") and not (entry.template or head):
             raise FacegeomError("eyewear='remove' and albedo=True need the face model's topology: use head=True")
-        return cls(entry, PipelineOptions(head, texture, backend, eyewear, albedo), expression)
+        return cls(entry, PipelineOptions(head, texture, backend, hair, eyewear, albedo), expression)
 
     def reconstruction(
         self,
@@ -446,9 +452,10 @@ class _Job:
         stages = steps.run(photo.image, prediction, self.options)
         model, final = load_face_model(), stages.final
         if self.options.head or self.entry.template:
-            landmarks = final.vertices[model.landmarks68]
+            skin = final.vertices if stages.raised is None else final.vertices - stages.raised
+            landmarks = skin[model.landmarks68]
             corners, weights = fine_landmarks468(load_template(self.options.head))
-            landmarks468 = np.einsum("pcd,pc->pd", final.vertices[corners], weights)
+            landmarks468 = np.einsum("pcd,pc->pd", skin[corners], weights)
         else:
             landmarks, landmarks468 = prediction.landmarks, prediction.landmarks468
         return Reconstruction(

@@ -34,6 +34,7 @@ OPTIONS = (
     "expression",
     "eyewear",
     "albedo",
+    "hair",
 )
 """Arguments of the command that are arguments of `facegeom.reconstruct` and of `facegeom.reconstruct_all`."""
 

@@ -1,7 +1,7 @@
 """The last steps of every pipeline that ends with the template: head, fine detail, colours, neutral face.
 
-The stages are completed (the registered face completed to a whole head, if requested) and detailed (the skin
-subdivided, with the fine detail of the photo).
+The stages are completed (the registered face completed to a whole head, if requested), hair (the scalp raised to the
+outline of the hair, if requested) and detailed (the skin subdivided, with the fine detail of the photo).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from facegeom.texture.continuation import vertex_colors
 from facegeom.texture.eye_photo import eye_pictures, painted_pictures
 from facegeom.texture.eyes import Eyes, eye_colors, look, unseen_eyes
 from facegeom.texture.file_texture import file_texture
+from facegeom.texture.hair_shape import hair_shape
 from facegeom.texture.head_classes import HeadClasses, head_classes, is_grey, without_colour
 from facegeom.texture.light import without_light
 from facegeom.texture.painting import paint
@@ -90,16 +91,28 @@ def finish_template(
             template = load_template(head=True)
             registered = complete_head(model, template, fitted, registered[:skin], seen[:skin])
             stages.meshes["completed"] = bare(template.coarse, registered)
+    classes, hair = None, None
+    if options.head and options.hair:
+        with stages.step("hair"):
+            classes = head_classes(
+                photo, prediction.camera, backend=options.backend, eyewear=options.eyewear, wide=True
+            )
+            hair = hair_shape(template, registered, prediction.camera, classes, (photo.shape[1], photo.shape[0]))
+            if hair is not None:
+                registered = registered + hair.displacement
+                stages.raised = template.subdivide(hair.displacement)
+            stages.meshes["hair"] = bare(template.coarse, registered)
     with stages.step("detailed"):
         V = template.subdivide(registered)
         view = View(photo, prediction.maps, prediction.camera, V, template.fine)
-        classes = head_classes(photo, view.camera, backend=options.backend, eyewear=options.eyewear)
+        classes = classes or head_classes(photo, view.camera, backend=options.backend, eyewear=options.eyewear)
         hidden = options.eyewear == "remove" and classes.hidden_eyes(view.place[_eyeballs(template)])
         eyes = unseen_eyes() if hidden else look(template, view)
         stages.weights = arkit_weights(expression)
         stages.weights |= gaze_weights(*eyes.gaze)
         V = with_gaze(template, with_detail(template, V, view), stages.weights)
-        mesh = coloured(template, view, classes, V, eyes, options, painted_eyes=hidden)
+        grown = None if hair is None else hair.grown
+        mesh = coloured(template, view, V, eyes, classes, options, grown, painted_eyes=hidden)
         shapes = template_blendshapes(template)
         if options.head:
             neutral = without_expression(mesh, shapes, stages.weights).vertices
@@ -147,13 +160,19 @@ def _eyeballs(template: Template) -> BoolArray:
 def coloured(
     template: Template,
     view: View,
-    classes: HeadClasses,
     V: FloatArray,
     eyes: Eyes,
+    classes: HeadClasses,
     options: PipelineOptions,
+    grown: BoolArray | None = None,
+    *,
     painted_eyes: bool = False,
 ) -> FaceMesh:
-    """Return the fine mesh with vertex colours from the photo, and with a texture unless `options.texture` is None."""
+    """Return the fine mesh with vertex colours from the photo, and with a texture unless `options.texture` is None.
+
+    `grown` (n,) are the coarse vertices that are hair as shape. With `painted_eyes`, no pixels of the photo are on the
+    eyes.
+    """
     fine = template.fine
     seen, painted = view.seen, None
     if options.albedo:
@@ -161,8 +180,10 @@ def coloured(
         view = View(photo, view.maps, view.camera, view.vertices, view.topology)
         classes = replace(classes, image=warp_image(photo, classes.affine, len(classes.image)))
     if options.texture is not None:
-        painted = paint(template, view, classes, options.texture, backend=options.backend)
-    colors = painted.colors.copy() if painted else np.rint(vertex_colors(template, view, classes)).astype(np.uint8)
+        painted = paint(template, view, classes, options.texture, backend=options.backend, grown=grown)
+    colors = (
+        painted.colors.copy() if painted else np.rint(vertex_colors(template, view, classes, grown)).astype(np.uint8)
+    )
     for side in ("left", "right"):
         colors[fine.regions[f"eyeball_{side}"]] = eye_colors(template, eyes, side)
     texture = None

@@ -101,7 +101,13 @@ def skin_trust(template: Template, view: View, skin_seen: BoolArray) -> FloatArr
 
 
 def continued_colors(
-    template: Template, view: View, classes: HeadClasses, values: FloatArray, known: FloatArray, hair_seen: BoolArray
+    template: Template,
+    view: View,
+    classes: HeadClasses,
+    values: FloatArray,
+    known: FloatArray,
+    hair_seen: BoolArray,
+    raised: BoolArray | None = None,
 ) -> Continued:
     """Extend known colours over the coarse skin.
 
@@ -116,6 +122,7 @@ def continued_colors(
     values : (s, 3) float array, known colours in [0, 255]
     known : (s,) float array in [0, 1], weight of each known colour
     hair_seen : (s,) bool array, vertices whose known colour is that of hair
+    raised : (n,) bool array, coarse vertices that are hair as shape
     """
     coarse = template.coarse
     V = view.vertices[coarse_rows(template, view)]
@@ -127,21 +134,21 @@ def continued_colors(
     hair = hair_color(template, view, classes, values, known, tone)
     if hair is None:
         return Continued(known[:, None] * values + (1 - known[:, None]) * skin, np.zeros(len(V)))
-    share = hair_share(template, view, classes)
+    share = hair_share(template, view, classes, raised)
     of_hair = _mean_around(template, V, values, known * hair_seen, HAIR_MM2, hair, HAIR_SHARE)
     mixed = share[:, None] * of_hair + (1 - share[:, None]) * skin
     return Continued(known[:, None] * values + (1 - known[:, None]) * mixed, share * (1 - known))
 
 
-def hair_share(template: Template, view: View, classes: HeadClasses) -> FloatArray:
+def hair_share(template: Template, view: View, classes: HeadClasses, raised: BoolArray | None = None) -> FloatArray:
     """Return how much hair each vertex of the coarse skin has, (s,) in [0, 1]; for a head that is not bald.
 
     Hair grows where the photo shows hair, not where it shows a bald scalp, and where it shows neither, as nearby. The
-    crown is bald if the top of the head is; the back of the head has hair.
+    crown is bald if the top of the head is; the back of the head has hair, and so has what is `raised` (n,).
     """
     kept = coarse_rows(template, view)
     V = view.vertices[kept]
-    hairy = hairy_vertices(template)[: len(V)]
+    hairy = hairy_vertices(template, raised)[: len(V)]
     if not hairy.any():
         return np.zeros(len(V))
     with_hair, bald = _seen_scalp(template, view, classes)
@@ -153,6 +160,8 @@ def hair_share(template: Template, view: View, classes: HeadClasses) -> FloatArr
     if sum(tops) > 0:
         grown[cap], bare[cap] = np.array(tops) / sum(tops)
     grown[hairy & (places[:, 2] < BACK_MM) & (_from_crown(template)[: len(V)] > BACK_DEGREES) & ~bald] = 1.0
+    if raised is not None:
+        grown[raised[: len(V)] & ~bald] = 1.0
     heat = geometry.heat_smooth(
         V, template.coarse.skin_faces, np.column_stack([grown, bare]), GROWTH_MM2, tolerance=1e-3
     )
@@ -186,18 +195,21 @@ def hair_color(
     return np.asarray(np.clip(tone + (darkest - tone) / BROW_SHARE, LEAST_LIGHT * tone, None))
 
 
-def vertex_colors(template: Template, view: View, classes: HeadClasses) -> FloatArray:
+def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: BoolArray | None = None) -> FloatArray:
     """Return colours of the fine vertices, (n, 3) in [0, 255]; visible vertices have the colours of the photo.
 
     A hidden vertex of the skin gets the colour of the mirrored vertex, corrected by the colour difference of both sides
     nearby. If the mirrored vertex is hidden too, the colour comes from `continued_colors`. Vertices whose pixels show
     neither skin nor, on the scalp, hair count as hidden, and so do those whose colours `skin_trust` refuses.
+    `raised` (n,) are the coarse vertices that are hair as shape.
     """
     coarse, fine = template.coarse, template.fine
     kept = coarse_rows(template, view)
     V = view.vertices[kept]
     found = classes.at(view.place)
     scalp = fine.regions.get("scalp", np.zeros(len(found), np.bool_))
+    if raised is not None:
+        scalp = scalp | (template.carry(raised) > OWN)
     hairy = scalp & (found[:, 1] > OWN)
     all_seen = view.seen * ((found[:, 0] > OWN) | hairy)
     trusted = skin_trust(template, view, (all_seen[kept] > 0) & ~hairy[kept])
@@ -213,7 +225,7 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses) -> Float
     change = heat[:, :3] / np.maximum(heat[:, 3:4], 1e-2)
     known = np.maximum(seen, other_seen)[:, 0]
     values = np.where(seen >= other_seen, shown, other + change)
-    around = continued_colors(template, view, classes, values, known, hairy[kept] | hairy[kept][mirror]).colors
+    around = continued_colors(template, view, classes, values, known, hairy[kept] | hairy[kept][mirror], raised).colors
     hidden = other_seen * (other + change) + (1 - other_seen) * around
     filled = template.carry(np.concatenate([hidden, behind_colors(template, view)]))
     own = np.where(np.arange(len(filled)) < fine.skin_count, all_seen, 0.0)[:, None]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from facegeom import geometry
-from facegeom._internal.arrays import BoolArray, Float32Array
+from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
+from facegeom.face_model.covered_ears import SIDES, with_flat_ears
 from facegeom.face_model.template import Template
 from facegeom.images.sampling import looked_up
 from facegeom.texture.baking import Atlas, parts
@@ -30,6 +31,12 @@ FRINGE_Y_MM = (16.0, 30.0)  # y on the mean face between which the second of the
 @load_once(maxsize=2)
 def hair_zone(template: Template, atlas: Atlas) -> Float32Array:
     """Return where hair of the photo is kept, (S, S) in [0, 1]: 1 on the scalp and beside it, 0 on the rest."""
+    return np.asarray(atlas.image(atlas.carry(template.carry(zone_of_vertices(template))[:, None])[:, 0]), np.float32)
+
+
+@load_once(maxsize=2)
+def zone_of_vertices(template: Template) -> FloatArray:
+    """Return `hair_zone` at the vertices of the coarse topology, (n,)."""
     coarse = template.coarse
     skin = coarse.skin_count
     zone = np.zeros(len(template.vertices))
@@ -40,12 +47,19 @@ def hair_zone(template: Template, atlas: Atlas) -> Float32Array:
         zone[:skin] = np.clip((far - away) / (far - near), 0, 1)
         for name in ("ear_left", "ear_right", "neck"):
             zone[:skin][coarse.regions[name][:skin]] = 0
-    return np.asarray(atlas.image(atlas.carry(template.carry(zone)[:, None])[:, 0]), np.float32)
+    return zone
+
+
+def hairy_vertices(template: Template, grown: BoolArray | None = None) -> BoolArray:
+    """Return the vertices of the coarse topology on which hair grows, (n,): the scalp, but not before the ears.
+
+    `grown` (n,) are vertices beyond that are hair as shape.
+    """
+    return _scalp(template) if grown is None else _scalp(template) | grown
 
 
 @load_once(maxsize=2)
-def hairy_vertices(template: Template) -> BoolArray:
-    """Return the vertices of the coarse topology on which hair grows, (n,): the scalp, but not before the ears."""
+def _scalp(template: Template) -> BoolArray:
     coarse = template.coarse
     if "scalp" not in coarse.regions:
         return np.zeros(len(template.vertices), np.bool_)
@@ -60,8 +74,15 @@ def strands(template: Template, atlas: Atlas) -> Float32Array:
     The strands run from the crown outwards. Each octave of the pattern has a fixed number of strands around the crown,
     and is strong where their width is that of a strand or of a lock.
     """
-    hairy = np.flatnonzero(atlas.texels(hair_zone(template, atlas)) > 0)
-    places = template.carry(load_face_model().mean[template.vertices])
+    possible = zone_of_vertices(template) > 0
+    places = load_face_model().mean[template.vertices]
+    if "scalp" in template.coarse.regions:
+        for name in ("ear_left", "ear_right", "neck"):
+            possible |= template.coarse.regions[name]
+        skin = template.coarse.skin_count
+        places = np.concatenate([with_flat_ears(template, places[:skin], SIDES), places[skin:]])
+    hairy = np.flatnonzero(atlas.carry(template.carry(possible)[:, None])[:, 0] > 0)
+    places = template.carry(places)
     pattern = np.zeros(len(atlas.triangle), np.float32)
     for part in parts(len(hairy)):
         pattern[hairy[part]] = _pattern(atlas.carry(places, hairy[part]))

@@ -22,6 +22,7 @@ from facegeom.networks.segmentation_crop import (
     COVER,
     EYEWEAR,
     FACIAL_HAIR,
+    FRAME_MM,
     HEAD_HAIR,
     SKIN,
     head_affine,
@@ -42,6 +43,8 @@ DARK_GLASSES = 0.5  # mean probability of glasses at the eyeballs from which the
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
 CONTRAST = (0.06, 0.16)  # range of the contrast of strands
+WIDE = 1.25  # side of a wide crop relative to the usual one
+BLEND = 10  # width in pixels of the blend between the two
 GREY_SPREAD, GREY_SHARE = (
     6,
     0.98,
@@ -81,6 +84,8 @@ class HeadClasses:
     def at(self, points: FloatArray | Float32Array) -> Float32Array:
         """Return `own` at pixels x, y (n, 2) of the photo, (n, 4); 0 outside the crop."""
         size = len(self.probability)
+        if not len(points):
+            return np.zeros((0, self.own.shape[2]), np.float32)
         place = np.asarray(points, np.float32) @ self.affine[:, :2].T.astype(np.float32)
         place += self.affine[:, 2].astype(np.float32)
         inside: BoolArray = np.asarray((place.min(axis=1) >= 0) & (place.max(axis=1) <= size - 1))
@@ -140,6 +145,7 @@ def head_classes(
     network: SegmentationPredictor | None = None,
     backend: str = DEFAULT_BACKEND,
     eyewear: str = "keep",
+    wide: bool = False,
 ) -> HeadClasses:
     """Return the classes of the pixels around a head.
 
@@ -150,6 +156,8 @@ def head_classes(
     network : SegmentationPredictor; None: the network that comes with facegeom
     backend : "torch" or "onnx", in which the network that comes with facegeom runs
     eyewear : "keep" or "remove", as in `HeadClasses`
+    wide : True: a crop of 350 instead of 280 mm, with room for the outline of the hair. The network sees the crop of
+        280 mm, and the larger one at the same number of pixels; what the first shows comes from the first.
 
     Raises
     ------
@@ -157,11 +165,20 @@ def head_classes(
         When the network's weights are missing.
     """
     network = network or segmentation_network(backend)
-    affine = head_affine(camera.rotation, camera.scale, camera.translation, network.size)
-    image = warp_image(photo, affine, network.size)
-    probability = network.predict(image[None])[0]
+    pose = (camera.rotation, camera.scale, camera.translation)
+    affine = head_affine(*pose, network.size)
+    crops = [warp_image(photo, affine, network.size)]
+    if wide:
+        crops.append(warp_image(photo, head_affine(*pose, network.size, WIDE * FRAME_MM), network.size))
+    found = network.predict(np.stack(crops))
+    image, probability = crops[0], found[0]
+    if wide:
+        size = round(WIDE * network.size)
+        probability = _framed(cv2.resize(found[1], (size, size), interpolation=cv2.INTER_LINEAR), probability)
+        affine = head_affine(*pose, size, WIDE * FRAME_MM)
+        image = warp_image(photo, affine, size)
     height, width = photo.shape[:2]
-    inside = warp_image(np.full((height, width, 3), 255, np.uint8), affine, network.size)[..., 0] > 127
+    inside = warp_image(np.full((height, width, 3), 255, np.uint8), affine, len(image))[..., 0] > 127
     nothing = np.eye(len(CLASSES), dtype=np.float32)[BACKGROUND]
     probability = np.where(inside[..., None], with_bald_scalp(image, probability), nothing)
     return HeadClasses(image, with_cloth(image, probability), affine, eyewear)
@@ -210,6 +227,16 @@ def with_cloth(image: ByteArray, probability: Float32Array) -> Float32Array:
     out[..., COVER] += out[..., HEAD_HAIR]
     out[..., HEAD_HAIR] = 0.0
     return np.asarray(out, np.float32)
+
+
+def _framed(outer: Float32Array, inner: Float32Array) -> Float32Array:
+    """Return probabilities (S, S, c) in whose middle those of a smaller crop (s, s, c) replace them softly."""
+    start, size = (len(outer) - len(inner)) // 2, len(inner)
+    ramp = np.clip((np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5) / BLEND, 0, 1)
+    share = np.minimum(ramp[:, None], ramp)[..., None].astype(np.float32)
+    out, middle = outer.copy(), slice(start, start + size)
+    out[middle, middle] = share * inner + (1 - share) * out[middle, middle]
+    return out
 
 
 def is_grey(image: ByteArray) -> bool:

@@ -64,6 +64,7 @@ def paint(
     *,
     network: TextureNetwork | None = None,
     backend: str = DEFAULT_BACKEND,
+    grown: BoolArray | None = None,
 ) -> Painted:
     """Make the complete texture of the template's fine topology from a photo.
 
@@ -79,6 +80,7 @@ def paint(
     size : side length of the atlas in texels, 16 to 2048
     network : TextureNetwork; None: the network that comes with facegeom
     backend : "torch" or "onnx", in which the network that comes with facegeom runs
+    grown : (n,) bool array, coarse vertices that are hair as shape; None: hair grows on the scalp only
 
     Raises
     ------
@@ -91,7 +93,7 @@ def paint(
     atlas = _atlas(template, size)
     fixed = _fixed(template, atlas)
     face_texels = fixed.face
-    shown = shown_texels(template, atlas, view, classes, face_texels)
+    shown = shown_texels(template, atlas, view, classes, face_texels, grown)
     baked, known = shown.texture, shown.known
     known &= ~face_texels | without_slivers(known & face_texels)
     lips = lip_texels(template, atlas)
@@ -112,7 +114,7 @@ def paint(
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
     known_here[known_here < LEAST_KNOWN] = 0
     continued = continued_colors(
-        template, view, classes, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen
+        template, view, classes, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen, grown
     )
     behind = behind_colors(template, view)
     colors = template.carry(np.concatenate([continued.colors, behind]))
@@ -195,7 +197,12 @@ class ShownTexels(NamedTuple):
 
 
 def shown_texels(
-    template: Template, atlas: Atlas, view: View, classes: HeadClasses, face_texels: BoolArray
+    template: Template,
+    atlas: Atlas,
+    view: View,
+    classes: HeadClasses,
+    face_texels: BoolArray,
+    grown: BoolArray | None = None,
 ) -> ShownTexels:
     """Return what a photo shows of an atlas.
 
@@ -209,8 +216,13 @@ def shown_texels(
     view : View of the fine vertices
     classes : HeadClasses of the photo
     face_texels : (S, S) bool array, texels of the face
+    grown : (n,) bool array, coarse vertices that are hair as shape
     """
     zone, face = atlas.texels(hair_zone(template, atlas)), atlas.texels(face_texels)
+    raised = np.zeros(len(atlas.triangle), np.float32)
+    if grown is not None:
+        raised = atlas.carry(template.carry(grown)[:, None])[:, 0]
+        zone = np.maximum(zone, raised)
     skin = atlas.triangle < template.fine.skin_triangles
     projection = Projection(atlas, view.photo, view.camera, view.vertices)
     inner, sure_inner = projection.shown(view.maps.mask, view.maps.box, face)
@@ -221,6 +233,7 @@ def shown_texels(
     sure_inner, sure_outer = sure[:, rows]
     found = classes.at(atlas.carry(view.place, rows))
     is_skin, is_hair = found[:, 0] > OWN, (found[:, 1] > OWN) & (zone[rows] > 0.5)
+    is_hair |= (found[:, 3] > OWN) & (raised[rows] > 0.5)
     of_face = face[rows] & ~is_hair
     seen_well = np.where(of_face, sure_inner, sure_outer) > LEAST_SEEN
     colors = projection.colors(rows)
