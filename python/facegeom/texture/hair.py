@@ -8,6 +8,7 @@ from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
+from facegeom.face_model.covered_ears import SIDES, with_flat_ears
 from facegeom.face_model.template import Template
 from facegeom.images.sampling import looked_up
 from facegeom.texture.baking import Atlas, parts
@@ -18,49 +19,47 @@ STRAND_MM = (1.2, 5.0)  # widths of single strands and of locks
 LOCKS = 0.7  # strength of the locks relative to the strands
 ALONG = 8  # changes of the brightness of a strand between crown and nape
 WAVES = 0.05  # sideways waves of the strands, radians
-SOFT_MM2 = 30.0  # diffusion time of the border of the hair, mm^2
 EAR_TOP_MM, EAR_MM = 2.0, -80.0  # height below which, and depth before which, the scalp beside the ears has no hair
 ZONE_MM = (
     8.0,
     26.0,
 )  # distances from the scalp up to which, and from which no more, hair of the photo grows on the face
+FRINGE_MM = (38.0, 50.0)  # the same on the forehead, where hair hangs
+FRINGE_Y_MM = (16.0, 30.0)  # y on the mean face between which the second of these limits begins to apply
 
 
 @load_once(maxsize=2)
 def hair_zone(template: Template, atlas: Atlas) -> Float32Array:
     """Return where hair of the photo is kept, (S, S) in [0, 1]: 1 on the scalp and beside it, 0 on the rest."""
+    return np.asarray(atlas.image(atlas.carry(template.carry(zone_of_vertices(template))[:, None])[:, 0]), np.float32)
+
+
+@load_once(maxsize=2)
+def zone_of_vertices(template: Template) -> FloatArray:
+    """Return `hair_zone` at the vertices of the coarse topology, (n,)."""
     coarse = template.coarse
     skin = coarse.skin_count
     zone = np.zeros(len(template.vertices))
     if "scalp" in coarse.regions:
         places = load_face_model().mean[template.vertices][:skin]
         away = geometry.nearest(places[coarse.regions["scalp"][:skin]], places)[1]
-        zone[:skin] = np.clip((ZONE_MM[1] - away) / (ZONE_MM[1] - ZONE_MM[0]), 0, 1)
+        near, far = (np.interp(places[:, 1], FRINGE_Y_MM, limits) for limits in zip(ZONE_MM, FRINGE_MM, strict=True))
+        zone[:skin] = np.clip((far - away) / (far - near), 0, 1)
         for name in ("ear_left", "ear_right", "neck"):
             zone[:skin][coarse.regions[name][:skin]] = 0
-    return np.asarray(atlas.image(atlas.carry(template.carry(zone)[:, None])[:, 0]), np.float32)
+    return zone
 
 
-def hair_share(template: Template, V: FloatArray, skin_seen: BoolArray) -> FloatArray:
-    """Return how much hair each vertex of the coarse topology has, (n,) in [0, 1]; for a head that is not bald.
+def hairy_vertices(template: Template, grown: BoolArray | None = None) -> BoolArray:
+    """Return the vertices of the coarse topology on which hair grows, (n,): the scalp, but not before the ears.
 
-    Parameters
-    ----------
-    template : Template
-    V : (s, 3) float array, vertices of the coarse skin, mm
-    skin_seen : (s,) bool array, vertices at which the photo shows skin
+    `grown` (n,) are vertices beyond that are hair as shape.
     """
-    coarse = template.coarse
-    out = np.zeros(len(template.vertices))
-    if "scalp" in coarse.regions:
-        grown = hairy_vertices(template)[: len(V)] & ~skin_seen
-        out[: len(V)] = geometry.heat_smooth(V, coarse.skin_faces, grown.astype(np.float64), SOFT_MM2, tolerance=1e-3)
-    return np.clip(out, 0, 1)
+    return _scalp(template) if grown is None else _scalp(template) | grown
 
 
 @load_once(maxsize=2)
-def hairy_vertices(template: Template) -> BoolArray:
-    """Return the vertices of the coarse topology on which hair grows, (n,): the scalp, but not before the ears."""
+def _scalp(template: Template) -> BoolArray:
     coarse = template.coarse
     if "scalp" not in coarse.regions:
         return np.zeros(len(template.vertices), np.bool_)
@@ -75,8 +74,15 @@ def strands(template: Template, atlas: Atlas) -> Float32Array:
     The strands run from the crown outwards. Each octave of the pattern has a fixed number of strands around the crown,
     and is strong where their width is that of a strand or of a lock.
     """
-    hairy = np.flatnonzero(atlas.texels(hair_zone(template, atlas)) > 0)
-    places = template.carry(load_face_model().mean[template.vertices])
+    possible = zone_of_vertices(template) > 0
+    places = load_face_model().mean[template.vertices]
+    if "scalp" in template.coarse.regions:
+        for name in ("ear_left", "ear_right", "neck"):
+            possible |= template.coarse.regions[name]
+        skin = template.coarse.skin_count
+        places = np.concatenate([with_flat_ears(template, places[:skin], SIDES), places[skin:]])
+    hairy = np.flatnonzero(atlas.carry(template.carry(possible)[:, None])[:, 0] > 0)
+    places = template.carry(places)
     pattern = np.zeros(len(atlas.triangle), np.float32)
     for part in parts(len(hairy)):
         pattern[hairy[part]] = _pattern(atlas.carry(places, hairy[part]))

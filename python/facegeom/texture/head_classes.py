@@ -11,7 +11,7 @@ import numpy as np
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.threads import load_once, one_thread
 from facegeom.images.camera import Camera
-from facegeom.images.crop import apply_affine, warp_image
+from facegeom.images.crop import warp_image
 from facegeom.images.sampling import looked_up
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import SegmentationPredictor
@@ -22,16 +22,29 @@ from facegeom.networks.segmentation_crop import (
     COVER,
     EYEWEAR,
     FACIAL_HAIR,
+    FRAME_MM,
     HEAD_HAIR,
     SKIN,
     head_affine,
 )
+from facegeom.texture.baking import fill_smoothly
 
 SURE = 0.8  # probability of a class from which a pixel counts for the colour of the class
-LEAST_DIFFERENCE = 16.0  # minimum difference of the colours of hair and skin (CIE 1976); a bald scalp has a smaller one
+BALD_COLOUR, BALD_TEXTURE = 15.0, 0.06
+"""Difference of a bald scalp from the skin nearby (CIE 1976, with `BALD_LIGHT` of the difference of L*), and standard
+deviation of its brightness relative to its brightness; hair reaches at least one of them."""
+BALD_LIGHT = 0.7
+BALD_SUM = (1.6, 2.0)  # sums of both, relative to these limits, of a bald scalp and of hair
+MOST_LEFT, SMOOTH = 0.6, 0.05  # largest share of such hair that remains on a bald head, and largest of its deviations
+LEAST_SKIN = 50  # minimum number of pixels that are surely skin with which hair is compared
+NATURAL = (-8.0, -4.0)  # least a* and b* of hair below a hat; cloth below a hat may have others
+FRAME = 1.5  # weight of the probability of glasses against that of skin; thin frames are uncertain
+DARK_GLASSES = 0.5  # mean probability of glasses at the eyeballs from which the eyes cannot be seen
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
 CONTRAST = (0.06, 0.16)  # range of the contrast of strands
+WIDE = 1.25  # side of a wide crop relative to the usual one
+BLEND = 10  # width in pixels of the blend between the two
 GREY_SPREAD, GREY_SHARE = (
     6,
     0.98,
@@ -47,18 +60,22 @@ class HeadClasses:
     image : (S, S, 3) uint8 array, the crop of the head
     probability : (S, S, 7) float32 array, probabilities of `CLASSES` in the crop
     affine : (2, 3) float array, from pixels of the photo to pixels of the crop
+    eyewear : "keep": glasses count as skin; "remove": they cover it
     """
 
     image: ByteArray
     probability: Float32Array
     affine: FloatArray
+    eyewear: str = "keep"
 
     @cached_property
     def own(self) -> Float32Array:
         """Probabilities (S, S, 4): of skin and of head hair, low near other classes; of head hair anywhere near; of any
-        of them, low near everything else. Facial hair and glasses count as skin: they stay on the face.
+        of them, low near everything else. Facial hair counts as skin, and so do glasses that are kept.
         """
-        skin = self.probability[..., [SKIN, FACIAL_HAIR, EYEWEAR]].sum(axis=-1)
+        skin = self.probability[..., [SKIN, FACIAL_HAIR]].sum(axis=-1)
+        worn = self.probability[..., EYEWEAR]
+        skin = skin + worn if self.eyewear == "keep" else np.maximum(skin - FRAME * worn, 0.0)
         both = np.stack([skin, self.probability[..., HEAD_HAIR]], axis=-1)
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (MARGIN, MARGIN))
         inner, outer = cv2.erode(both, kernel), cv2.dilate(both[..., 1], kernel)
@@ -67,23 +84,21 @@ class HeadClasses:
     def at(self, points: FloatArray | Float32Array) -> Float32Array:
         """Return `own` at pixels x, y (n, 2) of the photo, (n, 4); 0 outside the crop."""
         size = len(self.probability)
-        place = apply_affine(self.affine, np.asarray(points, np.float64))
+        if not len(points):
+            return np.zeros((0, self.own.shape[2]), np.float32)
+        place = np.asarray(points, np.float32) @ self.affine[:, :2].T.astype(np.float32)
+        place += self.affine[:, 2].astype(np.float32)
         inside: BoolArray = np.asarray((place.min(axis=1) >= 0) & (place.max(axis=1) <= size - 1))
         return np.asarray(looked_up(self.own, place) * inside[:, None], np.float32)
 
     @cached_property
     def hair(self) -> FloatArray | None:
-        """Median colour (3,) of the hair; None for a head without hair, or with hair that looks like its skin."""
+        """Median colour (3,) of the hair; None for a photo without hair."""
         sure: BoolArray = np.asarray(self.probability > SURE)
         hair = sure[..., HEAD_HAIR]
         if hair.sum() <= LEAST_HAIR * sure[..., SKIN].sum():
             return None
-        found = np.median(self.image[hair], axis=0)
-        if self.skin is not None:
-            first, second = lab(np.stack([found, self.skin])[None])[0]
-            if np.linalg.norm(first - second) < LEAST_DIFFERENCE:
-                return None
-        return np.asarray(found, np.float64)
+        return np.asarray(np.median(self.image[hair], axis=0), np.float64)
 
     @cached_property
     def skin(self) -> FloatArray | None:
@@ -100,6 +115,14 @@ class HeadClasses:
         if not hair.any():
             return CONTRAST[0]
         return float(np.clip(fine[hair].std() / (grey[hair].mean() + 8.0), *CONTRAST))
+
+    def hidden_eyes(self, eyes: FloatArray) -> bool:
+        """Return whether dark glasses hide the eyes: whether pixels x, y (n, 2) of the eyeballs show glasses."""
+        size = len(self.probability)
+        place = np.asarray(eyes, np.float32) @ self.affine[:, :2].T.astype(np.float32)
+        place += self.affine[:, 2].astype(np.float32)
+        column, row = np.clip(np.rint(place), 0, size - 1).astype(np.int64).T
+        return bool(self.probability[row, column, EYEWEAR].mean() > DARK_GLASSES)
 
     @property
     def hat(self) -> bool:
@@ -121,6 +144,8 @@ def head_classes(
     *,
     network: SegmentationPredictor | None = None,
     backend: str = DEFAULT_BACKEND,
+    eyewear: str = "keep",
+    wide: bool = False,
 ) -> HeadClasses:
     """Return the classes of the pixels around a head.
 
@@ -130,6 +155,9 @@ def head_classes(
     camera : Camera, projection from the face frame to the photo
     network : SegmentationPredictor; None: the network that comes with facegeom
     backend : "torch" or "onnx", in which the network that comes with facegeom runs
+    eyewear : "keep" or "remove", as in `HeadClasses`
+    wide : True: a crop of 350 instead of 280 mm, with room for the outline of the hair. The network sees the crop of
+        280 mm, and the larger one at the same number of pixels; what the first shows comes from the first.
 
     Raises
     ------
@@ -137,13 +165,78 @@ def head_classes(
         When the network's weights are missing.
     """
     network = network or segmentation_network(backend)
-    affine = head_affine(camera.rotation, camera.scale, camera.translation, network.size)
-    image = warp_image(photo, affine, network.size)
-    probability = network.predict(image[None])[0]
+    pose = (camera.rotation, camera.scale, camera.translation)
+    affine = head_affine(*pose, network.size)
+    crops = [warp_image(photo, affine, network.size)]
+    if wide:
+        crops.append(warp_image(photo, head_affine(*pose, network.size, WIDE * FRAME_MM), network.size))
+    found = network.predict(np.stack(crops))
+    image, probability = crops[0], found[0]
+    if wide:
+        size = round(WIDE * network.size)
+        probability = _framed(cv2.resize(found[1], (size, size), interpolation=cv2.INTER_LINEAR), probability)
+        affine = head_affine(*pose, size, WIDE * FRAME_MM)
+        image = warp_image(photo, affine, size)
     height, width = photo.shape[:2]
-    inside = warp_image(np.full((height, width, 3), 255, np.uint8), affine, network.size)[..., 0] > 127
+    inside = warp_image(np.full((height, width, 3), 255, np.uint8), affine, len(image))[..., 0] > 127
     nothing = np.eye(len(CLASSES), dtype=np.float32)[BACKGROUND]
-    return HeadClasses(image, np.where(inside[..., None], probability, nothing), affine)
+    probability = np.where(inside[..., None], with_bald_scalp(image, probability), nothing)
+    return HeadClasses(image, with_cloth(image, probability), affine, eyewear)
+
+
+def with_bald_scalp(image: ByteArray, probability: Float32Array) -> Float32Array:
+    """Return probabilities (S, S, 7) in which hair that looks like the skin nearby is skin.
+
+    The network takes the top of bald heads for hair. Hair differs from skin in its colour or in its texture.
+    """
+    skin: BoolArray = np.asarray(probability[..., SKIN] > SURE)
+    if skin.sum() < LEAST_SKIN:
+        return probability
+    own: BoolArray = np.asarray(probability[..., SKIN] + probability[..., HEAD_HAIR] > 0.5)
+    colours = lab(_blurred(image.astype(np.float32), own, 1.0))
+    change = (colours - fill_smoothly(colours, skin)) * np.array([BALD_LIGHT, 1, 1], np.float32)
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)[..., None]
+    fine = _blurred((grey - _blurred(grey, own, 2.0)) ** 2, own, 2.5)
+    rough = (np.sqrt(fine) / (_blurred(grey, own, 2.5) + 8.0))[..., 0]
+    total = np.linalg.norm(change, axis=-1) / BALD_COLOUR + rough / BALD_TEXTURE
+    share = np.clip((BALD_SUM[1] - total) / (BALD_SUM[1] - BALD_SUM[0]), 0.0, 1.0)
+    hair = probability[..., HEAD_HAIR] > SURE
+    left = hair & (share < 0.5)
+    if hair.any() and left.sum() < MOST_LEFT * hair.sum() and np.median(rough[left]) < SMOOTH:
+        share[:] = 1.0  # the rest is the same scalp in other light
+    share *= probability[..., HEAD_HAIR]
+    out = probability.copy()
+    out[..., HEAD_HAIR] -= share
+    out[..., SKIN] += share
+    return np.asarray(out, np.float32)
+
+
+def _blurred(values: Float32Array, inside: BoolArray, sigma: float) -> Float32Array:
+    """Return the Gaussian means (S, S, k) of values (S, S, k) over pixels of a mask (S, S)."""
+    weight = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), sigma)
+    total = cv2.GaussianBlur(values * inside[..., None], (0, 0), sigma).reshape(values.shape)
+    return np.asarray(total / np.maximum(weight, 1e-3)[..., None], np.float32)
+
+
+def with_cloth(image: ByteArray, probability: Float32Array) -> Float32Array:
+    """Return probabilities (S, S, 7) in which hair below a hat, with a colour that hair has not, is cover."""
+    found = HeadClasses(image, probability, np.eye(2, 3))
+    if not found.hat or found.hair is None or (lab(found.hair[None, None])[0, 0, 1:] >= NATURAL).all():
+        return probability
+    out = probability.copy()
+    out[..., COVER] += out[..., HEAD_HAIR]
+    out[..., HEAD_HAIR] = 0.0
+    return np.asarray(out, np.float32)
+
+
+def _framed(outer: Float32Array, inner: Float32Array) -> Float32Array:
+    """Return probabilities (S, S, c) in whose middle those of a smaller crop (s, s, c) replace them softly."""
+    start, size = (len(outer) - len(inner)) // 2, len(inner)
+    ramp = np.clip((np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5) / BLEND, 0, 1)
+    share = np.minimum(ramp[:, None], ramp)[..., None].astype(np.float32)
+    out, middle = outer.copy(), slice(start, start + size)
+    out[middle, middle] = share * inner + (1 - share) * out[middle, middle]
+    return out
 
 
 def is_grey(image: ByteArray) -> bool:
@@ -158,6 +251,6 @@ def without_colour(colours: ByteArray) -> ByteArray:
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
-def lab(colours: ByteArray | FloatArray) -> Float32Array:
+def lab(colours: ByteArray | Float32Array | FloatArray) -> Float32Array:
     """Return the colours (h, w, 3), RGB in [0, 255], in CIELAB."""
     return np.asarray(cv2.cvtColor(np.asarray(colours, np.float32) / np.float32(255), cv2.COLOR_RGB2LAB))

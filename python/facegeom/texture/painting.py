@@ -16,17 +16,20 @@ from facegeom.images.crop import apply_affine, crop_affine, invert_affine
 from facegeom.images.sampling import bilinear
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import TextureNetwork
-from facegeom.texture.appearance import OWN, View, behind_colors, continued_colors
+from facegeom.texture.appearance import OWN, View, behind_colors
 from facegeom.texture.baking import Atlas, Projection, parts
 from facegeom.texture.completion import Window, complete, window_around
-from facegeom.texture.hair import hair_share, hair_zone, strands
+from facegeom.texture.continuation import continued_colors, skin_trust
+from facegeom.texture.hair import hair_zone, strands
 from facegeom.texture.head_classes import HeadClasses, is_grey, lab, without_colour
 from facegeom.texture.lid_skin import lid_texels, with_lid_skin
 from facegeom.texture.lip_skin import lip_texels, no_lips, with_whole_lips
 from facegeom.texture.occluders import occluders
 
 FEATHER = 0.06  # width of the blend from the completed face to the extended colours, as a fraction of the atlas side
-SIDES_MM, FOREHEAD_MM = (56.0, 68.0), (38.0, 52.0)  # |x| and y on the mean face between which this blend is made, too
+SIDES_MM, FOREHEAD_MM = (52.0, 64.0), (38.0, 52.0)  # |x| and y on the mean face between which this blend is made, too
+CHEEKS_MM = (40.0, 52.0)  # |x| on the cheeks and jaws instead, which have no brows and no corners of the eyes
+CHEEK_TOP_MM = (-8.0, -20.0)  # y below which the second of these limits begins to apply, and below which it does
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
 SOFT_FACE = 0.012  # width of the blend from known to completed texels of the face, relative to the side of the atlas
 SOFT = 0.02  # the same for ears, neck and scalp, where the extended colours follow
@@ -34,6 +37,7 @@ LEAST_HIDDEN = 0.02  # minimum area of a hidden part with a soft border, as a fr
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
 ODD_LIGHT, ODD_COLOUR = 34.0, 26.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
 LEAST_KNOWN = 0.5  # minimum share of known or completed colours at a vertex from which colours are continued
+WHOLE = 0.98  # share of the photo from which a texel of the face is known to the network
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
 
 
@@ -60,6 +64,7 @@ def paint(
     *,
     network: TextureNetwork | None = None,
     backend: str = DEFAULT_BACKEND,
+    grown: BoolArray | None = None,
 ) -> Painted:
     """Make the complete texture of the template's fine topology from a photo.
 
@@ -75,6 +80,7 @@ def paint(
     size : side length of the atlas in texels, 16 to 2048
     network : TextureNetwork; None: the network that comes with facegeom
     backend : "torch" or "onnx", in which the network that comes with facegeom runs
+    grown : (n,) bool array, coarse vertices that are hair as shape; None: hair grows on the scalp only
 
     Raises
     ------
@@ -87,33 +93,43 @@ def paint(
     atlas = _atlas(template, size)
     fixed = _fixed(template, atlas)
     face_texels = fixed.face
-    shown = shown_texels(template, atlas, view, classes, face_texels)
+    shown = shown_texels(template, atlas, view, classes, face_texels, grown)
     baked, known = shown.texture, shown.known
     known &= ~face_texels | without_slivers(known & face_texels)
     lips = lip_texels(template, atlas)
     known &= ~no_lips(baked, known, lips, 1.0 / view.camera.scale)
-    of_photo = photo_share(fixed.skin, known, shown.refused, face_texels)
+    skin = coarse.skin_count
+    column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
+    hair_seen = known[row, column] & shown.is_hair[row, column]
+    sure = _at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
+    sure = np.maximum(sure, shown.is_hair)
+    of_photo = photo_share(fixed.skin, known, shown.refused, face_texels) * sure
     layer = _completed(shown, known, of_photo, fixed, network, backend)
     layer = with_whole_lips(layer, known, lips)
     for lids in lid_texels(template, atlas):
         layer = with_lid_skin(layer, lids)
 
-    of_face = np.maximum(fixed.trust * (1 - shown.hair), of_photo)
-    skin = coarse.skin_count
+    of_face = np.maximum(fixed.trust * sure * (1 - shown.hair), of_photo)
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
-    column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
     known_here[known_here < LEAST_KNOWN] = 0
-    continued = continued_colors(template, view, classes, bilinear(layer, places[:skin]), known_here)
-    colors = template.carry(np.concatenate([continued, behind_colors(template, view)]))
-    cover = None
-    if classes.hair is not None:
-        skin_seen = face | ((known_here > 0.5) & (classes.at(view.place[:skin])[:, 0] > OWN))
-        cover = template.carry(hair_share(template, view.vertices[:skin], skin_seen)) * classes.hair_contrast
+    continued = continued_colors(
+        template, view, classes, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen, grown
+    )
+    behind = behind_colors(template, view)
+    colors = template.carry(np.concatenate([continued.colors, behind]))
+    cover = template.carry(np.concatenate([continued.grown, np.zeros(len(behind))])) * classes.hair_contrast
     texture = _with_beyond(template, atlas, layer, of_face, colors, cover)
     texture = without_colour(texture) if is_grey(classes.image) else texture
     at_vertices = np.rint(bilinear(texture, places)).astype(np.uint8)
     return Painted(texture, known, at_vertices)
+
+
+def _at_texels(template: Template, atlas: Atlas, values: FloatArray) -> Float32Array:
+    """Return values (s,) of the coarse skin at the texels, (S, S); 1 behind the skin."""
+    behind = np.ones(len(template.vertices) - len(values))
+    carried = template.carry(np.concatenate([values, behind])[:, None])
+    return np.asarray(np.clip(atlas.image(atlas.carry(carried)[:, 0]), 0, 1), np.float32)
 
 
 def _completed(
@@ -126,11 +142,11 @@ def _completed(
 ) -> ByteArray:
     """Return the photo's texture (S, S, 3) with the face completed by the network."""
     window = fixed.window
-    sure = fixed.face & (of_photo >= 1)
+    sure = fixed.face & (of_photo >= WHOLE)
     completed = complete(shown.texture, sure, window=window, network=network, backend=backend)
     layer = shown.texture.copy()
     part, share = layer[window], of_photo[window][..., None]
-    kept = known[window] & (~fixed.face[window] | (shown.hair[window] > 0.5))
+    kept = known[window] & (~fixed.face[window] | shown.is_hair[window])
     mixed = share * part
     mixed += (1 - share) * completed
     np.copyto(part, np.rint(mixed, out=mixed).astype(np.uint8), where=~kept[..., None])
@@ -143,21 +159,19 @@ def _with_beyond(
     layer: ByteArray,
     of_face: Float32Array,
     colors: FloatArray,
-    cover: FloatArray | None,
+    cover: FloatArray,
 ) -> ByteArray:
     """Return the texture (S, S, 3) that is `layer` with the weight `of_face` (S, S), and elsewhere the colours (n, 3)
     of the fine vertices, with strands where `cover` (n,) is not 0.
     """
-    values = colors if cover is None else np.column_stack([colors, cover])
-    pattern = strands(template, atlas) if cover is not None else None
+    values, pattern = np.column_stack([colors, cover]), strands(template, atlas)
     weight, own = atlas.texels(of_face)[:, None], atlas.texels(layer)
     rows = np.flatnonzero(weight[:, 0] < 1)
     for part in parts(len(rows)):
         at = rows[part]
         found = atlas.carry(values, at)
         beyond = np.clip(found[:, :3], 0, 255)
-        if pattern is not None:
-            beyond *= (1 + found[:, 3] * pattern[at])[:, None]
+        beyond *= (1 + found[:, 3] * pattern[at])[:, None]
         share = weight[at]
         own[at] = np.rint(share * own[at] + (1 - share) * np.clip(beyond, 0, 255)).astype(np.uint8)
     return np.asarray(atlas.fill_gutter(atlas.image(own)), np.uint8)
@@ -172,16 +186,23 @@ class ShownTexels(NamedTuple):
     known : (S, S) bool array, texels that the photo shows in their own class
     refused : (S, S) bool array, texels at which the photo shows another class
     hair : (S, S) float32 array in [0, 1], texels of the face near the scalp at which the photo shows hair
+    is_hair : (S, S) bool array, texels near the scalp and on it at which the photo shows hair
     """
 
     texture: ByteArray
     known: BoolArray
     refused: BoolArray
     hair: Float32Array
+    is_hair: BoolArray
 
 
 def shown_texels(
-    template: Template, atlas: Atlas, view: View, classes: HeadClasses, face_texels: BoolArray
+    template: Template,
+    atlas: Atlas,
+    view: View,
+    classes: HeadClasses,
+    face_texels: BoolArray,
+    grown: BoolArray | None = None,
 ) -> ShownTexels:
     """Return what a photo shows of an atlas.
 
@@ -195,8 +216,13 @@ def shown_texels(
     view : View of the fine vertices
     classes : HeadClasses of the photo
     face_texels : (S, S) bool array, texels of the face
+    grown : (n,) bool array, coarse vertices that are hair as shape
     """
     zone, face = atlas.texels(hair_zone(template, atlas)), atlas.texels(face_texels)
+    raised = np.zeros(len(atlas.triangle), np.float32)
+    if grown is not None:
+        raised = atlas.carry(template.carry(grown)[:, None])[:, 0]
+        zone = np.maximum(zone, raised)
     skin = atlas.triangle < template.fine.skin_triangles
     projection = Projection(atlas, view.photo, view.camera, view.vertices)
     inner, sure_inner = projection.shown(view.maps.mask, view.maps.box, face)
@@ -207,6 +233,7 @@ def shown_texels(
     sure_inner, sure_outer = sure[:, rows]
     found = classes.at(atlas.carry(view.place, rows))
     is_skin, is_hair = found[:, 0] > OWN, (found[:, 1] > OWN) & (zone[rows] > 0.5)
+    is_hair |= (found[:, 3] > OWN) & (raised[rows] > 0.5)
     of_face = face[rows] & ~is_hair
     seen_well = np.where(of_face, sure_inner, sure_outer) > LEAST_SEEN
     colors = projection.colors(rows)
@@ -227,7 +254,13 @@ def shown_texels(
     refused = skin[rows] & (covered | odd | (seen_well & ~is_skin & ~is_hair))
     hair = np.asarray(picture(found[:, 2] * zone[rows] * face[rows]), np.float32)
     soft = np.asarray(cv2.blur(hair, (5, 5)), np.float32)
-    return ShownTexels(texture, np.asarray(picture(known), np.bool_), np.asarray(picture(refused), np.bool_), soft)
+    return ShownTexels(
+        texture,
+        np.asarray(picture(known), np.bool_),
+        np.asarray(picture(refused), np.bool_),
+        soft,
+        np.asarray(picture(is_hair & ~is_skin), np.bool_),
+    )
 
 
 def unlike(colors: ByteArray, skin: FloatArray | None) -> BoolArray:
@@ -264,7 +297,10 @@ def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     face = atlas.region(fine.regions["map"] & fine.regions["face"])
     skin = np.asarray(atlas.image(atlas.triangle < fine.skin_triangles), np.bool_)
     x, y, _ = load_face_model().mean[template.vertices].T
-    side, top = ((values - low) / (high - low) for values, (low, high) in ((np.abs(x), SIDES_MM), (y, FOREHEAD_MM)))
+    heights = [-limit for limit in CHEEK_TOP_MM]
+    low, high = (np.interp(-y, heights, pair) for pair in zip(SIDES_MM, CHEEKS_MM, strict=True))
+    side = (np.abs(x) - low) / (high - low)
+    top = (y - FOREHEAD_MM[0]) / (FOREHEAD_MM[1] - FOREHEAD_MM[0])
     share = 1 - np.clip(np.maximum(side, top), 0, 1)
     trust = np.asarray(atlas.image(atlas.carry(template.carry(share)[:, None])[:, 0]), np.float32)
     trust *= _inward(face, ~face, FEATHER * atlas.size)

@@ -1,0 +1,305 @@
+"""Colours of the parts of a head that no photo shows: skin goes on from skin, hair from hair.
+
+Near the outline of a head, a photo shows skin in grazing light, in the shadow of the hair, or mixed with hair. Such
+colours would spread over cheeks, ears and neck. `skin_trust` finds them: they differ from the skin further inside.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from facegeom import geometry
+from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray
+from facegeom._internal.threads import load_once
+from facegeom.face_model import load_face_model
+from facegeom.face_model.template import Template
+from facegeom.texture.appearance import OWN, View, behind_colors
+from facegeom.texture.hair import CROWN, SKULL_MM, hairy_vertices
+from facegeom.texture.head_classes import HeadClasses, lab
+
+INNER = (
+    0.5,
+    0.75,
+)  # cosines between normal and line of sight: skin counts as inner skin from the first, fully from the second
+INNER_MM2 = 500.0  # diffusion time of the colours of the inner skin, mm^2
+LEAST_INNER = 1e-3  # share of inner skin below which its colour is the median of the face
+SHOWN_MM2 = 16.0  # diffusion time of the colours that are compared with it
+DOUBT_MM2, LEAST_SHOWN = (
+    30.0,
+    0.05,
+)  # diffusion time of the doubts, mm^2; share of seen skin nearby from which they count
+DARKER, BRIGHTER, COLOUR = (4.0, 9.0), (14.0, 26.0), (6.0, 12.0)
+"""Differences from the inner skin (L*, L*, and a* with b*): trusted below the first, not at all above the second."""
+SIDES_MM, JAW_MM, FOREHEAD_MM = (36.0, 50.0), (-66.0, -84.0), (44.0, 58.0)
+"""|x|, y and y on the mean face: all skin is trusted before the first, and `skin_trust` decides beyond the second."""
+
+NEAR_MM2, AROUND_MM2 = 60.0, 900.0  # diffusion times of the skin near known skin, and far from it, mm^2
+FAR_SHARE = 0.03  # share of known skin nearby below which the skin around takes over
+LEAST_HEAT = 1e-3  # share of known skin around below which it is the median of the face
+HAIR_MM2, HAIR_SHARE = 150.0, 0.05  # the same for hair; farther away its median colour
+GROWTH_MM2 = 900.0  # diffusion time of where the photo shows hair and where a bald scalp, mm^2
+USUAL_GROWTH = 0.03  # weight of hair where the photo shows neither
+CAP_DEGREES = 45.0  # angle from the crown within which the scalp is bald if what the photo shows of it is bald
+BACK_DEGREES, BACK_MM = 65.0, -115.0  # angle from the crown above which, and z below which, the scalp has hair
+CAP_MM = 78.0  # y on the mean face above which the scalp tells whether the crown is bald
+BALD = 0.2  # least share of skin on the scalp that faces the camera of a bald head
+SOFT_MM2 = 30.0  # diffusion time of the border of the hair, mm^2
+SCALP_FACING = 0.25  # least cosine between normal and line of sight of a vertex that tells hair from a bald scalp
+BROW_PERCENTILE = 25.0  # percentile of the brightness of the brows that is the colour of hair that no photo shows
+BROW_SHARE = 0.45  # share of hair in the colour of brows; the rest is skin
+LEAST_LIGHT = 0.2  # least brightness of such hair relative to the skin
+LEAST_BROWS = 10  # minimum number of visible vertices of brows from which their colour is measured
+USUAL_HAIR = (0.34, 0.30, 0.28)  # colour of hair relative to the skin, if the photo shows neither hair nor brows
+CHANGE_TIME_MM2 = 150.0  # diffusion time in mm^2 of the colour difference between the left and the right side
+
+
+class Continued(NamedTuple):
+    """Colours of the coarse skin, and where hair grows that no photo shows.
+
+    Attributes
+    ----------
+    colors : (s, 3) float array in [0, 255]
+    grown : (s,) float array in [0, 1], share of such hair
+    """
+
+    colors: FloatArray
+    grown: FloatArray
+
+
+def skin_trust(template: Template, view: View, skin_seen: BoolArray) -> FloatArray:
+    """Return how far the colours of seen skin are those of the person's skin, (s,) in [0, 1], at coarse vertices.
+
+    Parameters
+    ----------
+    template : Template
+    view : View of the fine vertices of the template
+    skin_seen : (s,) bool array, vertices of the coarse skin at which the photo shows skin
+    """
+    zone = _border_zone(template)
+    kept = coarse_rows(template, view)
+    V, colors, facing = view.vertices[kept], view.colors[kept], view.facing[kept]
+    if not skin_seen.any():
+        return np.ones(len(V))
+    seen = lab(colors[None])[0]
+    plain = skin_seen & ~_features(template)
+    inner = plain * np.clip((facing - INNER[0]) / (INNER[1] - INNER[0]), 0.0, 1.0)
+    if not inner.any():
+        return np.ones(len(V))
+    middle = _median(seen.astype(np.float64), inner)
+    usual = _mean_around(template, V, seen, inner, INNER_MM2, middle, LEAST_INNER)
+    shown = _mean_around(template, V, seen, plain.astype(np.float64), SHOWN_MM2, middle, 1e-6)
+    light = shown[:, 0] - usual[:, 0]
+    colour = np.hypot(*(shown - usual)[:, 1:].T)
+    worst = np.max([_ramp(-light, *DARKER), _ramp(light, *BRIGHTER), _ramp(colour, *COLOUR)], axis=0)
+    heat = geometry.heat_smooth(
+        V, template.coarse.skin_faces, np.column_stack([worst * skin_seen, skin_seen]), DOUBT_MM2, tolerance=1e-3
+    )
+    doubt = heat[:, 0] / np.maximum(heat[:, 1], LEAST_SHOWN)
+    return np.asarray(1.0 - zone * np.clip(doubt, 0.0, 1.0))
+
+
+def continued_colors(
+    template: Template,
+    view: View,
+    classes: HeadClasses,
+    values: FloatArray,
+    known: FloatArray,
+    hair_seen: BoolArray,
+    raised: BoolArray | None = None,
+) -> Continued:
+    """Extend known colours over the coarse skin.
+
+    Near known skin, the result has its mean colour; farther away, that of the skin around, and last the median of the
+    face. Hair has the colours of the hair nearby, and farther away its median.
+
+    Parameters
+    ----------
+    template : Template
+    view : View of the fine vertices of the template
+    classes : HeadClasses of the photo
+    values : (s, 3) float array, known colours in [0, 255]
+    known : (s,) float array in [0, 1], weight of each known colour
+    hair_seen : (s,) bool array, vertices whose known colour is that of hair
+    raised : (n,) bool array, coarse vertices that are hair as shape
+    """
+    coarse = template.coarse
+    V = view.vertices[coarse_rows(template, view)]
+    face = coarse.regions["face"][: len(V)]
+    tone = _median(values[face], known[face])
+    sure = known * ~hair_seen * ~_features(template)
+    around = _mean_around(template, V, values, sure, AROUND_MM2, tone, LEAST_HEAT)
+    skin = _mean_around(template, V, values, sure, NEAR_MM2, around, FAR_SHARE)
+    hair = hair_color(template, view, classes, values, known, tone)
+    if hair is None:
+        return Continued(known[:, None] * values + (1 - known[:, None]) * skin, np.zeros(len(V)))
+    share = hair_share(template, view, classes, raised)
+    of_hair = _mean_around(template, V, values, known * hair_seen, HAIR_MM2, hair, HAIR_SHARE)
+    mixed = share[:, None] * of_hair + (1 - share[:, None]) * skin
+    return Continued(known[:, None] * values + (1 - known[:, None]) * mixed, share * (1 - known))
+
+
+def hair_share(template: Template, view: View, classes: HeadClasses, raised: BoolArray | None = None) -> FloatArray:
+    """Return how much hair each vertex of the coarse skin has, (s,) in [0, 1]; for a head that is not bald.
+
+    Hair grows where the photo shows hair, not where it shows a bald scalp, and where it shows neither, as nearby. The
+    crown is bald if the top of the head is; the back of the head has hair, and so has what is `raised` (n,).
+    """
+    kept = coarse_rows(template, view)
+    V = view.vertices[kept]
+    hairy = hairy_vertices(template, raised)[: len(V)]
+    if not hairy.any():
+        return np.zeros(len(V))
+    with_hair, bald = _seen_scalp(template, view, classes)
+    places = load_face_model().mean[template.vertices][: len(V)]
+    top = hairy & (places[:, 1] > CAP_MM)
+    cap = hairy & (_from_crown(template)[: len(V)] < CAP_DEGREES) & ~with_hair & ~bald
+    tops = float(with_hair[top].sum()), float(bald[top].sum())
+    grown, bare = with_hair.astype(np.float64), bald.astype(np.float64)
+    if sum(tops) > 0:
+        grown[cap], bare[cap] = np.array(tops) / sum(tops)
+    grown[hairy & (places[:, 2] < BACK_MM) & (_from_crown(template)[: len(V)] > BACK_DEGREES) & ~bald] = 1.0
+    if raised is not None:
+        grown[raised[: len(V)] & ~bald] = 1.0
+    heat = geometry.heat_smooth(
+        V, template.coarse.skin_faces, np.column_stack([grown, bare]), GROWTH_MM2, tolerance=1e-3
+    )
+    share = (heat[:, 0] + USUAL_GROWTH) / (heat.sum(axis=1) + USUAL_GROWTH)
+    wanted = hairy * ~bald * _ramp(share, 0.3, 0.7)
+    soft = geometry.heat_smooth(V, template.coarse.skin_faces, wanted, SOFT_MM2, tolerance=1e-3)
+    return np.asarray(np.clip(soft, 0.0, 1.0))
+
+
+def hair_color(
+    template: Template, view: View, classes: HeadClasses, values: FloatArray, known: FloatArray, tone: FloatArray
+) -> FloatArray | None:
+    """Return the colour (3,) of the hair on the scalp; None for a bald head.
+
+    Hair that no photo shows, below a hat or outside the photo, has the colour of the brows.
+    """
+    if classes.hair is not None:
+        return classes.hair
+    if not hairy_vertices(template).any():
+        return None
+    bald = _seen_scalp(template, view, classes)[1]
+    if bald.sum() > BALD * _facing_scalp(template, view).sum():
+        return None
+    regions = template.coarse.regions
+    brows = (regions["brow_left"] | regions["brow_right"])[: len(values)] & (known > 0.5)
+    if brows.sum() < LEAST_BROWS:
+        return np.asarray(tone * USUAL_HAIR)
+    shown = values[brows]
+    gray = shown.sum(axis=1)
+    darkest = shown[gray <= np.percentile(gray, BROW_PERCENTILE)].mean(axis=0)
+    return np.asarray(np.clip(tone + (darkest - tone) / BROW_SHARE, LEAST_LIGHT * tone, None))
+
+
+def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: BoolArray | None = None) -> FloatArray:
+    """Return colours of the fine vertices, (n, 3) in [0, 255]; visible vertices have the colours of the photo.
+
+    A hidden vertex of the skin gets the colour of the mirrored vertex, corrected by the colour difference of both sides
+    nearby. If the mirrored vertex is hidden too, the colour comes from `continued_colors`. Vertices whose pixels show
+    neither skin nor, on the scalp, hair count as hidden, and so do those whose colours `skin_trust` refuses.
+    `raised` (n,) are the coarse vertices that are hair as shape.
+    """
+    coarse, fine = template.coarse, template.fine
+    kept = coarse_rows(template, view)
+    V = view.vertices[kept]
+    found = classes.at(view.place)
+    scalp = fine.regions.get("scalp", np.zeros(len(found), np.bool_))
+    if raised is not None:
+        scalp = scalp | (template.carry(raised) > OWN)
+    hairy = scalp & (found[:, 1] > OWN)
+    all_seen = view.seen * ((found[:, 0] > OWN) | hairy)
+    trusted = skin_trust(template, view, (all_seen[kept] > 0) & ~hairy[kept])
+    carried = template.carry(np.concatenate([trusted, np.ones(len(template.vertices) - len(trusted))])[:, None])[:, 0]
+    all_seen = all_seen * np.where(hairy, 1.0, np.clip(carried, 0.0, 1.0))
+    shown, seen = view.colors[kept], all_seen[kept][:, None]
+    mirror = coarse.mirror[: len(V)]
+    other, other_seen = shown[mirror], seen[mirror]
+    both = seen * other_seen
+    heat = geometry.heat_smooth(
+        V, coarse.skin_faces, np.hstack([both * (shown - other), both]), CHANGE_TIME_MM2, tolerance=1e-3
+    )
+    change = heat[:, :3] / np.maximum(heat[:, 3:4], 1e-2)
+    known = np.maximum(seen, other_seen)[:, 0]
+    values = np.where(seen >= other_seen, shown, other + change)
+    around = continued_colors(template, view, classes, values, known, hairy[kept] | hairy[kept][mirror], raised).colors
+    hidden = other_seen * (other + change) + (1 - other_seen) * around
+    filled = template.carry(np.concatenate([hidden, behind_colors(template, view)]))
+    own = np.where(np.arange(len(filled)) < fine.skin_count, all_seen, 0.0)[:, None]
+    return np.asarray(np.clip(own * view.colors + (1 - own) * filled, 0.0, 255.0))
+
+
+def coarse_rows(template: Template, view: View) -> slice:
+    """Return the rows of a view that are the vertices of the coarse skin: the first of the fine vertices."""
+    return slice(0, template.coarse.skin_count)
+
+
+def _seen_scalp(template: Template, view: View, classes: HeadClasses) -> tuple[BoolArray, BoolArray]:
+    """Return the vertices of the coarse skin on the scalp at which the photo shows hair, and those with skin, (s,)."""
+    facing = _facing_scalp(template, view)
+    found = classes.at(view.place[coarse_rows(template, view)])
+    return facing & (found[:, 2] > OWN), facing & (found[:, 0] > OWN) & (found[:, 2] <= OWN)
+
+
+def _facing_scalp(template: Template, view: View) -> BoolArray:
+    """Return the vertices of the scalp that face the camera inside the photo, (s,)."""
+    kept = coarse_rows(template, view)
+    scalp = template.coarse.regions["scalp"][kept]
+    return np.asarray(scalp & (view.facing[kept] > SCALP_FACING) & (view.from_border[kept] > 0))
+
+
+def _mean_around(
+    template: Template,
+    V: FloatArray,
+    values: FloatArray | Float32Array,
+    weight: FloatArray,
+    time: float,
+    prior: FloatArray,
+    least: float,
+) -> FloatArray:
+    """Return the weighted mean (s, 3) of values (s, 3) around each vertex, and `prior` far from all weights (s,)."""
+    heat = geometry.heat_smooth(
+        V,
+        template.coarse.skin_faces,
+        np.column_stack([weight[:, None] * values, weight]),
+        time,
+        tolerance=1e-3,
+    )
+    share = np.maximum(heat[:, 3:], 0.0)
+    return np.asarray((heat[:, :3] + least * prior) / (share + least))
+
+
+def _median(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the median colour (3,) of the colours `values` (n, 3) whose weight is at least half of the maximum."""
+    return np.asarray(np.median(values[weights >= 0.5 * weights.max()], axis=0))
+
+
+def _ramp(values: FloatArray, zero: float, one: float) -> FloatArray:
+    return np.asarray(np.clip((values - zero) / (one - zero), 0.0, 1.0))
+
+
+@load_once(maxsize=2)
+def _border_zone(template: Template) -> FloatArray:
+    """Return where seen skin is compared with the skin further inside, (s,) in [0, 1]: at the outline of the face."""
+    x, y, _ = load_face_model().mean[template.vertices][: template.coarse.skin_count].T
+    parts = _ramp(np.abs(x), *SIDES_MM), _ramp(-y, *(-limit for limit in JAW_MM)), _ramp(y, *FOREHEAD_MM)
+    return np.asarray(np.max(parts, axis=0))
+
+
+@load_once(maxsize=2)
+def _features(template: Template) -> BoolArray:
+    """Return the vertices of the coarse skin with other colours than skin: brows, lids and lips, (s,)."""
+    regions, skin = template.coarse.regions, template.coarse.skin_count
+    names = [name for name in regions if name.startswith(("brow", "eyelids", "lip", "eye_rims"))]
+    return np.asarray(np.any([regions[name][:skin] for name in names], axis=0))
+
+
+@load_once(maxsize=2)
+def _from_crown(template: Template) -> FloatArray:
+    """Return the angle of each vertex of the coarse topology from the crown, (n,) degrees."""
+    away = load_face_model().mean[template.vertices] - SKULL_MM
+    cosine = away @ (CROWN / np.linalg.norm(CROWN)) / np.maximum(np.linalg.norm(away, axis=1), 1e-6)
+    return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))

@@ -1,0 +1,296 @@
+"""Hair as shape: the skin of a head raised to the outline of the hair in a photo, and carried around the head."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from facegeom import geometry
+from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray
+from facegeom._internal.threads import one_thread
+from facegeom.face_model import load_face_model
+from facegeom.face_model.covered_ears import SIDES, flat_ear, with_flat_ears
+from facegeom.face_model.template import Template
+from facegeom.images.camera import Camera
+from facegeom.texture.appearance import OWN
+from facegeom.texture.hair import hairy_vertices
+from facegeom.texture.hair_outline import AXIS_MM, BARE, CUT, NONE, HairOutline, Rays, hair_outline, head_outline
+from facegeom.texture.head_classes import HeadClasses
+
+WINDOW = 2  # rays on each side from which the outline of a ray is smoothed
+ROUNDS = 2  # rounds in which the outline of the raised head approaches that of the hair
+NEAR_MM = 5.0  # distance from the outline at which the weight of a vertex falls to exp(-1)
+LENGTH_MM = 6.0  # smoothing length of the height of the hair
+PRIOR = 3e-4  # weight of the usual height; range LENGTH_MM / PRIOR^(1/4) = 46 mm
+USUAL = 0.7  # usual height relative to the mean height at the outline
+MIRRORED = 0.2  # weight of a height on the other side of the head
+LOWEST_MM, HIGHEST_MM = -12.0, 75.0  # limits of the height
+BROWS_MM, CHEEKS_MM = 32.0, 50.0  # height above the eyes, or distance from the midline, of hair before the face
+EDGE_MM = (56.0, -15.0)  # distance from the midline from which, and depth to which the face lies beside the ears
+FRINGE_REACH_MM = 45.0  # largest distance from the scalp and covered ears of hair before the face
+BESIDE_MM = 8.0  # width of the seam between hair and skin of the face
+FRINGE_MM, FRINGE_WEIGHT = 4.0, 0.3  # its height, and the weight of this height
+CUT_WEIGHT = 0.1  # weight of hair at the border of the photo, which may be higher than what the photo shows
+FACING = 0.2  # cosine between normal and line of sight from which a vertex of the face shows its pixel
+LEAST_EAR = 0.5  # least share of an ear that the photo shows
+LEAST_HAIR = 0.25  # least share of hair among the pixels of an ear that hair covers
+COVERED = 0.45  # the same among those of hair and skin
+AWAY = -0.12  # sine of the angle between the line of sight and an ear, from which the ear is like the other one
+LEAST_RAYS = 8  # rays with hair of a head with hair
+NECK_MM = -55.0  # height below which hair is longer than the scalp
+BEHIND_MM = -55.0  # depth behind which hair falls beside the neck
+
+
+class HairShape(NamedTuple):
+    """Hair as a shape of the head.
+
+    Attributes
+    ----------
+    displacement : (n, 3) float array, mm, of the vertices of the coarse topology
+    grown : (n,) bool array, vertices that are hair
+    """
+
+    displacement: FloatArray
+    grown: BoolArray
+
+
+@one_thread()
+def hair_shape(
+    template: Template, V: FloatArray, camera: Camera, classes: HeadClasses, photo: tuple[int, int]
+) -> HairShape | None:
+    """Return the shape of the hair in a photo, None for a head without hair, or with a hat.
+
+    Where the photo shows the outline of the hair, the outline of the raised head is the same. The height elsewhere is
+    the smoothest one (biharmonic interpolation), near a usual height; it is 0 at the hairline.
+
+    Parameters
+    ----------
+    template : Template of the whole head
+    V : (n, 3) float array, vertices of the coarse topology, mm
+    camera : Camera of the photo
+    classes : HeadClasses of the photo, wide enough for the outline of the hair
+    photo : width and height of the photo in pixels
+    """
+    if classes.hair is None or classes.hat:
+        return None
+    coarse = template.coarse
+    skin = coarse.skin_count
+    rays = Rays.of(camera)
+    bare = with_flat_ears(template, V[:skin], SIDES)
+    outline = hair_outline(classes, camera, photo, rays, head_outline(camera.view(bare), coarse.skin_faces, rays))
+    if outline.hairy.sum() < LEAST_RAYS:
+        return None
+    covered = covered_ears(template, V[:skin], camera, classes)
+    base = bare if covered == SIDES else with_flat_ears(template, V[:skin], covered)
+    shown, lowest = _Shown.of(template, base, camera, classes), _lowest(rays, outline)
+    member = _member(template, covered, lowest)
+    fringe, beside = _fringe(template, member, shown)
+    member = _of_scalp(template, member | beside | _before_ears(template, covered, lowest, shown))
+    bald = member & shown.toward() & (shown.own[:, 0] > OWN)
+    height = _height(template, base, member, covered, fringe, bald, camera, rays, outline)
+    if height is None:
+        return None
+    displacement = np.zeros_like(V)
+    displacement[:skin] = base - V[:skin] + height[:, None] * outward(base)
+    grown = np.zeros(len(V), np.bool_)
+    grown[:skin] = member & ~bald
+    return HairShape(displacement, grown)
+
+
+def outward(V: FloatArray) -> FloatArray:
+    """Return the unit vectors (n, 3) from the nearest points of the axis of the head to points (n, 3), mm."""
+    top, bottom = AXIS_MM
+    along = np.clip((V - top) @ (bottom - top) / ((bottom - top) @ (bottom - top)), 0, 1)
+    away = V - top - along[:, None] * (bottom - top)
+    return np.asarray(away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6))
+
+
+class _Shown(NamedTuple):
+    """What the photo shows at the vertices of the coarse skin.
+
+    Attributes
+    ----------
+    facing : (s,) float array, cosines between normal and line of sight
+    own : (s, 4) float32 array, see `HeadClasses.own`
+    """
+
+    facing: FloatArray
+    own: Float32Array
+
+    @classmethod
+    def of(cls, template: Template, V: FloatArray, camera: Camera, classes: HeadClasses) -> _Shown:
+        normals = geometry.vertex_normals(V, template.coarse.skin_faces)
+        return cls(np.asarray(normals @ camera.rotation[2]), classes.at(camera.project(V)))
+
+    def toward(self) -> BoolArray:
+        """The vertices that turn to the camera, (s,)."""
+        return np.asarray(self.facing > FACING, np.bool_)
+
+
+def covered_ears(template: Template, V: FloatArray, camera: Camera, classes: HeadClasses) -> tuple[str, ...]:
+    """Return the sides whose ears are covered by hair in the photo; a hidden ear is like the other.
+
+    Parameters
+    ----------
+    template, camera, classes : as in `hair_shape`
+    V : (s, 3) float array, vertices of the coarse skin, mm
+    """
+    shown = _Shown.of(template, V, camera, classes)
+    found: dict[str, bool] = {}
+    for side, across in zip(SIDES, (1.0, -1.0), strict=True):
+        ear = template.coarse.regions[f"ear_{side}"][: len(V)] & shown.toward()
+        if across * camera.rotation[2, 0] < AWAY or not ear.any():
+            continue
+        skin, hair, _, either = (shown.own[ear] > OWN).T
+        if either.mean() > LEAST_EAR:
+            found[side] = bool(hair.mean() > max(LEAST_HAIR, COVERED * (hair | skin).mean()))
+    if len(found) == 1:
+        return SIDES if next(iter(found.values())) else ()
+    return tuple(side for side in SIDES if found.get(side, False))
+
+
+def _fringe(template: Template, member: BoolArray, shown: _Shown) -> tuple[BoolArray, BoolArray]:
+    """Return the vertices of forehead, temples and cheeks before which the photo shows hair, (s,), and those and the
+    ones beside them, (s,).
+    """
+    skin = len(member)
+    places = load_face_model().mean[template.vertices][:skin]
+    aside = (places[:, 1] > BROWS_MM) | (np.abs(places[:, 0]) > CHEEKS_MM)
+    near = np.flatnonzero(template.coarse.regions["face"][:skin] & ~member & aside & shown.toward())
+    near = near[geometry.nearest(places[member], places[near])[1] < FRINGE_REACH_MM]
+    fringe, beside = np.zeros((2, skin), np.bool_)
+    fringe[near] = shown.own[near, 1] > OWN
+    near = near[shown.own[near, 2] > OWN]
+    beside[near] = geometry.nearest(places[member | fringe], places[near])[1] < BESIDE_MM
+    return fringe, beside
+
+
+def _before_ears(template: Template, covered: tuple[str, ...], lowest: float, shown: _Shown) -> BoolArray:
+    """Return the vertices of the face before covered ears at which the photo shows no skin, (s,)."""
+    skin = template.coarse.skin_count
+    x, y, z = load_face_model().mean[template.vertices][:skin].T
+    out = np.zeros(skin, np.bool_)
+    for side in covered:
+        out |= (x if side == "left" else -x) > EDGE_MM[0]
+    out &= template.coarse.regions["face"][:skin] & (z < EDGE_MM[1]) & (y > max(lowest, NECK_MM))
+    return np.asarray(out & ~(shown.toward() & (shown.own[:, 0] > OWN)), np.bool_)
+
+
+def _member(template: Template, covered: tuple[str, ...], lowest: float) -> BoolArray:
+    """Return the vertices of the coarse skin that hair may raise, (s,): the scalp, covered ears, and the neck beside
+    long hair.
+    """
+    coarse = template.coarse
+    skin = coarse.skin_count
+    x, y, z = load_face_model().mean[template.vertices][:skin].T
+    scalp, neck = coarse.regions["scalp"][:skin], coarse.regions["neck"][:skin]
+    member = hairy_vertices(template)[:skin].copy()
+    for side in covered:
+        member |= coarse.regions[f"ear_{side}"][:skin] | (scalp & ((x if side == "left" else -x) > 0))
+    if lowest < NECK_MM:
+        member |= (neck | scalp) & (y > lowest) & (z < BEHIND_MM)
+    return member
+
+
+def _of_scalp(template: Template, member: BoolArray) -> BoolArray:
+    """Return the vertices (s,) of a mask that are connected to the scalp."""
+    coarse = template.coarse
+    faces = coarse.skin_faces[member[coarse.skin_faces].all(axis=1)]
+    part = geometry.connected_components(faces, len(member))
+    top = part[coarse.regions["scalp"][faces].all(axis=1)]
+    out = np.zeros(len(member), np.bool_)
+    out[faces[part == np.bincount(top).argmax()]] = True
+    return out
+
+
+def _lowest(rays: Rays, outline: HairOutline) -> float:
+    """Return the height, mm in the face frame, of the lowest row at which the photo shows hair beside the head."""
+    rows = np.concatenate([np.arange(rays.rows, 0, -1), np.zeros(rays.fan + 1), np.arange(1, rays.rows + 1)])
+    share = rows[outline.hairy].max() / rays.rows
+    return float(AXIS_MM[0, 1] + share * (AXIS_MM[1, 1] - AXIS_MM[0, 1]))
+
+
+def _height(
+    template: Template,
+    base: FloatArray,
+    member: BoolArray,
+    covered: tuple[str, ...],
+    fringe: BoolArray,
+    bald: BoolArray,
+    camera: Camera,
+    rays: Rays,
+    outline: HairOutline,
+) -> FloatArray | None:
+    """Return the height of the hair on the coarse skin, (s,) mm, 0 where no hair is; None if it is nearly 0."""
+    coarse = template.coarse
+    skin = coarse.skin_count
+    ears = [flat_ear(template, side) for side in covered]
+    solved = member.copy()
+    for ear in ears:
+        solved[ear.ear] = False
+    of_ear = member & ~solved
+    corners = coarse.skin_faces
+    triangles = corners[solved[corners].any(axis=1) & ~of_ear[corners].any(axis=1)]
+    rows = np.unique(triangles)
+    place = np.full(skin, -1)
+    place[rows] = np.arange(len(rows))
+    faces, inside = place[triangles], member[rows]
+    mirror = place[coarse.mirror[rows]]
+    normal = outward(base[rows])
+    across = camera.view(normal)[:, :2]
+    known_fringe = fringe[rows]
+    height = np.zeros(len(rows))
+    # Above the middle of the skull, skin at the outline is a bald part of the head; below, it is an ear or a cheek.
+    bare_ray = outline.kind == BARE
+    bare_ray[rays.rows : len(rays) - rays.rows] = False
+    target = np.where((outline.kind != NONE) & ~bare_ray, outline.distance, np.nan)
+    for number in range(ROUNDS):
+        view = camera.view(base[rows] + height[:, None] * normal)
+        now = head_outline(view, faces, rays)
+        change = _smooth(target - now)
+        ray, distance = rays.places(view[:, :2])
+        slot = np.clip(np.rint(ray), 0, len(rays) - 1).astype(np.int64)
+        on = (ray > -0.5) & (ray < len(rays) - 0.5) & inside & (outline.kind[slot] != NONE)
+        bare = bare_ray[slot]
+        along = np.maximum(np.einsum("nd,nd->n", across, rays.directions[slot]), 0.5)
+        weight = np.where(on, np.exp(-(((now[slot] - distance) / NEAR_MM) ** 2)), 0.0)
+        cut = outline.kind[slot] == CUT  # hair goes on beyond the border of the photo
+        weight[cut] *= np.where(change[slot][cut] > 0, CUT_WEIGHT, 0.0)
+        wanted = np.where(bare, 0.0, height + np.nan_to_num(change[slot]) / along)
+        wanted = np.clip(wanted, LOWEST_MM, HIGHEST_MM)
+        if number == 0:
+            of_hair = np.where(bare, 0.0, weight)
+            if not of_hair.sum() > 1.0:
+                return None
+            usual = USUAL * float((of_hair * wanted).sum() / of_hair.sum())
+        values, weights = weight * wanted, weight.copy()
+        both = mirror >= 0
+        values[both] += MIRRORED * (weight * wanted)[mirror[both]]
+        weights[both] += MIRRORED * weight[mirror[both]]
+        values += PRIOR * usual
+        weights += PRIOR
+        values += np.where(known_fringe, FRINGE_WEIGHT * FRINGE_MM, 0.0)
+        weights += np.where(known_fringe | bald[rows], FRINGE_WEIGHT, 0.0)
+        values = np.where(inside, values / weights, 0.0)
+        weights = np.where(inside, np.minimum(weights, 1.0), 1.0)
+        height = geometry.biharmonic_interpolation(base[rows], faces, values, weights, length=LENGTH_MM)
+        height = np.where(inside, np.clip(height, LOWEST_MM, HIGHEST_MM), 0.0)
+    out = np.zeros(skin)
+    out[rows] = height
+    for ear in ears:
+        out[ear.ear] = ear.weights @ out[ear.ring]
+    return out
+
+
+def _smooth(values: FloatArray) -> FloatArray:
+    """Return values (k,) smoothed along the rays, without outliers; unknown ones (NaN) stay unknown."""
+    known = ~np.isnan(values)
+    near = sliding_window_view(np.pad(values, WINDOW, constant_values=np.nan), 2 * WINDOW + 1)
+    count = (~np.isnan(near)).sum(axis=1)
+    middle = np.sort(near, axis=1)[np.arange(len(values)), np.maximum(count - 1, 0) // 2]  # NaN comes last
+    kernel = np.exp(-0.5 * np.arange(-WINDOW, WINDOW + 1) ** 2)
+    total = np.convolve(np.where(known, middle, 0.0), kernel, "same")
+    weight = np.convolve(known.astype(np.float64), kernel, "same")
+    return np.asarray(np.where(known, total / np.maximum(weight, 1e-9), np.nan))

@@ -1,0 +1,88 @@
+"""Colours of the parts of a head that no photo shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from coded_photos import HAIR, SKIN
+from facegeom import load_face_model
+from facegeom.face_model.template import load_template
+from facegeom.networks.segmentation_crop import BACKGROUND, COVER, HEAD_HAIR
+from facegeom.networks.segmentation_crop import SKIN as SKIN_CLASS
+from facegeom.texture.appearance import View
+from facegeom.texture.continuation import continued_colors, hair_color, hair_share, skin_trust
+
+TEMPLATE = load_template(head=True)
+COUNT = TEMPLATE.coarse.skin_count
+PLACES = load_face_model().mean[TEMPLATE.vertices][:COUNT]
+
+
+def view_of(person: Any) -> View:
+    photo, prediction, V = person
+    return View(photo, prediction.maps, prediction.camera, V, TEMPLATE.fine)
+
+
+def test_shadow_at_the_outline_is_not_trusted_and_even_skin_is(plain_person: Any) -> None:
+    view = view_of(plain_person)
+    seen = view.facing[:COUNT] > 0.2
+    vars(view)["colors"] = np.tile(np.float64(SKIN), (len(view.vertices), 1))
+    np.testing.assert_allclose(skin_trust(TEMPLATE, view, seen), 1.0, atol=1e-2)
+    border = seen & (view.facing[:COUNT] < 0.5) & (np.abs(PLACES[:, 0]) > 50)
+    assert border.sum() > 40
+    view.colors[:COUNT][border] *= 0.6
+    trust = skin_trust(TEMPLATE, view, seen)
+    assert trust[border].mean() < 0.5
+    middle = (np.abs(PLACES[:, 0]) < 30) & (PLACES[:, 1] > -50) & (PLACES[:, 1] < 30)
+    assert trust[middle].min() > 0.95
+
+
+def test_skin_goes_on_as_skin_and_hair_as_hair(plain_person: Any, plain_classes: Any) -> None:
+    photo, prediction, _ = plain_person
+    view, classes = view_of(plain_person), plain_classes(photo, prediction.camera)
+    scalp = TEMPLATE.coarse.regions["scalp"][:COUNT]
+    values = np.where(scalp[:, None], np.float64(HAIR), np.float64(SKIN))
+    known = np.where(view.facing[:COUNT] > 0.3, 1.0, 0.0)
+    found = continued_colors(TEMPLATE, view, classes, values, known, scalp)
+    neck, crown = TEMPLATE.coarse.regions["neck"][:COUNT], PLACES[:, 1] > 100
+    assert np.abs(found.colors[neck & (PLACES[:, 2] > -60)] - SKIN).max() < 2
+    assert np.abs(found.colors[crown] - HAIR).max() < 12
+    np.testing.assert_allclose(found.colors[known == 1], values[known == 1])
+    assert found.grown[known == 1].max() == 0
+    assert found.grown[PLACES[:, 2] < -150].max() > 0.9
+
+
+def test_the_top_of_a_half_bald_head_is_bald_and_its_back_is_not(plain_person: Any, plain_classes: Any) -> None:
+    photo, prediction, _ = plain_person
+    view, classes = view_of(plain_person), plain_classes(photo, prediction.camera)
+    everywhere = hair_share(TEMPLATE, view, classes)
+    assert everywhere[PLACES[:, 1] > 100].min() > 0.9
+    assert everywhere[TEMPLATE.coarse.regions["lips"][:COUNT]].max() < 0.05
+    rows = np.arange(len(classes.image))[:, None]
+    top = np.broadcast_to(rows < 45, classes.image.shape[:2])
+    bald = classes.probability.copy()
+    bald[top] = np.eye(7, dtype=np.float32)[SKIN_CLASS]
+    share = hair_share(TEMPLATE, view, replace(classes, probability=bald))
+    assert share[PLACES[:, 1] > 110].mean() < 0.2
+    assert share[(PLACES[:, 2] < -150) & (PLACES[:, 1] < 40) & (PLACES[:, 1] > 5)].mean() > 0.5
+
+
+def test_hair_below_a_hat_has_the_colour_of_the_brows(plain_person: Any, plain_classes: Any) -> None:
+    photo, prediction, _ = plain_person
+    view, classes = view_of(plain_person), plain_classes(photo, prediction.camera)
+    regions = TEMPLATE.coarse.regions
+    brows = (regions["brow_left"] | regions["brow_right"])[:COUNT]
+    tone, known = np.float64(SKIN), np.ones(COUNT)
+    values = np.where(brows[:, None], 0.5 * tone, tone)
+
+    def colour(kind: int, known: Any = known) -> Any:
+        probability = classes.probability.copy()
+        probability[probability[..., HEAD_HAIR] > 0.5] = np.eye(7, dtype=np.float32)[kind]
+        return hair_color(TEMPLATE, view, replace(classes, probability=probability), values, known, tone)
+
+    np.testing.assert_allclose(hair_color(TEMPLATE, view, classes, values, known, tone), HAIR, atol=3)
+    assert (colour(COVER) < 0.5 * tone + 1e-6).all()
+    assert (colour(BACKGROUND, np.where(brows, 0.0, 1.0)) < 0.5 * tone).all()
+    assert colour(SKIN_CLASS) is None
