@@ -154,7 +154,7 @@ def measure(name: str, photo: ByteArray, rec: Reconstruction) -> HairDistance:
 
 
 def summary(found: Sequence[HairDistance]) -> list[list[str | float | int]]:
-    """Return the rows of the table: the outline, the number of photos, means without and with hair, share of close ones.
+    """Return the rows of the table: outline, number of photos, means without and with hair, shares of close ones.
 
     Heads that stay as they are count with their outline, too.
     """
