@@ -74,6 +74,11 @@ class _Pixels(NamedTuple):
     left: BoolArray
 
 
+def unseen_eyes() -> Eyes:
+    """Return usual eyes that look ahead, for a photo that does not show them."""
+    return Eyes(Gaze(0.0, 0.0), np.array(IRIS), np.array(SCLERA))
+
+
 def look(template: Template, view: View) -> Eyes:
     """Measure the gaze and the colours of the eyes in a photo.
 
@@ -90,9 +95,8 @@ def look(template: Template, view: View) -> Eyes:
     Daugman, High confidence visual recognition of persons by a test of statistical independence, 1993, section III.
     """
     pixels = _eye_pixels(shown_balls(template, view), view.crop)
-    light = SCLERA
     if len(pixels.toward) < LEAST_PIXELS:
-        return Eyes(Gaze(0.0, 0.0), np.array(IRIS), np.array(light))
+        return unseen_eyes()
     gaze, sure = _gaze(pixels)
     degrees = _degrees(pixels.toward, gaze.direction)
     white = _bright(pixels.colors[(degrees > RING[0])])
