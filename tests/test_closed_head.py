@@ -88,6 +88,15 @@ def test_the_file_of_a_head_for_printing_is_watertight() -> None:
         assert 2.5e6 < solid.volume < 8e6  # mm³
 
 
+def test_the_surfaces_of_different_people_enclose_a_volume() -> None:
+    """All people have the closed surface that the tests above check, so that its volume is left to check."""
+    inside = np.any([HEAD.fine.regions[name] for name in BEHIND], axis=0)
+    corners = HEAD.fine.faces[~inside[HEAD.fine.faces].any(axis=1)].T
+    for vertices in heads(50):
+        a, b, c = (vertices[corner] for corner in corners)
+        assert 2.5e6 < np.einsum("ij,ij->", a, np.cross(b, c)) / 6.0 < 8e6  # mm³
+
+
 @pytest.mark.slow
 def test_the_files_of_many_heads_for_printing_are_watertight() -> None:
     for vertices in heads(200):

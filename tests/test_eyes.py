@@ -18,7 +18,7 @@ from facegeom.mesh.parts import sphere_centre
 from facegeom.render import Frame, render_mesh
 from facegeom.texture.appearance import SCLERA, View
 from facegeom.texture.eye_photo import eye_pictures, painted_pictures
-from facegeom.texture.eyes import EyePicture, Eyes, Gaze, look
+from facegeom.texture.eyes import EyePicture, Eyes, Gaze, directions, look
 from facegeom.texture.file_texture import file_texture
 from facegeom.training.face_model.atlas import coverage
 
@@ -139,6 +139,27 @@ def test_the_iris_has_96_texels_of_a_texture_of_1024() -> None:
     assert 2 * disc_radius(np.array([IRIS_DEGREES]))[0] * (STRIP / 2 - 0.0025) * 1024 >= 96
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_iris_is_round_on_the_triangles_of_the_ball(side: str) -> None:
+    eyes = Eyes(Gaze(0, 0), np.array([30.0, 30.0, 30.0]), np.array([200.0, 200.0, 200.0]))
+    picture, box = painted_pictures(eyes, 1024)[side].astype(float).mean(axis=2), EYE_BOX[side]
+    V, fine = vertices(), TEMPLATE.fine
+    ball = fine.regions[f"eyeball_{side}"]
+    own = ball[fine.faces].all(axis=1)
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.ones(3), (own.sum(), 40))
+    arms = np.einsum("mwc,mcd->mwd", weights, (V - sphere_centre(V[ball]))[fine.faces[own]]).reshape(-1, 3)
+    uv = np.einsum("mwc,mcd->mwd", weights, TEMPLATE.file_uv[fine.uv_faces[own]]).reshape(-1, 2)
+    degrees = np.degrees(np.arccos(arms[:, 2] / np.linalg.norm(arms, axis=1)))
+    place = (uv - (box.left, box.high)) / (box.right - box.left) * (len(picture), -len(picture)) - 0.5
+    x, y = np.clip(np.rint(place), 0, len(picture) - 1).astype(int).T
+    shown = picture[y, x]
+    inside, outside = degrees < 0.88 * IRIS_DEGREES, (degrees > 1.12 * IRIS_DEGREES) & (degrees < 60)
+    assert inside.sum() > 300
+    assert (shown[inside] < 90).mean() > 0.99
+    assert (shown[outside] > 110).mean() > 0.99
+
+
 def test_the_radius_of_the_disc_is_monotone_and_has_an_inverse() -> None:
     degrees = np.linspace(0, 180, 50)
     radius = disc_radius(degrees)
@@ -168,8 +189,8 @@ def test_the_whole_ball_is_painted_without_an_edge() -> None:
     texture = file_texture(np.zeros((size, size, 3), np.uint8), painted_pictures(eyes, size)).astype(int)
     for side, box in EYE_BOX.items():
         square = texture[size - round(STRIP * size) :, round(box.left * size) : round(box.right * size)]
-        y, x = np.mgrid[: len(square), : square.shape[1]]
-        degrees = disc_angle(np.hypot(x - len(square) / 2 + 0.5, y - len(square) / 2 + 0.5) / (len(square) / 2))
+        degrees = np.degrees(np.arccos(directions(len(square))[..., 2]))
+        degrees = degrees if side == "left" else degrees[:, ::-1]
         white = square[degrees > 1.3 * IRIS_DEGREES]
         assert white.min() > 90, side
         steps = np.abs(np.diff(square.sum(axis=2), axis=1))[degrees[:, 1:] > 1.3 * IRIS_DEGREES]

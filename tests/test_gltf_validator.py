@@ -25,8 +25,12 @@ from facegeom.face_model.template import load_template
 PACKAGE = Path(__file__).resolve().parents[1] / "build" / "gltf-validator" / "node_modules" / "gltf-validator"
 SCRIPT = """
 const fs = require("fs");
+const path = require("path");
 const [, validator, file] = process.argv;
-require(validator).validateBytes(new Uint8Array(fs.readFileSync(file))).then((report) => {
+const read = (name) => new Uint8Array(fs.readFileSync(name));
+const beside = (uri) => Promise.resolve(read(path.join(path.dirname(file), decodeURIComponent(uri))));
+const options = {uri: path.basename(file), externalResourceFunction: beside};
+require(validator).validateBytes(read(file), options).then((report) => {
   process.stdout.write(JSON.stringify(report));
 });
 """
@@ -102,6 +106,13 @@ def test_validator_reports_no_issues(tmp_path: Path, make: Callable[[], FaceMesh
     report = validate(tmp_path / "mesh.glb")
     assert report["issues"]["messages"] == []
     assert report["info"]["hasMorphTargets"] == bool(mesh.blendshapes)
+
+
+def test_validator_reports_no_issues_of_a_file_with_others_beside_it(tmp_path: Path) -> None:
+    neutral_face().save(tmp_path / "my face.gltf")
+    report = validate(tmp_path / "my face.gltf")
+    assert report["issues"]["messages"] == []
+    assert report["info"]["resources"][0]["storage"] == "external"
 
 
 def test_validator_counts_all_blendshapes(tmp_path: Path) -> None:

@@ -152,6 +152,12 @@ def test_no_hair_and_hats_raise_nothing() -> None:
     camera = camera_of()
     for classes in (photo_classes(camera, 20.0, kind=SKIN), photo_classes(camera, 40.0, kind=COVER)):
         assert hair_shape(HEAD, MEAN, camera, classes, PHOTO) is None
+    classes = photo_classes(camera, 30.0, LONG)
+    kinds = classes.probability.argmax(-1)
+    brim = apply_affine(classes.affine, camera.project(np.array([[0, 60.0, 0]])))[0, 1]
+    kinds[(np.arange(len(kinds))[:, None] < brim) & (kinds == HEAD_HAIR)] = COVER
+    below = HeadClasses(classes.image, np.eye(len(CLASSES), dtype=np.float32)[kinds], classes.affine)
+    assert hair_shape(HEAD, MEAN, camera, below, PHOTO) is None
 
 
 def test_hair_below_a_row_without_hair_is_something_else() -> None:

@@ -25,7 +25,7 @@ from facegeom.detection import DETECTORS
 from facegeom.errors import FacegeomError, OutputError
 from facegeom.images.limits import MAX_PIXELS
 from facegeom.networks.backends import BACKENDS, DEFAULT_BACKEND
-from facegeom.pipelines import DEFAULT_PIPELINE, EXPRESSIONS, PIPELINES
+from facegeom.pipelines import DEFAULT_PIPELINE, EXPRESSIONS, EYEWEAR, PIPELINES
 
 SUCCESS, FAILURE, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130  # exit codes
 
@@ -47,6 +47,7 @@ MODULES = {
         "meshes": ("facegeom.evaluation.meshes", "distance between the mesh of each pipeline and the true surface"),
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
         "segmentation": ("facegeom.evaluation.segmentation", "classes of pixels against drawn outlines"),
+        "albedo": ("facegeom.evaluation.albedo", "colours of synthetic heads before and after the light is removed"),
         "hair": ("facegeom.evaluation.hair", "distance between the outlines of the hair and of the head"),
         "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
         "expressions": (
@@ -306,6 +307,11 @@ def _parser() -> argparse.ArgumentParser:
         help="how a file of a head stores the expression in the photo: as initial weights of the blendshapes of a "
         "neutral face, or baked into the vertices (default: %(default)s)",
     )  # fmt: skip
+    one.add_argument(
+        "--eyewear", choices=EYEWEAR, default=EYEWEAR[0],
+        help="keep the glasses of the photo in the colours, or remove them (default: %(default)s)",
+    )  # fmt: skip
+    one.add_argument("--albedo", action="store_true", help="divide the light on the skin out of the colours")
     one.add_argument(
         "--format", choices=("glb", "gltf", "usdz", "obj", "ply", "stl", "html"), default="glb",
         help="mesh file format if OUT is a folder (default: %(default)s)",

@@ -32,7 +32,7 @@ from facegeom.images.photo import Photo
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.mesh.formats import BLENDSHAPE_FORMATS, save_mesh
 from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
-from facegeom.pipelines import DEFAULT_PIPELINE, EXPRESSIONS, PIPELINES, PipelineEntry
+from facegeom.pipelines import DEFAULT_PIPELINE, EXPRESSIONS, EYEWEAR, PIPELINES, PipelineEntry
 from facegeom.pipelines.interface import FaceRequest, Pipeline, PipelineOptions, Prediction
 from facegeom.texture.baking import SIZES
 
@@ -88,8 +88,8 @@ class Reconstruction:
         The detected boxes in pixels of the photo, best first; empty if the caller gave the box.
     neutral : FaceMesh or None
         `mesh` without the expression of the photo: its vertices are those of `mesh` minus the sum of the blendshapes
-        times their weights in `blendshapes`. None if the mesh does not have the face model's topology: with
-        facevision, and with pixel2mesh and gcn_igan if `head` is False.
+        times their weights in `blendshapes`; the lips of a head are closed. None if the mesh does not have the face
+        model's topology: with facevision, and with pixel2mesh and gcn_igan if `head` is False.
     expression : "weights" or "baked"
         How files with blendshapes store the expression of the photo; see `save`.
     """
@@ -259,6 +259,8 @@ def reconstruct(
     backend: str = DEFAULT_BACKEND,
     max_pixels: int = MAX_PIXELS,
     expression: str = "weights",
+    eyewear: str = "keep",
+    albedo: bool = False,
     hair: bool = False,
 ) -> Reconstruction:
     """Reconstruct a textured 3-D mesh of one face in a photo.
@@ -283,6 +285,10 @@ def reconstruct(
     max_pixels : largest number of pixels of the photo; see `facegeom.load_image`
     expression : how files of a head store the expression of the photo. "weights": as the initial weights of the
         blendshapes of a neutral face. "baked": in the vertices, with all weights at 0. See `Reconstruction.save`.
+    eyewear : "keep": glasses in the photo stay in the colours of the face. "remove": they are left out, and the face
+        is completed; behind dark glasses the eyes are usual eyes that look ahead. Thin frames may leave traces.
+    albedo : True: the light is estimated from the skin and divided out of the colours; cast shadows and highlights
+        remain
 
     Returns
     -------
@@ -302,8 +308,8 @@ def reconstruct(
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `box`, `face_index`, `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels`, `expression`
-        or `hair` is invalid.
+        When `box`, `face_index`, `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels`, `expression`,
+        `eyewear`, `albedo` or `hair` is invalid.
 
     Notes
     -----
@@ -319,7 +325,7 @@ def reconstruct(
     request = FaceRequest(
         _box(box), check.count(face_index, "face_index"), device, backend, check_detector(detector), _least(min_face)
     )
-    job = _Job.of(pipeline, head, texture, backend, expression, hair)
+    job = _Job.of(pipeline, head, texture, backend, expression, eyewear, albedo, hair)
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
         photo = read_photo(image, max_pixels=max_pixels)
@@ -342,14 +348,16 @@ def reconstruct_all(
     backend: str = DEFAULT_BACKEND,
     max_pixels: int = MAX_PIXELS,
     expression: str = "weights",
+    eyewear: str = "keep",
+    albedo: bool = False,
     hair: bool = False,
 ) -> list[Reconstruction]:
     """Reconstruct all faces in a photo.
 
     Parameters
     ----------
-    image, pipeline, device, head, texture, detector, min_face, backend, max_pixels, expression, hair : as in
-        `reconstruct`
+    image, pipeline, device, head, texture, detector, min_face, backend, max_pixels, expression, eyewear, albedo, hair :
+        as in `reconstruct`
 
     Returns
     -------
@@ -366,8 +374,8 @@ def reconstruct_all(
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels`, `expression` or `hair` is
-        invalid.
+        When `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels`, `expression`, `eyewear`, `albedo`
+        or `hair` is invalid.
 
     Examples
     --------
@@ -376,7 +384,7 @@ def reconstruct_all(
     """
     check_backend(backend, device)
     request = FaceRequest(device=device, backend=backend, detector=check_detector(detector), min_face=_least(min_face))
-    job = _Job.of(pipeline, head, texture, backend, expression, hair)
+    job = _Job.of(pipeline, head, texture, backend, expression, eyewear, albedo, hair)
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
         photo = read_photo(image, max_pixels=max_pixels)
@@ -401,7 +409,17 @@ class _Job:
     expression: str
 
     @classmethod
-    def of(cls, pipeline: str, head: bool, texture: int | None, backend: str, expression: str, hair: bool) -> _Job:
+    def of(
+        cls,
+        pipeline: str,
+        head: bool,
+        texture: int | None,
+        backend: str,
+        expression: str,
+        eyewear: str,
+        albedo: bool,
+        hair: bool,
+    ) -> _Job:
         """Check the arguments of `reconstruct`."""
         entry = PIPELINES.get(pipeline) if isinstance(pipeline, str) else None
         if entry is None:
@@ -416,7 +434,11 @@ class _Job:
                 raise ValueError(f"texture must be at most {SIZES[1]}, got {texture}")
         if not isinstance(expression, str) or expression not in EXPRESSIONS:
             raise ValueError(f"expression must be one of {', '.join(EXPRESSIONS)}, got {expression!r}")
-        return cls(entry, PipelineOptions(head, texture, backend, hair), expression)
+        if not isinstance(eyewear, str) or eyewear not in EYEWEAR:
+            raise ValueError(f"eyewear must be one of {', '.join(EYEWEAR)}, got {eyewear!r}")
+        if (check.flag(albedo, "albedo") or eyewear != "keep") and not (entry.template or head):
+            raise FacegeomError("eyewear='remove' and albedo=True need the face model's topology: use head=True")
+        return cls(entry, PipelineOptions(head, texture, backend, hair, eyewear, albedo), expression)
 
     def reconstruction(
         self,

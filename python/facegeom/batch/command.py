@@ -23,7 +23,19 @@ from facegeom.errors import BatchError
 from facegeom.mesh.formats import SAVE_SUFFIXES
 from facegeom.networks.backends import check_backend
 
-OPTIONS = ("pipeline", "device", "head", "texture", "detector", "backend", "max_pixels", "expression", "hair")
+OPTIONS = (
+    "pipeline",
+    "device",
+    "head",
+    "texture",
+    "detector",
+    "backend",
+    "max_pixels",
+    "expression",
+    "eyewear",
+    "albedo",
+    "hair",
+)
 """Arguments of the command that are arguments of `facegeom.reconstruct` and of `facegeom.reconstruct_all`."""
 
 ONE_FACE = ("face_index", "box")

@@ -66,6 +66,8 @@ def reconstruct_many(
     backend: str = DEFAULT_BACKEND,
     max_pixels: int = MAX_PIXELS,
     expression: str = "weights",
+    eyewear: str = "keep",
+    albedo: bool = False,
     hair: bool = False,
 ) -> Generator[Outcome, None, None]:
     """Reconstruct the faces of many photos in worker processes; yield an outcome for each photo as it is finished.
@@ -81,8 +83,8 @@ def reconstruct_many(
     engine : "local": processes on this machine. "ray": processes on a Ray cluster (extra `ray`)
     address : address of the Ray cluster; None: the one that Ray finds, or else a new one on this machine
     all_faces : True: all faces of each photo, as `reconstruct_all` returns them
-    pipeline, box, device, face_index, head, texture, detector, min_face, backend, max_pixels, expression, hair : as in
-        `reconstruct`; the same for all photos
+    pipeline, box, device, face_index, head, texture, detector, min_face, backend, max_pixels, expression, eyewear,
+        albedo, hair : as in `reconstruct`; the same for all photos
 
     Yields
     ------
@@ -116,8 +118,7 @@ def reconstruct_many(
         "pipeline": pipeline, "box": box, "device": device, "face_index": face_index, "head": head, "texture": texture,
         "detector": detector, "min_face": min_face, "backend": backend,
         "max_pixels": max_pixels,
-        "expression": expression,
-        "hair": hair,
+        "expression": expression, "eyewear": eyewear, "albedo": albedo, "hair": hair,
     }  # fmt: skip
     if isinstance(photos, (str, os.PathLike)):
         photos = [photos]

@@ -45,6 +45,9 @@ BORDER_MM = 5.0
 LEAST_PIXELS = 30
 """Smallest number of pixels of an outline that is measured."""
 
+CLOSE_MM = 4.0
+"""Distance that the table counts as close."""
+
 SIDES = {"front": 0.0, "three-quarter": 40.0, "profile": 85.0, "back": 180.0}
 """Caption of a picture -> yaw of the head in degrees."""
 
@@ -151,31 +154,24 @@ def measure(name: str, photo: ByteArray, rec: Reconstruction) -> HairDistance:
 
 
 def summary(found: Sequence[HairDistance]) -> list[list[str | float | int]]:
-    """Return the rows of the table: the outline, the number of photos, means without and with hair, share within 4 mm.
+    """Return the rows of the table: outline, number of photos, means without and with hair, shares of close ones.
 
     Heads that stay as they are count with their outline, too.
     """
+    raised = [one for one in found if one.raised]
+    groups = {
+        "network": [(one.before, one.after) for one in found],
+        "network, raised heads": [(one.before, one.after) for one in raised],
+        "drawn": [(one.drawn_before, one.drawn_after) for one in found],
+        "drawn, raised heads": [(one.drawn_before, one.drawn_after) for one in raised],
+    }
     rows: list[list[str | float | int]] = []
-    for caption, before, after in (
-        ("network", [one.before for one in found], [one.after for one in found]),
-        ("network, raised heads", *zip(*[(one.before, one.after) for one in found if one.raised], strict=True))
-        if any(one.raised for one in found)
-        else ("network, raised heads", [], []),
-        ("drawn", [one.drawn_before for one in found], [one.drawn_after for one in found]),
-    ):
-        first, second = np.array(before, np.float64), np.array(after, np.float64)
-        known = ~np.isnan(first)
-        if known.any():
-            rows.append(
-                [
-                    caption,
-                    int(known.sum()),
-                    float(first[known].mean()),
-                    float(second[known].mean()),
-                    float((first[known] <= 4.0).mean()),
-                    float((second[known] <= 4.0).mean()),
-                ]
-            )
+    for caption, pairs in groups.items():
+        values = np.array(pairs, np.float64).reshape(-1, 2)
+        values = values[~np.isnan(values).any(axis=1)]
+        if len(values):
+            within = (values <= CLOSE_MM).mean(axis=0)
+            rows.append([caption, len(values), *values.mean(axis=0).tolist(), *within.tolist()])
     return rows
 
 
@@ -238,7 +234,10 @@ def run(args: argparse.Namespace) -> int:
     if not found:
         raise FacegeomError(f"no face was found in the photos of {args.photos}")
     raised = sum(one.raised for one in found)
-    lines = [*failures, f"{len(found)} photos, {raised} heads raised; distance in mm, share of photos within 4 mm"]
+    lines = [
+        *failures,
+        f"{len(found)} photos, {raised} heads raised; distance in mm, share of photos within {CLOSE_MM:.0f} mm",
+    ]
     columns = ["outline", "photos", "without", "with", "share", "share with"]
     show("\n".join([*lines, table(columns, summary(found))]))
     if args.sheet:

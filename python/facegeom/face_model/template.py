@@ -149,7 +149,7 @@ class Template:
         skin = geometry.subdivide(vertices[: self.coarse.skin_count], self.coarse.skin_faces, "loop").V
         return np.concatenate([skin, vertices[self.coarse.skin_count :]])
 
-    def carry(self, values: FloatArray) -> FloatArray:
+    def carry(self, values: FloatArray | BoolArray) -> FloatArray:
         """Return values at the fine vertices, interpolated from (n, ...) values at the coarse vertices."""
         return np.concatenate([values[self._parents].mean(axis=1), values[self.coarse.skin_count :]])
 

@@ -38,3 +38,6 @@ DEFAULT_PIPELINE = next(iter(PIPELINES))
 
 EXPRESSIONS = ("weights", "baked")
 """How files with blendshapes can store the expression of the photo."""
+
+EYEWEAR = ("keep", "remove")
+"""What can happen to glasses in the photo."""

@@ -45,6 +45,8 @@ class PipelineOptions:
     texture: int | None = None  # side length of the square texture in pixels; None: vertex colours only
     backend: str = DEFAULT_BACKEND  # library in which the texture completion network runs: "torch" or "onnx"
     hair: bool = False  # True: raise the scalp of a head to the outline of the hair in the photo
+    eyewear: str = "keep"  # "remove": glasses are no part of the colours
+    albedo: bool = False  # True: the light on the head is divided out of the colours
 
 
 class Prediction(Protocol):

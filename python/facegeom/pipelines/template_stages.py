@@ -27,15 +27,17 @@ from facegeom.face_model.lids import closing_blinks
 from facegeom.face_model.lip_contact import lips_apart
 from facegeom.face_model.neutral_lips import closed_lips
 from facegeom.face_model.template import Template, Topology, load_template
+from facegeom.images.crop import warp_image
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.pipelines.interface import PipelineOptions, Prediction, Stages
 from facegeom.texture.appearance import View
 from facegeom.texture.continuation import vertex_colors
-from facegeom.texture.eye_photo import eye_pictures
-from facegeom.texture.eyes import Eyes, eye_colors, look
+from facegeom.texture.eye_photo import eye_pictures, painted_pictures
+from facegeom.texture.eyes import Eyes, eye_colors, look, unseen_eyes
 from facegeom.texture.file_texture import file_texture
 from facegeom.texture.hair_shape import hair_shape
 from facegeom.texture.head_classes import HeadClasses, head_classes, is_grey, without_colour
+from facegeom.texture.light import without_light
 from facegeom.texture.painting import paint
 from facegeom.texture.relief import relief_weight
 
@@ -92,7 +94,9 @@ def finish_template(
     classes, hair = None, None
     if options.head and options.hair:
         with stages.step("hair"):
-            classes = head_classes(photo, prediction.camera, backend=options.backend, wide=True)
+            classes = head_classes(
+                photo, prediction.camera, backend=options.backend, eyewear=options.eyewear, wide=True
+            )
             hair = hair_shape(template, registered, prediction.camera, classes, (photo.shape[1], photo.shape[0]))
             if hair is not None:
                 registered = registered + hair.displacement
@@ -101,12 +105,14 @@ def finish_template(
     with stages.step("detailed"):
         V = template.subdivide(registered)
         view = View(photo, prediction.maps, prediction.camera, V, template.fine)
-        eyes = look(template, view)
+        classes = classes or head_classes(photo, view.camera, backend=options.backend, eyewear=options.eyewear)
+        hidden = options.eyewear == "remove" and classes.hidden_eyes(view.place[_eyeballs(template)])
+        eyes = unseen_eyes() if hidden else look(template, view)
         stages.weights = arkit_weights(expression)
         stages.weights |= gaze_weights(*eyes.gaze)
         V = with_gaze(template, with_detail(template, V, view), stages.weights)
-        classes = classes or head_classes(photo, prediction.camera, backend=options.backend)
-        mesh = coloured(template, view, V, eyes, classes, options, None if hair is None else hair.grown)
+        grown = None if hair is None else hair.grown
+        mesh = coloured(template, view, V, eyes, classes, options, grown, painted_eyes=hidden)
         shapes = template_blendshapes(template)
         if options.head:
             neutral = without_expression(mesh, shapes, stages.weights).vertices
@@ -145,6 +151,12 @@ def with_gaze(template: Template, V: FloatArray, weights: dict[str, float]) -> F
     return V
 
 
+def _eyeballs(template: Template) -> BoolArray:
+    """Return the fine vertices of both eyeballs, (n,)."""
+    regions = template.fine.regions
+    return np.asarray(regions["eyeball_left"] | regions["eyeball_right"], np.bool_)
+
+
 def coloured(
     template: Template,
     view: View,
@@ -153,13 +165,20 @@ def coloured(
     classes: HeadClasses,
     options: PipelineOptions,
     grown: BoolArray | None = None,
+    *,
+    painted_eyes: bool = False,
 ) -> FaceMesh:
     """Return the fine mesh with vertex colours from the photo, and with a texture unless `options.texture` is None.
 
-    `grown` (n,) are the coarse vertices that are hair as shape.
+    `grown` (n,) are the coarse vertices that are hair as shape. With `painted_eyes`, no pixels of the photo are on the
+    eyes.
     """
     fine = template.fine
-    painted = None
+    seen, painted = view.seen, None
+    if options.albedo:
+        photo = without_light(template, view, classes)
+        view = View(photo, view.maps, view.camera, view.vertices, view.topology)
+        classes = replace(classes, image=warp_image(photo, classes.affine, len(classes.image)))
     if options.texture is not None:
         painted = paint(template, view, classes, options.texture, backend=options.backend, grown=grown)
     colors = (
@@ -167,7 +186,11 @@ def coloured(
     )
     for side in ("left", "right"):
         colors[fine.regions[f"eyeball_{side}"]] = eye_colors(template, eyes, side)
-    texture = None if painted is None else _with_eyes(template, view, painted.texture, eyes)
+    texture = None
+    if painted is not None:
+        size = len(painted.texture)
+        pictures = painted_pictures(eyes, size) if painted_eyes else eye_pictures(template, view, eyes, size)
+        texture = file_texture(painted.texture, pictures)
     if is_grey(classes.image):
         colors, texture = without_colour(colors), None if texture is None else without_colour(texture)
     return FaceMesh(
@@ -178,13 +201,8 @@ def coloured(
         texture=texture,
         colors=colors,
         regions=fine.regions,
-        seen=view.seen,
+        seen=seen,
     )
-
-
-def _with_eyes(template: Template, view: View, texture: ByteArray, eyes: Eyes) -> ByteArray:
-    """Return a texture (S, S, 3) of the atlas of the face model in the atlas of files, with eyes."""
-    return file_texture(texture, eye_pictures(template, view, eyes, len(texture)))
 
 
 def without_expression(mesh: FaceMesh, shapes: Displacements, weights: Mapping[str, float]) -> FaceMesh:

@@ -209,7 +209,7 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: 
     found = classes.at(view.place)
     scalp = fine.regions.get("scalp", np.zeros(len(found), np.bool_))
     if raised is not None:
-        scalp = scalp | (template.carry(raised) > OWN)
+        scalp = scalp | (template.carry(raised.astype(np.float64)) > OWN)
     hairy = scalp & (found[:, 1] > OWN)
     all_seen = view.seen * ((found[:, 0] > OWN) | hairy)
     trusted = skin_trust(template, view, (all_seen[kept] > 0) & ~hairy[kept])

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 
 from facegeom._internal.arrays import ByteArray, FloatArray
-from facegeom.face_model.file_atlas import EYE_BOX, IRIS_DEGREES, MARGIN, disc_angle
+from facegeom.face_model.file_atlas import IRIS_DEGREES
 from facegeom.face_model.template import Template
 from facegeom.images.sampling import bilinear
 from facegeom.mesh.parts import sphere_centre
 from facegeom.texture.appearance import View
 from facegeom.texture.baking import sample
-from facegeom.texture.eyes import SIDES, EyePicture, Eyes, shown_balls
+from facegeom.texture.eyes import SIDES, EyePicture, Eyes, directions, shown_balls
 
 IRIS_PIXELS = (14.0, 28.0)  # radii of the iris in pixels of the photo: painted below the first, photo above the second
 LID_MM = (0.8, 2.6)  # distance in mm from the lids at which the weight of the photo begins, and at which it is whole
@@ -74,12 +74,9 @@ def _from_photo(
 
     `inside` (S, S) is the distance in mm of each pixel of the crop from what is no eyeball.
     """
-    box = EYE_BOX[side]
-    texel = (np.arange(size) + 0.5) / size * 2.0 - 1.0
-    x, y = np.meshgrid(texel, -texel)
-    angle = np.radians(disc_angle(np.hypot(x, y) / (1.0 - 2.0 * MARGIN / (box.right - box.left))))
-    azimuth = np.arctan2(y, x)
-    ahead = np.stack([np.sin(angle) * np.cos(azimuth), np.sin(angle) * np.sin(azimuth), np.cos(angle)], axis=-1)
+    ahead = directions(size)
+    if side == "right":  # its square is the mirror image
+        ahead = ahead[:, ::-1] * (-1.0, 1.0, 1.0)
     yaw, pitch = np.radians(eyes.gaze)
     up = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
     across = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])

@@ -15,8 +15,10 @@ import numpy as np
 
 from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
+from facegeom._internal.threads import load_once
+from facegeom.face_model import load_face_model
 from facegeom.face_model.file_atlas import EYE_BOX, IRIS_DEGREES, MARGIN, disc_angle
-from facegeom.face_model.template import Template
+from facegeom.face_model.template import Template, load_template
 from facegeom.mesh.parts import sphere_centre
 from facegeom.texture.appearance import SCLERA, View
 
@@ -35,6 +37,7 @@ SURE = 0.5  # minimum score, in standard deviations of the brightness, of a gaze
 IRIS = (92.0, 70.0, 55.0)  # colour (RGB, 0 to 255) of an iris that the photo does not show, where the white is SCLERA
 DARK = (0.28, 0.5)  # brightness of an iris relative to the white: brown below the first, as measured above the second
 WHITEST = 0.75  # share of the measured colour of the white; the rest is SCLERA in the same light
+LID_SHADE = 0.65  # power of the light on the white in a photo that is the light without the shade of the lids
 LIMIT = (0.35, 1.15)  # limits of the light, relative to SCLERA
 SEED = 7
 
@@ -74,6 +77,11 @@ class _Pixels(NamedTuple):
     left: BoolArray
 
 
+def unseen_eyes() -> Eyes:
+    """Return usual eyes that look ahead, for a photo that does not show them."""
+    return Eyes(Gaze(0.0, 0.0), np.array(IRIS), np.array(SCLERA))
+
+
 def look(template: Template, view: View) -> Eyes:
     """Measure the gaze and the colours of the eyes in a photo.
 
@@ -90,14 +98,14 @@ def look(template: Template, view: View) -> Eyes:
     Daugman, High confidence visual recognition of persons by a test of statistical independence, 1993, section III.
     """
     pixels = _eye_pixels(shown_balls(template, view), view.crop)
-    light = SCLERA
     if len(pixels.toward) < LEAST_PIXELS:
-        return Eyes(Gaze(0.0, 0.0), np.array(IRIS), np.array(light))
+        return unseen_eyes()
     gaze, sure = _gaze(pixels)
     degrees = _degrees(pixels.toward, gaze.direction)
     white = _bright(pixels.colors[(degrees > RING[0])])
     level = float(np.clip((white / SCLERA).mean(), *LIMIT))
     white = WHITEST * np.clip(white, 0, 255) + (1 - WHITEST) * level * np.array(SCLERA)
+    white *= level ** (LID_SHADE - 1.0)
     inside = pixels.colors[(degrees > INNER[0]) & (degrees < INNER[1])]
     iris = np.array(IRIS) * level
     if sure and len(inside) >= LEAST_PIXELS // 2:
@@ -231,21 +239,21 @@ class EyePicture:
         """The square (s, s, 3) of the left eye; that of the right eye is its mirror image."""
         box = EYE_BOX["left"]
         side = max(2, round((box.right - box.left) * self.size))
-        texel = (np.arange(side) + 0.5) / side * 2.0 - 1.0
-        x, y = np.meshgrid(texel, -texel)
-        radius = np.hypot(x, y) / (1.0 - 2.0 * MARGIN / (box.right - box.left))
-        degrees = disc_angle(radius)
-        azimuth = np.arctan2(y, x)
-        white, iris = self._white(degrees, x), self._iris(degrees / IRIS_DEGREES, azimuth)
+        ahead = directions(side)
+        degrees = np.degrees(np.arccos(np.clip(ahead[..., 2], -1.0, 1.0)))
+        azimuth = np.arctan2(ahead[..., 1], ahead[..., 0])
+        white, iris = self._white(degrees), self._iris(degrees / IRIS_DEGREES, azimuth)
         share = _step(degrees / IRIS_DEGREES, *self.EDGE)[..., None]
         return np.asarray(np.rint(np.clip(share * white + (1 - share) * iris, 0, 255)), np.uint8)
 
-    def _white(self, degrees: FloatArray, x: FloatArray) -> FloatArray:
+    def _white(self, degrees: FloatArray) -> FloatArray:
         """Return the colour of the white: darker and redder towards the corners."""
         shade = _step(degrees, IRIS_DEGREES, 85.0)
         tint = 1.0 - shade[..., None] * self.DEPTH * np.array([0.75, 1.1, 1.15])
         rng = np.random.default_rng(SEED)
-        veins = cv2.resize(rng.normal(0, 1, (24, 24)).astype(np.float32), x.shape[::-1], interpolation=cv2.INTER_CUBIC)
+        veins = cv2.resize(
+            rng.normal(0, 1, (24, 24)).astype(np.float32), degrees.shape[::-1], interpolation=cv2.INTER_CUBIC
+        )
         red = 0.02 * shade * np.clip(veins, 0, 2)
         return np.asarray(self.eyes.white * tint * (1.0 - red[..., None] * np.array([0.0, 1.0, 1.0])))
 
@@ -263,6 +271,39 @@ class EyePicture:
         colour = self.eyes.iris * warm * (rim * (1.0 + fibres * (radius > self.PUPIL)))[..., None]
         pupil = (1.0 - _step(radius, self.PUPIL - 0.04, self.PUPIL + 0.04))[..., None]
         return np.asarray(pupil * 0.12 * self.eyes.iris + (1 - pupil) * colour)
+
+
+@load_once(maxsize=4)
+def directions(side: int) -> FloatArray:
+    """Return the direction from the centre of the left eyeball to the point that each texel of its square shows.
+
+    The triangles of the ball are large, so that a circle of the disc is not a circle on the ball. The directions are
+    therefore those of the points on the triangles.
+
+    Parameters
+    ----------
+    side : side length s of the square in texels
+
+    Returns
+    -------
+    (s, s, 3) float array of unit vectors, for a ball that looks ahead, to +z
+    """
+    box, template = EYE_BOX["left"], load_template()
+    fine, ball = template.fine, template.fine.regions["eyeball_left"]
+    V = template.subdivide(load_face_model().mean[template.vertices])
+    own = ball[fine.faces].all(axis=1)
+    arms = (V - sphere_centre(V[ball]))[fine.faces[own].ravel()]
+    places = (template.file_uv[fine.uv_faces[own].ravel()] - (box.left, box.high)) / (box.right - box.left)
+    # Triangles at the back overlap others; those in front are visible.
+    points = np.column_stack([places * (side, -side) - 0.5, arms[:, 2]])
+    found = geometry.rasterize(points, np.arange(len(points)).reshape(-1, 3), arms, (side, side))
+    texel = (np.arange(side) + 0.5) / side * 2.0 - 1.0
+    x, y = np.meshgrid(texel, -texel)
+    angle = np.radians(disc_angle(np.hypot(x, y) / (1.0 - 2.0 * MARGIN / (box.right - box.left))))
+    azimuth = np.arctan2(y, x)
+    usual = np.stack([np.sin(angle) * np.cos(azimuth), np.sin(angle) * np.sin(azimuth), np.cos(angle)], axis=-1)
+    result = np.where((found.triangle >= 0)[..., None], found.attributes, usual)
+    return np.asarray(result / np.linalg.norm(result, axis=-1, keepdims=True))
 
 
 def _step(values: FloatArray, low: float, high: float) -> FloatArray:

@@ -81,7 +81,7 @@ def strands(template: Template, atlas: Atlas) -> Float32Array:
             possible |= template.coarse.regions[name]
         skin = template.coarse.skin_count
         places = np.concatenate([with_flat_ears(template, places[:skin], SIDES), places[skin:]])
-    hairy = np.flatnonzero(atlas.carry(template.carry(possible)[:, None])[:, 0] > 0)
+    hairy = np.flatnonzero(atlas.carry(template.carry(possible.astype(np.float64))[:, None])[:, 0] > 0)
     places = template.carry(places)
     pattern = np.zeros(len(atlas.triangle), np.float32)
     for part in parts(len(hairy)):

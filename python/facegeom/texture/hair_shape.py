@@ -14,10 +14,11 @@ from facegeom.face_model import load_face_model
 from facegeom.face_model.covered_ears import SIDES, flat_ear, with_flat_ears
 from facegeom.face_model.template import Template
 from facegeom.images.camera import Camera
+from facegeom.networks.segmentation_crop import COVER, HEAD_HAIR
 from facegeom.texture.appearance import OWN
 from facegeom.texture.hair import hairy_vertices
-from facegeom.texture.hair_outline import AXIS_MM, BARE, CUT, NONE, HairOutline, Rays, hair_outline, head_outline
-from facegeom.texture.head_classes import HeadClasses
+from facegeom.texture.hair_outline import AXIS_MM, BARE, CUT, HAIR, NONE, HairOutline, Rays, hair_outline, head_outline
+from facegeom.texture.head_classes import SURE, HeadClasses
 
 WINDOW = 2  # rays on each side from which the outline of a ray is smoothed
 ROUNDS = 2  # rounds in which the outline of the raised head approaches that of the hair
@@ -38,6 +39,7 @@ LEAST_EAR = 0.5  # least share of an ear that the photo shows
 LEAST_HAIR = 0.25  # least share of hair among the pixels of an ear that hair covers
 COVERED = 0.45  # the same among those of hair and skin
 AWAY = -0.12  # sine of the angle between the line of sight and an ear, from which the ear is like the other one
+COVER_SHARE = 0.3  # least ratio of the pixels of a hat above the eyes to those of hair
 LEAST_RAYS = 8  # rays with hair of a head with hair
 NECK_MM = -55.0  # height below which hair is longer than the scalp
 BEHIND_MM = -55.0  # depth behind which hair falls beside the neck
@@ -73,14 +75,14 @@ def hair_shape(
     classes : HeadClasses of the photo, wide enough for the outline of the hair
     photo : width and height of the photo in pixels
     """
-    if classes.hair is None or classes.hat:
+    if classes.hair is None or classes.hat or _below_a_cover(classes):
         return None
     coarse = template.coarse
     skin = coarse.skin_count
     rays = Rays.of(camera)
     bare = with_flat_ears(template, V[:skin], SIDES)
     outline = hair_outline(classes, camera, photo, rays, head_outline(camera.view(bare), coarse.skin_faces, rays))
-    if outline.hairy.sum() < LEAST_RAYS:
+    if (outline.kind == HAIR).sum() < LEAST_RAYS:
         return None
     covered = covered_ears(template, V[:skin], camera, classes)
     base = bare if covered == SIDES else with_flat_ears(template, V[:skin], covered)
@@ -97,6 +99,12 @@ def hair_shape(
     grown = np.zeros(len(V), np.bool_)
     grown[:skin] = member & ~bald
     return HairShape(displacement, grown)
+
+
+def _below_a_cover(classes: HeadClasses) -> bool:
+    """Return whether a hat or a scarf hides a part of the hair: cover in the upper half of the crop."""
+    upper = classes.probability[: len(classes.probability) // 2] > SURE
+    return bool(upper[..., COVER].sum() > COVER_SHARE * upper[..., HEAD_HAIR].sum())
 
 
 def outward(V: FloatArray) -> FloatArray:

@@ -38,6 +38,8 @@ BALD_SUM = (1.6, 2.0)  # sums of both, relative to these limits, of a bald scalp
 MOST_LEFT, SMOOTH = 0.6, 0.05  # largest share of such hair that remains on a bald head, and largest of its deviations
 LEAST_SKIN = 50  # minimum number of pixels that are surely skin with which hair is compared
 NATURAL = (-8.0, -4.0)  # least a* and b* of hair below a hat; cloth below a hat may have others
+FRAME = 1.5  # weight of the probability of glasses against that of skin; thin frames are uncertain
+DARK_GLASSES = 0.5  # mean probability of glasses at the eyeballs from which the eyes cannot be seen
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
 CONTRAST = (0.06, 0.16)  # range of the contrast of strands
@@ -58,18 +60,22 @@ class HeadClasses:
     image : (S, S, 3) uint8 array, the crop of the head
     probability : (S, S, 7) float32 array, probabilities of `CLASSES` in the crop
     affine : (2, 3) float array, from pixels of the photo to pixels of the crop
+    eyewear : "keep": glasses count as skin; "remove": they cover it
     """
 
     image: ByteArray
     probability: Float32Array
     affine: FloatArray
+    eyewear: str = "keep"
 
     @cached_property
     def own(self) -> Float32Array:
         """Probabilities (S, S, 4): of skin and of head hair, low near other classes; of head hair anywhere near; of any
-        of them, low near everything else. Facial hair and glasses count as skin: they stay on the face.
+        of them, low near everything else. Facial hair counts as skin, and so do glasses that are kept.
         """
-        skin = self.probability[..., [SKIN, FACIAL_HAIR, EYEWEAR]].sum(axis=-1)
+        skin = self.probability[..., [SKIN, FACIAL_HAIR]].sum(axis=-1)
+        worn = self.probability[..., EYEWEAR]
+        skin = skin + worn if self.eyewear == "keep" else np.maximum(skin - FRAME * worn, 0.0)
         both = np.stack([skin, self.probability[..., HEAD_HAIR]], axis=-1)
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (MARGIN, MARGIN))
         inner, outer = cv2.erode(both, kernel), cv2.dilate(both[..., 1], kernel)
@@ -110,6 +116,14 @@ class HeadClasses:
             return CONTRAST[0]
         return float(np.clip(fine[hair].std() / (grey[hair].mean() + 8.0), *CONTRAST))
 
+    def hidden_eyes(self, eyes: FloatArray) -> bool:
+        """Return whether dark glasses hide the eyes: whether pixels x, y (n, 2) of the eyeballs show glasses."""
+        size = len(self.probability)
+        place = np.asarray(eyes, np.float32) @ self.affine[:, :2].T.astype(np.float32)
+        place += self.affine[:, 2].astype(np.float32)
+        column, row = np.clip(np.rint(place), 0, size - 1).astype(np.int64).T
+        return bool(self.probability[row, column, EYEWEAR].mean() > DARK_GLASSES)
+
     @property
     def hat(self) -> bool:
         """Whether something covers more of the head than hair is seen."""
@@ -130,6 +144,7 @@ def head_classes(
     *,
     network: SegmentationPredictor | None = None,
     backend: str = DEFAULT_BACKEND,
+    eyewear: str = "keep",
     wide: bool = False,
 ) -> HeadClasses:
     """Return the classes of the pixels around a head.
@@ -140,6 +155,7 @@ def head_classes(
     camera : Camera, projection from the face frame to the photo
     network : SegmentationPredictor; None: the network that comes with facegeom
     backend : "torch" or "onnx", in which the network that comes with facegeom runs
+    eyewear : "keep" or "remove", as in `HeadClasses`
     wide : True: a crop of 350 instead of 280 mm, with room for the outline of the hair. The network sees the crop of
         280 mm, and the larger one at the same number of pixels; what the first shows comes from the first.
 
@@ -165,7 +181,7 @@ def head_classes(
     inside = warp_image(np.full((height, width, 3), 255, np.uint8), affine, len(image))[..., 0] > 127
     nothing = np.eye(len(CLASSES), dtype=np.float32)[BACKGROUND]
     probability = np.where(inside[..., None], with_bald_scalp(image, probability), nothing)
-    return HeadClasses(image, with_cloth(image, probability), affine)
+    return HeadClasses(image, with_cloth(image, probability), affine, eyewear)
 
 
 def with_bald_scalp(image: ByteArray, probability: Float32Array) -> Float32Array:

@@ -15,19 +15,19 @@ TEETH = (238.0, 232.0, 222.0)
 GUMS, TONGUE, CHEEKS = (212.0, 130.0, 124.0), (200.0, 106.0, 106.0), (172.0, 88.0, 82.0)
 """Colours (RGB, 0 to 255) at the lips, under light in which the white of an eye is `appearance.SCLERA`."""
 
-DEPTH_MM, POWER = 40.0, 1.3
+DEPTH_MM, POWER = 48.0, 1.3
 """The light inside the mouth decreases as exp(-(depth / the first)^the second), depth in mm behind the front teeth."""
 
 FREE_MM = 18.0
 """Depth in mm at which the light on the tongue begins to decrease: it also comes out of the mouth."""
 
-LEAST = {"teeth": 0.16, "gums": 0.12, "tongue": 0.16, "cheeks": 0.07}
-"""Light at the throat, relative to that at the lips."""
+LEAST = {"teeth": 0.30, "gums": 0.28, "tongue": 0.35, "cheeks": 0.20}
+"""Light at the throat, relative to that at the lips. Renderers that trace light darken the mouth once more."""
 
 RED = 0.35
 """Share of green and blue that is lost where there is no light from outside: light there comes from red walls."""
 
-FOLD_MM, FOLD = 6.0, 0.42
+FOLD_MM, FOLD = 6.0, 0.5
 """Between gums and cheeks it is dark: distance in mm of the two up to which, and the light where they touch."""
 
 SIDE_MM, SIDE = 5.0, 0.72

@@ -221,7 +221,7 @@ def shown_texels(
     zone, face = atlas.texels(hair_zone(template, atlas)), atlas.texels(face_texels)
     raised = np.zeros(len(atlas.triangle), np.float32)
     if grown is not None:
-        raised = atlas.carry(template.carry(grown)[:, None])[:, 0]
+        raised = atlas.carry(template.carry(grown.astype(np.float64))[:, None])[:, 0]
         zone = np.maximum(zone, raised)
     skin = atlas.triangle < template.fine.skin_triangles
     projection = Projection(atlas, view.photo, view.camera, view.vertices)

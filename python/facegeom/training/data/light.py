@@ -10,18 +10,15 @@ from __future__ import annotations
 import numpy as np
 
 from facegeom._internal.arrays import BoolArray, Float32Array
+from facegeom.texture.light import harmonics
+
+__all__ = ["estimate_light", "harmonics", "shading_ratio"]
 
 HARMONICS = 9
 RIDGE = np.array([0, 1, 1, 1, 3, 3, 3, 3, 3], np.float32) * 0.01  # per point; higher orders are less certain
 OUTLIER = 0.15  # residual at which the weight of a point is one half: brows, stubble, highlights
 LEAST_LIGHT = 0.3  # lower limit of the shading, relative to the mean of the face
 LARGEST_RATIO = 1.8
-
-
-def harmonics(normals: Float32Array) -> Float32Array:
-    """Return the harmonics (n, 9) to second order, not normalised, of unit normals (n, 3)."""
-    x, y, z = normals.T
-    return np.stack([np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1], 1)
 
 
 def estimate_light(grey: Float32Array, albedo: Float32Array, normals: Float32Array, seen: BoolArray) -> Float32Array:
