@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from facegeom import geometry
-from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import load_template
 from facegeom.images.camera import Camera
@@ -55,12 +55,12 @@ def albedo_error(skin: ByteArray, light: Float32Array, identity: FloatArray, yaw
     albedo = template.carry(skin[template.vertices].astype(np.float64))
     yaw = np.radians(yaw_deg)
     rotation = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-    camera = Camera(rotation, SCALE, (0.5 * PIXELS, 0.45 * PIXELS))
+    camera = Camera(rotation, SCALE, np.array([0.5 * PIXELS, 0.45 * PIXELS]))
     normals = geometry.vertex_normals(V, template.fine.faces) @ rotation.T
     shaded = encoded(linear(albedo) * np.maximum(harmonics(normals) @ light, SHADING))
     points = np.column_stack([camera.project(V), camera.view(V)[:, 2]])
     raster = geometry.rasterize(points, template.fine.faces, np.column_stack([shaded, V]), (PIXELS, PIXELS))
-    head = raster.triangle >= 0
+    head: BoolArray = np.asarray(raster.triangle >= 0)
     photo = np.zeros((PIXELS, PIXELS, 3), np.uint8)
     photo[head] = np.rint(np.clip(raster.attributes[head][:, :3], 0, 255)).astype(np.uint8)
     mask = head & template.fine.regions["face"][template.fine.faces].all(axis=1)[raster.triangle]
