@@ -43,6 +43,7 @@ from facegeom.networks.identity import Identity, IdentityConfig, IdentityNetwork
 from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine
 from facegeom.networks.identity_units import shape_units
 from facegeom.networks.interface import IdentityAnswer
+from facegeom.pipelines.map_prediction import IDENTITY_GAIN
 from facegeom.training.data.labels import Labels
 from facegeom.training.data.pose import Pose
 
@@ -197,7 +198,7 @@ def test_reconstruct_uses_the_given_identity_network(space: ShapeSpace, coded_fa
             return [IdentityAnswer(shape, np.full(60, 1e-4))] * len(crops)
 
     answers = reconstruct_method(space, model, identity=Believer())(coded_face.photo, place)
-    right = space.displacement(model.vertices(shape))
+    right = space.displacement(model.vertices(IDENTITY_GAIN * shape))
     assert float(rms_mm(answers["fit"] - right)) < 0.1 * float(rms_mm(right))
 
 

@@ -20,6 +20,7 @@ from facegeom.networks.interface import IdentityAnswer
 from facegeom.pipelines import pix2vertex
 from facegeom.pipelines.interface import PipelineOptions
 from facegeom.pipelines.kept_identity import without_identity
+from facegeom.pipelines.map_prediction import IDENTITY_GAIN
 from facegeom.pipelines.pix2vertex import target_mesh
 from facegeom.pipelines.template_stages import without_expression
 from facegeom.reconstruction import predict
@@ -164,11 +165,11 @@ def test_the_registration_keeps_the_shape_of_the_identity_network(
     coded_network(face)
     space, model = ShapeSpace(load_face_model()), load_face_model()
     shape = np.random.default_rng(0).normal(0, 0.8, 60)
-    right = space.displacement(model.vertices(shape))
+    right = space.displacement(model.vertices(IDENTITY_GAIN * shape))
     plain = facegeom.reconstruct(face.photo, box=face.box)
     monkeypatch.setattr("facegeom.pipelines.map_prediction.identity_network", lambda *_: Believer(shape))
     found = facegeom.reconstruct(face.photo, box=face.box)
-    np.testing.assert_allclose(found.identity, shape, atol=0.05)
+    np.testing.assert_allclose(found.identity, IDENTITY_GAIN * shape, atol=0.05)
     for rec, least, most in ((plain, -0.2, 0.2), (found, 0.9, 1.1)):
         assert rec.neutral is not None
         moved = space.displacement(rec.neutral.vertices)

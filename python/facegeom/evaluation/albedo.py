@@ -63,7 +63,8 @@ def albedo_error(skin: ByteArray, light: Float32Array, identity: FloatArray, yaw
     head: BoolArray = np.asarray(raster.triangle >= 0)
     photo = np.zeros((PIXELS, PIXELS, 3), np.uint8)
     photo[head] = np.rint(np.clip(raster.attributes[head][:, :3], 0, 255)).astype(np.uint8)
-    mask = head & template.fine.regions["face"][template.fine.faces].all(axis=1)[raster.triangle]
+    on_face: BoolArray = np.asarray(template.fine.regions["face"][template.fine.faces].all(axis=1))
+    mask = head & on_face[raster.triangle]
     place = np.where(mask[..., None], raster.attributes[..., 3:], np.nan)
     maps = FaceMaps(photo, np.where(mask, raster.depth, np.nan), place, mask, (-0.5, -0.5, PIXELS - 0.5, PIXELS - 0.5))
     view = View(photo, maps, camera, V, template.fine)
