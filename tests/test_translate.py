@@ -36,7 +36,7 @@ CPU = torch.device("cpu")
 SMALL = TranslateOptions(
     size=32, batch=2, images=16, warmup=1, discriminator_width=4, epoch_images=8, translator=TranslatorConfig(8, 1)
 )
-FACEVISION = FaceVisionConfig(size=32, encoder_widths=(8,) * 5, encoder_blocks=(0, 0, 1, 0, 0), decoder_widths=(8,) * 4)
+FACEVISION = FaceVisionConfig(size=32, encoder_widths=(8,) * 4, encoder_blocks=(0, 0, 1, 0), decoder_widths=(8,) * 3)
 
 
 def networks() -> list[FaceVision | Pix2Vertex]:

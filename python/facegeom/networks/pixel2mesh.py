@@ -41,8 +41,8 @@ so the factor makes the placement change faster than the other outputs."""
 class Pixel2MeshConfig:
     """Configuration of the network."""
 
-    size: int = 128  # side length of the input in pixels, a multiple of 16
-    encoder_widths: tuple[int, ...] = (32, 96, 160, 192)  # channels at 1/2, ..., 1/16 of the resolution
+    size: int = 128  # side length of the input in pixels, a multiple of 32
+    encoder_widths: tuple[int, ...] = (32, 96, 160, 192)  # channels at 1/4, ..., 1/32 of the resolution
     encoder_blocks: tuple[int, ...] = (1, 2, 3, 2)  # residual blocks at these resolutions
     pooled: int = 64  # channels of the image features at a vertex
     widths: tuple[int, ...] = (128, 128, 64, 32)  # channels of the hidden features of each block; Wang et al.: 192
@@ -100,7 +100,7 @@ class Pixel2MeshNetwork(SemiSphereNetwork):
         )
 
     def encode_image(self, image: Tensor, landmarks: Tensor | None) -> tuple[Tensor, SemiSpherePlacement]:
-        """Return the sum of all projected levels (b, pooled, S/2, S/2), and the placement."""
+        """Return the sum of all projected levels (b, pooled, S/4, S/4), and the placement."""
         made = self.encoder(image)
         levels = [reader(level) for reader, level in zip(self.readers, made, strict=True)]
         total = levels.pop()

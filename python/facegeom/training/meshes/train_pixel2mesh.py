@@ -66,8 +66,8 @@ class Pixel2MeshOptions:
     mix: MixOptions = MESH_MIX
 
     def __post_init__(self) -> None:
-        if self.size % 16:
-            raise ValueError(f"size must be a multiple of 16, got {self.size}")
+        if self.size % 32:
+            raise ValueError(f"size must be a multiple of 32, got {self.size}")
         if not 0 <= self.placing <= 1:
             raise ValueError(f"placing must be in [0, 1], got {self.placing}")
         check_sampling(self.share, self.overfit)

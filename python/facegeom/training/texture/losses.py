@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facegeom.networks.facevision import FaceVisionGenerator
+from facegeom.networks.facevision import FaceVisionGenerator, fold_pixels
 from facegeom.networks.texture_critic import critic_scores
 
 PERCEPTUAL_LEVELS = 3  # number of levels of the encoder that the perceptual loss uses
@@ -39,7 +39,7 @@ class PerceptualLoss(nn.Module):
     Parameters
     ----------
     generator : FaceVisionGenerator
-        Trained network. The loss uses the first three levels of the encoder, with 1/2, 1/4 and 1/8 of the input size.
+        Trained network. The loss uses the first three levels of the encoder, with 1/4, 1/8 and 1/16 of the input size.
 
     Notes
     -----
@@ -68,7 +68,7 @@ class PerceptualLoss(nn.Module):
         -------
         () tensor
         """
-        x, y = functional.avg_pool2d(predicted, 2), functional.avg_pool2d(target, 2)
+        x, y = (fold_pixels(functional.avg_pool2d(texture, 2)) for texture in (predicted, target))
         ratios = []
         for level in self.levels:
             x = level(x)
