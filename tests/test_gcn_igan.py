@@ -318,7 +318,7 @@ def test_a_step_changes_all_weights_of_both_networks(small, batch):
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
     critic = {name: tensor.clone() for name, tensor in trainer.discriminator.state_dict().items()}
     rows = [trainer.train_step(*batch) for _ in range(16)]
-    assert set(rows[0]) == {*TERMS, "critic", "critic_right"}
+    assert set(rows[0]) == {*TERMS, "critic", "critic_right", "balance"}
     losses = [sum(row.get(name, 0.0) for name in TERMS) for row in rows]
     assert losses[-1] < 0.9 * losses[0]
     after = trainer.network.state_dict()
@@ -348,6 +348,16 @@ def test_the_discriminator_learns_to_separate_meshes(small, batch):
     rows = [trainer._train_discriminator(true, made, graph) for _ in range(30)]
     assert rows[-1]["critic"] < 0.7 * rows[0]["critic"]
     assert rows[-1]["critic_right"] == 1.0
+
+
+def test_a_discriminator_that_is_too_good_waits_for_the_generator(small, batch):
+    trainer = GcnIganTrainer(SMALL_RUN, CPU, NO_ERRORS)
+    for accuracy, learns in ((0.95, False), (0.75, True)):
+        trainer.balance.running.fill_(accuracy)
+        before = [tensor.clone() for tensor in trainer.discriminator.parameters()]
+        trainer.train_step(*batch)
+        after = trainer.discriminator.parameters()
+        assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True)) == learns
 
 
 @pytest.mark.parametrize("part", PARTS)

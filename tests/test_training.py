@@ -1,5 +1,6 @@
 """Labels, renderer, training samples and the training loop, on faces made in the tests."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,6 +186,33 @@ def test_training_overfits_one_batch() -> None:
         last = trainer.train_step(image, target, mask)
     assert last["depth"] < 0.3 * first["depth"]
     assert last["mask"] < 0.3 * first["mask"]
+
+
+@pytest.mark.parametrize("accuracy", [0.5, 0.75, 0.95])
+def test_accuracy_of_the_discriminators_decides_who_learns(accuracy: float) -> None:
+    trainers = [
+        FaceVisionTrainer(replace(SMALL, adversarial_weight=weight, warmup=1), torch.device("cpu"))
+        for weight in (0.5, 1e-12)
+    ]
+    image = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(0)
+    target, mask = torch.rand(2, 4, 64, 64, generator=generator), torch.ones(2, 1, 64, 64)
+    for trainer in trainers:
+        trainer.balance.running.fill_(accuracy)
+        before = copy.deepcopy(trainer.discriminators.state_dict())
+        terms = trainer.train_step(image, target, mask)
+        learned = any(not torch.equal(before[k], v) for k, v in trainer.discriminators.state_dict().items())
+        assert learned == (accuracy <= 0.9)
+        assert terms["balance"] == pytest.approx(accuracy, abs=0.05)
+    heavy, light = (trainer.generator.depth_decoder.head[0].weight for trainer in trainers)
+    assert torch.equal(heavy, light) == (accuracy < 0.6)
+
+
+def test_running_accuracy_is_part_of_the_checkpoint() -> None:
+    first, second = (FaceVisionTrainer(SMALL, torch.device("cpu")) for _ in range(2))
+    first.balance.observe(1.0)
+    second.load(first.state())
+    assert second.balance.accuracy == first.balance.accuracy > 0.5
 
 
 def test_both_discriminators_are_trained_and_measured() -> None:

@@ -14,6 +14,7 @@ from facegeom.networks.devices import check_device, mixed_precision
 from facegeom.networks.facevision import ZERO_DEPTH_OFFSET, FaceVisionConfig, FaceVisionGenerator, channels_last
 from facegeom.networks.patchgan import PatchDiscriminator
 from facegeom.networks.weights import load_weights, save_weights
+from facegeom.training.adversary import Balance
 from facegeom.training.arguments import (
     add_initial_weights,
     add_no_synthetic,
@@ -50,7 +51,7 @@ class FaceVisionOptions:
     warmup: int = 300  # number of steps of the linear warm-up of both learning rates
     l1_weight: float = 1.0  # weight lambda_1 of the L1 loss in equation 1, for errors in units of 100 mm
     relief_weight: float = 4.0  # weight of `relief_l1`, relative to l1_weight; not used with foreground "zero"
-    gradient_weight: float = 2.0  # weight lambda_g of the gradient loss in equation 1
+    gradient_weight: float = 0.3  # weight lambda_g of the gradient loss in equation 1; 2 slows the start down
     mask_weight: float = 0.1  # weight of the cross-entropy of the mask
     adversarial_weight: float = 0.002  # weight of the adversarial loss; pix2pix has L1 : adversarial = 100 : 1
     adversarial_every: int = 6  # interval, in steps, of the adversarial loss, which doubles the time of a step
@@ -74,7 +75,7 @@ class FaceVisionTrainer(NetworkTrainer):
     """
 
     options: FaceVisionOptions
-    parts = ("generator", "averaged", "discriminators", "generator_optimizer", "discriminator_optimizer")
+    parts = ("generator", "averaged", "discriminators", "balance", "generator_optimizer", "discriminator_optimizer")
 
     def __init__(self, options: FaceVisionOptions, device: torch.device) -> None:
         super().__init__(options, device)
@@ -89,6 +90,7 @@ class FaceVisionTrainer(NetworkTrainer):
             }
         ).to(device)
         channels_last(self.discriminators)
+        self.balance = Balance()
         self.generator_optimizer = torch.optim.AdamW(
             self.generator.parameters(), options.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True
         )
@@ -131,8 +133,9 @@ class FaceVisionTrainer(NetworkTrainer):
         if adversarial_step:
             fake = self._discriminator_maps(out, mask)
             real = self._discriminator_maps(self._true_maps(target, mask), mask)
-            terms["adversarial"] = self._adversarial_loss(photo, fake)
-            loss = loss + o.adversarial_weight * o.adversarial_every * terms["adversarial"]
+            if self.balance.generator_learns:
+                terms["adversarial"] = self._adversarial_loss(photo, fake)
+                loss = loss + o.adversarial_weight * o.adversarial_every * terms["adversarial"]
         self.generator_optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[union-attr]
         norm = nn.utils.clip_grad_norm_(self.generator.parameters(), 5.0)
@@ -183,7 +186,10 @@ class FaceVisionTrainer(NetworkTrainer):
     def _train_discriminators(
         self, photo: Tensor, real: dict[str, Tensor], fake: dict[str, Tensor]
     ) -> dict[str, float]:
-        """Make one step of both discriminators; return the loss and the accuracies on patches: name -> value."""
+        """Make one step of both discriminators, unless they are too good for the generator.
+
+        Return their loss, their accuracies on patches, and the running accuracy: name -> value.
+        """
         loss = torch.zeros((), device=self.device)
         scores = {}
         for task, discriminator in self.discriminators.items():
@@ -193,10 +199,12 @@ class FaceVisionTrainer(NetworkTrainer):
             loss = loss + (adversarial(on_real, True) + adversarial(on_fake, False)) / 2
             scores[f"{task}_real"] = float((on_real > 0).float().mean())
             scores[f"{task}_fake"] = float((on_fake < 0).float().mean())
-        self.discriminator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.discriminator_optimizer.step()
-        return scores | {"discriminator": float(loss.detach())}
+        if self.balance.discriminator_learns:
+            self.discriminator_optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.discriminator_optimizer.step()
+        self.balance.observe(sum(scores.values()) / len(scores))
+        return scores | {"discriminator": float(loss.detach()), "balance": self.balance.accuracy}
 
     def _set_learning_rate(self) -> None:
         o = self.options

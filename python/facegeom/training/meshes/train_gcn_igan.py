@@ -15,6 +15,7 @@ from facegeom.networks.facevision import channels_last
 from facegeom.networks.gcn_igan import GcnIganConfig, GcnIganGenerator
 from facegeom.networks.graph import Graph
 from facegeom.networks.mesh_discriminator import MeshDiscriminator
+from facegeom.training.adversary import Balance
 from facegeom.training.arguments import add_photo_training, options_from, run_and_print, run_files, sources_from
 from facegeom.training.data.landmark_errors import cached_errors, sample_errors
 from facegeom.training.data.photo_data import Sources
@@ -97,7 +98,7 @@ class GcnIganTrainer(MeshTrainer):
     options: GcnIganOptions
     network: GcnIganGenerator
     averaged: GcnIganGenerator
-    parts = ("network", "averaged", "discriminator", "optimizer", "critic_optimizer")
+    parts = ("network", "averaged", "discriminator", "balance", "optimizer", "critic_optimizer")
 
     def __init__(self, options: GcnIganOptions, device: torch.device, errors: Tensor) -> None:
         super().__init__(options, device)
@@ -114,6 +115,7 @@ class GcnIganTrainer(MeshTrainer):
         for network in (self.network, self.averaged):
             channels_last(network.encoder)
         self.discriminator = MeshDiscriminator(minibatch="minibatch" not in options.without).to(device)
+        self.balance = Balance()
         self.targets = PLAIN if "smoothing" in options.without else SMOOTHED
         self.optimizer = torch.optim.Adam(self.network.parameters(), options.learning_rate, fused=True)
         self.critic_optimizer = torch.optim.Adam(
@@ -156,7 +158,8 @@ class GcnIganTrainer(MeshTrainer):
         terms = mesh_terms(deformations, truth, graphs, o.weights, o.guided)
         if critic:
             self.discriminator.requires_grad_(False)
-            terms["adversarial"] = o.adversarial * functional.softplus(-self._logits(made, graphs[-1])).mean()
+            weight = o.adversarial if self.balance.generator_learns else 0.0
+            terms["adversarial"] = weight * functional.softplus(-self._logits(made, graphs[-1])).mean()
             self.discriminator.requires_grad_(True)
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
@@ -173,18 +176,21 @@ class GcnIganTrainer(MeshTrainer):
     def _train_discriminator(self, true: Tensor, made: Tensor, graph: Graph) -> dict[str, float]:
         """Make one step of the discriminator (equation 2) on true and predicted meshes (n, b, 3).
 
-        Return the loss and the accuracy of the discriminator.
+        A discriminator that is too good for the generator does not learn. Return the loss, the accuracy and the running
+        accuracy of the discriminator.
         """
         loss = torch.zeros((), device=self.device)
         logits = []
         for meshes, target in zip((true, made.detach()), self.targets, strict=True):
             logits.append(self._logits(meshes, graph))
             loss = loss + functional.binary_cross_entropy_with_logits(logits[-1], torch.full_like(logits[-1], target))
-        self.critic_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.critic_optimizer.step()
-        right = torch.cat([logits[0] > 0, logits[1] < 0]).float().mean()
-        return {"critic": float(loss.detach()), "critic_right": float(right)}
+        if self.balance.discriminator_learns:
+            self.critic_optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.critic_optimizer.step()
+        right = float(torch.cat([logits[0] > 0, logits[1] < 0]).float().mean())
+        self.balance.observe(right)
+        return {"critic": float(loss.detach()), "critic_right": right, "balance": self.balance.accuracy}
 
 
 def train(
