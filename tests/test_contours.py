@@ -34,6 +34,7 @@ from facegeom.training.contours.samples import (
     crops_of,
     mirrored,
     stored_face,
+    stretched_mouth,
 )
 from facegeom.training.contours.train_contours import (
     ContourTrainer,
@@ -177,6 +178,33 @@ def test_contours_of_small_weight_change_little(model: FaceModel) -> None:
 
 
 # The samples
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.5])
+def test_stretched_mouth_moves_image_and_points_together(model: FaceModel, factor: float) -> None:
+    face = _shown(model, 0.0, jawOpen=0.8)
+    height, width = face.image.shape[:2]
+    rows = np.linspace(0, 250, height)  # brightness tells the row of the original image
+    face = face._replace(image=np.rint(np.broadcast_to(rows[:, None, None], (height, width, 3))).astype(np.uint8))
+    made = stretched_mouth(face, factor, 1.0, 2.0)
+
+    def opening(shown: ShownFace) -> float:
+        inner = shown.contours[PARTS[2][20:]]
+        return float(inner[5, 1] - inner[15, 1])
+
+    assert opening(made) == pytest.approx(factor * opening(face))
+    at = np.rint(made.contours).astype(int)
+    shown = made.image[at[:, 1], at[:, 0], 0] / 250 * (height - 1)
+    np.testing.assert_allclose(shown, face.contours[:, 1], atol=2.0)
+    above = face.landmarks[:, 1] < face.contours[PARTS[2][20:]][15, 1]
+    np.testing.assert_array_equal(made.landmarks[above], face.landmarks[above])
+    np.testing.assert_array_equal(made.contours[:, 0], face.contours[:, 0])
+
+
+def test_a_mouth_is_stretched_up_to_a_limit_and_only_if_it_is_open(model: FaceModel) -> None:
+    shut, wide = _shown(model), _shown(model, 0.0, jawOpen=0.8)
+    assert stretched_mouth(shut, 1.5, 20.0, 2.0) is shut
+    np.testing.assert_array_equal(stretched_mouth(wide, 1.5, 1.0, 0.01).contours, wide.contours)
 
 
 def test_mirrored_face_has_mirrored_contours(model: FaceModel) -> None:

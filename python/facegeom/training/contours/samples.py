@@ -19,7 +19,7 @@ from facegeom.face_model import FaceModel
 from facegeom.face_model.fitting import CONTOUR_POINTS
 from facegeom.images.crop import apply_affine, warp_image
 from facegeom.measures.openings import openings
-from facegeom.networks.contour_crop import CONTOUR_MIRROR, contour_affines, to_crops
+from facegeom.networks.contour_crop import CONTOUR_MIRROR, PARTS, contour_affines, to_crops
 from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine
 from facegeom.training.data.augment import AugmentOptions, augment
 from facegeom.training.data.labels import LANDMARK_ORIGIN, LANDMARK_UNIT, Labels, find_photos
@@ -29,6 +29,7 @@ from facegeom.training.face_model.topology import FLIP68
 from facegeom.training.identity.reshaped_photos import ORIGINAL, ReshapedPhotos
 
 ALIGNED_PIXELS, ALIGNED_MM = 208, 250.0  # side of the aligned crop that is augmented; an eye has 25 pixels
+OPEN_MM = 5.0  # smallest opening of a mouth that is stretched: its inside is visible
 EXTREMES = 0.04  # share of the photos that have the smallest, and the largest, opening of the eyes or the mouth
 
 
@@ -42,6 +43,9 @@ class ContourMix:
     shift_noise_mm: float = 1.5  # standard deviation of the error of the centre of each crop
     turn_noise_deg: float = 1.5
     scale_noise: float = 0.02
+    stretched: float = 0.5  # share of the open mouths that are opened further or less far, see `stretched_mouth`
+    stretch: tuple[float, float] = (0.7, 1.6)  # range of the factor of these openings
+    widest: float = 1.0  # largest opening / width of a stretched mouth
 
 
 AUGMENT = AugmentOptions(
@@ -223,6 +227,11 @@ class ContourStream(NumberedStream):
         image, landmarks, rotation, contours = face
         if len(image) != ALIGNED_PIXELS:
             image, landmarks, rotation, contours = aligned(self.model, face)
+        if rng.random() < mix.stretched:
+            factor = np.exp(rng.uniform(*np.log(mix.stretch)))
+            image, landmarks, rotation, contours = stretched_mouth(
+                ShownFace(image, landmarks, rotation, contours), factor, OPEN_MM * scale, mix.widest
+            )
         eyes = np.stack([landmarks[19:25].mean(0), landmarks[25:31].mean(0)])
         other = self.photos[int(rng.integers(len(self.photos)))].image if rng.random() < 0.1 else None
         image = augment(image, eyes, rng, other, AUGMENT)
@@ -232,6 +241,39 @@ class ContourStream(NumberedStream):
         landmarks = (landmarks - centre) @ turn.T + centre
         landmarks = landmarks + rng.normal(0, mix.landmark_noise_mm * scale, landmarks.shape)
         return ShownFace(image, landmarks, rotation, contours)
+
+
+def stretched_mouth(face: ShownFace, factor: float, least: float, widest: float) -> ShownFace:
+    """Return a face whose mouth is open further, or less far: photos with wide open mouths are rare.
+
+    The rows of the image between the middle points of the inner lips are stretched, and what is below them is shifted.
+    Landmarks and contours move with the image.
+
+    Parameters
+    ----------
+    face : ShownFace, upright
+    factor : factor of the opening
+    least : smallest opening, in pixels, that is stretched; other faces are returned unchanged
+    widest : largest opening after stretching / width of the mouth
+    """
+    inner = face.contours[PARTS[2][20:]]
+    top, bottom = float(inner[15, 1]), float(inner[5, 1])
+    gap, width = bottom - top, float(np.ptp(inner[:, 0]))
+    if gap < least:
+        return face
+    factor = min(factor, max(1.0, widest * width / gap))
+
+    def moved(points: FloatArray) -> FloatArray:
+        beyond = np.clip(points[:, 1] - top, 0, gap) * (factor - 1)
+        return np.column_stack([points[:, 0], points[:, 1] + beyond])
+
+    height, columns = face.image.shape[:2]
+    rows = np.arange(height, dtype=np.float64)
+    within = np.clip(rows - top, 0, gap * factor)
+    source = (rows - within * (1 - 1 / factor)).astype(np.float32)
+    x, y = np.meshgrid(np.arange(columns, dtype=np.float32), source)
+    image = np.asarray(cv2.remap(face.image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    return ShownFace(image, moved(face.landmarks), face.rotation, moved(face.contours))
 
 
 def mirrored(face: ShownFace) -> ShownFace:
