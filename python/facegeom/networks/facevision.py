@@ -89,9 +89,9 @@ def channels_last(module: ModuleType) -> ModuleType:
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def fold_pixels(image: Tensor) -> Tensor:
-    """Stack the pixels of each block of `FOLD` x `FOLD` as channels: (b, c, S, S) -> (b, 4 c, S / 2, S / 2)."""
-    return functional.pixel_unshuffle(image, FOLD)
+def fold_pixels(image: Tensor, fold: int = FOLD) -> Tensor:
+    """Stack the pixels of blocks as channels: (b, c, S, S) -> (b, c fold^2, S / fold, S / fold)."""
+    return functional.pixel_unshuffle(image, fold)
 
 
 class ConvBlock(nn.Sequential):
@@ -118,18 +118,19 @@ class ResidualBlock(nn.Module):
 
 
 class Encoder(nn.ModuleList):
-    """Residual encoder; each level halves the resolution: (b, 3, S, S) -> levels at S/4, S/8, ..."""
+    """Residual encoder; each level halves the resolution: (b, 3, S, S) -> levels at S / (2 fold), S / (4 fold), ..."""
 
-    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], fold: int = FOLD) -> None:
         super().__init__()
-        below = 3 * FOLD**2
+        self.fold = fold
+        below = 3 * fold**2
         for width, count in zip(widths, blocks, strict=True):
             self.append(nn.Sequential(ConvBlock(below, width, 4, 2), *(ResidualBlock(width) for _ in range(count))))
             below = width
 
     def forward(self, image: Tensor) -> list[Tensor]:
         levels = []
-        x = fold_pixels(image)
+        x = fold_pixels(image, self.fold)
         for level in self:
             x = level(x)
             levels.append(x)

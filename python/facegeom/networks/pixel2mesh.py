@@ -41,8 +41,9 @@ so the factor makes the placement change faster than the other outputs."""
 class Pixel2MeshConfig:
     """Configuration of the network."""
 
-    size: int = 128  # side length of the input in pixels, a multiple of 32
-    encoder_widths: tuple[int, ...] = (32, 96, 160, 192)  # channels at 1/4, ..., 1/32 of the resolution
+    size: int = 128  # side length of the input in pixels, a multiple of 16 fold
+    fold: int = 1  # the encoder stacks blocks of fold x fold pixels; `facevision.FOLD` in a new training
+    encoder_widths: tuple[int, ...] = (32, 96, 160, 192)  # channels at 1/2, ..., 1/16 of the resolution of the blocks
     encoder_blocks: tuple[int, ...] = (1, 2, 3, 2)  # residual blocks at these resolutions
     pooled: int = 64  # channels of the image features at a vertex
     widths: tuple[int, ...] = (128, 128, 64, 32)  # channels of the hidden features of each block; Wang et al.: 192
@@ -91,7 +92,7 @@ class Pixel2MeshNetwork(SemiSphereNetwork):
     def __init__(self, config: Pixel2MeshConfig = Pixel2MeshConfig()) -> None:
         super().__init__(config.pooled, config.widths, config.codes, adaptive=config.adaptive)
         self.config, self.size = config, config.size
-        self.encoder = Encoder(config.encoder_widths, config.encoder_blocks)
+        self.encoder = Encoder(config.encoder_widths, config.encoder_blocks, config.fold)
         self.readers = nn.ModuleList(nn.Conv2d(width, config.pooled, 1) for width in config.encoder_widths)
         self.placement = PlacementHead(config.encoder_widths[-1], config.spots)
         self.blocks = nn.ModuleList(
@@ -100,7 +101,7 @@ class Pixel2MeshNetwork(SemiSphereNetwork):
         )
 
     def encode_image(self, image: Tensor, landmarks: Tensor | None) -> tuple[Tensor, SemiSpherePlacement]:
-        """Return the sum of all projected levels (b, pooled, S/4, S/4), and the placement."""
+        """Return the sum of all projected levels at the resolution of the first, and the placement."""
         made = self.encoder(image)
         levels = [reader(level) for reader, level in zip(self.readers, made, strict=True)]
         total = levels.pop()

@@ -15,7 +15,7 @@ from torch import Tensor
 from facegeom._internal import check
 from facegeom.errors import FacegeomError
 from facegeom.networks.devices import check_device, mixed_precision
-from facegeom.networks.facevision import FaceVisionConfig, channels_last
+from facegeom.networks.facevision import FOLD, FaceVisionConfig, channels_last
 from facegeom.networks.graph import Unpooling
 from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
 from facegeom.networks.weights import load_weights
@@ -92,7 +92,7 @@ class Pixel2MeshTrainer(MeshTrainer):
         super().__init__(options, device)
         check.choice(options.encoder, "encoder", ENCODERS)
         check.choice(options.unpooling, "unpooling", UNPOOLINGS)
-        config = Pixel2MeshConfig(size=options.size, adaptive=options.unpooling == "adaptive")
+        config = Pixel2MeshConfig(size=options.size, fold=FOLD, adaptive=options.unpooling == "adaptive")
         self.network = Pixel2MeshNetwork(config)
         if options.encoder != "scratch":
             start_encoder(self.network)
