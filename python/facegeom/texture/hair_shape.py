@@ -27,13 +27,12 @@ LENGTH_MM = 6.0  # smoothing length of the height of the hair
 PRIOR = 3e-4  # weight of the usual height; range LENGTH_MM / PRIOR^(1/4) = 46 mm
 USUAL = 0.7  # usual height relative to the mean height at the outline
 MIRRORED = 0.2  # weight of a height on the other side of the head
-LOWEST_MM, HIGHEST_MM = -12.0, 75.0  # limits of the height
+LOWEST_MM, HIGHEST_MM = 2.0, 75.0  # limits of the height
 BROWS_MM, CHEEKS_MM = 32.0, 50.0  # height above the eyes, or distance from the midline, of hair before the face
 EDGE_MM = (56.0, -15.0)  # distance from the midline from which, and depth to which the face lies beside the ears
 FRINGE_REACH_MM = 45.0  # largest distance from the scalp and covered ears of hair before the face
 BESIDE_MM = 8.0  # width of the seam between hair and skin of the face
 FRINGE_MM, FRINGE_WEIGHT = 4.0, 0.3  # its height, and the weight of this height
-CUT_WEIGHT = 0.1  # weight of hair at the border of the photo, which may be higher than what the photo shows
 FACING = 0.2  # cosine between normal and line of sight from which a vertex of the face shows its pixel
 LEAST_EAR = 0.5  # least share of an ear that the photo shows
 LEAST_HAIR = 0.25  # least share of hair among the pixels of an ear that hair covers
@@ -264,8 +263,8 @@ def _height(
         bare = bare_ray[slot]
         along = np.maximum(np.einsum("nd,nd->n", across, rays.directions[slot]), 0.5)
         weight = np.where(on, np.exp(-(((now[slot] - distance) / NEAR_MM) ** 2)), 0.0)
-        cut = outline.kind[slot] == CUT  # hair goes on beyond the border of the photo
-        weight[cut] *= np.where(change[slot][cut] > 0, CUT_WEIGHT, 0.0)
+        # Hair that goes on beyond the border of the photo is at least as high as what the photo shows.
+        weight[(outline.kind[slot] == CUT) & ((number == 0) | (change[slot] <= 0))] = 0.0
         wanted = np.where(bare, 0.0, height + np.nan_to_num(change[slot]) / along)
         wanted = np.clip(wanted, LOWEST_MM, HIGHEST_MM)
         if number == 0:
