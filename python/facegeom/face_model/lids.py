@@ -1,9 +1,10 @@
-"""Blendshapes that close the eyes of a person: the lids of `eyeBlink` meet, in front of the eyeball.
+"""Blendshapes that move the lids of a person: the lids of `eyeBlink` meet, and all stay in front of the eyeball.
 
 The displacements of the face model are the same for all people. An eye that is opened wider than that of the mean face
 would keep a gap, and a narrower one would cross its lids. For each person the displacements are therefore corrected at
-the margins of the lids, and the correction is spread over the lids. A margin is the edge of a lid that is visible from
-the front; the skin goes on behind it, up to the rim of the eye socket.
+the margins of the lids, and the correction is spread over the lids. Between the weights 0 and 1 a lid moves on a
+straight line, which would cut through the ball; the lid is moved forward until no part of its way does. A margin is the
+edge of a lid that is visible from the front; the skin goes on behind it, up to the rim of the eye socket.
 """
 
 from __future__ import annotations
@@ -55,6 +56,15 @@ LINE_STEP_MM = 0.1
 LINE_SMOOTHING = 2
 """Number of neighbours on each side over which the vertices of a margin are averaged for its line."""
 
+ON_WAY = (0.25, 0.5, 0.75)
+"""Weights at which a lid that closes is kept in front of the eyeball, too."""
+
+COVERING = ("eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeSquint")
+"""Blendshapes whose lids are kept in front of the eyeball."""
+
+PROFILE_DEGREES, PROFILE_TURNS = 2.0, 8
+"""Step of the angles from the axis of an eyeball at which its radius is measured, and number of directions at each."""
+
 PIXELS_PER_MM = 20.0
 """Resolution of the measurement of gaps."""
 
@@ -87,8 +97,8 @@ def closing_blinks(template: Template, V: FloatArray) -> dict[str, Float32Array]
     for side in ("left", "right"):
         name = f"eyeBlink{side.capitalize()}"
         eye = _eye(template, side)
-        shape = template_blendshapes(template)[name].copy()
-        closed = V + shape
+        shape, ball = template_blendshapes(template)[name].copy(), _Ball.of(V[eye.ball])
+        closed, opened = V + shape, V[eye.lids]
         for _ in range(ROUNDS):
             upper, lower = _margins(eye, closed)
             over, under = closed[upper], closed[lower]
@@ -96,31 +106,77 @@ def closing_blinks(template: Template, V: FloatArray) -> dict[str, Float32Array]
             gap_below = np.maximum(_height(under[:, 0], over) - under[:, 1] + OVERLAP_MM, 0.0)
             closed[eye.lids, 1] -= UPPER_SHARE * (eye.follow[0] @ gap)
             closed[eye.lids, 1] += (1.0 - UPPER_SHARE) * (eye.follow[1] @ gap_below)
-            closed[eye.lids] = _outside(closed[eye.lids], V[eye.ball], eye.leaves)
+            for weight in (*ON_WAY, 1.0):
+                way = opened + weight * (closed[eye.lids] - opened)
+                closed[eye.lids] += ball.outward(way, eye.leaves) / weight
         shape[eye.lids] = (closed - V)[eye.lids]
         shape.flags.writeable = False
         shapes[name] = shape
     return shapes
 
 
-def _outside(points: FloatArray, ball: FloatArray, share: FloatArray) -> FloatArray:
-    """Return points (k, 3) moved out of an eyeball with vertices (b, 3), where they are nearer than `CLEARANCE_MM`.
+def covering_lids(template: Template, V: FloatArray) -> dict[str, Float32Array]:
+    """Return the other shapes of a person whose lids move over the eyeball; the eyeball does not come through them.
 
-    `share` (k,) is the part of the motion that each point makes.
+    Parameters
+    ----------
+    template : Template
+    V : (n, 3) float array, mm, the fine vertices of the neutral face
+
+    Returns
+    -------
+    mapping from name to (n, 3) float32 array
+        Displacements at weight 1, mm; read-only.
     """
-    centre = sphere_centre(ball)
-    arms = ball - centre
-    radius = np.linalg.norm(arms, axis=1)
-    near = np.linalg.norm(points - centre, axis=1) < radius.max() + CLEARANCE_MM
-    moved, share = points.copy(), share[near]
-    rays = points[near] - centre
-    distance = np.linalg.norm(rays, axis=1)
-    directions = rays / distance[:, None]
-    cosine = directions @ (arms / radius[:, None]).T
-    weight = np.exp((cosine - 1.0) / 0.004)  # the cornea is part of the ball: the radius depends on the direction
-    least = (weight @ radius) / weight.sum(axis=1) + CLEARANCE_MM
-    moved[near] += directions * (share * np.maximum(least - distance, 0.0))[:, None]
-    return np.asarray(moved)
+    shapes = {}
+    for side in ("left", "right"):
+        eye = _eye(template, side)
+        centre, opened = sphere_centre(V[eye.ball]), V[eye.lids]
+        for name in (f"{shape}{side.capitalize()}" for shape in COVERING):
+            shape = template_blendshapes(template)[name].copy()
+            for weight in (0.5, 0.75, 1.0):  # the ball of an eyeLook shape turns
+                ball = _Ball.of(V[eye.ball] + weight * shape[eye.ball], centre)
+                shape[eye.lids] += ball.outward(opened + weight * shape[eye.lids], eye.leaves) / weight
+            shape.flags.writeable = False
+            shapes[name] = shape
+    return shapes
+
+
+class _Ball(NamedTuple):
+    """An eyeball as a surface of revolution: a ball with the bulge of the cornea."""
+
+    centre: FloatArray  # (3,)
+    axis: FloatArray  # (3,), unit vector to the middle of the cornea
+    angles: FloatArray  # (a,), angles from the axis, ascending, radians
+    radii: FloatArray  # (a,), mm, largest at each angle
+
+    @classmethod
+    def of(cls, vertices: FloatArray, centre: FloatArray | None = None) -> _Ball:
+        """Measure the eyeball with vertices (b, 3); `centre` (3,) is measured if it is None."""
+        centre = sphere_centre(vertices) if centre is None else centre
+        arms = vertices - centre
+        radius = np.linalg.norm(arms, axis=1)
+        axis = np.maximum(radius - np.median(radius), 0.0) @ arms
+        axis = axis / np.linalg.norm(axis)
+        side = np.cross(axis, np.eye(3)[np.abs(axis).argmin()])
+        side /= np.linalg.norm(side)
+        angles = np.radians(np.arange(0.0, 180.0 + PROFILE_DEGREES, PROFILE_DEGREES))
+        turns = 2.0 * np.pi * np.arange(PROFILE_TURNS) / PROFILE_TURNS
+        around = np.outer(np.cos(turns), side) + np.outer(np.sin(turns), np.cross(axis, side))
+        directions = np.cos(angles)[:, None, None] * axis + np.sin(angles)[:, None, None] * around
+        weight = np.exp((directions @ (arms / radius[:, None]).T - 1.0) / 0.004)
+        return cls(centre, axis, angles, np.asarray(((weight @ radius) / weight.sum(axis=2)).max(axis=1)))
+
+    def outward(self, points: FloatArray, share: FloatArray) -> FloatArray:
+        """Return the motion (k, 3) of points (k, 3) out of the ball, where they are nearer to it than `CLEARANCE_MM`.
+
+        `share` (k,) is the part of the motion that each point makes.
+        """
+        rays = points - self.centre
+        distance = np.linalg.norm(rays, axis=1)
+        rays /= np.maximum(distance, 1e-9)[:, None]
+        least = np.interp(np.arccos(np.clip(rays @ self.axis, -1.0, 1.0)), self.angles, self.radii) + CLEARANCE_MM
+        return np.asarray(rays * (share * np.maximum(least - distance, 0.0))[:, None])
 
 
 def _margins(eye: _Eye, V: FloatArray) -> tuple[IntArray, IntArray]:
