@@ -80,13 +80,14 @@ class _Eye:
     follow: tuple[FloatArray, FloatArray]  # (k, u) and (k, l), weights with which the lids follow their margins
 
 
-def closing_blinks(template: Template, V: FloatArray) -> dict[str, Float32Array]:
+def closing_blinks(template: Template, V: FloatArray, on_way: tuple[float, ...] = ON_WAY) -> dict[str, Float32Array]:
     """Return the shapes eyeBlinkLeft and eyeBlinkRight of a person.
 
     Parameters
     ----------
     template : Template
     V : (n, 3) float array, mm, the fine vertices of the neutral face
+    on_way : weights below 1 at which the lids are in front of the eyeball, too
 
     Returns
     -------
@@ -106,7 +107,7 @@ def closing_blinks(template: Template, V: FloatArray) -> dict[str, Float32Array]
             gap_below = np.maximum(_height(under[:, 0], over) - under[:, 1] + OVERLAP_MM, 0.0)
             closed[eye.lids, 1] -= UPPER_SHARE * (eye.follow[0] @ gap)
             closed[eye.lids, 1] += (1.0 - UPPER_SHARE) * (eye.follow[1] @ gap_below)
-            for weight in (*ON_WAY, 1.0):
+            for weight in (*on_way, 1.0):
                 way = opened + weight * (closed[eye.lids] - opened)
                 closed[eye.lids] += ball.outward(way, eye.leaves) / weight
         shape[eye.lids] = (closed - V)[eye.lids]
@@ -246,7 +247,7 @@ def lid_margin(template: Template, side: str) -> LidMargin:
     """Return how far the fine vertices of a template are from the margins of the lids of the "left" or "right" eye."""
     eye, fine = _eye(template, side), template.fine
     V = template.subdivide(load_face_model().mean[template.vertices])
-    closed = V + closing_blinks(template, V)[f"eyeBlink{side.capitalize()}"]
+    closed = V + closing_blinks(template, V, ())[f"eyeBlink{side.capitalize()}"]
     lines = [_line(V[margin]) for margin in _margins(eye, closed)]
     rims = np.unique(np.concatenate([[column[-1] for column in part] for part in eye.columns]))
     skin = np.flatnonzero(V[: fine.skin_count, 0] * (1.0 if side == "left" else -1.0) > 0)

@@ -25,7 +25,7 @@ from facegeom.face_model.blendshapes import (
 )
 from facegeom.face_model.fitting import Fit, possible_expression
 from facegeom.face_model.head_completion import complete_head
-from facegeom.face_model.lids import closing_blinks
+from facegeom.face_model.lids import closing_blinks, covering_lids
 from facegeom.face_model.lip_contact import lips_apart
 from facegeom.face_model.neutral_lips import closed_lips
 from facegeom.face_model.template import Template, Topology, load_template
@@ -120,7 +120,14 @@ def finish_template(
             neutral = without_expression(V, shapes, stages.weights)
             if options.head:
                 closed, lips = closed_lips(template, neutral, shapes, stages.weights)
-                shapes = {**shapes, **lips, **closing_blinks(template, closed)}
+                shapes = {**shapes, **lips, **closing_blinks(template, closed, ())}
+                neutral = without_expression(V, shapes, stages.weights)
+                # The photographed face takes what the lids move forward, so that the neutral face does not change.
+                covering = {**closing_blinks(template, neutral), **covering_lids(template, neutral)}
+                V = V + sum(
+                    (stages.weights[name] * (shape - shapes[name]) for name, shape in covering.items()), np.zeros(3)
+                )
+                shapes = {**shapes, **covering}
                 neutral = without_expression(V, shapes, stages.weights)
             colors, texture = painting.result()
         fine = template.fine
