@@ -217,7 +217,7 @@ def assert_blinks_close(count: int) -> None:
             assert lid_gap(template, V + shape, side) < 0.3
             change = np.linalg.norm(shape - usual[f"eyeBlink{side.capitalize()}"], axis=1)
             assert not change[~lids].any()
-            assert change.max() < 9.0
+            assert change.max() < 8.0
 
 
 def test_blinks_of_different_people_close() -> None:
@@ -247,7 +247,7 @@ def test_the_eyeball_does_not_come_through_moving_lids() -> None:
             worst_before = max(worst_before, ball_before_lids(V + weight * usual[name], "left") - at_rest)
             ball = HEAD.fine.regions["eyeball_left"]
             np.testing.assert_array_equal(own[name][ball], usual[name][ball])
-            assert np.linalg.norm(own[name] - usual[name], axis=1).max() < 9.0
+            assert np.linalg.norm(own[name] - usual[name], axis=1).max() < 8.0
     assert worst < 1.0
     assert worst_before > 20.0
 

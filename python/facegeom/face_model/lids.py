@@ -56,8 +56,11 @@ LINE_STEP_MM = 0.1
 LINE_SMOOTHING = 2
 """Number of neighbours on each side over which the vertices of a margin are averaged for its line."""
 
-ON_WAY = (0.25, 0.5, 0.75)
-"""Weights at which a lid that closes is kept in front of the eyeball, too."""
+ON_WAY = (0.5, 0.75)
+"""Weights below 1 at which a lid that moves is kept in front of the eyeball."""
+
+BACK_MM = 0.5
+"""Distance in mm behind the margin of a lid from which the skin stays where it is when the lid moves off the ball."""
 
 COVERING = ("eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeSquint")
 """Blendshapes whose lids are kept in front of the eyeball."""
@@ -100,6 +103,7 @@ def closing_blinks(template: Template, V: FloatArray, on_way: tuple[float, ...] 
         eye = _eye(template, side)
         shape, ball = template_blendshapes(template)[name].copy(), _Ball.of(V[eye.ball])
         closed, opened = V + shape, V[eye.lids]
+        at_rest, outer = ball.depth(opened), _outer(template, side) if on_way else eye.leaves
         for _ in range(ROUNDS):
             upper, lower = _margins(eye, closed)
             over, under = closed[upper], closed[lower]
@@ -107,9 +111,10 @@ def closing_blinks(template: Template, V: FloatArray, on_way: tuple[float, ...] 
             gap_below = np.maximum(_height(under[:, 0], over) - under[:, 1] + OVERLAP_MM, 0.0)
             closed[eye.lids, 1] -= UPPER_SHARE * (eye.follow[0] @ gap)
             closed[eye.lids, 1] += (1.0 - UPPER_SHARE) * (eye.follow[1] @ gap_below)
-            for weight in (*on_way, 1.0):
+            for weight in on_way:
                 way = opened + weight * (closed[eye.lids] - opened)
-                closed[eye.lids] += ball.outward(way, eye.leaves) / weight
+                closed[eye.lids] += ball.outward(way, outer, at_rest) / weight
+            closed[eye.lids] += ball.outward(closed[eye.lids], eye.leaves)
         shape[eye.lids] = (closed - V)[eye.lids]
         shape.flags.writeable = False
         shapes[name] = shape
@@ -133,14 +138,24 @@ def covering_lids(template: Template, V: FloatArray) -> dict[str, Float32Array]:
     for side in ("left", "right"):
         eye = _eye(template, side)
         centre, opened = sphere_centre(V[eye.ball]), V[eye.lids]
+        at_rest, outer = _Ball.of(V[eye.ball], centre).depth(opened), _outer(template, side)
         for name in (f"{shape}{side.capitalize()}" for shape in COVERING):
             shape = template_blendshapes(template)[name].copy()
-            for weight in (0.5, 0.75, 1.0):  # the ball of an eyeLook shape turns
+            for weight in (*ON_WAY, 1.0):  # the ball of an eyeLook shape turns
                 ball = _Ball.of(V[eye.ball] + weight * shape[eye.ball], centre)
-                shape[eye.lids] += ball.outward(opened + weight * shape[eye.lids], eye.leaves) / weight
+                shape[eye.lids] += ball.outward(opened + weight * shape[eye.lids], outer, at_rest) / weight
             shape.flags.writeable = False
             shapes[name] = shape
     return shapes
+
+
+def _outer(template: Template, side: str) -> FloatArray:
+    """Return the part of a motion off the eyeball that each vertex of the lids makes, (k,): none behind the margins,
+    where a lid that moves forward would show its back.
+    """
+    eye = _eye(template, side)
+    distance = lid_margin(template, side).distance[eye.lids]
+    return eye.leaves * np.clip(1.0 + distance / BACK_MM, 0.0, 1.0)
 
 
 class _Ball(NamedTuple):
@@ -168,16 +183,21 @@ class _Ball(NamedTuple):
         weight = np.exp((directions @ (arms / radius[:, None]).T - 1.0) / 0.004)
         return cls(centre, axis, angles, np.asarray(((weight @ radius) / weight.sum(axis=2)).max(axis=1)))
 
-    def outward(self, points: FloatArray, share: FloatArray) -> FloatArray:
-        """Return the motion (k, 3) of points (k, 3) out of the ball, where they are nearer to it than `CLEARANCE_MM`.
+    def depth(self, points: FloatArray) -> FloatArray:
+        """Return by how much points (k, 3) are nearer to the ball than `CLEARANCE_MM`, (k,), mm; 0 if they are not."""
+        rays = points - self.centre
+        distance = np.maximum(np.linalg.norm(rays, axis=1), 1e-9)
+        angle = np.arccos(np.clip(rays @ self.axis / distance, -1.0, 1.0))
+        return np.maximum(np.interp(angle, self.angles, self.radii) + CLEARANCE_MM - distance, 0.0)
+
+    def outward(self, points: FloatArray, share: FloatArray, allowed: FloatArray | float = 0.0) -> FloatArray:
+        """Return the motion (k, 3) of points (k, 3) out of the ball, up to where their depth is `allowed` (k,).
 
         `share` (k,) is the part of the motion that each point makes.
         """
         rays = points - self.centre
-        distance = np.linalg.norm(rays, axis=1)
-        rays /= np.maximum(distance, 1e-9)[:, None]
-        least = np.interp(np.arccos(np.clip(rays @ self.axis, -1.0, 1.0)), self.angles, self.radii) + CLEARANCE_MM
-        return np.asarray(rays * (share * np.maximum(least - distance, 0.0))[:, None])
+        motion = share * np.maximum(self.depth(points) - allowed, 0.0)
+        return np.asarray(rays * (motion / np.maximum(np.linalg.norm(rays, axis=1), 1e-9))[:, None])
 
 
 def _margins(eye: _Eye, V: FloatArray) -> tuple[IntArray, IntArray]:
