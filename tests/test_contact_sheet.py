@@ -15,6 +15,7 @@ from facegeom.evaluation import contact_sheet
 from facegeom.images.camera import Camera
 from facegeom.mesh.face_mesh import FaceMesh
 
+PORTRAITS = Path(__file__).parents[2] / "shared" / "data" / "portraits" / "photos"
 LFW = Path(__file__).parents[2] / "shared" / "data" / "lfw"
 
 
@@ -115,6 +116,22 @@ def test_side_by_side_leaves_the_tiles_of_a_failed_pipeline_empty(sheet_photos: 
     assert failed.max() == 0
 
 
+def test_people_sheet_draws_all_heads_in_one_scale(tmp_path: Path):
+    for name in contact_sheet.PEOPLE:
+        cv2.imwrite(str(tmp_path / f"{name}.jpg"), np.full((40, 40, 3), 90, np.uint8))
+    model = load_face_model()
+    covered = []
+    for scale in (1.0, 0.5):
+        mesh = FaceMesh(model.mean * scale, model.faces)
+        page, failures = contact_sheet.people_sheet(tmp_path, lambda photo, mesh=mesh: Model(mesh), size=64)
+        assert not failures
+        assert page.shape[1] == 2 + 8 * 66  # two portraits side by side: the photo and three views each
+        front = page[20:60, 70:130].astype(int)  # below the caption, within the frame
+        covered.append(np.count_nonzero(np.abs(front - front[0, 0]).sum(2) > 30))
+    assert len(contact_sheet.PEOPLE) == 24
+    assert 100 < covered[1] < 0.5 * covered[0]
+
+
 def test_contact_sheet_error_names_a_missing_photo(sheet_photos: Path):
     gone = next(iter(contact_sheet.PHOTOS.values()))
     (sheet_photos / gone).unlink()
@@ -131,3 +148,12 @@ def test_contact_sheet_photos_show_test_identities():
         names = [str(name) for name in data["names"]]
     test = {names[row] for row in split_names(names).test}
     assert set(contact_sheet.PHOTOS.values()) <= test
+
+
+@needs(PORTRAITS)
+def test_people_of_the_sheet_are_test_portraits():
+    from facegeom.training.data.split import split_names
+
+    names = sorted(path.name for path in PORTRAITS.rglob("*.jpg"))
+    test = {names[row].removesuffix(".jpg") for row in split_names(names).test}
+    assert set(contact_sheet.PEOPLE) <= test

@@ -62,9 +62,19 @@ DETAIL_PHOTOS = {
 } | {"old, frontal": "Arnold_Palmer_0001.jpg"}  # fmt: skip
 """Photos for the inspection of fine detail: the relief should contain wrinkles, but not eyebrows or beards."""
 
+PEOPLE = (
+    "sfhq_1579", "sfhq_0551", "sfhq_1265", "sfhq_0581", "sfhq_0051", "sfhq_1529",
+    "sfhq_0876", "sfhq_0420", "sfhq_0867", "sfhq_0772", "sfhq_0634", "sfhq_1460",
+    "sfhq_0598", "congress_0196", "congress_0425", "congress_0343", "congress_0624", "congress_0778",
+    "congress_0709", "congress_0111", "congress_0142", "generated_0075", "generated_0030", "generated_0092",
+)  # fmt: skip
+"""Names, without suffix, of portraits of the test set: men and women of all ages and colours of skin, beards, glasses,
+closed eyes and wide mouths. Their heads are drawn without colours in one scale, so that only the shape differs."""
+
 SHEET_COLUMNS = 2  # number of photos per row of the sheet
 CLOSE_UP = 0.55  # extent of a close-up, as a fraction of the extent of the mesh
 FACE = Frame((0.0, -28.0, 0.0), 230.0)  # one region for all meshes, so that all pipelines have one scale
+HEAD = Frame((0.0, -20.0, -20.0), 265.0)  # the same for complete heads
 
 
 class Reconstructed(Protocol):
@@ -163,6 +173,33 @@ def side_by_side(
     return _sheet(photos, PHOTOS, draws, size)
 
 
+def people_sheet(photos: str | Path, reconstruct: Reconstructor, *, size: int = 160) -> tuple[ByteArray, list[str]]:
+    """Draw the portraits of `PEOPLE` with their heads, without colours, from the front and from two sides.
+
+    Parameters
+    ----------
+    photos : folder that contains the portraits of `PEOPLE`, also in subfolders
+    reconstruct : function from an (h, w, 3) uint8 photo to the reconstruction of a complete head
+    size : side length of each square picture, pixels
+
+    Returns
+    -------
+    sheet : (h, w, 3) uint8 array
+    failures : one message per portrait that could not be reconstructed; the pictures of this portrait stay empty
+
+    Raises
+    ------
+    FacegeomError
+        If a portrait does not exist.
+    """
+
+    def draw(photo: ByteArray, size: int) -> dict[str, ByteArray]:
+        mesh = reconstruct(photo).mesh
+        return {view: render_mesh(mesh, turn(yaw), size=size, frame=HEAD) for view, yaw in VIEWS.items()}
+
+    return _sheet(photos, {name: f"{name}.jpg" for name in PEOPLE}, [draw], size)
+
+
 def find_sheet_photos(folder: str | Path, names: Mapping[str, str]) -> dict[str, Path]:
     """Find the photos of a sheet.
 
@@ -249,7 +286,9 @@ def _stages(rec: Reconstructed, photo: ByteArray, size: int) -> dict[str, ByteAr
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate contact-sheet`."""
-    parser.add_argument("folder", metavar="PHOTOS", help="folder that contains the LFW photos, also in subfolders")
+    parser.add_argument(
+        "folder", metavar="PHOTOS", help="folder with the photos (LFW; the portraits for --people), also in subfolders"
+    )
     parser.add_argument(
         "--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE, help="reconstruction method (default: %(default)s)"
     )
@@ -257,6 +296,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kind.add_argument("--detail", action="store_true", help="draw the stages and close-ups of twelve photos instead")
     kind.add_argument(
         "--side-by-side", action="store_true", help="draw the meshes of all pipelines side by side instead"
+    )
+    kind.add_argument(
+        "--people", action="store_true", help="draw heads of 24 test portraits without colours in one scale instead"
     )
     parser.add_argument(
         "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
@@ -269,21 +311,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def output_files(args: argparse.Namespace) -> list[Path]:
     """Return the picture that the command writes to the folder `--out`."""
-    if args.side_by_side:
-        return [Path(args.out) / "pipelines_sheet.png"]
-    return [Path(args.out) / ("detail_sheet.png" if args.detail else "contact_sheet.png")]
+    kinds = {"pipelines": args.side_by_side, "detail": args.detail, "people": args.people}
+    name = next((kind for kind, wanted in kinds.items() if wanted), "contact")
+    return [Path(args.out) / f"{name}_sheet.png"]
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw contact_sheet.png, detail_sheet.png or pipelines_sheet.png; return 1 if a photo failed, else 0."""
+    """Draw the sheet that the options select; return 1 if a photo failed, else 0."""
     from facegeom.reconstruction import reconstruct
 
-    def reconstructor(pipeline: str) -> Reconstructor:
-        return lambda photo: reconstruct(photo, pipeline=pipeline, device=args.device)
+    def reconstructor(pipeline: str, *, head: bool = False) -> Reconstructor:
+        return lambda photo: reconstruct(photo, pipeline=pipeline, head=head, device=args.device)
 
     if args.side_by_side:
         reconstructors = {pipeline: reconstructor(pipeline) for pipeline in PIPELINES}
         page, failures = side_by_side(args.folder, reconstructors, size=args.size)
+    elif args.people:
+        page, failures = people_sheet(args.folder, reconstructor(args.pipeline, head=True), size=args.size)
     else:
         page, failures = contact_sheet(args.folder, reconstructor(args.pipeline), size=args.size, detail=args.detail)
     (target,) = output_files(args)
