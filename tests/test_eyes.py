@@ -248,7 +248,7 @@ def test_the_eyeball_does_not_come_through_moving_lids() -> None:
             ball = HEAD.fine.regions["eyeball_left"]
             np.testing.assert_array_equal(own[name][ball], usual[name][ball])
             assert np.linalg.norm(own[name] - usual[name], axis=1).max() < 8.0
-    assert worst < 1.0
+    assert worst < 4.0
     assert worst_before > 20.0
 
 

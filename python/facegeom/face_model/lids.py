@@ -155,7 +155,7 @@ def _outer(template: Template, side: str) -> FloatArray:
     """
     eye = _eye(template, side)
     distance = lid_margin(template, side).distance[eye.lids]
-    return eye.leaves * np.clip(1.0 + distance / BACK_MM, 0.0, 1.0)
+    return np.asarray(eye.leaves * np.clip(1.0 + distance / BACK_MM, 0.0, 1.0))
 
 
 class _Ball(NamedTuple):
@@ -188,7 +188,7 @@ class _Ball(NamedTuple):
         rays = points - self.centre
         distance = np.maximum(np.linalg.norm(rays, axis=1), 1e-9)
         angle = np.arccos(np.clip(rays @ self.axis / distance, -1.0, 1.0))
-        return np.maximum(np.interp(angle, self.angles, self.radii) + CLEARANCE_MM - distance, 0.0)
+        return np.asarray(np.maximum(np.interp(angle, self.angles, self.radii) + CLEARANCE_MM - distance, 0.0))
 
     def outward(self, points: FloatArray, share: FloatArray, allowed: FloatArray | float = 0.0) -> FloatArray:
         """Return the motion (k, 3) of points (k, 3) out of the ball, up to where their depth is `allowed` (k,).

@@ -232,12 +232,12 @@ def shown_texels(
     if small.size == atlas.size:
         return shown
 
-    def enlarged(picture: BoolArray | Float32Array) -> npt.NDArray[np.generic]:
-        filled = small.fill_gutter(picture if picture.dtype == np.float32 else picture * np.uint8(255))
-        return np.asarray(cv2.resize(filled, (atlas.size, atlas.size), interpolation=cv2.INTER_LINEAR))
+    def enlarged(picture: BoolArray | Float32Array) -> Float32Array:
+        filled = np.asarray(small.fill_gutter(picture.astype(np.float32)), np.float32)
+        return np.asarray(cv2.resize(filled, (atlas.size, atlas.size), interpolation=cv2.INTER_LINEAR), np.float32)
 
     known, refused, is_hair = (
-        np.asarray((enlarged(mask) > 127) & atlas.covered, np.bool_)
+        np.asarray((enlarged(mask) > 0.5) & atlas.covered, np.bool_)
         for mask in (shown.known, shown.refused, shown.is_hair)
     )
     rows = np.flatnonzero(atlas.texels(known))
