@@ -1,6 +1,8 @@
 """The networks: shapes, receptive fields, symmetry, weight files."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +17,9 @@ from facegeom.networks.devices import check_device, mixed_precision
 from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator, load_facevision
 from facegeom.networks.patchgan import RECEPTIVE_FIELD, PatchDiscriminator
 from facegeom.networks.weights import load_weights, save_weights
+from facegeom.training.data.photo_data import Sources
+from facegeom.training.loop import RunSettings
+from facegeom.training.maps import train_facevision
 
 SMALL = FaceVisionConfig(
     size=64, encoder_widths=(8, 8, 8, 8, 8), encoder_blocks=(0, 0, 1, 0, 0), decoder_widths=(8,) * 4
@@ -26,6 +31,36 @@ def test_generator_preserves_the_resolution(size: int) -> None:
     with torch.inference_mode():
         out = FaceVisionGenerator(SMALL).eval()(torch.zeros(2, 3, size, size))
     assert out.shape == (2, 5, size, size)
+
+
+def test_folding_keeps_resolution_and_receives_every_pixel() -> None:
+    generator = FaceVisionGenerator(replace(SMALL, fold=2)).eval()
+    image = torch.randn(1, 3, 64, 64, requires_grad=True)
+    out = generator(image)
+    assert out.shape == (1, 5, 64, 64)
+    out[0, :, 32, 32].sum().backward()
+    assert image.grad is not None
+    near = image.grad[0, :, 28:36, 28:36].abs()
+    assert (near > 0).all()  # no pixel of a block is lost
+
+
+def test_a_run_folds_like_its_initial_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = FaceVisionConfig(size=64)
+    save_weights(tmp_path / "first.safetensors", config, FaceVisionGenerator(config).state_dict())
+    folds = []
+
+    def stop(trainer: train_facevision.FaceVisionTrainer, *_: object) -> dict[str, float]:
+        folds.append(trainer.generator.config.fold)
+        return {}
+
+    monkeypatch.setattr(train_facevision, "load_training_data", lambda *_, **__: SimpleNamespace(validation=None))
+    monkeypatch.setattr(train_facevision, "MapValidation", lambda *_: None)
+    monkeypatch.setattr(train_facevision, "run_training", stop)
+    options, settings = train_facevision.FaceVisionOptions(size=64), RunSettings(tmp_path / "run")
+    sources = Sources(tmp_path, tmp_path / "labels.npz")
+    train_facevision.train(options, sources, settings)
+    train_facevision.train(options, sources, settings, initial=tmp_path / "first.safetensors")
+    assert folds == [2, 1]
 
 
 def test_generator_has_one_encoder_and_two_separate_decoders() -> None:

@@ -260,7 +260,7 @@ def test_terms_do_not_depend_on_the_scale_of_the_crop(batch):
 
 
 def test_invalid_options_are_refused():
-    with pytest.raises(ValueError, match="size must be a multiple of 32, got 100"):
+    with pytest.raises(ValueError, match="size must be a multiple of 16, got 100"):
         Pixel2MeshOptions(size=100)
     with pytest.raises(ValueError, match="placing must be in"):
         Pixel2MeshOptions(placing=1.5)

@@ -1,11 +1,11 @@
 """FaceVision-GAN's generator: one encoder and two decoders, from a photo to a depth map and a correspondence map.
 
 Avola et al., FaceVision-GAN: A 3D Model Face Reconstruction Method from a Single Image Using GANs, section 3.1. The
-paper gives no layer table. The encoder here is residual, and all layers work at a quarter of the resolution or less:
-2 x 2 pixels of the photo become one pixel with 12 channels, and the first convolution halves the resolution again. The
-maps are smooth, and layers at a higher resolution would take most of the time. The foreground is a mask channel of the
-depth decoder, not z = 0 as in the paper: after 21,600 training images of an earlier version the depth error was 6.1 %
-with the mask and 13.9 % with z = 0.
+paper gives no layer table. The encoder here is residual and halves the resolution in the first convolution, because the
+maps are smooth and layers at full resolution would take most of the time. A new training also folds the photo: 2 x 2
+pixels become one pixel with 12 channels, which makes a crop four times as fast. The network in the package does not
+fold. The foreground is a mask channel of the depth decoder, not z = 0 as in the paper: after 21,600 training images the
+depth error is 6.1 % with the mask and 13.9 % with z = 0.
 """
 
 from __future__ import annotations
@@ -27,17 +27,24 @@ from facegeom.networks.weights import load_state, load_weights
 ModuleType = TypeVar("ModuleType", bound=nn.Module)
 ZERO_DEPTH_OFFSET = 2.0  # in 100 mm; added to all depths with foreground="zero", so that only background has depth 0
 
-FOLD = 2  # the encoder stacks the pixels of FOLD x FOLD blocks as channels of one pixel
+FOLD = 2  # side length in pixels of the blocks that a new training stacks as channels of one pixel
 
 
 @dataclass(frozen=True)
 class FaceVisionConfig:
     """Configuration of the generator. The network is fully convolutional; `size` is the size of the training images."""
 
-    size: int = 128  # side length of the input in pixels, a multiple of 64
-    encoder_widths: tuple[int, ...] = (32, 96, 160, 192, 256)  # channels at 1/4, 1/8, ..., 1/64 of the resolution
+    size: int = 128  # side length of the input in pixels, a multiple of 32 fold
+    fold: int = 1  # blocks of fold x fold pixels become one pixel; `FOLD` in a new training
+    encoder_widths: tuple[int, ...] = (
+        32,
+        96,
+        160,
+        192,
+        256,
+    )  # channels at 1/2, 1/4, ..., 1/32 of the folded resolution
     encoder_blocks: tuple[int, ...] = (1, 2, 3, 2, 1)  # number of residual blocks at these resolutions
-    decoder_widths: tuple[int, ...] = (32, 64, 96, 128)  # channels at 1/4, 1/8, ..., 1/32 of the resolution
+    decoder_widths: tuple[int, ...] = (32, 64, 96, 128)  # channels at 1/2, 1/4, ..., 1/16 of the folded resolution
     foreground: str = "mask"  # "mask": a mask channel; "zero": depth 0 is background (paper)
 
 
@@ -89,7 +96,7 @@ def channels_last(module: ModuleType) -> ModuleType:
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def fold_pixels(image: Tensor, fold: int = FOLD) -> Tensor:
+def fold_pixels(image: Tensor, fold: int) -> Tensor:
     """Stack the pixels of blocks as channels: (b, c, S, S) -> (b, c fold^2, S / fold, S / fold)."""
     return functional.pixel_unshuffle(image, fold)
 
@@ -120,7 +127,7 @@ class ResidualBlock(nn.Module):
 class Encoder(nn.ModuleList):
     """Residual encoder; each level halves the resolution: (b, 3, S, S) -> levels at S / (2 fold), S / (4 fold), ..."""
 
-    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], fold: int = FOLD) -> None:
+    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], fold: int = 1) -> None:
         super().__init__()
         self.fold = fold
         below = 3 * fold**2
@@ -162,7 +169,9 @@ class Decoder(nn.Module):
         for level in range(len(widths) - 1, -1, -1):
             self.levels.append(UpBlock(below, encoder[level], widths[level]))
             below = widths[level]
-        self.head = nn.Sequential(nn.Conv2d(below, 4 * FOLD**2 * outputs, 3, 1, 1), nn.PixelShuffle(2 * FOLD))
+        self.head = nn.Sequential(
+            nn.Conv2d(below, 4 * config.fold**2 * outputs, 3, 1, 1), nn.PixelShuffle(2 * config.fold)
+        )
 
     def forward(self, levels: list[Tensor]) -> Tensor:
         x = levels[-1]
@@ -180,7 +189,7 @@ class FaceVisionGenerator(nn.Module):
     def __init__(self, config: FaceVisionConfig = FaceVisionConfig()) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config.encoder_widths, config.encoder_blocks)
+        self.encoder = Encoder(config.encoder_widths, config.encoder_blocks, config.fold)
         self.depth_decoder = Decoder(config, 2)
         self.correspondence_decoder = Decoder(config, 3)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facegeom.networks.devices import check_device, mixed_precision
-from facegeom.networks.facevision import ZERO_DEPTH_OFFSET, FaceVisionConfig, FaceVisionGenerator, channels_last
+from facegeom.networks.facevision import FOLD, ZERO_DEPTH_OFFSET, FaceVisionConfig, FaceVisionGenerator, channels_last
 from facegeom.networks.patchgan import PatchDiscriminator
 from facegeom.networks.weights import load_weights, save_weights
 from facegeom.training.adversary import Balance
@@ -44,6 +44,7 @@ class FaceVisionOptions:
     """Options of one training run. The loss weights appear in equation 1 of the paper, which gives no values."""
 
     size: int = 128  # side length of the square crops, pixels
+    fold: int = FOLD  # see `FaceVisionConfig`; that of the initial weights, if there are any
     batch: int = 24
     images: int = 300_000  # number of samples in the run; the learning rate reaches its minimum at the end
     learning_rate: float = 1.5e-3  # largest learning rate of the generator
@@ -79,7 +80,7 @@ class FaceVisionTrainer(NetworkTrainer):
 
     def __init__(self, options: FaceVisionOptions, device: torch.device) -> None:
         super().__init__(options, device)
-        config = FaceVisionConfig(size=options.size, foreground=options.foreground)
+        config = FaceVisionConfig(size=options.size, fold=options.fold, foreground=options.foreground)
         self.generator = channels_last(FaceVisionGenerator(config).to(device))
         self.averaged = channels_last(FaceVisionGenerator(config).to(device)).eval()
         self.averaged.load_state_dict(self.generator.state_dict())
@@ -237,9 +238,12 @@ def train(
     """
     settings.out.mkdir(parents=True, exist_ok=True)
     data = load_training_data(sources, options.mix, synthetic=options.synthetic)
+    weights = None
+    if initial is not None:
+        config, weights = load_weights("facevision", FaceVisionConfig, initial)
+        options = replace(options, fold=config.fold)
     trainer = FaceVisionTrainer(options, check_device(settings.device))
-    if not trainer.resume(settings.out) and initial is not None:
-        _, weights = load_weights("facevision", FaceVisionConfig, initial)
+    if not trainer.resume(settings.out) and weights is not None:
         trainer.generator.load_state_dict(weights)
         trainer.averaged.load_state_dict(weights)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from facegeom._internal import check
 from facegeom.errors import FacegeomError
 from facegeom.networks.devices import check_device, mixed_precision
-from facegeom.networks.facevision import FOLD, FaceVisionConfig, channels_last
+from facegeom.networks.facevision import FaceVisionConfig, channels_last
 from facegeom.networks.graph import Unpooling
 from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
 from facegeom.networks.weights import load_weights
@@ -66,8 +66,8 @@ class Pixel2MeshOptions:
     mix: MixOptions = MESH_MIX
 
     def __post_init__(self) -> None:
-        if self.size % 32:
-            raise ValueError(f"size must be a multiple of 32, got {self.size}")
+        if self.size % 16:
+            raise ValueError(f"size must be a multiple of 16, got {self.size}")
         if not 0 <= self.placing <= 1:
             raise ValueError(f"placing must be in [0, 1], got {self.placing}")
         check_sampling(self.share, self.overfit)
@@ -92,7 +92,8 @@ class Pixel2MeshTrainer(MeshTrainer):
         super().__init__(options, device)
         check.choice(options.encoder, "encoder", ENCODERS)
         check.choice(options.unpooling, "unpooling", UNPOOLINGS)
-        config = Pixel2MeshConfig(size=options.size, fold=FOLD, adaptive=options.unpooling == "adaptive")
+        fold = load_weights("facevision", FaceVisionConfig)[0].fold
+        config = Pixel2MeshConfig(size=options.size, fold=fold, adaptive=options.unpooling == "adaptive")
         self.network = Pixel2MeshNetwork(config)
         if options.encoder != "scratch":
             start_encoder(self.network)

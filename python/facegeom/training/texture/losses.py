@@ -39,7 +39,7 @@ class PerceptualLoss(nn.Module):
     Parameters
     ----------
     generator : FaceVisionGenerator
-        Trained network. The loss uses the first three levels of the encoder, with 1/4, 1/8 and 1/16 of the input size.
+        Trained network. The loss uses the first three levels of the encoder.
 
     Notes
     -----
@@ -49,6 +49,7 @@ class PerceptualLoss(nn.Module):
 
     def __init__(self, generator: FaceVisionGenerator) -> None:
         super().__init__()
+        self.fold = generator.encoder.fold
         self.levels = nn.Sequential(*list(generator.encoder)[:PERCEPTUAL_LEVELS]).eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> PerceptualLoss:
@@ -68,7 +69,7 @@ class PerceptualLoss(nn.Module):
         -------
         () tensor
         """
-        x, y = (fold_pixels(functional.avg_pool2d(texture, 2)) for texture in (predicted, target))
+        x, y = (fold_pixels(functional.avg_pool2d(texture, 2), self.fold) for texture in (predicted, target))
         ratios = []
         for level in self.levels:
             x = level(x)
