@@ -11,8 +11,9 @@ import pytest
 from facegeom import FaceMesh, load_face_model
 from facegeom.face_model.blendshapes import template_blendshapes
 from facegeom.face_model.file_atlas import EYE_BOX, IRIS_DEGREES, STRIP, disc_angle, disc_radius
-from facegeom.face_model.lids import closing_blinks, lid_gap
+from facegeom.face_model.lids import closing_blinks, covering_lids, lid_gap, lid_margin
 from facegeom.face_model.template import load_template
+from facegeom.geometry import rasterize
 from facegeom.images.camera import Camera
 from facegeom.mesh.parts import sphere_centre
 from facegeom.render import Frame, render_mesh
@@ -22,7 +23,7 @@ from facegeom.texture.eyes import EyePicture, Eyes, Gaze, directions, look
 from facegeom.texture.file_texture import file_texture
 from facegeom.training.face_model.atlas import coverage
 
-TEMPLATE = load_template()
+TEMPLATE, HEAD = load_template(), load_template(head=True)
 SKIN = (196, 150, 128)
 
 
@@ -221,6 +222,34 @@ def assert_blinks_close(count: int) -> None:
 
 def test_blinks_of_different_people_close() -> None:
     assert_blinks_close(50)
+
+
+def ball_before_lids(V: np.ndarray, side: str) -> float:
+    """Return the area, mm^2, seen from the front, in which an eyeball is in front of the skin of its lids."""
+    margin, fine, pixels = lid_margin(HEAD, side), HEAD.fine, 6.0
+    outer = (margin.distance > 0.5) & (margin.distance < 14.0)
+    lids = fine.skin_faces[outer[fine.skin_faces].all(axis=1)]
+    ball = fine.faces[fine.regions[f"eyeball_{side}"][fine.faces].all(axis=1)]
+    low, high = V[lids.ravel()].min(axis=0) - 1, V[lids.ravel()].max(axis=0) + 1
+    width, height = np.ceil((high - low)[:2] * pixels).astype(int).tolist()
+    points = (V - (low[0], high[1], 0)) * (pixels, -pixels, 1)
+    depths = [rasterize(points, faces, None, (height, width)).depth for faces in (ball, lids)]
+    return float((depths[0] > depths[1]).sum()) / pixels**2
+
+
+def test_the_eyeball_does_not_come_through_moving_lids() -> None:
+    usual, worst, worst_before = template_blendshapes(HEAD), 0.0, 0.0
+    for V in neutral_heads(6):
+        own = {**closing_blinks(HEAD, V), **covering_lids(HEAD, V)}
+        at_rest = ball_before_lids(V, "left")
+        for name, weight in (("eyeBlinkLeft", 0.5), ("eyeLookDownLeft", 1.0), ("eyeSquintLeft", 1.0)):
+            worst = max(worst, ball_before_lids(V + weight * own[name], "left") - at_rest)
+            worst_before = max(worst_before, ball_before_lids(V + weight * usual[name], "left") - at_rest)
+            ball = HEAD.fine.regions["eyeball_left"]
+            np.testing.assert_array_equal(own[name][ball], usual[name][ball])
+            assert np.linalg.norm(own[name] - usual[name], axis=1).max() < 8.0
+    assert worst < 4.0
+    assert worst_before > 20.0
 
 
 @pytest.mark.slow

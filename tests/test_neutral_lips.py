@@ -17,7 +17,8 @@ SMILE = {"mouthSmileLeft": 0.7, "mouthSmileRight": 0.7, "mouthUpperUpLeft": 0.2,
 
 
 def gaps(V: np.ndarray) -> np.ndarray:
-    upper, lower, _, shut = TEMPLATE._lips
+    lips = TEMPLATE._lips
+    upper, lower, shut = lips.upper, lips.lower, lips.shut
     return np.linalg.norm(V[upper] - V[lower] - shut, axis=1)
 
 

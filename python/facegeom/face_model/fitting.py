@@ -237,6 +237,7 @@ def fit_points(
     rotation, scale, shift = similarity((points.base + points.basis @ coefficients)[known], observed[known])
     robust = np.ones(len(target))
     residual = np.zeros_like(observed)
+    free_basis = points.basis[:, :, free]
     for _ in range(options.iterations):
         shape = points.base + points.basis @ coefficients
         turned = shape @ rotation.T
@@ -253,8 +254,7 @@ def fit_points(
         camera[:, 2, 0], camera[:, 2, 1] = turned[:, 1], -turned[:, 0]
         camera[:, :, 3] = turned + residual
         camera[:, [0, 1, 2], [4, 5, 6]] = 1.0
-        basis = np.einsum("ij,mjk->mik", rotation, points.basis[:, :, free], optimize=True)
-        moves = np.concatenate([camera, basis], axis=2)
+        moves = np.concatenate([camera, rotation @ free_basis], axis=2)
         if normals is not None:
             moves = _across(moves, normals, options.slide)
         jacobian = (moves * weight[:, :, None]).reshape(-1, moves.shape[2])

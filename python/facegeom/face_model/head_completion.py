@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from facegeom import geometry
-from facegeom._internal.arrays import FloatArray
+from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
 from facegeom.face_model import FaceModel
 from facegeom.face_model.template import Template
+
+RINGS = 3
+"""Number of edges from vertices that are not wholly visible up to which the residual is smoothed."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ def complete_head(
 
     First the model's identity is fitted to the registered face where the face is visible. Then biharmonic
     interpolation extends the remaining residual over the rest of the skin without a step or crease; the residual decays
-    with the distance from the visible face.
+    with the distance from the visible face. Where the face is wholly visible, more than a few vertices from all that is
+    not, it stays as registered.
 
     Parameters
     ----------
@@ -57,15 +61,27 @@ def complete_head(
     residual, weight = np.zeros((skin, 3)), np.zeros(skin)
     if seen.max() > 0:
         residual[: len(face)], weight[: len(face)] = face - head[: len(face)], seen
-        residual = geometry.biharmonic_interpolation(
-            head[:skin],
-            template.coarse.skin_faces,
-            residual,
-            weight,
-            length=options.length_mm,
-            decay=options.decay_mm,
+        around, F = _part(template.coarse.skin_faces, _around(template.coarse.skin_faces, weight < 1.0))
+        residual[around] = geometry.biharmonic_interpolation(
+            head[around], F, residual[around], weight[around], length=options.length_mm, decay=options.decay_mm
         )
     return template.follow(head, head[:skin] + residual)
+
+
+def _around(F: IntArray, members: BoolArray) -> BoolArray:
+    """Return some vertices (s,) and those that at most `RINGS` edges of the triangles (m, 3) separate from them."""
+    for _ in range(RINGS):
+        touched = F[members[F].any(axis=1)]
+        members = members.copy()
+        members[touched] = True
+    return members
+
+
+def _part(F: IntArray, members: BoolArray) -> tuple[IntArray, IntArray]:
+    """Return the members (k,) of a mask (s,), and the triangles (m, 3) between them as rows of these."""
+    rows = np.flatnonzero(members)
+    place = np.cumsum(members) - 1
+    return rows, np.asarray(place[F[members[F].all(axis=1)]])
 
 
 def model_change(model: FaceModel, residual: FloatArray, seen: FloatArray, options: HeadOptions) -> FloatArray:

@@ -1,9 +1,10 @@
-"""Blendshapes that close the eyes of a person: the lids of `eyeBlink` meet, in front of the eyeball.
+"""Blendshapes that move the lids of a person: the lids of `eyeBlink` meet, and all stay in front of the eyeball.
 
 The displacements of the face model are the same for all people. An eye that is opened wider than that of the mean face
 would keep a gap, and a narrower one would cross its lids. For each person the displacements are therefore corrected at
-the margins of the lids, and the correction is spread over the lids. A margin is the edge of a lid that is visible from
-the front; the skin goes on behind it, up to the rim of the eye socket.
+the margins of the lids, and the correction is spread over the lids. Between the weights 0 and 1 a lid moves on a
+straight line, which would cut through the ball; the lid is moved forward until no part of its way does. A margin is the
+edge of a lid that is visible from the front; the skin goes on behind it, up to the rim of the eye socket.
 """
 
 from __future__ import annotations
@@ -55,6 +56,18 @@ LINE_STEP_MM = 0.1
 LINE_SMOOTHING = 2
 """Number of neighbours on each side over which the vertices of a margin are averaged for its line."""
 
+ON_WAY = (0.5, 0.75)
+"""Weights below 1 at which a lid that moves is kept in front of the eyeball."""
+
+BACK_MM = 0.5
+"""Distance in mm behind the margin of a lid from which the skin stays where it is when the lid moves off the ball."""
+
+COVERING = ("eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeSquint")
+"""Blendshapes whose lids are kept in front of the eyeball."""
+
+PROFILE_DEGREES, PROFILE_TURNS = 2.0, 8
+"""Step of the angles from the axis of an eyeball at which its radius is measured, and number of directions at each."""
+
 PIXELS_PER_MM = 20.0
 """Resolution of the measurement of gaps."""
 
@@ -70,8 +83,46 @@ class _Eye:
     follow: tuple[FloatArray, FloatArray]  # (k, u) and (k, l), weights with which the lids follow their margins
 
 
-def closing_blinks(template: Template, V: FloatArray) -> dict[str, Float32Array]:
+def closing_blinks(template: Template, V: FloatArray, on_way: tuple[float, ...] = ON_WAY) -> dict[str, Float32Array]:
     """Return the shapes eyeBlinkLeft and eyeBlinkRight of a person.
+
+    Parameters
+    ----------
+    template : Template
+    V : (n, 3) float array, mm, the fine vertices of the neutral face
+    on_way : weights below 1 at which the lids are in front of the eyeball, too
+
+    Returns
+    -------
+    mapping from name to (n, 3) float32 array
+        Displacements at weight 1, mm; read-only.
+    """
+    shapes = {}
+    for side in ("left", "right"):
+        name = f"eyeBlink{side.capitalize()}"
+        eye = _eye(template, side)
+        shape, ball = template_blendshapes(template)[name].copy(), _Ball.of(V[eye.ball])
+        closed, opened = V + shape, V[eye.lids]
+        at_rest, outer = ball.depth(opened), _outer(template, side) if on_way else eye.leaves
+        for _ in range(ROUNDS):
+            upper, lower = _margins(eye, closed)
+            over, under = closed[upper], closed[lower]
+            gap = np.maximum(over[:, 1] - _height(over[:, 0], under) + OVERLAP_MM, 0.0)
+            gap_below = np.maximum(_height(under[:, 0], over) - under[:, 1] + OVERLAP_MM, 0.0)
+            closed[eye.lids, 1] -= UPPER_SHARE * (eye.follow[0] @ gap)
+            closed[eye.lids, 1] += (1.0 - UPPER_SHARE) * (eye.follow[1] @ gap_below)
+            for weight in on_way:
+                way = opened + weight * (closed[eye.lids] - opened)
+                closed[eye.lids] += ball.outward(way, outer, at_rest) / weight
+            closed[eye.lids] += ball.outward(closed[eye.lids], eye.leaves)
+        shape[eye.lids] = (closed - V)[eye.lids]
+        shape.flags.writeable = False
+        shapes[name] = shape
+    return shapes
+
+
+def covering_lids(template: Template, V: FloatArray) -> dict[str, Float32Array]:
+    """Return the other shapes of a person whose lids move over the eyeball; the eyeball does not come through them.
 
     Parameters
     ----------
@@ -85,42 +136,68 @@ def closing_blinks(template: Template, V: FloatArray) -> dict[str, Float32Array]
     """
     shapes = {}
     for side in ("left", "right"):
-        name = f"eyeBlink{side.capitalize()}"
         eye = _eye(template, side)
-        shape = template_blendshapes(template)[name].copy()
-        closed = V + shape
-        for _ in range(ROUNDS):
-            upper, lower = _margins(eye, closed)
-            over, under = closed[upper], closed[lower]
-            gap = np.maximum(over[:, 1] - _height(over[:, 0], under) + OVERLAP_MM, 0.0)
-            gap_below = np.maximum(_height(under[:, 0], over) - under[:, 1] + OVERLAP_MM, 0.0)
-            closed[eye.lids, 1] -= UPPER_SHARE * (eye.follow[0] @ gap)
-            closed[eye.lids, 1] += (1.0 - UPPER_SHARE) * (eye.follow[1] @ gap_below)
-            closed[eye.lids] = _outside(closed[eye.lids], V[eye.ball], eye.leaves)
-        shape[eye.lids] = (closed - V)[eye.lids]
-        shape.flags.writeable = False
-        shapes[name] = shape
+        centre, opened = sphere_centre(V[eye.ball]), V[eye.lids]
+        at_rest, outer = _Ball.of(V[eye.ball], centre).depth(opened), _outer(template, side)
+        for name in (f"{shape}{side.capitalize()}" for shape in COVERING):
+            shape = template_blendshapes(template)[name].copy()
+            for weight in (*ON_WAY, 1.0):  # the ball of an eyeLook shape turns
+                ball = _Ball.of(V[eye.ball] + weight * shape[eye.ball], centre)
+                shape[eye.lids] += ball.outward(opened + weight * shape[eye.lids], outer, at_rest) / weight
+            shape.flags.writeable = False
+            shapes[name] = shape
     return shapes
 
 
-def _outside(points: FloatArray, ball: FloatArray, share: FloatArray) -> FloatArray:
-    """Return points (k, 3) moved out of an eyeball with vertices (b, 3), where they are nearer than `CLEARANCE_MM`.
-
-    `share` (k,) is the part of the motion that each point makes.
+def _outer(template: Template, side: str) -> FloatArray:
+    """Return the part of a motion off the eyeball that each vertex of the lids makes, (k,): none behind the margins,
+    where a lid that moves forward would show its back.
     """
-    centre = sphere_centre(ball)
-    arms = ball - centre
-    radius = np.linalg.norm(arms, axis=1)
-    near = np.linalg.norm(points - centre, axis=1) < radius.max() + CLEARANCE_MM
-    moved, share = points.copy(), share[near]
-    rays = points[near] - centre
-    distance = np.linalg.norm(rays, axis=1)
-    directions = rays / distance[:, None]
-    cosine = directions @ (arms / radius[:, None]).T
-    weight = np.exp((cosine - 1.0) / 0.004)  # the cornea is part of the ball: the radius depends on the direction
-    least = (weight @ radius) / weight.sum(axis=1) + CLEARANCE_MM
-    moved[near] += directions * (share * np.maximum(least - distance, 0.0))[:, None]
-    return np.asarray(moved)
+    eye = _eye(template, side)
+    distance = lid_margin(template, side).distance[eye.lids]
+    return np.asarray(eye.leaves * np.clip(1.0 + distance / BACK_MM, 0.0, 1.0))
+
+
+class _Ball(NamedTuple):
+    """An eyeball as a surface of revolution: a ball with the bulge of the cornea."""
+
+    centre: FloatArray  # (3,)
+    axis: FloatArray  # (3,), unit vector to the middle of the cornea
+    angles: FloatArray  # (a,), angles from the axis, ascending, radians
+    radii: FloatArray  # (a,), mm, largest at each angle
+
+    @classmethod
+    def of(cls, vertices: FloatArray, centre: FloatArray | None = None) -> _Ball:
+        """Measure the eyeball with vertices (b, 3); `centre` (3,) is measured if it is None."""
+        centre = sphere_centre(vertices) if centre is None else centre
+        arms = vertices - centre
+        radius = np.linalg.norm(arms, axis=1)
+        axis = np.maximum(radius - np.median(radius), 0.0) @ arms
+        axis = axis / np.linalg.norm(axis)
+        side = np.cross(axis, np.eye(3)[np.abs(axis).argmin()])
+        side /= np.linalg.norm(side)
+        angles = np.radians(np.arange(0.0, 180.0 + PROFILE_DEGREES, PROFILE_DEGREES))
+        turns = 2.0 * np.pi * np.arange(PROFILE_TURNS) / PROFILE_TURNS
+        around = np.outer(np.cos(turns), side) + np.outer(np.sin(turns), np.cross(axis, side))
+        directions = np.cos(angles)[:, None, None] * axis + np.sin(angles)[:, None, None] * around
+        weight = np.exp((directions @ (arms / radius[:, None]).T - 1.0) / 0.004)
+        return cls(centre, axis, angles, np.asarray(((weight @ radius) / weight.sum(axis=2)).max(axis=1)))
+
+    def depth(self, points: FloatArray) -> FloatArray:
+        """Return by how much points (k, 3) are nearer to the ball than `CLEARANCE_MM`, (k,), mm; 0 if they are not."""
+        rays = points - self.centre
+        distance = np.maximum(np.linalg.norm(rays, axis=1), 1e-9)
+        angle = np.arccos(np.clip(rays @ self.axis / distance, -1.0, 1.0))
+        return np.asarray(np.maximum(np.interp(angle, self.angles, self.radii) + CLEARANCE_MM - distance, 0.0))
+
+    def outward(self, points: FloatArray, share: FloatArray, allowed: FloatArray | float = 0.0) -> FloatArray:
+        """Return the motion (k, 3) of points (k, 3) out of the ball, up to where their depth is `allowed` (k,).
+
+        `share` (k,) is the part of the motion that each point makes.
+        """
+        rays = points - self.centre
+        motion = share * np.maximum(self.depth(points) - allowed, 0.0)
+        return np.asarray(rays * (motion / np.maximum(np.linalg.norm(rays, axis=1), 1e-9))[:, None])
 
 
 def _margins(eye: _Eye, V: FloatArray) -> tuple[IntArray, IntArray]:
@@ -190,7 +267,7 @@ def lid_margin(template: Template, side: str) -> LidMargin:
     """Return how far the fine vertices of a template are from the margins of the lids of the "left" or "right" eye."""
     eye, fine = _eye(template, side), template.fine
     V = template.subdivide(load_face_model().mean[template.vertices])
-    closed = V + closing_blinks(template, V)[f"eyeBlink{side.capitalize()}"]
+    closed = V + closing_blinks(template, V, ())[f"eyeBlink{side.capitalize()}"]
     lines = [_line(V[margin]) for margin in _margins(eye, closed)]
     rims = np.unique(np.concatenate([[column[-1] for column in part] for part in eye.columns]))
     skin = np.flatnonzero(V[: fine.skin_count, 0] * (1.0 if side == "left" else -1.0) > 0)

@@ -27,6 +27,9 @@ the second they move independently."""
 JOINING_ROUNDS = 4
 """Number of iterations that couple the lips; each iteration reduces the difference between their motions."""
 
+LEAST_PULL = 1e-6
+"""Sum of the weights below which a vertex does not move with the lips; it would move by less than 0.1 micrometres."""
+
 LIP_MM = 5.0
 """Standard deviation in mm of the Gaussian weights with which a correction at a lip edge extends over the lip."""
 
@@ -74,12 +77,13 @@ class Topology:
 
 class Lips(NamedTuple):
     """Pairs of opposite lip vertices, and the weights with which the skin moves when the distance of a pair is
-    corrected; p pairs, s skin vertices.
+    corrected; p pairs, k skin vertices that move.
     """
 
     upper: IntArray  # (p,), vertex of the upper lip in each pair
     lower: IntArray  # (p,), vertex of the lower lip in each pair
-    pull: FloatArray  # (s, p), weights from -0.5 to 0.5: the skin (s, 3) moves by -pull @ error (p, 3) of the pairs, mm
+    moving: IntArray  # (k,), vertices of the skin that move with the lips
+    pull: FloatArray  # (k, p), weights from -0.5 to 0.5: they move by -pull @ error (p, 3) of the pairs, mm
     shut: FloatArray  # (p, 3), vector in mm from the lower to the upper vertex of each pair in a closed mouth
 
 
@@ -126,22 +130,23 @@ class Template:
         before : (s, 3) float array, the skin before registration, whose lips do not intersect
         skin : (s, 3) float array, mm, the skin after registration
         """
-        upper, lower, pull, _ = self._lips
+        upper, lower, moving, pull, _ = self._lips
         near, far = TOGETHER_MM
         together = np.clip((far - np.linalg.norm(before[upper] - before[lower], axis=1)) / (far - near), 0.0, 1.0)
         shift = skin - before
         for _ in range(JOINING_ROUNDS):
-            shift = shift - pull @ ((shift[upper] - shift[lower]) * together[:, None])
+            shift[moving] -= pull @ ((shift[upper] - shift[lower]) * together[:, None])
         return before + shift
 
     def shut_lips(self, skin: FloatArray, limits: tuple[float, float] = SHUT_MM) -> FloatArray:
         """Return the skin (s, 3), mm, with small gaps between the lips closed; `limits` in mm as in `SHUT_MM`."""
-        upper, lower, pull, shut = self._lips
+        upper, lower, moving, pull, shut = self._lips
         near, far = limits
+        skin = skin.copy()
         for _ in range(JOINING_ROUNDS):
             gap = skin[upper] - skin[lower] - shut
             closing = np.clip((far - np.linalg.norm(gap, axis=1)) / (far - near), 0.0, 1.0)
-            skin = skin - pull @ (gap * closing[:, None])
+            skin[moving] -= pull @ (gap * closing[:, None])
         return skin
 
     def subdivide(self, vertices: FloatArray) -> FloatArray:
@@ -151,7 +156,8 @@ class Template:
 
     def carry(self, values: FloatArray | BoolArray) -> FloatArray:
         """Return values at the fine vertices, interpolated from (n, ...) values at the coarse vertices."""
-        return np.concatenate([values[self._parents].mean(axis=1), values[self.coarse.skin_count :]])
+        first, second = self._parents.T
+        return np.concatenate([0.5 * (values[first] + values[second]), values[self.coarse.skin_count :]])
 
 
 @load_once(maxsize=2)
@@ -323,7 +329,10 @@ def _lips(model: FaceModel, skin_count: int) -> Lips:
         shares = np.exp((nearest - squared) / (2 * FOLLOW_MM**2))
         pull[side] = sign * np.exp(-nearest / (2 * LIP_MM**2)) * shares / shares.sum(axis=1, keepdims=True)
     apart = skin[upper] - skin[opposite]
-    return Lips(upper, opposite, pull, apart * (1 - SLIT_MM / np.linalg.norm(apart, axis=1, keepdims=True)))
+    moving = np.flatnonzero(np.abs(pull).sum(axis=1) > LEAST_PULL)
+    return Lips(
+        upper, opposite, moving, pull[moving], apart * (1 - SLIT_MM / np.linalg.norm(apart, axis=1, keepdims=True))
+    )
 
 
 def _rims(model: FaceModel, place: IntArray) -> dict[str, tuple[IntArray, IntArray, FloatArray]]:

@@ -43,8 +43,9 @@ def bilinear(image: npt.NDArray[Any], points: npt.NDArray[np.floating]) -> npt.N
     x, y = np.minimum(points.astype(np.int64), np.maximum(limit - 1, 0)).T
     right, below = np.minimum(x + 1, limit[0]), np.minimum(y + 1, limit[1])
     u, v = ((points[:, axis] - start).astype(kind)[:, None] for axis, start in enumerate((x, y)))
-    top = image[y, x] * (1 - u) + image[y, right] * u
-    bottom = image[below, x] * (1 - u) + image[below, right] * u
+    pixels, y, below = image.reshape(-1, image.shape[2]), y * image.shape[1], below * image.shape[1]
+    top = pixels.take(y + x, axis=0) * (1 - u) + pixels.take(y + right, axis=0) * u
+    bottom = pixels.take(below + x, axis=0) * (1 - u) + pixels.take(below + right, axis=0) * u
     return np.asarray(top * (1 - v) + bottom * v, kind)
 
 

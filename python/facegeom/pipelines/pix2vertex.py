@@ -44,6 +44,7 @@ class WarpOptions:
         1000.0  # weight of the thin-plate energy; 10 is suitable for maps whose pixels have independent errors
     )
     noise_floor: float = 0.6  # minimum noise (standard deviation) / mean edge length; 0.05 is suitable for exact maps
+    motion_tolerance: float = 0.01  # rms motion / mean edge length at convergence; 0.001 gives the same vertices
 
 
 def predict(photo: ByteArray, request: FaceRequest) -> MapPrediction:
@@ -121,7 +122,10 @@ def register_template(
     """
     skin = template.coarse.skin_count
     registration = geometry.RegistrationOptions(
-        alignment="none", stiffness=options.stiffness, noise_floor=options.noise_floor
+        alignment="none",
+        stiffness=options.stiffness,
+        noise_floor=options.noise_floor,
+        motion_tolerance=options.motion_tolerance,
     )
     try:
         found = geometry.register_nonrigid(

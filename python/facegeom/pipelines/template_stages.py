@@ -7,12 +7,14 @@ outline of the hair, if requested) and detailed (the skin subdivided, with the f
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
+from facegeom._internal.threads import one_thread
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.blendshapes import (
     GAZE_DEGREES,
@@ -23,7 +25,7 @@ from facegeom.face_model.blendshapes import (
 )
 from facegeom.face_model.fitting import Fit, possible_expression
 from facegeom.face_model.head_completion import complete_head
-from facegeom.face_model.lids import closing_blinks
+from facegeom.face_model.lids import closing_blinks, covering_lids
 from facegeom.face_model.lip_contact import lips_apart
 from facegeom.face_model.neutral_lips import closed_lips
 from facegeom.face_model.template import Template, Topology, load_template
@@ -110,17 +112,38 @@ def finish_template(
         eyes = unseen_eyes() if hidden else look(template, view)
         stages.weights = arkit_weights(expression)
         stages.weights |= gaze_weights(*eyes.gaze)
-        V = with_gaze(template, with_detail(template, V, view), stages.weights)
         grown = None if hair is None else hair.grown
-        mesh = coloured(template, view, V, eyes, classes, options, grown, painted_eyes=hidden)
-        shapes = template_blendshapes(template)
-        if options.head:
-            neutral = without_expression(mesh, shapes, stages.weights).vertices
-            neutral, lips = closed_lips(template, neutral, shapes, stages.weights)
-            shapes = {**shapes, **lips, **closing_blinks(template, neutral)}
-            mesh = replace(mesh, blendshapes=shapes)
+        with ThreadPoolExecutor(1) as beside:  # the colours do not depend on the detail
+            painting = beside.submit(painted, template, view, eyes, classes, options, grown, painted_eyes=hidden)
+            V = with_gaze(template, with_detail(template, V, view), stages.weights)
+            shapes = template_blendshapes(template)
+            neutral = without_expression(V, shapes, stages.weights)
+            if options.head:
+                closed, lips = closed_lips(template, neutral, shapes, stages.weights)
+                shapes = {**shapes, **lips, **closing_blinks(template, closed, ())}
+                neutral = without_expression(V, shapes, stages.weights)
+                # The photographed face takes what the lids move forward, so that the neutral face does not change.
+                covering = {**closing_blinks(template, neutral), **covering_lids(template, neutral)}
+                V = V + sum(
+                    (stages.weights[name] * (shape - shapes[name]) for name, shape in covering.items()), np.zeros(3)
+                )
+                shapes = {**shapes, **covering}
+                neutral = without_expression(V, shapes, stages.weights)
+            colors, texture = painting.result()
+        fine = template.fine
+        mesh = FaceMesh(
+            V,
+            fine.faces,
+            uv=template.file_uv,
+            uv_faces=fine.uv_faces,
+            texture=texture,
+            colors=colors,
+            regions=fine.regions,
+            seen=view.seen,
+            blendshapes=shapes if options.head else {},
+        )
         stages.meshes["detailed"] = mesh
-    stages.neutral = without_expression(mesh, shapes, stages.weights)
+    stages.neutral = replace(mesh, vertices=neutral)
     return stages
 
 
@@ -157,70 +180,61 @@ def _eyeballs(template: Template) -> BoolArray:
     return np.asarray(regions["eyeball_left"] | regions["eyeball_right"], np.bool_)
 
 
-def coloured(
+@one_thread()
+def painted(
     template: Template,
     view: View,
-    V: FloatArray,
     eyes: Eyes,
     classes: HeadClasses,
     options: PipelineOptions,
     grown: BoolArray | None = None,
     *,
     painted_eyes: bool = False,
-) -> FaceMesh:
-    """Return the fine mesh with vertex colours from the photo, and with a texture unless `options.texture` is None.
+) -> tuple[ByteArray, ByteArray | None]:
+    """Return the colours (n, 3) of the fine vertices, and the texture (S, S, 3), or None if `options.texture` is None.
 
     `grown` (n,) are the coarse vertices that are hair as shape. With `painted_eyes`, no pixels of the photo are on the
     eyes.
     """
     fine = template.fine
-    seen, painted = view.seen, None
     if options.albedo:
         photo = without_light(template, view, classes)
         view = View(photo, view.maps, view.camera, view.vertices, view.topology)
         classes = replace(classes, image=warp_image(photo, classes.affine, len(classes.image)))
-    if options.texture is not None:
-        painted = paint(template, view, classes, options.texture, backend=options.backend, grown=grown)
-    colors = (
-        painted.colors.copy() if painted else np.rint(vertex_colors(template, view, classes, grown)).astype(np.uint8)
-    )
-    for side in ("left", "right"):
-        colors[fine.regions[f"eyeball_{side}"]] = eye_colors(template, eyes, side)
-    texture = None
-    if painted is not None:
-        size = len(painted.texture)
+    if options.texture is None:
+        colors, texture = np.rint(vertex_colors(template, view, classes, grown)).astype(np.uint8), None
+    else:
+        skin = paint(template, view, classes, options.texture, backend=options.backend, grown=grown)
+        size = len(skin.texture)
         pictures = painted_pictures(eyes, size) if painted_eyes else eye_pictures(template, view, eyes, size)
-        texture = file_texture(painted.texture, pictures)
+        colors, texture = skin.colors.copy(), file_texture(skin.texture, pictures)
+    for side, shades in eye_colors(template, eyes).items():
+        colors[fine.regions[f"eyeball_{side}"]] = shades
     if is_grey(classes.image):
         colors, texture = without_colour(colors), None if texture is None else without_colour(texture)
-    return FaceMesh(
-        V,
-        fine.faces,
-        uv=template.file_uv,
-        uv_faces=fine.uv_faces,
-        texture=texture,
-        colors=colors,
-        regions=fine.regions,
-        seen=seen,
-    )
+    return colors, texture
 
 
-def without_expression(mesh: FaceMesh, shapes: Displacements, weights: Mapping[str, float]) -> FaceMesh:
-    """Return the neutral face of a detailed mesh: without ARKit's blendshapes times their weights in the photo.
+def without_expression(V: FloatArray, shapes: Displacements, weights: Mapping[str, float]) -> FloatArray:
+    """Return the neutral vertices of a detailed mesh: without ARKit's blendshapes times their weights in the photo.
 
     Parts of the fitted expression that ARKit has no blendshape for, such as one-sided inner brows, remain.
 
     Parameters
     ----------
-    mesh : FaceMesh with the fine topology of the template
+    V : (n, 3) float array, mm, the fine vertices of the template
     shapes : name -> (n, 3) float32 array, displacements at weight 1, mm
     weights : weight of each blendshape
+
+    Returns
+    -------
+    (n, 3) float array, mm
     """
-    vertices = mesh.vertices.copy()
+    V = V.copy()
     for name, weight in weights.items():
         if weight:
-            vertices -= weight * shapes[name]
-    return replace(mesh, vertices=vertices)
+            V -= weight * shapes[name]
+    return V
 
 
 def bare(topology: Topology, V: FloatArray) -> FaceMesh:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -138,6 +139,12 @@ class Atlas:
         out[self._texel] = values
         return out.reshape(self.size, self.size, *values.shape[1:])
 
+    def image_of(self, rows: IntArray, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Return an image (S, S, ...) with values (r, ...) at some rows of the covered texels and 0 elsewhere."""
+        out = np.zeros((self.size**2, *values.shape[1:]), values.dtype)
+        out[self._texel[rows]] = values
+        return out.reshape(self.size, self.size, *values.shape[1:])
+
     def window(
         self, rows: IntArray, values: npt.NDArray[np.generic]
     ) -> tuple[slice, slice, npt.NDArray[np.generic], BoolArray]:
@@ -176,22 +183,21 @@ class Atlas:
         """Return which covered texels, (t,), belong to triangles whose three vertices are True in `members` (n,)."""
         return np.asarray(np.all([members[vertex] for vertex in self._vertices], axis=0)[self.triangle], np.bool_)
 
-    def footprint(self, pixel: FloatArray, rows: npt.NDArray[np.integer] | slice = slice(None)) -> Float32Array:
-        """Return the length in photo pixels of covered texels, (t,), in the direction in which each is longer.
+    def stretch(self, pixel: FloatArray) -> Float32Array:
+        """Return the length in photo pixels of a texel of each triangle, (m,), in the direction in which it is longer.
 
         Parameters
         ----------
         pixel : (n, 2) float array, pixels x, y of the photo to which the vertices project
-        rows : rows of the covered texels
         """
-        spans = [self._corners[:, i] - self._corners[:, 0] for i in (1, 2)]
-        moves = [pixel[self.faces[:, i]] - pixel[self.faces[:, 0]] for i in (1, 2)]
-        area = spans[0][:, 0] * spans[1][:, 1] - spans[0][:, 1] * spans[1][:, 0]
-        area = np.where(np.abs(area) > 1e-9, area, np.inf)[:, None]
-        along_x = (moves[0] * spans[1][:, 1:] - moves[1] * spans[0][:, 1:]) / area
-        along_y = (moves[1] * spans[0][:, :1] - moves[0] * spans[1][:, :1]) / area
-        longer = np.maximum(np.linalg.norm(along_x, axis=1), np.linalg.norm(along_y, axis=1))
-        return np.asarray(longer.astype(np.float32)[self.triangle[rows]], np.float32)
+        (x1, y1), (x2, y2) = (self._corners[:, i].T - self._corners[:, 0].T for i in (1, 2))
+        first, second, third = (pixel.take(vertex, axis=0).T for vertex in self._vertices)
+        (u1, v1), (u2, v2) = second - first, third - first
+        area = x1 * y2 - y1 * x2
+        area = np.where(np.abs(area) > 1e-9, area, np.inf)
+        along_x = np.hypot(u1 * y2 - u2 * y1, v1 * y2 - v2 * y1)
+        along_y = np.hypot(u2 * x1 - u1 * x2, v2 * x1 - v1 * x2)
+        return np.asarray(np.maximum(along_x, along_y) / np.abs(area), np.float32)
 
 
 def parts(count: int) -> list[slice]:
@@ -283,6 +289,13 @@ class Projection:
         self._atlas, self._photo, self._scale, self._options = atlas, photo, camera.scale, options
         self._depth = camera.view(V)[:, 2]
         self._facing = geometry.vertex_normals(V, atlas.faces) @ camera.rotation[2]
+        self._stretch = atlas.stretch(self.pixel) * np.float32(atlas.size)  # length of the whole atlas, in photo pixels
+
+    def on(self, atlas: Atlas) -> Projection:
+        """Return the projection of the texels of another atlas of the same mesh."""
+        other = copy(self)
+        other._atlas = atlas
+        return other
 
     def shown(self, mask: BoolArray, box: Box, texels: BoolArray | None = None) -> tuple[IntArray, Float32Array]:
         """Return the texels that a crop of the photo shows.
@@ -320,7 +333,8 @@ class Projection:
         """Return the colours (r, 3) of the photo at covered texels that it shows."""
         if not len(rows):
             return np.zeros((0, 3), np.uint8)
-        shades = sample(self._photo, self._atlas.carry(self.pixel, rows), self._atlas.footprint(self.pixel, rows))
+        footprint = self._stretch[self._atlas.triangle[rows]] / np.float32(self._atlas.size)
+        shades = sample(self._photo, self._atlas.carry(self.pixel, rows), footprint)
         return np.rint(np.clip(shades, 0, 255, out=shades), out=shades).astype(np.uint8)
 
 
@@ -332,20 +346,24 @@ def sample(photo: ByteArray, points: Float32Array, footprint: Float32Array) -> F
     low = np.maximum((np.floor(points.min(axis=0)).astype(int) - block) // block, 0) * block
     high = np.ceil(points.max(axis=0)).astype(int) + 2 * block + 1
     image: npt.NDArray[Any] = photo[low[1] : high[1], low[0] : high[0]].astype(np.float32)
-    if levels:  # so that every level has whole pixels
-        down, right = (-image.shape[0]) % block, (-image.shape[1]) % block
-        image = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REPLICATE)
+    places = points - low.astype(np.float32)
     if not levels:
-        return looked_up(image, points - low.astype(np.float32))
-    out = np.zeros((len(points), 3), np.float32)
-    for i in range(levels + 1):
-        share = np.clip(1.0 - np.abs(level - i), 0.0, 1.0)
-        rows = np.flatnonzero(share > 0)
-        if len(rows):
-            place = (points[rows] - low + 0.5) / 2**i - 0.5
-            out[rows] += share[rows, None] * looked_up(image, place)
-        if i < levels:
-            image = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        return looked_up(image, places)
+    down, right = (-image.shape[0]) % block, (-image.shape[1]) % block  # so that every level has whole pixels
+    pyramid = [cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REPLICATE)]
+    for _ in range(levels):
+        pyramid.append(cv2.resize(pyramid[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    out = np.empty((len(points), 3), np.float32)
+    finer = np.minimum(level.astype(np.int8), levels - 1)
+    places += np.float32(0.5)
+    for i in range(levels):
+        rows = np.flatnonzero(finer == i)
+        at, share = places[rows], (level[rows] - i)[:, None]
+        fine, coarse = (looked_up(pyramid[k], at * np.float32(0.5**k) - np.float32(0.5)) for k in (i, i + 1))
+        coarse -= fine
+        coarse *= share
+        fine += coarse
+        out[rows] = fine
     return out
 
 
@@ -421,16 +439,23 @@ class _Look:
     ) -> tuple[BoolArray, Float32Array]:
         """Return for points at pixels x, y (r,) of the photo whether the crop shows them, and their visibility (r,)."""
         options = self.options
-        place = apply_affine(self.to_depth, np.column_stack([x, y]))
-        column, row = np.clip(np.rint(place), 0, self.size - 1).astype(np.int32).T
+        column, row = (
+            np.clip(np.rint(place), 0, self.size - 1).astype(np.int32) for place in _moved(self.to_depth, x, y)
+        )
         at = row * self.size + column
         cosine = np.clip(facing, options.least_facing, 1)
         slope = np.sqrt(1 - cosine**2) / cosine * self.step  # between the centres of the depth map's pixels
         known: BoolArray = np.asarray(depth > self.nearest.ravel()[at] - options.hidden_mm - slope)
         known &= depth > self.around.ravel()[at] - options.contour_mm
         known &= facing > options.least_facing
-        within = looked_up(self.inside, apply_affine(self.to_mask, np.column_stack([x, y])) + 1)[:, 0]
+        within = looked_up(self.inside, np.column_stack(_moved(self.to_mask, x, y)) + np.float32(1))[:, 0]
         known &= within > options.silhouette_pixels
         seen = np.clip((facing - options.least_facing) / (options.full_facing - options.least_facing), 0, 1)
         sure = (within - options.silhouette_pixels) / (options.sure_pixels - options.silhouette_pixels)
         return known, np.asarray(seen * np.clip(sure, 0, 1), np.float32)
+
+
+def _moved(affine: FloatArray, x: Float32Array, y: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """Return the places (r,) and (r,) to which an affine map moves the points x, y (r,)."""
+    (a, b, right), (c, d, down) = affine.astype(np.float32)
+    return a * x + b * y + right, c * x + d * y + down

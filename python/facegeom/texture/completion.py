@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from facegeom._internal import check
-from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, IntArray
 from facegeom._internal.threads import load_once, one_thread
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import TextureNetwork
@@ -221,10 +221,9 @@ class _Grain:
         inner = cv2.erode(known.astype(np.uint8), kernel, borderValue=0).astype(np.float32)
         other = inner[:, ::-1] * _blurred(inner[:, ::-1], edge) * ~known
         self._copied = _halves(other, self._bands)
-        self._inside = [level > 0.9 for level in _halves(inner, self._bands)]
-        self._hidden = [level > 0.9 for level in _halves(1 - self.known, self._bands)]
-        noise = np.random.default_rng(0).standard_normal(known.shape, np.float32)
-        self._noise = [band / band.std() for band in _octaves(noise, self._bands)]
+        self._inside = [_some(level > 0.9) for level in _halves(inner, self._bands)]
+        self._hidden = [_some(level > 0.9) for level in _halves(1 - self.known, self._bands)]
+        self._noise = _noise(known.shape[0], known.shape[1], self._bands)
 
     def detail(self, shown: Float32Array) -> Float32Array:
         """Return the detail (h, w) of one channel of the completed colours `shown` (h, w)."""
@@ -238,10 +237,17 @@ class _Grain:
                 result += self._copied[band] * mirrored[band]
                 grain = (1 - self._copied[band]) * grain
             inside, hidden = self._inside[band], self._hidden[band]
-            if inside.any() and hidden.any():
-                missing = _deviation(wanted[band][inside]) ** 2 - _deviation(wanted[band][hidden]) ** 2
+            if len(inside) and len(hidden):
+                missing = _deviation(wanted[band].take(inside)) ** 2 - _deviation(wanted[band].take(hidden)) ** 2
                 result += np.float32(np.sqrt(max(missing, 0.0))) * grain
         return result
+
+
+@load_once(maxsize=2)
+def _noise(height: int, width: int, bands: int) -> list[Float32Array]:
+    """Return octave bands of noise of unit standard deviation, the finest first."""
+    noise = np.random.default_rng(0).standard_normal((height, width), np.float32)
+    return [band / band.std() for band in _octaves(noise, bands)]
 
 
 def _halves(image: Float32Array, count: int) -> list[Float32Array]:
@@ -270,7 +276,12 @@ def _blurred(image: Float32Array, size: int) -> Float32Array:
     return np.asarray(cv2.blur(image, (size, size)), np.float32)
 
 
+def _some(mask: BoolArray) -> IntArray:
+    """Return the flat indices (t,) of evenly spaced pixels of a mask: of all, or of at least `SAMPLES`."""
+    found = np.flatnonzero(mask)
+    return found[:: 1 + len(found) // SAMPLES]
+
+
 def _deviation(values: Float32Array) -> float:
     """Return the robust standard deviation of values (t,) of texels; lashes, brows and lips are outliers."""
-    values = values[:: 1 + len(values) // SAMPLES]
     return MAD_TO_DEVIATION * float(np.median(np.abs(values - np.median(values))))

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
 from facegeom.texture.appearance import OWN, View, behind_colors
+from facegeom.texture.diffusion import diffused
 from facegeom.texture.hair import CROWN, SKULL_MM, hairy_vertices
 from facegeom.texture.head_classes import HeadClasses, lab
 
@@ -79,23 +79,21 @@ def skin_trust(template: Template, view: View, skin_seen: BoolArray) -> FloatArr
     """
     zone = _border_zone(template)
     kept = coarse_rows(template, view)
-    V, colors, facing = view.vertices[kept], view.colors[kept], view.facing[kept]
+    colors, facing = view.colors[kept], view.facing[kept]
     if not skin_seen.any():
-        return np.ones(len(V))
+        return np.ones(len(colors))
     seen = lab(colors[None])[0]
     plain = skin_seen & ~_features(template)
     inner = plain * np.clip((facing - INNER[0]) / (INNER[1] - INNER[0]), 0.0, 1.0)
     if not inner.any():
-        return np.ones(len(V))
+        return np.ones(len(colors))
     middle = _median(seen.astype(np.float64), inner)
-    usual = _mean_around(template, V, seen, inner, INNER_MM2, middle, LEAST_INNER)
-    shown = _mean_around(template, V, seen, plain.astype(np.float64), SHOWN_MM2, middle, 1e-6)
+    usual = _mean_around(template, seen, inner, INNER_MM2, middle, LEAST_INNER)
+    shown = _mean_around(template, seen, plain.astype(np.float64), SHOWN_MM2, middle, 1e-6)
     light = shown[:, 0] - usual[:, 0]
     colour = np.hypot(*(shown - usual)[:, 1:].T)
     worst = np.max([_ramp(-light, *DARKER), _ramp(light, *BRIGHTER), _ramp(colour, *COLOUR)], axis=0)
-    heat = geometry.heat_smooth(
-        V, template.coarse.skin_faces, np.column_stack([worst * skin_seen, skin_seen]), DOUBT_MM2, tolerance=1e-3
-    )
+    heat = diffused(template, np.column_stack([worst * skin_seen, skin_seen]), DOUBT_MM2)
     doubt = heat[:, 0] / np.maximum(heat[:, 1], LEAST_SHOWN)
     return np.asarray(1.0 - zone * np.clip(doubt, 0.0, 1.0))
 
@@ -125,17 +123,17 @@ def continued_colors(
     raised : (n,) bool array, coarse vertices that are hair as shape
     """
     coarse = template.coarse
-    V = view.vertices[coarse_rows(template, view)]
-    face = coarse.regions["face"][: len(V)]
+    count = coarse.skin_count
+    face = coarse.regions["face"][:count]
     tone = _median(values[face], known[face])
     sure = known * ~hair_seen * ~_features(template)
-    around = _mean_around(template, V, values, sure, AROUND_MM2, tone, LEAST_HEAT)
-    skin = _mean_around(template, V, values, sure, NEAR_MM2, around, FAR_SHARE)
+    around = _mean_around(template, values, sure, AROUND_MM2, tone, LEAST_HEAT)
+    skin = _mean_around(template, values, sure, NEAR_MM2, around, FAR_SHARE)
     hair = hair_color(template, view, classes, values, known, tone)
     if hair is None:
-        return Continued(known[:, None] * values + (1 - known[:, None]) * skin, np.zeros(len(V)))
+        return Continued(known[:, None] * values + (1 - known[:, None]) * skin, np.zeros(count))
     share = hair_share(template, view, classes, raised)
-    of_hair = _mean_around(template, V, values, known * hair_seen, HAIR_MM2, hair, HAIR_SHARE)
+    of_hair = _mean_around(template, values, known * hair_seen, HAIR_MM2, hair, HAIR_SHARE)
     mixed = share[:, None] * of_hair + (1 - share[:, None]) * skin
     return Continued(known[:, None] * values + (1 - known[:, None]) * mixed, share * (1 - known))
 
@@ -146,28 +144,25 @@ def hair_share(template: Template, view: View, classes: HeadClasses, raised: Boo
     Hair grows where the photo shows hair, not where it shows a bald scalp, and where it shows neither, as nearby. The
     crown is bald if the top of the head is; the back of the head has hair, and so has what is `raised` (n,).
     """
-    kept = coarse_rows(template, view)
-    V = view.vertices[kept]
-    hairy = hairy_vertices(template, raised)[: len(V)]
+    count = template.coarse.skin_count
+    hairy = hairy_vertices(template, raised)[:count]
     if not hairy.any():
-        return np.zeros(len(V))
+        return np.zeros(count)
     with_hair, bald = _seen_scalp(template, view, classes)
-    places = load_face_model().mean[template.vertices][: len(V)]
+    places = load_face_model().mean[template.vertices][:count]
     top = hairy & (places[:, 1] > CAP_MM)
-    cap = hairy & (_from_crown(template)[: len(V)] < CAP_DEGREES) & ~with_hair & ~bald
+    cap = hairy & (_from_crown(template)[:count] < CAP_DEGREES) & ~with_hair & ~bald
     tops = float(with_hair[top].sum()), float(bald[top].sum())
     grown, bare = with_hair.astype(np.float64), bald.astype(np.float64)
     if sum(tops) > 0:
         grown[cap], bare[cap] = np.array(tops) / sum(tops)
-    grown[hairy & (places[:, 2] < BACK_MM) & (_from_crown(template)[: len(V)] > BACK_DEGREES) & ~bald] = 1.0
+    grown[hairy & (places[:, 2] < BACK_MM) & (_from_crown(template)[:count] > BACK_DEGREES) & ~bald] = 1.0
     if raised is not None:
-        grown[raised[: len(V)] & ~bald] = 1.0
-    heat = geometry.heat_smooth(
-        V, template.coarse.skin_faces, np.column_stack([grown, bare]), GROWTH_MM2, tolerance=1e-3
-    )
+        grown[raised[:count] & ~bald] = 1.0
+    heat = diffused(template, np.column_stack([grown, bare]), GROWTH_MM2)
     share = (heat[:, 0] + USUAL_GROWTH) / (heat.sum(axis=1) + USUAL_GROWTH)
     wanted = hairy * ~bald * _ramp(share, 0.3, 0.7)
-    soft = geometry.heat_smooth(V, template.coarse.skin_faces, wanted, SOFT_MM2, tolerance=1e-3)
+    soft = diffused(template, wanted, SOFT_MM2)
     return np.asarray(np.clip(soft, 0.0, 1.0))
 
 
@@ -205,7 +200,6 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: 
     """
     coarse, fine = template.coarse, template.fine
     kept = coarse_rows(template, view)
-    V = view.vertices[kept]
     found = classes.at(view.place)
     scalp = fine.regions.get("scalp", np.zeros(len(found), np.bool_))
     if raised is not None:
@@ -216,12 +210,10 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: 
     carried = template.carry(np.concatenate([trusted, np.ones(len(template.vertices) - len(trusted))])[:, None])[:, 0]
     all_seen = all_seen * np.where(hairy, 1.0, np.clip(carried, 0.0, 1.0))
     shown, seen = view.colors[kept], all_seen[kept][:, None]
-    mirror = coarse.mirror[: len(V)]
+    mirror = coarse.mirror[: coarse.skin_count]
     other, other_seen = shown[mirror], seen[mirror]
     both = seen * other_seen
-    heat = geometry.heat_smooth(
-        V, coarse.skin_faces, np.hstack([both * (shown - other), both]), CHANGE_TIME_MM2, tolerance=1e-3
-    )
+    heat = diffused(template, np.hstack([both * (shown - other), both]), CHANGE_TIME_MM2)
     change = heat[:, :3] / np.maximum(heat[:, 3:4], 1e-2)
     known = np.maximum(seen, other_seen)[:, 0]
     values = np.where(seen >= other_seen, shown, other + change)
@@ -253,7 +245,6 @@ def _facing_scalp(template: Template, view: View) -> BoolArray:
 
 def _mean_around(
     template: Template,
-    V: FloatArray,
     values: FloatArray | Float32Array,
     weight: FloatArray,
     time: float,
@@ -261,13 +252,7 @@ def _mean_around(
     least: float,
 ) -> FloatArray:
     """Return the weighted mean (s, 3) of values (s, 3) around each vertex, and `prior` far from all weights (s,)."""
-    heat = geometry.heat_smooth(
-        V,
-        template.coarse.skin_faces,
-        np.column_stack([weight[:, None] * values, weight]),
-        time,
-        tolerance=1e-3,
-    )
+    heat = diffused(template, np.column_stack([weight[:, None] * values, weight]), time)
     share = np.maximum(heat[:, 3:], 0.0)
     return np.asarray((heat[:, :3] + least * prior) / (share + least))
 

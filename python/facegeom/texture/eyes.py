@@ -239,10 +239,8 @@ class EyePicture:
         """The square (s, s, 3) of the left eye; that of the right eye is its mirror image."""
         box = EYE_BOX["left"]
         side = max(2, round((box.right - box.left) * self.size))
-        ahead = directions(side)
-        degrees = np.degrees(np.arccos(np.clip(ahead[..., 2], -1.0, 1.0)))
-        azimuth = np.arctan2(ahead[..., 1], ahead[..., 0])
-        white, iris = self._white(degrees), self._iris(degrees / IRIS_DEGREES, azimuth)
+        degrees, fibres = _structure(side)
+        white, iris = self._white(degrees), self._iris(degrees / IRIS_DEGREES, fibres)
         share = _step(degrees / IRIS_DEGREES, *self.EDGE)[..., None]
         return np.asarray(np.rint(np.clip(share * white + (1 - share) * iris, 0, 255)), np.uint8)
 
@@ -257,18 +255,12 @@ class EyePicture:
         red = 0.02 * shade * np.clip(veins, 0, 2)
         return np.asarray(self.eyes.white * tint * (1.0 - red[..., None] * np.array([0.0, 1.0, 1.0])))
 
-    def _iris(self, radius: FloatArray, azimuth: FloatArray) -> FloatArray:
+    def _iris(self, radius: FloatArray, fibres: FloatArray) -> FloatArray:
         """Return the colour of iris and pupil; `radius` is 1 at the edge of the iris."""
-        rng = np.random.default_rng(SEED + 1)
-        fibres = np.zeros_like(radius)
-        for _ in range(24):
-            count, phase, twist = rng.integers(5, 60), rng.uniform(0, 2 * np.pi), rng.normal(0, 2.0)
-            fibres += rng.normal() * np.cos(count * azimuth + phase + twist * radius)
-        fibres *= self.FIBRES / np.sqrt(12)
         inner = 1.0 - _step(radius, self.PUPIL, 0.72)  # the collarette is lighter and warmer
         warm = 1.0 + inner[..., None] * np.array([0.16, 0.08, 0.0])
         rim = 1.0 - (1.0 - self.RIM) * _step(radius, 0.74, 0.97)
-        colour = self.eyes.iris * warm * (rim * (1.0 + fibres * (radius > self.PUPIL)))[..., None]
+        colour = self.eyes.iris * warm * (rim * (1.0 + self.FIBRES * fibres * (radius > self.PUPIL)))[..., None]
         pupil = (1.0 - _step(radius, self.PUPIL - 0.04, self.PUPIL + 0.04))[..., None]
         return np.asarray(pupil * 0.12 * self.eyes.iris + (1 - pupil) * colour)
 
@@ -306,21 +298,36 @@ def directions(side: int) -> FloatArray:
     return np.asarray(result / np.linalg.norm(result, axis=-1, keepdims=True))
 
 
+@load_once(maxsize=4)
+def _structure(side: int) -> tuple[FloatArray, FloatArray]:
+    """Return the angle from the middle of the iris, degrees, and the brightness of fibres, at each texel (s, s)."""
+    ahead = directions(side)
+    degrees = np.degrees(np.arccos(np.clip(ahead[..., 2], -1.0, 1.0)))
+    radius, azimuth = degrees / IRIS_DEGREES, np.arctan2(ahead[..., 1], ahead[..., 0])
+    rng = np.random.default_rng(SEED + 1)
+    fibres = np.zeros_like(radius)
+    for _ in range(24):
+        count, phase, twist = rng.integers(5, 60), rng.uniform(0, 2 * np.pi), rng.normal(0, 2.0)
+        fibres += rng.normal() * np.cos(count * azimuth + phase + twist * radius)
+    return degrees, fibres / np.sqrt(12)
+
+
 def _step(values: FloatArray, low: float, high: float) -> FloatArray:
     """Return 0 below `low`, 1 above `high`, and a smooth step between."""
     share = np.clip((values - low) / (high - low), 0.0, 1.0)
     return np.asarray(share**2 * (3.0 - 2.0 * share))
 
 
-def eye_colors(template: Template, eyes: Eyes, side: str) -> Float32Array:
-    """Return the colours (k, 3), in [0, 255], of the vertices of an eyeball that looks ahead."""
-    picture = EyePicture(eyes, 256).colors
-    box = EYE_BOX["left"]
-    members = template.fine.regions[f"eyeball_{side}"]
-    row = np.zeros(len(members), np.int64)
-    row[template.fine.faces.ravel()] = template.fine.uv_faces.ravel()
-    uv = template.file_uv[row[members]]
-    u = uv[:, 0] if side == "left" else 1.0 - uv[:, 0]
-    place = np.column_stack([u - box.left, box.high - uv[:, 1]]) / (box.right - box.left) * len(picture) - 0.5
-    x, y = np.clip(np.rint(place), 0, len(picture) - 1).astype(np.int64).T
-    return np.asarray(picture[y, x], np.float32)
+def eye_colors(template: Template, eyes: Eyes) -> dict[str, Float32Array]:
+    """Return the colours (k, 3), in [0, 255], of the vertices of the "left" and "right" eyeball, which looks ahead."""
+    picture, box, colors = EyePicture(eyes, 256).colors, EYE_BOX["left"], {}
+    fine = template.fine
+    row = np.zeros(len(fine.mirror), np.int64)
+    row[fine.faces.ravel()] = fine.uv_faces.ravel()
+    for side in SIDES:
+        uv = template.file_uv[row[fine.regions[f"eyeball_{side}"]]]
+        u = uv[:, 0] if side == "left" else 1.0 - uv[:, 0]
+        place = np.column_stack([u - box.left, box.high - uv[:, 1]]) / (box.right - box.left) * len(picture) - 0.5
+        x, y = np.clip(np.rint(place), 0, len(picture) - 1).astype(np.int64).T
+        colors[side] = np.asarray(picture[y, x], np.float32)
+    return colors

@@ -28,7 +28,7 @@ FRINGE_MM = (38.0, 50.0)  # the same on the forehead, where hair hangs
 FRINGE_Y_MM = (16.0, 30.0)  # y on the mean face between which the second of these limits begins to apply
 
 
-@load_once(maxsize=2)
+@load_once(maxsize=4)
 def hair_zone(template: Template, atlas: Atlas) -> Float32Array:
     """Return where hair of the photo is kept, (S, S) in [0, 1]: 1 on the scalp and beside it, 0 on the rest."""
     return np.asarray(atlas.image(atlas.carry(template.carry(zone_of_vertices(template))[:, None])[:, 0]), np.float32)
@@ -67,9 +67,9 @@ def _scalp(template: Template) -> BoolArray:
     return np.asarray(coarse.regions["scalp"] & ((places[:, 1] > EAR_TOP_MM) | (places[:, 2] < EAR_MM)), np.bool_)
 
 
-@load_once(maxsize=2)
+@load_once(maxsize=4)
 def strands(template: Template, atlas: Atlas) -> Float32Array:
-    """Return the brightness of strands of hair at the covered texels, (t,), with mean about 0 and deviation about 1.
+    """Return the brightness of strands of hair, (S, S), with mean about 0 and deviation about 1; 0 where none grows.
 
     The strands run from the crown outwards. Each octave of the pattern has a fixed number of strands around the crown,
     and is strong where their width is that of a strand or of a lock.
@@ -86,7 +86,7 @@ def strands(template: Template, atlas: Atlas) -> Float32Array:
     pattern = np.zeros(len(atlas.triangle), np.float32)
     for part in parts(len(hairy)):
         pattern[hairy[part]] = _pattern(atlas.carry(places, hairy[part]))
-    return pattern
+    return np.asarray(atlas.image(pattern), np.float32)
 
 
 def _pattern(places: Float32Array) -> Float32Array:

@@ -88,7 +88,8 @@ class HeadClasses:
             return np.zeros((0, self.own.shape[2]), np.float32)
         place = np.asarray(points, np.float32) @ self.affine[:, :2].T.astype(np.float32)
         place += self.affine[:, 2].astype(np.float32)
-        inside: BoolArray = np.asarray((place.min(axis=1) >= 0) & (place.max(axis=1) <= size - 1))
+        x, y = place.T
+        inside: BoolArray = np.asarray((x >= 0) & (y >= 0) & (x <= size - 1) & (y <= size - 1))
         return np.asarray(looked_up(self.own, place) * inside[:, None], np.float32)
 
     @cached_property

@@ -17,7 +17,7 @@ from facegeom.images.sampling import bilinear
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import TextureNetwork
 from facegeom.texture.appearance import OWN, View, behind_colors
-from facegeom.texture.baking import Atlas, Projection, parts
+from facegeom.texture.baking import Atlas, Projection
 from facegeom.texture.completion import Window, complete, window_around
 from facegeom.texture.continuation import continued_colors, skin_trust
 from facegeom.texture.hair import hair_zone, strands
@@ -38,6 +38,8 @@ SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours i
 ODD_LIGHT, ODD_COLOUR = 34.0, 26.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
 LEAST_KNOWN = 0.5  # minimum share of known or completed colours at a vertex from which colours are continued
 WHOLE = 0.98  # share of the photo from which a texel of the face is known to the network
+LARGEST_SMOOTH = 512  # side of the largest atlas in which what the photo shows and colours of vertices are computed
+BAND = 128  # number of rows of the atlas that are mixed at a time
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
 
 
@@ -93,7 +95,7 @@ def paint(
     atlas = _atlas(template, size)
     fixed = _fixed(template, atlas)
     face_texels = fixed.face
-    shown = shown_texels(template, atlas, view, classes, face_texels, grown)
+    shown = shown_texels(template, atlas, view, classes, grown)
     baked, known = shown.texture, shown.known
     known &= ~face_texels | without_slivers(known & face_texels)
     lips = lip_texels(template, atlas)
@@ -129,7 +131,14 @@ def _at_texels(template: Template, atlas: Atlas, values: FloatArray) -> Float32A
     """Return values (s,) of the coarse skin at the texels, (S, S); 1 behind the skin."""
     behind = np.ones(len(template.vertices) - len(values))
     carried = template.carry(np.concatenate([values, behind])[:, None])
-    return np.asarray(np.clip(atlas.image(atlas.carry(carried)[:, 0]), 0, 1), np.float32)
+    smooth = _smooth(template, atlas.size, np.clip(carried, 0, 1))[..., 0]
+    return np.asarray(cv2.resize(smooth, (atlas.size, atlas.size), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _smooth(template: Template, size: int, values: FloatArray) -> Float32Array:
+    """Return values (n, k) of the fine vertices in an atlas of at most `LARGEST_SMOOTH` texels a side, (s, s, k)."""
+    atlas = _atlas(template, min(size, LARGEST_SMOOTH))
+    return np.asarray(atlas.fill_gutter(atlas.image(atlas.carry(values))), np.float32)
 
 
 def _completed(
@@ -145,11 +154,9 @@ def _completed(
     sure = fixed.face & (of_photo >= WHOLE)
     completed = complete(shown.texture, sure, window=window, network=network, backend=backend)
     layer = shown.texture.copy()
-    part, share = layer[window], of_photo[window][..., None]
-    kept = known[window] & (~fixed.face[window] | shown.is_hair[window])
-    mixed = share * part
-    mixed += (1 - share) * completed
-    np.copyto(part, np.rint(mixed, out=mixed).astype(np.uint8), where=~kept[..., None])
+    share = of_photo[window].copy()
+    share[known[window] & (~fixed.face[window] | shown.is_hair[window])] = 1
+    layer[window] = cv2.blendLinear(np.ascontiguousarray(layer[window]), completed, share, 1 - share)
     return layer
 
 
@@ -164,17 +171,19 @@ def _with_beyond(
     """Return the texture (S, S, 3) that is `layer` with the weight `of_face` (S, S), and elsewhere the colours (n, 3)
     of the fine vertices, with strands where `cover` (n,) is not 0.
     """
-    values, pattern = np.column_stack([colors, cover]), strands(template, atlas)
-    weight, own = atlas.texels(of_face)[:, None], atlas.texels(layer)
-    rows = np.flatnonzero(weight[:, 0] < 1)
-    for part in parts(len(rows)):
-        at = rows[part]
-        found = atlas.carry(values, at)
-        beyond = np.clip(found[:, :3], 0, 255)
-        beyond *= (1 + found[:, 3] * pattern[at])[:, None]
-        share = weight[at]
-        own[at] = np.rint(share * own[at] + (1 - share) * np.clip(beyond, 0, 255)).astype(np.uint8)
-    return np.asarray(atlas.fill_gutter(atlas.image(own)), np.uint8)
+    smooth, pattern = _smooth(template, atlas.size, np.column_stack([colors, cover])), strands(template, atlas)
+    place = ((np.arange(atlas.size) + 0.5) * (len(smooth) / atlas.size) - 0.5).astype(np.float32)
+    result = np.empty_like(layer)
+    for start in range(0, atlas.size, BAND):
+        rows = slice(start, start + BAND)
+        x, y = np.meshgrid(place, place[rows])
+        *planes, shade = cv2.split(cv2.remap(smooth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        shade *= pattern[rows]
+        shade += 1
+        beyond = cv2.merge([plane * shade for plane in planes])
+        beyond = np.clip(np.rint(beyond, out=beyond), 0, 255, out=beyond).astype(np.uint8)
+        result[rows] = cv2.blendLinear(layer[rows], beyond, of_face[rows], 1 - of_face[rows])
+    return np.asarray(atlas.fill_gutter(result), np.uint8)
 
 
 class ShownTexels(NamedTuple):
@@ -201,13 +210,13 @@ def shown_texels(
     atlas: Atlas,
     view: View,
     classes: HeadClasses,
-    face_texels: BoolArray,
     grown: BoolArray | None = None,
 ) -> ShownTexels:
     """Return what a photo shows of an atlas.
 
     Texels of skin on the face have to be inside the mask of the maps, where the shape is sure; the others only inside
-    the head of the photo.
+    the head of the photo. What the texels of a large atlas show is decided in an atlas with `LARGEST_SMOOTH` texels a
+    side, which is as fine as the depth and the classes of the photo.
 
     Parameters
     ----------
@@ -215,21 +224,49 @@ def shown_texels(
     atlas : Atlas of the template's fine topology
     view : View of the fine vertices
     classes : HeadClasses of the photo
-    face_texels : (S, S) bool array, texels of the face
     grown : (n,) bool array, coarse vertices that are hair as shape
     """
+    small = _atlas(template, min(atlas.size, LARGEST_SMOOTH))
+    projection = Projection(small, view.photo, view.camera, view.vertices)
+    shown = _judged(template, small, projection, view, classes, grown)
+    if small.size == atlas.size:
+        return shown
+
+    def enlarged(picture: BoolArray | Float32Array) -> Float32Array:
+        filled = np.asarray(small.fill_gutter(picture.astype(np.float32)), np.float32)
+        return np.asarray(cv2.resize(filled, (atlas.size, atlas.size), interpolation=cv2.INTER_LINEAR), np.float32)
+
+    known, refused, is_hair = (
+        np.asarray((enlarged(mask) > 0.5) & atlas.covered, np.bool_)
+        for mask in (shown.known, shown.refused, shown.is_hair)
+    )
+    rows = np.flatnonzero(atlas.texels(known))
+    texture = atlas.image_of(rows, projection.on(atlas).colors(rows))
+    hair = np.asarray(enlarged(shown.hair) * atlas.covered, np.float32)
+    return ShownTexels(np.asarray(texture, np.uint8), known, refused, hair, is_hair)
+
+
+def _judged(
+    template: Template,
+    atlas: Atlas,
+    projection: Projection,
+    view: View,
+    classes: HeadClasses,
+    grown: BoolArray | None,
+) -> ShownTexels:
+    """Return what a photo shows of an atlas, decided for each of its texels."""
+    face_texels = _fixed(template, atlas).face
     zone, face = atlas.texels(hair_zone(template, atlas)), atlas.texels(face_texels)
     raised = np.zeros(len(atlas.triangle), np.float32)
     if grown is not None:
         raised = atlas.carry(template.carry(grown.astype(np.float64))[:, None])[:, 0]
         zone = np.maximum(zone, raised)
     skin = atlas.triangle < template.fine.skin_triangles
-    projection = Projection(atlas, view.photo, view.camera, view.vertices)
     inner, sure_inner = projection.shown(view.maps.mask, view.maps.box, face)
     outer, sure_outer = projection.shown(*_head_mask(classes), ~face | (zone > 0))
     sure = np.full((2, len(atlas.triangle)), -1.0, np.float32)
     sure[0, inner], sure[1, outer] = sure_inner, sure_outer
-    rows = np.flatnonzero((sure >= 0).any(axis=0))
+    rows = np.flatnonzero(np.maximum(*sure) >= 0)
     sure_inner, sure_outer = sure[:, rows]
     found = classes.at(atlas.carry(view.place, rows))
     is_skin, is_hair = found[:, 0] > OWN, (found[:, 1] > OWN) & (zone[rows] > 0.5)
@@ -240,9 +277,7 @@ def shown_texels(
     known = seen_well & (is_skin | is_hair)
 
     def picture(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        full = np.zeros((len(atlas.triangle), *values.shape[1:]), values.dtype)
-        full[rows] = values
-        return atlas.image(full)
+        return atlas.image_of(rows, values)
 
     texture = np.asarray(picture(colors), np.uint8)
     covered = of_face & (found[:, 0] < SURE_SKIN)
@@ -287,7 +322,7 @@ class _Fixed(NamedTuple):
     window: Window
 
 
-@load_once(maxsize=2)
+@load_once(maxsize=4)
 def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     """Return what is the same for all photos in an atlas.
 
@@ -316,7 +351,7 @@ def photo_share(skin: BoolArray, known: BoolArray, refused: BoolArray, face_texe
     unknown = skin & ~known
     labels, stats = cv2.connectedComponentsWithStats(unknown.astype(np.uint8), connectivity=8)[1:3]
     large = stats[:, cv2.CC_STAT_AREA] > LEAST_HIDDEN * size**2
-    large[np.unique(labels[refused])] = True
+    large[labels[refused]] = True
     large[0] = False
     width = np.where(face_texels, np.float32(SOFT_FACE * size), np.float32(SOFT * size))
     return _inward(known, large[labels], width)
@@ -353,7 +388,7 @@ def without_slivers(known: BoolArray) -> BoolArray:
     return np.asarray(known & kept[labels], np.bool_)
 
 
-@load_once(maxsize=2)
+@load_once(maxsize=4)
 def _atlas(template: Template, size: int) -> Atlas:
     return Atlas(template.fine.faces, template.fine.uv, template.fine.uv_faces, size)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from facegeom import geometry
-from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
+from facegeom._internal.arrays import BoolArray, FloatArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template, Topology
 from facegeom.texture.appearance import View
+from facegeom.texture.diffusion import diffused, diffused_fine
 
 FADE_MM = {"brow": 5.0, "eyelids": 2.0, "lips": 2.0, "border": 4.0}
 """Distance in mm at which the weight reaches 1, from each region without relief (brows, lashes, lips, the border)."""
@@ -30,11 +31,10 @@ def relief_weight(template: Template, view: View) -> FloatArray:
     hidden vertices, and in the parts of `FADE_MM`.
     """
     skin = template.fine.skin_count
-    V, F = view.vertices[:skin], template.fine.skin_faces
     gray, seen = view.gray[:skin], view.seen[:skin]
-    near, wide = (_diffused(V, F, gray, seen > 0, time) for time in (NEAR_MM2, WIDE_MM2))
-    level = np.maximum(wide, 1e-3)
-    contrast = np.sqrt(_diffused(V, F, (gray - near) ** 2, seen > 0, NEAR_MM2)) / level
+    near = _mean_near(template, gray, seen > 0)
+    level = np.maximum(_mean_around(template, gray, seen > 0), 1e-3)
+    contrast = np.sqrt(_mean_near(template, (gray - near) ** 2, seen > 0)) / level
     bright = _ramp(near / level, *DARK)
     height = _mean_skin(template)[:, 1]
     hairy = np.maximum(_ramp(height, *BEARD_MM), _ramp(height, *FRINGE_MM))
@@ -65,11 +65,23 @@ def _ramp(values: FloatArray, zero: float, one: float) -> FloatArray:
     return np.asarray(np.clip((values - zero) / (one - zero), 0.0, 1.0))
 
 
-def _diffused(V: FloatArray, F: IntArray, values: FloatArray, known: BoolArray, time: float) -> FloatArray:
-    """Return for each vertex the mean (n,) of the values (n,) of known vertices nearby, limited to at least 0, by
-    diffusion over the surface for `time` mm^2; 0 far from known vertices.
+def _mean_near(template: Template, values: FloatArray, known: BoolArray) -> FloatArray:
+    """Return for each vertex of the fine skin the mean (s,) of the values (s,) of known vertices nearby, at least 0, by
+    diffusion over the skin; 0 far from known vertices.
     """
-    heat = geometry.heat_smooth(V, F, np.column_stack([values * known, known]), time, tolerance=1e-3)
+    return _mean(diffused_fine(template, np.column_stack([values * known, known]), NEAR_MM2))
+
+
+def _mean_around(template: Template, values: FloatArray, known: BoolArray) -> FloatArray:
+    """Return `_mean_near` over a wider part of the skin; it is smooth, and comes from the coarse skin."""
+    coarse = template.coarse.skin_count
+    heat = diffused(template, np.column_stack([values * known, known])[:coarse], WIDE_MM2)
+    behind = np.zeros((len(template.vertices) - coarse, 2))
+    return _mean(template.carry(np.concatenate([heat, behind]))[: len(values)])
+
+
+def _mean(heat: FloatArray) -> FloatArray:
+    """Return the quotient (n,) of the diffused values and the diffused weights, (n, 2)."""
     share = heat[:, 1]
     return np.asarray(np.maximum(heat[:, 0], 0.0) / np.maximum(share, 1e-3) * (share > 1e-3))
 
