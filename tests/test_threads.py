@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,18 @@ def mkl_threads() -> int:
     """Return the number of threads of the MKL inside torch, in this thread."""
     found = re.search(r"mkl_get_max_threads\(\) : (\d+)", torch.__config__.parallel_info())
     return int(found[1]) if found else 1
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    """Two threads for torch and BLAS in this process, however many it was started with."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with threadpool_limits(2):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def in_thread(function: Callable[[], Any]) -> Any:

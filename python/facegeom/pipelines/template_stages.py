@@ -113,23 +113,11 @@ def finish_template(
         stages.weights = arkit_weights(expression)
         stages.weights |= gaze_weights(*eyes.gaze)
         grown = None if hair is None else hair.grown
-        with ThreadPoolExecutor(1) as beside:  # the colours do not depend on the detail
-            painting = beside.submit(painted, template, view, eyes, classes, options, grown, painted_eyes=hidden)
-            V = with_gaze(template, with_detail(template, V, view), stages.weights)
-            shapes = template_blendshapes(template)
-            neutral = without_expression(V, shapes, stages.weights)
-            if options.head:
-                closed, lips = closed_lips(template, neutral, shapes, stages.weights)
-                shapes = {**shapes, **lips, **closing_blinks(template, closed, ())}
-                neutral = without_expression(V, shapes, stages.weights)
-                # The photographed face takes what the lids move forward, so that the neutral face does not change.
-                covering = {**closing_blinks(template, neutral), **covering_lids(template, neutral)}
-                V = V + sum(
-                    (stages.weights[name] * (shape - shapes[name]) for name, shape in covering.items()), np.zeros(3)
-                )
-                shapes = {**shapes, **covering}
-                neutral = without_expression(V, shapes, stages.weights)
-            colors, texture = painting.result()
+        # The colours need much memory, which is not shared between threads: they are made in this one.
+        with ThreadPoolExecutor(1) as beside:
+            shaping = beside.submit(driven, template, V, view, stages.weights, options.head)
+            colors, texture = painted(template, view, eyes, classes, options, grown, painted_eyes=hidden)
+            V, neutral, shapes = shaping.result()
         fine = template.fine
         mesh = FaceMesh(
             V,
@@ -145,6 +133,31 @@ def finish_template(
         stages.meshes["detailed"] = mesh
     stages.neutral = replace(mesh, vertices=neutral)
     return stages
+
+
+@one_thread()
+def driven(
+    template: Template, V: FloatArray, view: View, weights: Mapping[str, float], head: bool
+) -> tuple[FloatArray, FloatArray, Displacements]:
+    """Add detail and gaze to the fine vertices (n, 3), mm, and correct the blendshapes of a head.
+
+    Returns
+    -------
+    (n, 3) float array, mm, the photographed face; (n, 3) float array, mm, the neutral face; and the blendshapes
+    """
+    V = with_gaze(template, with_detail(template, V, view), weights)
+    shapes = template_blendshapes(template)
+    neutral = without_expression(V, shapes, weights)
+    if not head:
+        return V, neutral, shapes
+    closed, lips = closed_lips(template, neutral, shapes, weights)
+    shapes = {**shapes, **lips, **closing_blinks(template, closed, ())}
+    neutral = without_expression(V, shapes, weights)
+    # The photographed face takes what the lids move forward, so that the neutral face does not change.
+    covering = {**closing_blinks(template, neutral), **covering_lids(template, neutral)}
+    V = V + sum((weights[name] * (shape - shapes[name]) for name, shape in covering.items()), np.zeros(3))
+    shapes = {**shapes, **covering}
+    return V, without_expression(V, shapes, weights), shapes
 
 
 def with_detail(template: Template, V: FloatArray, view: View, options: DetailOptions = DetailOptions()) -> FloatArray:
@@ -163,7 +176,7 @@ def with_detail(template: Template, V: FloatArray, view: View, options: DetailOp
     return np.concatenate([skin, V[fine.skin_count :]])
 
 
-def with_gaze(template: Template, V: FloatArray, weights: dict[str, float]) -> FloatArray:
+def with_gaze(template: Template, V: FloatArray, weights: Mapping[str, float]) -> FloatArray:
     """Return the fine vertices (n, 3), mm, with the eyeballs turned by the weights of the eyeLook shapes."""
     shapes, V = template_blendshapes(template), V.copy()
     for side in ("left", "right"):

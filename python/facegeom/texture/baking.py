@@ -354,16 +354,19 @@ def sample(photo: ByteArray, points: Float32Array, footprint: Float32Array) -> F
     for _ in range(levels):
         pyramid.append(cv2.resize(pyramid[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
     out = np.empty((len(points), 3), np.float32)
-    finer = np.minimum(level.astype(np.int8), levels - 1)
-    places += np.float32(0.5)
-    for i in range(levels):
-        rows = np.flatnonzero(finer == i)
-        at, share = places[rows], (level[rows] - i)[:, None]
-        fine, coarse = (looked_up(pyramid[k], at * np.float32(0.5**k) - np.float32(0.5)) for k in (i, i + 1))
-        coarse -= fine
-        coarse *= share
-        fine += coarse
-        out[rows] = fine
+    for part in parts(len(points)):
+        place, own = places[part] + np.float32(0.5), level[part]
+        finer = np.minimum(own.astype(np.int8), levels - 1)
+        for i in range(levels):
+            rows = np.flatnonzero(finer == i)
+            if not len(rows):
+                continue
+            at = place[rows]
+            fine, coarse = (looked_up(pyramid[k], at * np.float32(0.5**k) - np.float32(0.5)) for k in (i, i + 1))
+            coarse -= fine
+            coarse *= (own[rows] - i)[:, None]
+            fine += coarse
+            out[part][rows] = fine
     return out
 
 

@@ -279,7 +279,7 @@ def _blurred(image: Float32Array, size: int) -> Float32Array:
 def _some(mask: BoolArray) -> IntArray:
     """Return the flat indices (t,) of evenly spaced pixels of a mask: of all, or of at least `SAMPLES`."""
     found = np.flatnonzero(mask)
-    return found[:: 1 + len(found) // SAMPLES]
+    return found[:: 1 + len(found) // SAMPLES].copy()  # a view would keep all indices
 
 
 def _deviation(values: Float32Array) -> float:

@@ -26,18 +26,11 @@ def diffused(template: Template, values: FloatArray, time: float) -> FloatArray:
     -------
     float array of the shape of `values`
     """
-    return _solver(template, time, fine=False).smooth(values)
-
-
-def diffused_fine(template: Template, values: FloatArray, time: float) -> FloatArray:
-    """Diffuse values (s,) or (s, k) over the fine skin of a template, as `diffused`."""
-    return _solver(template, time, fine=True).smooth(values)
+    return _solver(template, time).smooth(values)
 
 
 @load_once(maxsize=16)
-def _solver(template: Template, time: float, *, fine: bool) -> geometry.MeshSolver:
-    places = load_face_model().mean[template.vertices]
-    topology = template.coarse
-    if fine:
-        places, topology = template.subdivide(places), template.fine
-    return geometry.MeshSolver(places[: topology.skin_count], topology.skin_faces, time)
+def _solver(template: Template, time: float) -> geometry.MeshSolver:
+    coarse = template.coarse
+    places = load_face_model().mean[template.vertices][: coarse.skin_count]
+    return geometry.MeshSolver(places, coarse.skin_faces, time)

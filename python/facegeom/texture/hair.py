@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from facegeom import geometry
-from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray
+from facegeom._internal.arrays import BoolArray, Float16Array, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
 from facegeom.face_model.covered_ears import SIDES, with_flat_ears
@@ -68,7 +68,7 @@ def _scalp(template: Template) -> BoolArray:
 
 
 @load_once(maxsize=4)
-def strands(template: Template, atlas: Atlas) -> Float32Array:
+def strands(template: Template, atlas: Atlas) -> Float16Array:
     """Return the brightness of strands of hair, (S, S), with mean about 0 and deviation about 1; 0 where none grows.
 
     The strands run from the crown outwards. Each octave of the pattern has a fixed number of strands around the crown,
@@ -83,10 +83,10 @@ def strands(template: Template, atlas: Atlas) -> Float32Array:
         places = np.concatenate([with_flat_ears(template, places[:skin], SIDES), places[skin:]])
     hairy = np.flatnonzero(atlas.carry(template.carry(possible.astype(np.float64))[:, None])[:, 0] > 0)
     places = template.carry(places)
-    pattern = np.zeros(len(atlas.triangle), np.float32)
+    pattern = np.zeros(len(atlas.triangle), np.float16)  # kept for the next photo: little memory
     for part in parts(len(hairy)):
         pattern[hairy[part]] = _pattern(atlas.carry(places, hairy[part]))
-    return np.asarray(atlas.image(pattern), np.float32)
+    return np.asarray(atlas.image(pattern), np.float16)
 
 
 def _pattern(places: Float32Array) -> Float32Array:

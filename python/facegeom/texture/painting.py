@@ -131,14 +131,18 @@ def _at_texels(template: Template, atlas: Atlas, values: FloatArray) -> Float32A
     """Return values (s,) of the coarse skin at the texels, (S, S); 1 behind the skin."""
     behind = np.ones(len(template.vertices) - len(values))
     carried = template.carry(np.concatenate([values, behind])[:, None])
-    smooth = _smooth(template, atlas.size, np.clip(carried, 0, 1))[..., 0]
-    return np.asarray(cv2.resize(smooth, (atlas.size, atlas.size), interpolation=cv2.INTER_LINEAR), np.float32)
+    return _enlarged(_smooth(template, atlas.size, np.clip(carried, 0, 1))[..., 0], atlas.size)
 
 
 def _smooth(template: Template, size: int, values: FloatArray) -> Float32Array:
     """Return values (n, k) of the fine vertices in an atlas of at most `LARGEST_SMOOTH` texels a side, (s, s, k)."""
     atlas = _atlas(template, min(size, LARGEST_SMOOTH))
     return np.asarray(atlas.fill_gutter(atlas.image(atlas.carry(values))), np.float32)
+
+
+def _enlarged(picture: Float32Array, size: int) -> Float32Array:
+    """Return a picture (s, s) enlarged to (S, S)."""
+    return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _completed(
@@ -233,8 +237,7 @@ def shown_texels(
         return shown
 
     def enlarged(picture: BoolArray | Float32Array) -> Float32Array:
-        filled = np.asarray(small.fill_gutter(picture.astype(np.float32)), np.float32)
-        return np.asarray(cv2.resize(filled, (atlas.size, atlas.size), interpolation=cv2.INTER_LINEAR), np.float32)
+        return _enlarged(np.asarray(small.fill_gutter(picture.astype(np.float32)), np.float32), atlas.size)
 
     known, refused, is_hair = (
         np.asarray((enlarged(mask) > 0.5) & atlas.covered, np.bool_)
@@ -337,7 +340,7 @@ def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     side = (np.abs(x) - low) / (high - low)
     top = (y - FOREHEAD_MM[0]) / (FOREHEAD_MM[1] - FOREHEAD_MM[0])
     share = 1 - np.clip(np.maximum(side, top), 0, 1)
-    trust = np.asarray(atlas.image(atlas.carry(template.carry(share)[:, None])[:, 0]), np.float32)
+    trust = _enlarged(_smooth(template, atlas.size, template.carry(share)[:, None])[..., 0], atlas.size)
     trust *= _inward(face, ~face, FEATHER * atlas.size)
     return _Fixed(face, skin, trust, window_around(face))
 

@@ -10,7 +10,7 @@ from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template, Topology
 from facegeom.texture.appearance import View
-from facegeom.texture.diffusion import diffused, diffused_fine
+from facegeom.texture.diffusion import diffused
 
 FADE_MM = {"brow": 5.0, "eyelids": 2.0, "lips": 2.0, "border": 4.0}
 """Distance in mm at which the weight reaches 1, from each region without relief (brows, lashes, lips, the border)."""
@@ -32,9 +32,9 @@ def relief_weight(template: Template, view: View) -> FloatArray:
     """
     skin = template.fine.skin_count
     gray, seen = view.gray[:skin], view.seen[:skin]
-    near = _mean_near(template, gray, seen > 0)
+    near = _mean_near(template, view, gray, seen > 0)
     level = np.maximum(_mean_around(template, gray, seen > 0), 1e-3)
-    contrast = np.sqrt(_mean_near(template, (gray - near) ** 2, seen > 0)) / level
+    contrast = np.sqrt(_mean_near(template, view, (gray - near) ** 2, seen > 0)) / level
     bright = _ramp(near / level, *DARK)
     height = _mean_skin(template)[:, 1]
     hairy = np.maximum(_ramp(height, *BEARD_MM), _ramp(height, *FRINGE_MM))
@@ -65,11 +65,15 @@ def _ramp(values: FloatArray, zero: float, one: float) -> FloatArray:
     return np.asarray(np.clip((values - zero) / (one - zero), 0.0, 1.0))
 
 
-def _mean_near(template: Template, values: FloatArray, known: BoolArray) -> FloatArray:
+def _mean_near(template: Template, view: View, values: FloatArray, known: BoolArray) -> FloatArray:
     """Return for each vertex of the fine skin the mean (s,) of the values (s,) of known vertices nearby, at least 0, by
     diffusion over the skin; 0 far from known vertices.
     """
-    return _mean(diffused_fine(template, np.column_stack([values * known, known]), NEAR_MM2))
+    V = view.vertices[: len(values)]
+    heat = geometry.heat_smooth(
+        V, template.fine.skin_faces, np.column_stack([values * known, known]), NEAR_MM2, tolerance=1e-3
+    )
+    return _mean(heat)
 
 
 def _mean_around(template: Template, values: FloatArray, known: BoolArray) -> FloatArray:
