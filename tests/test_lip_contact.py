@@ -102,7 +102,7 @@ def test_lips_do_not_cross_under_shapes_that_pushed_them_through_each_other(name
 
 
 def test_puffed_cheeks_do_not_part_the_lips() -> None:
-    upper, lower, _, _ = load_template()._lips
+    upper, lower, *_ = load_template()._lips
     middle = np.abs(MODEL.mean[upper, 0]) < 8
     gap = np.linalg.norm(SHAPES["cheekPuff"][upper] - SHAPES["cheekPuff"][lower], axis=1)
     unchanged = UNCHANGED["cheekPuff_L"] + UNCHANGED["cheekPuff_R"]

@@ -98,7 +98,7 @@ def channels_last(module: ModuleType) -> ModuleType:
 
 def fold_pixels(image: Tensor, fold: int) -> Tensor:
     """Stack the pixels of blocks as channels: (b, c, S, S) -> (b, c fold^2, S / fold, S / fold)."""
-    return functional.pixel_unshuffle(image, fold)
+    return image if fold == 1 else functional.pixel_unshuffle(image, fold)
 
 
 class ConvBlock(nn.Sequential):

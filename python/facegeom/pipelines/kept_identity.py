@@ -2,8 +2,10 @@
 
 The fit combines the maps with the answer of the identity network. The maps alone contain little of a person's shape: of
 a known change of identity they show a fifth of what the network recovers. A registration that follows the maps
-everywhere therefore takes the shape back. Here its motion contributes what the identity components of the face model
-cannot represent: detail, and errors of the expression.
+everywhere therefore takes the shape back. Here its motion contributes what neither the identity components of the face
+model nor a change of pose and size can represent: detail, and errors of the expression. The pose of the fit agrees with
+landmarks better than that of the maps: 40 validation portraits have 1.91 % of the size of the face as mean error of the
+468 points if the registration changes the pose, and 1.80 % if it does not.
 """
 
 from __future__ import annotations
@@ -19,11 +21,11 @@ from facegeom.networks.identity_units import shape_units, similarity_directions
 
 
 class _Components(NamedTuple):
-    """Identity components without rotation, translation and scale, mm per standard deviation."""
+    """Identity components, mm per standard deviation, and rigid motions and scaling."""
 
     vertices: IntArray  # (n,), the vertices that depth maps show
-    inverse: FloatArray  # (3 n, k), pseudo-inverse over these vertices
-    skin: FloatArray  # (k, s, 3), all vertices of the face
+    inverse: FloatArray  # (3 n, k + 7), pseudo-inverse over these vertices
+    skin: FloatArray  # (k + 7, s, 3), all vertices of the face; the last seven are translations, rotations and scaling
 
 
 @load_once(maxsize=2)
@@ -32,15 +34,13 @@ def _components(model: FaceModel) -> _Components:
     count = len(units.scale)
     identity = model.identity[:count, : len(skin)].astype(np.float64)
     directions = similarity_directions(skin, skin[units.vertices].mean(0))
-    removed = (identity[:, units.vertices] - units.basis).reshape(count, -1)
-    shares = np.linalg.lstsq(directions[:, units.vertices].reshape(7, -1).T, removed.T, rcond=None)[0]
-    basis = identity - np.einsum("dk,dvc->kvc", shares, directions)
-    inverse = np.asarray(np.linalg.pinv(units.basis.reshape(count, -1)), dtype=np.float64)
-    return _Components(units.vertices, inverse, basis)
+    parts = np.concatenate([identity, directions])
+    inverse = np.asarray(np.linalg.pinv(parts[:, units.vertices].reshape(len(parts), -1)), dtype=np.float64)
+    return _Components(units.vertices, inverse, parts)
 
 
 def without_identity(model: FaceModel, motion: FloatArray) -> FloatArray:
-    """Return the motion of the skin (s, 3) without its part in the identity components of `shape_units`.
+    """Return the motion of the skin (s, 3) without its part in the identity components, the pose and the size.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def without_identity(model: FaceModel, motion: FloatArray) -> FloatArray:
     Returns
     -------
     (s, 3) float array
-        The least-squares part of the components over the vertices that depth maps show is removed. Rotation,
-        translation and scale remain.
+        The least-squares part of the components of `shape_units`, and of rotation, translation and scale, over the
+        vertices that depth maps show is removed.
     """
     components = _components(model)
     coefficients = motion[components.vertices].reshape(-1) @ components.inverse
