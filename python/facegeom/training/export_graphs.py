@@ -13,7 +13,7 @@ import io
 import json
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
 from facegeom.networks.segmentation import SegmentationConfig, SegmentationNetwork
 from facegeom.networks.semi_sphere import Level, neighbour_rows, semi_sphere
 from facegeom.networks.semi_sphere_network import SemiSphereNetwork, SemiSpherePlacement
+from facegeom.networks.weight_files import read_weights
 from facegeom.networks.weights import load_weights
 
 OPSET = 18  # the first version of ONNX with all operators of these networks
@@ -48,13 +49,11 @@ class Exported:
     Attributes
     ----------
     module : the module that is traced; the network is its child `network`
-    config : configuration of the network
     inputs : example arguments by name; the first axis of each is the number of images
     outputs : names of the outputs, with the same first axis
     """
 
     module: nn.Module
-    config: Any
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
 
@@ -179,13 +178,13 @@ def _with_last_row(values: Tensor, filling: float = 0.0) -> Tensor:
 def _facevision() -> Exported:
     config = load_weights("facevision", FaceVisionConfig)[0]
     images = torch.zeros(2, 3, config.size, config.size)
-    return Exported(_Maps(FaceVisionGenerator(config)), config, {"image": images}, ("maps",))
+    return Exported(_Maps(FaceVisionGenerator(config)), {"image": images}, ("maps",))
 
 
 def _pixel2mesh() -> Exported:
     config = load_weights("pixel2mesh", Pixel2MeshConfig)[0]
     images = torch.zeros(2, 3, config.size, config.size)
-    return Exported(_Meshes(Pixel2MeshNetwork(config)), config, {"image": images}, STAGES)
+    return Exported(_Meshes(Pixel2MeshNetwork(config)), {"image": images}, STAGES)
 
 
 def _gcn_igan() -> Exported:
@@ -197,7 +196,7 @@ def _gcn_igan() -> Exported:
         "scale": torch.ones(2, 1),
         "shift": torch.zeros(2, 3),
     }
-    return Exported(_PlacedMeshes(GcnIganGenerator(config)), config, inputs, STAGES)
+    return Exported(_PlacedMeshes(GcnIganGenerator(config)), inputs, STAGES)
 
 
 def _gated_inpainting() -> Exported:
@@ -206,25 +205,25 @@ def _gated_inpainting() -> Exported:
         "texture": torch.zeros(2, 3, config.size, config.size),
         "known": torch.zeros(2, 1, config.size, config.size),
     }
-    return Exported(_Texture(GatedInpainting(config)), config, inputs, ("completed",))
+    return Exported(_Texture(GatedInpainting(config)), inputs, ("completed",))
 
 
 def _identity() -> Exported:
     config = IdentityConfig()
     images = torch.zeros(2, 3, config.size, config.size)
-    return Exported(_Identity(IdentityNetwork(config)), config, {"image": images}, ("mean", "log_variance", "points"))
+    return Exported(_Identity(IdentityNetwork(config)), {"image": images}, ("mean", "log_variance", "points"))
 
 
 def _contours() -> Exported:
     config = ContourConfig()
     crops = torch.zeros(2, 3, 3, config.size, config.size)
-    return Exported(_Contours(ContourNetwork(config)), config, {"crops": crops}, ("places", "log_deviation"))
+    return Exported(_Contours(ContourNetwork(config)), {"crops": crops}, ("places", "log_deviation"))
 
 
 def _segmentation() -> Exported:
     config = SegmentationConfig()
     images = torch.zeros(2, 3, config.size, config.size)
-    return Exported(_Segmentation(SegmentationNetwork(config)), config, {"image": images}, ("logits",))
+    return Exported(_Segmentation(SegmentationNetwork(config)), {"image": images}, ("logits",))
 
 
 NETWORKS: dict[str, Callable[[], Exported]] = {
@@ -269,7 +268,7 @@ def export_graph(name: str, folder: Path) -> Path:
         )
     model = onnx.load_from_string(content.getvalue())
     shapes = _externalise(model, exported.module)
-    facts = {"config": asdict(exported.config), "initializers": shapes}
+    facts = {"config": read_weights(name).config, "initializers": shapes}
     path = folder / f"{name}.onnx"
     _write(path, model.SerializeToString(deterministic=True))
     _write(path.with_suffix(".json"), (json.dumps(facts) + "\n").encode())
