@@ -43,7 +43,7 @@ class Pixel2MeshConfig:
 
     size: int = 128  # side length of the input in pixels, a multiple of 16 fold
     fold: int = 1  # blocks of fold x fold pixels become one pixel, as in the FaceVision network that starts the encoder
-    encoder_widths: tuple[int, ...] = (32, 96, 160, 192)  # channels at 1/2, ..., 1/16 of the resolution of the blocks
+    encoder_widths: tuple[int, ...] = (32, 96, 160, 192)  # channels at 1/2, ..., 1/16 of the folded resolution
     encoder_blocks: tuple[int, ...] = (1, 2, 3, 2)  # residual blocks at these resolutions
     pooled: int = 64  # channels of the image features at a vertex
     widths: tuple[int, ...] = (128, 128, 64, 32)  # channels of the hidden features of each block; Wang et al.: 192

@@ -4,8 +4,8 @@ The fit combines the maps with the answer of the identity network. The maps alon
 a known change of identity they show a fifth of what the network recovers. A registration that follows the maps
 everywhere therefore takes the shape back. Here its motion contributes what neither the identity components of the face
 model nor a change of pose and size can represent: detail, and errors of the expression. The pose of the fit agrees with
-landmarks better than that of the maps: 40 validation portraits have 1.91 % of the size of the face as mean error of the
-468 points if the registration changes the pose, and 1.80 % if it does not.
+landmarks better than that of the maps: AFLW2000-3D, odd photos, has a mean error of 4.34 % if the registration changes
+the pose, and of 4.17 % if it does not (`facegeom evaluate aflw2000 DIR --no-detector`).
 """
 
 from __future__ import annotations

@@ -158,8 +158,9 @@ class GcnIganTrainer(MeshTrainer):
         terms = mesh_terms(deformations, truth, graphs, o.weights, o.guided)
         if critic:
             self.discriminator.requires_grad_(False)
-            weight = o.adversarial if self.balance.generator_learns else 0.0
-            terms["adversarial"] = weight * functional.softplus(-self._logits(made, graphs[-1])).mean()
+            terms["adversarial"] = torch.zeros((), device=self.device)
+            if self.balance.generator_learns:
+                terms["adversarial"] = o.adversarial * functional.softplus(-self._logits(made, graphs[-1])).mean()
             self.discriminator.requires_grad_(True)
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
