@@ -26,7 +26,8 @@ from facegeom.networks.pix2vertex import (
     position_per_pixel,
 )
 from facegeom.networks.weights import save_weights
-from facegeom.training.data.samples import FaceSamples, MixOptions, SampleStream, as_position_tensors, as_tensors
+from facegeom.training.data.random_crops import MixOptions
+from facegeom.training.data.samples import FaceSamples, SampleStream, as_position_tensors, as_tensors
 from facegeom.training.maps import validation
 from facegeom.training.maps.train_pix2vertex import NETWORKS, Pix2VertexOptions, Pix2VertexTrainer
 from facegeom.training.maps.validation import MapValidation, TrueMaps, map_errors

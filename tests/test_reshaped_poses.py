@@ -16,7 +16,8 @@ from facegeom.networks.identity_crop import face_points
 from facegeom.training.data.labels import Labels
 from facegeom.training.data.photo_data import Sources, load_training_data
 from facegeom.training.data.pose import Pose
-from facegeom.training.data.samples import FaceSamples, MixOptions
+from facegeom.training.data.random_crops import MixOptions
+from facegeom.training.data.samples import FaceSamples
 from facegeom.training.data.split import split_names
 from facegeom.training.identity.reshaped_photos import ReshapedPhotos
 from facegeom.training.identity.reshaped_poses import ReshapedPoses

@@ -18,8 +18,8 @@ from facegeom.training.data.assets import Assets
 from facegeom.training.data.labels import Labels
 from facegeom.training.data.photo_data import Sources, load_training_data, synthetic_faces
 from facegeom.training.data.pose import Pose
+from facegeom.training.data.random_crops import MixOptions
 from facegeom.training.data.renderer import Renderer
-from facegeom.training.data.samples import MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces, SyntheticOptions
 from facegeom.training.data.texture_model import NormalOperator, TextureModel, TextureModelOptions
 from hair_cap import hair_cap

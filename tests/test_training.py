@@ -15,8 +15,9 @@ from facegeom.training.data.labels import LabelOptions, Labels, make_labels, yaw
 from facegeom.training.data.landmarks468 import calibrate_landmarks468
 from facegeom.training.data.photo_data import Sources
 from facegeom.training.data.pose import Pose
+from facegeom.training.data.random_crops import MixOptions
 from facegeom.training.data.renderer import Renderer, Sample, crop_square
-from facegeom.training.data.samples import FaceSamples, MixOptions, PhotoStore, SampleStream
+from facegeom.training.data.samples import FaceSamples, PhotoStore, SampleStream
 from facegeom.training.loop import RunSettings
 from facegeom.training.maps import validation
 from facegeom.training.maps.train_facevision import FaceVisionOptions, FaceVisionTrainer, train

@@ -16,7 +16,8 @@ from facegeom.networks.pix2vertex import Pix2Vertex, Pix2VertexConfig, Pix2Verte
 from facegeom.networks.translator import Translator, TranslatorConfig, load_translator, translate_images
 from facegeom.networks.weights import save_weights
 from facegeom.training.data.photo_data import Sources, load_training_data
-from facegeom.training.data.samples import FaceSamples, MixOptions
+from facegeom.training.data.random_crops import MixOptions
+from facegeom.training.data.samples import FaceSamples
 from facegeom.training.data.synthetic import SyntheticFaces
 from facegeom.training.data.translated import TranslatedFaces
 from facegeom.training.maps import train_translate, validation

@@ -25,6 +25,7 @@ from facegeom.training.data.augment import AugmentOptions, augment
 from facegeom.training.data.labels import LANDMARK_ORIGIN, LANDMARK_UNIT, Labels, find_photos
 from facegeom.training.data.samples import NumberedStream, PhotoStore, image_tensor
 from facegeom.training.data.split import Split, split_names
+from facegeom.training.data.stretched import RowStretch
 from facegeom.training.face_model.topology import FLIP68
 from facegeom.training.identity.reshaped_photos import ORIGINAL, ReshapedPhotos
 
@@ -263,16 +264,12 @@ def stretched_mouth(face: ShownFace, factor: float, least: float, widest: float)
         return face
     factor = min(factor, max(1.0, widest * width / gap))
 
-    def moved(points: FloatArray) -> FloatArray:
-        beyond = np.clip(points[:, 1] - top, 0, gap) * (factor - 1)
-        return np.column_stack([points[:, 0], points[:, 1] + beyond])
+    stretch = RowStretch(top, gap, factor)
 
-    height, columns = face.image.shape[:2]
-    rows = np.arange(height, dtype=np.float64)
-    within = np.clip(rows - top, 0, gap * factor)
-    source = (rows - within * (1 - 1 / factor)).astype(np.float32)
-    x, y = np.meshgrid(np.arange(columns, dtype=np.float32), source)
-    image = np.asarray(cv2.remap(face.image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    def moved(points: FloatArray) -> FloatArray:
+        return np.column_stack([points[:, 0], points[:, 1] + stretch.shift(points[:, 1])])
+
+    image = np.asarray(stretch.image(face.image), np.uint8)
     return ShownFace(image, moved(face.landmarks), face.rotation, moved(face.contours))
 
 

@@ -30,7 +30,7 @@ from facegeom._internal.files import write_npz
 from facegeom.errors import FacegeomError
 from facegeom.face_model.model import FaceModel, read_face_model
 from facegeom.training.data.labels import LANDMARK_ORIGIN, LANDMARK_UNIT
-from facegeom.training.data.samples import MixOptions
+from facegeom.training.data.random_crops import MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces
 
 HEADS = 1500  # number of rendered heads

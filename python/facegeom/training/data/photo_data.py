@@ -13,7 +13,8 @@ from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
 from facegeom.training.data.assets import Assets
 from facegeom.training.data.labels import Labels, find_photos
-from facegeom.training.data.samples import FaceSamples, MixOptions, PhotoStore, SyntheticSource
+from facegeom.training.data.random_crops import MixOptions
+from facegeom.training.data.samples import FaceSamples, PhotoStore, SyntheticSource
 from facegeom.training.data.split import split_names
 
 if TYPE_CHECKING:

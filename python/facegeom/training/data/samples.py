@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -13,18 +13,26 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from facegeom._internal.arrays import ByteArray, FloatArray
+from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
 from facegeom.face_model import FaceModel
+from facegeom.images.camera import roll_deg
 from facegeom.images.crop import crop_affine
+from facegeom.measures.openings import openings
 from facegeom.training.data.augment import AugmentOptions, augment
 from facegeom.training.data.faceless import faceless_crop
 from facegeom.training.data.labels import Labels, yaw_deg
 from facegeom.training.data.pose import Pose
+from facegeom.training.data.random_crops import MixOptions, aligned_affine, random_affine
 from facegeom.training.data.renderer import Renderer, Sample, crop_square
+from facegeom.training.data.stretched import stretched_sample
 
 EYES_MM = np.array([[-31.5, 0.0, 12.0], [31.5, 0.0, 12.0]])  # centres of right and left eye, face frame, mm
+OPEN_MM = 5.0  # smallest opening of a mouth that is stretched: its inside is visible
+STRETCH, WIDEST = (0.7, 1.8), 1.0  # range of the factor of the opening, and its largest value / width of the mouth
+UPRIGHT_DEG, FRONTAL_DEG = 12.0, 40.0  # largest roll in the crop, and largest yaw, of a face whose mouth is stretched
+EXTREME_SHARE = 0.04  # share of the photos that have the smallest, and the largest, opening of the eyes or the mouth
 VERTEX_STEP_MM = 0.01  # quantisation step of the stored vertices, mm
-MAX_ROLL_DEG = 100.0  # largest in-plane rotation, degrees; the first of two passes gets crops that are not upright
+_MIX = MixOptions()
 SyntheticSource = Callable[[np.random.Generator, int], tuple[Sample, np.ndarray]]
 """Function (random number generator, size in pixels) -> (sample of a synthetic face, eye centres (2, 2) in pixels)."""
 
@@ -39,23 +47,6 @@ class PosedPhotos(Protocol):
     def __getitem__(self, row: int) -> tuple[ByteArray, Pose]:
         """Return a photo (h, w, 3) uint8 and the face in it."""
         ...
-
-
-@dataclass(frozen=True)
-class MixOptions:
-    """Shares of the kinds of samples, and random distributions of the pose and the crop."""
-
-    reshaped: float = 0.3  # share of samples of reshaped photos, if there are any; the other shares are of the rest
-    turned: float = 0.42  # share of samples of photos rendered with the head turned to a larger yaw
-    synthetic: float = 0.22  # share of samples of synthetic faces
-    faceless: float = 0.06  # share of samples without a face, whose true mask is empty
-    max_yaw_deg: float = 88.0  # largest absolute yaw of turned and of synthetic heads, degrees
-    crop_factor: tuple[float, float] = (0.95, 1.5)  # range of the crop side divided by the longer side of the face box
-    loose_crops: float = 0.15  # share of inaccurate crops, which imitate poor detections
-    loose_factor: tuple[float, float] = (0.8, 2.3)  # range of `crop_factor` for inaccurate crops
-    shift: float = 0.07  # standard deviation of the crop offset / crop side; twice this value for inaccurate crops
-    roll_deg: float = 10.0  # standard deviation of the in-plane rotation, degrees
-    any_roll: float = 0.2  # share of crops with a uniform in-plane rotation of at most `MAX_ROLL_DEG` instead
 
 
 class PhotoStore:
@@ -119,7 +110,7 @@ class FaceSamples:
         store: PhotoStore,
         labels: Labels,
         rows: np.ndarray,
-        mix: MixOptions = MixOptions(),
+        mix: MixOptions = _MIX,
         synthetic: SyntheticSource | None = None,
         reshaped: PosedPhotos | None = None,
     ) -> None:
@@ -129,6 +120,8 @@ class FaceSamples:
         self.store, self.labels, self.rows = store, labels, np.asarray(rows)
         self.mix, self.synthetic, self.reshaped = mix, synthetic, reshaped
         self._vertices = _all_vertices(model, labels, self.rows)
+        self._lips = model.landmarks68[[62, 66, 48, 54]]
+        self._extremes = self._extreme_photos() if mix.extremes else np.arange(len(self.rows))
 
     def draw(self, rng: np.random.Generator, size: int, options: AugmentOptions = AugmentOptions()) -> Sample:
         """Draw one augmented training sample of `size` x `size` pixels."""
@@ -142,7 +135,7 @@ class FaceSamples:
         elif self.mix.synthetic <= kind < self.mix.synthetic + self.mix.faceless:
             sample, eyes = self._faceless_sample(int(rng.integers(len(self.rows))), rng, size), np.zeros((2, 2))
         else:
-            item = int(rng.integers(len(self.rows)))
+            item = self._random_photo(rng)
             turned = kind > 1 - self.mix.turned
             sample, eyes = self._photo_sample(item, turned, rng, size)
         other = self.store[int(rng.integers(len(self.store)))] if rng.random() < 0.2 else None
@@ -170,6 +163,8 @@ class FaceSamples:
     def evaluation(self, item: int, size: int, yaw: float | None = None, factor: float = 1.15) -> Sample:
         """Return the sample of a photo in a centred crop, without augmentation.
 
+        The crop is aligned if crops of the training samples are, and `factor` is not used then.
+
         Parameters
         ----------
         item : int
@@ -191,6 +186,8 @@ class FaceSamples:
         """Return the pose and the crop of `evaluation`, with the same parameters."""
         source = self.pose(item)
         target = source if yaw is None else self._turn(source, yaw, 0.0, np.random.default_rng(item))
+        if self.mix.aligned:
+            return PhotoCrop(self.store[item], source, target, aligned_affine(self.renderer, target, size))
         box = crop_square(self.renderer.face_box(target), factor=factor, shift=(0, 0))
         return PhotoCrop(self.store[item], source, target, crop_affine(box, size))
 
@@ -233,14 +230,7 @@ class FaceSamples:
         self, photo: ByteArray, source: Pose, target: Pose, rng: np.random.Generator, size: int
     ) -> PhotoCrop:
         """Draw the crop of a pose."""
-        mix = self.mix
-        loose = rng.random() < mix.loose_crops
-        factor = rng.uniform(*(mix.loose_factor if loose else mix.crop_factor))
-        shift = rng.normal(0, mix.shift * (2 if loose else 1), 2)
-        any_roll = rng.random() < mix.any_roll
-        angle = rng.uniform(-MAX_ROLL_DEG, MAX_ROLL_DEG) if any_roll else rng.normal(0, mix.roll_deg)
-        box = crop_square(self.renderer.face_box(target), factor=factor, shift=(shift[0], shift[1]))
-        return PhotoCrop(photo, source, target, crop_affine(box, size, angle))
+        return PhotoCrop(photo, source, target, random_affine(self.mix, self.renderer, target, rng, size))
 
     def render_crop(self, crop: PhotoCrop, size: int, rng: np.random.Generator | None = None) -> Sample:
         """Render the sample of a pose and crop.
@@ -270,8 +260,38 @@ class FaceSamples:
         """Return the sample of a crop, and the centres of the eyes, (2, 2) pixels."""
         sample = self.render_crop(crop, size, rng)
         _, _, target, affine = crop
+        if self.mix.stretched and rng.random() < self.mix.stretched:
+            sample = self._with_other_mouth(sample, crop, rng)
         eyes = Pose(EYES_MM, target.rotation, target.scale, target.translation).pixels()[:, :2]
         return sample, eyes @ affine[:, :2].T + affine[:, 2]
+
+    def _with_other_mouth(self, sample: Sample, crop: PhotoCrop, rng: np.random.Generator) -> Sample:
+        """Return the sample with its mouth opened further or less far, if it is open, and upright and near frontal."""
+        _, _, target, affine = crop
+        lips = target.vertices[self._lips]
+        steep = np.degrees(np.arctan2(affine[1, 0], affine[0, 0])) - roll_deg(target.rotation)
+        steep = abs((steep + 180) % 360 - 180)
+        if lips[0, 1] - lips[1, 1] < OPEN_MM or steep > UPRIGHT_DEG or abs(yaw_deg(target.rotation)) > FRONTAL_DEG:
+            return sample
+        placed = Pose(lips, target.rotation, target.scale, target.translation).pixels()[:, :2]
+        factor = float(np.exp(rng.uniform(*np.log(STRETCH))))
+        return stretched_sample(sample, placed @ affine[:, :2].T + affine[:, 2], factor, WIDEST)
+
+    def _random_photo(self, rng: np.random.Generator) -> int:
+        if self.mix.extremes and rng.random() < self.mix.extremes:
+            return int(rng.choice(self._extremes))
+        return int(rng.integers(len(self.rows)))
+
+    def _extreme_photos(self) -> IntArray:
+        """Return the photos with the smallest and the largest openings of the eyes, and the largest of the mouth."""
+        model = self.renderer.model
+        found = np.array(
+            [openings(model.landmarks468(vertices * VERTEX_STEP_MM)) for vertices in self._vertices], dtype=np.float64
+        )
+        eyes, mouth = found[:, :2].mean(1), found[:, 2]
+        low, high = np.quantile(eyes, (EXTREME_SHARE, 1 - EXTREME_SHARE))
+        wide = np.quantile(mouth, 1 - EXTREME_SHARE)
+        return np.flatnonzero((eyes <= low) | (eyes >= high) | (mouth >= wide))
 
     def _faceless_sample(self, item: int, rng: np.random.Generator, size: int) -> Sample:
         image = faceless_crop(self.store[item], self.pose(item).pixels()[:, :2], rng, size)

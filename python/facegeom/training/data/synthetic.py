@@ -27,17 +27,18 @@ from facegeom._internal.arrays import AnyArray, BoolArray, ByteArray, Float32Arr
 from facegeom._internal.files import write_bytes, write_npz
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.geometry import Raster, rasterize
-from facegeom.images.crop import apply_affine, crop_affine
+from facegeom.images.crop import apply_affine
 from facegeom.training.data.assets import Assets, add_assets, load_assets
 from facegeom.training.data.eyewear import Eyewear, EyewearPixels, eyewear_pixels
 from facegeom.training.data.hair_drawing import HairPixels, hair_pixels
 from facegeom.training.data.hair_meshes import HairMesh
 from facegeom.training.data.pose import Pose
+from facegeom.training.data.random_crops import MixOptions, random_affine
 from facegeom.training.data.random_expressions import RandomExpressions
 from facegeom.training.data.random_light import RandomLight
 from facegeom.training.data.random_surroundings import Pictures, grey_or_tinted, paint_surroundings, random_backdrop
-from facegeom.training.data.renderer import Renderer, Sample, crop_square
-from facegeom.training.data.samples import EYES_MM, MAX_ROLL_DEG, MixOptions
+from facegeom.training.data.renderer import Renderer, Sample
+from facegeom.training.data.samples import EYES_MM
 from facegeom.training.data.texture_model import NormalOperator, TextureModel, plain_colours, skin_vertices
 
 log = logging.getLogger("facegeom")
@@ -142,7 +143,8 @@ class SyntheticFaces:
         assets: Assets | None = None,
     ) -> None:
         self.model, self.mix, self.options = model, mix, options
-        self.in_map: BoolArray = np.asarray(Renderer(model).in_map)  # (m,) triangles that are part of the maps
+        self.renderer = Renderer(model)
+        self.in_map: BoolArray = np.asarray(self.renderer.in_map)  # (m,) triangles that are part of the maps
         self.texture = None if texture_path is None else TextureModel.load(texture_path)
         if self.texture is not None and self.texture.mean.shape != model.mean.shape:
             raise ValueError(
@@ -225,7 +227,7 @@ class SyntheticFaces:
         vertices = self._in_view(vertices, rotation, rng)
         pose = Pose(vertices, rotation, 1.0, np.zeros(2))
         points = pose.pixels()
-        affine = self._crop(points, rng, size)
+        affine = self._crop(pose, rng, size)
         normals = self.normals((points * FLIP).astype(np.float32))
         natural = HAIR[rng.integers(len(HAIR))] * np.float32(rng.uniform(0.7, 1.2)) + grey_or_tinted(rng, 0, 8)
         hair = natural
@@ -383,16 +385,9 @@ class SyntheticFaces:
         nod = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
         return turn @ nod if rng.random() < 0.5 else nod @ turn
 
-    def _crop(self, points: FloatArray, rng: np.random.Generator, size: int) -> FloatArray:
-        mix = self.mix
-        loose = rng.random() < mix.loose_crops
-        factor = rng.uniform(*(mix.loose_factor if loose else mix.crop_factor))
-        shift = rng.normal(0, mix.shift * (2 if loose else 1), 2)
-        angle = rng.uniform(-MAX_ROLL_DEG, MAX_ROLL_DEG) if rng.random() < mix.any_roll else rng.normal(0, mix.roll_deg)
-        x, y = points[: self.model.face_vertex_count, 0], points[: self.model.face_vertex_count, 1]
-        box = float(x.min()), float(y.min()), float(x.max()), float(y.max())
-        square = crop_square(box, factor=factor, shift=(shift[0], shift[1]))
-        return crop_affine(square, size, angle)
+    def _crop(self, pose: Pose, rng: np.random.Generator, size: int) -> FloatArray:
+        """Return a random crop, (2, 3); the camera of the pose has one pixel per mm and the face origin at (0, 0)."""
+        return random_affine(self.mix, self.renderer, pose, rng, size)
 
     def _colours(
         self, rng: np.random.Generator, hair: Float32Array, beard: Float32Array, covered: ByteArray | None = None

@@ -20,7 +20,8 @@ from facegeom.face_model import FaceModel, load_face_model
 from facegeom.images.crop import apply_affine
 from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine, face_points
 from facegeom.training.data.assets import Assets, add_assets, load_assets
-from facegeom.training.data.samples import MixOptions
+from facegeom.training.data.pose import Pose
+from facegeom.training.data.random_crops import MixOptions
 from facegeom.training.data.synthetic import SyntheticFaces, SyntheticOptions
 from facegeom.training.identity.reshaped_photos import RESHAPED, STORED_MM, STORED_PIXELS
 from facegeom.training.identity.reshaping import ReshapedPhoto, contour_places
@@ -97,7 +98,8 @@ class IdentityHeads(SyntheticFaces):
     def _in_view(self, vertices: FloatArray, rotation: FloatArray, rng: np.random.Generator) -> FloatArray:
         return in_perspective(vertices, rotation, rng.uniform(0, 1 / NEAREST_MM))
 
-    def _crop(self, points: FloatArray, rng: np.random.Generator, size: int) -> FloatArray:
+    def _crop(self, pose: Pose, rng: np.random.Generator, size: int) -> FloatArray:
+        points = pose.pixels()
         landmarks = points[self.model.landmarks68[INNER_LANDMARKS], :2]
         affine = aligned_affine(self.model, landmarks, self._turn, size, STORED_MM)
         self._placed = apply_affine(affine, landmarks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,7 +26,8 @@ from facegeom.training.arguments import (
     sources_from,
 )
 from facegeom.training.data.photo_data import Sources, load_training_data
-from facegeom.training.data.samples import MixOptions, SampleStream
+from facegeom.training.data.random_crops import MixOptions
+from facegeom.training.data.samples import SampleStream
 from facegeom.training.loop import (
     NetworkTrainer,
     RunSettings,
@@ -37,6 +38,9 @@ from facegeom.training.loop import (
 )
 from facegeom.training.maps.losses import adversarial, gradient_l1, masked_l1, relief_l1
 from facegeom.training.maps.validation import MapValidation
+
+MIX = MixOptions(aligned=0.65, extremes=0.25, stretched=0.6)
+"""Two thirds of the crops are those of the second pass of the pipeline, the others those of the first."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class FaceVisionOptions:
     epoch_images: int = 12_000  # number of samples between two validations
     synthetic: bool = True  # whether to train on synthetic faces, too
     foreground: str = "mask"  # "mask": the network predicts a mask; "zero": zero depth marks the background (the paper)
-    mix: MixOptions = field(default_factory=MixOptions)
+    mix: MixOptions = MIX
 
 
 class FaceVisionTrainer(NetworkTrainer):

@@ -30,7 +30,8 @@ from facegeom.training.arguments import (
     sources_from,
 )
 from facegeom.training.data.photo_data import Sources, load_training_data
-from facegeom.training.data.samples import MixOptions, SampleStream
+from facegeom.training.data.random_crops import MixOptions
+from facegeom.training.data.samples import SampleStream
 from facegeom.training.loop import (
     NetworkTrainer,
     RunSettings,

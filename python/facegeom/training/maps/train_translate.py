@@ -29,7 +29,8 @@ from facegeom.networks.translator import Translator, TranslatorConfig
 from facegeom.networks.weights import save_weights
 from facegeom.training.arguments import add_photo_training, options_from, run_files, run_settings_from, sources_from
 from facegeom.training.data.photo_data import Sources, TrainingData, load_training_data
-from facegeom.training.data.samples import FaceSamples, MixOptions, NumberedStream, image_tensor
+from facegeom.training.data.random_crops import MixOptions
+from facegeom.training.data.samples import FaceSamples, NumberedStream, image_tensor
 from facegeom.training.loop import (
     NetworkTrainer,
     RunSettings,

@@ -27,8 +27,9 @@ from facegeom.images.crop import apply_affine, warp_image
 from facegeom.networks.semi_sphere import CROP_FACTOR
 from facegeom.training.data.augment import AugmentOptions, augment
 from facegeom.training.data.photo_data import Sources, load_training_data, synthetic_faces
+from facegeom.training.data.random_crops import MixOptions
 from facegeom.training.data.renderer import Sample
-from facegeom.training.data.samples import FaceSamples, MixOptions, NumberedStream, PhotoCrop, image_tensor
+from facegeom.training.data.samples import FaceSamples, NumberedStream, PhotoCrop, image_tensor
 from facegeom.training.meshes.semi_sphere_truth import semi_sphere_on
 
 POOL = 60_000

@@ -19,7 +19,7 @@ from facegeom.training.adversary import Balance
 from facegeom.training.arguments import add_photo_training, options_from, run_and_print, run_files, sources_from
 from facegeom.training.data.landmark_errors import cached_errors, sample_errors
 from facegeom.training.data.photo_data import Sources
-from facegeom.training.data.samples import MixOptions
+from facegeom.training.data.random_crops import MixOptions
 from facegeom.training.loop import RunSettings, set_learning_rate
 from facegeom.training.meshes.mesh_trainer import (
     MeshTrainer,

@@ -21,7 +21,7 @@ from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
 from facegeom.networks.weights import load_weights
 from facegeom.training.arguments import add_photo_training, options_from, run_and_print, run_files, sources_from
 from facegeom.training.data.photo_data import Sources
-from facegeom.training.data.samples import MixOptions
+from facegeom.training.data.random_crops import MixOptions
 from facegeom.training.loop import RunSettings, network_input, set_learning_rate
 from facegeom.training.meshes.mesh_trainer import (
     MeshTrainer,

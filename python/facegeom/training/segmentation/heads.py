@@ -21,7 +21,7 @@ from facegeom.networks.segmentation_crop import (
 )
 from facegeom.training.data.assets import Assets
 from facegeom.training.data.pose import Pose
-from facegeom.training.data.samples import MixOptions
+from facegeom.training.data.random_crops import MixOptions
 from facegeom.training.data.synthetic import DrawnLayers, SyntheticFaces, SyntheticOptions
 from facegeom.training.segmentation.covers import Covers
 
@@ -103,7 +103,7 @@ class SegmentationHeads(SyntheticFaces):
         self._turn = turn @ nod
         return self._turn
 
-    def _crop(self, points: FloatArray, rng: np.random.Generator, size: int) -> FloatArray:
+    def _crop(self, pose: Pose, rng: np.random.Generator, size: int) -> FloatArray:
         return head_affine(self._turn, 1.0, np.zeros(2), size, self.frame_mm)
 
     def _in_front(
