@@ -23,7 +23,7 @@ mask = torch.tensor(np.stack([s.mask for s in samples]))[:, None].float()  # (8,
 truth = torch.tensor(np.stack([np.dstack([s.depth, s.correspondence]) / 100 for s in samples])).permute(0, 3, 1, 2)
 torch.manual_seed(0)
 torch.set_num_threads(1)  # fastest for images of this size
-network = FaceVisionGenerator(FaceVisionConfig(64, (16, 32, 48, 64, 64), (1, 1, 1, 1, 1), (16, 24, 32, 48)))
+network = FaceVisionGenerator(FaceVisionConfig(64, 1, (16, 32, 48, 64, 64), (1, 1, 1, 1, 1), (16, 24, 32, 48)))
 optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
 for step in range(151):
     maps = network(image)[:, :4]  # (8, 4, 64, 64): depth, correspondence x, y, z
