@@ -11,9 +11,8 @@ import pytest
 from facegeom import load_face_model
 from facegeom.cli import main
 from facegeom.evaluation import registration, registration_sheet
-from facegeom.images.crop import crop_image
+from facegeom.images.crop import crop_box, crop_image
 from facegeom.measures import registered
-from facegeom.pipelines.map_prediction import next_crop_box
 from facegeom.reconstruction import predict
 
 ICT = Path(__file__).parents[2] / "shared" / "data" / "ict" / "ict_face_model.npz"
@@ -21,7 +20,7 @@ ICT = Path(__file__).parents[2] / "shared" / "data" / "ict" / "ict_face_model.np
 
 def coded_maps(face: Any, network: Any) -> tuple[Any, Any, Any, Any]:
     """Return the crop of a colour-coded face, and its depth, correspondence and mask."""
-    crop = crop_image(face.photo, next_crop_box(face.box), 128)
+    crop = crop_image(face.photo, crop_box(face.box, 1.3), 128)
     maps = network.predict(crop[None])
     return crop, maps.depth[0], maps.correspondence[0], maps.mask_probability[0] > 0.5
 

@@ -20,7 +20,6 @@ from facegeom.networks.interface import ContourAnswer, IdentityAnswer
 from facegeom.pipelines.map_options import MapOptions
 from facegeom.pipelines.map_prediction import (
     IDENTITY_GAIN,
-    next_crop_box,
     predict_all_maps,
     predict_maps,
 )
@@ -122,14 +121,32 @@ def test_every_face_gets_its_own_identity(coded_face: Any, coded_network: Any, m
     np.testing.assert_allclose(found.fit.identity[:60], 0.1 * IDENTITY_GAIN, atol=1e-2)
 
 
-def test_an_inaccurate_box_gets_one_more_pass(coded_face: Any, coded_network: Any) -> None:
+def test_an_inaccurate_box_gives_the_same_aligned_crop(coded_face: Any, coded_network: Any) -> None:
     network = coded_network(coded_face)
     x0, y0 = coded_face.box[:2]
-    corner = (x0 - 30, y0 - 30, x0 + 25, y0 + 25)
-    found = predict(coded_face.photo, corner)
+    found = predict(coded_face.photo, (x0 - 30, y0 - 30, x0 + 25, y0 + 25))
+    assert network.calls == [(1, False), (1, True)]
+    camera = coded_face.camera
+    expected = facegeom.images.crop.aligned_box(camera.rotation, camera.scale, camera.translation)
+    np.testing.assert_allclose(found.maps.box, expected, atol=3)
+
+
+def test_an_inaccurate_first_prediction_gets_one_more_pass(
+    coded_face: Any, coded_network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = coded_network(coded_face)
+    exact, predicted = predict(coded_face.photo, coded_face.box), network.predict
+    network.calls.clear()
+
+    def small_at_first(crops: np.ndarray, *, mirror: bool = True) -> Any:
+        maps = predicted(crops, mirror=mirror)
+        wrong = maps.correspondence * (2.0 if len(network.calls) == 1 else 1.0)
+        return maps._replace(correspondence=wrong)
+
+    monkeypatch.setattr(network, "predict", small_at_first)
+    found = predict(coded_face.photo, coded_face.box)
     assert network.calls == [(1, False), (1, True), (1, True)]
-    expected = predict(coded_face.photo, coded_face.box)
-    assert abs(found.camera.scale / expected.camera.scale - 1) < 0.05
+    np.testing.assert_allclose(found.maps.box, exact.maps.box, atol=2)
 
 
 @pytest.mark.parametrize("quarters", [1, -1, 2])
@@ -289,7 +306,7 @@ def test_a_face_in_the_centre_is_found_without_a_detection(
 
 def test_inconsistent_maps_have_a_low_plausibility(coded_face: Any, coded_network: Any) -> None:
     network = coded_network(coded_face)
-    square = next_crop_box(coded_face.box)
+    square = facegeom.images.crop.crop_box(coded_face.box, 1.3)
     crop = facegeom.images.crop.crop_image(coded_face.photo, square, 128)
     maps = network.predict(crop[None])
     depth, correspondence, probability = maps.depth[0], maps.correspondence[0], maps.mask_probability[0]

@@ -12,9 +12,8 @@ class MapOptions:
     """Options of the crops, and thresholds above which a prediction is accepted as a face."""
 
     first_crop: float = FIRST_CROP_FACTOR  # side length of the first crop / mean side of the detector's box
-    later_crop: float = 1.15  # side length of later crops / longer side of the mask's box (training: 0.95 to 1.5)
-    passes: int = 2  # number of crops; the prediction of the last one is averaged with that of its mirror image
-    stable_iou: float = 0.75  # minimum IoU of the last crop and the crop around its mask; else one more pass follows
+    passes: int = 2  # number of crops, all but the first aligned; the last is averaged with its mirror image
+    stable_iou: float = 0.75  # minimum IoU of the last crop and the one that would follow; else one more pass follows
     threshold: float = 0.5  # minimum probability of a pixel of the mask
     min_part_share: float = 0.1  # minimum area of a kept part of the mask, as a fraction of the largest part
     min_mask_share: float = 0.01  # minimum area of the mask of a face, as a fraction of the crop
@@ -22,7 +21,8 @@ class MapOptions:
     confidence_high: float = 0.94  # mean probability inside the mask that is mapped to certainty 1
     full_mask_share: float = 0.15  # mask area / crop area below which the score is reduced; profiles have 0.27
     misfit_mm: float = 10.0  # misfit in mm that halves the score; faces have 2 to 6, with yaw above 60 degrees up to 8
-    upright_deg: float = 20.0  # largest roll of a face in a crop that is not turned; standard deviation in training: 10
+    upright_deg: float = 20.0  # largest roll of a face in a first crop that is not turned; training: 10
+    aligned_deg: float = 1.5  # the same for later crops; standard deviation in training: 2
     contradiction_deg: float = 45.0  # roll of a face in its turned crop above which the two rolls contradict each other
     last_min_score: float = 0.55  # minimum score of the last pass for a face
     sure_score: float = 0.86  # score below which the face is also tried upside down; 5 % of upright portraits have less

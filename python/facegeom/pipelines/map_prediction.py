@@ -1,11 +1,12 @@
 """Prediction of maps from a photo: detection, one or more passes of the network, and the check for a face.
 
-The box of the detector gives the first crop. The mask that the network predicts in this crop gives the next, tighter
-crop. The last prediction is accepted as a face if its maps are consistent with one weak-perspective view of a face.
+The box of the detector gives the first crop. The pose of the face in this crop gives the next one, in which place,
+scale and roll of the face are always the same (`aligned_box`): there, the network recognises the shape best.
+The last prediction is accepted as a face if its maps are consistent with one weak-perspective view of a face.
 
-The network sees a face upright: the crop of a face whose roll is large is turned, and the maps are turned back. The
-roll comes from the detector in the first pass, and from the maps of the previous pass in later ones. If the two
-contradict each other, the detector searches the face again in the turned crop.
+The network sees a face upright: the crop is turned, and the maps are turned back. The roll comes from the detector in
+the first pass, and from the maps of the previous pass in later ones. If the two contradict each other, the detector
+searches the face again in the turned crop.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from facegeom.face_model import load_face_model
 from facegeom.face_model.fitting import MAP_OPTIONS, Fit, fit_maps
 from facegeom.images.boxes import Box, BoxLike, Detection, box_iou
 from facegeom.images.camera import Camera
-from facegeom.images.crop import Crop, apply_affine, crop_affine, crop_box, invert_affine
+from facegeom.images.crop import Crop, aligned_box, apply_affine, crop_affine, crop_box
 from facegeom.images.face_maps import FaceMaps
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.contour_crop import predict_contours
@@ -35,7 +36,7 @@ from facegeom.networks.identity_crop import see_identity
 from facegeom.networks.interface import ContourPredictor, IdentityPredictor, MapNetwork, NetworkMaps
 from facegeom.networks.loaders import load_contour_network, load_identity_network, load_map_network
 from facegeom.pipelines.map_options import MapOptions
-from facegeom.pipelines.plausibility import Plausibility, doubt, rigid_view, scored
+from facegeom.pipelines.plausibility import Plausibility, RigidView, doubt, rigid_view, scored
 
 log = logging.getLogger("facegeom")
 
@@ -68,8 +69,13 @@ class CropPrediction:
     correspondence: Float32Array
     mask: BoolArray
     plausibility: Plausibility
-    roll_deg: float  # roll of the face in degrees, counter-clockwise in the photo; 0 if the mask is empty
+    view: RigidView | None  # the face in the crop; None if there is no such view, as for an empty mask
     turn_deg: float = 0.0  # angle by which the network's input was turned clockwise
+
+    @property
+    def roll_deg(self) -> float:
+        """Roll of the face in degrees, counter-clockwise in the photo; 0 if it is not known."""
+        return 0.0 if self.view is None else self.view.roll_deg
 
     @property
     def residual_deg(self) -> float:
@@ -285,12 +291,11 @@ def _predict_crop(
     options: MapOptions,
     *,
     mirror: bool,
-    roll_deg: float = 0.0,
+    turn: float = 0.0,
 ) -> CropPrediction:
     """Return the prediction for the crop `square` of the photo, oriented as the photo. The network sees the crop turned
-    so that a face with `roll_deg` is upright.
+    clockwise by `turn` degrees.
     """
-    turn = _turn(roll_deg, options)
     crop = Crop.of(photo, square, network.size)
     if turn % 90 == 0:
         quarters = round(turn / 90)
@@ -303,18 +308,18 @@ def _predict_crop(
         maps = network.predict(Crop.of(photo, square, network.size, -turn).image[None], mirror=mirror)
         depth, correspondence, probability = _turned_maps(maps, turn, options)
     mask = _large_parts(probability > options.threshold, options.min_part_share)
-    roll, misfit = rigid_view(depth, correspondence, mask)
-    plausible = scored(probability, mask, misfit, options)
-    return CropPrediction(crop, depth, correspondence, mask, plausible, roll, turn)
+    view = rigid_view(depth, correspondence, mask)
+    plausible = scored(probability, mask, np.inf if view is None else view.misfit_mm, options)
+    return CropPrediction(crop, depth, correspondence, mask, plausible, view, turn)
 
 
-def _turn(roll_deg: float, options: MapOptions) -> float:
+def _turn(roll_deg: float, largest_deg: float) -> float:
     """Return the angle by which the crop of a face with `roll_deg` is turned, clockwise.
 
-    It is a multiple of 90 degrees if the face is then nearly upright, because these turns need no interpolation.
+    It is a multiple of 90 degrees if the roll that remains is at most `largest_deg`: these turns need no interpolation.
     """
     quarter = 90.0 * round(roll_deg / 90)
-    return quarter if abs(roll_deg - quarter) <= options.upright_deg else roll_deg
+    return quarter if abs(roll_deg - quarter) <= largest_deg else roll_deg
 
 
 def _turned_maps(
@@ -339,26 +344,41 @@ def _turned_maps(
 
 
 def _predict_crops(network: MapNetwork, photo: ByteArray, face: FoundFace, options: MapOptions) -> CropPrediction:
-    """Return the prediction for the last crop: the first crop is around `face`, each later crop is upright, around the
-    mask of the previous crop.
+    """Return the prediction for the last crop: the first crop is around `face`, each later crop is aligned with the
+    face that the previous prediction shows.
 
-    No crop follows a mask smaller than `min_mask_share`. One more crop follows if the last crop and the crop around its
-    mask overlap by less than `stable_iou`, or if the face is not upright in the last crop.
+    No crop follows a mask smaller than `min_mask_share`. One more crop follows if the last crop and the one that would
+    follow overlap by less than `stable_iou`, or if the face is not upright in the last crop.
     """
     square = crop_box(face.upright, options.first_crop)
-    prediction = _predict_crop(network, photo, square, options, mirror=options.passes == 1, roll_deg=face.roll_deg)
+    turn = _turn(face.roll_deg, options.upright_deg)
+    prediction = _predict_crop(network, photo, square, options, mirror=options.passes == 1, turn=turn)
     for remaining in range(options.passes - 2, -1, -1):
         if prediction.plausibility.share < options.min_mask_share:
             return prediction
-        square = _next_square(prediction, options)
-        prediction = _predict_crop(network, photo, square, options, mirror=remaining == 0, roll_deg=prediction.roll_deg)
+        prediction = _predict_aligned(network, photo, prediction, options, mirror=remaining == 0)
     if options.passes > 1 and prediction.plausibility.share >= options.min_mask_share:
-        square = _next_square(prediction, options)
-        moved = box_iou(square, prediction.crop.box) < options.stable_iou
+        moved = box_iou(_aligned_square(prediction), prediction.crop.box) < options.stable_iou
         turned = abs(prediction.residual_deg) > options.contradiction_deg
         if moved or turned:  # the first crop had a large error, so the second has one, too
-            prediction = _predict_crop(network, photo, square, options, mirror=True, roll_deg=prediction.roll_deg)
+            prediction = _predict_aligned(network, photo, prediction, options, mirror=True)
     return prediction
+
+
+def _predict_aligned(
+    network: MapNetwork, photo: ByteArray, previous: CropPrediction, options: MapOptions, *, mirror: bool
+) -> CropPrediction:
+    turn = _turn(previous.roll_deg, options.aligned_deg)
+    return _predict_crop(network, photo, _aligned_square(previous), options, mirror=mirror, turn=turn)
+
+
+def _aligned_square(prediction: CropPrediction) -> Box:
+    """Return the box of the aligned crop, before it is turned, of the face of a prediction."""
+    view, crop = prediction.view, prediction.crop
+    if view is None:
+        return crop.box
+    step = (crop.box[2] - crop.box[0]) / crop.size
+    return aligned_box(view.rotation, view.scale * step, crop.to_photo(view.origin[None])[0])
 
 
 def _predict_in_box(network: MapNetwork, photo: ByteArray, box: BoxLike, options: MapOptions) -> CropPrediction:
@@ -415,33 +435,9 @@ def _predict_detected(network: MapNetwork, photo: ByteArray, face: FoundFace, op
     return max(prediction, again, key=lambda one: one.plausibility.score)
 
 
-def _next_square(prediction: CropPrediction, options: MapOptions) -> Box:
-    """Return the box of the crop, before it is turned, around the mask of a prediction."""
-    turn = _turn(prediction.roll_deg, options)
-    if turn % 90 == 0:
-        return next_crop_box(prediction.face_box, options)
-    rows, columns = np.nonzero(prediction.mask)
-    to_upright = crop_affine(prediction.crop.box, len(prediction.mask), -turn)
-    pixels = prediction.crop.to_photo(np.column_stack([columns, rows]).astype(np.float64))
-    upright = apply_affine(to_upright, pixels)
-    low, high = upright.min(axis=0) - 0.5, upright.max(axis=0) + 0.5
-    x, y = apply_affine(invert_affine(to_upright), 0.5 * (low + high)[None])[0].tolist()
-    step = (prediction.crop.box[2] - prediction.crop.box[0]) / len(prediction.mask)
-    half_x, half_y = (0.5 * step * (high - low)).tolist()
-    return next_crop_box((x - half_x, y - half_y, x + half_x, y + half_y), options)
-
-
 def _within_half_turn(degrees: float) -> float:
     """Return the same angle from -180 to 180 degrees."""
     return (degrees + 180.0) % 360.0 - 180.0
-
-
-def next_crop_box(face_box: Box, options: MapOptions = MapOptions()) -> Box:
-    """Return the box of the next crop, a square, for a face whose mask has the box `face_box`."""
-    x0, y0, x1, y1 = face_box
-    half = 0.5 * options.later_crop * max(x1 - x0, y1 - y0)
-    x, y = 0.5 * (x0 + x1), 0.5 * (y0 + y1)
-    return x - half, y - half, x + half, y + half
 
 
 def _verified_faces(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from facegeom._internal.arrays import BoolArray, Float32Array
+from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray
 from facegeom.images.camera import roll_deg
 from facegeom.pipelines.map_options import MapOptions
 
@@ -47,7 +47,8 @@ def plausibility(
     The thresholds were chosen with an earlier network, on 150 validation photos of LFW, two thirds of them turned, and
     on 250 pictures without a face that no benchmark uses.
     """
-    return scored(probability, mask, rigid_view(depth, correspondence, mask)[1], options)
+    view = rigid_view(depth, correspondence, mask)
+    return scored(probability, mask, np.inf if view is None else view.misfit_mm, options)
 
 
 def scored(probability: Float32Array, mask: BoolArray, misfit: float, options: MapOptions) -> Plausibility:
@@ -67,20 +68,49 @@ def scored(probability: Float32Array, mask: BoolArray, misfit: float, options: M
     return Plausibility(share, confidence, compactness, misfit, score)
 
 
-def rigid_view(depth: Float32Array, correspondence: Float32Array, mask: BoolArray) -> tuple[float, float]:
-    """Return the roll, degrees, of the best weak-perspective view of the correspondence, and the misfit, mm.
+@dataclass(frozen=True)
+class RigidView:
+    """The weak-perspective view of the mean face that fits predicted maps best.
 
-    The misfit is the root mean square distance of (pixel, depth) from this view, or infinity if there is no such view.
+    Attributes
+    ----------
+    rotation : (3, 3) float array, face frame to camera frame
+    scale : pixels of the crop per mm
+    origin : (2,) float array, column and row of the projected face origin
+    misfit_mm : rms distance of the pixels and their depth from this view, mm
+    """
+
+    rotation: FloatArray
+    scale: float
+    origin: FloatArray
+    misfit_mm: float
+
+    @property
+    def roll_deg(self) -> float:
+        """Roll of the face in degrees, counter-clockwise in the crop."""
+        return roll_deg(self.rotation)
+
+
+def rigid_view(depth: Float32Array, correspondence: Float32Array, mask: BoolArray) -> RigidView | None:
+    """Return the best weak-perspective view of the correspondence, or None if there is no such view.
+
+    Parameters
+    ----------
+    depth : (S, S) float array, mm
+    correspondence : (S, S, 3) float array, mm
+    mask : (S, S) bool array
     """
     rows, columns = np.nonzero(mask)
     if len(rows) < 8:
-        return 0.0, float("inf")
+        return None
     stride = max(1, len(rows) // 1500)
     rows, columns = rows[::stride], columns[::stride]
     canonical = correspondence[rows, columns].astype(np.float64)
-    canonical -= canonical.mean(axis=0)
+    centre = canonical.mean(axis=0)
+    canonical -= centre
     pixels = np.column_stack([columns, -rows]).astype(np.float64)
-    pixels -= pixels.mean(axis=0)
+    middle = pixels.mean(axis=0)
+    pixels -= middle
     height = depth[rows, columns].astype(np.float64)
     height -= height.mean()
 
@@ -88,12 +118,13 @@ def rigid_view(depth: Float32Array, correspondence: Float32Array, mask: BoolArra
     left, stretch, right = np.linalg.svd(view, full_matrices=False)
     scale = float(stretch.mean())
     if not np.isfinite(scale) or scale <= 1e-6:
-        return 0.0, float("inf")
+        return None
     across = left @ right  # the pair of orthonormal rows nearest to `view`
     rotation = np.vstack([across, np.cross(across[0], across[1])])
     seen = np.column_stack([pixels / scale, height])
     misfit = float(np.sqrt(((canonical @ rotation.T - seen) ** 2).sum(axis=1).mean()))
-    return roll_deg(rotation), misfit
+    origin = (middle - scale * (across @ centre)) * (1, -1)
+    return RigidView(rotation, scale, origin, misfit)
 
 
 def doubt(seen: Plausibility, options: MapOptions) -> float:
