@@ -49,6 +49,7 @@ MODULES = {
         "segmentation": ("facegeom.evaluation.segmentation", "classes of pixels against drawn outlines"),
         "albedo": ("facegeom.evaluation.albedo", "colours of synthetic heads before and after the light is removed"),
         "hair": ("facegeom.evaluation.hair", "distance between the outlines of the hair and of the head"),
+        "landmarks": ("facegeom.evaluation.landmarks", "468 landmarks of portraits, wide mouths and closed eyes"),
         "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
         "expressions": (
             "facegeom.evaluation.expressions",

@@ -64,7 +64,7 @@ def registered_face(maps: FaceMaps, camera: Camera, fit: Fit) -> RegisteredFace:
     options = WarpOptions()
     target = target_mesh(maps, camera, options.max_edge_mm)
     aligned = fitted_vertices(model, fit)[template.vertices]
-    V = register_template(template, aligned, target, options, keep_identity=fit.prior is not None)
+    V = register_template(template, aligned, target, options, keep_shape=fit.prior is not None)
     faces = template.coarse.faces
     placed = np.column_stack([apply_affine(maps.affine, camera.project(V)), camera.view(V)[:, 2]])
     raster = rasterize(placed, faces, model.mean[template.vertices], maps.mask.shape)

@@ -21,7 +21,7 @@ from facegeom.images.crop import apply_affine, invert_affine
 from facegeom.images.face_maps import FaceMaps
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.pipelines.interface import FaceRequest, PipelineOptions, Prediction, Stages
-from facegeom.pipelines.kept_identity import without_identity
+from facegeom.pipelines.kept_shape import detail_of
 from facegeom.pipelines.map_prediction import MapPrediction
 from facegeom.pipelines.requests import all_maps, requested_maps
 from facegeom.pipelines.template_stages import bare, finish_template, fitted_vertices
@@ -88,7 +88,7 @@ def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> S
         aligned = fitted[template.vertices]
         stages.meshes["aligned"] = bare(template.coarse, aligned)
     with stages.step("registered"):
-        registered = register_template(template, aligned, target, warp, keep_identity=prediction.fit.prior is not None)
+        registered = register_template(template, aligned, target, warp, keep_shape=prediction.fit.prior is not None)
         stages.meshes["registered"] = bare(template.coarse, registered)
     return finish_template(photo, prediction, stages, fitted, registered, options)
 
@@ -109,11 +109,11 @@ def register_template(
     target: geometry.MapsMesh,
     options: WarpOptions = WarpOptions(),
     *,
-    keep_identity: bool = False,
+    keep_shape: bool = False,
 ) -> FloatArray:
     """Register the template to the maps, from the initial vertices `aligned` (n, 3); return the vertices (n, 3), mm.
 
-    With `keep_identity`, the identity of `aligned` is kept, see `facegeom.pipelines.kept_identity`.
+    With `keep_shape`, the registration only adds detail to `aligned`, see `facegeom.pipelines.kept_shape`.
 
     Raises
     ------
@@ -134,6 +134,6 @@ def register_template(
     except ValueError as error:  # the arrays are valid, so the content of the maps is the reason
         raise NoFaceFound(f"the maps do not show enough of the face: {error}") from error
     skin_vertices = found.vertices
-    if keep_identity:
-        skin_vertices = aligned[:skin] + without_identity(load_face_model(), skin_vertices - aligned[:skin])
+    if keep_shape:
+        skin_vertices = aligned[:skin] + detail_of(load_face_model(), skin_vertices - aligned[:skin])
     return template.follow(aligned, template.join_lips(aligned[:skin], skin_vertices))
