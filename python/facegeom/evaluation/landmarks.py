@@ -38,8 +38,11 @@ WIDE_MOUTH, SHUT_EYE = 0.3, 0.15
 METHODS = ("reconstruct", "predict")
 """reconstruct: the points of the registered mesh; predict: those of the fit."""
 
-Finder = Callable[[ByteArray, Box], tuple[FloatArray, Camera]]
-"""Function (photo, box) -> FaceMesh points (468, 3), face frame, mm; camera."""
+LOW_SCORE = 0.05
+"""Share of the photos that have a lower score than the one that is reported."""
+
+Finder = Callable[[ByteArray, Box], tuple[FloatArray, Camera, float]]
+"""Function (photo, box) -> FaceMesh points (468, 3), face frame, mm; camera; score."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class PhotoLandmarks:
     error : mean distance of the 468 points / square root of the area of their box, percent
     mouth, true_mouth : opening of the mouth / its width, of the reconstruction and of the photo's points
     eye, true_eye : the same for the mean of both eyes
+    score : how plausible the predicted maps are, in [0, 1]
     """
 
     name: str
@@ -62,26 +66,28 @@ class PhotoLandmarks:
     true_mouth: float
     eye: float
     true_eye: float
+    score: float
 
 
-def compare(name: str, found: FloatArray, camera: Camera, true: FloatArray) -> PhotoLandmarks:
+def compare(name: str, found: FloatArray, camera: Camera, score: float, true: FloatArray) -> PhotoLandmarks:
     """Compare points found (468, 3), face frame, mm, with those of the photo (468, 3), pixels."""
     places = true[:468, :2]
     size = float(np.sqrt(np.prod(np.ptp(places, axis=0))))
     error = float(np.linalg.norm(camera.project(found) - places, axis=1).mean()) / size * 100
     mesh, photo = openings(found), openings(true)
     eyes = [0.5 * (one.right_eye + one.left_eye) for one in (mesh, photo)]
-    return PhotoLandmarks(name, abs(float(yaw_deg(camera.rotation))), error, mesh.mouth, photo.mouth, *eyes)
+    yaw = abs(float(yaw_deg(camera.rotation)))
+    return PhotoLandmarks(name, yaw, error, mesh.mouth, photo.mouth, eyes[0], eyes[1], score)
 
 
 def measure(photos: dict[str, Path], landmarks: dict[str, FloatArray], find: Finder) -> Iterator[PhotoLandmarks]:
     """Yield the results of photos, file name -> path; photos in which no face is found are left out."""
     for name, path in tqdm(sorted(photos.items()), desc="landmarks", unit="photo"):
         try:
-            found, camera = find(load_image(path), face_box(landmarks[name]))
+            found, camera, score = find(load_image(path), face_box(landmarks[name]))
         except NoFaceFound:
             continue
-        yield compare(name, found, camera, landmarks[name])
+        yield compare(name, found, camera, score, landmarks[name])
 
 
 def summarise(results: Sequence[PhotoLandmarks]) -> list[tuple[str, int, float]]:
@@ -98,19 +104,21 @@ def summarise(results: Sequence[PhotoLandmarks]) -> list[tuple[str, int, float]]
         ("opening of wide mouths, reconstructed / true", mouth / np.maximum(true_mouth, 1e-6), wide),
         ("opening of closed eyes, reconstructed - true", eye - true_eye, shut),
     ]
-    return [
+    means = [
         (what, int(chosen.sum()), float(values[chosen].mean()) if chosen.any() else float("nan"))
         for what, values, chosen in rows
     ]
+    low = float(np.quantile([one.score for one in results], LOW_SCORE)) if results else float("nan")
+    return [*means, (f"score, quantile {LOW_SCORE:g}", len(results), low)]
 
 
-def points_of(photo: ByteArray, box: Box, method: str, device: str) -> tuple[FloatArray, Camera]:
-    """Return the FaceMesh points and the camera of a face, by one of `METHODS`."""
+def points_of(photo: ByteArray, box: Box, method: str, device: str) -> tuple[FloatArray, Camera, float]:
+    """Return the FaceMesh points, the camera and the score of a face, by one of `METHODS`."""
     if method == "predict":
         prediction = predict_maps(photo, box, device)
-        return prediction.landmarks468, prediction.camera
+        return prediction.landmarks468, prediction.camera, prediction.score
     found = reconstruct(photo, box=box, device=device)
-    return found.landmarks468, found.camera
+    return found.landmarks468, found.camera, found.score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
