@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from facegeom._internal.arrays import AnyArray, Float32Array, FloatArray
+from facegeom._internal.arrays import AnyArray, FloatArray
 from facegeom.training.data.renderer import Sample
 
 RECEDES = 0.75
@@ -61,8 +61,14 @@ def stretched_sample(sample: Sample, lips: FloatArray, factor: float, widest: fl
     stretch = RowStretch(float(lips[0, 1]), gap, min(factor, max(1.0, widest * width / gap)))
     weight = stretch.image(sample.mask.astype(np.float32))
     mask = weight > 0.5
-    maps: Float32Array = np.dstack([sample.depth, sample.correspondence]).astype(np.float32)
-    maps = stretch.image(maps) / np.maximum(weight, 0.5)[..., None] * mask[..., None]
+    maps = stretch.image(np.dstack([sample.depth, sample.correspondence]).astype(np.float32))
+    maps = (maps / np.maximum(weight, 0.5)[..., None] * mask[..., None]).astype(np.float32)
     shift = stretch.shift(stretch.sources(len(mask))) / sample.scale
     depth = (maps[..., 0] - RECEDES * shift[:, None] * mask).astype(np.float32)
-    return replace(sample, image=stretch.image(sample.image), depth=depth, correspondence=maps[..., 1:], mask=mask)
+    return replace(
+        sample,
+        image=stretch.image(sample.image),
+        depth=depth,
+        correspondence=np.ascontiguousarray(maps[..., 1:]),
+        mask=mask,
+    )
