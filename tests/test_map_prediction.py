@@ -292,6 +292,21 @@ def test_photos_and_boxes_without_a_face_raise_no_face_found(
         facegeom.reconstruct(coded_face.photo, box=(2, 2, 20, 20))
 
 
+def test_implausible_maps_in_a_given_box_are_no_face(
+    coded_face: Any, coded_network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = coded_network(coded_face)
+    predicted = network.predict
+
+    def hollow(crops: np.ndarray, *, mirror: bool = True) -> Any:
+        maps = predicted(crops, mirror=mirror)
+        return maps._replace(depth=-2 * maps.depth)
+
+    monkeypatch.setattr(network, "predict", hollow)
+    with pytest.raises(NoFaceFound, match="hardly a face"):
+        facegeom.reconstruct(coded_face.photo, box=coded_face.box)
+
+
 def test_a_face_in_the_centre_is_found_without_a_detection(
     coded_face: Any, coded_network: Any, detections: Any
 ) -> None:

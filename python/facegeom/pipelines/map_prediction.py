@@ -387,7 +387,7 @@ def _predict_in_box(network: MapNetwork, photo: ByteArray, box: BoxLike, options
     Raises
     ------
     NoFaceFound
-        When the network finds no face, or a face whose roll remains unclear.
+        When the network finds no face, a face whose roll remains unclear, or maps with a score below `box_min_score`.
     """
     seen = yunet.find_in_box(photo, box)
     face = FoundFace.of_box(box, roll_deg=0.0 if seen is None else seen.roll_deg)
@@ -399,7 +399,10 @@ def _predict_in_box(network: MapNetwork, photo: ByteArray, box: BoxLike, options
         raise NoFaceFound("the network finds no face in the given box")
     if abs(prediction.residual_deg) > options.contradiction_deg:
         raise NoFaceFound("the network finds no upright face in the given box, however the crop is turned")
-    return _better_way_up(network, photo, face, prediction, options)
+    best = _better_way_up(network, photo, face, prediction, options)
+    if best.plausibility.score < options.box_min_score:
+        raise NoFaceFound("what the network finds in the given box is hardly a face")
+    return best
 
 
 def _better_way_up(
