@@ -46,7 +46,9 @@ MAP_MM = 0.005  # largest difference of a map, mm
 MESH = 5e-6  # largest difference of a vertex in the crop frame: about 0.0005 mm
 IDENTITY = 1e-4  # largest difference of a coefficient, standard deviations
 CONTOUR_MM = 1e-3  # largest difference of a contour point, mm
-SAME_MM = 0.005  # largest distance of corresponding vertices, mm: grey values of a crop may round differently
+SAME_MM = (
+    0.02  # largest distance of corresponding vertices, mm: grey values of the crops of each look may round differently
+)
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "pix2vertex": {"head": True, "texture": 256},

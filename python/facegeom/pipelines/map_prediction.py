@@ -12,6 +12,7 @@ searches the face again in the turned crop.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -51,6 +52,9 @@ IDENTITY_FIT = replace(MAP_OPTIONS, iterations=3, identity_prior=16.0)
 The weight of the prior is measured: the maps show a person's shape with a common error towards the mean face, not with
 independent errors, so that the fit must not count them as observations of their own.
 """
+
+ROLL_STEP_DEG = 0.5
+"""Step to which the roll of aligned crops is rounded, degrees."""
 
 LOOKS = 2
 """Number of looks of the identity and the contour network, each in crops that the fit before it places.
@@ -375,17 +379,23 @@ def _predict_crops(network: MapNetwork, photo: ByteArray, face: FoundFace, optio
 def _predict_aligned(
     network: MapNetwork, photo: ByteArray, previous: CropPrediction, options: MapOptions, *, mirror: bool
 ) -> CropPrediction:
-    turn = _turn(previous.roll_deg, options.aligned_deg)
+    turn = _turn(ROLL_STEP_DEG * round(previous.roll_deg / ROLL_STEP_DEG), options.aligned_deg)
     return _predict_crop(network, photo, _aligned_square(previous), options, mirror=mirror, turn=turn)
 
 
 def _aligned_square(prediction: CropPrediction) -> Box:
-    """Return the box of the aligned crop, before it is turned, of the face of a prediction."""
+    """Return the box of the aligned crop, before it is turned, of the face of a prediction.
+
+    It is rounded to about half a pixel of the crop, because the maps of two computers or backends differ a little.
+    """
     view, crop = prediction.view, prediction.crop
     if view is None:
         return crop.box
-    step = (crop.box[2] - crop.box[0]) / crop.size
-    return aligned_box(view.rotation, view.scale * step, crop.to_photo(view.origin[None])[0])
+    scale = view.scale * (crop.box[2] - crop.box[0]) / crop.size
+    x0, y0, x1, _ = aligned_box(view.rotation, scale, crop.to_photo(view.origin[None])[0])
+    unit = 2.0 ** round(math.log2((x1 - x0) / (2 * crop.size)))
+    left, top, side = (unit * round(value / unit) for value in (x0, y0, x1 - x0))
+    return left, top, left + side, top + side
 
 
 def _predict_in_box(network: MapNetwork, photo: ByteArray, box: BoxLike, options: MapOptions) -> CropPrediction:
