@@ -383,7 +383,7 @@ def _head_mask(classes: HeadClasses) -> tuple[BoolArray, tuple[float, float, flo
 
 
 def _inward(mask: BoolArray, outside: BoolArray, width: float | Float32Array) -> Float32Array:
-    """Return a ramp (S, S) on a mask: 0 at texels `outside` (S, S), 1 at `width` texels from them; `width` is at least 1."""
+    """Return a ramp (S, S) on a mask: 0 at texels `outside` (S, S), 1 at `width` texels, at least 1, from them."""
     away = np.asarray(cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 3), np.float32)
     away -= np.float32(0.5)  # in place: a large atlas takes much memory
     away /= np.asarray(width, np.float32)
