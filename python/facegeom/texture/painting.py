@@ -37,6 +37,7 @@ LEAST_HIDDEN = 0.02  # minimum area of a hidden part with a soft border, as a fr
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
 ODD_LIGHT, ODD_COLOUR = 34.0, 26.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
 LEAST_KNOWN = 0.5  # minimum share of known or completed colours at a vertex from which colours are continued
+ZONE_EDGE = 0.4  # change of `hair_zone` over which hair of the photo ends on the face
 WHOLE = 0.98  # share of the photo from which a texel of the face is known to the network
 LARGEST_SMOOTH = 512  # side of the largest atlas in which what the photo shows and colours of vertices are computed
 BAND = 128  # number of rows of the atlas that are mixed at a time
@@ -103,9 +104,9 @@ def paint(
     column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
     hair_seen = known[row, column] & is_hair[row, column]
     sure = _at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
-    sure = np.maximum(sure, is_hair)
     of_photo = photo_share(fixed.skin, known, refused, face_texels)
-    of_photo *= sure
+    of_photo *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
+    of_photo[is_hair] *= np.clip((_zone(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
     of_face = fixed.trust * sure
     of_face *= 1 - hair
     np.maximum(of_face, of_photo, out=of_face)
@@ -253,6 +254,15 @@ def shown_texels(
     return ShownTexels(np.asarray(texture, np.uint8), known, refused, hair, is_hair)
 
 
+def _zone(template: Template, atlas: Atlas, grown: BoolArray | None) -> Float32Array:
+    """Return where hair of the photo is kept, (S, S) in [0, 1]; also where hair as shape has `grown`."""
+    zone = hair_zone(template, atlas)
+    if grown is None:
+        return zone
+    of_shape = _smooth(template, atlas.size, template.carry(grown.astype(np.float64))[:, None])[..., 0]
+    return np.asarray(np.maximum(zone, _enlarged(of_shape, atlas.size)), np.float32)
+
+
 def _judged(
     template: Template,
     atlas: Atlas,
@@ -263,11 +273,10 @@ def _judged(
 ) -> ShownTexels:
     """Return what a photo shows of an atlas, decided for each of its texels."""
     face_texels = _fixed(template, atlas).face
-    zone, face = atlas.texels(hair_zone(template, atlas)), atlas.texels(face_texels)
+    zone, face = atlas.texels(_zone(template, atlas, grown)), atlas.texels(face_texels)
     raised = np.zeros(len(atlas.triangle), np.float32)
     if grown is not None:
         raised = atlas.carry(template.carry(grown.astype(np.float64))[:, None])[:, 0]
-        zone = np.maximum(zone, raised)
     skin = atlas.triangle < template.fine.skin_triangles
     inner, sure_inner = projection.shown(view.maps.mask, view.maps.box, face)
     outer, sure_outer = projection.shown(*_head_mask(classes), ~face | (zone > 0))
@@ -276,7 +285,9 @@ def _judged(
     rows = np.flatnonzero(np.maximum(*sure) >= 0)
     sure_inner, sure_outer = sure[:, rows]
     found = classes.at(atlas.carry(view.place, rows))
-    is_skin, is_hair = found[:, 0] > OWN, (found[:, 1] > OWN) & (zone[rows] > 0.5)
+    is_skin = found[:, 0] > OWN
+    # Between hair and skin, such as at the end of a fringe, the photo shows the person, whichever of both it is.
+    is_hair = (zone[rows] > 0.5) & ((found[:, 1] > OWN) | ((found[:, 3] > OWN) & ~is_skin))
     is_hair |= (found[:, 3] > OWN) & (raised[rows] > 0.5)
     of_face = face[rows] & ~is_hair
     seen_well = np.where(of_face, sure_inner, sure_outer) > LEAST_SEEN
