@@ -96,25 +96,26 @@ def paint(
     atlas = _atlas(template, size)
     fixed = _fixed(template, atlas)
     face_texels = fixed.face
-    shown = shown_texels(template, atlas, view, classes, grown)
-    baked, known = shown.texture, shown.known
+    baked, known, refused, hair, is_hair = shown_texels(template, atlas, view, classes, grown)
     known &= ~face_texels | without_slivers(known & face_texels)
     lips = lip_texels(template, atlas)
     known &= ~no_lips(baked, known, lips, 1.0 / view.camera.scale)
     skin = coarse.skin_count
     column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
-    hair_seen = known[row, column] & shown.is_hair[row, column]
-    trusted = skin_trust(template, view, known[row, column] & ~hair_seen)
-    sure = _at_texels(template, atlas, trusted)
-    beside_hair = np.maximum(shown.is_hair, shown.hair)  # the shadow of a fringe belongs to it
-    of_photo = photo_share(fixed.skin, known, shown.refused, face_texels) * np.maximum(sure, beside_hair)
-    of_photo *= np.where(shown.is_hair, np.clip((_zone(template, atlas, grown) - 0.5) / ZONE_EDGE, 0.0, 1.0), 1.0)
-    layer = _completed(shown, known, of_photo, fixed, network, backend)
+    hair_seen = known[row, column] & is_hair[row, column]
+    sure = _at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
+    of_photo = photo_share(fixed.skin, known, refused, face_texels)
+    of_photo *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
+    of_photo[is_hair] *= np.clip((_zone(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
+    of_face = fixed.trust * sure
+    of_face *= 1 - hair
+    np.maximum(of_face, of_photo, out=of_face)
+    del refused, sure, hair  # a large atlas takes much memory
+    layer = _completed(baked, is_hair, known, of_photo, fixed, network, backend)
     layer = with_whole_lips(layer, known, lips)
     for lids in lid_texels(template, atlas):
         layer = with_lid_skin(layer, lids)
 
-    of_face = np.maximum(fixed.trust * sure * (1 - shown.hair), of_photo)
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
     known_here[known_here < LEAST_KNOWN] = 0
@@ -149,7 +150,8 @@ def _enlarged(picture: Float32Array, size: int) -> Float32Array:
 
 
 def _completed(
-    shown: ShownTexels,
+    baked: ByteArray,
+    is_hair: BoolArray,
     known: BoolArray,
     of_photo: Float32Array,
     fixed: _Fixed,
@@ -159,10 +161,10 @@ def _completed(
     """Return the photo's texture (S, S, 3) with the face completed by the network."""
     window = fixed.window
     sure = fixed.face & (of_photo >= WHOLE)
-    completed = complete(shown.texture, sure, window=window, network=network, backend=backend)
-    layer = shown.texture.copy()
+    completed = complete(baked, sure, window=window, network=network, backend=backend)
+    layer = baked.copy()
     share = of_photo[window].copy()
-    share[known[window] & (~fixed.face[window] | shown.is_hair[window])] = 1
+    share[known[window] & (~fixed.face[window] | is_hair[window])] = 1
     layer[window] = cv2.blendLinear(np.ascontiguousarray(layer[window]), completed, share, 1 - share)
     return layer
 
@@ -354,7 +356,7 @@ def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     top = (y - FOREHEAD_MM[0]) / (FOREHEAD_MM[1] - FOREHEAD_MM[0])
     share = 1 - np.clip(np.maximum(side, top), 0, 1)
     trust = _enlarged(_smooth(template, atlas.size, template.carry(share)[:, None])[..., 0], atlas.size)
-    trust *= _inward(face, ~face, FEATHER * atlas.size)
+    trust *= _inward(face, ~face, max(1.0, FEATHER * atlas.size))
     return _Fixed(face, skin, trust, window_around(face))
 
 
@@ -369,8 +371,11 @@ def photo_share(skin: BoolArray, known: BoolArray, refused: BoolArray, face_texe
     large = stats[:, cv2.CC_STAT_AREA] > LEAST_HIDDEN * size**2
     large[labels[refused]] = True
     large[0] = False
-    width = np.where(face_texels, np.float32(SOFT_FACE * size), np.float32(SOFT * size))
-    return _inward(known, large[labels], width)
+    border = large[labels]
+    del labels  # a large atlas takes much memory
+    least = np.float32(1.0)
+    width = np.where(face_texels, max(least, np.float32(SOFT_FACE * size)), max(least, np.float32(SOFT * size)))
+    return _inward(known, border, width)
 
 
 def _head_mask(classes: HeadClasses) -> tuple[BoolArray, tuple[float, float, float, float]]:
@@ -389,9 +394,13 @@ def _head_mask(classes: HeadClasses) -> tuple[BoolArray, tuple[float, float, flo
 
 
 def _inward(mask: BoolArray, outside: BoolArray, width: float | Float32Array) -> Float32Array:
-    """Return a ramp (S, S) on a mask: 0 at texels `outside` (S, S), 1 at a distance of `width` texels from them."""
-    away = cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 3) - 0.5
-    return np.asarray(np.clip(away / np.maximum(1.0, width), 0, 1) * mask, np.float32)
+    """Return a ramp (S, S) on a mask: 0 at texels `outside` (S, S), 1 at `width` texels, at least 1, from them."""
+    away = np.asarray(cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 3), np.float32)
+    away -= np.float32(0.5)  # in place: a large atlas takes much memory
+    away /= np.asarray(width, np.float32)
+    np.clip(away, 0, 1, out=away)
+    away *= mask
+    return away
 
 
 def without_slivers(known: BoolArray) -> BoolArray:
