@@ -179,7 +179,13 @@ def test_gaze_weights_turn_both_eyes_in_one_direction(yaw: float, pitch: float) 
 
 def test_mouth_close_closes_the_lips_of_an_open_jaw() -> None:
     together = MODEL.mean + SHAPES["jawOpen"] + SHAPES["mouthClose"]
-    assert visible_mm2(together, "mouth_interior") < 15.0  # a notch at each corner of the mouth
+    assert visible_mm2(together, "mouth_interior") < 1.0  # and no notch at the corners of the mouth
+
+
+def test_shapes_of_closed_lips_do_not_open_the_mouth() -> None:
+    neutral = visible_mm2(MODEL.mean, "mouth_interior")  # the lips of the mean face are 0.8 mm apart
+    for name in ("mouthShrugLower", "mouthRollUpper", "mouthRollLower", "mouthPucker", "cheekPuff"):
+        assert visible_mm2(MODEL.mean + SHAPES[name], "mouth_interior") < neutral + 6.0
 
 
 @pytest.mark.parametrize("name", ["jawOpen", "eyeBlinkLeft", "eyeLookInRight", "cheekPuff"])

@@ -13,7 +13,8 @@ from facegeom.face_model.template import load_template
 from facegeom.networks.segmentation_crop import BACKGROUND, COVER, HEAD_HAIR
 from facegeom.networks.segmentation_crop import SKIN as SKIN_CLASS
 from facegeom.texture.appearance import View
-from facegeom.texture.continuation import continued_colors, hair_color, hair_share, skin_trust
+from facegeom.texture.continuation import continued_colors, hair_color, skin_trust
+from facegeom.texture.hair_growth import SkinView, hair_share
 
 TEMPLATE = load_template(head=True)
 COUNT = TEMPLATE.coarse.skin_count
@@ -57,14 +58,14 @@ def test_skin_goes_on_as_skin_and_hair_as_hair(plain_person: Any, plain_classes:
 def test_the_top_of_a_half_bald_head_is_bald_and_its_back_is_not(plain_person: Any, plain_classes: Any) -> None:
     photo, prediction, _ = plain_person
     view, classes = view_of(plain_person), plain_classes(photo, prediction.camera)
-    everywhere = hair_share(TEMPLATE, view, classes)
+    everywhere = hair_share(TEMPLATE, SkinView.of_view(TEMPLATE, view, classes))
     assert everywhere[PLACES[:, 1] > 100].min() > 0.9
     assert everywhere[TEMPLATE.coarse.regions["lips"][:COUNT]].max() < 0.05
     rows = np.arange(len(classes.image))[:, None]
     top = np.broadcast_to(rows < 45, classes.image.shape[:2])
     bald = classes.probability.copy()
     bald[top] = np.eye(7, dtype=np.float32)[SKIN_CLASS]
-    share = hair_share(TEMPLATE, view, replace(classes, probability=bald))
+    share = hair_share(TEMPLATE, SkinView.of_view(TEMPLATE, view, replace(classes, probability=bald)))
     assert share[PLACES[:, 1] > 110].mean() < 0.2
     assert share[(PLACES[:, 2] < -150) & (PLACES[:, 1] < 40) & (PLACES[:, 1] > 5)].mean() > 0.5
 

@@ -19,7 +19,7 @@ from facegeom.mesh.parts import sphere_centre
 from facegeom.render import Frame, render_mesh
 from facegeom.texture.appearance import SCLERA, View
 from facegeom.texture.eye_photo import eye_pictures, painted_pictures
-from facegeom.texture.eyes import EyePicture, Eyes, Gaze, directions, look
+from facegeom.texture.eyes import LEAST_WHITE, EyePicture, Eyes, Gaze, _light_enough, directions, look
 from facegeom.texture.file_texture import file_texture
 from facegeom.training.face_model.atlas import coverage
 
@@ -69,6 +69,16 @@ def test_gaze_and_colours_are_measured(gaze: Gaze, iris: tuple[int, int, int]) -
     assert (found.iris[2] > found.iris[0]) == (iris[2] > iris[0])
     assert found.white.min() > 100
     assert found.white.mean() > 1.5 * found.iris.mean()
+
+
+def test_whites_in_a_deep_shadow_are_nearly_as_bright_as_the_skin_and_grey() -> None:
+    white = np.array((70.0, 52.0, 40.0))
+    skin = np.tile((190.0, 150.0, 130.0), (50, 1))
+    lighter = _light_enough(white, skin)
+    assert lighter.mean() == pytest.approx(LEAST_WHITE * skin.mean())
+    assert np.ptp(lighter) / lighter.mean() < 0.6 * np.ptp(white) / white.mean()
+    np.testing.assert_array_equal(_light_enough(np.array(SCLERA), skin), SCLERA)
+    np.testing.assert_array_equal(_light_enough(white, skin[:0]), white)
 
 
 def test_eyes_that_a_photo_does_not_show_look_ahead() -> None:

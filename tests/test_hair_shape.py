@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -26,7 +27,8 @@ from facegeom.networks.segmentation_crop import (
     head_affine,
 )
 from facegeom.render import turn
-from facegeom.texture.hair_outline import CUT, HAIR, Rays, hair_outline, head_outline
+from facegeom.texture.hair_growth import SkinView
+from facegeom.texture.hair_outline import CUT, HAIR, NONE, Rays, hair_outline, head_outline
 from facegeom.texture.hair_shape import HairShape, covered_ears, hair_shape
 from facegeom.texture.head_classes import WIDE, HeadClasses, head_classes
 
@@ -191,6 +193,69 @@ def test_the_outline_on_rays_is_where_head_and_hair_end() -> None:
     assert abs(found.distance[top] - head[top] - 15.0) < 3
 
 
+def test_hair_before_a_wall_of_its_colour_has_no_outline() -> None:
+    camera = camera_of()
+    rays, classes = Rays.of(camera), photo_classes(camera, 15.0)
+    head = head_outline(camera.view(MEAN[:SKIN_COUNT]), HEAD.coarse.skin_faces, rays)
+    image, half = classes.image.copy(), len(classes.image) // 2
+    wall = (image == COLOURS[BACKGROUND]).all(axis=2)
+    wall[:, :half] = False
+    image[wall] = COLOURS[HEAD_HAIR]
+    found = hair_outline(replace(classes, image=image), camera, PHOTO, rays, head)
+    left, right = slice(-rays.rows - 20, -rays.rows), slice(rays.rows, rays.rows + 20)
+    assert (found.kind[left] == HAIR).all()
+    assert (found.kind[right] == NONE).all()
+    shape = shape_of(camera, replace(classes, image=image))
+    hidden = HEAD.coarse.regions["scalp"] & (MEAN[:, 1] > 60) & (MEAN[:, 0] > 20)
+    assert 6 < np.linalg.norm(shape.displacement, axis=1)[hidden].mean() < 20
+
+
+def test_a_wing_on_one_side_is_background() -> None:
+    camera = camera_of()
+    rays, classes = Rays.of(camera), photo_classes(camera, 10.0)
+    head = head_outline(camera.view(MEAN[:SKIN_COUNT]), HEAD.coarse.skin_faces, rays)
+    wide = photo_classes(camera, 55.0)
+    kinds, half = wide.probability.argmax(-1), len(wide.image) // 2
+    kinds[:, :half] = classes.probability.argmax(-1)[:, :half]
+    image = np.array([COLOURS.get(number, (0, 0, 0)) for number in range(len(CLASSES))], np.uint8)[kinds]
+    found = hair_outline(
+        HeadClasses(image, np.eye(len(CLASSES), dtype=np.float32)[kinds], classes.affine), camera, PHOTO, rays, head
+    )
+    beside = slice(rays.rows, rays.rows + 10)
+    assert (found.kind[beside] == NONE).all()
+    assert (found.kind[::-1][beside] == HAIR).all()
+    both = hair_outline(wide, camera, PHOTO, rays, head)
+    assert (both.kind[beside] == HAIR).all()
+
+
+def with_a_bald_top(camera: Camera, classes: HeadClasses) -> HeadClasses:
+    middle = apply_affine(classes.affine, camera.project(np.array([[0.0, 50.0, -75.0]])))[0]
+    rows, columns = np.indices(classes.image.shape[:2])
+    scale = camera.scale * np.linalg.norm(classes.affine[:, 0])
+    bald = (rows < middle[1]) & (np.abs(columns - middle[0]) < 50.0 * scale)
+    kinds, image = classes.probability.argmax(-1), classes.image.copy()
+    kinds[bald & (kinds == HEAD_HAIR)] = SKIN
+    image[kinds == SKIN] = COLOURS[SKIN]
+    return HeadClasses(image, np.eye(len(CLASSES), dtype=np.float32)[kinds], classes.affine)
+
+
+def test_a_bald_crown_stays_low_and_bare() -> None:
+    camera = camera_of()
+    shape = shape_of(camera, with_a_bald_top(camera, photo_classes(camera, 15.0)))
+    crown = HEAD.coarse.regions["scalp"] & (MEAN[:, 1] > 105)
+    sides = HEAD.coarse.regions["scalp"] & (np.abs(MEAN[:, 0]) > 65) & (MEAN[:, 1] > 40) & (MEAN[:, 1] < 60)
+    assert not shape.grown[crown].any()
+    assert not shape.displacement[crown].any()
+    assert shape.grown[sides].mean() > 0.7
+
+
+def test_wide_sides_of_a_bald_head_are_background() -> None:
+    camera = camera_of()
+    classes = photo_classes(camera, 45.0, LONG)
+    assert hair_shape(HEAD, MEAN, camera, classes, PHOTO) is not None
+    assert hair_shape(HEAD, MEAN, camera, with_a_bald_top(camera, classes), PHOTO) is None
+
+
 def test_hair_up_to_the_border_of_the_photo_is_told_from_an_outline() -> None:
     camera = camera_of()
     rays = Rays.of(camera)
@@ -217,8 +282,9 @@ def test_a_flat_ear_lies_between_the_vertices_around_it(side: str) -> None:
 
 def test_ears_are_covered_where_the_photo_shows_hair() -> None:
     camera = camera_of()
-    assert covered_ears(HEAD, MEAN[:SKIN_COUNT], camera, photo_classes(camera, 30.0, LONG)) == SIDES
-    assert covered_ears(HEAD, MEAN[:SKIN_COUNT], camera, photo_classes(camera, 10.0)) == ()
+    for classes, sides in ((photo_classes(camera, 30.0, LONG), SIDES), (photo_classes(camera, 10.0), ())):
+        shown = SkinView.of(HEAD, MEAN[:SKIN_COUNT], camera, classes, PHOTO)
+        assert covered_ears(HEAD, shown, camera) == sides
 
 
 def test_a_wide_crop_shows_more_and_the_middle_is_that_of_the_usual_one() -> None:
@@ -264,6 +330,7 @@ def test_hair_moves_neither_landmarks_nor_blendshapes(
     face = draw_face()
     coded_network(face)
     monkeypatch.setattr("facegeom.texture.head_classes.segmentation_network", lambda backend: Combed())
+    monkeypatch.setattr("facegeom.texture.hair_outline.EDGE_COLOUR", -1.0)  # the photo has one colour around the face
     monkeypatch.setattr(HeadClasses, "hair", property(lambda self: np.array([40.0, 30.0, 20.0])))
     plain = reconstruct(face.photo, box=face.box, head=True)
     hairy = reconstruct(face.photo, box=face.box, head=True, hair=True)

@@ -135,12 +135,46 @@ def test_hair_that_looks_like_the_skin_nearby_is_a_bald_scalp() -> None:
     np.testing.assert_array_equal(after[32:], before[32:])
 
 
+def test_highlights_that_hair_surrounds_are_hair() -> None:
+    rng = np.random.default_rng(2)
+    image = np.full((64, 64, 3), (190, 150, 125), np.float64)
+    image[:40] *= np.where(rng.random((40, 64, 1)) < 0.5, 0.3, 0.6)
+    image[10:22, 20:40] = (190, 150, 125)
+    kind = np.full((64, 64), SKIN)
+    kind[:40] = HEAD_HAIR
+    before = np.eye(len(CLASSES), dtype=np.float32)[kind]
+    np.testing.assert_array_equal(with_bald_scalp(image.astype(np.uint8), before), before)
+
+
+def test_the_border_of_a_bald_scalp_is_no_hair() -> None:
+    image, kind = np.full((64, 64, 3), (190, 150, 125), np.uint8), np.full((64, 64), BACKGROUND)
+    image[:9], image[9] = (60, 90, 160), (130, 120, 140)  # the row between is mixed with the background
+    kind[9:], kind[9:30] = SKIN, HEAD_HAIR
+    after = with_bald_scalp(image, np.eye(len(CLASSES), dtype=np.float32)[kind])
+    assert after[9:30, 4:60, HEAD_HAIR].max() < 0.5
+
+
+def test_white_hair_is_no_bald_scalp() -> None:
+    image, kind = np.full((64, 64, 3), (190, 150, 125), np.uint8), np.full((64, 64), SKIN)
+    image[:30], kind[:30] = (190, 184, 176), HEAD_HAIR
+    before = np.eye(len(CLASSES), dtype=np.float32)[kind]
+    np.testing.assert_allclose(with_bald_scalp(image, before)[:28], before[:28], atol=1e-6)
+
+
+def test_the_colour_of_a_narrow_part_is_that_of_its_middle() -> None:
+    kind = np.full((32, 32), SKIN)
+    kind[:, 10:15] = HEAD_HAIR
+    image = np.full((32, 32, 3), 120, np.uint8)
+    image[:, 10:15], image[:, 11:14], image[:, 12] = 150, 180, 220
+    np.testing.assert_array_equal(classes_of(kind, image).hair, [220, 220, 220])
+
+
 def test_hair_below_a_hat_with_the_colour_of_cloth_is_cover() -> None:
     kind = np.full((32, 32), SKIN)
     kind[:12] = COVER
     kind[12:15] = HEAD_HAIR
     before = np.eye(len(CLASSES), dtype=np.float32)[kind]
-    for colour, expected in (((20, 30, 90), COVER), ((60, 40, 30), HEAD_HAIR)):
+    for colour, expected in (((20, 30, 90), COVER), ((60, 40, 30), HEAD_HAIR), ((165, 160, 165), COVER)):
         image = np.full((32, 32, 3), 180, np.uint8)
         image[12:15] = colour
         after = with_cloth(image, before)

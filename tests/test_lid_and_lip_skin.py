@@ -60,6 +60,28 @@ def test_streaks_on_the_upper_lid_lose_their_contrast(streak: tuple[int, int, in
         np.testing.assert_array_equal(repaired[beyond], around[beyond])
 
 
+@pytest.mark.parametrize("shown", [(190, 190, 200), (50, 35, 30)], ids=["white", "iris"])
+def test_the_eyeball_does_not_stay_on_the_lower_lid(shown: tuple[int, int, int]) -> None:
+    texture = plain()
+    for eye in lids():
+        band = ~eye.upper & (eye.distance > -1.0) & (eye.distance < 4.0) & (np.abs(eye.from_corner) > 4.0)
+        texture[eye.rows, eye.columns][band] = shown
+        repaired = with_lid_skin(texture, eye)[eye.rows, eye.columns].astype(int)
+        below = band & (eye.distance > 1.5) & (eye.distance < 3.0)
+        assert below.sum() > 20
+        assert np.abs(repaired[below] - SKIN).max() < 15
+
+
+def test_shadows_on_the_lower_lid_stay() -> None:
+    texture = plain()
+    for eye in lids():
+        shade = ~eye.upper & (eye.distance > 2.6) & (np.arange(eye.upper.shape[1]) % 40 < 20)
+        texture[eye.rows, eye.columns][shade] = np.rint(np.array(SKIN) * 0.45)
+        np.testing.assert_array_equal(
+            with_lid_skin(texture, eye)[eye.rows, eye.columns][shade], texture[eye.rows, eye.columns][shade]
+        )
+
+
 def test_the_margin_of_the_upper_lid_has_a_line_of_lashes_and_a_dark_back() -> None:
     texture = plain()
     for eye in lids():

@@ -101,6 +101,19 @@ def test_lips_do_not_cross_under_shapes_that_pushed_them_through_each_other(name
     assert np.linalg.norm(after - before, axis=1).max() < 7.5
 
 
+@pytest.mark.parametrize("name", ["mouthClose", "mouthShrugLower"])
+def test_closed_lips_move_together_up_to_the_corners(name: str) -> None:
+    upper, lower, *_ = load_template()._lips
+    moved = sum(weight * SHAPES[part] for part, weight in OVERLAPS[name].items())
+    unchanged = sum(
+        weight * ({**UNCHANGED, **SHAPES} if part == "jawOpen" else UNCHANGED)[part]
+        for part, weight in OVERLAPS[name].items()
+    )
+    apart, before = (np.linalg.norm(shape[upper] - shape[lower], axis=1) for shape in (moved, unchanged))
+    assert before.max() > 6.0
+    assert apart.max() < 1.0
+
+
 def test_puffed_cheeks_do_not_part_the_lips() -> None:
     upper, lower, *_ = load_template()._lips
     middle = np.abs(MODEL.mean[upper, 0]) < 8

@@ -36,6 +36,9 @@ ROLLS = ("mouthRollUpper", "mouthRollLower")
 CLEARANCE_MM = 0.15
 """Distance in mm between lips that touch."""
 
+ROLLED_CLEARANCE_MM = 0.4
+"""Distance in mm between rolled lips of the mean face, whose lips are farther apart than those of a closed mouth."""
+
 LEAST_UP = 0.25
 """Smallest vertical part of the normal of a lip at the place where the other lip crosses it."""
 
@@ -63,8 +66,17 @@ MIDDLE_MM = 4.0
 TOUCHING_MM = 2.0
 """Largest distance in mm between vertices of the two lips of the mean face that touch."""
 
-FOLLOW_MM, LIP_MM = 2.0, 5.0
-"""Standard deviations in mm of the weights with which a lip follows its vertices that touch, and of their decay."""
+CONTACT_MM = 1.0
+"""Standard deviation in mm of the weight of a contact, which depends on the distance of the lips there."""
+
+FREE_MM = 4.0
+"""Standard deviation in mm of the region around the contact of the lips in which a shape may change."""
+
+KEPT = 0.004
+"""Weight of the original displacement at the contact, relative to that of the smoothness; away from it, it is 1."""
+
+JOINED = 10.0
+"""Weight of the equal motion of lips that touch, relative to that of the smoothness."""
 
 
 class _Lip(NamedTuple):
@@ -97,18 +109,19 @@ def with_lip_contact(model: FaceModel, shapes: Mapping[str, Float32Array]) -> di
     dict from name to (n, 3) float32 array
     """
     lips = _lips(model)
+    joint = _joint(lips, model)
     result = {name: shapes[name].astype(np.float64) for name in (*CLOSING, *TOGETHER, *OVERLAPPING, *ROLLS)}
     for name in TOGETHER:
-        _join(lips, model.mean, result[name])
+        result[name] = _join(joint, result[name])
     for name in OVERLAPPING:
         opening = shapes[CLOSED_WITH[name]] if name in CLOSED_WITH else 0.0
-        closed = result[name] + opening
-        _join(lips, model.mean, closed)
+        closed = _join(joint, result[name] + opening)
         result[name] = closed + _apart(lips, model.mean + closed) - opening
-    both_rolled = model.mean + np.sum([shapes[name] for name in ROLLS], axis=0)
-    rolled = _apart(lips, both_rolled)
-    for name, lip in zip(ROLLS, lips, strict=True):
-        result[name][lip.vertices] += rolled[lip.vertices]
+    # An upper lip that rolls would show the teeth. A lower lip that rolls goes behind the upper lip, and may go deeper.
+    upper, lower = ROLLS
+    result[upper] = _join(joint, result[upper])
+    result[upper] += _apart(lips, model.mean + result[upper], ROLLED_CLEARANCE_MM)
+    result[lower] += _apart(lips, model.mean + result[upper] + result[lower], ROLLED_CLEARANCE_MM)
     share = _left_share(model.mean[:, :1])
     for name in CLOSING:
         if name.endswith("Right"):
@@ -169,12 +182,14 @@ def _lips(model: FaceModel) -> tuple[_Lip, _Lip]:
     return found[0], found[1]
 
 
-def _apart(lips: tuple[_Lip, _Lip], posed: FloatArray) -> FloatArray:
-    """Return the displacements (n, 3), mm, that part lips which cross in `posed` (n, 3) until they touch."""
+def _apart(lips: tuple[_Lip, _Lip], posed: FloatArray, clearance: float = CLEARANCE_MM) -> FloatArray:
+    """Return the displacements (n, 3), mm, that part lips which cross in `posed` (n, 3) until they touch, at a distance
+    of `clearance` mm.
+    """
     change = [np.zeros((len(lip.vertices), 3)) for lip in lips]
     for number in range(ROUNDS):
         places = [posed[lip.vertices] + moved for lip, moved in zip(lips, change, strict=True)]
-        pushes = [_push(lips[i], places[i], lips[1 - i], places[1 - i], 1.0 - 2.0 * i) for i in (0, 1)]
+        pushes = [_push(lips[i], places[i], lips[1 - i], places[1 - i], 1.0 - 2.0 * i, clearance) for i in (0, 1)]
         if not any(push.any() for push in pushes):
             break
         for i, (lip, push) in enumerate(zip(lips, pushes, strict=True)):
@@ -192,7 +207,7 @@ def _apart(lips: tuple[_Lip, _Lip], posed: FloatArray) -> FloatArray:
     return result
 
 
-def _push(lip: _Lip, places: FloatArray, other: _Lip, surface: FloatArray, up: float) -> FloatArray:
+def _push(lip: _Lip, places: FloatArray, other: _Lip, surface: FloatArray, up: float, clearance: float) -> FloatArray:
     """Return the displacements (k, 3) that move the vertices of a lip out of the other lip, up (1) or down (-1)."""
     push = np.zeros_like(places)
     rows = np.flatnonzero(lip.tested)
@@ -203,26 +218,62 @@ def _push(lip: _Lip, places: FloatArray, other: _Lip, surface: FloatArray, up: f
     normal = np.einsum("qc,qcd->qd", found.weights, normals[other.faces[found.face]])
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     height = np.einsum("qd,qd->q", places[rows] - nearest, normal)
-    inside = (height < CLEARANCE_MM) & (found.distance < DEEPEST_MM)
+    inside = (height < clearance) & (found.distance < DEEPEST_MM)
     # At the border of the other lip the closest point tells nothing about the side.
     inside &= np.abs(height) > 0.7 * found.distance
     inside &= up * normal[:, 1] > LEAST_UP  # lips meet one above the other; their inner sides may touch elsewhere
-    push[rows[inside]] = normal[inside] * (CLEARANCE_MM - height[inside])[:, None]
+    push[rows[inside]] = normal[inside] * (clearance - height[inside])[:, None]
     return push
 
 
-def _join(lips: tuple[_Lip, _Lip], mean: FloatArray, shape: FloatArray) -> None:
-    """Change a shape (n, 3) in place so that vertices of the lips that touch on the mean face move together."""
-    upper, lower = lips
-    ends = [lip.vertices[lip.tested] for lip in lips]
-    match, distance = geometry.nearest(mean[ends[1]], mean[ends[0]])
-    touching = distance < TOUCHING_MM
-    pairs = ends[0][touching], ends[1][match[touching]]
-    for _ in range(ROUNDS):
-        apart = shape[pairs[0]] - shape[pairs[1]]
-        for lip, own, sign in ((upper, pairs[0], -0.5), (lower, pairs[1], 0.5)):
-            squared = ((mean[lip.vertices, None] - mean[None, own]) ** 2).sum(axis=2)
-            nearest = squared.min(axis=1, keepdims=True)
-            shares = np.exp((nearest - squared) / (2 * FOLLOW_MM**2))
-            shares *= np.exp(-nearest / (2 * LIP_MM**2)) / shares.sum(axis=1, keepdims=True)
-            shape[lip.vertices] += sign * shares @ apart
+class _Joint(NamedTuple):
+    """The linear map that joins lips which touch, on the k vertices of both lips and the skin around them."""
+
+    vertices: IntArray  # (k,), rows of the face model
+    smoothed: FloatArray  # (k, k), from the displacements of a shape to those of joined lips
+
+
+def _joint(lips: tuple[_Lip, _Lip], model: FaceModel) -> _Joint:
+    """Return the map to smooth displacements near those of a shape, equal at places of the two lips that touch.
+
+    Both lips and their corners are one surface for the smoothness, so that no fold remains at the corners.
+    """
+    vertices = np.concatenate([lip.vertices for lip in lips])
+    place = np.full(model.face_vertex_count, -1)
+    place[vertices] = np.arange(len(vertices))
+    faces = place[model.faces[(model.faces < model.face_vertex_count).all(axis=1)]]
+    links = np.zeros((len(vertices), len(vertices)))
+    inside = (faces >= 0).all(axis=1)
+    for a, b in ((0, 1), (1, 2), (2, 0)):
+        links[faces[inside, a], faces[inside, b]] = links[faces[inside, b], faces[inside, a]] = 1.0
+    border = np.zeros(len(vertices), np.bool_)
+    outside = faces[~inside]
+    border[outside[outside >= 0]] = True
+    laplacian = np.eye(len(vertices)) - links / links.sum(axis=1, keepdims=True)
+    laplacian[border] = 0.0
+    contacts, touching = [], []
+    for lip, other in (lips, lips[::-1]):
+        own = lip.vertices[model.regions["lips"][lip.vertices]]
+        found = geometry.closest_points(model.mean[other.vertices], other.faces, model.mean[own])
+        near = found.distance < TOUCHING_MM
+        weight = np.exp(-(found.distance[near] ** 2) / (4 * CONTACT_MM**2))  # of both sides of the equation
+        rows = np.arange(near.sum())
+        contact = np.zeros((len(rows), len(vertices)))
+        contact[rows, place[own[near]]] = weight
+        corners = place[other.vertices[other.faces[found.face[near]]]]
+        contact[rows[:, None], corners] -= weight[:, None] * found.weights[near]
+        contacts.append(contact)
+        touching.append(own[near])
+    away = geometry.nearest(model.mean[np.concatenate(touching)], model.mean[vertices])[1]
+    kept = KEPT + 1.0 - np.exp(-(away**2) / (2 * FREE_MM**2))
+    kept[border] = 1e3
+    both = np.concatenate(contacts)
+    energy = laplacian.T @ laplacian + np.diag(kept) + JOINED * both.T @ both
+    return _Joint(vertices, np.linalg.solve(energy, np.diag(kept)))
+
+
+def _join(joint: _Joint, shape: FloatArray) -> FloatArray:
+    """Return a shape (n, 3) in which lips that touch on the mean face move together."""
+    result = shape.copy()
+    result[joint.vertices] = joint.smoothed @ shape[joint.vertices]
+    return result

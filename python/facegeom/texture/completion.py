@@ -118,12 +118,13 @@ def complete(
         return np.where(part_known[..., None], part, mean[rows, columns])
     answer = network.predict(np.rint(small).astype(np.uint8)[None], small_known[None])[0].astype(np.float32)
     answer = spread(answer, network.region.astype(np.float32))
-    region = cv2.resize(network.region.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)[rows, columns]
+    region = cv2.resize(network.region.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+    region = region[rows, columns].copy()  # a view would keep the whole atlas
     grain = _Grain(part_known, size, network.size)
     out = part.copy()
     for channel in range(3):  # one after the other: the arrays of a large atlas take much memory
         shown = part[..., channel].astype(np.float32)
-        base = _enlarged(answer[..., channel], size)[rows, columns]
+        base = _enlarged(answer[..., channel], size)[rows, columns].copy()
         base += spread(shown - base, grain.known, size // REACH)
         base += region * grain.detail(np.where(part_known, shown, base))
         out[..., channel] = np.where(part_known, part[..., channel], np.clip(np.rint(base), 0, 255).astype(np.uint8))

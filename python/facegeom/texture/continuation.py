@@ -16,7 +16,8 @@ from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
 from facegeom.texture.appearance import OWN, View, behind_colors
 from facegeom.texture.diffusion import diffused
-from facegeom.texture.hair import CROWN, SKULL_MM, hairy_vertices
+from facegeom.texture.hair import hairy_vertices
+from facegeom.texture.hair_growth import SkinView, hair_share
 from facegeom.texture.head_classes import HeadClasses, lab
 
 INNER = (
@@ -39,14 +40,7 @@ NEAR_MM2, AROUND_MM2 = 60.0, 900.0  # diffusion times of the skin near known ski
 FAR_SHARE = 0.03  # share of known skin nearby below which the skin around takes over
 LEAST_HEAT = 1e-3  # share of known skin around below which it is the median of the face
 HAIR_MM2, HAIR_SHARE = 150.0, 0.05  # the same for hair; farther away its median colour
-GROWTH_MM2 = 900.0  # diffusion time of where the photo shows hair and where a bald scalp, mm^2
-USUAL_GROWTH = 0.03  # weight of hair where the photo shows neither
-CAP_DEGREES = 45.0  # angle from the crown within which the scalp is bald if what the photo shows of it is bald
-BACK_DEGREES, BACK_MM = 65.0, -115.0  # angle from the crown above which, and z below which, the scalp has hair
-CAP_MM = 78.0  # y on the mean face above which the scalp tells whether the crown is bald
 BALD = 0.2  # least share of skin on the scalp that faces the camera of a bald head
-SOFT_MM2 = 30.0  # diffusion time of the border of the hair, mm^2
-SCALP_FACING = 0.25  # least cosine between normal and line of sight of a vertex that tells hair from a bald scalp
 BROW_PERCENTILE = 25.0  # percentile of the brightness of the brows that is the colour of hair that no photo shows
 BROW_SHARE = 0.45  # share of hair in the colour of brows; the rest is skin
 LEAST_LIGHT = 0.2  # least brightness of such hair relative to the skin
@@ -132,38 +126,10 @@ def continued_colors(
     hair = hair_color(template, view, classes, values, known, tone)
     if hair is None:
         return Continued(known[:, None] * values + (1 - known[:, None]) * skin, np.zeros(count))
-    share = hair_share(template, view, classes, raised)
+    share = hair_share(template, SkinView.of_view(template, view, classes), raised)
     of_hair = _mean_around(template, values, known * hair_seen, HAIR_MM2, hair, HAIR_SHARE)
     mixed = share[:, None] * of_hair + (1 - share[:, None]) * skin
     return Continued(known[:, None] * values + (1 - known[:, None]) * mixed, share * (1 - known))
-
-
-def hair_share(template: Template, view: View, classes: HeadClasses, raised: BoolArray | None = None) -> FloatArray:
-    """Return how much hair each vertex of the coarse skin has, (s,) in [0, 1]; for a head that is not bald.
-
-    Hair grows where the photo shows hair, not where it shows a bald scalp, and where it shows neither, as nearby. The
-    crown is bald if the top of the head is; the back of the head has hair, and so has what is `raised` (n,).
-    """
-    count = template.coarse.skin_count
-    hairy = hairy_vertices(template, raised)[:count]
-    if not hairy.any():
-        return np.zeros(count)
-    with_hair, bald = _seen_scalp(template, view, classes)
-    places = load_face_model().mean[template.vertices][:count]
-    top = hairy & (places[:, 1] > CAP_MM)
-    cap = hairy & (_from_crown(template)[:count] < CAP_DEGREES) & ~with_hair & ~bald
-    tops = float(with_hair[top].sum()), float(bald[top].sum())
-    grown, bare = with_hair.astype(np.float64), bald.astype(np.float64)
-    if sum(tops) > 0:
-        grown[cap], bare[cap] = np.array(tops) / sum(tops)
-    grown[hairy & (places[:, 2] < BACK_MM) & (_from_crown(template)[:count] > BACK_DEGREES) & ~bald] = 1.0
-    if raised is not None:
-        grown[raised[:count] & ~bald] = 1.0
-    heat = diffused(template, np.column_stack([grown, bare]), GROWTH_MM2)
-    share = (heat[:, 0] + USUAL_GROWTH) / (heat.sum(axis=1) + USUAL_GROWTH)
-    wanted = hairy * ~bald * _ramp(share, 0.3, 0.7)
-    soft = diffused(template, wanted, SOFT_MM2)
-    return np.asarray(np.clip(soft, 0.0, 1.0))
 
 
 def hair_color(
@@ -177,8 +143,8 @@ def hair_color(
         return classes.hair
     if not hairy_vertices(template).any():
         return None
-    bald = _seen_scalp(template, view, classes)[1]
-    if bald.sum() > BALD * _facing_scalp(template, view).sum():
+    seen = SkinView.of_view(template, view, classes)
+    if seen.hair_and_skin(template)[1].sum() > BALD * seen.scalp(template).sum():
         return None
     regions = template.coarse.regions
     brows = (regions["brow_left"] | regions["brow_right"])[: len(values)] & (known > 0.5)
@@ -229,20 +195,6 @@ def coarse_rows(template: Template, view: View) -> slice:
     return slice(0, template.coarse.skin_count)
 
 
-def _seen_scalp(template: Template, view: View, classes: HeadClasses) -> tuple[BoolArray, BoolArray]:
-    """Return the vertices of the coarse skin on the scalp at which the photo shows hair, and those with skin, (s,)."""
-    facing = _facing_scalp(template, view)
-    found = classes.at(view.place[coarse_rows(template, view)])
-    return facing & (found[:, 2] > OWN), facing & (found[:, 0] > OWN) & (found[:, 2] <= OWN)
-
-
-def _facing_scalp(template: Template, view: View) -> BoolArray:
-    """Return the vertices of the scalp that face the camera inside the photo, (s,)."""
-    kept = coarse_rows(template, view)
-    scalp = template.coarse.regions["scalp"][kept]
-    return np.asarray(scalp & (view.facing[kept] > SCALP_FACING) & (view.from_border[kept] > 0))
-
-
 def _mean_around(
     template: Template,
     values: FloatArray | Float32Array,
@@ -280,11 +232,3 @@ def _features(template: Template) -> BoolArray:
     regions, skin = template.coarse.regions, template.coarse.skin_count
     names = [name for name in regions if name.startswith(("brow", "eyelids", "lip", "eye_rims"))]
     return np.asarray(np.any([regions[name][:skin] for name in names], axis=0))
-
-
-@load_once(maxsize=2)
-def _from_crown(template: Template) -> FloatArray:
-    """Return the angle of each vertex of the coarse topology from the crown, (n,) degrees."""
-    away = load_face_model().mean[template.vertices] - SKULL_MM
-    cosine = away @ (CROWN / np.linalg.norm(CROWN)) / np.maximum(np.linalg.norm(away, axis=1), 1e-6)
-    return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))

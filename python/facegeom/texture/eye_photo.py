@@ -23,6 +23,8 @@ LID_MM = (0.8, 2.6)  # distance in mm from the lids at which the weight of the p
 DETAIL_MM = 0.35  # structures of the iris below this size in mm tell whether the photo is sharp
 SHARP = (0.25, 0.6)  # their contrast relative to the painted iris: painted below the first, photo above the second
 
+WHITE_RADII = (0.9, 1.2)  # radii of the iris between which the light of the photo becomes that of the painted white
+
 
 def painted_pictures(eyes: Eyes, size: int) -> dict[str, ByteArray]:
     """Return the painted square of each eyeball, (s, s, 3), in an atlas of files with `size` texels a side."""
@@ -55,6 +57,7 @@ def eye_pictures(template: Template, view: View, eyes: Eyes, size: int) -> dict[
         inside = cv2.distanceTransform(np.pad(balls, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1] * view.pixel_mm
         colors, weight = _from_photo(template, view, eyes, side, inside.astype(np.float64), len(pictures[side]))
         weight = share * weight * _sharpness(colors, weight, pictures[side], eyes)
+        colors = _in_light(colors, weight, pictures[side])
         mixed = (1 - weight[..., None]) * pictures[side] + weight[..., None] * colors
         pictures[side] = np.rint(np.clip(mixed, 0, 255)).astype(np.uint8)
     return pictures
@@ -99,6 +102,20 @@ def _from_photo(
         shades = sample(view.photo, place[rows].astype(np.float32), footprint)
         colors.reshape(-1, 3)[rows] = shades
     return colors, np.asarray(weight)
+
+
+def _in_light(colors: FloatArray, weight: FloatArray, painted: ByteArray) -> FloatArray:
+    """Return the colours (s, s, 3) of the photo with the white in the light of the painted white, which is lighter
+    where the photo has a shadow.
+    """
+    degrees = np.degrees(np.arccos(np.clip(directions(len(painted))[..., 2], -1.0, 1.0)))
+    radius = degrees / IRIS_DEGREES  # the squares of both eyes have the iris in the middle
+    white = (radius > WHITE_RADII[1]) & (weight > 0.0)
+    if not white.any():
+        return colors
+    gain = painted[white].mean(axis=0) / np.maximum(colors[white].mean(axis=0), 1.0)
+    share = np.clip((radius - WHITE_RADII[0]) / (WHITE_RADII[1] - WHITE_RADII[0]), 0.0, 1.0)[..., None]
+    return np.asarray(colors * (1.0 + share * (gain - 1.0)))
 
 
 def _sharpness(colors: FloatArray, weight: FloatArray, painted: ByteArray, eyes: Eyes) -> float:

@@ -18,9 +18,10 @@ from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatA
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
 from facegeom.face_model.file_atlas import EYE_BOX, IRIS_DEGREES, MARGIN, disc_angle
+from facegeom.face_model.lids import lid_margin
 from facegeom.face_model.template import Template, load_template
 from facegeom.mesh.parts import sphere_centre
-from facegeom.texture.appearance import SCLERA, View
+from facegeom.texture.appearance import SCLERA, SEEN, View
 
 SIDES = ("left", "right")
 LEAST_PIXELS = 12  # minimum number of pixels of the eyeballs from which gaze and colours are measured
@@ -38,6 +39,8 @@ IRIS = (92.0, 70.0, 55.0)  # colour (RGB, 0 to 255) of an iris that the photo do
 DARK = (0.28, 0.5)  # brightness of an iris relative to the white: brown below the first, as measured above the second
 WHITEST = 0.75  # share of the measured colour of the white; the rest is SCLERA in the same light
 LID_SHADE = 0.65  # power of the light on the white in a photo that is the light without the shade of the lids
+LEAST_WHITE = 0.8  # smallest brightness of the white, relative to the skin below the eyes: a deep shadow is not painted
+BELOW_MM = (4.0, 12.0)  # distance in mm of this skin from the margin of the lower lid
 LIMIT = (0.35, 1.15)  # limits of the light, relative to SCLERA
 SEED = 7
 
@@ -105,7 +108,7 @@ def look(template: Template, view: View) -> Eyes:
     white = _bright(pixels.colors[(degrees > RING[0])])
     level = float(np.clip((white / SCLERA).mean(), *LIMIT))
     white = WHITEST * np.clip(white, 0, 255) + (1 - WHITEST) * level * np.array(SCLERA)
-    white *= level ** (LID_SHADE - 1.0)
+    white = _light_enough(white * level ** (LID_SHADE - 1.0), _skin_below(template, view))
     inside = pixels.colors[(degrees > INNER[0]) & (degrees < INNER[1])]
     iris = np.array(IRIS) * level
     if sure and len(inside) >= LEAST_PIXELS // 2:
@@ -204,6 +207,23 @@ def _scores(pixels: _Pixels, angles: FloatArray) -> FloatArray:
         total += side.sum() * (darker / deviation) * np.clip(enough, 0.0, 1.0)
         weight += side.sum()
     return np.asarray(total / max(weight, 1.0) - (angles / 20.0) ** 2 @ CALM)
+
+
+def _skin_below(template: Template, view: View) -> FloatArray:
+    """Return the colours (k, 3) of the skin below the eyes that the photo shows."""
+    skin = np.zeros(len(view.vertices), np.bool_)
+    for side in SIDES:
+        margin = lid_margin(template, side)
+        skin |= ~margin.upper & (margin.distance > BELOW_MM[0]) & (margin.distance < BELOW_MM[1])
+    return view.colors[skin & (view.seen > SEEN)]
+
+
+def _light_enough(white: FloatArray, skin: FloatArray) -> FloatArray:
+    """Return the white (3,), at least `LEAST_WHITE` times as bright as the skin (k, 3); a lighter white is greyer."""
+    if len(skin) < LEAST_PIXELS:
+        return white
+    share = min(1.0, float(white.mean() / (LEAST_WHITE * np.median(skin.mean(axis=1)))))
+    return np.asarray(white + (1.0 - share) / share * white.mean() * np.array(SCLERA) / np.mean(SCLERA))
 
 
 def _bright(colors: FloatArray) -> FloatArray:

@@ -13,7 +13,7 @@ from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray, IntAr
 from facegeom.images.camera import Camera
 from facegeom.images.crop import apply_affine
 from facegeom.networks.segmentation_crop import COVER, EYEWEAR, FACIAL_HAIR, HEAD_HAIR, SKIN
-from facegeom.texture.head_classes import HeadClasses
+from facegeom.texture.head_classes import HeadClasses, lab
 
 AXIS_MM = np.array([[0.0, 25.0, -75.0], [0.0, -95.0, -75.0]])  # middle of the skull, and the neck below the hair
 ROW_MM = 5.0  # distance of the rays below the middle of the skull
@@ -25,6 +25,11 @@ BACK_MM = 30.0  # distance inside the outline of the head at which the search fo
 GAP_MM = 6  # samples of something else, at 1 mm, that end the hair
 RIM_MM = 8  # samples at the end of the hair that tell its class
 HAIR_SHARE = 0.5  # least share of hair in these
+EDGE_MM, EDGE_COLOUR = 2.0, 8.0
+"""Distance from the end of the hair from which colours on both sides are compared, over `RIM_MM`, and least difference
+of a visible outline (CIE 1976)."""
+FRONTAL, ONE_SIDED_MM = 0.5, 30.0
+"""Sine of the yaw below which both sides of the head are compared, and largest difference of the height of the hair."""
 MISSED = 2  # rows without hair, such as those of an ear, above other rows that are still hair
 
 NONE, HAIR, CUT, BARE = range(4)
@@ -112,7 +117,12 @@ class HairOutline(NamedTuple):
 
 
 def hair_outline(
-    classes: HeadClasses, camera: Camera, photo: tuple[int, int], rays: Rays, head: FloatArray
+    classes: HeadClasses,
+    camera: Camera,
+    photo: tuple[int, int],
+    rays: Rays,
+    head: FloatArray,
+    highest: float = REACH_MM,
 ) -> HairOutline:
     """Return where the hair in a photo ends on each ray.
 
@@ -123,9 +133,10 @@ def hair_outline(
     photo : width and height of the photo in pixels
     rays : Rays of the same camera
     head : (k,) float array, mm, outline of the head on each ray, of `head_outline`
+    highest : largest height of the hair above the outline of the head, mm
     """
     found, inside = _sampled(classes, camera, photo, rays.samples())
-    hair, person, cover = np.moveaxis(found, -1, 0)
+    hair, person, cover = np.moveaxis(found[..., :3], -1, 0)
     count = hair.shape[1]
     other = np.maximum(person, hair) < 0.5
     start = np.clip((head - BACK_MM) / STEP_MM, 0, count - 1).astype(np.int64)
@@ -140,13 +151,39 @@ def hair_outline(
     share = (hair * rim).sum(axis=1) / np.maximum(rim.sum(axis=1), 1)
     beyond = (number >= end[:, None]) & (number < end[:, None] + RIM_MM)
     covered = (cover * beyond).sum(axis=1) > 0.5 * RIM_MM
-    person_there = (end > start) & (end < count) & ~covered
+    person_there = (end > start) & (end < count) & ~covered & (cut | _visible(found[..., 3:], end))
     is_hair = (share > HAIR_SHARE) & person_there
     bare = ~is_hair & person_there & ((person * rim).sum(axis=1) > HAIR_SHARE * rim.sum(axis=1))
     is_hair[: rays.rows] &= _reached(is_hair[: rays.rows][::-1])[::-1]
     is_hair[-rays.rows :] &= _reached(is_hair[-rays.rows :])
     kind = np.where(is_hair, np.where(cut, CUT, HAIR), np.where(bare, BARE, NONE))
+    kind[(end * STEP_MM - head > highest) & (kind != BARE)] = NONE
+    if abs(camera.rotation[2, 0]) < FRONTAL:
+        kind[_one_sided(end * STEP_MM - head, kind)] = NONE
     return HairOutline(end * STEP_MM, np.asarray(kind, np.int64))
+
+
+def _one_sided(height: FloatArray, kind: IntArray) -> BoolArray:
+    """Return the rays (k,) of hair that is much higher than on the other side of a head seen from the front.
+
+    It is background that the network takes for hair.
+    """
+    other = np.isin(kind, (HAIR, BARE))[::-1]
+    higher = np.maximum(height, 0.0) - np.maximum(height, 0.0)[::-1] > ONE_SIDED_MM
+    return np.asarray((kind == HAIR) & other & higher, np.bool_)
+
+
+def _visible(colours: Float32Array, end: IntArray) -> BoolArray:
+    """Return whether the colours (k, r, 3), CIELAB, on each ray differ on both sides of its end (k,).
+
+    Dark hair before a dark wall has no outline; what the network takes for its end is a guess.
+    """
+    number = np.arange(colours.shape[1])[None, :] - end[:, None] + 0.5
+    sides = []
+    for near in ((number < -EDGE_MM) & (number > -EDGE_MM - RIM_MM), (number > EDGE_MM) & (number < EDGE_MM + RIM_MM)):
+        total = (colours * near[..., None]).sum(axis=1)
+        sides.append(total / np.maximum(near.sum(axis=1), 1)[:, None])
+    return np.asarray(np.linalg.norm(sides[0] - sides[1], axis=1) > EDGE_COLOUR, np.bool_)
 
 
 def _reached(hair: BoolArray) -> BoolArray:
@@ -164,15 +201,19 @@ def _run(mask: BoolArray, length: int) -> BoolArray:
 def _sampled(
     classes: HeadClasses, camera: Camera, photo: tuple[int, int], points: FloatArray
 ) -> tuple[Float32Array, BoolArray]:
-    """Return the probabilities (k, r, 3) of head hair, the person's skin, and cover at points (k, r, 2) of the camera
-    frame, and whether they are inside photo and crop (k, r).
+    """Return the probabilities of head hair, the person's skin, and cover, and the colour (CIELAB) at points (k, r, 2)
+    of the camera frame, (k, r, 6), and whether they are inside photo and crop (k, r).
     """
     probability = classes.probability
     person = probability[..., [SKIN, FACIAL_HAIR, EYEWEAR]].sum(axis=-1)
-    image = np.dstack([_connected(probability[..., HEAD_HAIR], person), person, probability[..., COVER]])
+    colours = lab(np.asarray(cv2.GaussianBlur(np.asarray(classes.image, np.float32), (0, 0), 1.0), np.float32))
+    kinds = (_connected(probability[..., HEAD_HAIR], person), person, probability[..., COVER])
+    image = np.dstack([*kinds, colours])
     pixels = points.reshape(-1, 2) * (camera.scale, -camera.scale) + camera.translation
     place = apply_affine(classes.affine, pixels).reshape(points.shape).astype(np.float32)
-    found = cv2.remap(image, place[..., 0], place[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    parts = [np.ascontiguousarray(image[..., part]) for part in (slice(0, 3), slice(3, 6))]  # at most 4 channels
+    x, y = np.moveaxis(place, -1, 0)
+    found = np.dstack([cv2.remap(part, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) for part in parts])
     limit = np.array(photo) - 1.0
     in_photo = ((pixels > 1.0) & (pixels < limit - 1.0)).all(axis=1).reshape(points.shape[:2])
     in_crop = ((place > 0) & (place < len(probability) - 1)).all(axis=2)

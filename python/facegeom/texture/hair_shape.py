@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from facegeom import geometry
-from facegeom._internal.arrays import BoolArray, Float32Array, FloatArray
+from facegeom._internal.arrays import BoolArray, FloatArray
 from facegeom._internal.threads import one_thread
 from facegeom.face_model import load_face_model
 from facegeom.face_model.covered_ears import SIDES, flat_ear, with_flat_ears
@@ -17,6 +17,7 @@ from facegeom.images.camera import Camera
 from facegeom.networks.segmentation_crop import COVER, HEAD_HAIR
 from facegeom.texture.appearance import OWN
 from facegeom.texture.hair import hairy_vertices
+from facegeom.texture.hair_growth import SkinView, crown, hair_share
 from facegeom.texture.hair_outline import AXIS_MM, BARE, CUT, HAIR, NONE, HairOutline, Rays, hair_outline, head_outline
 from facegeom.texture.head_classes import SURE, HeadClasses
 
@@ -28,6 +29,9 @@ PRIOR = 3e-4  # weight of the usual height; range LENGTH_MM / PRIOR^(1/4) = 46 m
 USUAL = 0.7  # usual height relative to the mean height at the outline
 MIRRORED = 0.2  # weight of a height on the other side of the head
 LOWEST_MM, HIGHEST_MM = 2.0, 75.0  # limits of the height
+SHORT_MM = 20.0
+"""Largest height of the hair beside a bald crown, which covers no ears: what is wider is background that the network
+takes for hair."""
 BROWS_MM, CHEEKS_MM = 32.0, 50.0  # height above the eyes, or distance from the midline, of hair before the face
 EDGE_MM = (56.0, -15.0)  # distance from the midline from which, and depth to which the face lies beside the ears
 FRINGE_REACH_MM = 45.0  # largest distance from the scalp and covered ears of hair before the face
@@ -80,23 +84,28 @@ def hair_shape(
     skin = coarse.skin_count
     rays = Rays.of(camera)
     bare = with_flat_ears(template, V[:skin], SIDES)
-    outline = hair_outline(classes, camera, photo, rays, head_outline(camera.view(bare), coarse.skin_faces, rays))
+    shown = SkinView.of(template, V[:skin], camera, classes, photo)
+    bare_scalp = hairy_vertices(template)[:skin] & (hair_share(template, shown) < OWN)
+    bald = bare_scalp[crown(template)].mean() > OWN
+    covered = () if bald else covered_ears(template, shown, camera)
+    base = bare if covered == SIDES else with_flat_ears(template, V[:skin], covered)
+    shown = SkinView.of(template, base, camera, classes, photo)
+    highest = SHORT_MM if bald else HIGHEST_MM
+    head = head_outline(camera.view(bare), coarse.skin_faces, rays)
+    outline = hair_outline(classes, camera, photo, rays, head, highest)
     if (outline.kind == HAIR).sum() < LEAST_RAYS:
         return None
-    covered = covered_ears(template, V[:skin], camera, classes)
-    base = bare if covered == SIDES else with_flat_ears(template, V[:skin], covered)
-    shown, lowest = _Shown.of(template, base, camera, classes), _lowest(rays, outline)
-    member = _member(template, covered, lowest)
+    lowest = _lowest(rays, outline)
+    member = _member(template, covered, lowest) & ~bare_scalp
     fringe, beside = _fringe(template, member, shown)
     member = _of_scalp(template, member | beside | _before_ears(template, covered, lowest, shown))
-    bald = member & shown.toward() & (shown.own[:, 0] > OWN)
-    height = _height(template, base, member, covered, fringe, bald, camera, rays, outline)
+    height = _height(template, base, member, covered, fringe, camera, rays, outline)
     if height is None:
         return None
     displacement = np.zeros_like(V)
     displacement[:skin] = base - V[:skin] + height[:, None] * outward(base)
     grown = np.zeros(len(V), np.bool_)
-    grown[:skin] = member & ~bald
+    grown[:skin] = member
     return HairShape(displacement, grown)
 
 
@@ -114,40 +123,18 @@ def outward(V: FloatArray) -> FloatArray:
     return np.asarray(away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6))
 
 
-class _Shown(NamedTuple):
-    """What the photo shows at the vertices of the coarse skin.
-
-    Attributes
-    ----------
-    facing : (s,) float array, cosines between normal and line of sight
-    own : (s, 4) float32 array, see `HeadClasses.own`
-    """
-
-    facing: FloatArray
-    own: Float32Array
-
-    @classmethod
-    def of(cls, template: Template, V: FloatArray, camera: Camera, classes: HeadClasses) -> _Shown:
-        normals = geometry.vertex_normals(V, template.coarse.skin_faces)
-        return cls(np.asarray(normals @ camera.rotation[2]), classes.at(camera.project(V)))
-
-    def toward(self) -> BoolArray:
-        """The vertices that turn to the camera, (s,)."""
-        return np.asarray(self.facing > FACING, np.bool_)
-
-
-def covered_ears(template: Template, V: FloatArray, camera: Camera, classes: HeadClasses) -> tuple[str, ...]:
+def covered_ears(template: Template, shown: SkinView, camera: Camera) -> tuple[str, ...]:
     """Return the sides whose ears are covered by hair in the photo; a hidden ear is like the other.
 
     Parameters
     ----------
-    template, camera, classes : as in `hair_shape`
-    V : (s, 3) float array, vertices of the coarse skin, mm
+    template : Template of the whole head
+    shown : SkinView of the head without hair
+    camera : Camera of the photo
     """
-    shown = _Shown.of(template, V, camera, classes)
     found: dict[str, bool] = {}
     for side, across in zip(SIDES, (1.0, -1.0), strict=True):
-        ear = template.coarse.regions[f"ear_{side}"][: len(V)] & shown.toward()
+        ear = template.coarse.regions[f"ear_{side}"][: len(shown.facing)] & (shown.facing > FACING)
         if across * camera.rotation[2, 0] < AWAY or not ear.any():
             continue
         skin, hair, _, either = (shown.own[ear] > OWN).T
@@ -158,14 +145,14 @@ def covered_ears(template: Template, V: FloatArray, camera: Camera, classes: Hea
     return tuple(side for side in SIDES if found.get(side, False))
 
 
-def _fringe(template: Template, member: BoolArray, shown: _Shown) -> tuple[BoolArray, BoolArray]:
+def _fringe(template: Template, member: BoolArray, shown: SkinView) -> tuple[BoolArray, BoolArray]:
     """Return the vertices of forehead, temples and cheeks before which the photo shows hair, (s,), and those and the
     ones beside them, (s,).
     """
     skin = len(member)
     places = load_face_model().mean[template.vertices][:skin]
     aside = (places[:, 1] > BROWS_MM) | (np.abs(places[:, 0]) > CHEEKS_MM)
-    near = np.flatnonzero(template.coarse.regions["face"][:skin] & ~member & aside & shown.toward())
+    near = np.flatnonzero(template.coarse.regions["face"][:skin] & ~member & aside & (shown.facing > FACING))
     near = near[geometry.nearest(places[member], places[near])[1] < FRINGE_REACH_MM]
     fringe, beside = np.zeros((2, skin), np.bool_)
     fringe[near] = shown.own[near, 1] > OWN
@@ -174,7 +161,7 @@ def _fringe(template: Template, member: BoolArray, shown: _Shown) -> tuple[BoolA
     return fringe, beside
 
 
-def _before_ears(template: Template, covered: tuple[str, ...], lowest: float, shown: _Shown) -> BoolArray:
+def _before_ears(template: Template, covered: tuple[str, ...], lowest: float, shown: SkinView) -> BoolArray:
     """Return the vertices of the face before covered ears at which the photo shows no skin, (s,)."""
     skin = template.coarse.skin_count
     x, y, z = load_face_model().mean[template.vertices][:skin].T
@@ -182,7 +169,7 @@ def _before_ears(template: Template, covered: tuple[str, ...], lowest: float, sh
     for side in covered:
         out |= (x if side == "left" else -x) > EDGE_MM[0]
     out &= template.coarse.regions["face"][:skin] & (z < EDGE_MM[1]) & (y > max(lowest, NECK_MM))
-    return np.asarray(out & ~(shown.toward() & (shown.own[:, 0] > OWN)), np.bool_)
+    return np.asarray(out & ~((shown.facing > FACING) & (shown.own[:, 0] > OWN)), np.bool_)
 
 
 def _member(template: Template, covered: tuple[str, ...], lowest: float) -> BoolArray:
@@ -225,7 +212,6 @@ def _height(
     member: BoolArray,
     covered: tuple[str, ...],
     fringe: BoolArray,
-    bald: BoolArray,
     camera: Camera,
     rays: Rays,
     outline: HairOutline,
@@ -279,7 +265,7 @@ def _height(
         values += PRIOR * usual
         weights += PRIOR
         values += np.where(known_fringe, FRINGE_WEIGHT * FRINGE_MM, 0.0)
-        weights += np.where(known_fringe | bald[rows], FRINGE_WEIGHT, 0.0)
+        weights += np.where(known_fringe, FRINGE_WEIGHT, 0.0)
         values = np.where(inside, values / weights, 0.0)
         weights = np.where(inside, np.minimum(weights, 1.0), 1.0)
         height = geometry.biharmonic_interpolation(base[rows], faces, values, weights, length=LENGTH_MM)

@@ -34,12 +34,19 @@ BALD_COLOUR, BALD_TEXTURE = 15.0, 0.06
 """Difference of a bald scalp from the skin nearby (CIE 1976, with `BALD_LIGHT` of the difference of L*), and standard
 deviation of its brightness relative to its brightness; hair reaches at least one of them."""
 BALD_LIGHT = 0.7
-BALD_SUM = (1.6, 2.0)  # sums of both, relative to these limits, of a bald scalp and of hair
+BALD_SUM = (0.95, 1.35)  # sums of both, relative to these limits, of a bald scalp and of hair
 MOST_LEFT, SMOOTH = 0.6, 0.05  # largest share of such hair that remains on a bald head, and largest of its deviations
+SAME_HUE = 6.0  # largest median difference of its a* and b* from the skin
+JOINT = 2  # largest distance in pixels of a bald scalp from the skin that goes on into it
+RIM = 5  # width in pixels of what is called hair beside a bald scalp below which it is the border of the scalp
 LEAST_SKIN = 50  # minimum number of pixels that are surely skin with which hair is compared
 NATURAL = (-8.0, -4.0)  # least a* and b* of hair below a hat; cloth below a hat may have others
+SAME_CLOTH = 20.0  # difference (CIE 1976) between a hat and hair below which this is the hat in other light
 FRAME = 1.5  # weight of the probability of glasses against that of skin; thin frames are uncertain
 DARK_GLASSES = 0.5  # mean probability of glasses at the eyeballs from which the eyes cannot be seen
+UNMIXED, LEAST_WITHIN = 2.5, 0.7
+"""Distance in pixels from other classes at which hair is not mixed with them, and where no hair is so far from them,
+distance relative to the largest."""
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
 CONTRAST = (0.06, 0.16)  # range of the contrast of strands
@@ -99,7 +106,9 @@ class HeadClasses:
         hair = sure[..., HEAD_HAIR]
         if hair.sum() <= LEAST_HAIR * sure[..., SKIN].sum():
             return None
-        return np.asarray(np.median(self.image[hair], axis=0), np.float64)
+        within = cv2.distanceTransform(hair.astype(np.uint8), cv2.DIST_L2, 3)
+        unmixed = within >= min(UNMIXED, LEAST_WITHIN * float(within.max()))
+        return np.asarray(np.median(self.image[unmixed], axis=0), np.float64)
 
     @cached_property
     def skin(self) -> FloatArray | None:
@@ -188,28 +197,48 @@ def head_classes(
 def with_bald_scalp(image: ByteArray, probability: Float32Array) -> Float32Array:
     """Return probabilities (S, S, 7) in which hair that looks like the skin nearby is skin.
 
-    The network takes the top of bald heads for hair. Hair differs from skin in its colour or in its texture.
+    The network takes the top of bald heads for hair. Hair differs from skin in its colour or in its texture. A bald
+    scalp goes on from the forehead; highlights that hair surrounds are hair.
     """
-    skin: BoolArray = np.asarray(probability[..., SKIN] > SURE)
+    own: BoolArray = np.asarray(probability[..., SKIN] + probability[..., HEAD_HAIR] > 0.5)
+    inner: BoolArray = np.asarray(cv2.erode(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)  # not mixed
+    skin: BoolArray = np.asarray(inner & (probability[..., SKIN] > SURE))
     if skin.sum() < LEAST_SKIN:
         return probability
-    own: BoolArray = np.asarray(probability[..., SKIN] + probability[..., HEAD_HAIR] > 0.5)
-    colours = lab(_blurred(image.astype(np.float32), own, 1.0))
+    colours = lab(_blurred(image.astype(np.float32), inner, 1.0))
     change = (colours - fill_smoothly(colours, skin)) * np.array([BALD_LIGHT, 1, 1], np.float32)
     grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)[..., None]
-    fine = _blurred((grey - _blurred(grey, own, 2.0)) ** 2, own, 2.5)
-    rough = (np.sqrt(fine) / (_blurred(grey, own, 2.5) + 8.0))[..., 0]
+    fine = _blurred((grey - _blurred(grey, inner, 2.0)) ** 2, inner, 2.5)
+    rough = (np.sqrt(fine) / (_blurred(grey, inner, 2.5) + 8.0))[..., 0]
     total = np.linalg.norm(change, axis=-1) / BALD_COLOUR + rough / BALD_TEXTURE
     share = np.clip((BALD_SUM[1] - total) / (BALD_SUM[1] - BALD_SUM[0]), 0.0, 1.0)
     hair = probability[..., HEAD_HAIR] > SURE
     left = hair & (share < 0.5)
-    if hair.any() and left.sum() < MOST_LEFT * hair.sum() and np.median(rough[left]) < SMOOTH:
-        share[:] = 1.0  # the rest is the same scalp in other light
+    if left.any() and left.sum() < MOST_LEFT * hair.sum() and np.median(rough[left]) < SMOOTH:
+        hues = np.linalg.norm(change[left, 1:], axis=-1)
+        if np.median(hues) < SAME_HUE:
+            share[:] = 1.0  # the rest is the same scalp in other light
+    bald: BoolArray = np.asarray(own & (share > 0.5) & _joined(skin, own & (share > 0.5)))
+    rest = (own & ~bald & (probability[..., HEAD_HAIR] > 0.5)).astype(np.uint8)
+    narrow = (cv2.morphologyEx(rest, cv2.MORPH_OPEN, _disc(RIM)) == 0) & (rest > 0)
+    rim = narrow & (cv2.dilate((bald & (probability[..., HEAD_HAIR] > 0.5)).astype(np.uint8), _disc(2 * RIM + 1)) > 0)
+    share = np.where(rim, 1.0, share * (cv2.dilate(bald.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0))
     share *= probability[..., HEAD_HAIR]
     out = probability.copy()
     out[..., HEAD_HAIR] -= share
     out[..., SKIN] += share
     return np.asarray(out, np.float32)
+
+
+def _joined(skin: BoolArray, part: BoolArray) -> BoolArray:
+    """Return the pixels (S, S) of the area of skin and `part` with most skin, and those up to `JOINT` pixels away."""
+    kernel = np.ones((2 * JOINT + 1, 2 * JOINT + 1), np.uint8)
+    labels = cv2.connectedComponents(cv2.dilate((skin | part).astype(np.uint8), kernel), connectivity=4)[1]
+    return np.asarray(labels == np.bincount(labels[skin]).argmax(), np.bool_)
+
+
+def _disc(size: int) -> ByteArray:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), np.uint8)
 
 
 def _blurred(values: Float32Array, inside: BoolArray, sigma: float) -> Float32Array:
@@ -220,9 +249,13 @@ def _blurred(values: Float32Array, inside: BoolArray, sigma: float) -> Float32Ar
 
 
 def with_cloth(image: ByteArray, probability: Float32Array) -> Float32Array:
-    """Return probabilities (S, S, 7) in which hair below a hat, with a colour that hair has not, is cover."""
+    """Return probabilities (S, S, 7) in which hair below a hat is cover if its colour is none of hair, or the hat's."""
     found = HeadClasses(image, probability, np.eye(2, 3))
-    if not found.hat or found.hair is None or (lab(found.hair[None, None])[0, 0, 1:] >= NATURAL).all():
+    if not found.hat or found.hair is None:
+        return probability
+    hair = lab(found.hair[None, None])[0, 0]
+    cover = np.median(lab(image)[probability[..., COVER] > SURE], axis=0)
+    if (hair[1:] >= NATURAL).all() and np.linalg.norm(hair - cover) > SAME_CLOTH:
         return probability
     out = probability.copy()
     out[..., COVER] += out[..., HEAD_HAIR]

@@ -18,6 +18,7 @@ from facegeom._internal.threads import load_once
 from facegeom.face_model.lids import lid_margin
 from facegeom.face_model.template import Template
 from facegeom.texture.baking import Atlas, fill_smoothly
+from facegeom.texture.head_classes import lab
 
 FAR = 1e3  # distance in mm that stands for "far from the lids"
 SOURCE_MM = (4.5, 12.0)  # distances in mm from the margin of the upper lid between which its skin is continued
@@ -30,6 +31,11 @@ DARK_LIMIT = (
     (90.0, 12.0, 11.0, 40.0, 255.0),
 )  # the same for darker texels: roots of lashes remain
 LOWER_LIMIT = ((0.4, 1.2, 2.5), (7.0, 16.0, 255.0))  # the lower lid hardly stretches
+PALE = 0.6  # chroma (C* of CIELAB), relative to that of the skin, below which a texel of the lower lid is no skin
+PALE_DARKER = 12.0  # largest difference of lightness (L*) by which such a texel is darker: the white of the eye
+DARKER = 28.0  # difference of lightness from which on it shows the iris
+EVEN = 14.0  # largest difference of the quartiles of the lightness of the skin below an eye without a shadow
+EYE_LIMIT = ((2.5, 4.0, 7.0), (8.0, 12.0, 255.0))  # the limit for texels of the lower lid that show the eyeball
 LOWER_SOURCE_MM = 2.5  # the smaller distance of SOURCE_MM for the lower lid
 OUTLIER = 2.5  # a source whose brightness differs by more than this many deviations from the median is left out
 LEAST_DEVIATION = 6.0  # smallest deviation of the brightness (0 to 255) in this test
@@ -90,9 +96,10 @@ def with_lid_skin(texture: ByteArray, texels: LidTexels) -> ByteArray:
     """
     around = np.asarray(texture[texels.rows, texels.columns], np.float32)
     distance, upper = texels.distance, texels.upper
-    sources = np.zeros_like(upper)
-    for lid, nearest in ((upper, SOURCE_MM[0]), (~upper, LOWER_SOURCE_MM)):
-        sources |= _usual(around, lid & (distance > nearest) & (distance < SOURCE_MM[1]))
+    over = upper & (distance > SOURCE_MM[0]) & (distance < SOURCE_MM[1])
+    under = ~upper & (distance > LOWER_SOURCE_MM) & (distance < SOURCE_MM[1])
+    eye = ~upper & _of_eye(around, under)
+    sources = _usual(around, over) | _usual(around, under & ~eye)
     if sources.sum() < LEAST_SOURCES:
         return texture
     skin = fill_smoothly(around, sources)
@@ -100,13 +107,29 @@ def with_lid_skin(texture: ByteArray, texels: LidTexels) -> ByteArray:
     change = around - skin
     above = np.where(change.sum(axis=2) < 0, np.interp(distance, *DARK_LIMIT), np.interp(distance, *UPPER_LIMIT))
     limit = np.where(upper, above, np.interp(distance, *LOWER_LIMIT))
+    limit = np.where(eye, np.minimum(limit, np.interp(distance, *EYE_LIMIT)), limit)
     size = np.maximum(np.linalg.norm(change, axis=2), 1e-6)
     lids = skin + change * np.minimum(1.0, limit / size)[..., None]
     lids = _with_margin(lids, skin, around, texels)
-    inside = (distance < max(UPPER_LIMIT[0]))[..., None]
+    inside = (distance < max(EYE_LIMIT[0]))[..., None]
     result = texture.copy()
     result[texels.rows, texels.columns] = np.rint(np.clip(np.where(inside, lids, around), 0, 255)).astype(np.uint8)
     return result
+
+
+def _of_eye(colors: Float32Array, part: BoolArray) -> BoolArray:
+    """Return the texels (h, w) that show the eyeball: much less colourful or much darker than a part.
+
+    In a part with a shadow, nothing can be said.
+    """
+    if not part.any():
+        return part
+    light, *red_yellow = cv2.split(lab(colors))
+    chroma, middle = np.hypot(*red_yellow), np.median(light[part])
+    if np.ptp(np.percentile(light[part], (25, 75))) > EVEN:
+        return np.zeros_like(part)
+    white = (chroma < PALE * np.median(chroma[part])) & (light > middle - PALE_DARKER)
+    return np.asarray(white | (light < middle - DARKER))
 
 
 def _usual(colors: Float32Array, part: BoolArray) -> BoolArray:

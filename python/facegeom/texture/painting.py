@@ -37,6 +37,7 @@ LEAST_HIDDEN = 0.02  # minimum area of a hidden part with a soft border, as a fr
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
 ODD_LIGHT, ODD_COLOUR = 34.0, 26.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
 LEAST_KNOWN = 0.5  # minimum share of known or completed colours at a vertex from which colours are continued
+ZONE_EDGE = 0.4  # change of `hair_zone` over which hair of the photo ends on the face
 WHOLE = 0.98  # share of the photo from which a texel of the face is known to the network
 LARGEST_SMOOTH = 512  # side of the largest atlas in which what the photo shows and colours of vertices are computed
 BAND = 128  # number of rows of the atlas that are mixed at a time
@@ -95,23 +96,26 @@ def paint(
     atlas = _atlas(template, size)
     fixed = _fixed(template, atlas)
     face_texels = fixed.face
-    shown = shown_texels(template, atlas, view, classes, grown)
-    baked, known = shown.texture, shown.known
+    baked, known, refused, hair, is_hair = shown_texels(template, atlas, view, classes, grown)
     known &= ~face_texels | without_slivers(known & face_texels)
     lips = lip_texels(template, atlas)
     known &= ~no_lips(baked, known, lips, 1.0 / view.camera.scale)
     skin = coarse.skin_count
     column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
-    hair_seen = known[row, column] & shown.is_hair[row, column]
+    hair_seen = known[row, column] & is_hair[row, column]
     sure = _at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
-    sure = np.maximum(sure, shown.is_hair)
-    of_photo = photo_share(fixed.skin, known, shown.refused, face_texels) * sure
-    layer = _completed(shown, known, of_photo, fixed, network, backend)
+    of_photo = photo_share(fixed.skin, known, refused, face_texels)
+    of_photo *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
+    of_photo[is_hair] *= np.clip((_zone(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
+    of_face = fixed.trust * sure
+    of_face *= 1 - hair
+    np.maximum(of_face, of_photo, out=of_face)
+    del refused, sure, hair  # a large atlas takes much memory
+    layer = _completed(baked, is_hair, known, of_photo, fixed, network, backend)
     layer = with_whole_lips(layer, known, lips)
     for lids in lid_texels(template, atlas):
         layer = with_lid_skin(layer, lids)
 
-    of_face = np.maximum(fixed.trust * sure * (1 - shown.hair), of_photo)
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
     known_here[known_here < LEAST_KNOWN] = 0
@@ -146,7 +150,8 @@ def _enlarged(picture: Float32Array, size: int) -> Float32Array:
 
 
 def _completed(
-    shown: ShownTexels,
+    baked: ByteArray,
+    is_hair: BoolArray,
     known: BoolArray,
     of_photo: Float32Array,
     fixed: _Fixed,
@@ -156,10 +161,10 @@ def _completed(
     """Return the photo's texture (S, S, 3) with the face completed by the network."""
     window = fixed.window
     sure = fixed.face & (of_photo >= WHOLE)
-    completed = complete(shown.texture, sure, window=window, network=network, backend=backend)
-    layer = shown.texture.copy()
+    completed = complete(baked, sure, window=window, network=network, backend=backend)
+    layer = baked.copy()
     share = of_photo[window].copy()
-    share[known[window] & (~fixed.face[window] | shown.is_hair[window])] = 1
+    share[known[window] & (~fixed.face[window] | is_hair[window])] = 1
     layer[window] = cv2.blendLinear(np.ascontiguousarray(layer[window]), completed, share, 1 - share)
     return layer
 
@@ -249,6 +254,15 @@ def shown_texels(
     return ShownTexels(np.asarray(texture, np.uint8), known, refused, hair, is_hair)
 
 
+def _zone(template: Template, atlas: Atlas, grown: BoolArray | None) -> Float32Array:
+    """Return where hair of the photo is kept, (S, S) in [0, 1]; also where hair as shape has `grown`."""
+    zone = hair_zone(template, atlas)
+    if grown is None:
+        return zone
+    of_shape = _smooth(template, atlas.size, template.carry(grown.astype(np.float64))[:, None])[..., 0]
+    return np.asarray(np.maximum(zone, _enlarged(of_shape, atlas.size)), np.float32)
+
+
 def _judged(
     template: Template,
     atlas: Atlas,
@@ -259,11 +273,10 @@ def _judged(
 ) -> ShownTexels:
     """Return what a photo shows of an atlas, decided for each of its texels."""
     face_texels = _fixed(template, atlas).face
-    zone, face = atlas.texels(hair_zone(template, atlas)), atlas.texels(face_texels)
+    zone, face = atlas.texels(_zone(template, atlas, grown)), atlas.texels(face_texels)
     raised = np.zeros(len(atlas.triangle), np.float32)
     if grown is not None:
         raised = atlas.carry(template.carry(grown.astype(np.float64))[:, None])[:, 0]
-        zone = np.maximum(zone, raised)
     skin = atlas.triangle < template.fine.skin_triangles
     inner, sure_inner = projection.shown(view.maps.mask, view.maps.box, face)
     outer, sure_outer = projection.shown(*_head_mask(classes), ~face | (zone > 0))
@@ -272,7 +285,9 @@ def _judged(
     rows = np.flatnonzero(np.maximum(*sure) >= 0)
     sure_inner, sure_outer = sure[:, rows]
     found = classes.at(atlas.carry(view.place, rows))
-    is_skin, is_hair = found[:, 0] > OWN, (found[:, 1] > OWN) & (zone[rows] > 0.5)
+    is_skin = found[:, 0] > OWN
+    # Between hair and skin, such as at the end of a fringe, the photo shows the person, whichever of both it is.
+    is_hair = (zone[rows] > 0.5) & ((found[:, 1] > OWN) | ((found[:, 3] > OWN) & ~is_skin))
     is_hair |= (found[:, 3] > OWN) & (raised[rows] > 0.5)
     of_face = face[rows] & ~is_hair
     seen_well = np.where(of_face, sure_inner, sure_outer) > LEAST_SEEN
@@ -341,7 +356,7 @@ def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     top = (y - FOREHEAD_MM[0]) / (FOREHEAD_MM[1] - FOREHEAD_MM[0])
     share = 1 - np.clip(np.maximum(side, top), 0, 1)
     trust = _enlarged(_smooth(template, atlas.size, template.carry(share)[:, None])[..., 0], atlas.size)
-    trust *= _inward(face, ~face, FEATHER * atlas.size)
+    trust *= _inward(face, ~face, max(1.0, FEATHER * atlas.size))
     return _Fixed(face, skin, trust, window_around(face))
 
 
@@ -356,8 +371,11 @@ def photo_share(skin: BoolArray, known: BoolArray, refused: BoolArray, face_texe
     large = stats[:, cv2.CC_STAT_AREA] > LEAST_HIDDEN * size**2
     large[labels[refused]] = True
     large[0] = False
-    width = np.where(face_texels, np.float32(SOFT_FACE * size), np.float32(SOFT * size))
-    return _inward(known, large[labels], width)
+    border = large[labels]
+    del labels  # a large atlas takes much memory
+    least = np.float32(1.0)
+    width = np.where(face_texels, max(least, np.float32(SOFT_FACE * size)), max(least, np.float32(SOFT * size)))
+    return _inward(known, border, width)
 
 
 def _head_mask(classes: HeadClasses) -> tuple[BoolArray, tuple[float, float, float, float]]:
@@ -376,9 +394,13 @@ def _head_mask(classes: HeadClasses) -> tuple[BoolArray, tuple[float, float, flo
 
 
 def _inward(mask: BoolArray, outside: BoolArray, width: float | Float32Array) -> Float32Array:
-    """Return a ramp (S, S) on a mask: 0 at texels `outside` (S, S), 1 at a distance of `width` texels from them."""
-    away = cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 3) - 0.5
-    return np.asarray(np.clip(away / np.maximum(1.0, width), 0, 1) * mask, np.float32)
+    """Return a ramp (S, S) on a mask: 0 at texels `outside` (S, S), 1 at `width` texels, at least 1, from them."""
+    away = np.asarray(cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 3), np.float32)
+    away -= np.float32(0.5)  # in place: a large atlas takes much memory
+    away /= np.asarray(width, np.float32)
+    np.clip(away, 0, 1, out=away)
+    away *= mask
+    return away
 
 
 def without_slivers(known: BoolArray) -> BoolArray:
