@@ -27,6 +27,7 @@ from facegeom.networks.segmentation_crop import (
     head_affine,
 )
 from facegeom.render import turn
+from facegeom.texture.hair_growth import SkinView
 from facegeom.texture.hair_outline import CUT, HAIR, NONE, Rays, hair_outline, head_outline
 from facegeom.texture.hair_shape import HairShape, covered_ears, hair_shape
 from facegeom.texture.head_classes import WIDE, HeadClasses, head_classes
@@ -227,9 +228,7 @@ def test_a_wing_on_one_side_is_background() -> None:
     assert (both.kind[beside] == HAIR).all()
 
 
-def test_a_bald_crown_stays_low_and_bare() -> None:
-    camera = camera_of()
-    classes = photo_classes(camera, 15.0)
+def with_a_bald_top(camera: Camera, classes: HeadClasses) -> HeadClasses:
     middle = apply_affine(classes.affine, camera.project(np.array([[0.0, 50.0, -75.0]])))[0]
     rows, columns = np.indices(classes.image.shape[:2])
     scale = camera.scale * np.linalg.norm(classes.affine[:, 0])
@@ -237,13 +236,24 @@ def test_a_bald_crown_stays_low_and_bare() -> None:
     kinds, image = classes.probability.argmax(-1), classes.image.copy()
     kinds[bald & (kinds == HEAD_HAIR)] = SKIN
     image[kinds == SKIN] = COLOURS[SKIN]
-    found = HeadClasses(image, np.eye(len(CLASSES), dtype=np.float32)[kinds], classes.affine)
-    shape = shape_of(camera, found)
+    return HeadClasses(image, np.eye(len(CLASSES), dtype=np.float32)[kinds], classes.affine)
+
+
+def test_a_bald_crown_stays_low_and_bare() -> None:
+    camera = camera_of()
+    shape = shape_of(camera, with_a_bald_top(camera, photo_classes(camera, 15.0)))
     crown = HEAD.coarse.regions["scalp"] & (MEAN[:, 1] > 105)
     sides = HEAD.coarse.regions["scalp"] & (np.abs(MEAN[:, 0]) > 65) & (MEAN[:, 1] > 40) & (MEAN[:, 1] < 60)
     assert not shape.grown[crown].any()
     assert not shape.displacement[crown].any()
     assert shape.grown[sides].mean() > 0.7
+
+
+def test_wide_sides_of_a_bald_head_are_background() -> None:
+    camera = camera_of()
+    classes = photo_classes(camera, 45.0, LONG)
+    assert hair_shape(HEAD, MEAN, camera, classes, PHOTO) is not None
+    assert hair_shape(HEAD, MEAN, camera, with_a_bald_top(camera, classes), PHOTO) is None
 
 
 def test_hair_up_to_the_border_of_the_photo_is_told_from_an_outline() -> None:
@@ -272,8 +282,9 @@ def test_a_flat_ear_lies_between_the_vertices_around_it(side: str) -> None:
 
 def test_ears_are_covered_where_the_photo_shows_hair() -> None:
     camera = camera_of()
-    assert covered_ears(HEAD, MEAN[:SKIN_COUNT], camera, photo_classes(camera, 30.0, LONG), PHOTO) == SIDES
-    assert covered_ears(HEAD, MEAN[:SKIN_COUNT], camera, photo_classes(camera, 10.0), PHOTO) == ()
+    for classes, sides in ((photo_classes(camera, 30.0, LONG), SIDES), (photo_classes(camera, 10.0), ())):
+        shown = SkinView.of(HEAD, MEAN[:SKIN_COUNT], camera, classes, PHOTO)
+        assert covered_ears(HEAD, shown, camera) == sides
 
 
 def test_a_wide_crop_shows_more_and_the_middle_is_that_of_the_usual_one() -> None:

@@ -174,7 +174,7 @@ def test_hair_below_a_hat_with_the_colour_of_cloth_is_cover() -> None:
     kind[:12] = COVER
     kind[12:15] = HEAD_HAIR
     before = np.eye(len(CLASSES), dtype=np.float32)[kind]
-    for colour, expected in (((20, 30, 90), COVER), ((60, 40, 30), HEAD_HAIR)):
+    for colour, expected in (((20, 30, 90), COVER), ((60, 40, 30), HEAD_HAIR), ((165, 160, 165), COVER)):
         image = np.full((32, 32, 3), 180, np.uint8)
         image[12:15] = colour
         after = with_cloth(image, before)

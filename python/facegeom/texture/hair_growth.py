@@ -86,7 +86,7 @@ def hair_share(template: Template, seen: SkinView, raised: BoolArray | None = No
     places = load_face_model().mean[template.vertices][:count]
     angle = _from_crown(template)[:count]
     top = hairy & (places[:, 1] > CAP_MM) & (np.abs(places[:, 0]) < MIDDLE_MM)
-    cap = hairy & (angle < CAP_DEGREES) & ~with_hair & ~bald
+    cap = crown(template) & ~with_hair & ~bald
     grown, bare = with_hair.astype(np.float64), bald.astype(np.float64)
     if (with_hair | bald)[top].any():
         (bare if bald[top].sum() > with_hair[top].sum() else grown)[cap] = 1.0
@@ -98,6 +98,12 @@ def hair_share(template: Template, seen: SkinView, raised: BoolArray | None = No
     wanted = hairy * ~bald * np.clip((share - 0.3) / 0.4, 0.0, 1.0)
     soft = diffused(template, wanted, SOFT_MM2)
     return np.asarray(np.clip(soft, 0.0, 1.0))
+
+
+def crown(template: Template) -> BoolArray:
+    """Return the vertices of the coarse skin around the crown, (s,)."""
+    count = template.coarse.skin_count
+    return np.asarray(hairy_vertices(template)[:count] & (_from_crown(template)[:count] < CAP_DEGREES))
 
 
 @load_once(maxsize=2)

@@ -117,7 +117,12 @@ class HairOutline(NamedTuple):
 
 
 def hair_outline(
-    classes: HeadClasses, camera: Camera, photo: tuple[int, int], rays: Rays, head: FloatArray
+    classes: HeadClasses,
+    camera: Camera,
+    photo: tuple[int, int],
+    rays: Rays,
+    head: FloatArray,
+    highest: float = REACH_MM,
 ) -> HairOutline:
     """Return where the hair in a photo ends on each ray.
 
@@ -128,6 +133,7 @@ def hair_outline(
     photo : width and height of the photo in pixels
     rays : Rays of the same camera
     head : (k,) float array, mm, outline of the head on each ray, of `head_outline`
+    highest : largest height of the hair above the outline of the head, mm
     """
     found, inside = _sampled(classes, camera, photo, rays.samples())
     hair, person, cover = np.moveaxis(found[..., :3], -1, 0)
@@ -151,6 +157,7 @@ def hair_outline(
     is_hair[: rays.rows] &= _reached(is_hair[: rays.rows][::-1])[::-1]
     is_hair[-rays.rows :] &= _reached(is_hair[-rays.rows :])
     kind = np.where(is_hair, np.where(cut, CUT, HAIR), np.where(bare, BARE, NONE))
+    kind[(end * STEP_MM - head > highest) & (kind != BARE)] = NONE
     if abs(camera.rotation[2, 0]) < FRONTAL:
         kind[_one_sided(end * STEP_MM - head, kind)] = NONE
     return HairOutline(end * STEP_MM, np.asarray(kind, np.int64))

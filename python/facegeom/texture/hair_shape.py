@@ -17,7 +17,7 @@ from facegeom.images.camera import Camera
 from facegeom.networks.segmentation_crop import COVER, HEAD_HAIR
 from facegeom.texture.appearance import OWN
 from facegeom.texture.hair import hairy_vertices
-from facegeom.texture.hair_growth import SkinView, hair_share
+from facegeom.texture.hair_growth import SkinView, crown, hair_share
 from facegeom.texture.hair_outline import AXIS_MM, BARE, CUT, HAIR, NONE, HairOutline, Rays, hair_outline, head_outline
 from facegeom.texture.head_classes import SURE, HeadClasses
 
@@ -29,6 +29,9 @@ PRIOR = 3e-4  # weight of the usual height; range LENGTH_MM / PRIOR^(1/4) = 46 m
 USUAL = 0.7  # usual height relative to the mean height at the outline
 MIRRORED = 0.2  # weight of a height on the other side of the head
 LOWEST_MM, HIGHEST_MM = 2.0, 75.0  # limits of the height
+SHORT_MM = 20.0
+"""Largest height of the hair beside a bald crown, which covers no ears: what is wider is background that the network
+takes for hair."""
 BROWS_MM, CHEEKS_MM = 32.0, 50.0  # height above the eyes, or distance from the midline, of hair before the face
 EDGE_MM = (56.0, -15.0)  # distance from the midline from which, and depth to which the face lies beside the ears
 FRINGE_REACH_MM = 45.0  # largest distance from the scalp and covered ears of hair before the face
@@ -81,13 +84,18 @@ def hair_shape(
     skin = coarse.skin_count
     rays = Rays.of(camera)
     bare = with_flat_ears(template, V[:skin], SIDES)
-    outline = hair_outline(classes, camera, photo, rays, head_outline(camera.view(bare), coarse.skin_faces, rays))
+    shown = SkinView.of(template, V[:skin], camera, classes, photo)
+    bare_scalp = hairy_vertices(template)[:skin] & (hair_share(template, shown) < OWN)
+    bald = bare_scalp[crown(template)].mean() > OWN
+    covered = () if bald else covered_ears(template, shown, camera)
+    base = bare if covered == SIDES else with_flat_ears(template, V[:skin], covered)
+    shown = SkinView.of(template, base, camera, classes, photo)
+    highest = SHORT_MM if bald else HIGHEST_MM
+    head = head_outline(camera.view(bare), coarse.skin_faces, rays)
+    outline = hair_outline(classes, camera, photo, rays, head, highest)
     if (outline.kind == HAIR).sum() < LEAST_RAYS:
         return None
-    covered = covered_ears(template, V[:skin], camera, classes, photo)
-    base = bare if covered == SIDES else with_flat_ears(template, V[:skin], covered)
-    shown, lowest = SkinView.of(template, base, camera, classes, photo), _lowest(rays, outline)
-    bare_scalp = hairy_vertices(template)[:skin] & (hair_share(template, shown) < OWN)
+    lowest = _lowest(rays, outline)
     member = _member(template, covered, lowest) & ~bare_scalp
     fringe, beside = _fringe(template, member, shown)
     member = _of_scalp(template, member | beside | _before_ears(template, covered, lowest, shown))
@@ -115,20 +123,18 @@ def outward(V: FloatArray) -> FloatArray:
     return np.asarray(away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6))
 
 
-def covered_ears(
-    template: Template, V: FloatArray, camera: Camera, classes: HeadClasses, photo: tuple[int, int]
-) -> tuple[str, ...]:
+def covered_ears(template: Template, shown: SkinView, camera: Camera) -> tuple[str, ...]:
     """Return the sides whose ears are covered by hair in the photo; a hidden ear is like the other.
 
     Parameters
     ----------
-    template, camera, classes, photo : as in `hair_shape`
-    V : (s, 3) float array, vertices of the coarse skin, mm
+    template : Template of the whole head
+    shown : SkinView of the head without hair
+    camera : Camera of the photo
     """
-    shown = SkinView.of(template, V, camera, classes, photo)
     found: dict[str, bool] = {}
     for side, across in zip(SIDES, (1.0, -1.0), strict=True):
-        ear = template.coarse.regions[f"ear_{side}"][: len(V)] & (shown.facing > FACING)
+        ear = template.coarse.regions[f"ear_{side}"][: len(shown.facing)] & (shown.facing > FACING)
         if across * camera.rotation[2, 0] < AWAY or not ear.any():
             continue
         skin, hair, _, either = (shown.own[ear] > OWN).T

@@ -41,6 +41,7 @@ JOINT = 2  # largest distance in pixels of a bald scalp from the skin that goes 
 RIM = 5  # width in pixels of what is called hair beside a bald scalp below which it is the border of the scalp
 LEAST_SKIN = 50  # minimum number of pixels that are surely skin with which hair is compared
 NATURAL = (-8.0, -4.0)  # least a* and b* of hair below a hat; cloth below a hat may have others
+SAME_CLOTH = 20.0  # difference (CIE 1976) between a hat and hair below which this is the hat in other light
 FRAME = 1.5  # weight of the probability of glasses against that of skin; thin frames are uncertain
 DARK_GLASSES = 0.5  # mean probability of glasses at the eyeballs from which the eyes cannot be seen
 UNMIXED, LEAST_WITHIN = 2.5, 0.7
@@ -248,9 +249,13 @@ def _blurred(values: Float32Array, inside: BoolArray, sigma: float) -> Float32Ar
 
 
 def with_cloth(image: ByteArray, probability: Float32Array) -> Float32Array:
-    """Return probabilities (S, S, 7) in which hair below a hat, with a colour that hair has not, is cover."""
+    """Return probabilities (S, S, 7) in which hair below a hat is cover if its colour is none of hair, or the hat's."""
     found = HeadClasses(image, probability, np.eye(2, 3))
-    if not found.hat or found.hair is None or (lab(found.hair[None, None])[0, 0, 1:] >= NATURAL).all():
+    if not found.hat or found.hair is None:
+        return probability
+    hair = lab(found.hair[None, None])[0, 0]
+    cover = np.median(lab(image)[probability[..., COVER] > SURE], axis=0)
+    if (hair[1:] >= NATURAL).all() and np.linalg.norm(hair - cover) > SAME_CLOTH:
         return probability
     out = probability.copy()
     out[..., COVER] += out[..., HEAD_HAIR]
