@@ -34,6 +34,7 @@ LOWER_LIMIT = ((0.4, 1.2, 2.5), (7.0, 16.0, 255.0))  # the lower lid hardly stre
 PALE = 0.6  # chroma (C* of CIELAB), relative to that of the skin, below which a texel of the lower lid is no skin
 PALE_DARKER = 12.0  # largest difference of lightness (L*) by which such a texel is darker: the white of the eye
 DARKER = 28.0  # difference of lightness from which on it shows the iris
+HALO = 0.004  # width, relative to the side of the atlas, of the texels around them that are mixed with skin
 EVEN = 14.0  # largest difference of the quartiles of the lightness of the skin below an eye without a shadow
 EYE_LIMIT = ((2.5, 4.0, 7.0), (8.0, 12.0, 255.0))  # the limit for texels of the lower lid that show the eyeball
 LOWER_SOURCE_MM = 2.5  # the smaller distance of SOURCE_MM for the lower lid
@@ -98,7 +99,9 @@ def with_lid_skin(texture: ByteArray, texels: LidTexels) -> ByteArray:
     distance, upper = texels.distance, texels.upper
     over = upper & (distance > SOURCE_MM[0]) & (distance < SOURCE_MM[1])
     under = ~upper & (distance > LOWER_SOURCE_MM) & (distance < SOURCE_MM[1])
+    side = 2 * round(HALO * len(texture)) + 1
     eye = ~upper & _of_eye(around, under)
+    eye = ~upper & cv2.dilate(eye.astype(np.uint8), np.ones((side, side), np.uint8)).astype(bool)
     sources = _usual(around, over) | _usual(around, under & ~eye)
     if sources.sum() < LEAST_SOURCES:
         return texture
