@@ -33,6 +33,7 @@ CHEEK_TOP_MM = (-8.0, -20.0)  # y below which the second of these limits begins 
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
 SOFT_FACE = 0.012  # width of the blend from known to completed texels of the face, relative to the side of the atlas
 SOFT = 0.02  # the same for ears, neck and scalp, where the extended colours follow
+SOFT_HAIR = 0.04  # the same for hair on the face, such as a fringe that ends at the temple, where skin follows
 LEAST_HIDDEN = 0.02  # minimum area of a hidden part with a soft border, as a fraction of the atlas
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
 ODD_LIGHT, ODD_COLOUR = 34.0, 26.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
@@ -104,7 +105,7 @@ def paint(
     column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
     hair_seen = known[row, column] & is_hair[row, column]
     sure = _at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
-    of_photo = photo_share(fixed.skin, known, refused, face_texels)
+    of_photo = photo_share(fixed.skin, known, refused, face_texels, is_hair)
     of_photo *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
     of_photo[is_hair] *= np.clip((_zone(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
     of_face = fixed.trust * sure
@@ -360,7 +361,9 @@ def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     return _Fixed(face, skin, trust, window_around(face))
 
 
-def photo_share(skin: BoolArray, known: BoolArray, refused: BoolArray, face_texels: BoolArray) -> Float32Array:
+def photo_share(
+    skin: BoolArray, known: BoolArray, refused: BoolArray, face_texels: BoolArray, hair: BoolArray
+) -> Float32Array:
     """Return the share (S, S) of the photo in each texel: 1 inside the known texels, falling to 0 at their border.
 
     Small unknown parts that are only hidden, such as the rims of the lids, have a sharp border.
@@ -375,6 +378,7 @@ def photo_share(skin: BoolArray, known: BoolArray, refused: BoolArray, face_texe
     del labels  # a large atlas takes much memory
     least = np.float32(1.0)
     width = np.where(face_texels, max(least, np.float32(SOFT_FACE * size)), max(least, np.float32(SOFT * size)))
+    width[hair & face_texels] = max(least, np.float32(SOFT_HAIR * size))
     return _inward(known, border, width)
 
 
