@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -306,6 +307,23 @@ def test_implausible_maps_in_a_given_box_are_no_face(
     monkeypatch.setattr(network, "predict", hollow)
     with pytest.raises(NoFaceFound, match="hardly a face"):
         facegeom.reconstruct(coded_face.photo, box=coded_face.box)
+
+
+def test_a_detection_that_becomes_a_face_in_the_second_crop_only_is_none(
+    coded_face: Any, coded_network: Any, detections: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = coded_network(coded_face)
+    detections([(*coded_face.box, 0.9)])
+    predicted, options = network.predict, dataclasses.replace(MapOptions(), fallback_min_score=2.0)
+    assert predict_maps(coded_face.photo, options=options).score > 0.8
+
+    def hollow_at_first(crops: np.ndarray, *, mirror: bool = True) -> Any:
+        maps = predicted(crops, mirror=mirror)
+        return maps if mirror else maps._replace(depth=-2 * maps.depth)
+
+    monkeypatch.setattr(network, "predict", hollow_at_first)
+    with pytest.raises(NoFaceFound):
+        predict_maps(coded_face.photo, options=options)
 
 
 def test_a_face_in_the_centre_is_found_without_a_detection(

@@ -245,7 +245,7 @@ def test_the_identity_network_of_both_backends_changes_the_reconstruction_alike(
         monkeypatch.setattr("facegeom.pipelines.map_prediction.identity_network", lambda *_, network=network: network)
         found[backend] = facegeom.reconstruct(demo_photo(), backend=backend)
     np.testing.assert_allclose(found["onnx"].mesh.vertices, found["torch"].mesh.vertices, atol=SAME_MM)
-    np.testing.assert_allclose(found["onnx"].identity, found["torch"].identity, atol=1e-3)
+    np.testing.assert_allclose(found["onnx"].identity, found["torch"].identity, atol=3e-3)
     assert np.abs(found["onnx"].identity - plain.identity).max() > 0.02
 
 

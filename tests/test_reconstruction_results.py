@@ -84,7 +84,8 @@ def test_matrices_project_the_reconstruction(draw_face: Any, reconstruct: Any, p
     np.testing.assert_allclose((points @ rec.camera.matrix("opencv").T)[:, :2], rec.camera.project(V), atol=1e-9)
     clip = points @ rec.camera.matrix("opengl", rec.photo_size).T
     assert np.abs(clip[:, :3]).max() < 1  # the whole face is in the photo, so all of it is in the clip volume
-    np.testing.assert_array_equal(np.argsort(clip[:, 2]), np.argsort(-rec.camera.view(V)[:, 2]))
+    depth = rec.camera.view(V)[np.argsort(clip[:, 2]), 2]
+    assert np.diff(depth).max() < 1e-9  # vertices of equal depth may change places
 
 
 @pytest.mark.parametrize("expression", ["weights", "baked"])

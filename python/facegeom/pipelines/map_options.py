@@ -24,6 +24,7 @@ class MapOptions:
     upright_deg: float = 20.0  # largest roll of a face in a first crop that is not turned; training: 10
     aligned_deg: float = 1.5  # the same for later crops; standard deviation in training: 2
     contradiction_deg: float = 45.0  # roll of a face in its turned crop above which the two rolls contradict each other
+    largest_rise: float = 0.1  # largest rise of the score of a detected face in its aligned crop; portraits: 0.04
     last_min_score: float = 0.55  # minimum score of the last pass for a face
     sure_score: float = 0.8  # score below which the face is also tried upside down; 5 % of upright portraits have less
     trusted_detection: float = 0.75  # score of the detector from which implausible maps are also tried upside down

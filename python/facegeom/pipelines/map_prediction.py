@@ -82,6 +82,7 @@ class CropPrediction:
     plausibility: Plausibility
     view: RigidView | None  # the face in the crop; None if there is no such view, as for an empty mask
     turn_deg: float = 0.0  # angle by which the network's input was turned clockwise
+    earlier_score: float = 1.0  # score of the prediction that placed the crop; 1 if the crop is that of a box
 
     @property
     def roll_deg(self) -> float:
@@ -380,7 +381,8 @@ def _predict_aligned(
     network: MapNetwork, photo: ByteArray, previous: CropPrediction, options: MapOptions, *, mirror: bool
 ) -> CropPrediction:
     turn = _turn(ROLL_STEP_DEG * round(previous.roll_deg / ROLL_STEP_DEG), options.aligned_deg)
-    return _predict_crop(network, photo, _aligned_square(previous), options, mirror=mirror, turn=turn)
+    found = _predict_crop(network, photo, _aligned_square(previous), options, mirror=mirror, turn=turn)
+    return replace(found, earlier_score=previous.plausibility.score)
 
 
 def _aligned_square(prediction: CropPrediction) -> Box:
@@ -468,7 +470,7 @@ def _verified_faces(
     doubtful: list[CropPrediction] = []
     for found in detections:
         prediction = _predict_detected(network, photo, found, options)
-        score = prediction.plausibility.score
+        score = min(prediction.plausibility.score, prediction.earlier_score + options.largest_rise)
         log.debug("detection %s: %s", found, prediction.plausibility)
         if score < options.last_min_score or any(
             box_iou(prediction.face_box, face) > options.duplicate_iou for face in faces
