@@ -59,8 +59,8 @@ ROLL_STEP_DEG = 0.5
 LOOKS = 2
 """Number of looks of the identity and the contour network, each in crops that the fit before it places.
 
-The second look takes 1 % off the distance of the 468 landmarks of validation portraits, and 3 % for turned heads
-(`facegeom evaluate landmarks --method predict`).
+Measured with the maps network of a half-finished training: the second look takes 1 % off the distance of the 468
+landmarks of validation portraits, and 3 % for turned heads (`facegeom evaluate landmarks --method predict`).
 """
 
 IDENTITY_GAIN = 1.2

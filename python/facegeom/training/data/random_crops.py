@@ -25,7 +25,7 @@ class MixOptions:
     synthetic: float = 0.22  # share of samples of synthetic faces
     faceless: float = 0.06  # share of samples without a face, whose true mask is empty
     extremes: float = 0.0  # share of the photos that have closed or wide open eyes, or a wide open mouth
-    stretched: float = 0.0  # share of open mouths that are opened further or less far, see `stretched_mouth`
+    stretched: float = 0.0  # share of open mouths that are opened further or less far, see `stretched_sample`
     max_yaw_deg: float = 88.0  # largest absolute yaw of turned and of synthetic heads, degrees
     aligned: float = 0.0  # share of aligned crops, with the errors of the pose that the first pass of a pipeline finds
     aligned_shift: float = 0.015  # standard deviation of the offset of an aligned crop / its side
