@@ -76,8 +76,9 @@ def test_removed_glasses_are_no_part_of_the_texture_and_kept_ones_are(plain_pers
         size = 64
         region = np.ones((64, 64), bool)
         mean = np.full((64, 64, 3), 128, np.uint8)
+        usual_hair = None
 
-        def predict(self, textures: Any, known: Any) -> Any:
+        def predict(self, textures: Any, known: Any, hair: Any = None) -> Any:
             return np.broadcast_to(np.uint8((200, 150, 120)), textures.shape)
 
     kept, removed = (

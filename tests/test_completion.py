@@ -15,9 +15,18 @@ SIZE = 48
 class Gray(Inpainter):
     """A fake of the network: gray at every texel, so that all other colours come from `complete`."""
 
-    def predict(self, textures: np.ndarray, known: np.ndarray) -> np.ndarray:
+    def predict(self, textures: np.ndarray, known: np.ndarray, hair: np.ndarray | None = None) -> np.ndarray:
         assert textures.shape[1:] == (*known.shape[1:], 3) == (SIZE, SIZE, 3)
         return np.full_like(textures, 128)
+
+
+class DarkHair(Gray):
+    """A fake of a network that knows classes: black where it is told that there is hair."""
+
+    def predict(self, textures: np.ndarray, known: np.ndarray, hair: np.ndarray | None = None) -> np.ndarray:
+        assert hair is not None
+        assert hair.shape == known.shape
+        return np.where(hair[..., None], 0, np.full_like(textures, 128)).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +130,25 @@ def test_missing_weights_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
         raise WeightsError("the weights of gated_inpainting are missing")
 
     monkeypatch.setattr("facegeom.networks.gated_inpainting.load_gated_inpainting", missing)
-    completion._shipped.cache_clear()
+    completion.texture_network.cache_clear()
     with pytest.raises(WeightsError, match="missing"):
         complete(plain(SIZE), half_known(SIZE))
+
+
+@pytest.mark.parametrize("size", [48, 96])
+def test_a_network_that_knows_classes_is_told_where_hair_is_expected(size: int) -> None:
+    """The left half is known: hair above. It is expected on the right side, too."""
+    network = DarkHair(GatedInpainting(GatedInpaintingConfig(size=SIZE, width=2, refinement=False, classes=True)))
+    network.usual_hair = np.full((SIZE, SIZE), 0.4, np.float32)
+    known, hair = half_known(size), np.zeros((size, size), bool)
+    hair[: size // 3] = True
+    texture = np.where(hair[..., None], np.uint8(0), np.uint8(128)).repeat(3, 2)
+    out = complete(texture, known, hair=hair & known, network=network)
+    rows = slice(2, size // 3 - 2), slice(size // 3 + 2, size)
+    assert out[rows[0]].max() < 20
+    assert np.abs(out[rows[1]].astype(int) - 128).max() < 20
+    with pytest.raises(ValueError, match="hair must have shape"):
+        complete(texture, known, hair=hair[:10], network=network)
 
 
 def test_reduction_averages_known_texels_only() -> None:

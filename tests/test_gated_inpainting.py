@@ -141,6 +141,63 @@ def test_an_untrained_guided_network_returns_the_mean_of_both_fills() -> None:
         torch.testing.assert_close(stage[..., hidden], ((smooth_fill + mirror_fill) / 2)[..., hidden])
 
 
+# --- classes of texels
+
+WITH_CLASSES = GatedInpaintingConfig(size=48, width=4, classes=True)
+
+
+def test_the_smooth_fill_extends_hair_from_hair_and_skin_from_skin() -> None:
+    """Dark hair above, bright skin below; of each, only a corner on the left is known."""
+    hair = torch.zeros(1, 1, 48, 48)
+    hair[..., :20, :] = 1
+    texture = torch.where(hair > 0, -0.6, 0.4).expand(1, 3, 48, 48)
+    known = torch.zeros(1, 1, 48, 48)
+    known[..., 4:10, 4:20] = known[..., 25:40, 4:20] = 1
+    smooth_fill, mirror_fill = initial_fills(texture * known, known, hair)
+    torch.testing.assert_close(smooth_fill, texture.contiguous())
+    shown = known.flip(3) > 0
+    torch.testing.assert_close(mirror_fill[shown.expand_as(mirror_fill)], texture[shown.expand_as(texture)])
+    assert (initial_fills(texture * known, known)[0] - texture).abs().max() > 0.3
+
+
+def test_hair_and_parts_of_the_head_affect_the_output() -> None:
+    network = small_network(WITH_CLASSES)
+    network.part[:24], network.part[24:] = 4, 1
+    texture, known = wavy(), (torch.rand(1, 1, 48, 48) < 0.5).float()
+    hair = torch.zeros(1, 1, 48, 48)
+    hair[..., :24, :] = 1
+    with torch.inference_mode():
+        answers = [network(texture, known, mask).last for mask in (hair, 1 - hair, hair)]
+        network.part[:24] = 1
+        bald = network(texture, known, 1 - hair).last
+    assert torch.equal(answers[0], answers[2])
+    assert not torch.equal(answers[0], answers[1])
+    assert not torch.equal(answers[1], bald)
+    with pytest.raises(ValueError, match="needs hair"):
+        network(texture, known)
+
+
+def test_a_network_with_classes_completes_textures(tmp_path: Path) -> None:
+    network = small_network(WITH_CLASSES)
+    network.usual_hair.copy_(torch.rand(48, 48))
+    file = tmp_path / "gated_inpainting.safetensors"
+    save_weights(file, WITH_CLASSES, network.state_dict())
+    inpainter = load_gated_inpainting(path=file)
+    shown, known = textures(2)
+    hair = np.zeros_like(known)
+    out = inpainter.complete(shown, known, hair)
+    assert np.array_equal(out[known], shown[known])
+    assert inpainter.usual_hair is not None
+    assert inpainter.usual_hair == pytest.approx(network.usual_hair.numpy(), abs=1e-3)
+    with pytest.raises(ValueError, match="needs hair"):
+        inpainter.predict(shown, known)
+    with pytest.raises(ValueError, match="hair must have"):
+        inpainter.predict(shown, known, hair[:1])
+    without = Inpainter(small_network())
+    assert without.usual_hair is None
+    assert np.array_equal(without.predict(shown, known, hair), without.predict(shown, known))
+
+
 def test_the_loss_of_the_refinement_has_no_gradient_in_the_coarse_stage() -> None:
     network = small_network()
     network(torch.rand(1, 3, 48, 48), torch.zeros(1, 1, 48, 48)).last.sum().backward()

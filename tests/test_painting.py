@@ -28,8 +28,9 @@ class OneColor:
     size = 64
     region = np.ones((64, 64), bool)
     mean = np.full((64, 64, 3), 128, np.uint8)
+    usual_hair = None
 
-    def predict(self, textures: Any, known: Any) -> Any:
+    def predict(self, textures: Any, known: Any, hair: Any = None) -> Any:
         return np.broadcast_to(np.uint8(OUTPUT), textures.shape)
 
 

@@ -13,20 +13,24 @@ import torch
 from facegeom.errors import FacegeomError
 from facegeom.evaluation import texture as evaluation
 from facegeom.networks.facevision import FaceVision, FaceVisionConfig, FaceVisionGenerator
-from facegeom.networks.gated_inpainting import load_gated_inpainting
+from facegeom.networks.gated_inpainting import GatedInpainting, GatedInpaintingConfig, Inpainter, load_gated_inpainting
+from facegeom.texture.completion import expected_hair
+from facegeom.texture.texel_classes import EAR, FACE, NECK, NONE, SCALP
 from facegeom.training.loop import CHECKPOINT, RunSettings
 from facegeom.training.texture import train_texture
-from facegeom.training.texture.complete_textures import TextureSet
 from facegeom.training.texture.losses import PerceptualLoss, critic_loss, gradient_penalty, weighted_l1
 from facegeom.training.texture.samples import (
     TextureStream,
+    areas,
     draw_known,
     draw_strokes,
     held_out_masks,
     mean_texture,
     scaled,
     training_masks,
+    usual_hair,
 )
+from facegeom.training.texture.texture_set import TextureSet
 from facegeom.training.texture.train_texture import TextureTrainer, TextureTrainingOptions, train
 
 CPU = torch.device("cpu")
@@ -40,22 +44,33 @@ GENERATOR = FaceVisionConfig(size=64, encoder_widths=(4,) * 5, encoder_blocks=(0
 
 @pytest.fixture(scope="module")
 def textures() -> TextureSet:
-    """Return textures of symmetric waves in random colours: each side determines the other."""
-    rng, count = np.random.default_rng(0), 24
+    """Return textures of symmetric waves in random colours: each side determines the other.
+
+    The upper third is scalp, dark where it has hair: all of it on every other head. The 10 leftmost columns are not
+    seen. The last training and the last test texture are skins.
+    """
+    rng, count = np.random.default_rng(0), 50
     y, x = np.indices((SIZE, SIZE)) / (SIZE - 1)
     waves = np.sin(12 * np.abs(x - 0.5)[..., None] * rng.uniform(0.5, 2, (count, 1, 1, 3)) + 5 * y[..., None])
     drawn = 128 + 50 * waves + rng.uniform(-40, 40, (count, 1, 1, 3))
-    region = (x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.2
-    seen = np.ones((count, SIZE, SIZE), bool)
-    seen[:, :10] = False
+    part = np.where(y < 0.35, SCALP, np.where(y > 0.75, NECK, FACE)).astype(np.uint8)
+    part[20:28, 2:8] = part[20:28, -8:-2] = EAR
+    part[(x - 0.5) ** 2 + (y - 0.5) ** 2 > 0.45] = NONE
+    seen = np.repeat((part != NONE)[None], count, 0)
+    seen[:, :, :10] = False
+    kind = np.full(count, "photo")
+    kind[[39, 49]] = "skin"
+    hair = (np.arange(count) % 2 == 0)[:, None, None] & (part == SCALP)
+    drawn[hair] *= 0.3
     return TextureSet(
         np.clip(np.rint(drawn), 0, 255).astype(np.uint8),
         seen,
-        np.full(count, "frontal"),
+        hair & seen,
+        kind,
         np.array([f"Person_{i:02d}" for i in range(count)]),
-        np.array(["training"] * 16 + ["validation"] * 4 + ["test"] * 4),
-        np.stack([x < edge for edge in np.linspace(0.3, 0.8, 10)]),
-        region,
+        np.array(["training"] * 40 + ["validation"] * 5 + ["test"] * 5),
+        np.stack([(x < edge) & (part != NONE) for edge in np.linspace(0.4, 0.8, 10)]),
+        part,
     )
 
 
@@ -105,32 +120,73 @@ def test_held_out_masks_are_not_training_masks(textures: TextureSet) -> None:
     assert not any(np.array_equal(a, b) for a in trained for b in held)
 
 
-def test_samples_are_reproducible_weighted_and_of_training_identities(textures: TextureSet) -> None:
-    stream = TextureStream(textures, 0.3, 0, 0, 40)
-    texture, known, weight = stream[7]
+def test_samples_are_reproducible_and_know_seen_texels_of_training_identities_only(textures: TextureSet) -> None:
+    stream = TextureStream(textures, 0, 0, 40)
+    texture, known, seen, hair = stream[7]
     assert texture.shape == (3, SIZE, SIZE)
     assert texture.dtype == torch.uint8
-    assert all(torch.equal(a, b) for a, b in zip(stream[7], (texture, known, weight), strict=True))
-    region = torch.from_numpy(textures.region)
-    assert weight[0][~region].eq(0).all()
-    assert weight[0, :10][region[:10]].eq(0.3).all()
-    assert weight[0, 10:][region[10:]].eq(1).all()
-    assert set(stream.rows) == set(range(16))
+    assert all(torch.equal(a, b) for a, b in zip(stream[7], (texture, known, seen, hair), strict=True))
+    assert set(stream.photos) == set(range(39))
+    assert set(stream.skins) == {39}
+    sides = 0
+    for texture, known, seen, hair in (stream[i] for i in range(40)):
+        assert known.any()
+        assert not (known & ~seen).any()
+        assert not (seen & ~torch.from_numpy(textures.region)).any()
+        left, right = seen[..., :10].any(), seen[..., -10:].any()
+        assert left != right  # the columns that are not seen, also in mirrored samples
+        sides += int(left)
+        dark = texture[:, known[0] & hair[0]].float().mean() if (known & hair).any() else 0.0
+        assert dark < 80
+    assert 10 < sides < 30
+
+
+def test_hair_of_a_sample_depends_on_known_texels_only(textures: TextureSet) -> None:
+    usual = usual_hair(textures)
+    known = textures.masks[0] & textures.seen[0]
+    for row in (0, 1):
+        expected = expected_hair(textures.hair[row], known, usual)
+        assert np.array_equal(expected, expected_hair(textures.hair[row] & known, known, usual))
+        assert expected[textures.part == SCALP].mean() == pytest.approx(1 - row, abs=0.02)
+        assert not expected[textures.part != SCALP].any()
 
 
 def test_scaling_preserves_the_shares_of_masks(textures: TextureSet) -> None:
     half = scaled(textures, SIZE // 2)
-    assert half.textures.shape == (24, SIZE // 2, SIZE // 2, 3)
+    assert half.textures.shape == (50, SIZE // 2, SIZE // 2, 3)
     assert half.region.mean() == pytest.approx(textures.region.mean(), abs=0.03)
-    assert half.masks.dtype == half.seen.dtype == np.bool_
+    assert half.masks.dtype == half.seen.dtype == half.hair.dtype == np.bool_
     assert scaled(textures, SIZE) is textures
 
 
-def test_the_mean_texture_is_symmetric_and_uses_training_identities_only(textures: TextureSet) -> None:
-    mean = mean_texture(textures)
+def test_the_mean_texture_is_symmetric_and_of_seen_texels_of_training_identities(textures: TextureSet) -> None:
+    changed = replace(textures, textures=np.where(textures.seen[..., None], textures.textures, 0))
+    mean = mean_texture(changed)
     assert np.array_equal(mean, mean[:, ::-1])
-    expected = textures.textures[:16].astype(float).mean(0)[textures.region]
-    assert np.abs(mean[textures.region] - expected).max() <= 1
+    expected = textures.textures[:40].astype(float).mean(0)
+    assert np.abs(mean - expected)[textures.seen[0] & textures.seen[0, :, ::-1]].max() <= 1
+    only_right = textures.seen[0] & ~textures.seen[0, :, ::-1]
+    assert np.abs(mean - expected)[only_right].max() <= 1
+
+
+def test_usual_hair_is_the_share_of_photos_with_hair(textures: TextureSet) -> None:
+    usual = usual_hair(textures)
+    assert np.array_equal(usual, usual[:, ::-1])
+    assert usual[textures.part == SCALP] == pytest.approx(20 / 39, abs=1e-6)
+    assert not usual[textures.part != SCALP].any()
+    few = replace(textures, split=np.array(["training"] * 4 + ["validation"] * 46))
+    assert np.array_equal(usual_hair(few), textures.part == SCALP)
+
+
+def test_areas_are_parts_of_the_seen_texels_and_the_hairline_is_near_both_classes(textures: TextureSet) -> None:
+    found = areas(textures.part, textures.seen[0], textures.hair[0])
+    for name, part in (("face", FACE), ("ears", EAR), ("neck", NECK), ("scalp", SCALP)):
+        assert np.array_equal(found[name], (textures.part == part) & textures.seen[0])
+    rows = np.flatnonzero(found["hairline"].any(axis=1))
+    border = 0.35 * (SIZE - 1)
+    assert rows.size > 0
+    assert np.abs(rows - border).max() <= 2
+    assert not areas(textures.part, textures.seen[1], textures.hair[1])["hairline"].any()  # a bald head
 
 
 def test_weighted_l1_in_closed_form() -> None:
@@ -183,7 +239,7 @@ def test_perceptual_loss_of_equal_textures_is_zero_and_scale_invariant() -> None
 def test_training_learns_and_resumes_exactly(textures: TextureSet, tmp_path: Path) -> None:
     options = replace(SMALL, width=8, images=1000, epoch_images=1000, learning_rate=2e-3)
     whole = train(options, textures, RunSettings(tmp_path / "whole", workers=0))
-    untrained = TextureTrainer(options, mean_texture(textures), textures.region, CPU)
+    untrained = TextureTrainer(options, textures, CPU)
     start = train_texture.TextureValidation(untrained, textures).measure()
     assert whole["coarse_percent"] < 0.9 * start["coarse_percent"]
 
@@ -208,14 +264,14 @@ def test_training_learns_and_resumes_exactly(textures: TextureSet, tmp_path: Pat
 def test_both_stages_train_against_the_critic(textures: TextureSet, tmp_path: Path, adversary: str) -> None:
     coarse = train(SMALL, textures, RunSettings(tmp_path / "coarse", workers=0))
     options = replace(SMALL, stage="both", adversary=adversary)
-    trainer = TextureTrainer(options, mean_texture(textures), textures.region, CPU)
+    trainer = TextureTrainer(options, textures, CPU)
     trainer.start_from(tmp_path / "coarse" / "gated_inpainting.safetensors")
     examined = train_texture.TextureValidation(trainer, textures).measure()
     assert examined["coarse_percent"] == pytest.approx(coarse["coarse_percent"], abs=0.05)  # float16
     assert examined["refined_percent"] == examined["coarse_percent"]  # the untrained refinement stage changes nothing
 
     before = {name: value.clone() for name, value in trainer.critic.state_dict().items()}
-    batch = [torch.stack(t) for t in zip(*(TextureStream(textures, 0.3, 0, 0, 4)[i] for i in range(4)), strict=True)]
+    batch = [torch.stack(t) for t in zip(*(TextureStream(textures, 0, 0, 4)[i] for i in range(4)), strict=True)]
     terms = trainer.train_step(*batch)
     assert {"coarse_l1", "refined_l1", "perceptual", "gan", "critic"} <= set(terms)
     assert ("penalty" in terms) == (adversary == "wgan")
@@ -223,7 +279,7 @@ def test_both_stages_train_against_the_critic(textures: TextureSet, tmp_path: Pa
     assert any(not torch.equal(before[name], value) for name, value in trainer.critic.state_dict().items())
 
     done = train(options, textures, RunSettings(tmp_path / "both", workers=0))
-    assert set(done) == {"coarse_percent", "refined_percent"}
+    assert {"coarse_percent", "refined_percent", "refined_face_percent", "coarse_scalp_percent"} <= set(done)
     assert (tmp_path / "both" / CHECKPOINT).exists()
     assert load_gated_inpainting(path=tmp_path / "both" / "gated_inpainting.safetensors").network.refinement is not None
 
@@ -231,19 +287,19 @@ def test_both_stages_train_against_the_critic(textures: TextureSet, tmp_path: Pa
 @trains
 def test_weights_of_another_configuration_are_refused(textures: TextureSet, tmp_path: Path) -> None:
     train(SMALL, textures, RunSettings(tmp_path, workers=0))
-    other = TextureTrainer(replace(SMALL, width=8), mean_texture(textures), textures.region, CPU)
+    other = TextureTrainer(replace(SMALL, width=8), textures, CPU)
     with pytest.raises(FacegeomError, match="contains a network with"):
         other.start_from(tmp_path / "gated_inpainting.safetensors")
 
 
 def test_textures_without_validation_identities_are_refused(textures: TextureSet, tmp_path: Path) -> None:
-    lacking = replace(textures, split=np.full(24, "training"))
+    lacking = replace(textures, split=np.full(50, "training"))
     with pytest.raises(FacegeomError, match="none of the validation identities"):
         train(SMALL, lacking, RunSettings(tmp_path, workers=0))
 
 
 def test_learning_rates_are_halved_after_half_of_the_run(textures: TextureSet) -> None:
-    trainer = TextureTrainer(SMALL, mean_texture(textures), textures.region, CPU)
+    trainer = TextureTrainer(SMALL, textures, CPU)
     rates = []
     for step in range(8):
         trainer.step = step
@@ -253,7 +309,7 @@ def test_learning_rates_are_halved_after_half_of_the_run(textures: TextureSet) -
 
 
 def test_the_mirror_baseline_copies_known_texels_of_the_other_side(textures: TextureSet) -> None:
-    truth, mean = textures.textures[20], mean_texture(textures)
+    truth, mean = textures.textures[45], mean_texture(textures)
     known = np.zeros((SIZE, SIZE), bool)
     known[:30, : SIZE // 2] = True
     out = evaluation.complete_by_mirror(truth, known, mean)
@@ -278,27 +334,44 @@ def test_evaluation_uses_seen_hidden_texels_of_test_identities(textures: Texture
     checkpoint = tmp_path / CHECKPOINT
     errors, tiles, captions = evaluation.evaluate(network, textures, rows=[1], checkpoint=checkpoint)
     assert {error.method for error in errors} == {"coarse", "refined", "mirror", "telea"}
-    assert {error.identity for error in errors} == {f"Person_{i}" for i in range(20, 24)}
+    assert {error.identity for error in errors} == {f"Person_{i}" for i in range(45, 50)}
     assert len(tiles) == len(captions) == 6
     assert all(math.isfinite(value) for error in errors for value in (error.perceptual, error.critic, error.gan))
-    assert evaluation.evaluate(network, textures, checkpoint=checkpoint)[0] == errors
+    repeated = evaluation.evaluate(network, textures, checkpoint=checkpoint)[0]
+    assert [error.masked for error in repeated] == [error.masked for error in errors]
     assert all(math.isnan(error.gan) for error in evaluation.evaluate(network, textures, limit=1)[0])
     with pytest.raises(FacegeomError, match="no checkpoint of a training of both stages"):
         evaluation.load_critic(tmp_path / "steps.jsonl")
 
-    case = evaluation.masked_cases(textures)[0]
-    assert not case.counted[:10].any()  # not shown by any photo
+    case = evaluation.masked_cases(textures, textures.region)[0]
+    assert not case.counted[:, :10].any()  # not shown by any photo
     assert not (case.counted & case.known).any()
     wrong = np.where(case.counted[..., None], 255 - case.truth, case.truth)
-    judges = evaluation.Judges(PerceptualLoss(FaceVisionGenerator(GENERATOR)), textures.region)
+    judges = evaluation.Judges(PerceptualLoss(FaceVisionGenerator(GENERATOR)))
     error = evaluation.measure("wrong", wrong, case, judges)
     expected = np.abs(255.0 - 2 * case.truth[case.counted].astype(float)).mean() / 2.55
     assert error.masked == pytest.approx(expected, rel=1e-4)
     assert error.whole == pytest.approx(expected * case.counted.mean(), rel=1e-4)
+    scalp = case.counted & (textures.part == SCALP)
+    wanted = np.abs(255.0 - 2 * case.truth[scalp].astype(float)).mean() / 2.55
+    assert error.areas["scalp"] == pytest.approx(wanted, rel=1e-4)
 
     summary = evaluation.summarise(errors)
     overall = {row["method"]: row for row in summary["rows"] if row["masks"] == "all"}
-    better = min(overall["mirror"]["masked_percent"], overall["telea"]["masked_percent"])
-    gain = summary["lower_than_better_baseline_percent"]["coarse"]
-    assert gain == pytest.approx(100 * (1 - overall["coarse"]["masked_percent"] / better))
+    assert {row["textures"] for row in overall.values()} == {4}
+    assert {row["textures"] for row in summary["rows"] if row["masks"] == "skins"} == {1}
+    for name in ("masked", "face"):
+        better = min(overall[method][f"{name}_percent"] for method in ("mirror", "telea"))
+        gain = summary["lower_than_better_baseline_percent"]["coarse"][name]
+        assert gain == pytest.approx(100 * (1 - overall["coarse"][f"{name}_percent"] / better))
     assert "L1 masked %" in evaluation.format_summary(summary)
+
+
+@pytest.mark.usefixtures("untrained_features")
+def test_a_network_of_the_face_has_no_figures_elsewhere(textures: TextureSet) -> None:
+    network = Inpainter(GatedInpainting(GatedInpaintingConfig(size=SIZE, width=4)))
+    network.region = network.region & (textures.part == FACE)
+    errors = evaluation.evaluate(network, textures, limit=4)[0]
+    assert all(math.isfinite(error.areas["face"]) for error in errors)
+    assert all(math.isnan(error.areas[name]) for error in errors for name in ("ears", "neck", "scalp"))
+    assert "nan" in evaluation.format_summary(evaluation.summarise(errors))

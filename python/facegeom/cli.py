@@ -79,7 +79,7 @@ MODULES = {
         "texture-statistics": ("facegeom.training.texture.statistics", "statistics of the colours of face textures"),
         "textures": (
             "facegeom.training.texture.complete_textures",
-            "complete textures and occlusion masks, from fitted photos",
+            "textures of heads and occlusion masks, from fitted photos and skins",
         ),
         "boxes": (
             "facegeom.training.detector.face_boxes",

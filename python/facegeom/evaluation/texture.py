@@ -3,7 +3,8 @@
 The measured figures are the ones in table 4.1 of the thesis on fully textured heads. The thesis does not state over
 which texels its mask L1 errors of 1.36 and 2.02 % are averaged. Two means are therefore measured: over the masked
 texels, and over all texels of the completed texture (known texels have the error 0). Only masked texels that are
-visible in a photo of the identity contribute.
+visible in a photo of the identity contribute. The first mean is also given for face, ears, neck, scalp and hairline; a
+network that completes the face only has no figures for the others.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import pickle
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,36 +30,53 @@ from facegeom.measures.report import picture_folder, sheet, show, table, write_j
 from facegeom.networks.facevision import load_facevision
 from facegeom.networks.gated_inpainting import Inpainter, as_bytes, as_texture, load_gated_inpainting
 from facegeom.networks.texture_critic import TextureCritic, critic_scores
-from facegeom.training.texture.complete_textures import TextureSet, read_textures
+from facegeom.texture.completion import expected_hair
 from facegeom.training.texture.losses import PerceptualLoss, critic_loss
-from facegeom.training.texture.samples import draw_known, held_out_masks, mean_texture, rows_of, scaled
+from facegeom.training.texture.samples import (
+    AREAS,
+    areas,
+    draw_known,
+    held_out_masks,
+    mean_texture,
+    rows_of,
+    scaled,
+    usual_hair,
+)
+from facegeom.training.texture.texture_set import TextureSet, read_textures
 
 BATCH = 10  # number of textures per network pass
 MASK_SEED = 20  # first element of mask seeds: the mask of texture i has the seed (MASK_SEED, i), in all evaluations
 TELEA_RADIUS = 5.0  # radius of the neighbourhood in OpenCV's inpainting, texels
-SHARES = (0.2, 0.4)  # limits between small, medium and large masks, as a share of the face region
+SHARES = (0.2, 0.4)  # limits between small, medium and large masks, as a share of the texels that a texture shows
+LEAST_TEXELS = 20  # smallest number of masked texels in an area from which a texture has an error there
 BASELINES = ("mirror", "telea")
 
 
 @dataclass(frozen=True)
 class MaskedCase:
-    """A complete texture of a test identity, and the mask of the texels that texture completion has to predict.
+    """A texture of a test identity, and the mask of the texels that texture completion has to predict.
 
     Attributes
     ----------
-    truth : (S, S, 3) uint8 array, the complete texture
+    truth : (S, S, 3) uint8 array, the texture
     known : (S, S) bool array, texels that are input of the methods
-    counted : (S, S) bool array, texels that are evaluated: masked, in the face region, and visible in a photo of the
-        identity
-    hidden_share : share of the face region that is masked, in [0, 1]
+    hair : (S, S) bool array, texels at which hair is expected from the known ones
+    counted : (S, S) bool array, texels that are evaluated: masked, visible in a photo of the identity, and completed by
+        the network
+    areas : for each of `AREAS` the texels that belong to it, (S, S) bool
+    hidden_share : masked share of the texels that the texture shows, in [0, 1]
     identity : name of the person
+    kind : kind of the texture, see `TextureSet`
     """
 
     truth: ByteArray
     known: BoolArray
+    hair: BoolArray
     counted: BoolArray
+    areas: dict[str, BoolArray]
     hidden_share: float
     identity: str
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -68,23 +86,26 @@ class CaseError:
     Attributes
     ----------
     method : name of the method
-    identity, hidden_share : attributes of the MaskedCase
+    identity, kind, hidden_share : attributes of the MaskedCase
     masked : mean absolute error (L1) over the counted texels, percent of 255; NaN if there are none
     whole : L1 error over all texels of the texture, percent of 255; texels that are not counted have the error 0
     perceptual : L1 error of network features relative to the features of the true texture, percent, see
         `PerceptualLoss`
     critic : loss of the critic ("D loss"); NaN without a critic
     gan : negative critic score of the completed texture ("GAN loss"); NaN without a critic
+    areas : "masked" of each of `AREAS`; NaN if fewer than `LEAST_TEXELS` texels of it are counted
     """
 
     method: str
     identity: str
+    kind: str
     hidden_share: float
     masked: float
     whole: float
     perceptual: float
     critic: float
     gan: float
+    areas: dict[str, float] = field(default_factory=dict)
 
 
 class Judges:
@@ -93,32 +114,27 @@ class Judges:
     Parameters
     ----------
     perceptual : PerceptualLoss
-    region : (S, S) bool array, the face region
     critic : TextureCritic, optional
     adversary : the adversarial loss with which the critic was trained, see `critic_loss`
     """
 
     def __init__(
-        self,
-        perceptual: PerceptualLoss,
-        region: BoolArray,
-        critic: TextureCritic | None = None,
-        adversary: str = "wgan",
+        self, perceptual: PerceptualLoss, critic: TextureCritic | None = None, adversary: str = "wgan"
     ) -> None:
-        self.perceptual, self.region, self.critic, self.adversary = perceptual, region, critic, adversary
+        self.perceptual, self.critic, self.adversary = perceptual, critic, adversary
 
     def scores(self, completed: ByteArray, case: MaskedCase) -> tuple[float, float, float]:
         """Return the perceptual loss in percent, the critic loss and the GAN loss of a completed texture.
 
         Parameters
         ----------
-        completed : (S, S, 3) uint8 array; outside the face region, it is replaced by the true texture
+        completed : (S, S, 3) uint8 array; only its texels that are counted are used
         case : MaskedCase
         """
-        images = [np.where(self.region[..., None], image, case.truth) for image in (completed, case.truth)]
-        both = as_texture(np.stack(images), torch.device("cpu"))
+        image = np.where(case.counted[..., None], completed, case.truth)
+        both = as_texture(np.stack([image, case.truth]), torch.device("cpu"))
         fake, real = both[:1], both[1:]
-        kept = torch.from_numpy(case.known | ~self.region)[None, None].float()
+        kept = torch.from_numpy(~case.counted)[None, None].float()
         with torch.inference_mode():
             relative = 100 * float(self.perceptual(fake, real))
             if self.critic is None:
@@ -154,7 +170,7 @@ def load_critic(path: Path) -> tuple[TextureCritic, str]:
     return critic.eval(), str(options["adversary"])
 
 
-def masked_cases(textures: TextureSet, limit: int | None = None) -> list[MaskedCase]:
+def masked_cases(textures: TextureSet, region: BoolArray, limit: int | None = None) -> list[MaskedCase]:
     """Return the textures of test identities, each with a different mask.
 
     A mask is either an occlusion mask that was not used for training, or a set of random strokes; the seeds are fixed.
@@ -162,6 +178,7 @@ def masked_cases(textures: TextureSet, limit: int | None = None) -> list[MaskedC
     Parameters
     ----------
     textures : TextureSet
+    region : (S, S) bool array, the texels that the network completes
     limit : largest number of textures; None: all
 
     Raises
@@ -169,14 +186,24 @@ def masked_cases(textures: TextureSet, limit: int | None = None) -> list[MaskedC
     FacegeomError
         If there are no textures of test identities.
     """
-    masks = held_out_masks(textures)
+    masks, usual = held_out_masks(textures), usual_hair(textures)
     cases = []
     for number, row in enumerate(rows_of(textures, "test")[:limit]):
-        known = draw_known(np.random.default_rng([MASK_SEED, number]), masks, textures.region)
-        hidden = textures.region & ~known
-        share = float(hidden.sum() / textures.region.sum())
-        counted = hidden & textures.seen[row]
-        cases.append(MaskedCase(textures.textures[row], known, counted, share, str(textures.identity[row])))
+        seen, hair = textures.seen[row], textures.hair[row]
+        known = draw_known(np.random.default_rng([MASK_SEED, number]), masks, seen)
+        hidden = seen & ~known
+        cases.append(
+            MaskedCase(
+                textures.textures[row],
+                known,
+                expected_hair(hair, known, usual),
+                hidden & region,
+                areas(textures.part, seen, hair),
+                float(hidden.sum() / seen.sum()),
+                str(textures.identity[row]),
+                str(textures.kind[row]),
+            )
+        )
     return cases
 
 
@@ -211,7 +238,7 @@ def complete_by_telea(texture: ByteArray, known: BoolArray, region: BoolArray) -
     Parameters
     ----------
     texture, known : as in `complete_by_mirror`
-    region : (S, S) bool array, the face region; only its texels are inpainted
+    region : (S, S) bool array; only its texels are inpainted
 
     Returns
     -------
@@ -240,17 +267,17 @@ def answers(network: Inpainter, cases: Sequence[MaskedCase], mean: ByteArray) ->
     Yields
     ------
     dict
-        Name of the method -> (S, S, 3) uint8 array, black outside the face region.
+        Name of the method -> (S, S, 3) uint8 array, black outside the region of the network.
     """
     for start in range(0, len(cases), BATCH):
         batch = cases[start : start + BATCH]
         truth = np.stack([case.truth for case in batch])
         known = np.stack([case.known for case in batch])
         shown = np.where(known[..., None], truth, 0).astype(np.uint8)  # the methods cannot access masked texels
+        masks = [known, np.stack([case.hair for case in batch])]
+        tensors = (torch.from_numpy(mask)[:, None].to(network.device) for mask in masks)
         with torch.inference_mode():
-            stages = network.network(
-                as_texture(shown, network.device), torch.from_numpy(known)[:, None].to(network.device)
-            )
+            stages = network.network(as_texture(shown, network.device), *tensors)
         for i, case in enumerate(batch):
             out = {"coarse": as_bytes(stages.coarse[i : i + 1])[0]}
             if stages.refined is not None:
@@ -271,16 +298,25 @@ def measure(method: str, completed: ByteArray, case: MaskedCase, judges: Judges)
     case : MaskedCase
     judges : Judges
     """
-    error = np.abs(completed.astype(np.float32) - case.truth).mean(-1) * case.counted / 2.55
-    count = int(case.counted.sum())
-    masked = float(error.sum() / count) if count else float("nan")
+    error = np.abs(completed.astype(np.float32) - case.truth).mean(-1) / 2.55
+
+    def mean(texels: BoolArray, least: int) -> float:
+        return float(error[texels].mean()) if texels.sum() >= least else float("nan")
+
     return CaseError(
-        method, case.identity, case.hidden_share, masked, float(error.mean()), *judges.scores(completed, case)
+        method,
+        case.identity,
+        case.kind,
+        case.hidden_share,
+        mean(case.counted, 1),
+        float((error * case.counted).mean()),
+        *judges.scores(completed, case),
+        {name: mean(case.counted & area, LEAST_TEXELS) for name, area in case.areas.items()},
     )
 
 
 def size_name(share: float) -> str:
-    """Return the size class of a mask that covers the share `share` of the face region.
+    """Return the size class of a mask that covers the share `share` of the seen texels.
 
     Examples
     --------
@@ -292,55 +328,75 @@ def size_name(share: float) -> str:
     return "20-40 %" if share <= SHARES[1] else "> 40 %"
 
 
+SIZES = ("all", "< 20 %", "20-40 %", "> 40 %", "skins")
+"""The groups of textures: all photos, photos by the size of the mask, and skins of the assets."""
+
+
+def in_group(error: CaseError, group: str) -> bool:
+    """Return whether an error belongs to one of `SIZES`."""
+    if group == "skins" or error.kind == "skin":
+        return group == "skins" and error.kind == "skin"
+    return group in ("all", size_name(error.hidden_share))
+
+
 def summarise(errors: Sequence[CaseError]) -> dict[str, Any]:
     """Return the mean errors of each method, and their reduction relative to the better baseline.
 
     Returns
     -------
     dict
-        "rows": one row per method and size class of the masks ("all": all masks);
-        "lower_than_better_baseline_percent": method -> reduction of the error "masked", percent.
+        "rows": one row per method and group of `SIZES`;
+        "lower_than_better_baseline_percent": method -> reduction of the error "masked" and of that of each area,
+        percent, over all photos.
     """
     rows: list[dict[str, Any]] = []
     for method in dict.fromkeys(error.method for error in errors):
         of_method = [error for error in errors if error.method == method and np.isfinite(error.masked)]
-        for size in ("all", "< 20 %", "20-40 %", "> 40 %"):
-            of_size = [error for error in of_method if size in ("all", size_name(error.hidden_share))]
-            if of_size:
-                rows.append(
-                    {
-                        "method": method,
-                        "masks": size,
-                        "textures": len(of_size),
-                        **{
-                            f"{name}_percent": float(np.mean([getattr(error, name) for error in of_size]))
-                            for name in ("masked", "whole", "perceptual")
-                        },
-                        **{
-                            name: float(np.mean([getattr(error, name) for error in of_size]))
-                            for name in ("critic", "gan")
-                        },
-                    }
-                )
-    overall = {row["method"]: row["masked_percent"] for row in rows if row["masks"] == "all"}
-    baseline = min((overall[name] for name in BASELINES if name in overall), default=float("nan"))
-    gains = {name: 100 * (1 - value / baseline) for name, value in overall.items() if name not in BASELINES}
+        for group in SIZES:
+            members = [error for error in of_method if in_group(error, group)]
+            if members:
+                row: dict[str, Any] = {"method": method, "masks": group, "textures": len(members)}
+                for name in ("masked", "whole", "perceptual"):
+                    row[f"{name}_percent"] = _mean([getattr(error, name) for error in members])
+                for name in AREAS:
+                    row[f"{name}_percent"] = _mean([error.areas.get(name, float("nan")) for error in members])
+                for name in ("critic", "gan"):
+                    row[name] = _mean([getattr(error, name) for error in members])
+                rows.append(row)
+    overall = {row["method"]: row for row in rows if row["masks"] == "all"}
+    gains: dict[str, dict[str, float]] = {name: {} for name in overall if name not in BASELINES}
+    for key in ("masked", *AREAS):
+        values = {name: row[f"{key}_percent"] for name, row in overall.items()}
+        baseline = min((values[name] for name in BASELINES if name in values), default=float("nan"))
+        for name in gains:
+            gains[name][key] = 100 * (1 - values[name] / baseline)
     return {"benchmark": "texture", "rows": rows, "lower_than_better_baseline_percent": gains}
 
 
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean of the numbers among values; NaN if there are none."""
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else float("nan")
+
+
 def format_summary(summary: dict[str, Any]) -> str:
-    """Return the result of `summarise` as a text table."""
-    header = ["method", "masks", "textures", "L1 masked %", "L1 whole %", "perceptual %", "D loss", "GAN loss"]
-    keys = ("method", "masks", "textures", "masked_percent", "whole_percent", "perceptual_percent", "critic", "gan")
-    text = table(header, [[row[key] for key in keys] for row in summary["rows"]], digits=3)
-    gains = summary["lower_than_better_baseline_percent"]
-    lines = [f"{name}: L1 of masked texels {gain:.1f} % below the better baseline" for name, gain in gains.items()]
+    """Return the result of `summarise` as a text table; errors are L1 in percent."""
+    named = {"masked": "L1 masked %", "whole": "whole %"} | {name: f"{name} %" for name in (*AREAS, "perceptual")}
+    header = ["method", "masks", "textures", *named.values(), "D loss", "GAN loss"]
+    keys = ["method", "masks", "textures", *(f"{name}_percent" for name in named), "critic", "gan"]
+    text = table(header, [[row[key] for key in keys] for row in summary["rows"]], digits=2)
+    lines = [
+        f"{name}: L1 below the better baseline by " + ", ".join(f"{gain:.1f} % ({key})" for key, gain in gains.items())
+        for name, gains in summary["lower_than_better_baseline_percent"].items()
+    ]
     return "\n".join([text, *lines])
 
 
-def row_pictures(case: MaskedCase, completed: dict[str, ByteArray], region: BoolArray) -> list[ByteArray]:
-    """Return the pictures of one case: the true texture, its known part, and the result of each method."""
-    shown = [np.where(mask[..., None], case.truth, 0).astype(np.uint8) for mask in (region, case.known)]
+def row_pictures(case: MaskedCase, completed: dict[str, ByteArray]) -> list[ByteArray]:
+    """Return the pictures of one case: the texels that are known or counted, the known ones, and all results."""
+    shown = [
+        np.where(mask[..., None], case.truth, 0).astype(np.uint8) for mask in (case.known | case.counted, case.known)
+    ]
     return [*shown, *completed.values()]
 
 
@@ -374,9 +430,9 @@ def evaluate(
         If there are no textures of test identities, or if the checkpoint is invalid.
     """
     textures = scaled(textures, network.size)
-    cases, mean = masked_cases(textures, limit), mean_texture(textures)
+    cases, mean = masked_cases(textures, network.region, limit), mean_texture(textures)
     critic = () if checkpoint is None else load_critic(checkpoint)
-    judges = Judges(PerceptualLoss(load_facevision().generator), textures.region, *critic)
+    judges = Judges(PerceptualLoss(load_facevision().generator), *critic)
     errors: list[CaseError] = []
     tiles: list[ByteArray] = []
     captions: list[str] = []
@@ -385,7 +441,7 @@ def evaluate(
         found = [measure(name, image, case, judges) for name, image in completed.items()]
         errors += found
         if number in rows:
-            tiles += row_pictures(case, completed, textures.region)
+            tiles += row_pictures(case, completed)
             captions += ["truth", f"{case.hidden_share:.0%} hidden"]
             captions += [f"{error.method} {error.masked:.2f} %" for error in found]
     return errors, tiles, captions

@@ -14,6 +14,10 @@ al. 2018. Decisions with their reasons:
   weight of `mirror_fill` where the mirrored texel is known; before training both estimates have weight 0.5 there.
   `guided` False is the paper's network with four input channels (texture, mask): after 4,000 images of 96 texels at
   width 16 its L1 error was 8.3 %, while the two estimates alone have 6.9 %.
+- `classes`: the class of each texel is an input, one channel for each part of the head and one for hair, so that hair
+  is completed as hair and skin as skin. The parts are the same for all heads and are stored with the weights; hair is
+  an argument. The smooth estimate extends hair from hair and skin from skin, and the mirrored estimate is used only
+  where both sides have the same class. The paper's network does not know classes.
 - The network predicts the difference from the mean training texture. The mean is stored with the weights, together with
   `region`, the part of the atlas that the training textures cover. Unknown texels of an input that is not guided are 0,
   that is the mean.
@@ -38,7 +42,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facegeom._internal.arrays import BoolArray, ByteArray
+from facegeom._internal import check
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
 from facegeom._internal.threads import one_thread
 from facegeom.errors import WeightsError
 from facegeom.networks.devices import check_device
@@ -47,6 +52,7 @@ from facegeom.networks.interface import check_textures
 from facegeom.networks.weights import load_state, load_weights
 
 DILATIONS = (2, 4, 8, 16)  # dilations of the four dilated layers of a stage, in positions of the feature map
+PARTS = 4  # number of parts of the head: face, ears, neck, scalp; 0 in `part` stands for no part
 SHARPNESS = 10.0  # factor on the cosines before the softmax of the attention, Yu et al. 2018
 
 
@@ -60,6 +66,7 @@ class GatedInpaintingConfig:
     guided: bool = True  # True: the smooth and the mirrored estimate are inputs, too; False: paper
     refinement: bool = True  # True: both stages; False: coarse stage only
     attention: bool = True  # True: the refinement stage has a contextual attention branch
+    classes: bool = False  # True: the class of each texel (part of the head, or hair) is an input; False: paper
 
 
 class InpaintingOutput(NamedTuple):
@@ -104,9 +111,12 @@ class UpsamplingConv(nn.Module):
 
 
 def _encoder(config: GatedInpaintingConfig) -> nn.Sequential:
-    """Return the encoder: (b, 4 or 8, S, S) -> (b, 4 w, S / 4f, S / 4f), with width w and fold f."""
+    """Return the encoder: (b, c, S, S) -> (b, 4 w, S / 4f, S / 4f), with width w and fold f.
+
+    c is 4, or 8 if the network is guided, and `PARTS` + 1 more with classes.
+    """
     width = config.width
-    inputs = (8 if config.guided else 4) * config.fold**2
+    inputs = ((8 if config.guided else 4) + (PARTS + 1 if config.classes else 0)) * config.fold**2
     return nn.Sequential(
         nn.PixelUnshuffle(config.fold),
         GatedConv(inputs, width, 5 if config.fold == 1 else 3),
@@ -193,8 +203,8 @@ class ContextualAttention(nn.Module):
 
 
 class CoarseStage(nn.Module):
-    """The first stage: (b, 4 or 8, S, S) -> (b, 3 or 4, S, S); the fourth channel is the logit of the weight of
-    `mirror_fill`.
+    """The first stage: (b, c, S, S) -> (b, 3 or 4, S, S), with the channels c of `_encoder`; the fourth channel is the
+    logit of the weight of `mirror_fill`.
     """
 
     def __init__(self, config: GatedInpaintingConfig) -> None:
@@ -231,6 +241,8 @@ class RefinementStage(nn.Module):
 class GatedInpainting(nn.Module):
     """Both stages: textures (b, 3, S, S) in [-1, 1] and masks of known texels (b, 1, S, S) -> `InpaintingOutput`.
 
+    With `classes`, a third argument is the mask of texels with hair (b, 1, S, S), also of those that are not known.
+
     Raises
     ------
     ValueError
@@ -239,6 +251,8 @@ class GatedInpainting(nn.Module):
 
     mean: Tensor  # (3, S, S) in [-1, 1], mean of the training textures
     region: Tensor  # (S, S) bool: the texels that training textures cover; all others are treated as unknown
+    part: Tensor  # (S, S) uint8, only with classes: the part of the head of each texel, 0 to `PARTS`
+    usual_hair: Tensor  # (S, S) in [0, 1], only with classes: share of people with hair at each texel
 
     def __init__(self, config: GatedInpaintingConfig = GatedInpaintingConfig()) -> None:
         super().__init__()
@@ -253,24 +267,38 @@ class GatedInpainting(nn.Module):
         self.refinement = RefinementStage(config) if config.refinement else None
         self.register_buffer("mean", torch.zeros(3, config.size, config.size))
         self.register_buffer("region", torch.ones(config.size, config.size, dtype=torch.bool))
+        if config.classes:
+            self.register_buffer("part", torch.zeros(config.size, config.size, dtype=torch.uint8))
+            self.register_buffer("usual_hair", torch.zeros(config.size, config.size))
 
-    def forward(self, texture: Tensor, known: Tensor) -> InpaintingOutput:
+    def forward(self, texture: Tensor, known: Tensor, hair: Tensor | None = None) -> InpaintingOutput:
         known = known.to(texture.dtype) * self.region
         shown = (texture - self.mean) * known
+        classes: list[Tensor] = []
+        if self.config.classes:
+            if hair is None:
+                raise ValueError("the network needs hair, the mask of texels with hair")
+            hair = hair.to(texture.dtype) * self.region
+            parts = [(self.part == part).to(texture.dtype) * (1 - hair) for part in range(1, PARTS + 1)]
+            classes = [*parts, hair]
+        else:
+            hair = None
         if self.config.guided:
-            smooth_fill, mirror_fill = initial_fills(shown, known)
+            smooth_fill, mirror_fill = initial_fills(shown, known, hair)
             mirrored = known.flip(3)
-            estimates = _concatenate([smooth_fill, known, mirror_fill, mirrored])
+            if hair is not None:
+                mirrored = mirrored * (hair == hair.flip(3))
+            estimates = _concatenate([smooth_fill, known, mirror_fill, mirrored, *classes])
             change, share = self.coarse(estimates).float().split((3, 1), 1)
             coarse = change + smooth_fill + share.sigmoid() * mirrored * (mirror_fill - smooth_fill)
         else:
-            coarse = self.coarse(_concatenate([shown, known])).float()
+            coarse = self.coarse(_concatenate([shown, known, *classes])).float()
         refined = None
         if self.refinement is not None:
             # The coarse stage is trained with L1 only (section 2.4): no gradient flows back from the refinement.
             filled = shown + coarse.detach() * (1 - known)
             inputs = [filled, known, filled.flip(3), known.flip(3)] if self.config.guided else [filled, known]
-            refined = filled + self.refinement(_concatenate(inputs), known).float() + self.mean
+            refined = filled + self.refinement(_concatenate([*inputs, *classes]), known).float() + self.mean
         return InpaintingOutput(coarse + self.mean, refined)
 
 
@@ -279,7 +307,7 @@ def _concatenate(channels: list[Tensor]) -> Tensor:
     return torch.cat(channels, 1).contiguous(memory_format=torch.channels_last)
 
 
-def initial_fills(shown: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+def initial_fills(shown: Tensor, known: Tensor, hair: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Estimate the unknown texels without learned parameters: by smooth extension, and by mirroring with matched
     colours.
 
@@ -287,6 +315,7 @@ def initial_fills(shown: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     ----------
     shown : (b, 3, S, S), 0 where not known
     known : (b, 1, S, S), 0 or 1
+    hair : (b, 1, S, S), 0 or 1, texels with hair; with it, hair is extended from hair only, and skin from skin
 
     Returns
     -------
@@ -297,7 +326,13 @@ def initial_fills(shown: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     """
     mirrored = shown.flip(3)
     both = known * known.flip(3)
-    return _pull_push(shown, known), mirrored + _pull_push((shown - mirrored) * both, both)
+    if hair is None:
+        smooth_fill = _pull_push(shown, known)
+    else:
+        of_skin, of_hair = known * (1 - hair), known * hair
+        smooth_fill = (1 - hair) * _pull_push(shown * of_skin, of_skin) + hair * _pull_push(shown * of_hair, of_hair)
+        both = both * (hair == hair.flip(3))
+    return smooth_fill, mirrored + _pull_push((shown - mirrored) * both, both)
 
 
 def _pull_push(values: Tensor, weight: Tensor) -> Tensor:
@@ -358,6 +393,8 @@ class Inpainter:
     size : int, side S of the textures in texels
     region : (S, S) bool array, the part of the atlas that the network completes
     mean : (S, S, 3) uint8 array, mean of the training textures
+    usual_hair : (S, S) float32 array in [0, 1], share of people with hair at each texel; None: the network does not
+        know the classes of texels
     """
 
     def __init__(self, network: GatedInpainting, device: str = "cpu") -> None:
@@ -367,15 +404,18 @@ class Inpainter:
         self.region: BoolArray = network.region.cpu().numpy()
         mean = network.mean.cpu().permute(1, 2, 0).add(1).mul(127.5)
         self.mean: ByteArray = mean.round().clamp(0, 255).to(torch.uint8).contiguous().numpy()
+        self.usual_hair: Float32Array | None = network.usual_hair.cpu().numpy() if network.config.classes else None
 
     @one_thread()
-    def predict(self, textures: ByteArray, known: BoolArray) -> ByteArray:
+    def predict(self, textures: ByteArray, known: BoolArray, hair: BoolArray | None = None) -> ByteArray:
         """Predict all texels with the last stage, including known ones.
 
         Parameters
         ----------
         textures : (b, S, S, 3) uint8 array
         known : (b, S, S) bool array
+        hair : (b, S, S) bool array
+            Texels with hair, also of those that are not known; a network without classes does not use it.
 
         Returns
         -------
@@ -384,16 +424,19 @@ class Inpainter:
         Raises
         ------
         ValueError, TypeError
-            If the arrays have another type or shape, or S is not the size of the network.
+            If the arrays have another type or shape, S is not the size of the network, or hair is missing.
         """
         known = check_textures(textures, known, self.size)
+        masks = [known]
+        if hair is not None and self.network.config.classes:
+            masks.append(check.bool_array(hair, "hair", known.shape))
         with torch.inference_mode():
-            output = self.network(as_texture(textures, self.device), torch.from_numpy(known)[:, None].to(self.device))
-            return as_bytes(output.last)
+            tensors = (torch.from_numpy(mask)[:, None].to(self.device) for mask in masks)
+            return as_bytes(self.network(as_texture(textures, self.device), *tensors).last)
 
-    def complete(self, textures: ByteArray, known: BoolArray) -> ByteArray:
+    def complete(self, textures: ByteArray, known: BoolArray, hair: BoolArray | None = None) -> ByteArray:
         """Return textures (b, S, S, 3) with unknown texels replaced by the prediction; arguments as in `predict`."""
-        return np.where(known[..., None], textures, self.predict(textures, known))
+        return np.where(known[..., None], textures, self.predict(textures, known, hair))
 
 
 def as_texture(textures: ByteArray, device: torch.device) -> Tensor:

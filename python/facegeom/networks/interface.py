@@ -113,19 +113,24 @@ class TextureNetwork(Protocol):
     size : side S of the textures in texels
     region : (S, S) bool array, the part of the atlas that the network completes
     mean : (S, S, 3) uint8 array, mean of the training textures
+    usual_hair : (S, S) float32 array in [0, 1], share of people with hair at each texel; None: the network does not
+        know the classes of texels
     """
 
     size: int
     region: BoolArray
     mean: ByteArray
+    usual_hair: Float32Array | None
 
-    def predict(self, textures: ByteArray, known: BoolArray) -> ByteArray:
+    def predict(self, textures: ByteArray, known: BoolArray, hair: BoolArray | None = None) -> ByteArray:
         """Predict all texels, including known ones.
 
         Parameters
         ----------
         textures : (b, S, S, 3) uint8 array
         known : (b, S, S) bool array
+        hair : (b, S, S) bool array
+            Texels with hair, also of those that are not known; a network that does not know classes does not use it.
 
         Returns
         -------
@@ -134,7 +139,7 @@ class TextureNetwork(Protocol):
         Raises
         ------
         ValueError, TypeError
-            When the arrays have another type or shape.
+            When the arrays have another type or shape, or hair is missing.
         """
 
 

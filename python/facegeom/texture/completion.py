@@ -32,6 +32,7 @@ GRAIN_BANDS = 1  # number of octave bands of grain at the size of the network; e
 EDGE = 3  # width in network texels of the border of the known part whose detail is not used
 SAMPLES = 20_000  # number of texels (up to twice as many) from which the deviation is estimated
 ALIGNED, WINDOW_MARGIN = 32, 16  # texels: a window begins at a multiple of the first, at least so far from its content
+POSSIBLE = 0.02  # usual share of hair below which a texel that is not known has none
 MAD_TO_DEVIATION = 1.4826  # ratio of standard to median absolute deviation of a normal distribution
 
 
@@ -60,6 +61,7 @@ def complete(
     texture: ByteArray,
     known: BoolArray,
     *,
+    hair: BoolArray | None = None,
     window: Window | None = None,
     network: TextureNetwork | None = None,
     backend: str = DEFAULT_BACKEND,
@@ -71,6 +73,7 @@ def complete(
     texture : (S, S, 3) uint8 array, RGB
         Texture in the atlas of the face model, S at least 16. The values of unknown texels are not used.
     known : (S, S) bool array
+    hair : (S, S) bool array, known texels that show hair, for a network that knows classes; None: there are none
     window : the part of the atlas that is completed; None: the whole atlas
     network : TextureNetwork, optional
         The trained network; None: the network that comes with facegeom.
@@ -87,7 +90,7 @@ def complete(
     Raises
     ------
     TypeError, ValueError
-        When the texture is not a square uint8 image, or `known` is not a bool array of its size.
+        When the texture is not a square uint8 image, or `known` or `hair` is not a bool array of its size.
     WeightsError
         When the weights of the shipped network are missing or damaged.
 
@@ -106,17 +109,22 @@ def complete(
     if texture.shape[1] != size or size < LEAST_SIZE:
         raise ValueError(f"texture must be square with at least {LEAST_SIZE} texels a side, got {texture.shape[:2]}")
     known = check.bool_array(known, "known", (size, size))
+    hair = np.zeros_like(known) if hair is None else check.bool_array(hair, "hair", (size, size))
     rows, columns = window or Window(slice(0, size), slice(0, size))
     part, part_known = texture[rows, columns], known[rows, columns]
     if part_known.all():
         return part.copy()
     if network is None:
-        network = _shipped(backend)
+        network = texture_network(backend)
     small, small_known = reduced(texture, known, network.size)
     if not (small_known & network.region).any():
         mean = cv2.resize(network.mean, (size, size), interpolation=cv2.INTER_CUBIC)
         return np.where(part_known[..., None], part, mean[rows, columns])
-    answer = network.predict(np.rint(small).astype(np.uint8)[None], small_known[None])[0].astype(np.float32)
+    masks = [small_known[None]]
+    if network.usual_hair is not None:
+        share = reduced(hair[..., None].astype(np.uint8), known, network.size)[0][..., 0]
+        masks.append(expected_hair(share > 0.5, small_known, network.usual_hair)[None])
+    answer = network.predict(np.rint(small).astype(np.uint8)[None], *masks)[0].astype(np.float32)
     answer = spread(answer, network.region.astype(np.float32))
     region = cv2.resize(network.region.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
     region = region[rows, columns].copy()  # a view would keep the whole atlas
@@ -132,7 +140,8 @@ def complete(
 
 
 @load_once(maxsize=2)
-def _shipped(backend: str) -> TextureNetwork:
+def texture_network(backend: str) -> TextureNetwork:
+    """Return the completion network that comes with facegeom, on the CPU; it is loaded once per process."""
     return load_texture_network(backend)
 
 
@@ -197,6 +206,26 @@ def spread(values: Float32Array, weight: Float32Array, reach: int | None = None)
         step *= fit(share)
         result += step
     return np.asarray(result, np.float32)
+
+
+def expected_hair(hair: BoolArray, known: BoolArray, usual: Float32Array) -> BoolArray:
+    """Return where hair is expected, (S, S) bool: as known, else as on the other side of the head, else as nearby.
+
+    Parameters
+    ----------
+    hair : (S, S) bool array
+        Texels with hair; those that are not known do not matter.
+    known : (S, S) bool array
+        Texels of which is known whether they have hair.
+    usual : (S, S) float32 array in [0, 1]
+        Share of people with hair at each texel. How far the known texels differ from it goes on into the unknown ones:
+        the unknown scalp of a person with a bald forehead is bald.
+    """
+    both = known | known[:, ::-1]
+    shown = np.where(known, hair, hair[:, ::-1]).astype(np.float32)
+    change = spread(np.where(both, shown - usual, np.float32(0)), both.astype(np.float32))
+    expected = np.where(both, shown > 0.5, (usual + change > 0.5) & (usual > POSSIBLE))
+    return np.asarray(np.where(known, hair, expected), np.bool_)
 
 
 def _enlarged(image: Float32Array, size: int) -> Float32Array:

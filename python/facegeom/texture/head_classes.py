@@ -68,12 +68,14 @@ class HeadClasses:
     probability : (S, S, 7) float32 array, probabilities of `CLASSES` in the crop
     affine : (2, 3) float array, from pixels of the photo to pixels of the crop
     eyewear : "keep": glasses count as skin; "remove": they cover it
+    margin : width in pixels of the margin in which pixels of two classes may be mixed, odd
     """
 
     image: ByteArray
     probability: Float32Array
     affine: FloatArray
     eyewear: str = "keep"
+    margin: int = MARGIN
 
     @cached_property
     def own(self) -> Float32Array:
@@ -84,7 +86,7 @@ class HeadClasses:
         worn = self.probability[..., EYEWEAR]
         skin = skin + worn if self.eyewear == "keep" else np.maximum(skin - FRAME * worn, 0.0)
         both = np.stack([skin, self.probability[..., HEAD_HAIR]], axis=-1)
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (MARGIN, MARGIN))
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (self.margin, self.margin))
         inner, outer = cv2.erode(both, kernel), cv2.dilate(both[..., 1], kernel)
         return np.asarray(np.dstack([inner, outer, cv2.erode(both.sum(axis=-1), kernel)]), np.float32)
 

@@ -18,7 +18,7 @@ from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import TextureNetwork
 from facegeom.texture.appearance import OWN, View, behind_colors
 from facegeom.texture.baking import Atlas, Projection
-from facegeom.texture.completion import Window, complete, window_around
+from facegeom.texture.completion import Window, complete, texture_network, window_around
 from facegeom.texture.continuation import continued_colors, skin_trust
 from facegeom.texture.hair import hair_zone, strands
 from facegeom.texture.head_classes import HeadClasses, is_grey, lab, without_colour
@@ -112,7 +112,7 @@ def paint(
     of_face *= 1 - hair
     np.maximum(of_face, of_photo, out=of_face)
     del refused, sure, hair  # a large atlas takes much memory
-    layer = _completed(baked, is_hair, known, of_photo, fixed, network, backend)
+    layer = _completed(baked, is_hair, known, of_photo, fixed, network or texture_network(backend))
     layer = with_whole_lips(layer, known, lips)
     for lids in lid_texels(template, atlas):
         layer = with_lid_skin(layer, lids)
@@ -156,13 +156,15 @@ def _completed(
     known: BoolArray,
     of_photo: Float32Array,
     fixed: _Fixed,
-    network: TextureNetwork | None,
-    backend: str,
+    network: TextureNetwork,
 ) -> ByteArray:
-    """Return the photo's texture (S, S, 3) with the face completed by the network."""
+    """Return the photo's texture (S, S, 3) with the face completed by the network.
+
+    A network that knows the classes of texels sees the whole head, another one the face only.
+    """
     window = fixed.window
-    sure = fixed.face & (of_photo >= WHOLE)
-    completed = complete(baked, sure, window=window, network=network, backend=backend)
+    sure = (fixed.face if network.usual_hair is None else fixed.skin) & (of_photo >= WHOLE)
+    completed = complete(baked, sure, hair=is_hair, window=window, network=network)
     layer = baked.copy()
     share = of_photo[window].copy()
     share[known[window] & (~fixed.face[window] | is_hair[window])] = 1

@@ -71,14 +71,14 @@ class _Maps(nn.Module):
 
 
 class _Texture(nn.Module):
-    """The texture completion network: texture, known -> the prediction of the last stage."""
+    """The texture completion network: texture, known and, with classes, hair -> the prediction of the last stage."""
 
     def __init__(self, network: GatedInpainting) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, texture: Tensor, known: Tensor) -> Tensor:
-        last: Tensor = self.network(texture, known).last
+    def forward(self, texture: Tensor, known: Tensor, hair: Tensor | None = None) -> Tensor:
+        last: Tensor = self.network(texture, known, hair).last
         return last
 
 
@@ -205,6 +205,8 @@ def _gated_inpainting() -> Exported:
         "texture": torch.zeros(2, 3, config.size, config.size),
         "known": torch.zeros(2, 1, config.size, config.size),
     }
+    if config.classes:
+        inputs["hair"] = torch.zeros(2, 1, config.size, config.size)
     return Exported(_Texture(GatedInpainting(config)), inputs, ("completed",))
 
 

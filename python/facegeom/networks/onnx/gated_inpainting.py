@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
 from facegeom._internal.threads import one_thread
 from facegeom.networks.interface import check_textures
@@ -20,12 +21,18 @@ class Inpainter:
         self.size: int = session.config["size"]
         self.region: BoolArray = session.weights["region"]
         self.mean: ByteArray = _as_bytes(session.weights["mean"][None])[0]
+        self.usual_hair: Float32Array | None = session.weights.get("usual_hair")
 
     @one_thread()
-    def predict(self, textures: ByteArray, known: BoolArray) -> ByteArray:
+    def predict(self, textures: ByteArray, known: BoolArray, hair: BoolArray | None = None) -> ByteArray:
         """Predict all texels with the last stage, including known ones; see `TextureNetwork.predict`."""
-        known = check_textures(textures, known, self.size)
-        (output,) = self._session.run(texture=as_image(textures), known=known[:, None].astype(np.float32))
+        masks = {"known": check_textures(textures, known, self.size)}
+        if self.usual_hair is not None:
+            if hair is None:
+                raise ValueError("the network needs hair, the mask of texels with hair")
+            masks["hair"] = check.bool_array(hair, "hair", known.shape)
+        planes = {name: mask[:, None].astype(np.float32) for name, mask in masks.items()}
+        (output,) = self._session.run(texture=as_image(textures), **planes)
         return _as_bytes(output)
 
 

@@ -107,12 +107,6 @@ class PhotoBaker:
         self.atlas = Atlas(self.model.faces, self.model.uv, self.model.uv_faces, size)
         self.region = covered_region(self.model, self.atlas)
 
-    def last_layers(self) -> list[Layer]:
-        """Return layers for texels shown by neither a photo nor its mirror image: the mean texture if there is one."""
-        if self.statistics is None:
-            return []
-        return [Layer(self.statistics.color, self.statistics.shown)]
-
     def head_crop(self, pose: Pose) -> HeadCrop:
         """Return the head of a pose, with the crop around its face."""
         camera = Camera(pose.rotation, pose.scale, pose.translation)

@@ -1,4 +1,4 @@
-"""Samples to train and measure texture completion: complete textures and random masks of known texels."""
+"""Samples to train and measure texture completion: textures and random masks of known texels."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ import torch
 from torch import Tensor
 
 from facegeom._internal import check
-from facegeom._internal.arrays import BoolArray, ByteArray, IntArray
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, IntArray
 from facegeom.errors import FacegeomError
+from facegeom.texture.completion import expected_hair
+from facegeom.texture.texel_classes import EAR, FACE, NECK, SCALP
 from facegeom.training.data.samples import NumberedStream, image_tensor
-from facegeom.training.texture.complete_textures import TextureSet
+from facegeom.training.texture.texture_set import TextureSet
 
 REAL_MASKS = 0.8  # share of occlusion masks; the rest: random strokes (thesis on fully textured heads, section 3.4)
 HELD_OUT = 5  # every fifth occlusion mask is not used in training
-LEAST_HIDDEN, LEAST_KNOWN = 0.02, 0.05  # smallest masked and known share of `TextureSet.region` in a sample
+LEAST_HIDDEN, LEAST_KNOWN = 0.02, 0.05  # smallest masked and known share of the seen texels in a sample
+SKINS = 0.1  # share of the samples that are whole textures of skins
+LEAST_COUNTED = 20  # smallest number of textures from which the share of hair at a texel is known
 TRIES = 50  # largest number of masks drawn until one has permitted shares
 STROKES, TURNS = (1, 4), (3, 10)  # ranges of the number of strokes, and of the straight pieces in a stroke
 STROKE_WIDTH, STROKE_LENGTH = (0.04, 0.14), (0.05, 0.3)  # ranges of stroke width and length / texture side length
+HAIRLINE = 0.03  # largest distance from both hair and skin of a texel at the hairline / texture side length
+AREAS = ("face", "ears", "neck", "scalp", "hairline")  # parts of a texture whose errors are measured
 BRIGHTNESS, TINT = 0.2, 0.05  # largest relative change of all colour channels together, and of one channel
 
 
@@ -54,8 +60,9 @@ def scaled(textures: TextureSet, size: int) -> TextureSet:
         textures,
         textures=image(textures.textures),
         seen=mask(textures.seen),
+        hair=mask(textures.hair),
         masks=mask(textures.masks),
-        region=mask(textures.region[None])[0],
+        part=np.asarray(cv2.resize(textures.part, (size, size), interpolation=cv2.INTER_NEAREST), np.uint8),
     )
 
 
@@ -90,14 +97,52 @@ def held_out_masks(textures: TextureSet) -> BoolArray:
 
 
 def mean_texture(textures: TextureSet) -> ByteArray:
-    """Return the symmetric mean of the training textures, (S, S, 3) uint8; outside the region: its mean colour."""
-    total = np.zeros(textures.textures.shape[1:], np.float64)
-    rows = rows_of(textures, "training")
-    for row in rows:
-        total += textures.textures[row]
-    mean = (total + total[:, ::-1]) / (2 * len(rows))
+    """Return the symmetric mean of the training textures over seen texels, (S, S, 3) uint8.
+
+    Texels that no training texture shows have the mean of the made-up colours; outside the region, the mean colour.
+    """
+    total, weight = np.zeros(textures.textures.shape[1:]), np.zeros(textures.part.shape)
+    for row in rows_of(textures, "training"):
+        share = textures.seen[row] + 1e-6
+        total += textures.textures[row] * share[..., None]
+        weight += share
+    mean = (total + total[:, ::-1]) / (weight + weight[:, ::-1])[..., None]
     mean[~textures.region] = mean[textures.region].mean(0)
     return np.rint(mean).astype(np.uint8)
+
+
+def usual_hair(textures: TextureSet) -> Float32Array:
+    """Return the share of the training photos with hair at each texel that they show, (S, S) float32, symmetric.
+
+    On the scalp where too few photos show it, hair grows; elsewhere it does not.
+    """
+    rows = rows_of(textures, "training")
+    rows = rows[textures.kind[rows] != "skin"]
+    seen, hair = (masks[rows].sum(axis=0) for masks in (textures.seen, textures.hair & textures.seen))
+    seen, hair = seen + seen[:, ::-1], hair + hair[:, ::-1]
+    return np.where(seen >= LEAST_COUNTED, hair / np.maximum(seen, 1), textures.part == SCALP).astype(np.float32)
+
+
+def areas(part: ByteArray, seen: BoolArray, hair: BoolArray) -> dict[str, BoolArray]:
+    """Return the seen texels of each of `AREAS`, (S, S) bool.
+
+    Hair on the face, such as a fringe, is no part of the face. The hairline are texels near both hair and skin.
+
+    Parameters
+    ----------
+    part : (S, S) uint8 array, as in `TextureSet`
+    seen, hair : (S, S) bool arrays, as in `TextureSet`
+    """
+    reach = 2 * max(1, round(HAIRLINE * len(part))) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    near = [cv2.dilate((seen & mask).astype(np.uint8), kernel) > 0 for mask in (hair, ~hair & (part != NECK))]
+    return {
+        "face": seen & (part == FACE) & ~hair,
+        "ears": seen & (part == EAR),
+        "neck": seen & (part == NECK),
+        "scalp": seen & (part == SCALP),
+        "hairline": seen & near[0] & near[1],
+    }
 
 
 def draw_known(rng: np.random.Generator, masks: BoolArray, region: BoolArray) -> BoolArray:
@@ -112,6 +157,7 @@ def draw_known(rng: np.random.Generator, masks: BoolArray, region: BoolArray) ->
     masks : (m, S, S) bool array
         Occlusion masks, True for known texels.
     region : (S, S) bool array
+        Texels that a texture shows.
 
     Returns
     -------
@@ -170,37 +216,36 @@ def draw_strokes(rng: np.random.Generator, region: BoolArray) -> BoolArray:
 
 
 class TextureStream(NumberedStream):
-    """Stream of training samples: texture (3, S, S) uint8, known texels (1, S, S) bool, weight (1, S, S) float32.
+    """Stream of training samples: the four tensors that `TextureTrainer.train_step` takes, without the first axis.
+
+    Texels that the texture does not show are neither known nor counted.
 
     Parameters
     ----------
     textures : TextureSet
         Set whose training textures and training masks are used.
-    unseen_weight : float
-        Weight of the texels that no photo of the identity shows. Texels shown by a photo have the weight 1, and texels
-        outside the region the weight 0.
     seed, start, end : int
         See `NumberedStream`.
     """
 
-    def __init__(self, textures: TextureSet, unseen_weight: float, seed: int, start: int, end: int) -> None:
+    def __init__(self, textures: TextureSet, seed: int, start: int, end: int) -> None:
         super().__init__(seed, start, end)
-        self.textures, self.unseen_weight = textures, unseen_weight
-        self.rows, self.masks = rows_of(textures, "training"), training_masks(textures)
+        self.textures, self.masks, self.usual = textures, training_masks(textures), usual_hair(textures)
+        rows = rows_of(textures, "training")
+        of_skins = textures.kind[rows] == "skin"
+        self.photos, self.skins = rows[~of_skins], rows[of_skins]
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
         """Draw a texture with a small random change of colour, mirrored with probability 1/2, and a mask."""
         data = self.textures
-        row = self.rows[rng.integers(len(self.rows))]
-        texture, seen = data.textures[row], data.seen[row]
+        drawn = rng.random() < SKINS
+        rows = self.skins if len(self.skins) and (drawn or not len(self.photos)) else self.photos
+        row = rows[rng.integers(len(rows))]
+        texture, seen, hair = data.textures[row], data.seen[row], data.hair[row]
         if rng.random() < 0.5:
-            texture, seen = texture[:, ::-1], seen[:, ::-1]
+            texture, seen, hair = texture[:, ::-1], seen[:, ::-1], hair[:, ::-1]
         gain = (1 + rng.uniform(-BRIGHTNESS, BRIGHTNESS)) * (1 + rng.uniform(-TINT, TINT, 3))
         texture = np.clip(np.rint(texture * gain), 0, 255).astype(np.uint8)
-        known = draw_known(rng, self.masks, data.region)
-        weight = np.where(seen, 1.0, self.unseen_weight) * data.region
-        return (
-            image_tensor(texture),
-            torch.from_numpy(known[None].copy()),
-            torch.from_numpy(weight[None].astype(np.float32)),
-        )
+        known = draw_known(rng, self.masks, seen)
+        masks = (known, seen, expected_hair(hair, known, self.usual))
+        return image_tensor(texture), *(torch.from_numpy(mask[None].copy()) for mask in masks)

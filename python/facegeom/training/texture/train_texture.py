@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from facegeom._internal import check
-from facegeom._internal.arrays import BoolArray, ByteArray
 from facegeom.errors import FacegeomError
 from facegeom.networks.devices import check_device, mixed_precision
 from facegeom.networks.facevision import channels_last, load_facevision
@@ -32,18 +31,22 @@ from facegeom.networks.gated_inpainting import (
 )
 from facegeom.networks.texture_critic import TextureCritic, critic_scores
 from facegeom.networks.weights import load_weights, save_weights
+from facegeom.texture.completion import expected_hair
 from facegeom.training.arguments import add_initial_weights, add_run_settings, options_from, run_and_print, run_files
 from facegeom.training.loop import NetworkTrainer, RunSettings, network_input, run_training, set_learning_rate
-from facegeom.training.texture.complete_textures import TextureSet, read_textures
 from facegeom.training.texture.losses import PerceptualLoss, critic_loss, gradient_penalty, weighted_l1
 from facegeom.training.texture.samples import (
+    AREAS,
     TextureStream,
+    areas,
     draw_known,
     held_out_masks,
     mean_texture,
     rows_of,
     scaled,
+    usual_hair,
 )
+from facegeom.training.texture.texture_set import TextureSet, read_textures
 
 STAGES = ("coarse", "both")
 ADVERSARIES = ("wgan", "sn-patchgan")
@@ -66,6 +69,7 @@ class TextureTrainingOptions:
     width: int = 24  # number of channels of the first layer; 64 in the thesis
     fold: int = 2  # side of the texel blocks that are network input, texels; 1 in the thesis
     guided: bool = True  # whether the input includes the extrapolated and mirrored known texels; not in the thesis
+    classes: bool = True  # whether the input includes the class of each texel; not in the thesis
     batch: int = 8  # number of samples in one step; 50 in table B.1 of the thesis, too slow on a CPU
     images: int = 60_000  # number of samples in the run; learning rates halve after half the run, as in the thesis
     learning_rate: float = 1e-3  # learning rate of the network; 1e-4 in the thesis, too small for so few steps
@@ -80,7 +84,6 @@ class TextureTrainingOptions:
     penalty_weight: float = 10.0  # weight of the gradient penalty of the WGAN, Gulrajani et al. 2017
     critic_steps: int = 1  # number of critic steps per network step; Gulrajani et al.: 5, too slow on a CPU
     critic_width: int = 24  # number of channels of the first layer of the critic
-    unseen_weight: float = 0.3  # weight, in the L1 loss, of texels that no photo shows
     known_weight: float = 0.1  # factor of the L1 weight of known texels, whose prediction is used only at the seam
     clip: float = 20.0  # largest gradient norm of the network; typical norms are 5 to 40
     average_decay: float = 0.999  # decay per step of the averaged weights; these are evaluated and shipped
@@ -91,7 +94,13 @@ class TextureTrainingOptions:
     def config(self) -> GatedInpaintingConfig:
         """Return the configuration of the network."""
         return GatedInpaintingConfig(
-            self.size, self.width, self.fold, self.guided, refinement=self.stage == "both", attention=True
+            self.size,
+            self.width,
+            self.fold,
+            self.guided,
+            refinement=self.stage == "both",
+            attention=True,
+            classes=self.classes,
         )
 
 
@@ -101,25 +110,24 @@ class TextureTrainer(NetworkTrainer):
     Parameters
     ----------
     options : TextureTrainingOptions
-    mean : (S, S, 3) uint8 array
-        Mean of the training textures.
-    region : (S, S) bool array
-        Texels with ground truth.
+    textures : TextureSet
+        Textures of the size of the network; the weights contain their mean, parts and usual hair.
     device : torch.device
     """
 
     options: TextureTrainingOptions
 
-    def __init__(
-        self, options: TextureTrainingOptions, mean: ByteArray, region: BoolArray, device: torch.device
-    ) -> None:
+    def __init__(self, options: TextureTrainingOptions, textures: TextureSet, device: torch.device) -> None:
         check.choice(options.stage, "stage", STAGES)
         check.choice(options.adversary, "adversary", ADVERSARIES)
         super().__init__(options, device)
         self.network = GatedInpainting(options.config())
         initialise(self.network, options.gain)
-        self.network.mean.copy_(as_texture(mean[None], torch.device("cpu"))[0])
-        self.network.region.copy_(torch.from_numpy(region))
+        self.network.mean.copy_(as_texture(mean_texture(textures)[None], torch.device("cpu"))[0])
+        self.network.region.copy_(torch.from_numpy(textures.region))
+        if options.classes:
+            self.network.part.copy_(torch.from_numpy(textures.part))
+            self.network.usual_hair.copy_(torch.from_numpy(usual_hair(textures)))
         self.network = channels_last(self.network.to(device))
         self.averaged = channels_last(GatedInpainting(options.config()).to(device)).eval()
         self.averaged.load_state_dict(self.network.state_dict())
@@ -151,7 +159,7 @@ class TextureTrainer(NetworkTrainer):
         """
         config, weights = load_weights("gated_inpainting", GatedInpaintingConfig, path)
         own = self.network.config
-        if (config.size, config.width, config.fold, config.guided) != (own.size, own.width, own.fold, own.guided):
+        if replace(config, refinement=own.refinement, attention=own.attention) != own:
             raise FacegeomError(f"{path.name} contains a network with {config}, expected {own}")
         state = self.network.state_dict()
         state.update({name: value for name, value in weights.items() if name in state})
@@ -162,14 +170,18 @@ class TextureTrainer(NetworkTrainer):
         """Write the averaged weights to the folder of a run, as gated_inpainting.safetensors."""
         save_weights(folder / "gated_inpainting.safetensors", self.averaged.config, self.averaged.state_dict())
 
-    def train_step(self, texture: Tensor, known: Tensor, weight: Tensor) -> dict[str, float]:
+    def train_step(self, texture: Tensor, known: Tensor, seen: Tensor, hair: Tensor) -> dict[str, float]:
         """Make one training step on the tensors of `TextureStream`, batched: b samples.
 
         Parameters
         ----------
         texture : (b, 3, S, S) uint8 tensor
         known : (b, 1, S, S) bool tensor
-        weight : (b, 1, S, S) float tensor
+            Texels that are input of the network.
+        seen : (b, 1, S, S) bool tensor
+            Texels that the texture shows; all known texels are among them.
+        hair : (b, 1, S, S) bool tensor
+            Texels at which hair is expected from the known texels.
 
         Returns
         -------
@@ -178,17 +190,14 @@ class TextureTrainer(NetworkTrainer):
         """
         o = self.options
         self._set_learning_rates()
-        truth, known, weight = (
-            network_input(texture, self.device),
-            known.to(self.device).float(),
-            weight.to(self.device),
-        )
+        truth = network_input(texture, self.device)
+        known, seen, hair = (mask.to(self.device).float() for mask in (known, seen, hair))
         self.network.train()
         with mixed_precision(self.device):
-            answer = self.network(truth, known)
-        counted = weight * (1 - known * (1 - o.known_weight))
+            answer = self.network(truth, known, hair)
+        counted = seen * (1 - known * (1 - o.known_weight))
         terms = {"coarse_l1": o.l1_weight * weighted_l1(answer.coarse, truth, counted)}
-        kept = 1 - (1 - known) * (weight > 0)  # known texels, and texels outside the region, which have no ground truth
+        kept = 1 - (1 - known) * seen  # known texels, and texels without ground truth
         fake = None
         if answer.refined is not None:
             fake = torch.where(kept > 0, truth, answer.refined)
@@ -244,11 +253,15 @@ class TextureValidation:
         rows = rows_of(textures, "validation")[:EXAMINED]
         masks = held_out_masks(textures)
         self.trainer = trainer
-        self.truth = textures.textures[rows]
-        self.known = np.stack(
-            [draw_known(np.random.default_rng([7, i]), masks, textures.region) for i in range(len(rows))]
-        )
-        self.counted = textures.seen[rows] & textures.region & ~self.known
+        self.truth, seen, hair = textures.textures[rows], textures.seen[rows], textures.hair[rows]
+        self.known = np.stack([draw_known(np.random.default_rng([7, i]), masks, mask) for i, mask in enumerate(seen)])
+        usual = usual_hair(textures)
+        self.hair = np.stack([expected_hair(*one, usual) for one in zip(hair, self.known, strict=True)])
+        hidden = seen & ~self.known
+        self.counted = {"all": hidden} | {
+            name: hidden & np.stack([areas(textures.part, *one)[name] for one in zip(seen, hair, strict=True)])
+            for name in AREAS
+        }
 
     @torch.no_grad()
     def _answers(self, count: int) -> InpaintingOutput:
@@ -256,9 +269,9 @@ class TextureValidation:
         coarse, refined = [], []
         for start in range(0, count, BATCH):
             part = slice(start, min(start + BATCH, count))
-            known = torch.from_numpy(self.known[part])[:, None].to(trainer.device)
+            known, hair = (torch.from_numpy(m[part])[:, None].to(trainer.device) for m in (self.known, self.hair))
             with mixed_precision(trainer.device):
-                answer = trainer.averaged(as_texture(self.truth[part], trainer.device), known)
+                answer = trainer.averaged(as_texture(self.truth[part], trainer.device), known, hair)
             coarse.append(answer.coarse.cpu())
             refined.append(answer.refined.cpu() if answer.refined is not None else None)
         whole = None if refined[0] is None else torch.cat([part for part in refined if part is not None])
@@ -267,14 +280,18 @@ class TextureValidation:
     def measure(self) -> dict[str, float]:
         """Return coarse_percent and refined_percent: the mean absolute error of each stage in percent of 255.
 
-        The error is measured on masked texels that a photo shows, and averaged over all texels of all textures.
+        The error is measured on masked texels that the textures show, and averaged over all texels of all textures. It
+        is given for each of `AREAS`, too, such as coarse_ears_percent, if there are such texels.
         """
         answers = self._answers(len(self.truth))
         result = {}
         for name, answer in zip(("coarse", "refined"), answers, strict=True):
             if answer is not None:
                 error = np.abs(as_bytes(answer).astype(np.float32) - self.truth).mean(-1) / 2.55
-                result[f"{name}_percent"] = round(float(error[self.counted].mean()), 4)
+                for area, counted in self.counted.items():
+                    if counted.any():
+                        key = f"{name}_percent" if area == "all" else f"{name}_{area}_percent"
+                        result[key] = round(float(error[counted].mean()), 4)
         return result
 
     def sheet(self) -> np.ndarray:
@@ -316,12 +333,12 @@ def train(
     """
     settings.out.mkdir(parents=True, exist_ok=True)
     textures = scaled(textures, options.size)
-    trainer = TextureTrainer(options, mean_texture(textures), textures.region, check_device(settings.device))
+    trainer = TextureTrainer(options, textures, check_device(settings.device))
     if not trainer.resume(settings.out) and initial is not None:
         trainer.start_from(initial)
 
     def stream(start: int, end: int) -> TextureStream:
-        return TextureStream(textures, options.unseen_weight, options.seed, start, end)
+        return TextureStream(textures, options.seed, start, end)
 
     return run_training(trainer, options, stream, TextureValidation(trainer, textures), settings)
 
