@@ -334,12 +334,20 @@ def test_skins_are_whole_textures_in_their_own_colours():
     lights = np.zeros((1, 16, 9, 3), np.float32)
     lights[..., 0, :] = 0.5  # half of the even light
     nothing = np.zeros((0,))
-    assets = Assets(np.repeat(colours[:, None], count, 1), np.array(["a", "b"]), lights, nothing, nothing, (), nothing)
-    textures, names = skin_textures(head.template, head.atlas, assets)
+    skins = np.repeat(colours[:, None], count, 1)
+    skins[1, load_face_model().regions["scalp"]] = 10
+    assets = Assets(skins, np.array(["a", "b"]), lights, nothing, nothing, (), nothing)
+    textures, hair, names = skin_textures(head.template, head.atlas, assets)
     assert textures.shape == (2 * LIGHTS, SIZE, SIZE, 3)
     assert names.tolist() == ["a"] * LIGHTS + ["b"] * LIGHTS
-    assert (np.abs(textures[[0, LIGHTS]].astype(int) - colours[:, None, None]) <= 1).all()
+    bare = np.isin(head.part, (FACE, EAR, NECK))
+    bare = cv2.erode(bare.astype(np.uint8), np.ones((5, 5))) > 0  # away from the border of the scalp
+    for number, colour in ((0, colours[0]), (LIGHTS, colours[1])):
+        assert (np.abs(textures[number][bare].astype(int) - colour) <= 1).all()
     assert 0.6 < textures[1].mean() / textures[0].mean() < 0.8  # half of the light is 0.73 of the grey level
+    assert not hair[:LIGHTS].any()
+    assert not hair[LIGHTS:, head.part != SCALP].any()
+    assert hair[LIGHTS:, head.part == SCALP].mean() > 0.9
 
 
 # --- statistics

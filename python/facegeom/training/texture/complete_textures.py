@@ -363,12 +363,12 @@ def _mask_jobs(textures: Sequence[PersonTexture], count: int) -> list[tuple[list
 def _of_skins(assets: Assets) -> list[PersonTexture]:
     """Return the textures of the skins of assets."""
     head = head_atlas(SIZE)
-    textures, names = skin_textures(head.template, head.atlas, assets)
+    made = skin_textures(head.template, head.atlas, assets)
     region = np.asarray(head.part != NONE)
     nothing = np.zeros_like(region)
     return [
-        PersonTexture(texture, region, nothing, "skin", str(name), -1, nothing)
-        for texture, name in zip(textures, names, strict=True)
+        PersonTexture(texture, region, hair, "skin", str(name), -1, nothing)
+        for texture, hair, name in zip(*made, strict=True)
     ]
 
 

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from facegeom import geometry
-from facegeom._internal.arrays import ByteArray
+from facegeom._internal.arrays import BoolArray, ByteArray
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
 from facegeom.texture.baking import Atlas
 from facegeom.texture.light import encoded, harmonics, linear
+from facegeom.texture.texel_classes import FACE, SCALP, texel_parts
 from facegeom.training.data.assets import Assets
 
 LIGHTS = 4  # textures of each skin: one in even light, the others under environment maps
 LEAST_SHADING = 0.15  # lower limit of the shading relative to the mean light
+PAINTED_HAIR = 0.5  # grey level relative to the median of the face below which a scalp has painted hair
+GREY = np.array([0.299, 0.587, 0.114])  # weights of the channels, ITU-R BT.601
 
 
-def skin_textures(template: Template, atlas: Atlas, assets: Assets, seed: int = 0) -> tuple[ByteArray, np.ndarray]:
-    """Return the textures of all skins under some lights, and the names of the skins.
+class SkinTextures(NamedTuple):
+    """Textures of skins.
+
+    Attributes
+    ----------
+    textures : (n, S, S, 3) uint8 array
+    hair : (n, S, S) bool array, texels of the scalp with painted hair; some skins have it
+    names : (n,) str array, names of the skins
+    """
+
+    textures: ByteArray
+    hair: BoolArray
+    names: np.ndarray
+
+
+def skin_textures(template: Template, atlas: Atlas, assets: Assets, seed: int = 0) -> SkinTextures:
+    """Return the textures of all skins under some lights.
 
     Parameters
     ----------
@@ -26,16 +46,12 @@ def skin_textures(template: Template, atlas: Atlas, assets: Assets, seed: int = 
     assets : Assets
         The skins, and the environment maps from which lights are drawn.
     seed : int
-
-    Returns
-    -------
-    textures : (n, S, S, 3) uint8 array
-    names : (n,) str array
     """
     rng = np.random.default_rng(seed)
     V = template.subdivide(load_face_model().mean[template.vertices])
     terms = harmonics(geometry.vertex_normals(V, template.fine.faces))
-    textures = []
+    part = texel_parts(template, atlas)
+    textures, hair = [], []
     for skin in assets.skins:
         albedo = linear(template.carry(skin[template.vertices].astype(np.float64)))
         for number in range(LIGHTS):
@@ -45,4 +61,6 @@ def skin_textures(template: Template, atlas: Atlas, assets: Assets, seed: int = 
                 shading = np.maximum(terms @ light, LEAST_SHADING)
             texels = atlas.image(atlas.carry(encoded(albedo * shading)))
             textures.append(np.rint(np.clip(atlas.fill_gutter(texels), 0, 255)).astype(np.uint8))
-    return np.array(textures, np.uint8).reshape(-1, atlas.size, atlas.size, 3), np.repeat(assets.skin_names, LIGHTS)
+        grey = textures[-LIGHTS] @ GREY
+        hair += LIGHTS * [(part == SCALP) & (grey < PAINTED_HAIR * np.median(grey[part == FACE]))]
+    return SkinTextures(np.array(textures, np.uint8), np.array(hair, np.bool_), np.repeat(assets.skin_names, LIGHTS))
