@@ -129,6 +129,10 @@ MODULES = {
             "facegeom.training.contours.train_contours",
             "network that predicts the contours of the eyes and the lips",
         ),
+        "denoiser": (
+            "facegeom.training.denoising.train_denoiser",
+            "network that removes noise, one of five methods",
+        ),
         "pixel2mesh": (
             "facegeom.training.meshes.train_pixel2mesh",
             "Pixel2Mesh: deforms a semi-sphere by the image features of a photo",
