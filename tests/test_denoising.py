@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from facegeom.cli import main
 from facegeom.errors import FacegeomError
+from facegeom.evaluation.denoising import NOISY, evaluate, mean_with_interval, non_local_means
 from facegeom.networks.denoising.autoencoder import VariationalAutoencoder
 from facegeom.networks.denoising.denoiser import METHODS, Denoiser, DenoiserConfig, load_denoiser
 from facegeom.networks.denoising.matrix_unet import RANK, SMALL, LowRank
@@ -207,3 +210,47 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
         DenoiserOptions(noise="salt")
     save_weights(tmp_path / "a.safetensors", DenoiserConfig("vae", "phone"), METHODS["vae"]().state_dict())
     assert load_denoiser("vae", path=tmp_path / "a.safetensors").network.training is False
+
+
+def test_a_method_that_knows_the_photo_is_perfect_and_noise_has_the_papers_psnr() -> None:
+    photos = [smooth(32), smooth(32)[::-1].copy()]
+    known = iter(photos * len(LEVELS))
+    results = evaluate(photos, {"oracle": lambda noisy: next(known)}, ["paper"])["paper"]
+    for level in LEVELS:
+        found = results[f"{level:g}"]
+        assert found["oracle"].psnr == 100
+        assert found["oracle"].ssim == pytest.approx(100)
+        assert found[NOISY].psnr == pytest.approx(PAPER_PSNR[level], abs=0.05)
+    assert results["0.1"][NOISY].ssim > results["0.75"][NOISY].ssim
+
+
+def test_non_local_means_removes_noise_from_a_smooth_image() -> None:
+    image = smooth()
+    noisy = with_gaussian_noise(image, 0.1, np.random.default_rng(0))
+    assert psnr(non_local_means(noisy), image) > psnr(noisy, image) + 6
+
+
+def test_intervals_contain_the_mean_and_shrink_with_the_number_of_values() -> None:
+    rng = np.random.default_rng(0)
+    mean, half = mean_with_interval(rng.normal(30, 2, 100))
+    assert abs(mean - 30) < 2 * half
+    assert half == pytest.approx(1.96 * 2 / 10, rel=0.25)
+    assert mean_with_interval(rng.normal(30, 2, 1600))[1] < 0.4 * half
+
+
+def test_command_measures_networks_and_draws_a_sheet(
+    folder: Path, labels: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels.save(tmp_path / "labels.npz")
+    torch.manual_seed(0)
+    state = METHODS["matrix_unet"]().state_dict()
+    save_weights(tmp_path / "mine.safetensors", DenoiserConfig("matrix_unet", "gaussian"), state)
+    command = ["evaluate", "denoising", str(folder), "--labels", str(tmp_path / "labels.npz"), "--limit", "2"]
+    outputs = ["--sheet", str(tmp_path / "sheet.png"), "--json", str(tmp_path / "result.json")]
+    assert main([*command, "--weights", str(tmp_path / "mine.safetensors"), *outputs]) == 0
+    assert "matrix_unet" in capsys.readouterr().out
+    report = json.loads((tmp_path / "result.json").read_text())
+    level = report["results"]["sigma"]["0.25"]
+    assert level["matrix_unet"] == level[NOISY]  # an untrained network changes nothing
+    assert cv2.imread(str(tmp_path / "sheet.png")).shape[1] > 13 * 112
+    assert main([*command, "--limit", "0"]) == 1
