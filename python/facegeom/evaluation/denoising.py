@@ -179,7 +179,9 @@ def run(args: argparse.Namespace) -> int:
         show(f"{len(photos)} photos, {what}; PSNR in dB and SSIM in percent, each with half of its 95 % interval")
         header = ["method", *(f"{name} {level}" for level in by_level for name in ("PSNR", "+-", "SSIM", "+-"))]
         names = (NOISY, *methods)
-        rows = [[name, *(value for found in by_level.values() for value in found[name])] for name in names]
+        rows: list[list[str | float | int]] = [
+            [name, *(value for found in by_level.values() for value in found[name])] for name in names
+        ]
         show(table(header, rows) + "\n")
     if args.sheet:
         save_image(comparison_sheet(photos, methods), args.sheet)

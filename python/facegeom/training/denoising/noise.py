@@ -89,9 +89,9 @@ def with_phone_noise(image: ByteArray, rng: np.random.Generator) -> ByteArray:
     -------
     (h, w, 3) uint8 array
     """
-    linear = (image / 255) ** GAMMA
+    linear: FloatArray = (image / 255) ** GAMMA
     if rng.random() < 0.5:
-        linear = cv2.GaussianBlur(linear, (0, 0), float(rng.uniform(0.3, 1.0)))
+        linear = np.asarray(cv2.GaussianBlur(linear, (0, 0), float(rng.uniform(0.3, 1.0))), np.float64)
     exposure = float(np.exp(rng.uniform(np.log(DARKEST), 0.0)))
     shot, read = (float(np.exp(rng.uniform(*np.log(ends)))) for ends in (SHOT, READ))
     bayer = _bayer(linear * exposure)
