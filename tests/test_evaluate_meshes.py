@@ -55,6 +55,7 @@ def test_true_surface_has_the_smallest_distances(truth: TrueSurface) -> None:
     assert score.chamfer < 4.0  # distance between two samples of 3,000 points on 37,000 mm^2
     assert score.f_score[4.0] > 0.95
     assert score.emd == pytest.approx(score.emd_floor, rel=0.6)
+    assert score.sliced == pytest.approx(score.sliced_floor, rel=0.6)
     assert score.left_out < 0.05
 
 

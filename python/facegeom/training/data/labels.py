@@ -235,6 +235,35 @@ def make_labels(
     )
 
 
+def read_landmark_files(files: Sequence[str | os.PathLike[str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Read files of `facegeom prepare landmarks` one after the other.
+
+    Parameters
+    ----------
+    files : paths
+
+    Returns
+    -------
+    names : (n,) str array
+        File names of the photos.
+    landmarks : (n, 478, 3) int16 array, 1/16 pixels
+
+    Raises
+    ------
+    FacegeomError
+        If two files name the same photo.
+    """
+    parts = []
+    for file in files:
+        with np.load(file) as data:
+            parts.append((data["names"], data["landmarks"]))
+    names = np.concatenate([part[0] for part in parts])
+    _, first, count = np.unique(names, return_index=True, return_counts=True)
+    if (count > 1).any():
+        raise FacegeomError(f"the landmarks of {names[first[count > 1][0]]} are in the files more than once")
+    return names, np.concatenate([part[1] for part in parts])
+
+
 def add_labelled_photos(parser: argparse.ArgumentParser) -> None:
     """Add the arguments for the folder of photos and the file of their labels to a parser."""
     parser.add_argument("photos", help="folder that contains the photos, also in subfolders")
@@ -244,7 +273,9 @@ def add_labelled_photos(parser: argparse.ArgumentParser) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom prepare labels` to a parser."""
     parser.add_argument("photos", help="folder that contains the photos, also in subfolders")
-    parser.add_argument("--landmarks", required=True, help="file written by `facegeom prepare landmarks`")
+    parser.add_argument(
+        "--landmarks", required=True, nargs="+", metavar="FILE", help="files written by `facegeom prepare landmarks`"
+    )
     parser.add_argument(
         "--identity",
         metavar="FILE",
@@ -261,11 +292,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fit the face model to the landmarks of the photos, write the labels, and print the numbers of rejected fits."""
     photos = find_photos(args.photos)
-    with np.load(args.landmarks) as data:
-        names, landmarks = data["names"], data["landmarks"]
+    names, landmarks = read_landmark_files(args.landmarks)
     have = np.array([str(name) in photos for name in names])
     if not have.any():
-        raise FacegeomError(f"none of the {len(names)} photos named in {args.landmarks} is in {args.photos}")
+        raise FacegeomError(f"none of the {len(names)} photos named in {', '.join(args.landmarks)} is in {args.photos}")
     names, landmarks = names[have], landmarks[have]
     paths = [photos[str(name)] for name in names]
     labels = make_labels(
