@@ -93,10 +93,11 @@ def closing_rolls(template: Template, V: FloatArray, shapes: Mapping[str, Float3
     mapping from name to (n, 3) float32 array
         Displacements at weight 1, mm; read-only.
     """
-    mouth, result = _mouth(template), {}
+    mouth = _mouth(template)
+    result = {}
     for name in ROLLS:
         shape = shapes[name].copy()
-        shape[mouth.vertices, 2] += _forward(template, mouth, V, V + shape)
+        shape[mouth.vertices, 2] += _forward(mouth, V, V + shape)
         for _ in range(ROUNDS):
             gap = _gaps(mouth, V, V[mouth.vertices] + shape[mouth.vertices])
             closing = np.interp(mouth.along, (np.arange(COLUMNS) + 0.5) / COLUMNS, gap) * mouth.follow
@@ -106,7 +107,7 @@ def closing_rolls(template: Template, V: FloatArray, shapes: Mapping[str, Float3
     return result
 
 
-def _forward(template: Template, mouth: _Mouth, V: FloatArray, posed: FloatArray) -> FloatArray:
+def _forward(mouth: _Mouth, V: FloatArray, posed: FloatArray) -> FloatArray:
     """Return by how many mm, (k,), the lips of a mouth move forward so that no teeth come through them.
 
     `V` and `posed` (n, 3) are the vertices of the neutral face and those under a blendshape.

@@ -45,10 +45,10 @@ INNER = (0.86, 0.77, 0.77)  # colour of the inner lips, relative to the lips
 INNER_MM = 5.0  # distance in mm behind the border of the known lips at which the inner lips have this colour
 OWN_MM = 2.5  # the same for the colour of the reddest lips
 LIP_BLEND_MM = 1.0  # standard deviation in mm of the blend between the colours of the upper and of the lower lip
-REDDEST = 50.0  # percentile of the redness (a*) above which known lips have the colour of the lips
+REDDEST = 70.0  # percentile of the redness (a*) above which known lips have the colour of the lips
 CORNERS = (48, 54)  # landmarks at the outer corners of the mouth
-CORNER_MM, AROUND_MM = 5.5, 11.0  # distance in mm from a corner of the mouth up to which a shadow is weakened, and not
-SHADOW, SHADOW_SHARE = 12.0, 0.2  # contrast (norm of RGB, 0 to 255) that stays of it; and share of the rest
+CORNER_MM, AROUND_MM = 7.5, 13.0  # distance in mm from a corner of the mouth up to which a shadow is weakened, and not
+SHADOW, SHADOW_SHARE = 12.0, 0.12  # contrast (norm of RGB, 0 to 255) that stays of it; and share of the rest
 DARK, DARK_SHARE = 7.0, 0.2  # darker (L*) than the usual lips or skin around: a shadow; or by this share of the L*
 SPREAD = 1.5  # or darker by so many deviations of the lightness around
 LEAST_AROUND = 30  # minimum number of texels around a corner from which its skin is continued
@@ -163,7 +163,7 @@ def _border(texels: LipTexels, odd: BoolArray, shown: BoolArray) -> FloatArray:
     border[np.bincount(column[odd], minlength=COLUMNS) < LEAST_ODD] = 0.0
     border = np.max([np.roll(border, shift) for shift in (-1, 0, 1)], axis=0)
     np.minimum.at(first, column[shown], texels.inner[shown])
-    return np.maximum(border, np.where(np.isfinite(first), first, 0.0))
+    return np.asarray(np.maximum(border, np.where(np.isfinite(first), first, 0.0)))
 
 
 def _odd(colors: ByteArray, outer: BoolArray, inner: Float32Array) -> BoolArray:
@@ -199,8 +199,9 @@ def with_whole_lips(texture: ByteArray, known: BoolArray, texels: LipTexels) -> 
     inside = cv2.distanceTransform(np.pad(shown | ~texels.lips, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     weight = np.clip(inside * texels.texel_mm / FEATHER_MM, 0.0, 1.0) * shown
     sources = weight >= 1.0 if (weight >= 1.0).sum() >= LEAST_LIPS else shown
-    smooth = cv2.GaussianBlur(fill_smoothly(around, sources), (0, 0), 2.0)
-    of_upper = cv2.GaussianBlur(texels.upper.astype(np.float32), (0, 0), LIP_BLEND_MM / texels.texel_mm)[..., None]
+    smooth = np.asarray(cv2.GaussianBlur(fill_smoothly(around, sources), (0, 0), 2.0), np.float32)
+    above = cv2.GaussianBlur(texels.upper.astype(np.float32), (0, 0), LIP_BLEND_MM / texels.texel_mm)
+    of_upper = np.asarray(above, np.float32)[..., None]
     red = of_upper * _reddest(around, sources, texels.upper) + (1 - of_upper) * _reddest(around, sources, ~texels.upper)
     smooth += np.clip(depth / OWN_MM, 0.0, 1.0)[..., None] * (red - smooth)
     deep = np.clip(depth / INNER_MM, 0.0, 1.0)[..., None]
@@ -275,6 +276,6 @@ def _grain(colors: Float32Array, shown: BoolArray, size: int) -> Float32Array:
     inner = cv2.erode(shown.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     detail = (gray - cv2.GaussianBlur(gray, (0, 0), max(3.0 * across, 0.8)))[inner]
     if not detail.size:
-        return np.zeros_like(lines)
+        return np.zeros(shown.shape, np.float32)
     deviation = min(1.4826 * float(np.median(np.abs(detail))), LARGEST_GRAIN * float(gray[inner].mean()))
     return np.asarray(lines / max(float(lines.std()), 1e-6) * deviation, np.float32)
