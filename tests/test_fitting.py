@@ -264,6 +264,7 @@ def test_several_photos_share_one_identity_that_is_better_than_that_of_one_photo
         assert len({fit.expression.tobytes() for fit in fits}) == 4
         yaw = [np.degrees(np.arctan2(fit.rotation[0, 2], fit.rotation[2, 2])) for fit in fits]
         np.testing.assert_allclose(yaw, [-40, -40 / 3, 40 / 3, 40], atol=3)
+        assert np.mean([fit.scale for fit in fits]) == pytest.approx(1.2, rel=0.03)  # noise does not make faces small
         alone = [fit_points(seen, free_expressions(model)).identity for seen in photos]
         single.append(np.mean([shape_error(model, one, identity) for one in alone]))
         joint.append(shape_error(model, fits[0].identity, identity))

@@ -175,7 +175,9 @@ class Observations:
 class _View:
     """The state of a fit to the points of one image: camera, coefficients and residuals.
 
-    The unknowns are those of the camera, then the free coefficients: identity, expression.
+    The unknowns are those of the camera, then the free coefficients: identity, expression. Residuals count in mm of the
+    mean face's scale: in mm of the current scale, a smaller face with a larger scale would have smaller residuals, and
+    faces would become 3 to 8 % too small.
     """
 
     def __init__(self, seen: Observations, coefficients: FloatArray, free: BoolArray, options: FitOptions) -> None:
@@ -194,6 +196,7 @@ class _View:
         known = self.axis_weight[:, 2] > 0
         start = seen.points.base + seen.points.basis @ self.coefficients
         self.rotation, self.scale, self.shift = similarity(start[known], self.observed[known])
+        self.unit = similarity(seen.points.base[known], self.observed[known])[1]
         self.robust = np.ones(len(seen.target))
         self.residual = np.zeros_like(self.observed)
         self._free_basis = seen.points.basis[:, :, free]
@@ -208,13 +211,14 @@ class _View:
         counted = residual if normals is None else _across(residual[:, :, None], normals, options.slide)[:, :, 0]
         distance = np.sqrt(((counted * self.axis_weight) ** 2).sum(1))
         robust = self.robust = np.minimum(1.0, options.huber_mm / np.maximum(distance, 1e-9))
-        weight = np.sqrt(robust)[:, None] * self.axis_weight
+        unit = self.scale / self.unit
+        weight = unit * np.sqrt(robust)[:, None] * self.axis_weight
 
         camera = np.zeros((len(residual), 3, CAMERA))
         camera[:, 0, 1], camera[:, 0, 2] = turned[:, 2], -turned[:, 1]
         camera[:, 1, 0], camera[:, 1, 2] = -turned[:, 2], turned[:, 0]
         camera[:, 2, 0], camera[:, 2, 1] = turned[:, 1], -turned[:, 0]
-        camera[:, :, 3] = turned + residual
+        camera[:, :, 3] = turned
         camera[:, [0, 1, 2], [4, 5, 6]] = 1.0
         moves = np.concatenate([camera, self.rotation @ self._free_basis], axis=2)
         if normals is not None:
@@ -225,7 +229,7 @@ class _View:
         gradient = jacobian.T @ right
         scatter = options.noise_mm**2 * options.correlated_points / options.group_correlated
         for group, noise in zip(self.groups, self.group_noise, strict=True):
-            closeness = scatter / noise**2
+            closeness = unit**2 * scatter / noise**2
             relative = np.sqrt(robust[group])[:, None, None] * _centred(moves[group, :2])
             offsets = np.sqrt(robust[group])[:, None] * _centred(counted[group, :2])
             relative = relative.reshape(-1, relative.shape[2])
