@@ -17,7 +17,7 @@ from facegeom.evaluation import mesh_truth, meshes
 from facegeom.evaluation.mesh_truth import Surface, TrueSurface, face_triangles
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region
-from facegeom.face_model.fitting import Fit
+from facegeom.face_model.point_fit import Fit
 from facegeom.images.camera import Camera
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.render import turn

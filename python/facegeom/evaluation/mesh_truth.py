@@ -26,7 +26,7 @@ import numpy as np
 from facegeom._internal.arrays import FloatArray, IntArray
 from facegeom.face_model import FaceModel
 from facegeom.face_model.face_region import EYE_FRONT, face_region
-from facegeom.face_model.fitting import Fit
+from facegeom.face_model.point_fit import Fit
 from facegeom.geometry import NearestFinder, face_normals, rasterize
 from facegeom.images.camera import Camera
 from facegeom.measures.mesh_metrics import (

@@ -27,7 +27,8 @@ from facegeom.evaluation.detection import evenly_spread
 from facegeom.evaluation.mesh_truth import TAUS, MeshScore, Surface, TrueSurface, face_triangles
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region
-from facegeom.face_model.fitting import Fit, fit_landmarks68
+from facegeom.face_model.fitting import fit_landmarks68
+from facegeom.face_model.point_fit import Fit
 from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
 from facegeom.images.crop import crop_image

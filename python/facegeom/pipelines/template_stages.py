@@ -23,11 +23,12 @@ from facegeom.face_model.blendshapes import (
     gaze_weights,
     template_blendshapes,
 )
-from facegeom.face_model.fitting import Fit, possible_expression
+from facegeom.face_model.fitting import possible_expression
 from facegeom.face_model.head_completion import complete_head
 from facegeom.face_model.lids import closing_blinks, covering_lids
 from facegeom.face_model.lip_contact import lips_apart
 from facegeom.face_model.neutral_lips import closed_lips
+from facegeom.face_model.point_fit import Fit
 from facegeom.face_model.rolled_lips import closing_rolls
 from facegeom.face_model.template import Template, Topology, load_template
 from facegeom.images.crop import warp_image

@@ -23,7 +23,8 @@ from facegeom._internal.files import write_npz
 from facegeom._internal.threads import limit_worker_to_one_thread
 from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
-from facegeom.face_model.fitting import Fit, FitOptions, PointBasis, fit_landmarks
+from facegeom.face_model.fitting import fit_landmarks
+from facegeom.face_model.point_fit import Fit, FitOptions, PointBasis
 from facegeom.images.image_files import load_image
 from facegeom.networks.identity import Identity, load_identity
 from facegeom.networks.identity_crop import see_identity

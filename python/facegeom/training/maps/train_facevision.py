@@ -40,7 +40,7 @@ from facegeom.training.maps.losses import adversarial, gradient_l1, masked_l1, r
 from facegeom.training.maps.validation import MapValidation
 
 MIX = MixOptions(aligned=0.6, extremes=0.25, stretched=0.6, faceless=0.1)
-"""Two thirds of the crops are those of the second pass of the pipeline, the others those of the first."""
+"""Three fifths of the crops are those of the second pass of the pipeline, the others those of the first."""
 
 
 @dataclass(frozen=True)
