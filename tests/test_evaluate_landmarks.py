@@ -13,7 +13,7 @@ import pytest
 from facegeom import load_face_model
 from facegeom.cli import main
 from facegeom.evaluation import landmarks
-from facegeom.evaluation.landmarks import compare, summarise
+from facegeom.evaluation.landmarks import compare, summarise, with_face_height
 from facegeom.images.camera import Camera
 from facegeom.training.data.labels import LANDMARK_ORIGIN, LANDMARK_UNIT
 
@@ -75,6 +75,21 @@ def test_no_photo_of_a_kind_gives_nan() -> None:
     rows = summarise([compare("a.jpg", found, camera, 0.9, in_photo(found, camera))])
     assert np.isnan(rows[2][2])
     assert rows[2][1] == 0
+
+
+def test_a_large_face_is_reduced_with_its_points() -> None:
+    photo = np.zeros((400, 300, 3), np.uint8)
+    photo[200:204, 100:104] = 255  # its centre is at (101.5, 201.5)
+    true = np.array([[101.5, 201.5, 8.0], [60, 60, 0], [60, 300, 0]], float)
+    small, reduced = with_face_height(photo, true, 60)
+    assert small.shape == (100, 75, 3)
+    assert np.ptp(reduced[:, 1]) == pytest.approx(60)
+    assert reduced[0, 2] == pytest.approx(2)
+    rows, columns = np.nonzero(small[..., 0])
+    assert (columns.mean(), rows.mean()) == pytest.approx(tuple(reduced[0, :2]))
+    same, points_there = with_face_height(photo, true, 500)
+    assert same is photo
+    assert points_there is true
 
 
 def test_command_evaluates_every_nth_photo_of_the_part(

@@ -17,7 +17,7 @@ from facegeom.evaluation import mesh_truth, meshes
 from facegeom.evaluation.mesh_truth import Surface, TrueSurface, face_triangles
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region
-from facegeom.face_model.fitting import Fit
+from facegeom.face_model.point_fit import Fit
 from facegeom.images.camera import Camera
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.render import turn
@@ -55,6 +55,7 @@ def test_true_surface_has_the_smallest_distances(truth: TrueSurface) -> None:
     assert score.chamfer < 4.0  # distance between two samples of 3,000 points on 37,000 mm^2
     assert score.f_score[4.0] > 0.95
     assert score.emd == pytest.approx(score.emd_floor, rel=0.6)
+    assert score.sliced == pytest.approx(score.sliced_floor, rel=0.6)
     assert score.left_out < 0.05
 
 

@@ -13,7 +13,7 @@ from facegeom.cli import main
 from facegeom.errors import FacegeomError, NoFaceFound, WeightsError
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region, mean_depth
-from facegeom.face_model.fitting import similarity
+from facegeom.face_model.point_fit import similarity
 from facegeom.images.camera import Camera
 from facegeom.networks.gcn_igan import STEM, GcnIganConfig, GcnIganGenerator, MobileEncoder
 from facegeom.networks.graph import Graph

@@ -68,6 +68,22 @@ def test_convolution_equals_the_formula_of_the_paper_and_uses_one_ring():
     assert sorted(torch.nonzero(changed).ravel().tolist()) == sorted([row, *ring])
 
 
+def test_gradients_of_a_convolution_are_those_of_dense_matrices():
+    torch.manual_seed(0)
+    graph, layer = Graph(LEVEL.edges, LEVEL.count), GraphConv(4, 6)
+    matrix = adjacency(LEVEL.edges, LEVEL.count)
+    features, weight = torch.randn(LEVEL.count, 2, 4, requires_grad=True), torch.randn(LEVEL.count, 2, 6)
+    wanted = [features, *layer.parameters()]
+    dense = layer.own(features) + torch.einsum("ij,jbc->ibc", matrix, layer.neighbours(features))
+    expected = torch.autograd.grad((dense * weight).sum(), wanted)
+    ours = layer(features, graph)
+    torch.testing.assert_close(ours, dense)
+    for gradient, right in zip(torch.autograd.grad((ours * weight).sum(), wanted), expected, strict=True):
+        torch.testing.assert_close(gradient, right, atol=1e-4, rtol=1e-4)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(features, graph), dense)
+
+
 def test_convolution_preserves_the_magnitude_of_smooth_features():
     torch.manual_seed(0)
     graph, layer = Graph(LEVEL.edges, LEVEL.count), GraphConv(64, 64)

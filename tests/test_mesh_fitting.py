@@ -8,8 +8,9 @@ import pytest
 from coded_photos import degrees_between
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_surface
-from facegeom.face_model.fitting import Fit, fit_landmarks68
+from facegeom.face_model.fitting import fit_landmarks68
 from facegeom.face_model.mesh_fitting import fit_mesh, place_mean_face
+from facegeom.face_model.point_fit import Fit
 from facegeom.networks.semi_sphere import semi_sphere
 from facegeom.render import turn
 from mesh_oracle import semi_sphere_on

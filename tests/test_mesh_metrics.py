@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from facegeom.face_model import load_face_model
+from facegeom.face_model.face_region import face_region
 from facegeom.measures.mesh_metrics import (
     EMD_POINTS,
+    SlicedWasserstein,
     cloud_distances,
     earth_movers_distance,
     sample_surface,
@@ -148,3 +151,42 @@ def test_earth_movers_distance_needs_clouds_of_equal_size() -> None:
         earth_movers_distance(np.zeros((3, 3)), np.zeros((2, 3)))
     with pytest.raises(ValueError, match="at least one point"):
         earth_movers_distance(np.zeros((0, 3)), np.zeros((0, 3)))
+
+
+def test_sliced_distance_is_the_exact_one_on_a_line() -> None:
+    rng = np.random.default_rng(3)
+    first, second = rng.normal(size=(2, 40, 1)) * (3.0, 0.0, 0.0)
+    share = SlicedWasserstein(np.zeros((1, 3))).distance(np.array([[1.0, 0, 0]]))  # mean of |cos| over the directions
+    assert share == pytest.approx(0.5, abs=0.01)
+    exact = earth_movers_distance(first, second)
+    assert SlicedWasserstein(first).distance(second) == pytest.approx(share * exact, rel=1e-3)
+
+
+def test_sliced_distance_does_not_depend_on_the_order_and_is_half_of_a_translation() -> None:
+    rng = np.random.default_rng(4)
+    cloud = rng.normal(size=(500, 3))
+    measure = SlicedWasserstein(cloud)
+    assert measure.distance(rng.permutation(cloud)) == pytest.approx(0.0, abs=1e-6)
+    for shift in np.eye(3) * 8:
+        assert measure.distance(cloud + shift) == pytest.approx(4.0, abs=0.05)
+
+
+def test_sliced_distance_needs_clouds_of_equal_size() -> None:
+    with pytest.raises(ValueError, match=r"other must have shape \(3, 3\), got \(2, 3\)"):
+        SlicedWasserstein(np.zeros((3, 3))).distance(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="at least one point"):
+        SlicedWasserstein(np.zeros((0, 3)))
+
+
+def test_sliced_distance_tells_half_an_error_from_a_whole_one() -> None:
+    """On 20 people: the true face, a face with half of the mean face's error, the mean face."""
+    model, rng = load_face_model(), np.random.default_rng(5)
+    region = face_region(model)
+    for person in range(20):
+        face = model.vertices(rng.normal(0, 0.8, 60))
+        measure = SlicedWasserstein(sample_surface(face, region, 30_000, seed=3 * person).points)
+        right, half, mean = (
+            measure.distance(sample_surface(V, region, 30_000, seed=3 * person + 1).points)
+            for V in (face, 0.5 * (face + model.mean), model.mean)
+        )
+        assert right < half < mean

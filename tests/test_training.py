@@ -11,7 +11,7 @@ import torch
 from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
 from facegeom.images.crop import crop_affine
-from facegeom.training.data.labels import LabelOptions, Labels, make_labels, yaw_deg
+from facegeom.training.data.labels import LabelOptions, Labels, make_labels, read_landmark_files, yaw_deg
 from facegeom.training.data.landmarks468 import calibrate_landmarks468
 from facegeom.training.data.photo_data import Sources
 from facegeom.training.data.pose import Pose
@@ -275,3 +275,14 @@ def test_a_step_on_a_batch_without_faces_has_a_finite_loss() -> None:
     image = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
     terms = trainer.train_step(image, torch.zeros(2, 4, 64, 64), torch.zeros(2, 1, 64, 64))
     assert np.isfinite(list(terms.values())).all()
+
+
+def test_files_of_landmarks_are_joined_and_must_not_name_a_photo_twice(tmp_path: Path) -> None:
+    values = np.arange(2 * 478 * 3, dtype=np.int16).reshape(2, 478, 3)
+    np.savez(tmp_path / "a.npz", names=np.array(["a.jpg", "b.jpg"]), landmarks=values)
+    np.savez(tmp_path / "c.npz", names=np.array(["longer_name.jpg"]), landmarks=values[1:])
+    names, landmarks = read_landmark_files([tmp_path / "a.npz", tmp_path / "c.npz"])
+    assert names.tolist() == ["a.jpg", "b.jpg", "longer_name.jpg"]
+    np.testing.assert_array_equal(landmarks, values[[0, 1, 1]])
+    with pytest.raises(FacegeomError, match=r"b\.jpg|a\.jpg"):
+        read_landmark_files([tmp_path / "a.npz", tmp_path / "a.npz"])

@@ -47,6 +47,7 @@ MODULES = {
         "meshes": ("facegeom.evaluation.meshes", "distance between the mesh of each pipeline and the true surface"),
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
         "segmentation": ("facegeom.evaluation.segmentation", "classes of pixels against drawn outlines"),
+        "denoising": ("facegeom.evaluation.denoising", "PSNR and SSIM of crops of faces without their noise"),
         "albedo": ("facegeom.evaluation.albedo", "colours of synthetic heads before and after the light is removed"),
         "hair": ("facegeom.evaluation.hair", "distance between the outlines of the hair and of the head"),
         "landmarks": ("facegeom.evaluation.landmarks", "468 landmarks of portraits, wide mouths and closed eyes"),
@@ -128,6 +129,10 @@ MODULES = {
         "contours": (
             "facegeom.training.contours.train_contours",
             "network that predicts the contours of the eyes and the lips",
+        ),
+        "denoiser": (
+            "facegeom.training.denoising.train_denoiser",
+            "network that removes noise, one of five methods",
         ),
         "pixel2mesh": (
             "facegeom.training.meshes.train_pixel2mesh",

@@ -25,7 +25,7 @@ from facegeom.images.image_files import load_image
 from facegeom.measures.openings import Openings, mesh_openings, openings
 from facegeom.measures.report import show, table, write_json
 from facegeom.reconstruction import reconstruct
-from facegeom.training.data.labels import LANDMARK_ORIGIN, LANDMARK_UNIT, find_photos
+from facegeom.training.data.labels import LANDMARK_ORIGIN, LANDMARK_UNIT, find_photos, read_landmark_files
 
 PHOTOS = Path(__file__).with_name("expression_photos.json")
 
@@ -87,12 +87,9 @@ def read_groups() -> dict[str, list[str]]:
 
 def read_landmarks(files: Sequence[str | Path]) -> dict[str, FloatArray]:
     """Return the FaceMesh points (478, 3), pixels, of the photos in files of `facegeom prepare landmarks`, by name."""
-    points = {}
-    for file in files:
-        with np.load(file) as data:
-            for name, values in zip(data["names"], data["landmarks"], strict=True):
-                points[str(name).rsplit("/", 1)[-1]] = values * LANDMARK_UNIT - LANDMARK_ORIGIN
-    return points
+    names, landmarks = read_landmark_files(files)
+    points = landmarks * LANDMARK_UNIT - LANDMARK_ORIGIN
+    return {str(name).rsplit("/", 1)[-1]: values for name, values in zip(names, points, strict=True)}
 
 
 def face_box(points: FloatArray) -> Box:

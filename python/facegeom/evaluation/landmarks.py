@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -80,14 +81,44 @@ def compare(name: str, found: FloatArray, camera: Camera, score: float, true: Fl
     return PhotoLandmarks(name, yaw, error, mesh.mouth, photo.mouth, eyes[0], eyes[1], score)
 
 
-def measure(photos: dict[str, Path], landmarks: dict[str, FloatArray], find: Finder) -> Iterator[PhotoLandmarks]:
-    """Yield the results of photos, file name -> path; photos in which no face is found are left out."""
+def with_face_height(photo: ByteArray, points: FloatArray, height: float) -> tuple[ByteArray, FloatArray]:
+    """Reduce a photo until its face is `height` pixels high.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8 array
+    points : (n, 3) float array, FaceMesh points in the photo, pixels
+    height : height of the box of the points in the reduced photo; a photo with a smaller face is returned unchanged
+
+    Returns
+    -------
+    photo : (H, W, 3) uint8 array
+    points : (n, 3) float array, the points in it
+    """
+    scale = height / float(np.ptp(points[:, 1]))
+    if scale >= 1:
+        return photo, points
+    rows, columns = (max(1, round(side * scale)) for side in photo.shape[:2])
+    factors = np.array([columns / photo.shape[1], rows / photo.shape[0], scale])
+    small = cv2.resize(photo, (columns, rows), interpolation=cv2.INTER_AREA)
+    half = np.array([0.5, 0.5, 0.0])
+    return np.asarray(small), (points + half) * factors - half
+
+
+def measure(
+    photos: dict[str, Path], landmarks: dict[str, FloatArray], find: Finder, height: float = np.inf
+) -> Iterator[PhotoLandmarks]:
+    """Yield the results of photos, file name -> path; photos in which no face is found are left out.
+
+    `height` is that of the faces in pixels, see `with_face_height`.
+    """
     for name, path in tqdm(sorted(photos.items()), desc="landmarks", unit="photo"):
+        photo, points = with_face_height(load_image(path), landmarks[name], height)
         try:
-            found, camera, score = find(load_image(path), face_box(landmarks[name]))
+            found, camera, score = find(photo, face_box(points))
         except NoFaceFound:
             continue
-        yield compare(name, found, camera, score, landmarks[name])
+        yield compare(name, found, camera, score, points)
 
 
 def summarise(results: Sequence[PhotoLandmarks]) -> list[tuple[str, int, float]]:
@@ -134,6 +165,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=METHODS[0],
         help="reconstruct: the registered mesh; predict: the fit before it (default: %(default)s)",
     )
+    parser.add_argument(
+        "--face-height", type=int, metavar="PIXELS", help="reduce photos with larger faces to faces of this height"
+    )
     parser.add_argument("--every", type=int, default=1, metavar="N", help="use every N-th photo (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="device of the networks (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the results to this JSON file as well")
@@ -147,13 +181,14 @@ def output_files(args: argparse.Namespace) -> list[Path]:
 def run(args: argparse.Namespace) -> int:
     """Evaluate the points, print the table and write the requested file; return the exit code."""
     every = check.count(args.every, "--every", 1)
+    height = np.inf if args.face_height is None else check.count(args.face_height, "--face-height", 16)
     photos, landmarks = find_photos(args.photos), read_landmarks([args.landmarks])
     names = sorted(name for name in photos if name in landmarks)
     part = [names[row] for row in getattr(split_names(names), args.part)][::every]
     if not part:
         raise FacegeomError(f"no {args.part} photo below {args.photos} has landmarks in {args.landmarks}")
     find = partial(points_of, method=args.method, device=args.device)
-    results = list(measure({name: photos[name] for name in part}, landmarks, find))
+    results = list(measure({name: photos[name] for name in part}, landmarks, find, height))
     rows = summarise(results)
     show(f"{len(part)} photos, {len(part) - len(results)} without a face; distances in percent of the size of the face")
     show(table(["measure", "photos", "value"], [list(row) for row in rows], digits=3))

@@ -26,14 +26,21 @@ import numpy as np
 from facegeom._internal.arrays import FloatArray, IntArray
 from facegeom.face_model import FaceModel
 from facegeom.face_model.face_region import EYE_FRONT, face_region
-from facegeom.face_model.fitting import Fit
+from facegeom.face_model.point_fit import Fit
 from facegeom.geometry import NearestFinder, face_normals, rasterize
 from facegeom.images.camera import Camera
-from facegeom.measures.mesh_metrics import EMD_POINTS, cloud_distances, earth_movers_distance, sample_surface
+from facegeom.measures.mesh_metrics import (
+    EMD_POINTS,
+    SlicedWasserstein,
+    cloud_distances,
+    earth_movers_distance,
+    sample_surface,
+)
 from facegeom.mesh.face_mesh import FaceMesh
 
 POINTS = 60_000
-"""Number of points sampled on each surface, as in the ground truth of the Pixel2Mesh paper."""
+"""Number of points sampled on each surface, as in the ground truth of the Pixel2Mesh paper. Half of them are used for
+the sliced Wasserstein distance."""
 
 TAUS = (2.0, 4.0)
 """Distance thresholds of the F-scores, mm."""
@@ -68,6 +75,8 @@ class MeshScore:
     chamfer_squared : chamfer distance with squared distances, mm^2
     emd : earth mover's distance, mm
     emd_floor : earth mover's distance between two random samples of the true surface, mm
+    sliced : sliced Wasserstein distance, mm
+    sliced_floor : sliced Wasserstein distance between two random samples of the true surface, mm
     f_score : threshold tau in mm -> F-score in [0, 1]
     chamfer_shown, f_score_shown : `chamfer` and `f_score` with the depth aligned where both surfaces are visible
     left_out : share in [0, 1] of mesh points that are ignored because they lie on another part of the head
@@ -77,6 +86,8 @@ class MeshScore:
     chamfer_squared: float
     emd: float
     emd_floor: float
+    sliced: float
+    sliced_floor: float
     f_score: dict[float, float]
     chamfer_shown: float
     f_score_shown: dict[float, float]
@@ -110,6 +121,9 @@ class TrueSurface:
         self._sample, other = self.points[:EMD_POINTS], self.points[EMD_POINTS : 2 * EMD_POINTS]
         self._seed = seed + 1  # seed of the points on predicted meshes
         self._emd_floor = earth_movers_distance(other, self._sample)
+        half, other_half = np.split(self.points, 2)
+        self._sliced = SlicedWasserstein(half)
+        self._sliced_floor = self._sliced.distance(other_half)
         self._region = NearestFinder(self.points)
         self._rest = NearestFinder(sample_surface(self.surface.V, model.faces[rest], POINTS).points)
 
@@ -139,6 +153,8 @@ class TrueSurface:
             whole.chamfer_squared_mean,
             earth_movers_distance(kept[:EMD_POINTS], self._sample),
             self._emd_floor,
+            self._sliced.distance(np.resize(kept, (POINTS // 2, 3))),  # repeats points if most are ignored
+            self._sliced_floor,
             {tau: whole.f_score(tau) for tau in TAUS},
             front.chamfer_mean,
             {tau: front.f_score(tau) for tau in TAUS},

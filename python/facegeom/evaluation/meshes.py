@@ -27,7 +27,8 @@ from facegeom.evaluation.detection import evenly_spread
 from facegeom.evaluation.mesh_truth import TAUS, MeshScore, Surface, TrueSurface, face_triangles
 from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region
-from facegeom.face_model.fitting import Fit, fit_landmarks68
+from facegeom.face_model.fitting import fit_landmarks68
+from facegeom.face_model.point_fit import Fit
 from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
 from facegeom.images.crop import crop_image
@@ -65,6 +66,8 @@ FIGURES = {
     "chamfer_squared_mm2": "CD mm^2",
     "emd_mm": "EMD mm",
     "emd_floor_mm": "EMD floor mm",
+    "sliced_mm": "SWD mm",
+    "sliced_floor_mm": "SWD floor mm",
     **{f"f_{tau:.0f}mm_percent": f"F {tau:.0f} mm %" for tau in TAUS},
     "chamfer_shown_mm": "CD* mm",
     **{f"f_shown_{tau:.0f}mm_percent": f"F* {tau:.0f} mm %" for tau in TAUS},
@@ -383,6 +386,8 @@ def _mean_rows(source: str, condition: str, photos: str, results: Sequence[MeshR
                 "chamfer_squared_mm2": float(np.mean([score.chamfer_squared for score in scores])),
                 "emd_mm": float(np.mean([score.emd for score in scores])),
                 "emd_floor_mm": float(np.mean([score.emd_floor for score in scores])),
+                "sliced_mm": float(np.mean([score.sliced for score in scores])),
+                "sliced_floor_mm": float(np.mean([score.sliced_floor for score in scores])),
                 **{f"f_{tau:.0f}mm_percent": 100.0 * float(np.mean([s.f_score[tau] for s in scores])) for tau in TAUS},
                 "chamfer_shown_mm": float(np.mean([score.chamfer_shown for score in scores])),
                 **{
@@ -407,8 +412,10 @@ def format_summary(summary: dict[str, Any]) -> str:
         ],
     )
     published = "\n".join(f"  {paper}, {data}: {values}" for paper, data, values in summary["published"])
-    lines += "\n\nCD: chamfer distance; EMD: earth mover's distance; EMD floor: EMD of two samples of the true surface;"
-    lines += "\nF: F-score; ignored: points on other parts of the head"
+    lines += "\n\nCD: chamfer distance; EMD: earth mover's distance; SWD: sliced Wasserstein distance;"
+    lines += (
+        "\nfloor: the same of two samples of the true surface; F: F-score; ignored: points on other parts of the head"
+    )
     lines += "\n*: depth aligned where both surfaces are visible, instead of by the mean depth of both surfaces"
     return f"{lines}\n\npublished, not comparable (different ground truth, unknown units and tau):\n{published}"
 

@@ -21,7 +21,7 @@ from facegeom.detection import DETECTORS
 from facegeom.detection.detector import find_faces
 from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.face_model import load_face_model
-from facegeom.face_model.fitting import similarity
+from facegeom.face_model.point_fit import similarity
 from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
 from facegeom.images.crop import apply_affine, crop_affine, warp_image

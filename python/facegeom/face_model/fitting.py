@@ -1,15 +1,12 @@
-"""Fitting of the face model to points: landmarks of a photo, or the maps that a network predicts.
+"""Fitting of the face model to landmarks of a photo, or to the maps that a network predicts.
 
-All fits use one solver: Gauss-Newton iterations for the weak-perspective camera, the identity and the expression
-together, with ridge priors (an identity coefficient has unit variance). Active sets keep the expression weights within
-their bounds.
+`point_fit` has the solver; the functions here say which points of the model an image shows, and where.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,52 +14,8 @@ import numpy.typing as npt
 from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, FloatArray, IntArray
 from facegeom.face_model.model import FaceModel
+from facegeom.face_model.point_fit import Fit, FitOptions, FitPrior, Observations, PointBasis, fit_points
 from facegeom.geometry import nearest
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """Options of a fit: the weights of the data and of the priors of the face model."""
-
-    identity_count: int = 60  # number of identity components used, from the first
-    identity_prior: float = 1.0  # weight of the identity prior; 1: the weight of one independent point
-    expression_prior: float = 1.0  # weight of the expression prior, for a standard deviation of 0.3
-    noise_mm: float = 1.5  # standard deviation in mm of the error of a point in the image plane
-    depth_weight: float = 0.3  # weight of depth residuals relative to residuals in the image plane
-    correlated_points: float = 45.0  # number of points per independent observation: errors of neighbours are correlated
-    expression_bounds: tuple[float, float] = (0.0, 1.2)  # lower and upper bound of an expression weight
-    huber_mm: float = 4.0  # residual in mm above which the Huber weight is below 1
-    iterations: int = 5  # number of Gauss-Newton iterations
-    slide: float = 0.1  # factor on residuals along the surface (not along the normal), if normals are given
-    group_noise_mm: float = 0.8  # standard deviation in mm of the error of a point relative to the points of its group
-    group_correlated: float = 4.0  # number of points of a group per independent observation
-    seen_share: float = 1.0  # weight of points seen in the image, relative to all pixels of the maps
-    contour_factor: float = 0.5  # factor on the deviations of contours: the expression prior holds closed lids open
-
-
-@dataclass(frozen=True)
-class FitPrior:
-    """Normal distribution of the identity coefficients, for example an answer of the identity network.
-
-    Attributes
-    ----------
-    mean : (k,) float array, standard deviations of the face model
-    variance : (k,) float array, of the same unit squared, above zero; 1 is the spread of the face model
-
-    Notes
-    -----
-    Where a fit uses more than k coefficients, the others have mean 0 and variance 1.
-    """
-
-    mean: FloatArray
-    variance: FloatArray
-
-    def resized(self, count: int) -> FitPrior:
-        """Return the distribution of the first `count` coefficients."""
-        given = min(count, len(self.mean))
-        mean, variance = np.zeros(count), np.ones(count)
-        mean[:given], variance[:given] = self.mean[:given], self.variance[:given]
-        return FitPrior(mean, variance)
 
 
 @dataclass(frozen=True)
@@ -93,203 +46,6 @@ class SeenPoints:
 
     vertices: IntArray
     places: FloatArray
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A fitted face: coefficients and a weak-perspective camera.
-
-    Attributes
-    ----------
-    identity : (k,) float array, identity coefficients in standard deviations
-    expression : (e,) float array, weights of the expressions
-    rotation : (3, 3) float array, rotation from the face frame to the camera frame
-    scale : float, pixels per mm
-    translation : (2,) float array, pixel (x, y) to which the origin of the face frame projects
-    depth_offset : float, depth of the origin of the face frame relative to the zero of the given depths, mm
-    residual_mm : float, root mean square residual in the image plane, mm
-    prior : FitPrior or None, the given distribution of the identity that the fit used
-    """
-
-    identity: FloatArray
-    expression: FloatArray
-    rotation: FloatArray
-    scale: float
-    translation: FloatArray
-    depth_offset: float
-    residual_mm: float
-    prior: FitPrior | None = None
-
-    def vertices(self, model: FaceModel) -> FloatArray:
-        """Return the vertices (n, 3) of the fitted face model in the face frame, mm."""
-        return model.vertices(self.identity, self.expression)
-
-
-class PointBasis:
-    """The linear face model at m points: positions `base` (m, 3), mm, and derivatives `basis` (m, 3, k + e).
-
-    The columns of `basis` belong to the k identity and the e expression coefficients.
-    """
-
-    def __init__(
-        self, base: FloatArray, identity: npt.NDArray[np.floating], expression: npt.NDArray[np.floating]
-    ) -> None:
-        self.base = base
-        self.identity_count = len(identity)
-        self.basis = np.ascontiguousarray(np.concatenate([identity, expression]).transpose(1, 2, 0), dtype=np.float64)
-
-    @classmethod
-    def at_landmarks468(cls, model: FaceModel, options: FitOptions) -> PointBasis:
-        """Return the linear face model at the 468 FaceMesh points."""
-        return cls.at_surface(model, model.landmarks468_triangles, model.landmarks468_barycentric, options)
-
-    @classmethod
-    def at_surface(cls, model: FaceModel, ids: IntArray, weights: FloatArray, options: FitOptions) -> PointBasis:
-        """Return the linear model at m points in triangles: vertices `ids` (m, 3), barycentric `weights` (m, 3)."""
-
-        def carry(values: npt.NDArray[np.floating]) -> FloatArray:
-            return np.asarray(np.einsum("...pcd,pc->...pd", values[..., ids, :], weights), dtype=np.float64)
-
-        return cls(carry(model.mean), carry(model.identity[: options.identity_count]), carry(model.expression))
-
-    def followed_by(self, other: PointBasis) -> PointBasis:
-        """Return the linear model at these points and at those of `other`, which has the same coefficients."""
-        joined = copy(self)
-        joined.base = np.concatenate([self.base, other.base])
-        joined.basis = np.concatenate([self.basis, other.basis])
-        return joined
-
-    @classmethod
-    def at_vertices(cls, model: FaceModel, vertices: IntArray, base: FloatArray, options: FitOptions) -> PointBasis:
-        """Return the linear model with the basis of m vertices and the positions `base` (m, 3) on the mean face."""
-        return cls(base, model.identity[: options.identity_count][:, vertices], model.expression[:, vertices])
-
-
-def fit_points(
-    points: PointBasis,
-    target: FloatArray,
-    expression_free: BoolArray,
-    options: FitOptions = FitOptions(),
-    *,
-    normals: FloatArray | None = None,
-    groups: Sequence[IntArray] = (),
-    group_noise_mm: Sequence[float] | None = None,
-    axis_weight: FloatArray | None = None,
-    prior: FitPrior | None = None,
-    start: Fit | None = None,
-) -> Fit:
-    """Fit camera, identity and expression of the face model to points given in pixels.
-
-    Parameters
-    ----------
-    points : PointBasis
-        The m points of the face model that correspond to `target`.
-    target : (m, 3) float array, pixel x, pixel y (down) and depth in pixels (greater is nearer, any origin)
-    expression_free : (e,) bool array, True for expressions whose weight may differ from 0
-    options : FitOptions
-    normals : (m, 3) float array of unit normals in the camera frame (y up), or None
-        For targets whose position along the surface is uncertain, such as closest points: residuals along the surface
-        are multiplied by `slide`. None: all directions have the same weight.
-    groups : sequence of (g,) int arrays
-        Points whose positions relative to each other are more exact than their positions in the face, such as the
-        points of a lid. The offsets from the centre of the group are observed in addition, in the image plane. Not with
-        `normals`.
-    group_noise_mm : sequence of float, optional
-        Standard deviation of the offsets of each group. By default that of `options`.
-    axis_weight : (m, 3) float array, optional
-        Factors on the residuals of each point to the right, upwards and in depth; a depth with factor 0 is unknown. By
-        default 1, 1 and `depth_weight`.
-    prior : FitPrior, optional
-        Distribution of the identity coefficients. By default mean 0 and variance 1.
-    start : Fit, optional
-        An earlier fit whose expression is the initial expression; fewer iterations are then enough.
-
-    Returns
-    -------
-    Fit
-
-    Notes
-    -----
-    The prior has the weight of `identity_prior` independent points. Residuals in mm have Huber weights, so that
-    occluded points have little influence.
-    """
-    k = points.identity_count
-    e = points.basis.shape[2] - k
-    free = np.concatenate([np.ones(k, bool), expression_free])
-    low = np.concatenate([np.full(k, -3.0), np.full(e, options.expression_bounds[0])])
-    high = np.concatenate([np.full(k, 3.0), np.full(e, options.expression_bounds[1])])
-    identity = FitPrior(np.zeros(k), np.ones(k)) if prior is None else prior.resized(k)
-    mean = np.concatenate([identity.mean, np.zeros(e)])
-    strength = np.concatenate(
-        [options.identity_prior / identity.variance, np.full(e, options.expression_prior / 0.3**2)]
-    )
-    strength *= options.noise_mm**2 * options.correlated_points
-    group_noise = [options.group_noise_mm] * len(groups) if group_noise_mm is None else group_noise_mm
-    scatter = options.noise_mm**2 * options.correlated_points / options.group_correlated
-
-    observed = target * np.array([1.0, -1.0, 1.0])  # y up, so that the camera is a rotation
-    coefficients = np.clip(mean, low, high)
-    if start is not None:
-        coefficients[k:] = start.expression
-    if axis_weight is None:
-        axis_weight = np.tile([1.0, 1.0, options.depth_weight], (len(target), 1))
-    known = axis_weight[:, 2] > 0
-    rotation, scale, shift = similarity((points.base + points.basis @ coefficients)[known], observed[known])
-    robust = np.ones(len(target))
-    residual = np.zeros_like(observed)
-    free_basis = points.basis[:, :, free]
-    for _ in range(options.iterations):
-        shape = points.base + points.basis @ coefficients
-        turned = shape @ rotation.T
-        residual = (observed - shift) / scale - turned  # mm
-        counted = residual if normals is None else _across(residual[:, :, None], normals, options.slide)[:, :, 0]
-        distance = np.sqrt(((counted * axis_weight) ** 2).sum(1))
-        robust = np.minimum(1.0, options.huber_mm / np.maximum(distance, 1e-9))
-        weight = np.sqrt(robust)[:, None] * axis_weight
-
-        # Unknowns: rotation vector (3), log scale (1), shift in mm (3), coefficients.
-        camera = np.zeros((len(target), 3, 7))
-        camera[:, 0, 1], camera[:, 0, 2] = turned[:, 2], -turned[:, 1]
-        camera[:, 1, 0], camera[:, 1, 2] = -turned[:, 2], turned[:, 0]
-        camera[:, 2, 0], camera[:, 2, 1] = turned[:, 1], -turned[:, 0]
-        camera[:, :, 3] = turned + residual
-        camera[:, [0, 1, 2], [4, 5, 6]] = 1.0
-        moves = np.concatenate([camera, rotation @ free_basis], axis=2)
-        if normals is not None:
-            moves = _across(moves, normals, options.slide)
-        jacobian = (moves * weight[:, :, None]).reshape(-1, moves.shape[2])
-        right = (counted * weight).reshape(-1)
-        normal = jacobian.T @ jacobian
-        gradient = jacobian.T @ right
-        for group, noise in zip(groups, group_noise, strict=True):
-            closeness = scatter / noise**2
-            relative = np.sqrt(robust[group])[:, None, None] * _centred(moves[group, :2])
-            offsets = np.sqrt(robust[group])[:, None] * _centred(counted[group, :2])
-            relative = relative.reshape(-1, relative.shape[2])
-            normal += closeness * relative.T @ relative
-            gradient += closeness * relative.T @ offsets.reshape(-1)
-        normal[np.arange(7, len(normal)), np.arange(7, len(normal))] += strength[free]
-        gradient[7:] -= strength[free] * (coefficients - mean)[free]
-        normal[np.arange(3), np.arange(3)] += 1e-6
-        step = _bounded_step(normal, gradient, low[free] - coefficients[free], high[free] - coefficients[free])
-
-        rotation = _rotation(step[:3]) @ rotation
-        scale *= float(np.exp(np.clip(step[3], -0.5, 0.5)))
-        shift = shift + step[4:7] * scale
-        coefficients[free] += step[7:]
-
-    image = residual[:, :2]
-    rms = float(np.sqrt((robust[:, None] * image**2).sum() / robust.sum()))
-    return Fit(
-        coefficients[:k],
-        coefficients[k:],
-        rotation,
-        scale,
-        shift[:2] * np.array([1.0, -1.0]),
-        float(shift[2] / scale),
-        rms,
-        prior,
-    )
 
 
 _OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
@@ -336,7 +92,7 @@ def fit_landmarks(
     landmarks = check.float_array(landmarks, "landmarks", (468, 3))
     points = points or PointBasis.at_landmarks468(model, options)
     target = landmarks * np.array([1.0, 1.0, -1.0])
-    return fit_points(points, target, free_expressions(model), options, groups=CONTOURS, prior=prior)
+    return fit_points(Observations(points, target, groups=CONTOURS), free_expressions(model), options, prior)
 
 
 LANDMARK_OPTIONS = FitOptions(depth_weight=0.5, correlated_points=2.0)
@@ -360,14 +116,31 @@ def fit_landmarks68(model: FaceModel, landmarks: npt.ArrayLike, options: FitOpti
     landmarks = check.float_array(landmarks, "landmarks", (68, 3))
     ids = model.landmarks68
     points = PointBasis.at_vertices(model, ids, model.mean[ids], options)
-    return fit_points(points, landmarks, free_expressions(model), options)
+    return fit_points(Observations(points, landmarks), free_expressions(model), options)
 
 
 MAP_OPTIONS = FitOptions(depth_weight=0.5, correlated_points=30.0, noise_mm=2.0)
 MAP_POINTS = 1500
 
 
-def fit_maps(
+class MapPoints(NamedTuple):
+    """Points of the face model in the maps of a crop.
+
+    Attributes
+    ----------
+    seen : Observations, in pixels of the maps
+    scale : float, pixels per mm of the depths in `seen`
+    """
+
+    seen: Observations
+    scale: float
+
+    def in_maps(self, fit: Fit) -> Fit:
+        """Return a fit to these points with its depth offset in mm of the depth map."""
+        return replace(fit, depth_offset=fit.depth_offset * fit.scale / self.scale)
+
+
+def map_points(
     model: FaceModel,
     depth: npt.ArrayLike,
     correspondence: npt.ArrayLike,
@@ -375,48 +148,11 @@ def fit_maps(
     options: FitOptions = MAP_OPTIONS,
     point_count: int = MAP_POINTS,
     *,
-    prior: FitPrior | None = None,
     contours: Contours | None = None,
     seen: SeenPoints | None = None,
     start: Fit | None = None,
-) -> Fit:
-    """Fit the face model to the depth map and the correspondence map of a crop.
-
-    Parameters
-    ----------
-    model : FaceModel
-    depth : (h, w) float array, mm in the camera frame, greater is nearer
-    correspondence : (h, w, 3) float array, mm on the mean face
-    mask : (h, w) bool array, True where the pixel shows the face
-    options : FitOptions
-    point_count : number of pixels used; they are distributed evenly over the mask
-    prior : FitPrior, optional
-        Distribution of the identity coefficients, such as the answer of the identity network. By default mean 0 and
-        variance 1.
-    contours : Contours, optional
-        Contours of the eyes and lips in pixels of the maps, which observe the expression more exactly than the maps.
-    seen : SeenPoints, optional
-        Points of the face in pixels of the maps. Together they have the weight of `seen_share` of the map's pixels.
-    start : Fit, optional
-        An earlier fit to the maps, see `fit_points`.
-
-    Returns
-    -------
-    Fit
-        The fit, with scale and translation in pixels of the maps; `depth_offset` is the depth of the origin of the face
-        frame in the depth map, mm.
-
-    Raises
-    ------
-    ValueError
-        When the shapes of the maps differ, or the mask has fewer than 50 pixels inside its outline.
-
-    Notes
-    -----
-    The outermost pixels of the mask are not used, because maps are blurred at the silhouette. The point of the face
-    model for a pixel has the basis of the vertex nearest to the correspondence of the pixel, and the correspondence
-    itself as the base, which avoids rounding to vertices.
-    """
+) -> MapPoints:
+    """Return the points of the face model that the maps of a crop show; see `fit_maps` for parameters and errors."""
     mask = check.bool_array(mask, "mask", (None, None))
     h, w = mask.shape
     heights = _masked(depth, mask, "depth", (h, w))
@@ -460,18 +196,66 @@ def fit_maps(
     if seen is not None:
         factor = float(np.sqrt(options.seen_share * len(base) / len(seen.vertices)))
         add(PointBasis.at_vertices(model, seen.vertices, model.mean[seen.vertices], options), seen.places, factor)
-    fit = fit_points(
-        points,
-        target,
-        free_expressions(model),
-        options,
-        groups=groups,
-        group_noise_mm=group_noise,
-        axis_weight=weight,
-        prior=prior,
-        start=start,
+    observations = Observations(
+        points, target, groups=groups, group_noise_mm=group_noise, axis_weight=weight, start=start
     )
-    return replace(fit, depth_offset=fit.depth_offset * fit.scale / scale)
+    return MapPoints(observations, scale)
+
+
+def fit_maps(
+    model: FaceModel,
+    depth: npt.ArrayLike,
+    correspondence: npt.ArrayLike,
+    mask: npt.ArrayLike,
+    options: FitOptions = MAP_OPTIONS,
+    point_count: int = MAP_POINTS,
+    *,
+    prior: FitPrior | None = None,
+    contours: Contours | None = None,
+    seen: SeenPoints | None = None,
+    start: Fit | None = None,
+) -> Fit:
+    """Fit the face model to the depth map and the correspondence map of a crop.
+
+    Parameters
+    ----------
+    model : FaceModel
+    depth : (h, w) float array, mm in the camera frame, greater is nearer
+    correspondence : (h, w, 3) float array, mm on the mean face
+    mask : (h, w) bool array, True where the pixel shows the face
+    options : FitOptions
+    point_count : number of pixels used; they are distributed evenly over the mask
+    prior : FitPrior, optional
+        Distribution of the identity coefficients, such as the answer of the identity network. By default mean 0 and
+        variance 1.
+    contours : Contours, optional
+        Contours of the eyes and lips in pixels of the maps, which observe the expression more exactly than the maps.
+    seen : SeenPoints, optional
+        Points of the face in pixels of the maps. Together they have the weight of `seen_share` of the map's pixels.
+    start : Fit, optional
+        An earlier fit to the maps, see `Observations`.
+
+    Returns
+    -------
+    Fit
+        The fit, with scale and translation in pixels of the maps; `depth_offset` is the depth of the origin of the face
+        frame in the depth map, mm.
+
+    Raises
+    ------
+    ValueError
+        When the shapes of the maps differ, or the mask has fewer than 50 pixels inside its outline.
+
+    Notes
+    -----
+    The outermost pixels of the mask are not used, because maps are blurred at the silhouette. The point of the face
+    model for a pixel has the basis of the vertex nearest to the correspondence of the pixel, and the correspondence
+    itself as the base, which avoids rounding to vertices.
+    """
+    shown = map_points(
+        model, depth, correspondence, mask, options, point_count, contours=contours, seen=seen, start=start
+    )
+    return shown.in_maps(fit_points(shown.seen, free_expressions(model), options, prior))
 
 
 def free_expressions(model: FaceModel) -> BoolArray:
@@ -490,60 +274,6 @@ def possible_expression(model: FaceModel, expression: FloatArray) -> FloatArray:
         close, jaw = names.index("mouthClose"), names.index("jawOpen")
         weights[close] = min(weights[close], max(weights[jaw], 0.0))
     return weights
-
-
-def similarity(source: FloatArray, target: FloatArray) -> tuple[FloatArray, float, FloatArray]:
-    """Return rotation (3, 3), scale and shift (3,) of the least-squares similarity that maps points `source` (m, 3) to
-    `target` (m, 3) (Umeyama 1991).
-    """
-    ms, mt = source.mean(0), target.mean(0)
-    a, b = source - ms, target - mt
-    u, d, vt = np.linalg.svd(b.T @ a)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    rotation = (u * sign) @ vt
-    scale = float((d * sign).sum() / (a**2).sum())
-    return rotation, scale, mt - scale * rotation @ ms
-
-
-def _across(vectors: FloatArray, normals: FloatArray, slide: float) -> FloatArray:
-    """Return vectors (m, 3, k) whose component perpendicular to the normals (m, 3) is multiplied by `slide`."""
-    part = normals[:, None, :] @ vectors
-    return slide * vectors + (1.0 - slide) * normals[:, :, None] * part
-
-
-def _centred(values: FloatArray) -> FloatArray:
-    """Return values (g, ...) minus their mean over the first axis."""
-    return np.asarray(values - values.mean(0))
-
-
-def _rotation(vector: FloatArray) -> FloatArray:
-    """Return the rotation matrix (3, 3) of a rotation vector (3,) by Rodrigues' formula."""
-    angle = float(np.linalg.norm(vector))
-    x, y, z = vector
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    if angle < 1e-12:
-        return np.asarray(np.eye(3) + cross)
-    return np.asarray(np.eye(3) + np.sin(angle) / angle * cross + (1 - np.cos(angle)) / angle**2 * cross @ cross)
-
-
-def _bounded_step(normal: FloatArray, gradient: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
-    """Return the vector `step` that solves normal @ step = gradient, with entries 7 and later limited to [low, high] by
-    active sets.
-    """
-    step = np.zeros(len(gradient))
-    fixed = np.zeros(len(gradient), bool)
-    for _ in range(4):
-        rest = ~fixed
-        right = gradient[rest] - normal[np.ix_(rest, fixed)] @ step[fixed]
-        step[rest] = np.linalg.solve(normal[np.ix_(rest, rest)], right)
-        outside = np.zeros(len(gradient), bool)
-        outside[7:] = ((step[7:] < low - 1e-9) | (step[7:] > high + 1e-9)) & ~fixed[7:]
-        if not outside.any():
-            break
-        step[7:] = np.clip(step[7:], low, high)
-        fixed |= outside
-    step[7:] = np.clip(step[7:], low, high)
-    return step
 
 
 def _masked(values: npt.ArrayLike, mask: BoolArray, name: str, shape: tuple[int, ...]) -> FloatArray:

@@ -16,8 +16,9 @@ from facegeom._internal import check
 from facegeom._internal.arrays import FloatArray, IntArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model.face_region import face_surface
-from facegeom.face_model.fitting import Fit, FitOptions, PointBasis, fit_points, free_expressions, similarity
+from facegeom.face_model.fitting import free_expressions
 from facegeom.face_model.model import FaceModel
+from facegeom.face_model.point_fit import Fit, FitOptions, Observations, PointBasis, fit_points, similarity
 from facegeom.geometry import NearestFinder, closest_points, vertex_normals
 
 CLOSEST_POINT_FIT = FitOptions(depth_weight=1.0, correlated_points=3.0, noise_mm=2.0, iterations=2)
@@ -84,7 +85,7 @@ def fit_mesh(model: FaceModel, V: npt.ArrayLike, F: npt.ArrayLike, options: Mesh
         normals = (vertex_normals(skin, surface)[ids] * found.weights[:, :, None]).sum(axis=1)
         normals = normals / np.linalg.norm(normals, axis=1, keepdims=True) @ rotation.T
         points = PointBasis.at_surface(model, ids, found.weights, options.fit)
-        fit = fit_points(points, target, free, options.fit, normals=normals)
+        fit = fit_points(Observations(points, target, normals), free, options.fit)
         skin, rotation = fit.vertices(model)[: model.face_vertex_count], fit.rotation
         across = (target[:, :2] - fit.translation) / (fit.scale, -fit.scale)
         seen = np.column_stack([across, target[:, 2] / fit.scale - fit.depth_offset]) @ fit.rotation

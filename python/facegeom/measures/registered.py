@@ -14,7 +14,8 @@ import numpy.typing as npt
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import load_face_model
-from facegeom.face_model.fitting import Fit, fit_maps
+from facegeom.face_model.fitting import fit_maps
+from facegeom.face_model.point_fit import Fit
 from facegeom.face_model.template import load_template
 from facegeom.geometry import rasterize
 from facegeom.images.boxes import Box

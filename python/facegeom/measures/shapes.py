@@ -10,7 +10,7 @@ import numpy as np
 
 from facegeom._internal.arrays import FloatArray
 from facegeom.face_model import FaceModel
-from facegeom.face_model.fitting import similarity
+from facegeom.face_model.point_fit import similarity
 from facegeom.networks.identity_units import shape_units
 
 LEADING = 20

@@ -95,6 +95,34 @@ class _NeighbourSum(torch.autograd.Function):
         return _NeighbourSum.apply(gradients[0].contiguous(), *ctx.saved_tensors), None, None
 
 
+class _GraphConvolution(torch.autograd.Function):
+    """A graph convolution with its gradient: it makes fewer copies than the layers that it consists of."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, own: Tensor, neighbours: Tensor, bias: Tensor, index: Tensor, offsets: Tensor
+    ) -> Tensor:
+        rows = features.flatten(0, 1)
+        ctx.save_for_backward(rows, own, neighbours, index, offsets)
+        beside = (rows @ neighbours.t()).view(len(features), -1)
+        out = rows.new_empty(*features.shape[:2], len(own))  # not a view, so that an activation may change it in place
+        torch.addmm(bias, rows, own.t(), out=out.view(len(rows), -1))
+        out.view(len(features), -1).add_(functional.embedding_bag(index, beside, offsets, mode="sum"))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        rows, own, neighbours, index, offsets = ctx.saved_tensors
+        gradient = gradients[0].contiguous()
+        summed = functional.embedding_bag(index, gradient.view(len(gradient), -1), offsets, mode="sum")
+        gradient_rows = gradient.flatten(0, 1)
+        summed = summed.view_as(gradient_rows)
+        features = None
+        if ctx.needs_input_grad[0]:
+            features = (gradient_rows @ own).addmm_(summed, neighbours).view(*gradient.shape[:2], -1)
+        return features, gradient_rows.t() @ rows, summed.t() @ rows, gradient_rows.sum(0), None, None
+
+
 class GraphConv(nn.Module):
     """Graph convolution: f'_i = W0 f_i + sum over neighbours j of W1 f_j + bias, (n, b, c) -> (n, b, c').
 
@@ -119,8 +147,15 @@ class GraphConv(nn.Module):
 
     def forward(self, features: Tensor, graph: Graph | None) -> Tensor:
         """Return features (n, b, c') for features (n, b, c); if `graph` is None, vertices have no neighbours."""
-        own: Tensor = self.own(features)
-        return own if graph is None else own.add_(graph.sum_neighbours(self.neighbours(features)))
+        own: Tensor
+        if graph is None or not torch.is_grad_enabled():
+            own = self.own(features)
+            return own if graph is None else own.add_(graph.sum_neighbours(self.neighbours(features)))
+        device = features.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features.dtype
+        parts = (features, self.own.weight, self.neighbours.weight, self.own.bias)
+        own = _GraphConvolution.apply(*(part.to(dtype) for part in parts), graph.index, graph.offsets)
+        return own
 
 
 class GraphResidual(nn.Module):

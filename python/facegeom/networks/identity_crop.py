@@ -11,7 +11,8 @@ import numpy as np
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import FaceModel
-from facegeom.face_model.fitting import FitPrior, SeenPoints
+from facegeom.face_model.fitting import SeenPoints
+from facegeom.face_model.point_fit import FitPrior
 from facegeom.images.crop import apply_affine, invert_affine, warp_image
 from facegeom.networks.interface import IdentityPredictor
 

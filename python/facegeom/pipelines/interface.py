@@ -15,7 +15,7 @@ from typing import Protocol
 from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom.detection import Detector
-from facegeom.face_model.fitting import Fit
+from facegeom.face_model.point_fit import Fit
 from facegeom.images.boxes import Box, Detection
 from facegeom.images.camera import Camera
 from facegeom.images.face_maps import FaceMaps

@@ -26,7 +26,8 @@ from facegeom.detection import Detector, detector, yunet
 from facegeom.detection.found_face import FoundFace
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import load_face_model
-from facegeom.face_model.fitting import MAP_OPTIONS, Fit, fit_maps
+from facegeom.face_model.fitting import MAP_OPTIONS, fit_maps
+from facegeom.face_model.point_fit import Fit
 from facegeom.images.boxes import Box, BoxLike, Detection, box_iou
 from facegeom.images.camera import Camera
 from facegeom.images.crop import Crop, aligned_box, apply_affine, crop_affine, crop_box

@@ -23,8 +23,9 @@ from facegeom.detection.found_face import FoundFace
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import FaceModel, load_face_model
 from facegeom.face_model.face_region import face_surface, mean_depth
-from facegeom.face_model.fitting import Fit, fit_landmarks68, similarity
+from facegeom.face_model.fitting import fit_landmarks68
 from facegeom.face_model.mesh_fitting import fit_mesh
+from facegeom.face_model.point_fit import Fit, similarity
 from facegeom.images.boxes import Box, BoxLike, Detection, box_iou
 from facegeom.images.camera import Camera, roll_deg
 from facegeom.images.crop import Crop, apply_affine, crop_affine

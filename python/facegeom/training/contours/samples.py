@@ -22,16 +22,15 @@ from facegeom.measures.openings import openings
 from facegeom.networks.contour_crop import CONTOUR_MIRROR, PARTS, contour_affines, to_crops
 from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine
 from facegeom.training.data.augment import AugmentOptions, augment
+from facegeom.training.data.extremes import extreme_photos
 from facegeom.training.data.labels import LANDMARK_ORIGIN, LANDMARK_UNIT, Labels, find_photos
 from facegeom.training.data.samples import NumberedStream, PhotoStore, image_tensor
 from facegeom.training.data.split import Split, split_names
-from facegeom.training.data.stretched import RowStretch
+from facegeom.training.data.stretched import OPEN_MM, RowStretch
 from facegeom.training.face_model.topology import FLIP68
 from facegeom.training.identity.reshaped_photos import ORIGINAL, ReshapedPhotos
 
 ALIGNED_PIXELS, ALIGNED_MM = 208, 250.0  # side of the aligned crop that is augmented; an eye has 25 pixels
-OPEN_MM = 5.0  # smallest opening of a mouth that is stretched: its inside is visible
-EXTREMES = 0.04  # share of the photos that have the smallest, and the largest, opening of the eyes or the mouth
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,10 @@ AUGMENT = AugmentOptions(
     light=0.2,
     occluder=0.04,
     glasses=0.1,
-    low_resolution=0.25,
+    low_resolution=0.5,
     blur=0.2,
     noise=0.2,
-    jpeg=0.2,
+    jpeg=0.35,
     cut=0.02,
 )
 
@@ -137,10 +136,7 @@ class LandmarkedPhotos:
 
     def extremes(self) -> IntArray:
         """Return the photos with extreme openings: eyes closed or wide, mouth wide, (e,) int array."""
-        values = np.array([openings(points) for points in self.points])
-        eyes, mouth = values[:, :2].mean(1), values[:, 2]
-        low, high = np.quantile(eyes, (EXTREMES, 1 - EXTREMES))
-        return np.flatnonzero((eyes <= low) | (eyes >= high) | (mouth >= np.quantile(mouth, 1 - EXTREMES)))
+        return extreme_photos([openings(points) for points in self.points])
 
 
 def _fitted_landmarks(model: FaceModel, labels: Labels, row: int) -> FloatArray:

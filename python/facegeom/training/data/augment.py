@@ -24,10 +24,10 @@ class AugmentOptions:
     light: float = 0.25  # brightness that varies across the image
     occluder: float = 0.3  # a hand, bar, patch or disc in front of the face
     glasses: float = 0.08  # drawn glasses
-    low_resolution: float = 0.2  # downscaling followed by upscaling
+    low_resolution: float = 0.35  # downscaling followed by upscaling
     blur: float = 0.25  # Gaussian or motion blur
     noise: float = 0.3  # Gaussian noise
-    jpeg: float = 0.25  # JPEG compression
+    jpeg: float = 0.35  # JPEG compression
     cut: float = 0.12  # black area on one side, as in a crop that extends beyond the photo
 
 
@@ -68,7 +68,7 @@ def augment(
     if chance(options.gray):
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if chance(options.low_resolution):
-        small = int(size * rng.uniform(0.22, 0.7))
+        small = int(size * np.exp(rng.uniform(np.log(0.15), np.log(0.7))))
         image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
         image = cv2.resize(image, (size, size), interpolation=int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC])))
     if chance(options.blur):
@@ -80,7 +80,7 @@ def augment(
         noise = rng.standard_normal((size, size, 1 if chance(0.4) else 3), np.float32) * rng.uniform(2, 16)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if chance(options.jpeg):
-        quality = int(rng.integers(12, 75))
+        quality = int(rng.integers(10, 75))
         encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         image = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
     if chance(options.cut):

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
 from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel
-from facegeom.face_model.fitting import similarity
+from facegeom.face_model.point_fit import similarity
 from facegeom.geometry import closest_points, vertex_normals
 from facegeom.mesh.obj import read_obj
 from facegeom.training.data.texture_model import skin_vertices

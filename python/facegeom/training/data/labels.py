@@ -23,7 +23,8 @@ from facegeom._internal.files import write_npz
 from facegeom._internal.threads import limit_worker_to_one_thread
 from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
-from facegeom.face_model.fitting import Fit, FitOptions, PointBasis, fit_landmarks
+from facegeom.face_model.fitting import fit_landmarks
+from facegeom.face_model.point_fit import Fit, FitOptions, PointBasis
 from facegeom.images.image_files import load_image
 from facegeom.networks.identity import Identity, load_identity
 from facegeom.networks.identity_crop import see_identity
@@ -235,6 +236,35 @@ def make_labels(
     )
 
 
+def read_landmark_files(files: Sequence[str | os.PathLike[str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Read files of `facegeom prepare landmarks` one after the other.
+
+    Parameters
+    ----------
+    files : paths
+
+    Returns
+    -------
+    names : (n,) str array
+        File names of the photos.
+    landmarks : (n, 478, 3) int16 array, 1/16 pixels
+
+    Raises
+    ------
+    FacegeomError
+        If two files name the same photo.
+    """
+    parts = []
+    for file in files:
+        with np.load(file) as data:
+            parts.append((data["names"], data["landmarks"]))
+    names = np.concatenate([part[0] for part in parts])
+    _, first, count = np.unique(names, return_index=True, return_counts=True)
+    if (count > 1).any():
+        raise FacegeomError(f"the landmarks of {names[first[count > 1][0]]} are in the files more than once")
+    return names, np.concatenate([part[1] for part in parts])
+
+
 def add_labelled_photos(parser: argparse.ArgumentParser) -> None:
     """Add the arguments for the folder of photos and the file of their labels to a parser."""
     parser.add_argument("photos", help="folder that contains the photos, also in subfolders")
@@ -244,7 +274,9 @@ def add_labelled_photos(parser: argparse.ArgumentParser) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom prepare labels` to a parser."""
     parser.add_argument("photos", help="folder that contains the photos, also in subfolders")
-    parser.add_argument("--landmarks", required=True, help="file written by `facegeom prepare landmarks`")
+    parser.add_argument(
+        "--landmarks", required=True, nargs="+", metavar="FILE", help="files written by `facegeom prepare landmarks`"
+    )
     parser.add_argument(
         "--identity",
         metavar="FILE",
@@ -261,11 +293,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fit the face model to the landmarks of the photos, write the labels, and print the numbers of rejected fits."""
     photos = find_photos(args.photos)
-    with np.load(args.landmarks) as data:
-        names, landmarks = data["names"], data["landmarks"]
+    names, landmarks = read_landmark_files(args.landmarks)
     have = np.array([str(name) in photos for name in names])
     if not have.any():
-        raise FacegeomError(f"none of the {len(names)} photos named in {args.landmarks} is in {args.photos}")
+        raise FacegeomError(f"none of the {len(names)} photos named in {', '.join(args.landmarks)} is in {args.photos}")
     names, landmarks = names[have], landmarks[have]
     paths = [photos[str(name)] for name in names]
     labels = make_labels(

@@ -12,7 +12,7 @@ import numpy as np
 from facegeom._internal.arrays import FloatArray, IntArray
 from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel
-from facegeom.face_model.fitting import similarity
+from facegeom.face_model.point_fit import similarity
 from facegeom.geometry import RegistrationOptions, closest_points, rasterize, register_nonrigid
 from facegeom.training.data.texture_model import skin_vertices
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray
 from facegeom.face_model import FaceModel
-from facegeom.face_model.fitting import Fit
+from facegeom.face_model.point_fit import Fit
 from facegeom.geometry import Raster, rasterize, vertex_normals
 from facegeom.images.crop import warp_image
 from facegeom.training.data.pose import Pose

@@ -19,18 +19,17 @@ from facegeom.images.camera import roll_deg
 from facegeom.images.crop import crop_affine
 from facegeom.measures.openings import openings
 from facegeom.training.data.augment import AugmentOptions, augment
+from facegeom.training.data.extremes import extreme_photos
 from facegeom.training.data.faceless import faceless_crop
 from facegeom.training.data.labels import Labels, yaw_deg
 from facegeom.training.data.pose import Pose
 from facegeom.training.data.random_crops import MixOptions, aligned_affine, random_affine
 from facegeom.training.data.renderer import Renderer, Sample, crop_square
-from facegeom.training.data.stretched import stretched_sample
+from facegeom.training.data.stretched import OPEN_MM, stretched_sample
 
 EYES_MM = np.array([[-31.5, 0.0, 12.0], [31.5, 0.0, 12.0]])  # centres of right and left eye, face frame, mm
-OPEN_MM = 5.0  # smallest opening of a mouth that is stretched: its inside is visible
 STRETCH, WIDEST = (0.7, 1.8), 1.0  # range of the factor of the opening, and its largest value / width of the mouth
 UPRIGHT_DEG, FRONTAL_DEG = 12.0, 40.0  # largest roll in the crop, and largest yaw, of a face whose mouth is stretched
-EXTREME_SHARE = 0.04  # share of the photos that have the smallest, and the largest, opening of the eyes or the mouth
 VERTEX_STEP_MM = 0.01  # quantisation step of the stored vertices, mm
 _MIX = MixOptions()
 SyntheticSource = Callable[[np.random.Generator, int], tuple[Sample, np.ndarray]]
@@ -283,15 +282,8 @@ class FaceSamples:
         return int(rng.integers(len(self.rows)))
 
     def _extreme_photos(self) -> IntArray:
-        """Return the photos with the smallest and the largest openings of the eyes, and the largest of the mouth."""
         model = self.renderer.model
-        found = np.array(
-            [openings(model.landmarks468(vertices * VERTEX_STEP_MM)) for vertices in self._vertices], dtype=np.float64
-        )
-        eyes, mouth = found[:, :2].mean(1), found[:, 2]
-        low, high = np.quantile(eyes, (EXTREME_SHARE, 1 - EXTREME_SHARE))
-        wide = np.quantile(mouth, 1 - EXTREME_SHARE)
-        return np.flatnonzero((eyes <= low) | (eyes >= high) | (mouth >= wide))
+        return extreme_photos([openings(model.landmarks468(vertices * VERTEX_STEP_MM)) for vertices in self._vertices])
 
     def _faceless_sample(self, item: int, rng: np.random.Generator, size: int) -> Sample:
         image = faceless_crop(self.store[item], self.pose(item).pixels()[:, :2], rng, size)

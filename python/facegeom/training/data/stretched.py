@@ -10,6 +10,9 @@ import numpy as np
 from facegeom._internal.arrays import AnyArray, FloatArray
 from facegeom.training.data.renderer import Sample
 
+OPEN_MM = 5.0
+"""Smallest opening of a mouth that is stretched, mm: its inside is visible."""
+
 RECEDES = 0.75
 """By how many mm the lower lip and the chin recede for each mm that they go down. For the shape `jawOpen` of the face
 model it is 0.6 at the lower lip and 1.0 at the chin."""

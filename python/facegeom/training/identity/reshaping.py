@@ -16,7 +16,8 @@ import numpy as np
 
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom.face_model import FaceModel
-from facegeom.face_model.fitting import CONTOUR_POINTS, similarity
+from facegeom.face_model.fitting import CONTOUR_POINTS
+from facegeom.face_model.point_fit import similarity
 from facegeom.geometry import nearest, rasterize
 from facegeom.images.crop import apply_affine
 from facegeom.networks.identity_crop import FRAME_MM, INNER_LANDMARKS, aligned_affine, face_points

@@ -1,0 +1,77 @@
+"""Validation of the denoising networks: PSNR on validation portraits, by kind and level of the noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from facegeom._internal.arrays import ByteArray
+from facegeom.measures.report import sheet
+from facegeom.training.denoising.noise import LEVELS, with_gaussian_noise, with_phone_noise
+from facegeom.training.denoising.samples import FacePhotos, stacked
+from facegeom.training.loop import network_input
+
+SIDE_MM = 250.0
+"""Side of the crops, mm."""
+
+BATCH, SHOWN = 25, 6
+"""Images in one forward pass, and photos on the preview sheet."""
+
+
+class DenoisingValidation:
+    """Measures and draws what a network makes of noisy validation photos.
+
+    Parameters
+    ----------
+    photos : FacePhotos
+    size : side of the crops, pixels
+    kind : kind of noise of the training, "gaussian" or "phone"
+    network : the network with averaged weights
+    device : torch.device
+    """
+
+    def __init__(self, photos: FacePhotos, size: int, kind: str, network: nn.Module, device: torch.device) -> None:
+        self.network, self.device = network, device
+        self.clean = [photos.crop(item, size, SIDE_MM) for item in range(len(photos))]
+        rng = np.random.default_rng(0)
+        self.noisy: dict[str, list[ByteArray]]
+        if kind == "phone":
+            self.noisy = {"phone": [with_phone_noise(image, rng) for image in self.clean]}
+        else:
+            self.noisy = {
+                f"{level:g}": [with_gaussian_noise(image, level, rng) for image in self.clean] for level in LEVELS
+            }
+
+    @torch.inference_mode()
+    def denoised(self, images: list[ByteArray]) -> list[ByteArray]:
+        """Return the images without noise."""
+        self.network.eval()
+        out: list[ByteArray] = []
+        for start in range(0, len(images), BATCH):
+            made = self.network(network_input(stacked(images[start : start + BATCH]), self.device))
+            values = made.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+            out += list(values.permute(0, 2, 3, 1).cpu().numpy())
+        return out
+
+    def measure(self) -> dict[str, float]:
+        """Return the mean PSNR in dB by kind or level of the noise."""
+        return {
+            f"psnr_{name}": round(
+                float(np.mean([psnr(a, b) for a, b in zip(self.denoised(images), self.clean, strict=True)])), 3
+            )
+            for name, images in self.noisy.items()
+        }
+
+    def sheet(self) -> np.ndarray:
+        """Return a picture: photos, and below them with noise and denoised, by level."""
+        rows = [self.clean[:SHOWN]]
+        for images in self.noisy.values():
+            rows += [images[:SHOWN], self.denoised(images[:SHOWN])]
+        return sheet([tile for row in rows for tile in row], SHOWN, len(self.clean[0]))
+
+
+def psnr(image: ByteArray, truth: ByteArray) -> float:
+    """Return the peak signal-to-noise ratio (equation 4 of the GCN-IGAN paper), dB; 100 for equal images."""
+    error = float(np.square(image.astype(np.float64) - truth).mean())
+    return min(100.0, 10 * float(np.log10(255**2 / max(error, 1e-9))))
