@@ -368,7 +368,7 @@ def _of_skins(assets: Assets) -> list[PersonTexture]:
     nothing = np.zeros_like(region)
     return [
         PersonTexture(texture, region, hair, "skin", str(name), -1, nothing)
-        for texture, hair, name in zip(*made, strict=True)
+        for texture, hair, name in zip(made.textures, made.hair, made.names, strict=True)
     ]
 
 

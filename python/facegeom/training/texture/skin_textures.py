@@ -51,7 +51,8 @@ def skin_textures(template: Template, atlas: Atlas, assets: Assets, seed: int = 
     V = template.subdivide(load_face_model().mean[template.vertices])
     terms = harmonics(geometry.vertex_normals(V, template.fine.faces))
     part = texel_parts(template, atlas)
-    textures, hair = [], []
+    textures: list[ByteArray] = []
+    hair: list[BoolArray] = []
     for skin in assets.skins:
         albedo = linear(template.carry(skin[template.vertices].astype(np.float64)))
         for number in range(LIGHTS):
@@ -62,5 +63,6 @@ def skin_textures(template: Template, atlas: Atlas, assets: Assets, seed: int = 
             texels = atlas.image(atlas.carry(encoded(albedo * shading)))
             textures.append(np.rint(np.clip(atlas.fill_gutter(texels), 0, 255)).astype(np.uint8))
         grey = textures[-LIGHTS] @ GREY
-        hair += LIGHTS * [(part == SCALP) & (grey < PAINTED_HAIR * np.median(grey[part == FACE]))]
+        painted = (part == SCALP) & (grey < PAINTED_HAIR * float(np.median(grey[part == FACE])))
+        hair += LIGHTS * [np.asarray(painted, np.bool_)]
     return SkinTextures(np.array(textures, np.uint8), np.array(hair, np.bool_), np.repeat(assets.skin_names, LIGHTS))
