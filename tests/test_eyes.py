@@ -19,7 +19,7 @@ from facegeom.mesh.parts import sphere_centre
 from facegeom.render import Frame, render_mesh
 from facegeom.texture.appearance import SCLERA, View
 from facegeom.texture.eye_photo import eye_pictures, painted_pictures
-from facegeom.texture.eyes import LEAST_WHITE, EyePicture, Eyes, Gaze, _light_enough, directions, look
+from facegeom.texture.eyes import LEAST_WHITE, EyePicture, Eyes, Gaze, _light_enough, _not_mauve, directions, look
 from facegeom.texture.file_texture import file_texture
 from facegeom.training.face_model.atlas import coverage
 
@@ -79,6 +79,17 @@ def test_whites_in_a_deep_shadow_are_nearly_as_bright_as_the_skin_and_grey() -> 
     assert np.ptp(lighter) / lighter.mean() < 0.6 * np.ptp(white) / white.mean()
     np.testing.assert_array_equal(_light_enough(np.array(SCLERA), skin), SCLERA)
     np.testing.assert_array_equal(_light_enough(white, skin[:0]), white)
+
+
+@pytest.mark.parametrize("white", [(185, 165, 180), (158, 156, 172), (152, 118, 114)], ids=["mauve", "lilac", "pink"])
+def test_whites_are_not_purple(white: tuple[int, int, int]) -> None:
+    red, green, blue = _not_mauve(np.array(white, float))
+    assert red == white[0]
+    assert blue <= white[2]
+    assert blue <= 0.5 * (red + green) + 0.5
+    assert green >= 0.98 * 0.5 * (red + blue)
+    for usual in (SCLERA, (180.0, 165.0, 140.0)):  # in the light of a lamp
+        np.testing.assert_allclose(_not_mauve(np.array(usual)), usual)
 
 
 def test_eyes_that_a_photo_does_not_show_look_ahead() -> None:

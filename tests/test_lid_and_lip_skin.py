@@ -10,7 +10,14 @@ import pytest
 from facegeom.face_model.template import load_template
 from facegeom.texture import painting
 from facegeom.texture.lid_skin import UPPER_LIMIT, LidTexels, lid_texels, with_lid_skin
-from facegeom.texture.lip_skin import LipTexels, lip_texels, no_lips, with_whole_lips
+from facegeom.texture.lip_skin import (
+    CORNER_MM,
+    LipTexels,
+    lip_texels,
+    no_lips,
+    with_plain_corners,
+    with_whole_lips,
+)
 
 SIZE = 512
 SKIN, LIPS = (205, 160, 140), (185, 95, 95)
@@ -97,6 +104,15 @@ def test_the_margin_of_the_upper_lid_has_a_line_of_lashes_and_a_dark_back() -> N
         assert (repaired[moist][:, 0] - repaired[moist][:, 1]).mean() > SKIN[0] - SKIN[1]  # redder than the skin
 
 
+def test_a_low_brow_does_not_colour_the_upper_lid() -> None:
+    texture, brow = plain(), np.rint(np.array(SKIN) * 0.2)
+    for eye in lids():
+        texture[eye.rows, eye.columns][eye.upper & (eye.distance > 3.0)] = brow
+        lid = eye.upper & (eye.distance > 1.0) & (eye.distance < 2.5)
+        repaired = with_lid_skin(texture, eye)[eye.rows, eye.columns].astype(int)
+        assert np.median(repaired[lid].mean(axis=1)) > 0.55 * np.mean(SKIN)
+
+
 def test_lids_without_usual_skin_around_them_stay_as_they_are() -> None:
     texture = np.random.default_rng(0).integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)
     eye = lids()[0]._replace(distance=np.full_like(lids()[0].distance, 1e3))
@@ -112,7 +128,7 @@ def test_teeth_and_gap_do_not_stay_on_the_lips(teeth: str) -> None:
     texture = plain()
     window = texture[mouth.rows, mouth.columns]
     window[mouth.lips] = LIPS
-    wrong = mouth.lips & (mouth.inner < 6.5) & (np.sin(mouth.column) > -0.6)  # teeth with lips between them
+    wrong = mouth.lips & (mouth.inner < 6.5) & (np.sin(np.floor(mouth.across)) > -0.6)  # teeth with lips between them
     window[wrong] = TEETH[teeth]
     known = np.ones((SIZE, SIZE), bool)
     known[mouth.rows, mouth.columns] = ~mouth.lips | (mouth.inner > 4.0)
@@ -140,6 +156,72 @@ def test_continued_lips_have_no_edge() -> None:
     inside = mouth.lips & (mouth.outer > 2.5)
     both = inside[:, 1:] & inside[:, :-1]
     assert np.abs(np.diff(whole, axis=1))[both].max() < 12
+
+
+def test_the_inner_lips_have_the_colour_of_the_reddest_lips() -> None:
+    mouth, texture, mixed = lips(), plain(), np.array((170, 125, 110))
+    known = np.ones((SIZE, SIZE), bool)
+    known[mouth.rows, mouth.columns] = ~mouth.lips | (mouth.inner > 6.0)
+    window = texture[mouth.rows, mouth.columns]
+    window[mouth.lips] = mixed  # lips mixed with skin and shadow
+    window[mouth.lips & (np.floor(mouth.across) % 4 < 3)] = LIPS
+    whole = with_whole_lips(texture, known, mouth)[mouth.rows, mouth.columns].astype(int)
+    inside = whole[mouth.lips & (mouth.inner < 2.0) & (mouth.outer > 4.0)]
+    assert np.median(inside[:, 0] - inside[:, 1]) > LIPS[0] - LIPS[1] - 15
+
+
+def test_lips_end_in_the_skin_around_them_without_a_step() -> None:
+    mouth, texture = lips(), plain()
+    window = texture[mouth.rows, mouth.columns]
+    window[mouth.lips] = LIPS
+    known = np.ones((SIZE, SIZE), bool)
+    known[mouth.rows, mouth.columns] = ~mouth.lips | mouth.upper
+    window[mouth.lips & ~mouth.upper] = (240, 240, 240)  # what a network may draw there
+    whole = with_whole_lips(texture, known, mouth)[mouth.rows, mouth.columns].astype(int)
+    edge = mouth.lips & ~mouth.upper & (mouth.outer < 0.4)
+    assert edge.sum() > 20
+    assert np.abs(whole[edge] - SKIN).max() < 35
+
+
+def test_the_border_of_the_lips_that_the_photo_shows_has_no_steps() -> None:
+    mouth, texture = lips(), plain()
+    window = texture[mouth.rows, mouth.columns]
+    window[mouth.lips] = LIPS
+    teeth = mouth.lips & (mouth.inner < np.clip(mouth.across - 56.0, 0.0, 7.0))  # higher from column to column
+    window[teeth] = TEETH["white"]
+    known = np.ones((SIZE, SIZE), bool)
+    rejected = no_lips(texture, known, mouth, pixel_mm=0.2)[mouth.rows, mouth.columns]
+    rises = []
+    for lip in (mouth.upper, ~mouth.upper):
+        place = np.floor(mouth.across * 3).astype(int)
+        border = np.zeros(place.max() + 1)
+        np.maximum.at(border, place[rejected & lip], mouth.inner[rejected & lip])
+        rises += [border[3 * column + 2] - border[3 * column] for column in range(57, 63)]
+    assert np.mean(rises) > 0.2  # inside a column, of a border that rises by 1 mm a column
+
+
+@pytest.mark.parametrize("dark", [(40, 15, 15), (90, 50, 45)], ids=["gap", "shadow"])
+def test_a_dark_spot_at_a_corner_of_the_mouth_is_weakened(dark: tuple[int, int, int]) -> None:
+    mouth, texture = lips(), plain()
+    window = texture[mouth.rows, mouth.columns]
+    window[mouth.lips] = LIPS
+    spot = mouth.corner < CORNER_MM - 2.5
+    window[spot] = dark
+    assert (spot & mouth.lips).any()
+    assert (spot & ~mouth.lips).any()
+    repaired = with_plain_corners(texture, mouth)[mouth.rows, mouth.columns].astype(int)
+    before = np.abs(np.array(dark) - np.where(mouth.lips[spot][:, None], LIPS, SKIN)).mean()
+    after = np.abs(repaired[spot] - np.where(mouth.lips[spot][:, None], LIPS, SKIN)).mean()
+    assert after < 0.4 * before
+    outside = mouth.corner > 100.0
+    np.testing.assert_array_equal(repaired[outside], window[outside])
+
+
+def test_corners_of_the_mouth_without_a_spot_stay_as_they_are() -> None:
+    mouth, beard = lips(), np.random.default_rng(2).integers(30, 90, (SIZE, SIZE, 1))
+    for texture in (plain(), np.repeat(beard, 3, axis=2).astype(np.uint8)):
+        changed = np.abs(with_plain_corners(texture, mouth).astype(int) - texture)
+        assert changed.mean() < 0.2
 
 
 def test_lips_that_the_photo_does_not_show_stay_as_they_are() -> None:

@@ -29,6 +29,7 @@ from facegeom.face_model.lids import closing_blinks, covering_lids
 from facegeom.face_model.lip_contact import lips_apart
 from facegeom.face_model.neutral_lips import closed_lips
 from facegeom.face_model.point_fit import Fit
+from facegeom.face_model.rolled_lips import closing_rolls
 from facegeom.face_model.template import Template, Topology, load_template
 from facegeom.images.crop import warp_image
 from facegeom.mesh.face_mesh import FaceMesh
@@ -154,8 +155,9 @@ def driven(
     closed, lips = closed_lips(template, neutral, shapes, weights)
     shapes = {**shapes, **lips, **closing_blinks(template, closed, ())}
     neutral = without_expression(V, shapes, weights)
-    # The photographed face takes what the lids move forward, so that the neutral face does not change.
+    # The photographed face takes what lids and rolled lips move, so that the neutral face does not change.
     covering = {**closing_blinks(template, neutral), **covering_lids(template, neutral)}
+    covering |= closing_rolls(template, neutral, shapes)
     V = V + sum((weights[name] * (shape - shapes[name]) for name, shape in covering.items()), np.zeros(3))
     shapes = {**shapes, **covering}
     return V, without_expression(V, shapes, weights), shapes

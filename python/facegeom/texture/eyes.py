@@ -37,7 +37,8 @@ CALM = (0.3, 0.9)  # loss of score, in standard deviations of the brightness, of
 SURE = 0.5  # minimum score, in standard deviations of the brightness, of a gaze; otherwise the eyes look ahead
 IRIS = (92.0, 70.0, 55.0)  # colour (RGB, 0 to 255) of an iris that the photo does not show, where the white is SCLERA
 DARK = (0.28, 0.5)  # brightness of an iris relative to the white: brown below the first, as measured above the second
-WHITEST = 0.75  # share of the measured colour of the white; the rest is SCLERA in the same light
+WHITEST = 0.5  # share of the measured colour of the white; the rest is SCLERA in the same light
+LEAST_GREEN, MOST_BLUE = 0.985, 1.0  # green relative to the mean of red and blue, and blue relative to red and green
 LID_SHADE = 0.65  # power of the light on the white in a photo that is the light without the shade of the lids
 LEAST_WHITE = 0.8  # smallest brightness of the white, relative to the skin below the eyes: a deep shadow is not painted
 BELOW_MM = (4.0, 12.0)  # distance in mm of this skin from the margin of the lower lid
@@ -108,7 +109,7 @@ def look(template: Template, view: View) -> Eyes:
     white = _bright(pixels.colors[(degrees > RING[0])])
     level = float(np.clip((white / SCLERA).mean(), *LIMIT))
     white = WHITEST * np.clip(white, 0, 255) + (1 - WHITEST) * level * np.array(SCLERA)
-    white = _light_enough(white * level ** (LID_SHADE - 1.0), _skin_below(template, view))
+    white = _light_enough(_not_mauve(white) * level ** (LID_SHADE - 1.0), _skin_below(template, view))
     inside = pixels.colors[(degrees > INNER[0]) & (degrees < INNER[1])]
     iris = np.array(IRIS) * level
     if sure and len(inside) >= LEAST_PIXELS // 2:
@@ -226,6 +227,16 @@ def _light_enough(white: FloatArray, skin: FloatArray) -> FloatArray:
     return np.asarray(white + (1.0 - share) / share * white.mean() * np.array(SCLERA) / np.mean(SCLERA))
 
 
+def _not_mauve(white: FloatArray) -> FloatArray:
+    """Return a white (3,) that is no purple: such a tint comes from lids and vessels, not from the light on the eye.
+
+    Light of the sky and of lamps is bluish to yellowish. Beside skin, a bluish white looks mauve, too.
+    """
+    red, green, blue = white
+    blue = min(blue, MOST_BLUE * 0.5 * (red + green))
+    return np.array([red, max(green, LEAST_GREEN * 0.5 * (red + blue)), blue])
+
+
 def _bright(colors: FloatArray) -> FloatArray:
     """Return the mean (3,) of the brightest quarter of colours (k, 3) without the brightest 3 percent."""
     if len(colors) < LEAST_PIXELS // 2:
@@ -267,7 +278,7 @@ class EyePicture:
     def _white(self, degrees: FloatArray) -> FloatArray:
         """Return the colour of the white: darker and redder towards the corners."""
         shade = _step(degrees, IRIS_DEGREES, 85.0)
-        tint = 1.0 - shade[..., None] * self.DEPTH * np.array([0.75, 1.1, 1.15])
+        tint = 1.0 - shade[..., None] * self.DEPTH * np.array([0.85, 1.0, 1.15])
         rng = np.random.default_rng(SEED)
         veins = cv2.resize(
             rng.normal(0, 1, (24, 24)).astype(np.float32), degrees.shape[::-1], interpolation=cv2.INTER_CUBIC

@@ -40,6 +40,8 @@ EYE_LIMIT = ((2.5, 4.0, 7.0), (8.0, 12.0, 255.0))  # the limit for texels of the
 LOWER_SOURCE_MM = 2.5  # the smaller distance of SOURCE_MM for the lower lid
 OUTLIER = 2.5  # a source whose brightness differs by more than this many deviations from the median is left out
 LEAST_DEVIATION = 6.0  # smallest deviation of the brightness (0 to 255) in this test
+DARK_LID = (0.45, 0.7)  # brightness of the upper lid, relative to the skin below the eye: a brow or its shadow below
+"""the first; from the second on, skin. Between them, and below, the lid gets lighter and takes the hue of that skin."""
 LEAST_SOURCES = 40  # minimum number of texels from which the skin of the lids is continued
 LASHES = {"upper": 0.85, "lower": 0.35}  # opacity of the line of lashes
 LASHES_MM = {"upper": 0.8, "lower": 0.5}  # width in mm over which it fades
@@ -102,11 +104,14 @@ def with_lid_skin(texture: ByteArray, texels: LidTexels) -> ByteArray:
     side = 2 * round(HALO * len(texture)) + 1
     eye = ~upper & _of_eye(around, under)
     eye = ~upper & cv2.dilate(eye.astype(np.uint8), np.ones((side, side), np.uint8)).astype(bool)
-    sources = _usual(around, over) | _usual(around, under & ~eye)
+    below = _usual(around, under & ~eye)
+    sources = _usual(around, over) | below
     if sources.sum() < LEAST_SOURCES:
         return texture
     skin = fill_smoothly(around, sources)
     skin = np.where(sources[..., None], skin, cv2.GaussianBlur(skin, (0, 0), 1.0))
+    if below.sum() >= LEAST_SOURCES:
+        skin = np.where(upper[..., None], _without_brows(skin, np.median(around[below], axis=0)), skin)
     change = around - skin
     above = np.where(change.sum(axis=2) < 0, np.interp(distance, *DARK_LIMIT), np.interp(distance, *UPPER_LIMIT))
     limit = np.where(upper, above, np.interp(distance, *LOWER_LIMIT))
@@ -143,6 +148,13 @@ def _usual(colors: Float32Array, part: BoolArray) -> BoolArray:
     middle = float(np.median(gray[part]))
     deviation = max(1.4826 * float(np.median(np.abs(gray[part] - middle))), LEAST_DEVIATION)
     return np.asarray(part & (np.abs(gray - middle) < OUTLIER * deviation), np.bool_)
+
+
+def _without_brows(skin: Float32Array, usual: Float32Array) -> Float32Array:
+    """Return colours (h, w, 3) that are lighter, in the hue of usual skin (3,), where they are too dark for skin."""
+    dark, light = DARK_LID
+    share = np.clip((skin.mean(axis=2) / usual.mean() - dark) / (light - dark), 0.0, 1.0)[..., None]
+    return np.asarray(share * skin + (1 - share) * light * usual, np.float32)
 
 
 def _with_margin(lids: Float32Array, skin: Float32Array, around: Float32Array, texels: LidTexels) -> Float32Array:

@@ -23,7 +23,7 @@ from facegeom.texture.continuation import continued_colors, skin_trust
 from facegeom.texture.hair import hair_zone, strands
 from facegeom.texture.head_classes import HeadClasses, is_grey, lab, without_colour
 from facegeom.texture.lid_skin import lid_texels, with_lid_skin
-from facegeom.texture.lip_skin import lip_texels, no_lips, with_whole_lips
+from facegeom.texture.lip_skin import lip_texels, no_lips, with_plain_corners, with_whole_lips
 from facegeom.texture.occluders import occluders
 
 FEATHER = 0.06  # width of the blend from the completed face to the extended colours, as a fraction of the atlas side
@@ -113,7 +113,7 @@ def paint(
     np.maximum(of_face, of_photo, out=of_face)
     del refused, sure, hair  # a large atlas takes much memory
     layer = _completed(baked, is_hair, known, of_photo, fixed, network, backend)
-    layer = with_whole_lips(layer, known, lips)
+    layer = with_plain_corners(with_whole_lips(layer, known, lips), lips)
     for lids in lid_texels(template, atlas):
         layer = with_lid_skin(layer, lids)
 
