@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from facegeom.errors import FacegeomError
 from facegeom.face_model import load_face_model
 from facegeom.face_model.fitting import fit_landmarks
 from facegeom.face_model.point_fit import Fit, FitOptions, PointBasis
+from facegeom.face_model.size import with_mean_size
 from facegeom.images.image_files import load_image
 from facegeom.networks.identity import Identity, load_identity
 from facegeom.networks.identity_crop import see_identity
@@ -143,6 +144,7 @@ class _Fitter:
         pixels = fit.scale * (fit.vertices(self.model)[self.model.landmarks68] @ fit.rotation.T)[:, :2]
         placed = pixels * np.array([1.0, -1.0]) + fit.translation
         prior, _ = see_identity(self.identity, self.model, load_image(path), placed, fit.rotation)
+        prior = replace(prior, mean=with_mean_size(self.model, prior.mean))  # the network may have learned another size
         return fit_landmarks(self.model, landmarks, self.points, self.options, prior)
 
 
