@@ -7,7 +7,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
 from facegeom._internal.arrays import ByteArray, FloatArray
@@ -96,8 +95,3 @@ class DenoisingStream(NumberedStream):
         else:
             noisy = with_phone_noise(clean, rng)
         return image_tensor(noisy), image_tensor(clean)
-
-
-def stacked(images: Sequence[ByteArray]) -> Tensor:
-    """Return images (S, S, 3) as one tensor (b, 3, S, S) uint8."""
-    return torch.stack([image_tensor(image) for image in images])

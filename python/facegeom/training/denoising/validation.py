@@ -8,9 +8,9 @@ from torch import nn
 
 from facegeom._internal.arrays import ByteArray
 from facegeom.measures.report import sheet
+from facegeom.networks.denoising.denoiser import Denoiser
 from facegeom.training.denoising.noise import LEVELS, with_gaussian_noise, with_phone_noise
-from facegeom.training.denoising.samples import FacePhotos, stacked
-from facegeom.training.loop import network_input
+from facegeom.training.denoising.samples import FacePhotos
 
 SIDE_MM = 250.0
 """Side of the crops, mm."""
@@ -43,16 +43,11 @@ class DenoisingValidation:
                 f"{level:g}": [with_gaussian_noise(image, level, rng) for image in self.clean] for level in LEVELS
             }
 
-    @torch.inference_mode()
     def denoised(self, images: list[ByteArray]) -> list[ByteArray]:
         """Return the images without noise."""
-        self.network.eval()
-        out: list[ByteArray] = []
-        for start in range(0, len(images), BATCH):
-            made = self.network(network_input(stacked(images[start : start + BATCH]), self.device))
-            values = made.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-            out += list(values.permute(0, 2, 3, 1).cpu().numpy())
-        return out
+        denoiser = Denoiser(self.network, self.device)
+        parts = (np.stack(images[start : start + BATCH]) for start in range(0, len(images), BATCH))
+        return [image for part in parts for image in denoiser.predict(part)]
 
     def measure(self) -> dict[str, float]:
         """Return the mean PSNR in dB by kind or level of the noise."""
