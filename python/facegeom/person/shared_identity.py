@@ -1,0 +1,145 @@
+"""One identity from the answers for several photos, and the photos that contradict it.
+
+The identity network answers with a normal distribution of the identity coefficients: the spread of people times what
+the photo shows. Several photos are combined without counting the spread of people more than once. All answers of a
+person should be alike: a photo whose answer differs from the mean of the others shows somebody else, or the person
+badly. This is measured within the given photos only, and is not made to recognise people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from facegeom._internal.arrays import BoolArray, FloatArray
+from facegeom._internal.threads import load_once
+from facegeom.face_model import FaceModel
+from facegeom.face_model.point_fit import FitPrior
+from facegeom.networks.identity_units import ShapeUnits, shape_units
+
+ALIKE_MM = 1.9
+"""Largest distance of a photo from the mean of the others, mm; see `consistent_photos`.
+
+It is provisional: `facegeom evaluate person --ict FILE` prints the distances of views of one head and of two heads, by
+which it is to be chosen.
+"""
+
+
+def combined(answers: Sequence[FitPrior]) -> FitPrior:
+    """Return the distribution of the identity that several photos show together.
+
+    Parameters
+    ----------
+    answers : sequence of n FitPrior, one for each photo
+
+    Returns
+    -------
+    FitPrior
+        The product of what each photo shows, times the spread of people (mean 0, variance 1) once. One answer is
+        returned as it is, except that no variance exceeds 1.
+
+    Raises
+    ------
+    ValueError
+        If there is no answer.
+    """
+    if not answers:
+        raise ValueError("answers must contain at least one answer, got none")
+    variance = [np.minimum(answer.variance, 1.0) for answer in answers]
+    precision = 1.0 + sum((1.0 / own - 1.0 for own in variance), np.zeros(len(variance[0])))
+    total = sum((answer.mean / own for answer, own in zip(answers, variance, strict=True)), np.zeros(len(precision)))
+    return FitPrior(total / precision, 1.0 / precision)
+
+
+def distances(model: FaceModel, answers: Sequence[FitPrior]) -> FloatArray:
+    """Return the distance of each photo from the mean of the others, (n,) mm.
+
+    Parameters
+    ----------
+    model : FaceModel
+    answers : sequence of n FitPrior, one for each photo
+
+    Returns
+    -------
+    (n,) float array
+        Root mean square distance of the neutral faces over the part that depth maps show, divided by sqrt(1 + 1 / (n -
+        1)), which makes numbers of photos comparable. Zero for a single photo. The mean is weighted by the inverse
+        variances.
+    """
+    count = len(answers)
+    if count == 1:
+        return np.zeros(1)
+    means = np.array([answer.mean for answer in answers])
+    weight = np.array([1.0 / answer.variance for answer in answers])
+    rest = (weight * means).sum(0) - weight * means
+    away = means - rest / (weight.sum(0) - weight)
+    return lengths(model, away) / np.sqrt(1.0 + 1.0 / (count - 1))
+
+
+def lengths(model: FaceModel, coefficients: FloatArray) -> FloatArray:
+    """Return the root mean square motion (n,) of the visible face by identity coefficients (n, k), mm.
+
+    Rotation, translation and size do not count.
+    """
+    return _units(model, coefficients.shape[1]).rms_mm(coefficients)
+
+
+@load_once(maxsize=4)
+def _units(model: FaceModel, count: int) -> ShapeUnits:
+    return shape_units(model, count)
+
+
+def consistent_photos(model: FaceModel, answers: Sequence[FitPrior], limit_mm: float = ALIKE_MM) -> BoolArray:
+    """Return which photos show one person, (n,) bool.
+
+    Parameters
+    ----------
+    model : FaceModel
+    answers : sequence of n FitPrior, one for each photo
+    limit_mm : largest distance from the mean of the other photos that are kept
+
+    Notes
+    -----
+    The farthest photo is left out as long as it is farther away than the limit. If two photos contradict each other,
+    the one with the smaller variance stays.
+    """
+    kept = np.ones(len(answers), np.bool_)
+    certain = np.array([(1.0 / answer.variance).sum() for answer in answers])
+    while kept.sum() > 1:
+        rows = np.flatnonzero(kept)
+        away = distances(model, [answers[row] for row in rows])
+        farthest = rows[np.lexsort((certain[rows], -away))[0]] if len(rows) > 2 else rows[np.argmin(certain[rows])]
+        if away.max() <= limit_mm:
+            break
+        kept[farthest] = False
+    return kept
+
+
+def nearest_faces(model: FaceModel, answers: Sequence[Sequence[FitPrior]], rounds: int = 3) -> list[int]:
+    """Return the number of the face in each photo that is nearest to the common identity.
+
+    Parameters
+    ----------
+    model : FaceModel
+    answers : for each photo, one FitPrior for each of its faces (at least one)
+    rounds : number of times that the common identity is computed again
+
+    Notes
+    -----
+    The common identity starts from the photos with one face, or from the first face of each photo if there are none.
+    """
+    single = [faces[0] for faces in answers if len(faces) == 1]
+    common = single or [faces[0] for faces in answers]
+    chosen = [0] * len(answers)
+    for _ in range(rounds):
+        middle = _mean(common)
+        chosen = [int(lengths(model, np.array([face.mean for face in faces]) - middle).argmin()) for faces in answers]
+        common = [faces[number] for faces, number in zip(answers, chosen, strict=True)]
+    return chosen
+
+
+def _mean(answers: Sequence[FitPrior]) -> FloatArray:
+    """Return the mean (k,) of the answers, weighted by their inverse variances."""
+    weight = np.array([1.0 / answer.variance for answer in answers])
+    return np.asarray((weight * np.array([answer.mean for answer in answers])).sum(0) / weight.sum(0))
