@@ -334,7 +334,7 @@ def test_hair_moves_neither_landmarks_nor_blendshapes(
     monkeypatch.setattr(HeadClasses, "hair", property(lambda self: np.array([40.0, 30.0, 20.0])))
     plain = reconstruct(face.photo, box=face.box, head=True)
     hairy = reconstruct(face.photo, box=face.box, head=True, hair=True)
-    assert list(hairy.stages) == ["raw", "aligned", "registered", "completed", "hair", "detailed"]
+    assert list(hairy.stages) == ["raw", "aligned", "registered", "completed", "outlined", "hair", "detailed"]
     change = np.linalg.norm(hairy.mesh.vertices - plain.mesh.vertices, axis=1)
     scalp = HEAD.fine.regions["scalp"]
     assert change[scalp].max() > 3

@@ -3,14 +3,16 @@
 The outline of the hair is the border between hair and background: that of the segmentation network, and on the photos
 of `segmentation_polygons.json` also the one that was drawn by hand. It counts above the lower end of the hair of a head
 (`hair_outline.AXIS_MM`), and not near the border of the photo. The distance is measured in the view of the photo, from
-each pixel of this outline to the nearest pixel of the outline of the head, without and with hair as shape.
+each pixel of this outline to the nearest pixel of the outline of the head: of the completed head, after skull and ears
+are moved to their outline, and with hair as shape. The distance of free ears (`fitted_outline.ear_distances`) is that
+of the outline of their skin across the head, before and after this move, on photos of heads that look ahead.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -22,16 +24,17 @@ from facegeom._internal import check
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from facegeom.errors import FacegeomError
 from facegeom.evaluation.segmentation import drawn_classes, read_polygons
-from facegeom.face_model.template import load_template
+from facegeom.face_model.template import Template, load_template
 from facegeom.images.camera import Camera
 from facegeom.images.crop import apply_affine
 from facegeom.images.image_files import load_image, save_image
 from facegeom.measures.report import sheet, show, table, write_json
-from facegeom.networks.segmentation_crop import COVER, EYEWEAR, FACIAL_HAIR, HEAD_HAIR, SKIN
+from facegeom.networks.segmentation_crop import CLASSES, COVER, EYEWEAR, FACIAL_HAIR, HEAD_HAIR, SKIN
 from facegeom.reconstruction import Reconstruction, reconstruct
 from facegeom.render import Frame, render_mesh, turn
+from facegeom.texture.fitted_outline import TURNED, ear_distances
 from facegeom.texture.hair_outline import AXIS_MM
-from facegeom.texture.head_classes import head_classes
+from facegeom.texture.head_classes import HeadClasses, head_classes
 from facegeom.training.data.labels import find_photos
 from facegeom.training.data.split import split_names
 from facegeom.training.segmentation.portrait_labels import UNKNOWN
@@ -60,16 +63,25 @@ class HairDistance:
     ----------
     name : file name of the photo
     raised : whether the head has hair as shape
-    before, after : with the outline of the segmentation network, without and with hair as shape
-    drawn_before, drawn_after : with the drawn outline
+    completed, before, after : with the outline of the segmentation network: of the completed head, of the head without
+        hair as shape, and with it
+    drawn_completed, drawn_before, drawn_after : with the drawn outline
+    ears_completed, ears, drawn_ears_completed, drawn_ears : (2,) signed distances of the left and the right ear in the
+        photo from those of the completed head and of the head, with both outlines
     """
 
     name: str
     raised: bool
+    completed: float
     before: float
     after: float
+    drawn_completed: float
     drawn_before: float
     drawn_after: float
+    ears_completed: list[float]
+    ears: list[float]
+    drawn_ears_completed: list[float]
+    drawn_ears: list[float]
 
 
 def in_plane(camera: Camera, image: ByteArray, photo_to_image: FloatArray, missing: int) -> ByteArray:
@@ -137,37 +149,58 @@ def measure(name: str, photo: ByteArray, rec: Reconstruction) -> HairDistance:
     template, camera = load_template(head=True), rec.camera
     height, width = photo.shape[:2]
     faces = template.fine.faces
-    heads = (template.subdivide(rec.stages["completed"].vertices), rec.mesh.vertices)
-    raised = not np.array_equal(rec.stages["completed"].vertices, rec.stages["hair"].vertices)
+    coarse = [rec.stages[name].vertices for name in ("completed", "outlined")]
+    heads = (*(template.subdivide(V) for V in coarse), rec.mesh.vertices)
+    raised = not np.array_equal(coarse[1], rec.stages["hair"].vertices)
     classes = head_classes(photo, camera, wide=True)
     found = np.asarray(classes.probability.argmax(-1), np.uint8)
     in_photo = in_plane(camera, np.zeros((height, width), np.uint8), np.eye(2, 3), UNKNOWN)
     border = hair_border(np.maximum(in_plane(camera, found, classes.affine, UNKNOWN), in_photo), camera)
     values = [border_distance(border, V, faces, camera) for V in heads]
+    ears = _ears(template, coarse, camera, classes, (width, height))
     shapes = read_polygons().get(name)
     if shapes is None:
-        values += [float("nan")] * 2
+        values += [float("nan")] * 3
+        ears += 2 * [[float("nan")] * 2]
     else:
-        drawn = in_plane(camera, drawn_classes(shapes, (height, width)), np.eye(2, 3), UNKNOWN)
+        picture = drawn_classes(shapes, (height, width))
+        drawn = in_plane(camera, picture, np.eye(2, 3), UNKNOWN)
         values += [border_distance(hair_border(drawn, camera), V, faces, camera) for V in heads]
-    return HairDistance(name, raised, *values)
+        near = cv2.warpAffine(picture, classes.affine, found.shape, flags=cv2.INTER_NEAREST, borderValue=UNKNOWN)
+        near = np.where(near == UNKNOWN, COVER, near)  # rays that meet it tell nothing
+        exact = replace(classes, probability=np.eye(len(CLASSES), dtype=np.float32)[near])
+        ears += _ears(template, coarse, camera, exact, (width, height))
+    return HairDistance(name, raised, *values, *ears)
+
+
+def _ears(
+    template: Template, heads: Sequence[FloatArray], camera: Camera, classes: HeadClasses, photo: tuple[int, int]
+) -> list[list[float]]:
+    """Return the distances of both ears for each head; NaN for a head that does not look ahead."""
+    if abs(camera.rotation[2, 0]) > TURNED:
+        return [[float("nan")] * 2 for _ in heads]
+    return [ear_distances(template, V, camera, classes, photo).tolist() for V in heads]
 
 
 def summary(found: Sequence[HairDistance]) -> list[list[str | float | int]]:
-    """Return the rows of the table: outline, number of photos, means without and with hair, shares of close ones.
+    """Return the rows of the table: outline, number of heads or ears, means before and after, shares of close ones.
 
     Heads that stay as they are count with their outline, too.
     """
     raised = [one for one in found if one.raised]
     groups = {
-        "network": [(one.before, one.after) for one in found],
-        "network, raised heads": [(one.before, one.after) for one in raised],
-        "drawn": [(one.drawn_before, one.drawn_after) for one in found],
-        "drawn, raised heads": [(one.drawn_before, one.drawn_after) for one in raised],
+        "skull moved, network": [(one.completed, one.before) for one in found],
+        "skull moved, drawn": [(one.drawn_completed, one.drawn_before) for one in found],
+        "hair, network": [(one.before, one.after) for one in found],
+        "hair, network, raised heads": [(one.before, one.after) for one in raised],
+        "hair, drawn": [(one.drawn_before, one.drawn_after) for one in found],
+        "hair, drawn, raised heads": [(one.drawn_before, one.drawn_after) for one in raised],
+        "ears, network": [pair for one in found for pair in zip(one.ears_completed, one.ears, strict=True)],
+        "ears, drawn": [pair for one in found for pair in zip(one.drawn_ears_completed, one.drawn_ears, strict=True)],
     }
     rows: list[list[str | float | int]] = []
     for caption, pairs in groups.items():
-        values = np.array(pairs, np.float64).reshape(-1, 2)
+        values = np.abs(np.array(pairs, np.float64).reshape(-1, 2))
         values = values[~np.isnan(values).any(axis=1)]
         if len(values):
             within = (values <= CLOSE_MM).mean(axis=0)
@@ -236,9 +269,9 @@ def run(args: argparse.Namespace) -> int:
     raised = sum(one.raised for one in found)
     lines = [
         *failures,
-        f"{len(found)} photos, {raised} heads raised; distance in mm, share of photos within {CLOSE_MM:.0f} mm",
+        f"{len(found)} photos, {raised} heads raised; distance in mm, share within {CLOSE_MM:.0f} mm",
     ]
-    columns = ["outline", "photos", "without", "with", "share", "share with"]
+    columns = ["outline", "number", "before", "after", "share before", "share after"]
     show("\n".join([*lines, table(columns, summary(found))]))
     if args.sheet:
         captions = ["photo", "as photographed", *SIDES] * (2 * len(found))

@@ -1,7 +1,7 @@
 """Pipeline pix2vertex: registration of the template to the predicted maps (Sela et al. 2017, section 4).
 
 The stages are raw (one vertex for each pixel of the maps), aligned (the face model fitted to the maps), registered (the
-template after non-rigid registration to the maps), and completed and detailed, for which see
+template after non-rigid registration to the maps), and completed, outlined and detailed, for which see
 `facegeom.pipelines.template_stages`.
 """
 

@@ -37,7 +37,7 @@ START_MM = 95.0
 def run(photo: ByteArray, prediction: MeshPrediction, options: PipelineOptions) -> Stages:
     """Return the meshes of a network with the colours of the photo, in the face frame.
 
-    The stages are deformed1 to deformed4, and with a head also registered, completed and detailed.
+    The stages are deformed1 to deformed4, and with a head also registered, completed, outlined and detailed.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """The last steps of every pipeline that ends with the template: head, fine detail, colours, neutral face.
 
-The stages are completed (the registered face completed to a whole head, if requested), hair (the scalp raised to the
-outline of the hair, if requested) and detailed (the skin subdivided, with the fine detail of the photo).
+The stages are completed (the registered face completed to a whole head, if requested), outlined (skull and ears of the
+head moved to their outline in the photo), hair (the scalp raised to the outline of the hair, if requested) and detailed
+(the skin subdivided, with the fine detail of the photo).
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from facegeom.texture.continuation import vertex_colors
 from facegeom.texture.eye_photo import eye_pictures, painted_pictures
 from facegeom.texture.eyes import Eyes, eye_colors, look, unseen_eyes
 from facegeom.texture.file_texture import file_texture
+from facegeom.texture.fitted_outline import fitted_outline
 from facegeom.texture.hair_shape import hair_shape
 from facegeom.texture.head_classes import HeadClasses, head_classes, is_grey, without_colour
 from facegeom.texture.light import without_light
@@ -95,13 +97,17 @@ def finish_template(
             template = load_template(head=True)
             registered = complete_head(model, template, fitted, registered[:skin], seen[:skin])
             stages.meshes["completed"] = bare(template.coarse, registered)
-    classes, hair = None, None
-    if options.head and options.hair:
-        with stages.step("hair"):
+    classes, hair, size = None, None, (photo.shape[1], photo.shape[0])
+    if options.head:
+        with stages.step("outlined"):
             classes = head_classes(
-                photo, prediction.camera, backend=options.backend, eyewear=options.eyewear, wide=True
+                photo, prediction.camera, backend=options.backend, eyewear=options.eyewear, wide=options.hair
             )
-            hair = hair_shape(template, registered, prediction.camera, classes, (photo.shape[1], photo.shape[0]))
+            registered = fitted_outline(template, registered, prediction.camera, classes, size)
+            stages.meshes["outlined"] = bare(template.coarse, registered)
+    if classes is not None and options.hair:
+        with stages.step("hair"):
+            hair = hair_shape(template, registered, prediction.camera, classes, size)
             if hair is not None:
                 registered = registered + hair.displacement
                 stages.raised = template.subdivide(hair.displacement)
