@@ -84,8 +84,8 @@ def test_every_model_card_is_a_page(generated):
     cards = {path.stem for path in (Path(facegeom.__file__).parent / "weights").glob("*.json")}
     assert cards == {path.stem for path in (generated / "models").glob("*.md")}
     page = (generated / "models" / "facevision.md").read_text(encoding="utf-8")
-    assert "facegeom train facevision PHOTOS" in page
-    assert "| depth percent of range | 1.95 |" in page
+    assert "facegeom train facevision PORTRAITS" in page
+    assert "| depth percent of range | 2.09 |" in page
 
 
 def test_picture_of_layers_has_every_module_once(generate, generated):

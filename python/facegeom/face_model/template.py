@@ -239,9 +239,12 @@ def _refined(coarse: Topology, fine: geometry.Subdivision, behind_skin: FloatArr
     both = np.concatenate([fine.V, behind_skin])
     added = len(fine.V) - skin
     behind = coarse.faces[count:]  # some of these triangles have corners on the rims of the skin
-    middles = {(a, b): skin + i for i, (a, b) in enumerate(np.sort(fine.parents[skin:], axis=1).tolist())}
     faces, behind_uv, behind_uv_faces = _joined_to_rims(
-        np.where(behind < skin, behind, behind + added), coarse.uv[rows], rest.reshape(-1, 3), middles
+        np.where(behind < skin, behind, behind + added),
+        coarse.uv[rows],
+        rest.reshape(-1, 3),
+        np.sort(fine.parents[skin:], axis=1),
+        skin,
     )
     return Topology(
         np.concatenate([fine.F, faces]),
@@ -255,7 +258,7 @@ def _refined(coarse: Topology, fine: geometry.Subdivision, behind_skin: FloatArr
 
 
 def _joined_to_rims(
-    faces: IntArray, uv: FloatArray, uv_faces: IntArray, middles: dict[tuple[int, int], int]
+    faces: IntArray, uv: FloatArray, uv_faces: IntArray, edges: IntArray, first_middle: int
 ) -> tuple[IntArray, FloatArray, IntArray]:
     """Divide the triangles behind the skin at the middles of the edges that they share with the subdivided skin.
 
@@ -264,14 +267,23 @@ def _joined_to_rims(
     Parameters
     ----------
     faces, uv, uv_faces : (m, 3), (k, 2) and (m, 3) arrays, triangles behind the skin
-    middles : the vertex in the middle of each edge (a, b) of the skin, a < b
+    edges : (e, 2) int array, edges (a, b) of the skin, a < b
+    first_middle : the vertex in the middle of the first edge; those of the others follow in order
 
     Returns
     -------
     faces, uv, uv_faces : as the arguments
     """
+    ends = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=2), axis=2)
+    count = 1 + max(int(faces.max()), int(edges.max()))
+    shared = np.isin(ends @ (count, 1), edges @ (count, 1)).any(axis=1)
+    used = np.flatnonzero(np.isin(edges @ (count, 1), ends[shared] @ (count, 1)))
+    middles = {(a, b): first_middle + i for i, (a, b) in zip(used.tolist(), edges[used].tolist(), strict=True)}
     points, triangles = uv.tolist(), []
-    for corners, places in zip(faces.tolist(), uv_faces.tolist(), strict=True):
+    whole = np.flatnonzero(~shared)
+    order = whole.tolist()
+    for row in np.flatnonzero(shared).tolist():
+        corners, places = faces[row].tolist(), uv_faces[row].tolist()
         outline = []  # vertex, row of uv, and whether it is a middle
         for a, b, i, j in zip(corners, corners[1:] + corners[:1], places, places[1:] + places[:1], strict=True):
             outline.append((a, i, False))
@@ -282,7 +294,10 @@ def _joined_to_rims(
         first = next((place for place, (*_, is_middle) in enumerate(outline) if is_middle), 0)
         outline = outline[first:] + outline[:first]  # a fan from a middle has no triangle without area
         triangles += [(outline[0], outline[i], outline[i + 1]) for i in range(1, len(outline) - 1)]
-    rows = np.array([[corner[:2] for corner in triangle] for triangle in triangles], np.int64).reshape(-1, 3, 2)
+        order += [row] * (len(outline) - 2)
+    divided = np.array([[corner[:2] for corner in triangle] for triangle in triangles], np.int64).reshape(-1, 3, 2)
+    rows = np.concatenate([np.stack([faces[whole], uv_faces[whole]], axis=2), divided])
+    rows = rows[np.argsort(order, kind="stable")]  # in the order of the triangles that were divided
     return rows[:, :, 0], np.array(points), rows[:, :, 1]
 
 

@@ -37,7 +37,7 @@ def encode(mesh: MeshArrays, compress: str | None = None) -> bytes:
     if mesh.texture is not None:
         add_texture(gltf, mesh.texture, buffer)
     gltf.accessors, gltf.bufferViews, gltf.buffers = buffer.accessors, buffer.views, buffer.buffers()
-    return _container(gltf.to_json().encode(), bytes(buffer.content))
+    return _container(gltf.to_json().encode(), buffer.content)
 
 
 def encode_parts(mesh: MeshArrays, binary: str, picture: str) -> tuple[bytes, bytes]:
@@ -118,12 +118,12 @@ def tree(mesh: MeshArrays, compress: str | None = None) -> tuple[Any, GltfBuffer
     return gltf, buffer
 
 
-def _container(described: bytes, binary: bytes) -> bytes:
-    """Return a GLB file with a JSON part and a binary part."""
+def _container(described: bytes, binary: bytearray) -> bytes:
+    """Return a GLB file with a JSON part and a binary part; the large parts are copied once."""
     described += b" " * (-len(described) % 4)
-    chunks = struct.pack("<II", len(described), 0x4E4F534A) + described
-    chunks += struct.pack("<II", len(binary), 0x004E4942) + binary
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+    parts = [struct.pack("<II", len(described), 0x4E4F534A), described, struct.pack("<II", len(binary), 0x004E4942)]
+    length = 12 + sum(map(len, parts)) + len(binary)
+    return b"".join([struct.pack("<4sII", b"glTF", 2, length), *parts, binary])
 
 
 def _nodes(name: str, parts: list[Part], neck: FloatArray, unit: float) -> list[Any]:

@@ -57,7 +57,7 @@ def shape_units(model: FaceModel, count: int = 60) -> ShapeUnits:
     identity = model.identity[:count].astype(np.float64)
     flat = identity[:, vertices].reshape(count, -1)
     mirrored = (identity[:, model.mirror] * np.array([-1.0, 1.0, 1.0]))[:, vertices].reshape(count, -1)
-    mirror = np.linalg.lstsq(flat.T, mirrored.T, rcond=None)[0]
+    mirror = np.linalg.solve(flat @ flat.T, flat @ mirrored.T)  # least squares; the components are nearly orthogonal
     points = model.mean[vertices]
     rigid = np.linalg.qr(similarity_directions(points, points.mean(0)).reshape(7, -1).T)[0]
     flat = flat - (flat @ rigid) @ rigid.T

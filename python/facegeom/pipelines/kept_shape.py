@@ -29,7 +29,7 @@ class _Components(NamedTuple):
     """What the face model can represent: k identity components, seven rigid motions and scaling, and e expressions."""
 
     vertices: IntArray  # (n,), the vertices that depth maps show
-    inverse: FloatArray  # (3 n, k + 7 + e), pseudo-inverse over these vertices
+    inverse: FloatArray  # (k + 7 + e, k + 7 + e), pseudo-inverse of the normal matrix over these vertices
     skin: FloatArray  # (k + 7 + e, s, 3), all vertices of the face
 
 
@@ -42,8 +42,10 @@ def _components(model: FaceModel) -> _Components:
     identity, expressions = (values[:, : len(skin)].astype(np.float64) for values in shapes)
     parts = np.concatenate([identity, directions, expressions])
     seen = parts[:, units.vertices].reshape(len(parts), -1)
-    inverse = np.asarray(np.linalg.pinv(seen, rcond=SMALLEST), dtype=np.float64)
-    return _Components(units.vertices, inverse, parts)
+    squared, axes = np.linalg.eigh(seen @ seen.T)  # of a matrix much smaller than `seen`
+    kept = squared > SMALLEST**2 * squared[-1]
+    axes = axes[:, kept] / np.sqrt(squared[kept])
+    return _Components(units.vertices, axes @ axes.T, parts)
 
 
 def detail_of(model: FaceModel, motion: FloatArray) -> FloatArray:
@@ -61,5 +63,7 @@ def detail_of(model: FaceModel, motion: FloatArray) -> FloatArray:
         scale, over the vertices that depth maps show is removed.
     """
     components = _components(model)
-    coefficients = motion[components.vertices].reshape(-1) @ components.inverse
-    return np.asarray(motion - np.einsum("k,kvc->vc", coefficients, components.skin))
+    seen = np.zeros_like(motion)
+    seen[components.vertices] = motion[components.vertices]
+    coefficients = components.inverse @ np.tensordot(components.skin, seen, 2)
+    return np.asarray(motion - np.tensordot(coefficients, components.skin, 1))

@@ -26,10 +26,10 @@ class MapOptions:
     contradiction_deg: float = 45.0  # roll of a face in its turned crop above which the two rolls contradict each other
     largest_rise: float = 0.1  # largest rise of the score of a detected face in its aligned crop; portraits: 0.04
     last_min_score: float = 0.55  # minimum score of the last pass for a face
-    sure_score: float = 0.8  # score below which the face is also tried upside down; 5 % of upright portraits have less
+    sure_score: float = 0.8  # score below which the face is also tried upside down; 16 % of portraits have less
     trusted_detection: float = 0.75  # score of the detector from which implausible maps are also tried upside down
     clear_score: float = 0.62  # minimum score of the faces that come first, in the order of the detector
     box_min_score: float = 0.3  # minimum score of a face in a given box; the lowest of 199 validation portraits is 0.51
-    fallback_min_score: float = 0.6  # minimum score of a face in a centre crop, if nothing is detected
+    fallback_min_score: float = 0.7  # minimum score of a face in a centre crop, if nothing is detected
     fallback_sides: tuple[float, ...] = (0.5, 0.3)  # sides of the centre boxes / shorter side of the photo
     duplicate_iou: float = 0.4  # two predictions whose mask boxes have a larger IoU show the same face

@@ -104,11 +104,10 @@ def _pattern(places: Float32Array) -> Float32Array:
     wave = _noise(rng, around, down, 8, 5)
     around = around + WAVES * wave * np.sin(down)
     total, power = np.zeros((2, len(down)), np.float32)
+    strand, lock = (np.log2(circle / width) for width in STRAND_MM)
     for octave in range(3, 11):
-        count = 2**octave
-        width = circle / count
-        weight = np.exp(-(np.log2(width / STRAND_MM[0]) ** 2)) + LOCKS * np.exp(-(np.log2(width / STRAND_MM[1]) ** 2))
-        total += weight * _noise(rng, around, down, count, ALONG)
+        weight = np.exp(-((strand - octave) ** 2)) + LOCKS * np.exp(-((lock - octave) ** 2))
+        total += weight * _noise(rng, around, down, 2**octave, ALONG)
         power += weight**2
     return np.asarray(total / np.sqrt(np.maximum(power, 1e-6)), np.float32)
 

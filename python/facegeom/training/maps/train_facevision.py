@@ -39,7 +39,7 @@ from facegeom.training.loop import (
 from facegeom.training.maps.losses import adversarial, gradient_l1, masked_l1, relief_l1
 from facegeom.training.maps.validation import MapValidation
 
-MIX = MixOptions(aligned=0.6, extremes=0.25, stretched=0.6, faceless=0.1)
+MIX = MixOptions(aligned=0.6, extremes=0.25, stretched=0.6, faceless=0.1, synthetic=0.35)
 """Three fifths of the crops are those of the second pass of the pipeline, the others those of the first."""
 
 
