@@ -50,6 +50,8 @@ SAME_MM = (
     0.02  # largest distance of corresponding vertices, mm: grey values of the crops of each look may round differently
 )
 
+OUTLINED_MM = 0.3  # the same once ears and skull have moved to the outline of the segmentation, which is one of pixels
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "pix2vertex": {"head": True, "texture": 256},
     "facevision": {"texture": 256},
@@ -375,15 +377,18 @@ def test_reconstructions_equal_those_of_torch(pipeline: str) -> None:
         for backend in BACKENDS
     )
     assert list(one.stages) == list(other.stages)
+    moved = False
     for name, mesh in one.stages.items():
         V = other.stages[name].vertices
         assert V.shape == mesh.vertices.shape, name
         distance = np.linalg.norm(V - mesh.vertices, axis=1)
+        moved |= name == "outlined"
+        limit = OUTLINED_MM if moved else SAME_MM
         if pipeline == "gcn_igan":  # a grey value of its crop may round differently, which moves the whole mesh
             assert distance.mean() < 0.03, name
         else:
-            assert np.quantile(distance, 0.9995) < SAME_MM, name
-            assert distance.max() < 5 * SAME_MM, name  # the relief of single vertices seen at a grazing angle
+            assert np.quantile(distance, 0.9995) < limit, name
+            assert distance.max() < 5 * limit, name  # the relief of single vertices seen at a grazing angle
     assert one.mesh.texture is not None
     assert other.mesh.texture is not None
     difference = np.abs(one.mesh.texture.astype(int) - other.mesh.texture)
