@@ -392,8 +392,9 @@ def test_reconstructions_equal_those_of_torch(pipeline: str) -> None:
     assert one.mesh.texture is not None
     assert other.mesh.texture is not None
     difference = np.abs(one.mesh.texture.astype(int) - other.mesh.texture)
-    assert difference.mean() < 0.1  # a few texels fall on the other side of the threshold of a class
-    assert np.percentile(difference, 99.9) <= (4 if pipeline == "gcn_igan" else 3)
+    # a few texels fall on the other side of the threshold of a class, or belong to an ear that has moved by 0.2 mm
+    assert difference.mean() < (0.2 if moved else 0.1)
+    assert np.percentile(difference, 99.9) <= (6 if moved else 3)
 
 
 def test_the_backend_is_checked_before_the_photo_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
