@@ -473,7 +473,8 @@ def _verified_faces(
         prediction = _predict_detected(network, photo, found, options)
         score = min(prediction.plausibility.score, prediction.earlier_score + options.largest_rise)
         log.debug("detection %s: %s", found, prediction.plausibility)
-        if score < options.last_min_score or any(
+        trusted = found.score >= options.trusted_detection
+        if score < (options.trusted_min_score if trusted else options.last_min_score) or any(
             box_iou(prediction.face_box, face) > options.duplicate_iou for face in faces
         ):
             continue

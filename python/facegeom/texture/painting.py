@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import cv2
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
+from facegeom.face_model.covered_ears import SIDES
 from facegeom.face_model.template import Template
 from facegeom.images.crop import apply_affine, crop_affine, invert_affine
 from facegeom.images.sampling import bilinear
@@ -32,7 +34,8 @@ CHEEKS_MM = (40.0, 52.0)  # |x| on the cheeks and jaws instead, which have no br
 CHEEK_TOP_MM = (-8.0, -20.0)  # y below which the second of these limits begins to apply, and below which it does
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
 SOFT_FACE = 0.012  # width of the blend from known to completed texels of the face, relative to the side of the atlas
-SOFT = 0.02  # the same for ears, neck and scalp, where the extended colours follow
+SOFT_EAR = 0.006  # the same for ears, of which a photo from the front shows narrow stripes
+SOFT = 0.02  # the same for neck and scalp, where the extended colours follow
 SOFT_HAIR = 0.04  # the same for hair on the face, such as a fringe that ends at the temple, where skin follows
 LEAST_HIDDEN = 0.02  # minimum area of a hidden part with a soft border, as a fraction of the atlas
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
@@ -43,6 +46,8 @@ WHOLE = 0.98  # share of the photo from which a texel of the face is known to th
 LARGEST_SMOOTH = 512  # side of the largest atlas in which what the photo shows and colours of vertices are computed
 BAND = 128  # number of rows of the atlas that are mixed at a time
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
+EAR_MARGIN = 3  # width in pixels of the margin of skin on the ears, 2 mm on each side, see `HeadClasses`
+LEAST_EAR = 0.15  # minimum visibility of a known texel of an ear, which a photo from the front shows from the side
 
 
 class Painted(NamedTuple):
@@ -105,7 +110,7 @@ def paint(
     column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
     hair_seen = known[row, column] & is_hair[row, column]
     sure = _at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
-    of_photo = photo_share(fixed.skin, known, refused, face_texels, is_hair)
+    of_photo = photo_share(fixed.skin, known, refused, face_texels, is_hair, fixed.ears)
     of_photo *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
     of_photo[is_hair] *= np.clip((_zone(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
     of_face = fixed.trust * sure
@@ -226,9 +231,10 @@ def shown_texels(
 ) -> ShownTexels:
     """Return what a photo shows of an atlas.
 
-    Texels of skin on the face have to be inside the mask of the maps, where the shape is sure; the others only inside
-    the head of the photo. What the texels of a large atlas show is decided in an atlas with `LARGEST_SMOOTH` texels a
-    side, which is as fine as the depth and the classes of the photo.
+    Texels of skin on the face have to be inside the mask of the maps, where the shape is sure. Those of ears have to be
+    skin with a narrow margin, because the ears are moved to their outline; the others have to be inside the head of the
+    photo. What the texels of a large atlas show is decided in an atlas with `LARGEST_SMOOTH` texels a side, which is as
+    fine as the depth and the classes of the photo.
 
     Parameters
     ----------
@@ -275,25 +281,32 @@ def _judged(
     grown: BoolArray | None,
 ) -> ShownTexels:
     """Return what a photo shows of an atlas, decided for each of its texels."""
-    face_texels = _fixed(template, atlas).face
+    fixed = _fixed(template, atlas)
+    face_texels = fixed.face
     zone, face = atlas.texels(_zone(template, atlas, grown)), atlas.texels(face_texels)
     raised = np.zeros(len(atlas.triangle), np.float32)
     if grown is not None:
         raised = atlas.carry(template.carry(grown.astype(np.float64))[:, None])[:, 0]
     skin = atlas.triangle < template.fine.skin_triangles
     inner, sure_inner = projection.shown(view.maps.mask, view.maps.box, face)
-    outer, sure_outer = projection.shown(*_head_mask(classes), ~face | (zone > 0))
-    sure = np.full((2, len(atlas.triangle)), -1.0, np.float32)
-    sure[0, inner], sure[1, outer] = sure_inner, sure_outer
-    rows = np.flatnonzero(np.maximum(*sure) >= 0)
-    sure_inner, sure_outer = sure[:, rows]
-    found = classes.at(atlas.carry(view.place, rows))
+    head, box = _head_mask(classes)
+    outer, sure_outer = projection.shown(head, box, ~face | (zone > 0))
+    ear = atlas.texels(fixed.ears)
+    on_ears, sure_ears = projection.shown(np.ones_like(head), box, ear)
+    sure = np.full((3, len(atlas.triangle)), -1.0, np.float32)
+    sure[0, inner], sure[1, outer], sure[2, on_ears] = sure_inner, sure_outer, sure_ears
+    rows = np.flatnonzero(sure.max(axis=0) >= 0)
+    sure_inner, sure_outer, sure_ears = sure[:, rows]
+    ear, place = ear[rows], atlas.carry(view.place, rows)
+    found = classes.at(place)
     is_skin = found[:, 0] > OWN
+    is_skin[ear] |= replace(classes, margin=EAR_MARGIN).at(place[ear])[:, 0] > OWN
     # Between hair and skin, such as at the end of a fringe, the photo shows the person, whichever of both it is.
     is_hair = (zone[rows] > 0.5) & ((found[:, 1] > OWN) | ((found[:, 3] > OWN) & ~is_skin))
     is_hair |= (found[:, 3] > OWN) & (raised[rows] > 0.5)
     of_face = face[rows] & ~is_hair
     seen_well = np.where(of_face, sure_inner, sure_outer) > LEAST_SEEN
+    seen_well |= ear & is_skin & (sure_ears > LEAST_EAR)
     colors = projection.colors(rows)
     known = seen_well & (is_skin | is_hair)
 
@@ -332,13 +345,14 @@ class _Fixed(NamedTuple):
 
     Attributes
     ----------
-    face, skin : (S, S) bool arrays, texels of the face and of the skin
+    face, skin, ears : (S, S) bool arrays, texels of the face, of the skin and of the ears
     trust : (S, S) float32 array, share of completed texels of the face in the texture; the rest are extended colours
     window : the part of the atlas around the face
     """
 
     face: BoolArray
     skin: BoolArray
+    ears: BoolArray
     trust: Float32Array
     window: Window
 
@@ -360,11 +374,17 @@ def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     share = 1 - np.clip(np.maximum(side, top), 0, 1)
     trust = _enlarged(_smooth(template, atlas.size, template.carry(share)[:, None])[..., 0], atlas.size)
     trust *= _inward(face, ~face, max(1.0, FEATHER * atlas.size))
-    return _Fixed(face, skin, trust, window_around(face))
+    ears = atlas.region(np.any([fine.regions[f"ear_{side}"] for side in SIDES], axis=0))
+    return _Fixed(face, skin, ears, trust, window_around(face))
 
 
 def photo_share(
-    skin: BoolArray, known: BoolArray, refused: BoolArray, face_texels: BoolArray, hair: BoolArray
+    skin: BoolArray,
+    known: BoolArray,
+    refused: BoolArray,
+    face_texels: BoolArray,
+    hair: BoolArray,
+    ears: BoolArray,
 ) -> Float32Array:
     """Return the share (S, S) of the photo in each texel: 1 inside the known texels, falling to 0 at their border.
 
@@ -381,6 +401,7 @@ def photo_share(
     least = np.float32(1.0)
     width = np.where(face_texels, max(least, np.float32(SOFT_FACE * size)), max(least, np.float32(SOFT * size)))
     width[hair & face_texels] = max(least, np.float32(SOFT_HAIR * size))
+    width[ears] = max(least, np.float32(SOFT_EAR * size))
     return _inward(known, border, width)
 
 
