@@ -296,9 +296,8 @@ def _judged(
     head, box = _head_mask(classes)
     outer, sure_outer = projection.shown(head, box, ~face | (zone > 0))
     bare = np.zeros(len(atlas.triangle), np.bool_)
-    for side in SIDES:
-        ear = atlas.inside(template.fine.regions[f"ear_{side}"])
-        bare[_bare_ear(atlas, projection, view, classes, box, ear)] = True
+    for ear in _ears(template):
+        bare[_bare_ear(atlas, projection, view, classes, box, atlas.inside(ear))] = True
     sure = np.full((2, len(atlas.triangle)), -1.0, np.float32)
     sure[0, inner], sure[1, outer] = sure_inner, sure_outer
     rows = np.flatnonzero((sure.max(axis=0) >= 0) | bare)
@@ -335,6 +334,12 @@ def _judged(
         soft,
         np.asarray(picture(is_hair & ~is_skin), np.bool_),
     )
+
+
+def _ears(template: Template) -> list[BoolArray]:
+    """Return the fine vertices (n,) of each ear; a template of the face has none."""
+    regions = template.fine.regions
+    return [regions[f"ear_{side}"] for side in SIDES if f"ear_{side}" in regions]
 
 
 def _bare_ear(
@@ -396,7 +401,7 @@ def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     share = 1 - np.clip(np.maximum(side, top), 0, 1)
     trust = _enlarged(_smooth(template, atlas.size, template.carry(share)[:, None])[..., 0], atlas.size)
     trust *= _inward(face, ~face, max(1.0, FEATHER * atlas.size))
-    ears = atlas.region(fine.regions["ear_left"] | fine.regions["ear_right"])
+    ears = atlas.region(np.any([np.zeros_like(fine.regions["face"]), *_ears(template)], axis=0))
     return _Fixed(face, skin, ears, trust, window_around(face))
 
 
