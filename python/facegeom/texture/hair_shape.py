@@ -21,7 +21,10 @@ from facegeom.texture.hair_growth import SkinView, crown, hair_share
 from facegeom.texture.hair_outline import AXIS_MM, BARE, CUT, HAIR, NONE, HairOutline, Rays, hair_outline, head_outline
 from facegeom.texture.head_classes import SURE, HeadClasses
 
-WINDOW = 2  # rays on each side from which the outline of a ray is smoothed
+WINDOW, LEAST_NEAR = 4, 3  # rays on each side of the median of the outline, and more than how many must be known
+SOFTNESS, AROUND = 1.5, 8.0  # standard deviations in rays of the mean after it, and of the height around
+EVENNESS = 0.7  # least height relative to that
+CUT_WEIGHT = 0.2  # weight of a height beyond the border of the photo
 ROUNDS = 2  # rounds in which the outline of the raised head approaches that of the hair
 NEAR_MM = 5.0  # distance from the outline at which the weight of a vertex falls to exp(-1)
 LENGTH_MM = 6.0  # smoothing length of the height of the hair
@@ -242,15 +245,15 @@ def _height(
     for number in range(ROUNDS):
         view = camera.view(base[rows] + height[:, None] * normal)
         now = head_outline(view, faces, rays)
-        change = _smooth(target - now)
+        target = target if number else now + even_heights(target - now, outline.kind == CUT, rays)
+        change = target - now
         ray, distance = rays.places(view[:, :2])
         slot = np.clip(np.rint(ray), 0, len(rays) - 1).astype(np.int64)
         on = (ray > -0.5) & (ray < len(rays) - 0.5) & inside & (outline.kind[slot] != NONE)
         bare = bare_ray[slot]
         along = np.maximum(np.einsum("nd,nd->n", across, rays.directions[slot]), 0.5)
         weight = np.where(on, np.exp(-(((now[slot] - distance) / NEAR_MM) ** 2)), 0.0)
-        # Hair that goes on beyond the border of the photo is at least as high as what the photo shows.
-        weight[(outline.kind[slot] == CUT) & ((number == 0) | (change[slot] <= 0))] = 0.0
+        weight[outline.kind[slot] == CUT] *= CUT_WEIGHT
         wanted = np.where(bare, 0.0, height + np.nan_to_num(change[slot]) / along)
         wanted = np.clip(wanted, LOWEST_MM, HIGHEST_MM)
         if number == 0:
@@ -277,13 +280,46 @@ def _height(
     return out
 
 
-def _smooth(values: FloatArray) -> FloatArray:
-    """Return values (k,) smoothed along the rays, without outliers; unknown ones (NaN) stay unknown."""
-    known = ~np.isnan(values)
-    near = sliding_window_view(np.pad(values, WINDOW, constant_values=np.nan), 2 * WINDOW + 1)
-    count = (~np.isnan(near)).sum(axis=1)
-    middle = np.sort(near, axis=1)[np.arange(len(values)), np.maximum(count - 1, 0) // 2]  # NaN comes last
-    kernel = np.exp(-0.5 * np.arange(-WINDOW, WINDOW + 1) ** 2)
-    total = np.convolve(np.where(known, middle, 0.0), kernel, "same")
-    weight = np.convolve(known.astype(np.float64), kernel, "same")
-    return np.asarray(np.where(known, total / np.maximum(weight, 1e-9), np.nan))
+def even_heights(height: FloatArray, cut: BoolArray, rays: Rays) -> FloatArray:
+    """Return heights of hair (k,), mm, without bumps and steps; unknown ones (NaN) stay unknown.
+
+    Hair that goes on beyond the border of the photo has the height of the nearest rays on both sides, at least what the
+    photo shows. Above the middle of the skull, the least height is a part of the mean height around, because the
+    skull may be higher than the hair in the photo, and the top would become flat.
+
+    Parameters
+    ----------
+    height : (k,) float array, mm, height of the outline of the hair above that of the head; NaN: not known
+    cut : (k,) bool array, rays on which hair goes on beyond the border of the photo
+    rays : Rays
+    """
+    number = np.arange(len(height))
+    shown = ~np.isnan(height) & ~cut
+    shown &= np.convolve(shown, np.ones(2 * WINDOW + 1), "same") > LEAST_NEAR
+    if not shown.any():
+        return height
+    median = _windowed(np.where(shown, height, np.nan), WINDOW)
+    even = np.interp(number, number[shown], median[shown])
+    even = np.where(cut, np.fmax(even, height), even)
+    known = shown | cut
+    around = _mean(even, known, AROUND)
+    above = (number >= rays.rows) & (number <= rays.rows + rays.fan)
+    even = np.where(above, np.maximum(even, EVENNESS * around), even)
+    return np.asarray(np.where(known, _mean(even, known, SOFTNESS), np.nan))
+
+
+def _windowed(values: FloatArray, reach: int) -> FloatArray:
+    """Return the median (k,) of the known values (k,) within `reach`; NaN is not known."""
+    near = np.sort(sliding_window_view(np.pad(values, reach, constant_values=np.nan), 2 * reach + 1), axis=1)
+    count = (~np.isnan(near)).sum(axis=1)  # NaN comes last
+    return np.asarray(near[np.arange(len(values)), np.maximum(count - 1, 0) // 2])
+
+
+def _mean(values: FloatArray, known: BoolArray, deviation: float) -> FloatArray:
+    """Return the mean (k,) of the known values (k,) with Gaussian weights of a standard deviation in rays."""
+    reach = np.arange(-int(3 * deviation), int(3 * deviation) + 1)
+    kernel = np.exp(-0.5 * (reach / deviation) ** 2)
+    total, weight = (
+        np.convolve(part, kernel)[len(reach) // 2 :][: len(values)] for part in (np.where(known, values, 0.0), known)
+    )
+    return np.asarray(total / np.maximum(weight, 1e-9))
