@@ -35,7 +35,7 @@ LOWEST_MM, HIGHEST_MM = 2.0, 75.0  # limits of the height
 SHORT_MM = 20.0
 """Largest height of the hair beside a bald crown, which covers no ears: what is wider is background that the network
 takes for hair."""
-BROWS_MM, CHEEKS_MM = 32.0, 50.0  # height above the eyes, or distance from the midline, of hair before the face
+BROWS_MM, CHEEKS_MM = 32.0, 42.0  # height above the eyes, or distance from the midline, of hair before the face
 EDGE_MM = (56.0, -15.0)  # distance from the midline from which, and depth to which the face lies beside the ears
 FRINGE_REACH_MM = 45.0  # largest distance from the scalp and covered ears of hair before the face
 BESIDE_MM = 8.0  # width of the seam between hair and skin of the face
