@@ -22,8 +22,9 @@ from facegeom.texture.hair_outline import AXIS_MM, BARE, CUT, HAIR, NONE, HairOu
 from facegeom.texture.head_classes import SURE, HeadClasses
 
 WINDOW, LEAST_NEAR = 4, 3  # rays on each side of the median of the outline, and more than how many must be known
-SOFTNESS, AROUND = 1.5, 8.0  # standard deviations in rays of the mean after it, and of the height around
-EVENNESS = 0.7  # least height relative to that
+SOFTNESS, AROUND = 3.0, 8.0  # standard deviations in rays of the mean after it, and of the height around
+EVENNESS = (0.7, 1.4)  # least and largest height relative to that
+OTHER_SIDE = 0.35  # weight of the height on the other side of a head that looks ahead
 CUT_WEIGHT = 0.2  # weight of a height beyond the border of the photo
 ROUNDS = 2  # rounds in which the outline of the raised head approaches that of the hair
 NEAR_MM = 5.0  # distance from the outline at which the weight of a vertex falls to exp(-1)
@@ -32,6 +33,7 @@ PRIOR = 3e-4  # weight of the usual height; range LENGTH_MM / PRIOR^(1/4) = 46 m
 USUAL = 0.7  # usual height relative to the mean height at the outline
 MIRRORED = 0.2  # weight of a height on the other side of the head
 LOWEST_MM, HIGHEST_MM = 2.0, 75.0  # limits of the height
+TAPER = 0.5  # largest height of hair beside a free ear, relative to the distance from the ear
 SHORT_MM = 20.0
 """Largest height of the hair beside a bald crown, which covers no ears: what is wider is background that the network
 takes for hair."""
@@ -44,6 +46,7 @@ FACING = 0.2  # cosine between normal and line of sight from which a vertex of t
 LEAST_EAR = 0.5  # least share of an ear that the photo shows
 LEAST_HAIR = 0.25  # least share of hair among the pixels of an ear that hair covers
 COVERED = 0.45  # the same among those of hair and skin
+AHEAD = 0.35  # sine of the yaw of a head up to which it looks ahead
 AWAY = -0.12  # sine of the angle between the line of sight and an ear, from which the ear is like the other one
 COVER_SHARE = 0.3  # least ratio of the pixels of a hat above the eyes to those of hair
 LEAST_RAYS = 8  # rays with hair of a head with hair
@@ -237,15 +240,18 @@ def _height(
     normal = outward(base[rows])
     across = camera.view(normal)[:, :2]
     known_fringe = fringe[rows]
+    highest = _highest(template, covered)[rows]
     height = np.zeros(len(rows))
     # Above the middle of the skull, skin at the outline is a bald part of the head; below, it is an ear or a cheek.
     bare_ray = outline.kind == BARE
     bare_ray[rays.rows : len(rays) - rays.rows] = False
     target = np.where((outline.kind != NONE) & ~bare_ray, outline.distance, np.nan)
+    ahead = abs(camera.rotation[2, 0]) < AHEAD
     for number in range(ROUNDS):
         view = camera.view(base[rows] + height[:, None] * normal)
         now = head_outline(view, faces, rays)
-        target = target if number else now + even_heights(target - now, outline.kind == CUT, rays)
+        if number == 0:
+            target = now + even_heights(target - now, outline.kind == CUT, rays, ahead=ahead)
         change = target - now
         ray, distance = rays.places(view[:, :2])
         slot = np.clip(np.rint(ray), 0, len(rays) - 1).astype(np.int64)
@@ -255,7 +261,7 @@ def _height(
         weight = np.where(on, np.exp(-(((now[slot] - distance) / NEAR_MM) ** 2)), 0.0)
         weight[outline.kind[slot] == CUT] *= CUT_WEIGHT
         wanted = np.where(bare, 0.0, height + np.nan_to_num(change[slot]) / along)
-        wanted = np.clip(wanted, LOWEST_MM, HIGHEST_MM)
+        wanted = np.clip(wanted, LOWEST_MM, highest)
         if number == 0:
             of_hair = np.where(bare, 0.0, weight)
             if not of_hair.sum() > 1.0:
@@ -272,7 +278,7 @@ def _height(
         values = np.where(inside, values / weights, 0.0)
         weights = np.where(inside, np.minimum(weights, 1.0), 1.0)
         height = geometry.biharmonic_interpolation(base[rows], faces, values, weights, length=LENGTH_MM)
-        height = np.where(inside, np.clip(height, LOWEST_MM, HIGHEST_MM), 0.0)
+        height = np.where(inside, np.clip(height, LOWEST_MM, highest), 0.0)
     out = np.zeros(skin)
     out[rows] = height
     for ear in ears:
@@ -280,18 +286,32 @@ def _height(
     return out
 
 
-def even_heights(height: FloatArray, cut: BoolArray, rays: Rays) -> FloatArray:
+def _highest(template: Template, covered: tuple[str, ...]) -> FloatArray:
+    """Return the largest height of hair on the coarse skin, (s,) mm: hair lies flat beside a free ear."""
+    coarse = template.coarse
+    skin = coarse.skin_count
+    places = load_face_model().mean[template.vertices][:skin]
+    highest = np.full(skin, HIGHEST_MM)
+    for side in SIDES:
+        if side not in covered:
+            away = geometry.nearest(places[coarse.regions[f"ear_{side}"][:skin]], places)[1]
+            highest = np.minimum(highest, LOWEST_MM + TAPER * away)
+    return highest
+
+
+def even_heights(height: FloatArray, cut: BoolArray, rays: Rays, *, ahead: bool) -> FloatArray:
     """Return heights of hair (k,), mm, without bumps and steps; unknown ones (NaN) stay unknown.
 
     Hair that goes on beyond the border of the photo has the height of the nearest rays on both sides, at least what the
-    photo shows. Above the middle of the skull, the least height is a part of the mean height around, because the
-    skull may be higher than the hair in the photo, and the top would become flat.
+    photo shows. Above the middle of the skull, heights are limited relative to the mean height around. The least height
+    matters where the skull is higher than the hair in the photo: the top would become flat.
 
     Parameters
     ----------
     height : (k,) float array, mm, height of the outline of the hair above that of the head; NaN: not known
     cut : (k,) bool array, rays on which hair goes on beyond the border of the photo
     rays : Rays
+    ahead : whether the head looks ahead, so that both of its sides are alike
     """
     number = np.arange(len(height))
     shown = ~np.isnan(height) & ~cut
@@ -304,8 +324,12 @@ def even_heights(height: FloatArray, cut: BoolArray, rays: Rays) -> FloatArray:
     known = shown | cut
     around = _mean(even, known, AROUND)
     above = (number >= rays.rows) & (number <= rays.rows + rays.fan)
-    even = np.where(above, np.maximum(even, EVENNESS * around), even)
-    return np.asarray(np.where(known, _mean(even, known, SOFTNESS), np.nan))
+    even = np.where(above, np.clip(even, *(limit * np.maximum(around, 0.0) for limit in EVENNESS)), even)
+    even = np.where(known, _mean(even, known, SOFTNESS), np.nan)
+    if ahead:
+        both = known & known[::-1]
+        even[both] += OTHER_SIDE * (even[::-1] - even)[both]
+    return np.asarray(even)
 
 
 def _windowed(values: FloatArray, reach: int) -> FloatArray:
