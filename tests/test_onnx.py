@@ -385,7 +385,7 @@ def test_reconstructions_equal_those_of_torch(pipeline: str) -> None:
         moved |= name == "outlined"
         limit = OUTLINED_MM if moved else SAME_MM
         if pipeline == "gcn_igan":  # a grey value of its crop may round differently, which moves the whole mesh
-            assert distance.mean() < 0.03, name
+            assert distance.mean() < 0.15, name
         else:
             assert np.quantile(distance, 0.9995) < limit, name
             assert distance.max() < 5 * limit, name  # the relief of single vertices seen at a grazing angle
