@@ -297,6 +297,9 @@ def test_hair_beyond_the_photo_is_as_high_as_beside_it() -> None:
     assert np.isnan(even[: middle - 20]).all()
     assert not np.isnan(even[middle - 20 :]).any()
 
+    height[3] = 60.0  # a single ray is an error of the outline
+    assert np.isnan(even_heights(height, cut, rays, ahead=False)[: middle - 20]).all()
+
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_flat_ear_lies_between_the_vertices_around_it(side: str) -> None:

@@ -255,7 +255,7 @@ def _height(
         change = target - now
         ray, distance = rays.places(view[:, :2])
         slot = np.clip(np.rint(ray), 0, len(rays) - 1).astype(np.int64)
-        on = (ray > -0.5) & (ray < len(rays) - 0.5) & inside & (outline.kind[slot] != NONE)
+        on = (ray > -0.5) & (ray < len(rays) - 0.5) & inside & (bare_ray | ~np.isnan(target))[slot]
         bare = bare_ray[slot]
         along = np.maximum(np.einsum("nd,nd->n", across, rays.directions[slot]), 0.5)
         weight = np.where(on, np.exp(-(((now[slot] - distance) / NEAR_MM) ** 2)), 0.0)
@@ -300,7 +300,7 @@ def _highest(template: Template, covered: tuple[str, ...]) -> FloatArray:
 
 
 def even_heights(height: FloatArray, cut: BoolArray, rays: Rays, *, ahead: bool) -> FloatArray:
-    """Return heights of hair (k,), mm, without bumps and steps; unknown ones (NaN) stay unknown.
+    """Return heights of hair (k,), mm, without bumps and steps; NaN where no or hardly any ray around has a height.
 
     Hair that goes on beyond the border of the photo has the height of the nearest rays on both sides, at least what the
     photo shows. Above the middle of the skull, heights are limited relative to the mean height around. The least height
