@@ -8,7 +8,7 @@ head moved to their outline in the photo), hair (the scalp raised to the outline
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -87,75 +87,62 @@ def finish_template(
     registered : (t, 3) float array, mm, the vertices of `load_template()`
     options : PipelineOptions
     """
-    with ThreadPoolExecutor(1) as beside:
-        return _finished(photo, prediction, stages, fitted, registered, options, beside)
-
-
-def _finished(
-    photo: ByteArray,
-    prediction: Prediction,
-    stages: Stages,
-    fitted: FloatArray,
-    registered: FloatArray,
-    options: PipelineOptions,
-    beside: Executor,
-) -> Stages:
-    """Do what `finish_template` does; a second thread does what the next step does not need."""
-    template, model = load_template(), load_face_model()
-    expression = possible_expression(model, prediction.fit.expression)
-    seeing = beside.submit(
-        head_classes,
-        photo,
-        prediction.camera,
-        backend=options.backend,
-        eyewear=options.eyewear,
-        wide=options.hair,
-    )
-    registered = registered + lips_apart(registered)
-    if options.head:
-        with stages.step("completed"):
-            seen = View(photo, prediction.maps, prediction.camera, registered, template.coarse).seen
-            skin = template.coarse.skin_count
-            template = load_template(head=True)
-            registered = complete_head(model, template, fitted, registered[:skin], seen[:skin])
-            stages.meshes["completed"] = bare(template.coarse, registered)
-    hair, size = None, (photo.shape[1], photo.shape[0])
-    if options.head:
-        with stages.step("outlined"):
-            registered = fitted_outline(template, registered, prediction.camera, seeing.result(), size)
-            stages.meshes["outlined"] = bare(template.coarse, registered)
-    if options.hair:
-        with stages.step("hair"):
-            hair = hair_shape(template, registered, prediction.camera, seeing.result(), size)
-            if hair is not None:
-                registered = registered + hair.displacement
-                stages.raised = template.subdivide(hair.displacement)
-            stages.meshes["hair"] = bare(template.coarse, registered)
-    with stages.step("detailed"):
-        V = template.subdivide(registered)
-        view, classes = View(photo, prediction.maps, prediction.camera, V, template.fine), seeing.result()
-        hidden = options.eyewear == "remove" and classes.hidden_eyes(view.place[_eyeballs(template)])
-        looking = beside.submit(_eyes, template, view, hidden=hidden)
-        shaping = beside.submit(_driven_by, looking, expression, template, V, view, options.head)
-        # The colours need much memory, which is not shared between threads: they are made in this one.
-        grown = None if hair is None else hair.grown
-        colors, texture = painted(template, view, looking, classes, options, grown, painted_eyes=hidden)
-        stages.weights, V, neutral, shapes = shaping.result()
-        fine = template.fine
-        mesh = FaceMesh(
-            V,
-            fine.faces,
-            uv=template.file_uv,
-            uv_faces=fine.uv_faces,
-            texture=texture,
-            colors=colors,
-            regions=fine.regions,
-            seen=view.seen,
-            blendshapes=shapes if options.head else {},
+    with ThreadPoolExecutor(1) as beside:  # a second thread does what the next step does not need
+        template, model = load_template(), load_face_model()
+        expression = possible_expression(model, prediction.fit.expression)
+        seeing = beside.submit(
+            head_classes,
+            photo,
+            prediction.camera,
+            backend=options.backend,
+            eyewear=options.eyewear,
+            wide=options.hair,
         )
-        stages.meshes["detailed"] = mesh
-    stages.neutral = replace(mesh, vertices=neutral)
-    return stages
+        registered = registered + lips_apart(registered)
+        if options.head:
+            with stages.step("completed"):
+                seen = View(photo, prediction.maps, prediction.camera, registered, template.coarse).seen
+                skin = template.coarse.skin_count
+                template = load_template(head=True)
+                registered = complete_head(model, template, fitted, registered[:skin], seen[:skin])
+                stages.meshes["completed"] = bare(template.coarse, registered)
+        hair, size = None, (photo.shape[1], photo.shape[0])
+        if options.head:
+            with stages.step("outlined"):
+                registered = fitted_outline(template, registered, prediction.camera, seeing.result(), size)
+                stages.meshes["outlined"] = bare(template.coarse, registered)
+        if options.hair:
+            with stages.step("hair"):
+                hair = hair_shape(template, registered, prediction.camera, seeing.result(), size)
+                if hair is not None:
+                    registered = registered + hair.displacement
+                    stages.raised = template.subdivide(hair.displacement)
+                stages.meshes["hair"] = bare(template.coarse, registered)
+        with stages.step("detailed"):
+            V = template.subdivide(registered)
+            view, classes = View(photo, prediction.maps, prediction.camera, V, template.fine), seeing.result()
+            hidden = options.eyewear == "remove" and classes.hidden_eyes(view.place[_eyeballs(template)])
+            looking = beside.submit(_eyes, template, view, hidden=hidden)
+            shaping = beside.submit(_driven_by, looking, expression, template, V, view, options.head)
+            # The colours need much memory, which is not shared between threads: they are made in this one.
+            grown = None if hair is None else hair.grown
+            colors, texture = painted(template, view, looking, classes, options, grown, painted_eyes=hidden)
+            stages.weights, V, neutral, shapes = shaping.result()
+            fine = template.fine
+            mesh = FaceMesh(
+                V,
+                fine.faces,
+                uv=template.file_uv,
+                uv_faces=fine.uv_faces,
+                texture=texture,
+                colors=colors,
+                regions=fine.regions,
+                seen=view.seen,
+                blendshapes=shapes if options.head else {},
+            )
+            stages.meshes["detailed"] = mesh
+        stages.neutral = replace(mesh, vertices=neutral)
+        return stages
 
 
 @one_thread()
@@ -244,7 +231,7 @@ def painted(
 ) -> tuple[ByteArray, ByteArray | None]:
     """Return the colours (n, 3) of the fine vertices, and the texture (S, S, 3), or None if `options.texture` is None.
 
-    `grown` (n,) are the coarse vertices that are hair as shape. With `painted_eyes`, no pixels of the photo are on the
+    `looking` gives the eyes; `grown` (n,) are the coarse vertices that are hair as shape. With `painted_eyes`, no pixels of the photo are on the
     eyes.
     """
     fine = template.fine
