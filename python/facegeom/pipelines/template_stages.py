@@ -231,8 +231,8 @@ def painted(
 ) -> tuple[ByteArray, ByteArray | None]:
     """Return the colours (n, 3) of the fine vertices, and the texture (S, S, 3), or None if `options.texture` is None.
 
-    `looking` gives the eyes; `grown` (n,) are the coarse vertices that are hair as shape. With `painted_eyes`, no pixels of the photo are on the
-    eyes.
+    `looking` gives the eyes; `grown` (n,) are the coarse vertices that are hair as shape. With `painted_eyes`, no
+    pixels of the photo are on the eyes.
     """
     fine = template.fine
     if options.albedo:
