@@ -12,8 +12,9 @@ import pytest
 
 from facegeom import load_face_model
 from facegeom.cli import main
+from facegeom.errors import NoFaceFound
 from facegeom.evaluation import landmarks
-from facegeom.evaluation.landmarks import compare, summarise, with_face_height
+from facegeom.evaluation.landmarks import Found, compare, summarise, with_face_height
 from facegeom.images.camera import Camera
 from facegeom.training.data.labels import LANDMARK_ORIGIN, LANDMARK_UNIT
 
@@ -38,7 +39,7 @@ def in_photo(found: np.ndarray, camera: Camera) -> np.ndarray:
 
 def test_equal_points_have_no_error_and_equal_openings() -> None:
     found, camera = points(jawOpen=0.7), turned(30)
-    same = compare("a.jpg", found, camera, 0.9, in_photo(found, camera))
+    same = compare("a.jpg", Found(found, camera, 0.9, 1.1), in_photo(found, camera))
     assert same.error < 1e-6
     assert same.yaw_deg == pytest.approx(30)
     assert same.mouth == pytest.approx(same.true_mouth)
@@ -49,30 +50,31 @@ def test_the_error_is_a_share_of_the_size_of_the_face() -> None:
     found, camera = points(), turned(0)
     true = in_photo(found, camera)
     size = np.sqrt(np.prod(np.ptp(true[:, :2], axis=0)))
-    shifted = compare("a.jpg", found, camera, 0.9, true + np.array([0.03 * size, 0, 0]))
+    shifted = compare("a.jpg", Found(found, camera, 0.9, 1.1), true + np.array([0.03 * size, 0, 0]))
     assert shifted.error == pytest.approx(3.0)
-    assert compare("a.jpg", found, camera, 0.9, 5 * true).error > 50
+    assert compare("a.jpg", Found(found, camera, 0.9, 1.1), 5 * true).error > 50
 
 
 def test_the_summary_counts_turned_faces_wide_mouths_and_closed_eyes() -> None:
     wide, shut, rest = points(jawOpen=1.0), points(eyeBlink_L=1.0, eyeBlink_R=1.0), points()
     results = [
-        compare("wide.jpg", rest, turned(0), 0.9, in_photo(wide, turned(0))),
-        compare("shut.jpg", rest, turned(40), 0.9, in_photo(shut, turned(40))),
-        compare("rest.jpg", rest, turned(-40), 0.9, in_photo(rest, turned(-40))),
+        compare("wide.jpg", Found(rest, turned(0), 0.9, 1.1), in_photo(wide, turned(0))),
+        compare("shut.jpg", Found(rest, turned(40), 0.9, 1.1), in_photo(shut, turned(40))),
+        compare("rest.jpg", Found(rest, turned(-40), 0.9, 1.1), in_photo(rest, turned(-40))),
     ]
     rows = {what: (count, value) for what, count, value in summarise(results)}
-    assert [count for count, _ in rows.values()] == [3, 1, 2, 1, 1, 3]
+    assert [count for count, _ in rows.values()] == [3, 1, 2, 1, 1, 3, 3]
     openings = {what: value for what, (_, value) in rows.items() if what.startswith("opening")}
     mouth, eyes = openings.values()
     assert rows["score, quantile 0.05"][1] == pytest.approx(0.9)
+    assert rows["size of the fitted face / mean face"][1] == pytest.approx(1.1)
     assert mouth < 0.3
     assert eyes > 0.1
 
 
 def test_no_photo_of_a_kind_gives_nan() -> None:
     found, camera = points(), turned(0)
-    rows = summarise([compare("a.jpg", found, camera, 0.9, in_photo(found, camera))])
+    rows = summarise([compare("a.jpg", Found(found, camera, 0.9, 1.1), in_photo(found, camera))])
     assert np.isnan(rows[2][2])
     assert rows[2][1] == 0
 
@@ -108,8 +110,11 @@ def test_command_evaluates_every_nth_photo_of_the_part(
     asked: list[str] = []
 
     def exact(photo: Any, box: Any, method: str, device: str) -> Any:
+        if box is None and len(asked) == 3:
+            asked.clear()
+            raise NoFaceFound("no face")
         asked.append(method)
-        return found, camera, 0.8
+        return Found(found, camera, 0.8, 1.0)
 
     monkeypatch.setattr(landmarks, "points_of", exact)
     command = ["evaluate", "landmarks", str(folder), "--landmarks", str(tmp_path / "landmarks.npz"), "--part", "test"]
@@ -120,4 +125,10 @@ def test_command_evaluates_every_nth_photo_of_the_part(
     assert set(asked) == {"predict"}
     assert 0 < len(report["photos"]) == len(asked) < len(names) / 2
     assert report["summary"]["mean distance, all"] < 0.2
+    assert report["missed"] == []
+    asked.clear()
+    assert main([*command, "--no-box", "--json", str(file)]) == 0
+    report = json.loads(file.read_text())
+    assert len(report["missed"]) > 0
+    assert report["missed"][0] in capsys.readouterr().out
     assert main([*command, "--every", "0"]) == 1

@@ -19,6 +19,7 @@ from facegeom.face_model import load_face_model
 from facegeom.face_model.face_region import face_region
 from facegeom.face_model.point_fit import Fit
 from facegeom.images.camera import Camera
+from facegeom.measures.mesh_metrics import sample_surface
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.render import turn
 
@@ -114,6 +115,13 @@ def test_face_triangles_select_the_face_region_of_the_model() -> None:
 
 
 BOX = (20.0, 30.0, 60.0, 70.0)
+
+
+def test_seeds_of_photos_are_valid_and_differ() -> None:
+    seeds = {meshes.photo_seed(f"sfhq_{number:04d}.jpg") for number in range(200)}
+    assert len(seeds) == 200
+    for seed in seeds:
+        sample_surface(np.eye(3), np.array([[0, 1, 2]]), 1, seed=seed + 1)
 
 
 def test_degrade_occludes_darkens_and_adds_noise() -> None:

@@ -395,6 +395,15 @@ def test_initial_weights_of_another_configuration_are_refused(small, tmp_path):
         trainer.start_from(file)
 
 
+def test_initial_weights_may_be_of_crops_of_another_size(small, tmp_path):
+    trainer, other = (GcnIganTrainer(replace(SMALL_RUN, seed=seed), CPU, NO_ERRORS) for seed in (0, 1))
+    file = tmp_path / "smaller.safetensors"
+    save_weights(file, replace(SMALL, size=29), other.network.state_dict())
+    trainer.start_from(file)
+    for name, tensor in other.network.state_dict().items():
+        torch.testing.assert_close(trainer.network.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)  # float16
+
+
 @pytest.mark.slow
 def test_the_command_trains_resumes_and_measures(small, tmp_path, labels, folder, monkeypatch, capsys):
     monkeypatch.setattr(mesh_validation, "VALIDATION_FACES", 2)

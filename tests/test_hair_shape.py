@@ -29,7 +29,7 @@ from facegeom.networks.segmentation_crop import (
 from facegeom.render import turn
 from facegeom.texture.hair_growth import SkinView
 from facegeom.texture.hair_outline import CUT, HAIR, NONE, Rays, hair_outline, head_outline
-from facegeom.texture.hair_shape import HairShape, covered_ears, hair_shape
+from facegeom.texture.hair_shape import HairShape, covered_ears, even_heights, hair_shape
 from facegeom.texture.head_classes import WIDE, HeadClasses, head_classes
 
 HEAD = load_template(head=True)
@@ -265,6 +265,40 @@ def test_hair_up_to_the_border_of_the_photo_is_told_from_an_outline() -> None:
     top = rays.rows + rays.fan // 2
     assert found.kind[top] == CUT
     assert found.distance[top] < head[top] + 40
+
+
+def test_heights_of_hair_have_no_bumps_and_no_flat_top() -> None:
+    rays = Rays.of(camera_of())
+    middle, none = len(rays) // 2, np.zeros(len(rays), np.bool_)
+    level = np.full(len(rays), 12.0)
+    np.testing.assert_allclose(even_heights(level, none, rays, ahead=True), level)
+
+    bump = level.copy()
+    bump[middle - 12 : middle - 8] = 40.0
+    np.testing.assert_allclose(even_heights(bump, none, rays, ahead=True), level)
+
+    sunken = level.copy()
+    sunken[middle - 6 : middle + 7] = -4.0  # the skull is higher than the hair in the photo
+    assert even_heights(sunken, none, rays, ahead=True).min() > 1.5
+    assert even_heights(sunken, none, rays, ahead=True)[: rays.rows - 6] == pytest.approx(12.0)
+
+
+def test_hair_beyond_the_photo_is_as_high_as_beside_it() -> None:
+    rays = Rays.of(camera_of())
+    middle, height, cut = len(rays) // 2, np.full(len(rays), 30.0), np.zeros(len(rays), np.bool_)
+    height[middle - 6 : middle + 7], cut[middle - 6 : middle + 7] = 5.0, True
+    np.testing.assert_allclose(even_heights(height, cut, rays, ahead=False), 30.0)
+
+    height[middle - 6 : middle + 7] = 50.0  # the border of the photo is higher than the hair beside it
+    assert even_heights(height, cut, rays, ahead=False)[middle] > 45.0
+
+    height[: middle - 20] = np.nan
+    even = even_heights(height, cut, rays, ahead=False)
+    assert np.isnan(even[: middle - 20]).all()
+    assert not np.isnan(even[middle - 20 :]).any()
+
+    height[3] = 60.0  # a single ray is an error of the outline
+    assert np.isnan(even_heights(height, cut, rays, ahead=False)[: middle - 20]).all()
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -17,6 +17,7 @@ from facegeom.texture.head_classes import (
     is_grey,
     with_bald_scalp,
     with_cloth,
+    with_whole_hair,
     without_colour,
 )
 
@@ -184,3 +185,26 @@ def test_hair_below_a_hat_with_the_colour_of_cloth_is_cover() -> None:
     image[:15] = (20, 30, 90)
     dyed = np.eye(len(CLASSES), dtype=np.float32)[kind]
     np.testing.assert_array_equal(with_cloth(image, dyed), dyed)
+
+
+def test_uncertain_places_between_hair_are_hair() -> None:
+    kind = np.full((48, 48), SKIN)
+    kind[:24] = HEAD_HAIR
+    before = np.eye(len(CLASSES), dtype=np.float32)[kind]
+    before[10:14, 20:26] = 0
+    before[10:14, 20:26, HEAD_HAIR], before[10:14, 20:26, COVER] = 0.42, 0.58
+    after = with_whole_hair(before)
+    np.testing.assert_allclose(after[:24, :, HEAD_HAIR], 1.0)
+    np.testing.assert_array_equal(after[24:], before[24:])
+
+    sure = before.copy()
+    sure[10:14, 20:26] = np.eye(len(CLASSES), dtype=np.float32)[COVER]  # such as a hand
+    np.testing.assert_array_equal(with_whole_hair(sure), sure)
+    beside = before.copy()
+    beside[30:40, 5:15] = 0
+    beside[30:40, 5:15, HEAD_HAIR], beside[30:40, 5:15, COVER] = 0.42, 0.58
+    np.testing.assert_array_equal(with_whole_hair(beside)[24:], beside[24:])
+    hat = np.eye(len(CLASSES), dtype=np.float32)[np.where(np.arange(48)[:, None] < 30, COVER, HEAD_HAIR)] * np.ones(
+        (48, 48, 1)
+    )
+    np.testing.assert_array_equal(with_whole_hair(hat.astype(np.float32)), hat)

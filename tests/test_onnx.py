@@ -50,6 +50,8 @@ SAME_MM = (
     0.02  # largest distance of corresponding vertices, mm: grey values of the crops of each look may round differently
 )
 
+OUTLINED_MM = 0.3  # the same once ears and skull have moved to the outline of the segmentation, which is one of pixels
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "pix2vertex": {"head": True, "texture": 256},
     "facevision": {"texture": 256},
@@ -375,20 +377,24 @@ def test_reconstructions_equal_those_of_torch(pipeline: str) -> None:
         for backend in BACKENDS
     )
     assert list(one.stages) == list(other.stages)
+    moved = False
     for name, mesh in one.stages.items():
         V = other.stages[name].vertices
         assert V.shape == mesh.vertices.shape, name
         distance = np.linalg.norm(V - mesh.vertices, axis=1)
+        moved |= name == "outlined"
+        limit = OUTLINED_MM if moved else SAME_MM
         if pipeline == "gcn_igan":  # a grey value of its crop may round differently, which moves the whole mesh
-            assert distance.mean() < 0.03, name
+            assert distance.mean() < 0.15, name
         else:
-            assert np.quantile(distance, 0.9995) < SAME_MM, name
-            assert distance.max() < 5 * SAME_MM, name  # the relief of single vertices seen at a grazing angle
+            assert np.quantile(distance, 0.9995) < limit, name
+            assert distance.max() < 5 * limit, name  # the relief of single vertices seen at a grazing angle
     assert one.mesh.texture is not None
     assert other.mesh.texture is not None
     difference = np.abs(one.mesh.texture.astype(int) - other.mesh.texture)
-    assert difference.mean() < 0.1  # a few texels fall on the other side of the threshold of a class
-    assert np.percentile(difference, 99.9) <= (4 if pipeline == "gcn_igan" else 3)
+    # a few texels fall on the other side of the threshold of a class, or belong to an ear that has moved by 0.2 mm
+    assert difference.mean() < (0.2 if moved else 0.1)
+    assert np.percentile(difference, 99.9) <= (6 if moved else 3)
 
 
 def test_the_backend_is_checked_before_the_photo_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

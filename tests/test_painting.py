@@ -89,6 +89,51 @@ def test_no_texel_is_black_and_no_border_is_visible(plain_person: Any, plain_cla
     assert np.abs(painted.texture[inner].astype(int) - SKIN).max() < 40
 
 
+def test_the_network_sees_the_face_in_unusual_light(plain_person: Any, plain_classes: Any) -> None:
+    photo, prediction, V = plain_person
+    template = load_template(head=True)
+    seen: list[int] = []
+
+    def predict(textures: Any, known: Any) -> Any:
+        seen.append(int(known.sum()))
+        return np.broadcast_to(np.uint8(SKIN), textures.shape)
+
+    network = OneColor()
+    network.predict = predict  # type: ignore[method-assign]
+    face = prediction.camera.project(V[template.fine.regions["map"]])
+    cheek = np.arange(photo.shape[1]) < np.quantile(face[:, 0], 0.15)  # this part of the face is in the shadow
+    for one in (photo, (photo * np.where(cheek, 0.3, 1.0)[None, :, None]).astype(np.uint8)):
+        view = View(one, prediction.maps, prediction.camera, V, template.fine)
+        paint(template, view, plain_classes(photo, prediction.camera), 128, network=network)
+    assert seen[1] > 0.9 * seen[0] > 0
+
+
+def test_bare_ears_have_the_colours_of_the_photo_and_covered_ears_have_not(
+    plain_person: Any, plain_classes: Any
+) -> None:
+    photo, prediction, V = plain_person
+    template, camera = load_template(head=True), prediction.camera
+    fine, ear_color = template.fine, np.add(SKIN, (10, -16, -12))
+    side = "right" if camera.rotation[0, 2] > 0 else "left"
+    ears = fine.regions["ear_left"] | fine.regions["ear_right"]
+    places = np.rint(camera.project(V[ears])).astype(int)
+    photo = photo.copy()
+    for x, y in places:
+        photo[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = ear_color
+    classes = plain_classes(photo, camera)
+    atlas = Atlas(fine.faces, fine.uv, fine.uv_faces, 256)
+    of_ears = atlas.region(fine.regions[f"ear_{side}"])
+    view = View(photo, prediction.maps, camera, V, fine)
+    bare = paint(template, view, classes, 256, network=OneColor())
+    hairy = classes.probability.copy()
+    hairy[...] = np.eye(hairy.shape[2], dtype=np.float32)[HEAD_HAIR]
+    covered = paint(template, view, replace(classes, probability=hairy), 256, network=OneColor())
+    assert (bare.known & of_ears).sum() > 30
+    close = np.abs(bare.texture[bare.known & of_ears].astype(int) - ear_color).mean(axis=1) < 40
+    assert close.mean() > 0.5
+    assert not (covered.known & of_ears).any()
+
+
 def test_small_separate_parts_are_not_known_texels() -> None:
     known = np.zeros((64, 64), bool)
     known[10:50, 10:40] = True

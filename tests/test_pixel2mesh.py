@@ -205,14 +205,14 @@ def test_errors_of_loading_contain_the_reason(tmp_path):
 
 
 def test_the_encoder_is_initialised_from_facevision():
-    network = Pixel2MeshNetwork()
+    config, weights = load_weights("facevision", FaceVisionConfig)
+    network = Pixel2MeshNetwork(Pixel2MeshConfig(fold=config.fold))
     start_encoder(network)
-    _, weights = load_weights("facevision", FaceVisionConfig)
     state = network.encoder.state_dict()
     assert len(state) > 20
     for name, tensor in state.items():
         assert torch.equal(tensor, weights[f"encoder.{name}"])
-    with pytest.raises(FacegeomError, match="widths and blocks"):
+    with pytest.raises(FacegeomError, match="fold, widths and blocks"):
         start_encoder(Pixel2MeshNetwork(SMALL))
 
 

@@ -285,6 +285,19 @@ def test_both_stages_train_against_the_critic(textures: TextureSet, tmp_path: Pa
 
 
 @trains
+def test_initial_weights_may_be_of_textures_of_another_size(textures: TextureSet, tmp_path: Path) -> None:
+    train(SMALL, textures, RunSettings(tmp_path, workers=0))
+    size = SIZE // 2
+    trainer = TextureTrainer(replace(SMALL, size=size), scaled(textures, size), CPU)
+    mean = trainer.network.mean.clone()
+    trainer.start_from(tmp_path / "gated_inpainting.safetensors")
+    torch.testing.assert_close(trainer.network.mean, mean)
+    learned = load_gated_inpainting(path=tmp_path / "gated_inpainting.safetensors").network.state_dict()
+    for name, tensor in trainer.network.named_parameters():
+        torch.testing.assert_close(tensor.detach(), learned[name])
+
+
+@trains
 def test_weights_of_another_configuration_are_refused(textures: TextureSet, tmp_path: Path) -> None:
     train(SMALL, textures, RunSettings(tmp_path, workers=0))
     other = TextureTrainer(replace(SMALL, width=8), textures, CPU)

@@ -496,7 +496,7 @@ def _demo(args: argparse.Namespace) -> int:
             outputs.add(path, f"{content} of the demo")
     preview = outputs.add(args.out / "preview.png", "the preview of the demo")
     outputs.make_folders()
-    options = {"device": args.device, "backend": args.backend, "head": True, "texture": args.texture}
+    options = {"device": args.device, "backend": args.backend, "head": True, "hair": True, "texture": args.texture}
     photo = load_image(demo_photo())
     reconstruct(photo, **options)  # the first call loads the networks; the times below are of the second call
     rec = reconstruct(photo, **options)

@@ -79,8 +79,8 @@ class FacelessPicture(NamedTuple):
 def faceless_pictures(seed: int = 0) -> Iterator[FacelessPicture]:
     """Yield 244 images without a face: samples of scikit-image, crops of them, and procedural textures.
 
-    The kinds of procedural textures differ from those of the training. The thresholds of the detector and of the
-    verification were chosen on the images of seed 0; `fresh_faceless_pictures` yields other images.
+    The kinds of procedural textures differ from those of the training. The thresholds of the detector were chosen on
+    the images of seed 0, those of the verification on these and on the images of `fresh_faceless_pictures` of seed 1.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def faceless_pictures(seed: int = 0) -> Iterator[FacelessPicture]:
 def fresh_faceless_pictures(
     photos: Mapping[str, Path] | None = None, boxes: Mapping[str, FloatArray] | None = None, seed: int = 1
 ) -> Iterator[FacelessPicture]:
-    """Yield face-free images, none of which was used to choose a threshold: 200, and 100 corners of `photos` if given.
+    """Yield other images without a face: 200, and 100 corners of `photos` if given.
 
     Parameters
     ----------

@@ -170,7 +170,22 @@ def measure(name: str, photo: ByteArray, rec: Reconstruction) -> HairDistance:
         near = np.where(near == UNKNOWN, COVER, near)  # rays that meet it tell nothing
         exact = replace(classes, probability=np.eye(len(CLASSES), dtype=np.float32)[near])
         ears += _ears(template, coarse, camera, exact, (width, height))
-    return HairDistance(name, raised, *values, *ears)
+    completed, before, after, *drawn_distances = values
+    drawn_completed, drawn_before, drawn_after = drawn_distances
+    return HairDistance(
+        name,
+        raised,
+        completed,
+        before,
+        after,
+        drawn_completed,
+        drawn_before,
+        drawn_after,
+        ears[0],
+        ears[1],
+        ears[2],
+        ears[3],
+    )
 
 
 def _ears(

@@ -1,7 +1,8 @@
 """`facegeom evaluate landmarks`: the 468 FaceMesh points of portraits, for decisions about networks and fits.
 
 The points of the photos are those of `facegeom prepare landmarks`. They see lids and lips well, and an outline only as
-well as FaceMesh knows it. The box of the points is given, so that the detector takes no part.
+well as FaceMesh knows it. The box of the points is given, so that the detector takes no part, except with `--no-box`:
+then the faces that are not found are named.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,6 +22,8 @@ from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom.errors import FacegeomError, NoFaceFound
 from facegeom.evaluation.expressions import face_box, read_landmarks
+from facegeom.face_model import load_face_model
+from facegeom.face_model.size import relative_size
 from facegeom.images.boxes import Box
 from facegeom.images.camera import Camera
 from facegeom.images.image_files import load_image
@@ -42,8 +46,26 @@ METHODS = ("reconstruct", "predict")
 LOW_SCORE = 0.05
 """Share of the photos that have a lower score than the one that is reported."""
 
-Finder = Callable[[ByteArray, Box], tuple[FloatArray, Camera, float]]
-"""Function (photo, box) -> FaceMesh points (468, 3), face frame, mm; camera; score."""
+
+class Found(NamedTuple):
+    """What is found in a photo.
+
+    Attributes
+    ----------
+    points : (468, 3) float array, FaceMesh points, face frame, mm
+    camera : Camera
+    score : how plausible the predicted maps are, in [0, 1]
+    size : size of the fitted face / size of the mean face, see `facegeom.face_model.size`
+    """
+
+    points: FloatArray
+    camera: Camera
+    score: float
+    size: float
+
+
+Finder = Callable[[ByteArray, Box | None], Found]
+"""Function (photo, box or None to search the face) -> what is found."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +79,7 @@ class PhotoLandmarks:
     error : mean distance of the 468 points / square root of the area of their box, percent
     mouth, true_mouth : opening of the mouth / its width, of the reconstruction and of the photo's points
     eye, true_eye : the same for the mean of both eyes
-    score : how plausible the predicted maps are, in [0, 1]
+    score, size : see `Found`
     """
 
     name: str
@@ -68,17 +90,18 @@ class PhotoLandmarks:
     eye: float
     true_eye: float
     score: float
+    size: float
 
 
-def compare(name: str, found: FloatArray, camera: Camera, score: float, true: FloatArray) -> PhotoLandmarks:
-    """Compare points found (468, 3), face frame, mm, with those of the photo (468, 3), pixels."""
+def compare(name: str, found: Found, true: FloatArray) -> PhotoLandmarks:
+    """Compare what was found in a photo with the points of the photo (468, 3), pixels."""
     places = true[:468, :2]
     size = float(np.sqrt(np.prod(np.ptp(places, axis=0))))
-    error = float(np.linalg.norm(camera.project(found) - places, axis=1).mean()) / size * 100
-    mesh, photo = openings(found), openings(true)
+    error = float(np.linalg.norm(found.camera.project(found.points) - places, axis=1).mean()) / size * 100
+    mesh, photo = openings(found.points), openings(true)
     eyes = [0.5 * (one.right_eye + one.left_eye) for one in (mesh, photo)]
-    yaw = abs(float(yaw_deg(camera.rotation)))
-    return PhotoLandmarks(name, yaw, error, mesh.mouth, photo.mouth, eyes[0], eyes[1], score)
+    yaw = abs(float(yaw_deg(found.camera.rotation)))
+    return PhotoLandmarks(name, yaw, error, mesh.mouth, photo.mouth, eyes[0], eyes[1], found.score, found.size)
 
 
 def with_face_height(photo: ByteArray, points: FloatArray, height: float) -> tuple[ByteArray, FloatArray]:
@@ -106,19 +129,24 @@ def with_face_height(photo: ByteArray, points: FloatArray, height: float) -> tup
 
 
 def measure(
-    photos: dict[str, Path], landmarks: dict[str, FloatArray], find: Finder, height: float = np.inf
+    photos: dict[str, Path],
+    landmarks: dict[str, FloatArray],
+    find: Finder,
+    height: float = np.inf,
+    *,
+    with_box: bool = True,
 ) -> Iterator[PhotoLandmarks]:
     """Yield the results of photos, file name -> path; photos in which no face is found are left out.
 
-    `height` is that of the faces in pixels, see `with_face_height`.
+    `height` is that of the faces in pixels, see `with_face_height`. `with_box` gives the box of the points.
     """
     for name, path in tqdm(sorted(photos.items()), desc="landmarks", unit="photo"):
         photo, points = with_face_height(load_image(path), landmarks[name], height)
         try:
-            found, camera, score = find(photo, face_box(points))
+            found = find(photo, face_box(points) if with_box else None)
         except NoFaceFound:
             continue
-        yield compare(name, found, camera, score, points)
+        yield compare(name, found, points)
 
 
 def summarise(results: Sequence[PhotoLandmarks]) -> list[tuple[str, int, float]]:
@@ -140,16 +168,23 @@ def summarise(results: Sequence[PhotoLandmarks]) -> list[tuple[str, int, float]]
         for what, values, chosen in rows
     ]
     low = float(np.quantile([one.score for one in results], LOW_SCORE)) if results else float("nan")
-    return [*means, (f"score, quantile {LOW_SCORE:g}", len(results), low)]
+    size = float(np.mean([one.size for one in results])) if results else float("nan")
+    return [
+        *means,
+        ("size of the fitted face / mean face", len(results), size),
+        (f"score, quantile {LOW_SCORE:g}", len(results), low),
+    ]
 
 
-def points_of(photo: ByteArray, box: Box, method: str, device: str) -> tuple[FloatArray, Camera, float]:
-    """Return the FaceMesh points, the camera and the score of a face, by one of `METHODS`."""
+def points_of(photo: ByteArray, box: Box | None, method: str, device: str) -> Found:
+    """Return what is found of a face by one of `METHODS`."""
+    model = load_face_model()
     if method == "predict":
         prediction = predict_maps(photo, box, device)
-        return prediction.landmarks468, prediction.camera, prediction.score
+        size = relative_size(model, prediction.fit.identity)
+        return Found(prediction.landmarks468, prediction.camera, prediction.score, size)
     found = reconstruct(photo, box=box, device=device)
-    return found.landmarks468, found.camera, found.score
+    return Found(found.landmarks468, found.camera, found.score, relative_size(model, found.identity))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -167,6 +202,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--face-height", type=int, metavar="PIXELS", help="reduce photos with larger faces to faces of this height"
+    )
+    parser.add_argument(
+        "--no-box", action="store_true", help="search the faces, and name the photos in which none is found"
     )
     parser.add_argument("--every", type=int, default=1, metavar="N", help="use every N-th photo (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="device of the networks (default: %(default)s)")
@@ -188,9 +226,11 @@ def run(args: argparse.Namespace) -> int:
     if not part:
         raise FacegeomError(f"no {args.part} photo below {args.photos} has landmarks in {args.landmarks}")
     find = partial(points_of, method=args.method, device=args.device)
-    results = list(measure({name: photos[name] for name in part}, landmarks, find, height))
+    results = list(measure({name: photos[name] for name in part}, landmarks, find, height, with_box=not args.no_box))
+    missed = sorted(set(part) - {one.name for one in results})
     rows = summarise(results)
-    show(f"{len(part)} photos, {len(part) - len(results)} without a face; distances in percent of the size of the face")
+    named = f" ({', '.join(missed)})" if missed else ""
+    show(f"{len(part)} photos, {len(missed)} without a face{named}; distances in percent of the size of the face")
     show(table(["measure", "photos", "value"], [list(row) for row in rows], digits=3))
     if args.json:
         write_json(
@@ -198,6 +238,7 @@ def run(args: argparse.Namespace) -> int:
             {
                 "benchmark": "landmarks",
                 "method": args.method,
+                "missed": missed,
                 "summary": {what: value for what, _, value in rows},
                 "photos": [asdict(one) for one in results],
             },

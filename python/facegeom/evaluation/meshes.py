@@ -134,6 +134,11 @@ class MeshResult:
     score: MeshScore
 
 
+def photo_seed(name: str) -> int:
+    """Return the seed of the random numbers for a photo, which depends on its name only."""
+    return zlib.crc32(name.encode()) % 2**30
+
+
 def degrade(photo: ByteArray, condition: str, box: Box, seed: int) -> ByteArray:
     """Return a degraded photo.
 
@@ -261,7 +266,7 @@ def evaluate_case(
     time of the detector is measured separately and added to the run time of each pipeline.
     """
     model = load_face_model()
-    seed = zlib.crc32(case.name.encode())
+    seed = photo_seed(case.name)
     truth, box = TrueSurface(model, case.fit, seed), case.box
     original = load_image(case.path)
     results, surfaces = [], [truth.surface]

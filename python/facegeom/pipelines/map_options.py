@@ -25,9 +25,10 @@ class MapOptions:
     aligned_deg: float = 1.5  # the same for later crops; standard deviation in training: 2
     contradiction_deg: float = 45.0  # roll of a face in its turned crop above which the two rolls contradict each other
     largest_rise: float = 0.1  # largest rise of the score of a detected face in its aligned crop; portraits: 0.04
-    last_min_score: float = 0.55  # minimum score of the last pass for a face
+    last_min_score: float = 0.58  # minimum score of the last pass for a face; pictures without a face have up to 0.55
+    trusted_min_score: float = 0.45  # the same for trusted detections; portraits have at least 0.50, no face up to 0.44
     sure_score: float = 0.8  # score below which the face is also tried upside down; 16 % of portraits have less
-    trusted_detection: float = 0.75  # score of the detector from which implausible maps are also tried upside down
+    trusted_detection: float = 0.75  # score of the detector from which maps may be less plausible, or upside down
     clear_score: float = 0.62  # minimum score of the faces that come first, in the order of the detector
     box_min_score: float = 0.3  # minimum score of a face in a given box; the lowest of 199 validation portraits is 0.51
     fallback_min_score: float = 0.7  # minimum score of a face in a centre crop, if nothing is detected

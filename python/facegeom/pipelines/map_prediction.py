@@ -206,7 +206,8 @@ def predict_maps(
     else:
         faces = _detected(photo, detector, min_face, timings)
         with stopwatch(timings, "network"), one_thread():
-            prediction = _select(_verified_faces(network, photo, faces, options), face_index)
+            verified = _verified_faces(network, photo, faces, _trusting(options, detector))
+            prediction = _select(verified, face_index)
     return _fitted(photo, prediction, faces, timings, identity, contours)
 
 
@@ -229,8 +230,13 @@ def predict_all_maps(
     contours = contours or contour_network(device, backend)
     faces = _detected(photo, detector, min_face, shared)
     with stopwatch(shared, "network"), one_thread():
-        predictions = list(_verified_faces(network, photo, faces, options))
+        predictions = list(_verified_faces(network, photo, faces, _trusting(options, detector)))
     return [_fitted(photo, prediction, faces, dict(shared), identity, contours) for prediction in predictions]
+
+
+def _trusting(options: MapOptions, name: Detector) -> MapOptions:
+    """Return the options for a detector: a high score of MTCNN is no reason to trust it, its errors have them, too."""
+    return options if name == "yunet" else replace(options, trusted_min_score=options.last_min_score)
 
 
 def _detected(photo: ByteArray, name: Detector, min_face: float | None, timings: dict[str, float]) -> list[FoundFace]:
@@ -473,7 +479,8 @@ def _verified_faces(
         prediction = _predict_detected(network, photo, found, options)
         score = min(prediction.plausibility.score, prediction.earlier_score + options.largest_rise)
         log.debug("detection %s: %s", found, prediction.plausibility)
-        if score < options.last_min_score or any(
+        trusted = found.score >= options.trusted_detection
+        if score < (options.trusted_min_score if trusted else options.last_min_score) or any(
             box_iou(prediction.face_box, face) > options.duplicate_iou for face in faces
         ):
             continue

@@ -8,7 +8,7 @@ head moved to their outline in the photo), hair (the scalp raised to the outline
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -87,63 +87,79 @@ def finish_template(
     registered : (t, 3) float array, mm, the vertices of `load_template()`
     options : PipelineOptions
     """
-    template, model = load_template(), load_face_model()
-    expression = possible_expression(model, prediction.fit.expression)
-    registered = registered + lips_apart(registered)
-    if options.head:
-        with stages.step("completed"):
-            seen = View(photo, prediction.maps, prediction.camera, registered, template.coarse).seen
-            skin = template.coarse.skin_count
-            template = load_template(head=True)
-            registered = complete_head(model, template, fitted, registered[:skin], seen[:skin])
-            stages.meshes["completed"] = bare(template.coarse, registered)
-    classes, hair, size = None, None, (photo.shape[1], photo.shape[0])
-    if options.head:
-        with stages.step("outlined"):
-            classes = head_classes(
-                photo, prediction.camera, backend=options.backend, eyewear=options.eyewear, wide=options.hair
-            )
-            registered = fitted_outline(template, registered, prediction.camera, classes, size)
-            stages.meshes["outlined"] = bare(template.coarse, registered)
-    if classes is not None and options.hair:
-        with stages.step("hair"):
-            hair = hair_shape(template, registered, prediction.camera, classes, size)
-            if hair is not None:
-                registered = registered + hair.displacement
-                stages.raised = template.subdivide(hair.displacement)
-            stages.meshes["hair"] = bare(template.coarse, registered)
-    with stages.step("detailed"):
-        V = template.subdivide(registered)
-        view = View(photo, prediction.maps, prediction.camera, V, template.fine)
-        classes = classes or head_classes(photo, view.camera, backend=options.backend, eyewear=options.eyewear)
-        hidden = options.eyewear == "remove" and classes.hidden_eyes(view.place[_eyeballs(template)])
-        eyes = unseen_eyes() if hidden else look(template, view)
-        stages.weights = arkit_weights(expression)
-        stages.weights |= gaze_weights(*eyes.gaze)
-        grown = None if hair is None else hair.grown
-        # The colours need much memory, which is not shared between threads: they are made in this one.
-        with ThreadPoolExecutor(1) as beside:
-            shaping = beside.submit(driven, template, V, view, stages.weights, options.head)
-            colors, texture = painted(template, view, eyes, classes, options, grown, painted_eyes=hidden)
-            V, neutral, shapes = shaping.result()
-        fine = template.fine
-        mesh = FaceMesh(
-            V,
-            fine.faces,
-            uv=template.file_uv,
-            uv_faces=fine.uv_faces,
-            texture=texture,
-            colors=colors,
-            regions=fine.regions,
-            seen=view.seen,
-            blendshapes=shapes if options.head else {},
+    with ThreadPoolExecutor(1) as beside:  # a second thread does what the next step does not need
+        template, model = load_template(), load_face_model()
+        expression = possible_expression(model, prediction.fit.expression)
+        seeing = beside.submit(
+            head_classes,
+            photo,
+            prediction.camera,
+            backend=options.backend,
+            eyewear=options.eyewear,
+            wide=options.hair,
         )
-        stages.meshes["detailed"] = mesh
-    stages.neutral = replace(mesh, vertices=neutral)
-    return stages
+        registered = registered + lips_apart(registered)
+        if options.head:
+            with stages.step("completed"):
+                seen = View(photo, prediction.maps, prediction.camera, registered, template.coarse).seen
+                skin = template.coarse.skin_count
+                template = load_template(head=True)
+                registered = complete_head(model, template, fitted, registered[:skin], seen[:skin])
+                stages.meshes["completed"] = bare(template.coarse, registered)
+        hair, size = None, (photo.shape[1], photo.shape[0])
+        if options.head:
+            with stages.step("outlined"):
+                registered = fitted_outline(template, registered, prediction.camera, seeing.result(), size)
+                stages.meshes["outlined"] = bare(template.coarse, registered)
+        if options.hair:
+            with stages.step("hair"):
+                hair = hair_shape(template, registered, prediction.camera, seeing.result(), size)
+                if hair is not None:
+                    registered = registered + hair.displacement
+                    stages.raised = template.subdivide(hair.displacement)
+                stages.meshes["hair"] = bare(template.coarse, registered)
+        with stages.step("detailed"):
+            V = template.subdivide(registered)
+            view, classes = View(photo, prediction.maps, prediction.camera, V, template.fine), seeing.result()
+            hidden = options.eyewear == "remove" and classes.hidden_eyes(view.place[_eyeballs(template)])
+            looking = beside.submit(_eyes, template, view, hidden=hidden)
+            shaping = beside.submit(_driven_by, looking, expression, template, V, view, options.head)
+            # The colours need much memory, which is not shared between threads: they are made in this one.
+            grown = None if hair is None else hair.grown
+            colors, texture = painted(template, view, looking, classes, options, grown, painted_eyes=hidden)
+            stages.weights, V, neutral, shapes = shaping.result()
+            fine = template.fine
+            mesh = FaceMesh(
+                V,
+                fine.faces,
+                uv=template.file_uv,
+                uv_faces=fine.uv_faces,
+                texture=texture,
+                colors=colors,
+                regions=fine.regions,
+                seen=view.seen,
+                blendshapes=shapes if options.head else {},
+            )
+            stages.meshes["detailed"] = mesh
+        stages.neutral = replace(mesh, vertices=neutral)
+        return stages
 
 
 @one_thread()
+def _eyes(template: Template, view: View, *, hidden: bool) -> Eyes:
+    """Return what the photo shows of the eyes, or usual eyes that look ahead if they are hidden."""
+    return unseen_eyes() if hidden else look(template, view)
+
+
+@one_thread()
+def _driven_by(
+    looking: Future[Eyes], expression: FloatArray, template: Template, V: FloatArray, view: View, head: bool
+) -> tuple[dict[str, float], FloatArray, FloatArray, Displacements]:
+    """Return the blendshapes' weights, by the fitted expression (k,) and the eyes, and the results of `driven`."""
+    weights = arkit_weights(expression) | gaze_weights(*looking.result().gaze)
+    return weights, *driven(template, V, view, weights, head)
+
+
 def driven(
     template: Template, V: FloatArray, view: View, weights: Mapping[str, float], head: bool
 ) -> tuple[FloatArray, FloatArray, Displacements]:
@@ -206,7 +222,7 @@ def _eyeballs(template: Template) -> BoolArray:
 def painted(
     template: Template,
     view: View,
-    eyes: Eyes,
+    looking: Future[Eyes],
     classes: HeadClasses,
     options: PipelineOptions,
     grown: BoolArray | None = None,
@@ -215,8 +231,8 @@ def painted(
 ) -> tuple[ByteArray, ByteArray | None]:
     """Return the colours (n, 3) of the fine vertices, and the texture (S, S, 3), or None if `options.texture` is None.
 
-    `grown` (n,) are the coarse vertices that are hair as shape. With `painted_eyes`, no pixels of the photo are on the
-    eyes.
+    `looking` gives the eyes; `grown` (n,) are the coarse vertices that are hair as shape. With `painted_eyes`, no
+    pixels of the photo are on the eyes.
     """
     fine = template.fine
     if options.albedo:
@@ -227,10 +243,10 @@ def painted(
         colors, texture = np.rint(vertex_colors(template, view, classes, grown)).astype(np.uint8), None
     else:
         skin = paint(template, view, classes, options.texture, backend=options.backend, grown=grown)
-        size = len(skin.texture)
+        eyes, size = looking.result(), len(skin.texture)
         pictures = painted_pictures(eyes, size) if painted_eyes else eye_pictures(template, view, eyes, size)
         colors, texture = skin.colors.copy(), file_texture(skin.texture, pictures)
-    for side, shades in eye_colors(template, eyes).items():
+    for side, shades in eye_colors(template, looking.result()).items():
         colors[fine.regions[f"eyeball_{side}"]] = shades
     if is_grey(classes.image):
         colors, texture = without_colour(colors), None if texture is None else without_colour(texture)

@@ -77,7 +77,8 @@ class Atlas:
     ----------
     covered : (S, S) bool array, texels whose centre lies in a chart
     triangle : (t,) int array, row of `faces` at each covered texel, in the order of `covered.nonzero()`
-    barycentric : (t, 3) float32 array, barycentric coordinates of the centre of each covered texel in its triangle
+    barycentric : (t, 2) float32 array, the first two barycentric coordinates of the centre of each covered texel in its
+        triangle; the third is what they lack to 1
 
     Notes
     -----
@@ -106,9 +107,8 @@ class Atlas:
             raise ValueError(f"the charts cover no texel of an atlas of size {size}")
         self._texel = np.flatnonzero(self.covered).astype(np.int32)
         self.triangle = raster.triangle.ravel()[self._texel].astype(np.int32)
-        first = raster.attributes.reshape(-1, 2)[self._texel].astype(np.float32)
+        self.barycentric: Float32Array = raster.attributes.reshape(-1, 2)[self._texel].astype(np.float32)
         del raster
-        self.barycentric = np.column_stack([first, 1 - first.sum(axis=1)])
         self._corners = corners.reshape(-1, 3, 2)
         self._vertices = np.ascontiguousarray(self.faces.T)
         self._gutter = np.flatnonzero(~self.covered).astype(np.int32)
@@ -126,9 +126,10 @@ class Atlas:
         for part in parts(len(triangle)):
             weight, of = barycentric[part], triangle[part]
             sums = np.zeros((len(of), values.shape[1]), np.float32)
-            for i, vertex in enumerate(self._vertices):
+            shares = weight[:, 0], weight[:, 1], 1 - weight[:, 0] - weight[:, 1]
+            for i, (vertex, share) in enumerate(zip(self._vertices, shares, strict=True)):
                 at_corner = corners[i].take(of, axis=0) if many else values.take(vertex.take(of), axis=0)
-                at_corner *= weight[:, i, None]
+                at_corner *= share[:, None]
                 sums += at_corner
             out[part] = sums
         return out
@@ -290,6 +291,7 @@ class Projection:
         self._depth = camera.view(V)[:, 2]
         self._facing = geometry.vertex_normals(V, atlas.faces) @ camera.rotation[2]
         self._stretch = atlas.stretch(self.pixel) * np.float32(atlas.size)  # length of the whole atlas, in photo pixels
+        self._surfaces: dict[Box, _Surface] = {}
 
     def on(self, atlas: Atlas) -> Projection:
         """Return the projection of the texels of another atlas of the same mesh."""
@@ -320,7 +322,10 @@ class Projection:
             wanted &= texels
         rows = np.flatnonzero(wanted)
         texel = atlas.carry(np.column_stack([self.pixel, self._depth, self._facing]), rows)
-        look = _Look(mask, box, self._scale, np.column_stack([self.pixel, self._depth]), atlas.faces, options)
+        if box not in self._surfaces:
+            points = np.column_stack([self.pixel, self._depth])
+            self._surfaces[box] = _Surface(box, self._scale, points, atlas.faces, options)
+        look = _Look(mask, self._surfaces[box])
         known, seen = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.float32)
         limit = self._photo.shape[1] - 1, self._photo.shape[0] - 1
         for part in parts(len(rows)):
@@ -411,21 +416,27 @@ def _filled(values: Float32Array, weight: Float32Array) -> Float32Array:
     return np.asarray(weight[..., None] * values + (1 - weight[..., None]) * fine, np.float32)
 
 
-class _Look:
-    """What a crop of a photo shows of a surface: its depth, and the distance from the outline of the mask.
+class _Surface:
+    """The depth of a surface in a crop of a photo.
 
     Parameters
     ----------
-    mask, box : as in `Projection.shown`
+    box : x0, y0, x1, y1 of the crop in pixels of the photo
     scale : pixels of the photo in a mm
     points : (n, 3) float array, x and y in pixels of the photo and depth in mm of the vertices
     faces : (m, 3) int array
     options : BakeOptions
+
+    Attributes
+    ----------
+    nearest : (s, s) float32 array, depth in mm of the visible surface
+    around : (s, s) float32 array, largest depth within `contour_reach_mm`
+    to_depth : (2, 3) float array, affine map from the photo to the pixels of these arrays
+    step : size of such a pixel in mm
     """
 
-    def __init__(
-        self, mask: BoolArray, box: Box, scale: float, points: FloatArray, faces: IntArray, options: BakeOptions
-    ) -> None:
+    def __init__(self, box: Box, scale: float, points: FloatArray, faces: IntArray, options: BakeOptions) -> None:
+        self.box, self.options = box, options
         side_mm = (box[2] - box[0]) / scale
         self.size = int(np.clip(round(side_mm / options.depth_step_mm), 64, 1024))
         self.to_depth = crop_affine(box, self.size)
@@ -435,23 +446,29 @@ class _Look:
         self.nearest = np.nan_to_num(nearest, nan=-1e4).astype(np.float32)
         reach = 2 * round(options.contour_reach_mm * self.size / side_mm) + 1
         self.around = cv2.dilate(self.nearest, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+
+
+class _Look:
+    """What a crop of a photo shows of a surface, where a mask (s, s) of the crop is True."""
+
+    def __init__(self, mask: BoolArray, surface: _Surface) -> None:
+        self.surface = surface
         self.inside = distance_inside(mask).astype(np.float32)[..., None]
-        self.to_mask = crop_affine(box, len(mask))
-        self.options = options
+        self.to_mask = crop_affine(surface.box, len(mask))
 
     def at(
         self, x: Float32Array, y: Float32Array, depth: Float32Array, facing: Float32Array
     ) -> tuple[BoolArray, Float32Array]:
         """Return for points at pixels x, y (r,) of the photo whether the crop shows them, and their visibility (r,)."""
-        options = self.options
+        surface, options = self.surface, self.surface.options
         column, row = (
-            np.clip(np.rint(place), 0, self.size - 1).astype(np.int32) for place in _moved(self.to_depth, x, y)
+            np.clip(np.rint(place), 0, surface.size - 1).astype(np.int32) for place in _moved(surface.to_depth, x, y)
         )
-        at = row * self.size + column
+        at = row * surface.size + column
         cosine = np.clip(facing, options.least_facing, 1)
-        slope = np.sqrt(1 - cosine**2) / cosine * self.step  # between the centres of the depth map's pixels
-        known: BoolArray = np.asarray(depth > self.nearest.ravel()[at] - options.hidden_mm - slope)
-        known &= depth > self.around.ravel()[at] - options.contour_mm
+        slope = np.sqrt(1 - cosine**2) / cosine * surface.step  # between the centres of the depth map's pixels
+        known: BoolArray = np.asarray(depth > surface.nearest.ravel()[at] - options.hidden_mm - slope)
+        known &= depth > surface.around.ravel()[at] - options.contour_mm
         known &= facing > options.least_facing
         within = looked_up(self.inside, np.column_stack(_moved(self.to_mask, x, y)) + np.float32(1))[:, 0]
         known &= within > options.silhouette_pixels

@@ -12,7 +12,6 @@ of the known region. Three layers, all computed from known texels, are therefore
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
@@ -201,7 +200,8 @@ def spread(values: Float32Array, weight: Float32Array, reach: int | None = None)
         if result.shape != total.shape:
             result = _doubled(result, total.shape)
         share = mass if total is levels[0][0] else np.clip(2 * mass, 0, 1)  # a mean over half of the texels is accepted
-        step = total / np.maximum(fit(mass), 1e-6)
+        step = np.maximum(fit(mass), np.float32(1e-6))
+        step = np.divide(total, step, out=step if step.shape == total.shape else None)
         step -= result
         step *= fit(share)
         result += step
@@ -257,19 +257,24 @@ class _Grain:
 
     def detail(self, shown: Float32Array) -> Float32Array:
         """Return the detail (h, w) of one channel of the completed colours `shown` (h, w)."""
-        wanted = _octaves(shown, self._bands)
-        mirrored = _octaves(np.ascontiguousarray(shown[:, ::-1]), self._octaves)
-        result = np.zeros_like(wanted[-1])
-        for band in reversed(range(self._bands)):
-            result = _doubled(result, wanted[band].shape) if band < self._bands - 1 else result
-            grain = self._noise[band]
-            if band < self._octaves:
-                result += self._copied[band] * mirrored[band]
-                grain = (1 - self._copied[band]) * grain
+        levels = _halves(shown, self._bands + 1)
+        mirrored = _halves(np.ascontiguousarray(shown[:, ::-1]), self._octaves + 1)
+        result = np.zeros_like(levels[-2])
+        for band in reversed(range(self._bands)):  # the coarsest first: the finest takes much memory
+            result = _doubled(result, levels[band].shape) if band < self._bands - 1 else result
             inside, hidden = self._inside[band], self._hidden[band]
+            missing = 0.0
             if len(inside) and len(hidden):
-                missing = _deviation(wanted[band].take(inside)) ** 2 - _deviation(wanted[band].take(hidden)) ** 2
-                result += np.float32(np.sqrt(max(missing, 0.0))) * grain
+                wanted = _octave(levels, band)
+                missing = max(_deviation(wanted.take(inside)) ** 2 - _deviation(wanted.take(hidden)) ** 2, 0.0)
+                del wanted
+            if band < self._octaves:
+                result += self._copied[band] * _octave(mirrored, band)
+            if missing:
+                grain = np.float32(np.sqrt(missing)) * self._noise[band]
+                if band < self._octaves:
+                    grain -= self._copied[band] * grain
+                result += grain
         return result
 
 
@@ -291,7 +296,13 @@ def _halves(image: Float32Array, count: int) -> list[Float32Array]:
 def _octaves(image: Float32Array, count: int) -> list[Float32Array]:
     """Return the `count` finest bands of the Laplacian pyramid of an image, the finest first."""
     levels = _halves(image, count + 1)
-    return [fine - _doubled(coarse, fine.shape) for fine, coarse in pairwise(levels)]
+    return [_octave(levels, band) for band in range(count)]
+
+
+def _octave(levels: list[Float32Array], band: int) -> Float32Array:
+    """Return one band of the Laplacian pyramid from the levels of the Gaussian pyramid."""
+    fine = levels[band]
+    return np.asarray(fine - _doubled(levels[band + 1], fine.shape), np.float32)
 
 
 def _half(image: Float32Array) -> Float32Array:

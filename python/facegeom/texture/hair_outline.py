@@ -30,6 +30,7 @@ EDGE_MM, EDGE_COLOUR = 2.0, 8.0
 of a visible outline (CIE 1976)."""
 FRONTAL, ONE_SIDED_MM = 0.5, 30.0
 """Sine of the yaw below which both sides of the head are compared, and largest difference of the height of the hair."""
+BORDER_MM = 6  # samples before the border of the photo, at 1 mm, at which hair ends there, since classes are not sharp
 MISSED = 2  # rows without hair, such as those of an ear, above other rows that are still hair
 
 NONE, HAIR, CUT, BARE = range(4)
@@ -145,7 +146,7 @@ def hair_outline(
     end = np.where(ended.any(axis=1), ended.argmax(axis=1), count)
     leaves = np.where(inside.all(axis=1), count, (~inside & (number >= start[:, None])).argmax(axis=1))
     leaves = np.where((~inside & (number >= start[:, None])).any(axis=1), leaves, count)
-    cut = leaves <= end
+    cut = leaves <= end + BORDER_MM
     end = np.minimum(end, leaves)
     rim = (number >= end[:, None] - RIM_MM) & (number < end[:, None])
     share = (hair * rim).sum(axis=1) / np.maximum(rim.sum(axis=1), 1)

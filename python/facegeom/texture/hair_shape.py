@@ -21,7 +21,11 @@ from facegeom.texture.hair_growth import SkinView, crown, hair_share
 from facegeom.texture.hair_outline import AXIS_MM, BARE, CUT, HAIR, NONE, HairOutline, Rays, hair_outline, head_outline
 from facegeom.texture.head_classes import SURE, HeadClasses
 
-WINDOW = 2  # rays on each side from which the outline of a ray is smoothed
+WINDOW, LEAST_NEAR = 4, 3  # rays on each side of the median of the outline, and more than how many must be known
+SOFTNESS, AROUND = 3.0, 8.0  # standard deviations in rays of the mean after it, and of the height around
+EVENNESS = (0.7, 1.4)  # least and largest height relative to that
+OTHER_SIDE = 0.35  # weight of the height on the other side of a head that looks ahead
+CUT_WEIGHT = 0.2  # weight of a height beyond the border of the photo
 ROUNDS = 2  # rounds in which the outline of the raised head approaches that of the hair
 NEAR_MM = 5.0  # distance from the outline at which the weight of a vertex falls to exp(-1)
 LENGTH_MM = 6.0  # smoothing length of the height of the hair
@@ -29,10 +33,11 @@ PRIOR = 3e-4  # weight of the usual height; range LENGTH_MM / PRIOR^(1/4) = 46 m
 USUAL = 0.7  # usual height relative to the mean height at the outline
 MIRRORED = 0.2  # weight of a height on the other side of the head
 LOWEST_MM, HIGHEST_MM = 2.0, 75.0  # limits of the height
+TAPER = 0.5  # largest height of hair beside a free ear, relative to the distance from the ear
 SHORT_MM = 20.0
 """Largest height of the hair beside a bald crown, which covers no ears: what is wider is background that the network
 takes for hair."""
-BROWS_MM, CHEEKS_MM = 32.0, 50.0  # height above the eyes, or distance from the midline, of hair before the face
+BROWS_MM, CHEEKS_MM = 32.0, 42.0  # height above the eyes, or distance from the midline, of hair before the face
 EDGE_MM = (56.0, -15.0)  # distance from the midline from which, and depth to which the face lies beside the ears
 FRINGE_REACH_MM = 45.0  # largest distance from the scalp and covered ears of hair before the face
 BESIDE_MM = 8.0  # width of the seam between hair and skin of the face
@@ -41,6 +46,7 @@ FACING = 0.2  # cosine between normal and line of sight from which a vertex of t
 LEAST_EAR = 0.5  # least share of an ear that the photo shows
 LEAST_HAIR = 0.25  # least share of hair among the pixels of an ear that hair covers
 COVERED = 0.45  # the same among those of hair and skin
+AHEAD = 0.35  # sine of the yaw of a head up to which it looks ahead
 AWAY = -0.12  # sine of the angle between the line of sight and an ear, from which the ear is like the other one
 COVER_SHARE = 0.3  # least ratio of the pixels of a hat above the eyes to those of hair
 LEAST_RAYS = 8  # rays with hair of a head with hair
@@ -234,25 +240,28 @@ def _height(
     normal = outward(base[rows])
     across = camera.view(normal)[:, :2]
     known_fringe = fringe[rows]
+    highest = _highest(template, covered)[rows]
     height = np.zeros(len(rows))
     # Above the middle of the skull, skin at the outline is a bald part of the head; below, it is an ear or a cheek.
     bare_ray = outline.kind == BARE
     bare_ray[rays.rows : len(rays) - rays.rows] = False
     target = np.where((outline.kind != NONE) & ~bare_ray, outline.distance, np.nan)
+    ahead = abs(camera.rotation[2, 0]) < AHEAD
     for number in range(ROUNDS):
         view = camera.view(base[rows] + height[:, None] * normal)
         now = head_outline(view, faces, rays)
-        change = _smooth(target - now)
+        if number == 0:
+            target = now + even_heights(target - now, outline.kind == CUT, rays, ahead=ahead)
+        change = target - now
         ray, distance = rays.places(view[:, :2])
         slot = np.clip(np.rint(ray), 0, len(rays) - 1).astype(np.int64)
-        on = (ray > -0.5) & (ray < len(rays) - 0.5) & inside & (outline.kind[slot] != NONE)
+        on = (ray > -0.5) & (ray < len(rays) - 0.5) & inside & (bare_ray | ~np.isnan(target))[slot]
         bare = bare_ray[slot]
         along = np.maximum(np.einsum("nd,nd->n", across, rays.directions[slot]), 0.5)
         weight = np.where(on, np.exp(-(((now[slot] - distance) / NEAR_MM) ** 2)), 0.0)
-        # Hair that goes on beyond the border of the photo is at least as high as what the photo shows.
-        weight[(outline.kind[slot] == CUT) & ((number == 0) | (change[slot] <= 0))] = 0.0
+        weight[outline.kind[slot] == CUT] *= CUT_WEIGHT
         wanted = np.where(bare, 0.0, height + np.nan_to_num(change[slot]) / along)
-        wanted = np.clip(wanted, LOWEST_MM, HIGHEST_MM)
+        wanted = np.clip(wanted, LOWEST_MM, highest)
         if number == 0:
             of_hair = np.where(bare, 0.0, weight)
             if not of_hair.sum() > 1.0:
@@ -269,7 +278,7 @@ def _height(
         values = np.where(inside, values / weights, 0.0)
         weights = np.where(inside, np.minimum(weights, 1.0), 1.0)
         height = geometry.biharmonic_interpolation(base[rows], faces, values, weights, length=LENGTH_MM)
-        height = np.where(inside, np.clip(height, LOWEST_MM, HIGHEST_MM), 0.0)
+        height = np.where(inside, np.clip(height, LOWEST_MM, highest), 0.0)
     out = np.zeros(skin)
     out[rows] = height
     for ear in ears:
@@ -277,13 +286,64 @@ def _height(
     return out
 
 
-def _smooth(values: FloatArray) -> FloatArray:
-    """Return values (k,) smoothed along the rays, without outliers; unknown ones (NaN) stay unknown."""
-    known = ~np.isnan(values)
-    near = sliding_window_view(np.pad(values, WINDOW, constant_values=np.nan), 2 * WINDOW + 1)
-    count = (~np.isnan(near)).sum(axis=1)
-    middle = np.sort(near, axis=1)[np.arange(len(values)), np.maximum(count - 1, 0) // 2]  # NaN comes last
-    kernel = np.exp(-0.5 * np.arange(-WINDOW, WINDOW + 1) ** 2)
-    total = np.convolve(np.where(known, middle, 0.0), kernel, "same")
-    weight = np.convolve(known.astype(np.float64), kernel, "same")
-    return np.asarray(np.where(known, total / np.maximum(weight, 1e-9), np.nan))
+def _highest(template: Template, covered: tuple[str, ...]) -> FloatArray:
+    """Return the largest height of hair on the coarse skin, (s,) mm: hair lies flat beside a free ear."""
+    coarse = template.coarse
+    skin = coarse.skin_count
+    places = load_face_model().mean[template.vertices][:skin]
+    highest = np.full(skin, HIGHEST_MM)
+    for side in SIDES:
+        if side not in covered:
+            away = geometry.nearest(places[coarse.regions[f"ear_{side}"][:skin]], places)[1]
+            highest = np.minimum(highest, LOWEST_MM + TAPER * away)
+    return highest
+
+
+def even_heights(height: FloatArray, cut: BoolArray, rays: Rays, *, ahead: bool) -> FloatArray:
+    """Return heights of hair (k,), mm, without bumps and steps; NaN where no or hardly any ray around has a height.
+
+    Hair that goes on beyond the border of the photo has the height of the nearest rays on both sides, at least what the
+    photo shows. Above the middle of the skull, heights are limited relative to the mean height around. The least height
+    matters where the skull is higher than the hair in the photo: the top would become flat.
+
+    Parameters
+    ----------
+    height : (k,) float array, mm, height of the outline of the hair above that of the head; NaN: not known
+    cut : (k,) bool array, rays on which hair goes on beyond the border of the photo
+    rays : Rays
+    ahead : whether the head looks ahead, so that both of its sides are alike
+    """
+    number = np.arange(len(height))
+    shown = ~np.isnan(height) & ~cut
+    shown &= np.convolve(shown, np.ones(2 * WINDOW + 1), "same") > LEAST_NEAR
+    if not shown.any():
+        return height
+    median = _windowed(np.where(shown, height, np.nan), WINDOW)
+    even = np.interp(number, number[shown], median[shown])
+    even = np.where(cut, np.fmax(even, height), even)
+    known = shown | cut
+    around = _mean(even, known, AROUND)
+    above = (number >= rays.rows) & (number <= rays.rows + rays.fan)
+    even = np.where(above, np.clip(even, *(limit * np.maximum(around, 0.0) for limit in EVENNESS)), even)
+    even = np.where(known, _mean(even, known, SOFTNESS), np.nan)
+    if ahead:
+        both = known & known[::-1]
+        even[both] += OTHER_SIDE * (even[::-1] - even)[both]
+    return np.asarray(even)
+
+
+def _windowed(values: FloatArray, reach: int) -> FloatArray:
+    """Return the median (k,) of the known values (k,) within `reach`; NaN is not known."""
+    near = np.sort(sliding_window_view(np.pad(values, reach, constant_values=np.nan), 2 * reach + 1), axis=1)
+    count = (~np.isnan(near)).sum(axis=1)  # NaN comes last
+    return np.asarray(near[np.arange(len(values)), np.maximum(count - 1, 0) // 2])
+
+
+def _mean(values: FloatArray, known: BoolArray, deviation: float) -> FloatArray:
+    """Return the mean (k,) of the known values (k,) with Gaussian weights of a standard deviation in rays."""
+    reach = np.arange(-int(3 * deviation), int(3 * deviation) + 1)
+    kernel = np.exp(-0.5 * (reach / deviation) ** 2)
+    total, weight = (
+        np.convolve(part, kernel)[len(reach) // 2 :][: len(values)] for part in (np.where(known, values, 0.0), known)
+    )
+    return np.asarray(total / np.maximum(weight, 1e-9))

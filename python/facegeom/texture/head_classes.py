@@ -42,6 +42,8 @@ RIM = 5  # width in pixels of what is called hair beside a bald scalp below whic
 LEAST_SKIN = 50  # minimum number of pixels that are surely skin with which hair is compared
 NATURAL = (-8.0, -4.0)  # least a* and b* of hair below a hat; cloth below a hat may have others
 SAME_CLOTH = 20.0  # difference (CIE 1976) between a hat and hair below which this is the hat in other light
+HESITANT = (0.2, 0.4)  # shares of hair, in the sum of hair and cover, from which some and all of this sum is hair
+HOLE = 13  # width in pixels of the widest such place between hair
 FRAME = 1.5  # weight of the probability of glasses against that of skin; thin frames are uncertain
 DARK_GLASSES = 0.5  # mean probability of glasses at the eyeballs from which the eyes cannot be seen
 UNMIXED, LEAST_WITHIN = 2.5, 0.7
@@ -193,7 +195,7 @@ def head_classes(
     inside = warp_image(np.full((height, width, 3), 255, np.uint8), affine, len(image))[..., 0] > 127
     nothing = np.eye(len(CLASSES), dtype=np.float32)[BACKGROUND]
     probability = np.where(inside[..., None], with_bald_scalp(image, probability), nothing)
-    return HeadClasses(image, with_cloth(image, probability), affine, eyewear)
+    return HeadClasses(image, with_whole_hair(with_cloth(image, probability)), affine, eyewear)
 
 
 def with_bald_scalp(image: ByteArray, probability: Float32Array) -> Float32Array:
@@ -263,6 +265,23 @@ def with_cloth(image: ByteArray, probability: Float32Array) -> Float32Array:
     out[..., COVER] += out[..., HEAD_HAIR]
     out[..., HEAD_HAIR] = 0.0
     return np.asarray(out, np.float32)
+
+
+def with_whole_hair(probability: Float32Array) -> Float32Array:
+    """Return probabilities (S, S, 7) in which cover between hair is hair where the network hesitates between both.
+
+    Such places, often highlights or dark strands, would be holes in the hair. Nothing changes on a head with a hat.
+    """
+    if HeadClasses(np.zeros((*probability.shape[:2], 3), np.uint8), probability, np.eye(2, 3)).hat:
+        return probability
+    hair, cover = probability[..., HEAD_HAIR], probability[..., COVER]
+    between = cv2.morphologyEx((hair > 0.5).astype(np.uint8), cv2.MORPH_CLOSE, _disc(HOLE))
+    share = (hair / np.maximum(hair + cover, 1e-6) - HESITANT[0]) / (HESITANT[1] - HESITANT[0])
+    moved = cover * np.clip(share, 0.0, 1.0) * between
+    out = probability.copy()
+    out[..., HEAD_HAIR] += moved
+    out[..., COVER] -= moved
+    return out
 
 
 def _framed(outer: Float32Array, inner: Float32Array) -> Float32Array:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
+from facegeom.face_model.covered_ears import SIDES
 from facegeom.face_model.template import Template
+from facegeom.images.boxes import Box
 from facegeom.images.crop import apply_affine, crop_affine, invert_affine
 from facegeom.images.sampling import bilinear
 from facegeom.networks.backends import DEFAULT_BACKEND
@@ -32,17 +35,21 @@ CHEEKS_MM = (40.0, 52.0)  # |x| on the cheeks and jaws instead, which have no br
 CHEEK_TOP_MM = (-8.0, -20.0)  # y below which the second of these limits begins to apply, and below which it does
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
 SOFT_FACE = 0.012  # width of the blend from known to completed texels of the face, relative to the side of the atlas
-SOFT = 0.02  # the same for ears, neck and scalp, where the extended colours follow
+SOFT_EAR = 0.006  # the same for ears, of which a photo from the front shows narrow stripes
+SOFT = 0.02  # the same for neck and scalp, where the extended colours follow
 SOFT_HAIR = 0.04  # the same for hair on the face, such as a fringe that ends at the temple, where skin follows
 LEAST_HIDDEN = 0.02  # minimum area of a hidden part with a soft border, as a fraction of the atlas
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
 ODD_LIGHT, ODD_COLOUR = 34.0, 26.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
 LEAST_KNOWN = 0.5  # minimum share of known or completed colours at a vertex from which colours are continued
 ZONE_EDGE = 0.4  # change of `hair_zone` over which hair of the photo ends on the face
-WHOLE = 0.98  # share of the photo from which a texel of the face is known to the network
+WHOLE = 0.98  # share of the photo from which the network sees a texel of the face
 LARGEST_SMOOTH = 512  # side of the largest atlas in which what the photo shows and colours of vertices are computed
 BAND = 128  # number of rows of the atlas that are mixed at a time
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
+EAR_MARGIN = 3  # width in pixels of the margin of skin on the ears, 2 mm on each side, see `HeadClasses`
+LEAST_EAR = 0.15  # minimum visibility of a known texel of an ear, which a photo from the front shows from the side
+BARE_EAR = 0.75  # minimum mean probability of skin on the visible texels of an ear that no hair covers
 
 
 class Painted(NamedTuple):
@@ -105,14 +112,15 @@ def paint(
     column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
     hair_seen = known[row, column] & is_hair[row, column]
     sure = _at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
-    of_photo = photo_share(fixed.skin, known, refused, face_texels, is_hair)
+    of_photo = photo_share(fixed.skin, known, refused, face_texels, is_hair, fixed.ears)
+    given = of_photo >= WHOLE  # also in unusual light: the hidden side of a face is like the side that is seen
     of_photo *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
     of_photo[is_hair] *= np.clip((_zone(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
     of_face = fixed.trust * sure
     of_face *= 1 - hair
     np.maximum(of_face, of_photo, out=of_face)
     del refused, sure, hair  # a large atlas takes much memory
-    layer = _completed(baked, is_hair, known, of_photo, fixed, network or texture_network(backend))
+    layer = _completed(baked, is_hair, known, given, of_photo, fixed, network or texture_network(backend))
     layer = with_plain_corners(with_whole_lips(layer, known, lips), lips)
     for lids in lid_texels(template, atlas):
         layer = with_lid_skin(layer, lids)
@@ -154,17 +162,18 @@ def _completed(
     baked: ByteArray,
     is_hair: BoolArray,
     known: BoolArray,
+    given: BoolArray,
     of_photo: Float32Array,
     fixed: _Fixed,
     network: TextureNetwork,
 ) -> ByteArray:
-    """Return the photo's texture (S, S, 3) with the face completed by the network.
+    """Return the photo's texture (S, S, 3) with the face completed by the network, which sees the texels `given`.
 
     A network that knows the classes of texels sees the whole head, another one the face only.
     """
     window = fixed.window
-    sure = (fixed.face if network.usual_hair is None else fixed.skin) & (of_photo >= WHOLE)
-    completed = complete(baked, sure, hair=is_hair, window=window, network=network)
+    seen = (fixed.face if network.usual_hair is None else fixed.skin) & given
+    completed = complete(baked, seen, hair=is_hair, window=window, network=network)
     layer = baked.copy()
     share = of_photo[window].copy()
     share[known[window] & (~fixed.face[window] | is_hair[window])] = 1
@@ -226,9 +235,10 @@ def shown_texels(
 ) -> ShownTexels:
     """Return what a photo shows of an atlas.
 
-    Texels of skin on the face have to be inside the mask of the maps, where the shape is sure; the others only inside
-    the head of the photo. What the texels of a large atlas show is decided in an atlas with `LARGEST_SMOOTH` texels a
-    side, which is as fine as the depth and the classes of the photo.
+    Texels of skin on the face have to be inside the mask of the maps, where the shape is sure. Those of bare ears have
+    to be skin with a narrow margin; the others have to be inside the head of the photo. What the texels of a large
+    atlas show is decided in an atlas with `LARGEST_SMOOTH` texels a side, which is as fine as the depth and the classes
+    of the photo.
 
     Parameters
     ----------
@@ -275,25 +285,32 @@ def _judged(
     grown: BoolArray | None,
 ) -> ShownTexels:
     """Return what a photo shows of an atlas, decided for each of its texels."""
-    face_texels = _fixed(template, atlas).face
+    fixed = _fixed(template, atlas)
+    face_texels = fixed.face
     zone, face = atlas.texels(_zone(template, atlas, grown)), atlas.texels(face_texels)
     raised = np.zeros(len(atlas.triangle), np.float32)
     if grown is not None:
         raised = atlas.carry(template.carry(grown.astype(np.float64))[:, None])[:, 0]
     skin = atlas.triangle < template.fine.skin_triangles
     inner, sure_inner = projection.shown(view.maps.mask, view.maps.box, face)
-    outer, sure_outer = projection.shown(*_head_mask(classes), ~face | (zone > 0))
+    head, box = _head_mask(classes)
+    outer, sure_outer = projection.shown(head, box, ~face | (zone > 0))
+    bare = np.zeros(len(atlas.triangle), np.bool_)
+    for ear in _ears(template):
+        bare[_bare_ear(atlas, projection, view, classes, box, atlas.inside(ear))] = True
     sure = np.full((2, len(atlas.triangle)), -1.0, np.float32)
     sure[0, inner], sure[1, outer] = sure_inner, sure_outer
-    rows = np.flatnonzero(np.maximum(*sure) >= 0)
+    rows = np.flatnonzero((sure.max(axis=0) >= 0) | bare)
     sure_inner, sure_outer = sure[:, rows]
+    bare = bare[rows]
     found = classes.at(atlas.carry(view.place, rows))
-    is_skin = found[:, 0] > OWN
+    is_skin = np.where(atlas.texels(fixed.ears)[rows], bare, found[:, 0] > OWN)
     # Between hair and skin, such as at the end of a fringe, the photo shows the person, whichever of both it is.
     is_hair = (zone[rows] > 0.5) & ((found[:, 1] > OWN) | ((found[:, 3] > OWN) & ~is_skin))
     is_hair |= (found[:, 3] > OWN) & (raised[rows] > 0.5)
     of_face = face[rows] & ~is_hair
     seen_well = np.where(of_face, sure_inner, sure_outer) > LEAST_SEEN
+    seen_well |= bare
     colors = projection.colors(rows)
     known = seen_well & (is_skin | is_hair)
 
@@ -319,6 +336,29 @@ def _judged(
     )
 
 
+def _ears(template: Template) -> list[BoolArray]:
+    """Return the fine vertices (n,) of each ear; a template of the face has none."""
+    regions = template.fine.regions
+    return [regions[f"ear_{side}"] for side in SIDES if f"ear_{side}" in regions]
+
+
+def _bare_ear(
+    atlas: Atlas, projection: Projection, view: View, classes: HeadClasses, box: Box, ear: BoolArray
+) -> IntArray:
+    """Return the rows (r,) of the covered texels of an ear, a mask (t,) of them, at which the photo shows its skin.
+
+    A photo from the front shows narrow stripes of an ear, so that the margin to other classes is narrow, too. An ear
+    that is mostly hair in the photo lies below it, or elsewhere than in the photo: none of its texels count.
+    """
+    square = np.ones((len(classes.probability),) * 2, np.bool_)
+    rows, seen = projection.shown(square, box, ear)
+    rows = rows[seen > LEAST_EAR]
+    places = atlas.carry(view.place, rows)
+    if not len(rows) or replace(classes, margin=1).at(places)[:, 0].mean() < BARE_EAR:
+        return rows[:0]
+    return rows[replace(classes, margin=EAR_MARGIN).at(places)[:, 0] > OWN]
+
+
 def unlike(colors: ByteArray, skin: FloatArray | None) -> BoolArray:
     """Return which colours (t, 3) are not those of the skin in any light, (t,), such as those of a collar."""
     if skin is None or not len(colors):
@@ -332,13 +372,14 @@ class _Fixed(NamedTuple):
 
     Attributes
     ----------
-    face, skin : (S, S) bool arrays, texels of the face and of the skin
+    face, skin, ears : (S, S) bool arrays, texels of the face, of the skin and of the ears
     trust : (S, S) float32 array, share of completed texels of the face in the texture; the rest are extended colours
     window : the part of the atlas around the face
     """
 
     face: BoolArray
     skin: BoolArray
+    ears: BoolArray
     trust: Float32Array
     window: Window
 
@@ -360,11 +401,17 @@ def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     share = 1 - np.clip(np.maximum(side, top), 0, 1)
     trust = _enlarged(_smooth(template, atlas.size, template.carry(share)[:, None])[..., 0], atlas.size)
     trust *= _inward(face, ~face, max(1.0, FEATHER * atlas.size))
-    return _Fixed(face, skin, trust, window_around(face))
+    ears = atlas.region(np.any([np.zeros_like(fine.regions["face"]), *_ears(template)], axis=0))
+    return _Fixed(face, skin, ears, trust, window_around(face))
 
 
 def photo_share(
-    skin: BoolArray, known: BoolArray, refused: BoolArray, face_texels: BoolArray, hair: BoolArray
+    skin: BoolArray,
+    known: BoolArray,
+    refused: BoolArray,
+    face_texels: BoolArray,
+    hair: BoolArray,
+    ears: BoolArray,
 ) -> Float32Array:
     """Return the share (S, S) of the photo in each texel: 1 inside the known texels, falling to 0 at their border.
 
@@ -381,6 +428,7 @@ def photo_share(
     least = np.float32(1.0)
     width = np.where(face_texels, max(least, np.float32(SOFT_FACE * size)), max(least, np.float32(SOFT * size)))
     width[hair & face_texels] = max(least, np.float32(SOFT_HAIR * size))
+    width[ears] = max(least, np.float32(SOFT_EAR * size))
     return _inward(known, border, width)
 
 

@@ -254,7 +254,7 @@ def export_graph(name: str, folder: Path) -> Path:
     _name_buffers(exported.module)
     _randomise(exported.module)
     content = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.no_grad():  # with gradients, graph convolutions are no operators
         warnings.simplefilter("ignore")  # about the exporter by tracing, and about shapes that are constants
         torch.onnx.export(
             exported.module.eval(),

@@ -6,7 +6,7 @@ import argparse
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -224,10 +224,10 @@ class MeshTrainer(NetworkTrainer):
         WeightsError
             If the file cannot be read.
         FacegeomError
-            If the file contains a network with another configuration.
+            If the file contains a network with another configuration. The size of the crops may be another one.
         """
         config, weights = load_weights(self.name, type(self.network.config), path)
-        if config != self.network.config:
+        if replace(config, size=self.network.config.size) != self.network.config:
             raise FacegeomError(f"{path.name} contains a network with {config}, expected {self.network.config}")
         for network in (self.network, self.averaged):
             load_state(network, self.name, weights)

@@ -147,15 +147,16 @@ def start_encoder(network: Pixel2MeshNetwork) -> None:
     Raises
     ------
     FacegeomError
-        If the widths or the numbers of blocks of the levels differ.
+        If the fold, the widths or the numbers of blocks of the levels differ.
     """
     config, weights = load_weights("facevision", FaceVisionConfig)
     levels = len(network.config.encoder_widths)
-    ours = network.config.encoder_widths, network.config.encoder_blocks
-    theirs = config.encoder_widths[:levels], config.encoder_blocks[:levels]
+    ours = network.config.fold, network.config.encoder_widths, network.config.encoder_blocks
+    theirs = config.fold, config.encoder_widths[:levels], config.encoder_blocks[:levels]
     if ours != theirs:
         raise FacegeomError(
-            f"the encoder has the widths and blocks {ours}, but that of facevision has {theirs}: use encoder scratch"
+            f"the encoder has the fold, widths and blocks {ours}, but that of facevision has {theirs}: "
+            "use encoder scratch"
         )
     own = network.encoder.state_dict()
     network.encoder.load_state_dict({name: weights[f"encoder.{name}"] for name in own})

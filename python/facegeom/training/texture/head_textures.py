@@ -27,7 +27,7 @@ from facegeom.texture.appearance import OWN, View
 from facegeom.texture.baking import Atlas, Projection
 from facegeom.texture.blending import Layer
 from facegeom.texture.head_classes import HeadClasses, head_classes
-from facegeom.texture.painting import LEAST_SEEN, shown_texels, unlike
+from facegeom.texture.painting import BARE_EAR, EAR_MARGIN, LEAST_SEEN, shown_texels, unlike
 from facegeom.texture.texel_classes import EAR, FACE, NONE, SCALP, texel_parts
 from facegeom.training.data.labels import Labels
 from facegeom.training.data.pose import Pose
@@ -41,9 +41,8 @@ MASK_SIZE = 128  # side of the rendered mask of a head in pixels
 CROP_FACTOR = 1.15  # side of its crop divided by the longer side of the box of the face
 EAR_BOX_MM = 320.0  # side of a square around the origin of the face that contains the ears
 EAR_SCALES = np.arange(1.0, 0.84, -0.025)  # scales of the projection of ears relative to that of the face
-EAR_SKIN, EAR_SLACK = 0.75, 0.03  # least share of skin at the vertices of a bare ear, and how far below the best it is
+EAR_SLACK = 0.03  # how far the share of skin at the vertices of an ear may be below the largest of all scales
 EAR_FACING, LEAST_EAR = 0.3, 40  # least cosine between normal and line of sight of these vertices, and their number
-EAR_MARGIN = 3  # width in pixels of the margin of skin on the ears, 2 mm on each side, see `HeadClasses`
 
 REJECTIONS = ("kept", "small", "exposure", "covered", "little")
 
@@ -143,7 +142,8 @@ class HeadBaker:
         shown = shown_texels(self.template, self.atlas, view, classes)
         ears, colours = self._ears(photo, view, classes)
         texture = np.where(ears[..., None], colours, shown.texture)
-        seen, hair = shown.known | ears, shown.known & shown.is_hair
+        seen = np.where(self.part == EAR, ears, shown.known)  # ears that are not moved are elsewhere in the photo
+        hair = seen & shown.is_hair
         refused = shown.refused & ~ears
         if name.rsplit(".", 1)[0] in self.capped:
             hat = hair | (seen & (self.part == SCALP))
@@ -155,8 +155,7 @@ class HeadBaker:
 
         The camera of a fit has no perspective, so that it places the ears, which lie 100 mm behind the face, up to 13
         mm too far from its middle. Here each ear is projected with a smaller scale, the largest with which the photo
-        shows skin at nearly as many of its vertices as with any. A reconstruction, which does not correct this, keeps 9
-        mm from the outline of the head; so much would leave nothing of an ear.
+        shows skin at nearly as many of its vertices as with any. A reconstruction moves the ears instead.
         """
         atlas, camera, fine = self.atlas, view.camera, self.template.fine
         seen, colours = np.zeros(self.part.shape, np.bool_), np.zeros((*self.part.shape, 3), np.uint8)
@@ -167,7 +166,7 @@ class HeadBaker:
                 continue
             cameras = [Camera(camera.rotation, camera.scale * share, camera.translation) for share in EAR_SCALES]
             scores = np.array([float(bare.at(one.project(view.vertices[front]))[:, 0].mean()) for one in cameras])
-            if scores.max() < EAR_SKIN:
+            if scores.max() < BARE_EAR:
                 continue
             placed = cameras[int(np.argmax(scores >= scores.max() - EAR_SLACK))]
             projection = Projection(atlas, photo, placed, view.vertices)

@@ -155,14 +155,16 @@ class TextureTrainer(NetworkTrainer):
         WeightsError
             If the file cannot be read.
         FacegeomError
-            If the file contains a network with another configuration.
+            If the file contains a network with another configuration. The size of the textures may be another one.
         """
         config, weights = load_weights("gated_inpainting", GatedInpaintingConfig, path)
         own = self.network.config
-        if replace(config, refinement=own.refinement, attention=own.attention) != own:
+        if replace(config, size=own.size, refinement=own.refinement, attention=own.attention) != own:
             raise FacegeomError(f"{path.name} contains a network with {config}, expected {own}")
         state = self.network.state_dict()
-        state.update({name: value for name, value in weights.items() if name in state})
+        learned = {name for name, _ in self.network.named_parameters()}
+        # The other tensors, such as the mean texture, have the size of the textures.
+        state.update({name: value for name, value in weights.items() if name in learned})
         self.network.load_state_dict(state)
         self.averaged.load_state_dict(state)
 
