@@ -15,7 +15,7 @@ import facegeom
 from facegeom import FaceMesh, ImageError, NoFaceFound, load_face_model
 from facegeom.cli import main
 from facegeom.face_model.point_fit import FitPrior
-from facegeom.person.shared_identity import combined, consistent_photos, distances, lengths, nearest_faces
+from facegeom.person.shared_identity import common_identity, consistent_photos, distances, lengths, nearest_faces
 from facegeom.reconstruction import demo_photo
 
 GREY = np.full((200, 200, 3), 127, np.uint8)
@@ -25,28 +25,12 @@ def answer(mean: Any, variance: float = 0.5, count: int = 60) -> FitPrior:
     return FitPrior(np.full(count, mean, float) if np.ndim(mean) == 0 else np.asarray(mean), np.full(count, variance))
 
 
-def test_combined_answers_count_the_spread_of_people_once() -> None:
-    """The posterior of n observations of a coefficient with a unit normal prior, in closed form."""
-    rng = np.random.default_rng(0)
-    noise = rng.uniform(0.3, 4.0, (5, 60))
-    seen = rng.normal(size=(5, 60))
-    single = [FitPrior(x / (1 + v), v / (1 + v)) for x, v in zip(seen, noise, strict=True)]
-    joint = combined(single)
-    precision = 1 + (1 / noise).sum(0)
-    np.testing.assert_allclose(joint.variance, 1 / precision, rtol=1e-12)
-    np.testing.assert_allclose(joint.mean, (seen / noise).sum(0) / precision, rtol=1e-10, atol=1e-12)
-
-
-def test_one_answer_is_its_own_combination_and_none_is_refused() -> None:
-    one = answer(0.7)
-    np.testing.assert_allclose(combined([one]).mean, one.mean)
-    np.testing.assert_allclose(combined([one]).variance, one.variance)
-    with pytest.raises(ValueError, match="at least one"):
-        combined([])
-
-
-def test_an_uncertain_answer_says_nothing() -> None:
-    np.testing.assert_allclose(combined([answer(0.7), answer(0.0, 1.0)]).mean, 0.7)
+def test_the_common_identity_is_the_mean_by_certainty() -> None:
+    identities = np.array([np.full(60, 1.0), np.full(60, -0.5)])
+    np.testing.assert_allclose(common_identity(identities, [answer(0, 0.2), answer(0, 0.4)]), 0.5, rtol=1e-12)
+    np.testing.assert_allclose(common_identity(identities[:1], [answer(0.7)]), 1.0)
+    with pytest.raises(ValueError, match="one for each of the 2 identities, got 1"):
+        common_identity(identities, [answer(0.7)])
 
 
 def test_the_photo_of_somebody_else_is_left_out() -> None:

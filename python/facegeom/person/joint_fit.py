@@ -7,22 +7,24 @@ from dataclasses import replace
 
 import numpy as np
 
-from facegeom._internal.arrays import ByteArray
+from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom._internal.threads import one_thread
 from facegeom.face_model import FaceModel, load_face_model
-from facegeom.face_model.fitting import MAP_OPTIONS, MapPoints, free_expressions, map_points
-from facegeom.face_model.point_fit import FitPrior, fit_together
+from facegeom.face_model.fitting import MAP_OPTIONS, fit_maps
+from facegeom.face_model.point_fit import Fit, FitPrior
 from facegeom.images.crop import apply_affine
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.contour_crop import predict_contours
-from facegeom.networks.identity_crop import see_identity
-from facegeom.networks.interface import ContourPredictor, IdentityPredictor
-from facegeom.person.shared_identity import combined
+from facegeom.networks.interface import ContourPredictor
+from facegeom.person.shared_identity import common_identity
 from facegeom.pipelines import map_prediction
-from facegeom.pipelines.map_prediction import IDENTITY_FIT, IDENTITY_GAIN, MapPrediction, photo_camera
+from facegeom.pipelines.map_prediction import MapPrediction, photo_camera
 
 FITTED_VARIANCE = 0.5
 """Variance of the coefficients of a fit without an answer of the identity network."""
+
+FIXED_VARIANCE = 1e-6
+"""Variance of the common identity in the fit to each photo, which then does not change it."""
 
 
 def answer_of(prediction: MapPrediction) -> FitPrior:
@@ -46,62 +48,43 @@ def fit_person(
     ----------
     photos : sequence of n (h, w, 3) uint8 arrays
     predictions : sequence of n MapPrediction, each of a face of its photo alone
-    device, backend : where the identity and the contour network run
+    device, backend : where the contour network runs
 
     Returns
     -------
     list of n MapPrediction
-        With one identity, and the camera, the expression and the depths of the joint fit.
-
-    Notes
-    -----
-    The networks look once more, in crops that the fit of each photo places. The prior of the joint fit is the
-    combination of their answers. The maps of all photos have a common error towards the mean face, which more photos do
-    not average out: the prior keeps the weight that it has for one photo, relative to the maps of all.
+        With `shared_identity.common_identity`, and the camera, the expression and the depths of a fit to the maps and
+        contours of the photo with this identity.
     """
     model = load_face_model()
-    identity = map_prediction.identity_network(device, backend)
     contours = map_prediction.contour_network(device, backend)
-    answers: list[FitPrior] = []
-    shown: list[MapPoints] = []
-    for photo, prediction in zip(photos, predictions, strict=True):
-        answer, points = _observed(model, photo, prediction, identity, contours)
-        answers += [] if answer is None else [answer]
-        shown.append(points)
-    if answers:
-        prior = combined(answers)
-        options = replace(IDENTITY_FIT, identity_prior=IDENTITY_FIT.identity_prior * len(shown))
-    else:
-        prior, options = None, MAP_OPTIONS
-    fits = fit_together([points.seen for points in shown], free_expressions(model), options, prior)
+    fitted = np.array([prediction.fit.identity for prediction in predictions])
+    identity = common_identity(fitted, [answer_of(prediction) for prediction in predictions])
     result: list[MapPrediction] = []
-    for prediction, points, raw in zip(predictions, shown, fits, strict=True):
-        fit = points.in_maps(raw)
+    for photo, prediction in zip(photos, predictions, strict=True):
+        fit = _fit_with(model, identity, photo, prediction, contours)
         maps = replace(prediction.maps, depth=prediction.maps.depth - fit.depth_offset)
         landmarks = fit.vertices(model)[model.landmarks68]
         result.append(replace(prediction, maps=maps, camera=photo_camera(fit, maps), landmarks=landmarks, fit=fit))
     return result
 
 
-def _observed(
+def _fit_with(
     model: FaceModel,
+    identity: FloatArray,
     photo: ByteArray,
     prediction: MapPrediction,
-    identity: IdentityPredictor | None,
-    contours: ContourPredictor | None,
-) -> tuple[FitPrior | None, MapPoints]:
-    """Return the answer of the identity network for a photo, and the points of the face that the photo shows."""
+    network: ContourPredictor | None,
+) -> Fit:
+    """Return the fit to a photo with an identity (k,)."""
     maps, fit = prediction.maps, prediction.fit
-    landmarks = prediction.camera.project(fit.vertices(model)[model.landmarks68])
-    answer = points = outlines = None
-    if identity is not None:
-        answer, points = see_identity(identity, model, photo, landmarks, fit.rotation)
-        answer = replace(answer, mean=IDENTITY_GAIN * answer.mean)
-        if points is not None:
-            points = replace(points, places=apply_affine(maps.affine, points.places))
-    if contours is not None:
-        outlines = predict_contours(contours, model, photo, landmarks, fit.rotation)
-        outlines = replace(outlines, places=apply_affine(maps.affine, outlines.places))
-    options = MAP_OPTIONS if identity is None else IDENTITY_FIT
-    seen = maps.depth, maps.correspondence, maps.mask
-    return answer, map_points(model, *seen, options, contours=outlines, seen=points, start=fit)
+    contours = None
+    if network is not None:
+        landmarks = prediction.camera.project(fit.vertices(model)[model.landmarks68])
+        contours = predict_contours(network, model, photo, landmarks, fit.rotation)
+        contours = replace(contours, places=apply_affine(maps.affine, contours.places))
+    fixed = FitPrior(identity, np.full(len(identity), FIXED_VARIANCE))
+    found = fit_maps(
+        model, maps.depth, maps.correspondence, maps.mask, MAP_OPTIONS, prior=fixed, contours=contours, start=fit
+    )
+    return replace(found, identity=identity)

@@ -81,7 +81,8 @@ class Person:
         The face model with this identity and without an expression, in the face frame, mm; no colours.
     head : FaceMesh
         The whole head without an expression, with colours, texture and the 52 blendshapes; `head.save("head.glb")`.
-        Its detail and its colours are those of the photo `reference`.
+        Its shape has the detail and its colours have the light of the photo `reference`; other photos give the detail of
+        the skin that they show better (`facegeom.texture.several_photos`).
     photos : tuple of PersonPhoto, in the order of the given photos
     reference : number of the photo that shows the person best: large and from the front
     """
@@ -193,7 +194,8 @@ def _reconstructed(photos: list[Photo], keep_all: bool, texture: int | None, dev
     )
     reference = max(used, key=lambda number: _clarity(joint[number]))
     options = PipelineOptions(head=True, texture=texture, backend=backend)
-    stages = pix2vertex.run(photos[reference].image, joint[reference], options)
+    others = [(photos[number].image, joint[number]) for number in used if number != reference]
+    stages = pix2vertex.run(photos[reference].image, joint[reference], options, others)
     assert stages.neutral is not None  # pix2vertex has the face model's topology
     identity = joint[reference].fit.identity
     template = load_template()

@@ -1,9 +1,8 @@
 """One identity from the answers for several photos, and the photos that contradict it.
 
-The identity network answers with a normal distribution of the identity coefficients: the spread of people times what
-the photo shows. Several photos are combined without counting the spread of people more than once. All answers of a
-person should be alike: a photo whose answer differs from the mean of the others shows somebody else, or the person
-badly. This is measured within the given photos only, and is not made to recognise people.
+The identity network answers with a normal distribution of the identity coefficients, by whose variances the photos are
+weighted. All answers of a person should be alike: a photo whose answer differs from the mean of the others shows
+somebody else, or the person badly. This is measured within the given photos only, and is not made to recognise people.
 """
 
 from __future__ import annotations
@@ -26,30 +25,35 @@ which it is to be chosen.
 """
 
 
-def combined(answers: Sequence[FitPrior]) -> FitPrior:
-    """Return the distribution of the identity that several photos show together.
+def common_identity(identities: FloatArray, answers: Sequence[FitPrior]) -> FloatArray:
+    """Return the identity (k,) that several photos show together.
 
     Parameters
     ----------
-    answers : sequence of n FitPrior, one for each photo
+    identities : (n, k) float array, coefficients of the fit to each photo alone
+    answers : sequence of n FitPrior, what each photo says of the identity
 
     Returns
     -------
-    FitPrior
-        The product of what each photo shows, times the spread of people (mean 0, variance 1) once. One answer is
-        returned as it is, except that no variance exceeds 1.
+    (k,) float array
+        The mean of the coefficients, weighted by the inverse variances of the answers.
 
     Raises
     ------
     ValueError
-        If there is no answer.
+        If there is no answer, or the numbers of answers and identities differ.
+
+    Notes
+    -----
+    Photos of a person have a common error, because networks answer nearer to the mean face. More photos do not average
+    it out, so that the precision of the photos must not be summed. On rendered heads, a joint fit to the maps of all
+    photos is not better than this mean, and worse if the prior of the identity counts once for all photos (the guide on
+    several photos has the figures).
     """
-    if not answers:
-        raise ValueError("answers must contain at least one answer, got none")
-    variance = [np.minimum(answer.variance, 1.0) for answer in answers]
-    precision = 1.0 + sum((1.0 / own - 1.0 for own in variance), np.zeros(len(variance[0])))
-    total = sum((answer.mean / own for answer, own in zip(answers, variance, strict=True)), np.zeros(len(precision)))
-    return FitPrior(total / precision, 1.0 / precision)
+    if not answers or len(answers) != len(identities):
+        raise ValueError(f"answers must be one for each of the {len(identities)} identities, got {len(answers)}")
+    weight = np.array([1.0 / answer.resized(identities.shape[1]).variance for answer in answers])
+    return np.asarray((weight * identities).sum(0) / weight.sum(0))
 
 
 def distances(model: FaceModel, answers: Sequence[FitPrior]) -> FloatArray:
@@ -74,7 +78,7 @@ def distances(model: FaceModel, answers: Sequence[FitPrior]) -> FloatArray:
     weight = np.array([1.0 / answer.variance for answer in answers])
     rest = (weight * means).sum(0) - weight * means
     away = means - rest / (weight.sum(0) - weight)
-    return lengths(model, away) / np.sqrt(1.0 + 1.0 / (count - 1))
+    return np.asarray(lengths(model, away) / np.sqrt(1.0 + 1.0 / (count - 1)))
 
 
 def lengths(model: FaceModel, coefficients: FloatArray) -> FloatArray:
@@ -107,9 +111,10 @@ def consistent_photos(model: FaceModel, answers: Sequence[FitPrior], limit_mm: f
     kept = np.ones(len(answers), np.bool_)
     certain = np.array([(1.0 / answer.variance).sum() for answer in answers])
     while kept.sum() > 1:
-        rows = np.flatnonzero(kept)
+        rows = np.flatnonzero(kept).tolist()
         away = distances(model, [answers[row] for row in rows])
-        farthest = rows[np.lexsort((certain[rows], -away))[0]] if len(rows) > 2 else rows[np.argmin(certain[rows])]
+        order = np.lexsort((certain[rows], -away)) if len(rows) > 2 else np.argsort(certain[rows])
+        farthest = rows[int(order[0])]
         if away.max() <= limit_mm:
             break
         kept[farthest] = False
@@ -133,13 +138,7 @@ def nearest_faces(model: FaceModel, answers: Sequence[Sequence[FitPrior]], round
     common = single or [faces[0] for faces in answers]
     chosen = [0] * len(answers)
     for _ in range(rounds):
-        middle = _mean(common)
+        middle = common_identity(np.array([answer.mean for answer in common]), common)
         chosen = [int(lengths(model, np.array([face.mean for face in faces]) - middle).argmin()) for faces in answers]
         common = [faces[number] for faces, number in zip(answers, chosen, strict=True)]
     return chosen
-
-
-def _mean(answers: Sequence[FitPrior]) -> FloatArray:
-    """Return the mean (k,) of the answers, weighted by their inverse variances."""
-    weight = np.array([1.0 / answer.variance for answer in answers])
-    return np.asarray((weight * np.array([answer.mean for answer in answers])).sum(0) / weight.sum(0))
