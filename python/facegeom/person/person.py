@@ -81,8 +81,8 @@ class Person:
         The face model with this identity and without an expression, in the face frame, mm; no colours.
     head : FaceMesh
         The whole head without an expression, with colours, texture and the 52 blendshapes; `head.save("head.glb")`.
-        Its shape has the detail and its colours have the light of the photo `reference`; other photos give the detail of
-        the skin that they show better (`facegeom.texture.several_photos`).
+        Its detail and the light of its colours are those of the photo `reference`; others give the detail of the skin
+        that they show better (`facegeom.texture.several_photos`).
     photos : tuple of PersonPhoto, in the order of the given photos
     reference : number of the photo that shows the person best: large and from the front
     """

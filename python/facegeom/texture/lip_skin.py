@@ -47,7 +47,7 @@ OWN_MM = 2.5  # the same for the colour of the reddest lips
 LIP_BLEND_MM = 1.0  # standard deviation in mm of the blend between the colours of the upper and of the lower lip
 REDDEST = 70.0  # percentile of the redness (a*) above which known lips have the colour of the lips
 CORNERS = (48, 54)  # landmarks at the outer corners of the mouth
-CORNER_MM, AROUND_MM = 7.5, 13.0  # distance in mm from a corner of the mouth up to which a shadow is weakened, and not
+CORNER_MM, AROUND_MM = 9.5, 16.0  # distance in mm from a corner of the mouth up to which a shadow is weakened, and not
 SHADOW, SHADOW_SHARE = 12.0, 0.12  # contrast (norm of RGB, 0 to 255) that stays of it; and share of the rest
 DARK, DARK_SHARE = 7.0, 0.2  # darker (L*) than the usual lips or skin around: a shadow; or by this share of the L*
 SPREAD = 1.5  # or darker by so many deviations of the lightness around
@@ -248,9 +248,9 @@ def with_plain_corners(texture: ByteArray, texels: LipTexels) -> ByteArray:
         plain = np.where(sources[..., None], plain, cv2.GaussianBlur(plain, (0, 0), 1.0))
         change = around - plain
         size = np.maximum(np.linalg.norm(change, axis=2), 1e-6)
-        limit = np.interp(texels.corner, (CORNER_MM, AROUND_MM), (SHADOW, 255.0))
-        limit = np.minimum(size, limit + SHADOW_SHARE * np.maximum(size - limit, 0.0))
-        share = np.where(change.sum(axis=2) < 0, limit / size, 1.0)
+        weakened = np.minimum(1.0, (SHADOW + SHADOW_SHARE * np.maximum(size - SHADOW, 0.0)) / size)
+        strength = np.interp(texels.corner, (CORNER_MM, AROUND_MM), (1.0, 0.0)) * (change.sum(axis=2) < 0)
+        share = 1.0 - strength * (1.0 - weakened)
         result = np.where(part[..., None], plain + change * share[..., None], result)
     out = texture.copy()
     out[texels.rows, texels.columns] = np.rint(np.clip(result, 0, 255)).astype(np.uint8)

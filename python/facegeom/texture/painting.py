@@ -215,7 +215,8 @@ def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     top = (y - FOREHEAD_MM[0]) / (FOREHEAD_MM[1] - FOREHEAD_MM[0])
     share = 1 - np.clip(np.maximum(side, top), 0, 1)
     trust = enlarged(smooth(template, atlas.size, template.carry(share)[:, None])[..., 0], atlas.size)
-    trust *= _inward(parts.face, ~parts.face, max(1.0, FEATHER * atlas.size))
+    whole = _without_holes(parts.face)
+    trust *= _inward(whole, ~whole, max(1.0, FEATHER * atlas.size))
     return _Fixed(*parts, trust, window_around(parts.face))
 
 
@@ -254,6 +255,13 @@ def _inward(mask: BoolArray, outside: BoolArray, width: float | Float32Array) ->
     np.clip(away, 0, 1, out=away)
     away *= mask
     return away
+
+
+def _without_holes(mask: BoolArray) -> BoolArray:
+    """Return the mask (S, S) with its holes, such as the openings of the eyes and of the mouth."""
+    labels = cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)[1]
+    border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    return np.asarray(~np.isin(labels, border[border > 0]), np.bool_)
 
 
 def without_slivers(known: BoolArray) -> BoolArray:

@@ -1,4 +1,4 @@
-"""Things that cover a head, as simple meshes: masks, hats, microphones, cups, hands, phones and headphones."""
+"""Things that cover a head, as simple meshes: hats, bands, hoods, masks, microphones, cups, hands, phones and more."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ NEAR_MM = 2.0  # depth by which a cover may be inside the head
 STEP_MM = 4.0  # distance between the points of a mask
 SKULL_MM = np.array([0.0, 15.0, -75.0])  # a hat raises the scalp away from this point
 SHADOW = 0.02  # width of the shadow of a cover, standard deviation relative to the size of the image
-KINDS = ("hat", "mask", "hand", "microphone", "cup", "phone", "headphones")
-SHARES = (0.36, 0.2, 0.2, 0.08, 0.05, 0.05, 0.06)
+KINDS = ("hat", "band", "hood", "mask", "hand", "microphone", "cup", "phone", "headphones")
+SHARES = (0.26, 0.14, 0.12, 0.15, 0.15, 0.06, 0.04, 0.04, 0.04)
 
 
 class Solid(NamedTuple):
@@ -100,11 +100,8 @@ class Covers:
         faces = self.model.faces[inside[self.model.faces].all(1)]
         used, F = np.unique(faces, return_inverse=True)
         thick, crown = rng.uniform(6, 22), rng.choice([0.0, rng.uniform(10, 60)])
-        outward = head[used] - SKULL_MM
-        outward /= np.linalg.norm(outward, axis=1, keepdims=True)
-        V = head[used] + outward * thick
         height = np.clip((mean[used, 1] - line[used]) / 50, 0, 1)[:, None]
-        V = V + np.array([0, 1.0, 0]) * crown * height
+        V = _raised(head[used], thick) + np.array([0, 1.0, 0]) * crown * height
         colour = grey_or_tinted(rng, rng.uniform(15, 235), 45).astype(float)
         colours = np.tile(colour, (len(V), 1))
         if rng.random() < 0.35:  # a band, or another colour above
@@ -113,23 +110,38 @@ class Covers:
         stripes = 1 + rng.uniform(0, 0.2) * np.sin(V @ rng.normal(0, 0.35, 3))
         solids = [Solid(V, F.reshape(-1, 3), colours * stripes[:, None])]
         if rng.random() < 0.45:
-            wide, drop = rng.uniform(25, 75), rng.uniform(-25, 8)
-            whole = rng.random() < 0.6
-            angle = np.linspace(0, 2 * np.pi, 49) if whole else np.linspace(np.radians(25), np.radians(155), 25)
-            across, along = np.cos(angle), np.sin(angle)
-            inner = np.stack([across * (80 + thick), np.zeros_like(angle), along * (98 + thick) - 60], 1)
-            outer = np.stack(
-                [across * (80 + thick + wide), np.full_like(angle, drop), along * (98 + thick + wide) - 60], 1
-            )
-            ring = np.concatenate([inner, outer])
-            ring[:, 1] += front - slope * (40 - np.concatenate([inner[:, 2]] * 2)) + 4
-            count = len(angle)
-            rows = np.arange(count - 1)
-            F_ring = np.concatenate(
-                [np.stack([rows, rows + count, rows + 1], 1), np.stack([rows + 1, rows + count, rows + count + 1], 1)]
-            )
-            solids.append(Solid(ring, F_ring, np.tile(colour * rng.uniform(0.7, 1.1), (2 * count, 1))))
+            solids.append(_brim(front, slope, thick, colour * rng.uniform(0.7, 1.1), rng, rng.random() < 0.6))
         return _joined(solids)
+
+    def _band(self, head: FloatArray, _: FloatArray, rng: np.random.Generator) -> Solid:
+        """A band around the head, at times with the brim of a visor; hair is seen above it."""
+        mean = self.model.mean
+        front, slope, wide = rng.uniform(36, 62), rng.uniform(0.0, 0.5), rng.uniform(12, 50)
+        line = front - slope * (40 - mean[:, 2])
+        inside = self.skin & (mean[:, 1] > line) & (mean[:, 1] < line + wide)
+        faces = self.model.faces[inside[self.model.faces].all(1)]
+        used, F = np.unique(faces, return_inverse=True)
+        thick = rng.uniform(4, 14)
+        colour = grey_or_tinted(rng, rng.uniform(15, 245), 60).astype(float)
+        V = _raised(head[used], thick)
+        solids = [Solid(V, F.reshape(-1, 3), np.tile(colour, (len(V), 1)))]
+        if rng.random() < 0.35:
+            solids.append(_brim(front, slope, thick, colour * rng.uniform(0.7, 1.1), rng, False))
+        return _joined(solids)
+
+    def _hood(self, head: FloatArray, _: FloatArray, rng: np.random.Generator) -> Solid:
+        """A hood or a scarf around the face: it covers scalp, ears and neck, and at times shows hair above the brow."""
+        mean = self.model.mean
+        across, up = rng.uniform(62, 80), rng.uniform(48, 78)
+        low = rng.uniform(-150, -95) if rng.random() < 0.5 else -400.0  # an open or a closed neck
+        x, y = mean[:, 0] / across, (mean[:, 1] + 25) / np.where(mean[:, 1] > -25, up + 25, 95.0)
+        inside = self.skin & ((x**2 + y**2 > 1) | (mean[:, 2] < -60)) & ((mean[:, 1] > low) | (mean[:, 2] < -60))
+        faces = self.model.faces[inside[self.model.faces].all(1)]
+        used, F = np.unique(faces, return_inverse=True)
+        V = _raised(head[used], rng.uniform(6, 26))
+        colour = grey_or_tinted(rng, rng.uniform(10, 240), 45).astype(float)
+        folds = 1 + rng.uniform(0.02, 0.25) * np.sin(V @ rng.normal(0, 0.12, 3) + rng.uniform(0, 6))
+        return Solid(V, F.reshape(-1, 3), colour * folds[:, None])
 
     def _hand(self, head: FloatArray, skin: FloatArray, rng: np.random.Generator) -> Solid:
         target = head[rng.choice(np.flatnonzero(self.model.regions["face"] & (self.model.mean[:, 2] > -40)))]
@@ -238,6 +250,29 @@ class Covers:
         shadow = cv2.GaussianBlur(hidden, (0, 0), SHADOW * size)[..., None] * np.isfinite(depth)[..., None]
         image = np.asarray(image, np.float32) * (1 - rng.uniform(0, 0.5) * shadow)
         return Covered(np.asarray(image * (1 - hidden[..., None]) + small[..., :3], np.float32), np.asarray(hidden))
+
+
+def _raised(points: FloatArray, thick: float) -> FloatArray:
+    """Return points (v, 3) of the scalp moved away from `SKULL_MM`."""
+    outward = points - SKULL_MM
+    return np.asarray(points + outward / np.linalg.norm(outward, axis=1, keepdims=True) * thick)
+
+
+def _brim(front: float, slope: float, thick: float, colour: FloatArray, rng: np.random.Generator, whole: bool) -> Solid:
+    """Return the brim of a hat whose edge is at the height `front` before the head, all around or before it only."""
+    wide, drop = rng.uniform(25, 75), rng.uniform(-25, 8)
+    angle = np.linspace(0, 2 * np.pi, 49) if whole else np.linspace(np.radians(25), np.radians(155), 25)
+    across, along = np.cos(angle), np.sin(angle)
+    inner = np.stack([across * (80 + thick), np.zeros_like(angle), along * (98 + thick) - 60], 1)
+    outer = np.stack([across * (80 + thick + wide), np.full_like(angle, drop), along * (98 + thick + wide) - 60], 1)
+    ring = np.concatenate([inner, outer])
+    ring[:, 1] += front - slope * (40 - np.concatenate([inner[:, 2]] * 2)) + 4
+    count = len(angle)
+    rows = np.arange(count - 1)
+    F = np.concatenate(
+        [np.stack([rows, rows + count, rows + 1], 1), np.stack([rows + 1, rows + count, rows + count + 1], 1)]
+    )
+    return Solid(ring, F, np.tile(colour, (2 * count, 1)))
 
 
 def _grid(rows: int, columns: int) -> IntArray:
