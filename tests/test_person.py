@@ -17,6 +17,7 @@ from facegeom.cli import main
 from facegeom.face_model.point_fit import FitPrior
 from facegeom.person.shared_identity import common_identity, consistent_photos, distances, lengths, nearest_faces
 from facegeom.reconstruction import demo_photo
+from facegeom.texture import painting, several_photos
 
 GREY = np.full((200, 200, 3), 127, np.uint8)
 
@@ -92,6 +93,25 @@ def test_a_person_from_three_photos(versions: list[np.ndarray], tmp_path: Path) 
     weights = person.photos[0].weights
     assert weights["mouthSmileLeft"] == pytest.approx(single.blendshapes["mouthSmileLeft"], abs=0.25)
     json.dumps(person.to_dict())
+
+
+def test_other_photos_give_detail_and_no_light(versions: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A darker photo of the other side of the face changes no mean colour."""
+    calls = []
+
+    def noted(*args: Any) -> np.ndarray:
+        calls.append((args[2], args[3], several_photos.with_detail_of(*args)))
+        return calls[-1][2]
+
+    monkeypatch.setattr(painting, "with_detail_of", noted)
+    mirrored = (versions[1] * 0.7).astype(np.uint8)
+    facegeom.reconstruct_person([versions[0], mirrored], texture=128)
+    ((before, share, after),) = calls
+    changed = (before != after).any(axis=2)
+    assert changed.sum() > 200
+    assert changed[share >= 1].mean() < 0.2
+    difference = after.astype(np.float32) - before
+    assert np.abs(cv2.GaussianBlur(difference, (0, 0), 4.0)).max() < 6
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ from facegeom.images.image_files import load_image
 from facegeom.measures.persons import correlation_interval, intraclass_correlation
 from facegeom.measures.report import show, table, write_json
 from facegeom.measures.shapes import ShapeSpace, rms_mm
-from facegeom.person.joint_fit import answer_of, fit_person
-from facegeom.person.shared_identity import ALIKE_MM, distances
+from facegeom.person.joint_fit import answer_of
+from facegeom.person.shared_identity import ALIKE_MM, common_identity, distances
 from facegeom.pipelines.map_prediction import MapPrediction, predict_all_maps
 from facegeom.training.data.labels import find_photos
 from facegeom.training.data.split import identity as identity_of
@@ -63,13 +63,10 @@ class Shapes:
         """Return the displacements (n, 3), mm, of the neutral face with identity coefficients (k,)."""
         return self.space.displacement(self.model.vertices(identity))
 
-    def joint(self, seen: Seen) -> FloatArray:
-        """Return the shape of the joint fit to several photos."""
-        return self.of(fit_person([photo for photo, _ in seen], [face for _, face in seen])[0].fit.identity)
-
-    def averaged(self, seen: Seen) -> FloatArray:
-        """Return the mean of the shapes of the fits to each photo alone."""
-        return np.asarray(np.mean([self.of(face.fit.identity) for _, face in seen], axis=0))
+    def common(self, seen: Seen) -> FloatArray:
+        """Return the shape that several photos show together."""
+        identities = np.array([face.fit.identity for _, face in seen])
+        return self.of(common_identity(identities, [answer_of(face) for _, face in seen]))
 
 
 def evaluate_heads(path: str | Path, count: int) -> dict[str, Any]:
@@ -102,9 +99,8 @@ def evaluate_heads(path: str | Path, count: int) -> dict[str, Any]:
         errors["mean face"].append(float(rms_mm(truth)))
         for views in COUNTS:
             for first in range(0, min(len(seen), 2 * views) - views + 1, views):
-                group = seen[first : first + views]
-                for name, method in (("joint", shapes.joint), ("averaged", shapes.averaged)):
-                    errors.setdefault(f"{name}, {views} views", []).append(float(rms_mm(method(group) - truth)))
+                error = float(rms_mm(shapes.common(seen[first : first + views]) - truth))
+                errors.setdefault(f"{views} views", []).append(error)
     result: dict[str, Any] = {name: float(np.mean(values)) for name, values in errors.items()}
     return {"heads": count, "views without a face": missed, **result, **_contradictions(model, people)}
 
@@ -170,8 +166,7 @@ def evaluate_people(folder: str | Path, limit: int | None, counts: Sequence[int]
         people.append(seen)
         for views in counts:
             sets = (seen[:views], seen[views : 2 * views])
-            for kind, method in (("joint", shapes.joint), ("averaged", shapes.averaged)):
-                found.setdefault(f"{kind}, {views} photos", []).append([method(group) for group in sets])
+            found.setdefault(f"{views} photos", []).append([shapes.common(group) for group in sets])
     if len(people) < 2:
         raise FacegeomError("faces are found in all photos of fewer than two people")
     numbers = np.repeat(np.arange(len(people)), 2)
