@@ -1,4 +1,4 @@
-"""The six examples run in a fresh process from another folder, and write what their docstrings say."""
+"""The seven examples run in a fresh process from another folder, and write what their docstrings say."""
 
 import os
 import re
@@ -118,3 +118,11 @@ def test_training_in_miniature(tmp_path):
     rows = np.split(picture(tmp_path / "results" / "training.png"), 3)
     assert np.abs(rows[1] - rows[2]).mean() < 5  # grey values; the predicted depth looks like the true one
     assert rows[1].std() > 10
+
+
+def test_person(tmp_path):
+    printed = run_example(7, tmp_path)
+    assert len(re.findall(r"^photo \d: yaw .* used$", printed, re.MULTILINE)) == 3
+    head = facegeom.FaceMesh.load(tmp_path / "results" / "person.glb")
+    assert len(head.vertices) > 30_000
+    assert (tmp_path / "results" / "person_neutral.ply").exists()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facegeom.face_model import FaceModel, load_face_model
+from facegeom.face_model import load_face_model
 from facegeom.face_model.fitting import CONTOURS, MAP_OPTIONS, SeenPoints, fit_landmarks, fit_maps, free_expressions
 from facegeom.face_model.point_fit import (
     Fit,
@@ -14,8 +14,6 @@ from facegeom.face_model.point_fit import (
     Observations,
     PointBasis,
     fit_points,
-    fit_together,
-    similarity,
 )
 from facegeom.geometry import rasterize
 
@@ -230,53 +228,18 @@ def test_invalid_maps_are_rejected() -> None:
         fit_landmarks(model, np.zeros((68, 3)))
 
 
-def photos_of_a_person(model: FaceModel, count: int, seed: int) -> tuple[np.ndarray, list[Observations]]:
-    """Return an identity and noisy FaceMesh points of it in `count` views with different expressions."""
-    rng = np.random.default_rng(seed)
-    identity = rng.normal(0, 0.8, 60)
-    options, photos = FitOptions(), []
-    for number in range(count):
-        expression = np.zeros(len(model.expression))
-        expression[rng.integers(0, len(expression), 4)] = rng.uniform(0, 0.8, 4)
-        expression *= free_expressions(model)
-        yaw = np.radians(-40 + 80 * number / max(count - 1, 1))
-        rotation = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-        placed = model.landmarks468(model.vertices(identity, expression)) @ rotation.T * (1.2, -1.2, 1.2)
-        noise = rng.normal(0, 1.5, placed.shape) + rng.normal(0, 0.02, 3) * placed  # independent, and common to a photo
-        photos.append(Observations(PointBasis.at_landmarks468(model, options), placed + noise + (100, 120, 0)))
-    return identity, photos
-
-
-def shape_error(model: FaceModel, found: np.ndarray, true: np.ndarray) -> float:
-    """Return the RMS distance over the face, mm, after a similarity: no image shows the size of a person."""
-    ours, theirs = (model.vertices(one)[: model.face_vertex_count] for one in (found, true))
-    rotation, scale, shift = similarity(ours, theirs)
-    return float(np.sqrt(((scale * ours @ rotation.T + shift - theirs) ** 2).sum(1).mean()))
-
-
-def test_several_photos_share_one_identity_that_is_better_than_that_of_one_photo() -> None:
+def test_a_certain_prior_fixes_the_identity_and_leaves_camera_and_expression_free() -> None:
     model = load_face_model()
-    single, joint = [], []
-    for seed in range(4):
-        identity, photos = photos_of_a_person(model, 4, seed)
-        fits = fit_together(photos, free_expressions(model))
-        assert all(np.array_equal(fit.identity, fits[0].identity) for fit in fits)
-        assert len({fit.expression.tobytes() for fit in fits}) == 4
-        yaw = [np.degrees(np.arctan2(fit.rotation[0, 2], fit.rotation[2, 2])) for fit in fits]
-        np.testing.assert_allclose(yaw, [-40, -40 / 3, 40 / 3, 40], atol=3)
-        assert np.mean([fit.scale for fit in fits]) == pytest.approx(1.2, rel=0.03)  # noise does not make faces small
-        alone = [fit_points(seen, free_expressions(model)).identity for seen in photos]
-        single.append(np.mean([shape_error(model, one, identity) for one in alone]))
-        joint.append(shape_error(model, fits[0].identity, identity))
-    assert np.mean(joint) < 0.75 * np.mean(single)
-
-
-def test_the_prior_of_a_person_counts_once() -> None:
-    """The same photo twice pulls the identity further from the prior than once."""
-    model = load_face_model()
-    _, (photo,) = photos_of_a_person(model, 1, 9)
-    free = free_expressions(model)
-    once, twice = fit_points(photo, free).identity, fit_together([photo, photo], free)[0].identity
-    assert np.linalg.norm(twice) > 1.1 * np.linalg.norm(once)
-    with pytest.raises(ValueError, match="at least one image"):
-        fit_together([], free)
+    rng = np.random.default_rng(3)
+    identity, expression = rng.normal(0, 0.8, 60), np.zeros(len(model.expression))
+    expression[model.expression_names.index("jawOpen")] = 0.7
+    yaw = np.radians(30)
+    rotation = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    placed = model.landmarks468(model.vertices(identity, expression)) @ rotation.T * (1.2, -1.2, 1.2) + (100, 120, 0)
+    points = PointBasis.at_landmarks468(model, FitOptions())
+    certain = FitPrior(identity, np.full(60, 1e-6))
+    fit = fit_points(Observations(points, placed), free_expressions(model), prior=certain)
+    np.testing.assert_allclose(fit.identity, identity, atol=1e-3)
+    assert fit.scale == pytest.approx(1.2, rel=0.01)
+    assert np.degrees(np.arctan2(fit.rotation[0, 2], fit.rotation[2, 2])) == pytest.approx(30, abs=1)
+    assert fit.expression[model.expression_names.index("jawOpen")] == pytest.approx(0.7, abs=0.15)

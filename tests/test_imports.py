@@ -23,7 +23,7 @@ LAYERS = [
     {"detection", "texture"},
     {"pipelines"},
     {"reconstruction"},
-    {"measures", "render"},
+    {"measures", "render", "person"},
     {"batch"},
     {"training"},
     {"evaluation"},

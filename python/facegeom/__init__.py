@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from facegeom.images.face_maps import FaceMaps
     from facegeom.images.image_files import load_image
     from facegeom.mesh.face_mesh import FaceMesh
+    from facegeom.person.person import Person, reconstruct_person
     from facegeom.reconstruction import Reconstruction, predict, reconstruct, reconstruct_all
 
 try:
@@ -39,6 +40,7 @@ __all__ = [
     "NoFaceFound",
     "Outcome",
     "OutputError",
+    "Person",
     "Reconstruction",
     "SolverError",
     "WeightsError",
@@ -50,6 +52,7 @@ __all__ = [
     "reconstruct",
     "reconstruct_all",
     "reconstruct_many",
+    "reconstruct_person",
 ]
 
 # The module that defines each public name. A name is imported at its first use, because the import of torch and OpenCV
@@ -60,6 +63,7 @@ _HOMES = {
     "FaceMesh": "facegeom.mesh.face_mesh",
     "FaceModel": "facegeom.face_model",
     "Outcome": "facegeom.batch.many",
+    "Person": "facegeom.person.person",
     "Reconstruction": "facegeom.reconstruction",
     "detect": "facegeom.detection.detector",
     "load_face_model": "facegeom.face_model",
@@ -68,6 +72,7 @@ _HOMES = {
     "reconstruct": "facegeom.reconstruction",
     "reconstruct_all": "facegeom.reconstruction",
     "reconstruct_many": "facegeom.batch.many",
+    "reconstruct_person": "facegeom.person.person",
 }
 
 

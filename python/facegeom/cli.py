@@ -52,6 +52,7 @@ MODULES = {
         "hair": ("facegeom.evaluation.hair", "distance between the outlines of the hair and of the head"),
         "landmarks": ("facegeom.evaluation.landmarks", "468 landmarks of portraits, wide mouths and closed eyes"),
         "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
+        "person": ("facegeom.evaluation.person", "what several photos of a person gain over one"),
         "expressions": (
             "facegeom.evaluation.expressions",
             "openings of eyes and mouth on photos with closed and open eyes and mouths",
@@ -264,7 +265,7 @@ class _ModuleParser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="facegeom", description="Reconstruct 3-D faces from single photos.", allow_abbrev=False
+        prog="facegeom", description="Reconstruct 3-D faces from photos.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"facegeom {facegeom.__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="print log messages to stderr")
@@ -367,6 +368,28 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--address", metavar="A", help="address of the Ray cluster (default: a new one on this machine)")
     one.set_defaults(run=_reconstruct, parser=one)
 
+    person = commands.add_parser("person", help="reconstruct one head from several photos of a person")
+    person.add_argument(
+        "photos", nargs="+", type=_user_path, metavar="PHOTO", help="two or more photos of the same person"
+    )
+    person.add_argument(
+        "-o", "--out", type=_user_path, required=True, metavar="OUT",
+        help="mesh file to write: .glb, .gltf, .usdz, .obj, .ply, .stl or .html",
+    )  # fmt: skip
+    person.add_argument(
+        "--keep-all", action="store_true", help="also use photos whose face differs from that of the others"
+    )
+    person.add_argument(
+        "--texture", type=int, metavar="N", default=1024,
+        help="side length N of the texture of N x N pixels (default: %(default)s)",
+    )  # fmt: skip
+    person.add_argument(
+        "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
+    )
+    person.add_argument("--backend", choices=BACKENDS, default=DEFAULT_BACKEND, help=BACKEND_HELP)
+    person.add_argument("--json", action="store_true", help="print the results as one JSON document")
+    person.set_defaults(run=_person, parser=person)
+
     demo = commands.add_parser("demo", help="reconstruct the demo photo that is part of the package")
     demo.add_argument("-o", "--out", type=_user_path, default=Path("out"), help="output folder (default: %(default)s)")
     demo.add_argument(
@@ -431,6 +454,32 @@ def _reconstruct(args: argparse.Namespace) -> int:
     except command.UsageError as error:
         args.parser.error(str(error))
     return SUCCESS if done else FAILURE
+
+
+def _person(args: argparse.Namespace) -> int:
+    from facegeom.mesh.formats import check_suffix, mesh_files
+    from facegeom.person.person import reconstruct_person
+
+    if len(args.photos) < 2:
+        args.parser.error("give at least two photos of the person; `facegeom reconstruct` takes one")
+    check_suffix(args.out)
+    outputs = Outputs(args.photos)
+    for path, content in mesh_files(args.out, textured=True):
+        outputs.add(path, f"{content} of the person")
+    person = reconstruct_person(
+        args.photos, keep_all=args.keep_all, texture=args.texture, device=args.device, backend=args.backend
+    )
+    outputs.make_folders()
+    person.head.save(args.out)
+    for path, photo in zip(args.photos, person.photos, strict=True):
+        if photo.problem:
+            _print_error(f"{path} is {'kept' if photo.used else 'left out'}: {photo.problem}")
+    if args.json:
+        print(json.dumps({"out": str(args.out), **person.to_dict()}, indent=2))
+    else:
+        used = sum(photo.used for photo in person.photos)
+        _print(f"{args.out}: {len(person.head.vertices)} vertices from {used} of {len(person.photos)} photos")
+    return SUCCESS if all(photo.used for photo in person.photos) else FAILURE
 
 
 def _demo(args: argparse.Namespace) -> int:

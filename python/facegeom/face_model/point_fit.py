@@ -1,4 +1,4 @@
-"""The solver of all fits of the face model: points of the model are moved to points of one or several images.
+"""The solver of all fits of the face model: points of the model are moved to points of an image.
 
 Gauss-Newton iterations for the weak-perspective camera, the identity and the expression together, with ridge priors (an
 identity coefficient has unit variance). Active sets keep the coefficients within their bounds.
@@ -283,38 +283,8 @@ def fit_points(
     The prior has the weight of `identity_prior` independent points. Residuals in mm have Huber weights, so that
     occluded points have little influence.
     """
-    return fit_together([seen], expression_free, options, prior)[0]
-
-
-def fit_together(
-    photos: Sequence[Observations],
-    expression_free: BoolArray,
-    options: FitOptions = FitOptions(),
-    prior: FitPrior | None = None,
-) -> list[Fit]:
-    """Fit the face model to points of several images of one person: one identity, own cameras and expressions.
-
-    The prior of the identity counts once, not once for each image; the prior of the expression counts for each.
-
-    Parameters
-    ----------
-    photos : sequence of n Observations
-    expression_free, options, prior : as in `fit_points`
-
-    Returns
-    -------
-    list of n Fit
-        All have the same identity.
-
-    Raises
-    ------
-    ValueError
-        If there is no image.
-    """
-    if not photos:
-        raise ValueError("photos must contain the points of at least one image, got none")
-    k = photos[0].points.identity_count
-    e = photos[0].points.basis.shape[2] - k
+    k = seen.points.identity_count
+    e = seen.points.basis.shape[2] - k
     free = np.concatenate([np.ones(k, bool), expression_free])
     low = np.concatenate([np.full(k, -MOST_IDENTITY), np.full(e, options.expression_bounds[0])])
     high = np.concatenate([np.full(k, MOST_IDENTITY), np.full(e, options.expression_bounds[1])])
@@ -324,33 +294,18 @@ def fit_together(
         [options.identity_prior / identity.variance, np.full(e, options.expression_prior / 0.3**2)]
     )
     strength *= options.noise_mm**2 * options.correlated_points
-    views = [_View(seen, np.clip(mean, low, high), free, options) for seen in photos]
-
-    # Unknowns: the camera of the first view, the identity, its free expressions; camera and expressions of the others.
-    own = CAMERA + int(np.count_nonzero(expression_free))
-    places = [np.arange(own + k)]
-    for number in range(1, len(views)):
-        further = own + k + (number - 1) * own + np.arange(own)
-        places.append(np.concatenate([further[:CAMERA], places[0][CAMERA : CAMERA + k], further[CAMERA:]]))
-    unknowns = len(views) * own + k
+    view = _View(seen, np.clip(mean, low, high), free, options)
+    unknowns = CAMERA + int(np.count_nonzero(free))
     lowest, highest = np.full(unknowns, -np.inf), np.full(unknowns, np.inf)
     for _ in range(options.iterations):
-        normal, gradient = np.zeros((unknowns, unknowns)), np.zeros(unknowns)
-        for number, (view, place) in enumerate(zip(views, places, strict=True)):
-            matrix, right = view.equations()
-            given = free if number == 0 else free & (np.arange(k + e) >= k)  # the prior of the identity counts once
-            pull = np.where(given, strength, 0.0)[free]
-            matrix[np.arange(CAMERA, len(matrix)), np.arange(CAMERA, len(matrix))] += pull
-            right[CAMERA:] -= pull * (view.coefficients - mean)[free]
-            matrix[np.arange(3), np.arange(3)] += 1e-6
-            normal[np.ix_(place, place)] += matrix
-            gradient[place] += right
-            lowest[place[CAMERA:]] = (low - view.coefficients)[free]
-            highest[place[CAMERA:]] = (high - view.coefficients)[free]
-        step = _bounded_step(normal, gradient, lowest, highest)
-        for view, place in zip(views, places, strict=True):
-            view.move(step[place])
-    return [view.fit(prior) for view in views]
+        normal, gradient = view.equations()
+        pull = strength[free]
+        normal[np.arange(CAMERA, unknowns), np.arange(CAMERA, unknowns)] += pull
+        gradient[CAMERA:] -= pull * (view.coefficients - mean)[free]
+        normal[np.arange(3), np.arange(3)] += 1e-6
+        lowest[CAMERA:], highest[CAMERA:] = (low - view.coefficients)[free], (high - view.coefficients)[free]
+        view.move(_bounded_step(normal, gradient, lowest, highest))
+    return view.fit(prior)
 
 
 def similarity(source: FloatArray, target: FloatArray) -> tuple[FloatArray, float, FloatArray]:

@@ -93,11 +93,7 @@ def save_mesh(
     if format is not None:
         raise ValueError("format is only for file objects: the suffix of a path selects the format")
     path = Path(target)
-    suffix = path.suffix.lower()
-    if suffix not in SAVE_SUFFIXES:
-        raise FacegeomError(
-            f"cannot save a mesh as {path.name!r}: the suffix must be one of {', '.join(SAVE_SUFFIXES)}"
-        )
+    suffix = check_suffix(path)
     _check_options(compress, watertight, suffix[1:])
     outputs = Outputs(inputs)
     for file, content in mesh_files(path, textured=mesh.texture is not None):
@@ -108,6 +104,16 @@ def save_mesh(
         _save_gltf(mesh, path)
     else:
         write_bytes(path, mesh_bytes(mesh, suffix[1:], path.stem, compress=compress, watertight=watertight))
+
+
+def check_suffix(path: Path) -> str:
+    """Return the suffix of a mesh file in lower case; raise FacegeomError if meshes cannot be saved in this format."""
+    suffix = path.suffix.lower()
+    if suffix not in SAVE_SUFFIXES:
+        raise FacegeomError(
+            f"cannot save a mesh as {path.name!r}: the suffix must be one of {', '.join(SAVE_SUFFIXES)}"
+        )
+    return suffix
 
 
 def mesh_files(path: Path, *, textured: bool) -> list[tuple[Path, str]]:

@@ -7,6 +7,7 @@ template after non-rigid registration to the maps), and completed, outlined and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,12 @@ def predict_all(photo: ByteArray, request: FaceRequest) -> list[MapPrediction]:
     return all_maps(photo, request)
 
 
-def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> Stages:
+def run(
+    photo: ByteArray,
+    prediction: Prediction,
+    options: PipelineOptions,
+    others: Sequence[tuple[ByteArray, Prediction]] = (),
+) -> Stages:
     """Return the stages raw, aligned, registered, completed (with a head) and detailed, in the face frame.
 
     Parameters
@@ -65,6 +71,7 @@ def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> S
     photo : (h, w, 3) uint8 array
     prediction : Prediction
     options : PipelineOptions
+    others : other photos of the same person with their predictions, which only the colours use
 
     Raises
     ------
@@ -90,7 +97,7 @@ def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> S
     with stages.step("registered"):
         registered = register_template(template, aligned, target, warp, keep_shape=prediction.fit.prior is not None)
         stages.meshes["registered"] = bare(template.coarse, registered)
-    return finish_template(photo, prediction, stages, fitted, registered, options)
+    return finish_template(photo, prediction, stages, fitted, registered, options, others)
 
 
 def target_mesh(maps: FaceMaps, camera: Camera, max_edge: float) -> geometry.MapsMesh:

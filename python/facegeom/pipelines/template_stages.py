@@ -7,7 +7,7 @@ head moved to their outline in the photo), hair (the scalp raised to the outline
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -46,6 +46,10 @@ from facegeom.texture.head_classes import HeadClasses, head_classes, is_grey, wi
 from facegeom.texture.light import without_light
 from facegeom.texture.painting import paint
 from facegeom.texture.relief import relief_weight
+from facegeom.texture.several_photos import PhotoOfHead
+
+OTHERS_SIZE = 512
+"""Side length in texels of the atlas in which several photos are joined if only colours of vertices are wanted."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ def finish_template(
     fitted: FloatArray,
     registered: FloatArray,
     options: PipelineOptions,
+    others: Sequence[tuple[ByteArray, Prediction]] = (),
 ) -> Stages:
     """Add the last steps to the stages of a registered template, and its neutral face.
 
@@ -86,6 +91,7 @@ def finish_template(
     fitted : (n, 3) float array, mm, result of `fitted_vertices`
     registered : (t, 3) float array, mm, the vertices of `load_template()`
     options : PipelineOptions
+    others : other photos of the same person with their predictions, which only the colours use
     """
     with ThreadPoolExecutor(1) as beside:  # a second thread does what the next step does not need
         template, model = load_template(), load_face_model()
@@ -126,7 +132,8 @@ def finish_template(
             shaping = beside.submit(_driven_by, looking, expression, template, V, view, options.head)
             # The colours need much memory, which is not shared between threads: they are made in this one.
             grown = None if hair is None else hair.grown
-            colors, texture = painted(template, view, looking, classes, options, grown, painted_eyes=hidden)
+            beyond = [_of_other(template, V, expression, *other, options) for other in others]
+            colors, texture = painted(template, view, looking, classes, options, grown, beyond, painted_eyes=hidden)
             stages.weights, V, neutral, shapes = shaping.result()
             fine = template.fine
             mesh = FaceMesh(
@@ -143,6 +150,25 @@ def finish_template(
             stages.meshes["detailed"] = mesh
         stages.neutral = replace(mesh, vertices=neutral)
         return stages
+
+
+def _of_other(
+    template: Template,
+    V: FloatArray,
+    expression: FloatArray,
+    photo: ByteArray,
+    prediction: Prediction,
+    options: PipelineOptions,
+) -> PhotoOfHead:
+    """Return another photo of the person, whose head has the fine vertices V (n, 3) with an expression (k,)."""
+    shapes = template_blendshapes(template)
+    theirs = arkit_weights(possible_expression(load_face_model(), prediction.fit.expression))
+    moved = V.copy()
+    for name, weight in arkit_weights(expression).items():
+        if theirs[name] != weight:
+            moved += (theirs[name] - weight) * shapes[name]
+    classes = head_classes(photo, prediction.camera, backend=options.backend, eyewear=options.eyewear)
+    return PhotoOfHead(View(photo, prediction.maps, prediction.camera, moved, template.fine), classes)
 
 
 @one_thread()
@@ -226,23 +252,27 @@ def painted(
     classes: HeadClasses,
     options: PipelineOptions,
     grown: BoolArray | None = None,
+    others: Sequence[PhotoOfHead] = (),
     *,
     painted_eyes: bool = False,
 ) -> tuple[ByteArray, ByteArray | None]:
     """Return the colours (n, 3) of the fine vertices, and the texture (S, S, 3), or None if `options.texture` is None.
 
-    `looking` gives the eyes; `grown` (n,) are the coarse vertices that are hair as shape. With `painted_eyes`, no
-    pixels of the photo are on the eyes.
+    `looking` gives the eyes; `grown` (n,) are the coarse vertices that are hair as shape; `others` are other photos
+    of the person. With `painted_eyes`, no pixels of the photo are on the eyes.
     """
     fine = template.fine
     if options.albedo:
         photo = without_light(template, view, classes)
         view = View(photo, view.maps, view.camera, view.vertices, view.topology)
         classes = replace(classes, image=warp_image(photo, classes.affine, len(classes.image)))
-    if options.texture is None:
+    if options.texture is None and others:
+        colors = paint(template, view, classes, OTHERS_SIZE, backend=options.backend, others=others).colors
+        texture = None
+    elif options.texture is None:
         colors, texture = np.rint(vertex_colors(template, view, classes, grown)).astype(np.uint8), None
     else:
-        skin = paint(template, view, classes, options.texture, backend=options.backend, grown=grown)
+        skin = paint(template, view, classes, options.texture, backend=options.backend, grown=grown, others=others)
         eyes, size = looking.result(), len(skin.texture)
         pictures = painted_pictures(eyes, size) if painted_eyes else eye_pictures(template, view, eyes, size)
         colors, texture = skin.colors.copy(), file_texture(skin.texture, pictures)

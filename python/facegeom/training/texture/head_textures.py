@@ -1,6 +1,6 @@
 """Partial textures of whole heads, baked from labelled photos with the fitted head and the segmentation of the photo.
 
-What counts as seen is decided as in a reconstruction (`facegeom.texture.painting.shown_texels`): skin on face, ears and
+What counts as seen is decided as in a reconstruction (`facegeom.texture.shown_texels`): skin on face, ears and
 neck, hair or skin on the scalp, and nothing from background, clothes or what covers the face.
 """
 
@@ -27,7 +27,7 @@ from facegeom.texture.appearance import OWN, View
 from facegeom.texture.baking import Atlas, Projection
 from facegeom.texture.blending import Layer
 from facegeom.texture.head_classes import HeadClasses, head_classes
-from facegeom.texture.painting import BARE_EAR, EAR_MARGIN, LEAST_SEEN, shown_texels, unlike
+from facegeom.texture.shown_texels import BARE_EAR, EAR_MARGIN, LEAST_SEEN, shown_texels, unlike
 from facegeom.texture.texel_classes import EAR, FACE, NONE, SCALP, texel_parts
 from facegeom.training.data.labels import Labels
 from facegeom.training.data.pose import Pose

@@ -1,0 +1,1 @@
+"""One head from several photos of a person."""
