@@ -20,7 +20,7 @@ from facegeom.networks.identity_units import ShapeUnits, shape_units
 ALIKE_MM = 2.4
 """Largest distance of a photo from the mean of the others, mm; see `consistent_photos`.
 
-Of four views of a rendered head, 95 % have at most this distance; so has a view of another head in about 40 of 100 cases
+Of four views of a rendered head, 95 % have at most this distance; about 40 % of the views of other heads have it, too
 (`facegeom evaluate person --ict FILE`). Photos of a person are hardly left out, but many strangers are not found.
 """
 
