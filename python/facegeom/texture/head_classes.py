@@ -37,6 +37,7 @@ BALD_LIGHT = 0.7
 BALD_SUM = (0.95, 1.35)  # sums of both, relative to these limits, of a bald scalp and of hair
 MOST_LEFT, SMOOTH = 0.6, 0.05  # largest share of such hair that remains on a bald head, and largest of its deviations
 SAME_HUE = 6.0  # largest median difference of its a* and b* from the skin
+GLARE = 22.0  # a smooth highlight on the forehead is at least so much lighter (L*) than hair at the outline of the head
 JOINT = 2  # largest distance in pixels of a bald scalp from the skin that goes on into it
 RIM = 5  # width in pixels of what is called hair beside a bald scalp below which it is the border of the scalp
 LEAST_SKIN = 50  # minimum number of pixels that are surely skin with which hair is compared
@@ -49,6 +50,9 @@ DARK_GLASSES = 0.5  # mean probability of glasses at the eyeballs from which the
 UNMIXED, LEAST_WITHIN = 2.5, 0.7
 """Distance in pixels from other classes at which hair is not mixed with them, and where no hair is so far from them,
 distance relative to the largest."""
+LIKE_SKIN, LEAST_UNLIKE = 20.0, 0.3
+"""Difference (CIE 1976) from the skin up to which what is called hair may be skin, and share of other pixels from which
+the hair has their colour."""
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
 CONTRAST = (0.06, 0.16)  # range of the contrast of strands
@@ -111,8 +115,11 @@ class HeadClasses:
         if hair.sum() <= LEAST_HAIR * sure[..., SKIN].sum():
             return None
         within = cv2.distanceTransform(hair.astype(np.uint8), cv2.DIST_L2, 3)
-        unmixed = within >= min(UNMIXED, LEAST_WITHIN * float(within.max()))
-        return np.asarray(np.median(self.image[unmixed], axis=0), np.float64)
+        shown = self.image[within >= min(UNMIXED, LEAST_WITHIN * float(within.max()))]
+        if self.skin is not None:
+            away = np.linalg.norm(lab(shown[None])[0] - lab(self.skin[None, None])[0], axis=1) > LIKE_SKIN
+            shown = shown[away] if away.mean() > LEAST_UNLIKE else shown
+        return np.asarray(np.median(shown, axis=0), np.float64)
 
     @cached_property
     def skin(self) -> FloatArray | None:
@@ -222,6 +229,11 @@ def with_bald_scalp(image: ByteArray, probability: Float32Array) -> Float32Array
         hues = np.linalg.norm(change[left, 1:], axis=-1)
         if np.median(hues) < SAME_HUE:
             share[:] = 1.0  # the rest is the same scalp in other light
+    outside = (~own).astype(np.uint8)
+    edge = hair & (cv2.dilate(outside, _disc(2 * RIM + 1)) > 0) & (cv2.dilate(outside, _disc(3)) == 0)
+    if edge.sum() >= LEAST_SKIN:
+        lighter = colours[..., 0] > float(np.median(colours[edge, 0])) + GLARE
+        share[lighter & (change[..., 0] > 0) & (rough < SMOOTH)] = 1.0
     bald: BoolArray = np.asarray(own & (share > 0.5) & _joined(skin, own & (share > 0.5)))
     rest = (own & ~bald & (probability[..., HEAD_HAIR] > 0.5)).astype(np.uint8)
     narrow = (cv2.morphologyEx(rest, cv2.MORPH_OPEN, _disc(RIM)) == 0) & (rest > 0)
