@@ -147,6 +147,25 @@ def test_highlights_that_hair_surrounds_are_hair() -> None:
     np.testing.assert_array_equal(with_bald_scalp(image.astype(np.uint8), before), before)
 
 
+def test_a_highlight_on_the_forehead_below_dark_hair_is_skin() -> None:
+    image, kind = np.full((64, 64, 3), (120, 85, 70), np.uint8), np.full((64, 64), SKIN)
+    image[:8], kind[:8] = (120, 150, 200), BACKGROUND
+    image[8:20], kind[8:30] = (50, 45, 42), HEAD_HAIR
+    image[20:30] = (215, 190, 175)
+    after = with_bald_scalp(image, np.eye(len(CLASSES), dtype=np.float32)[kind])
+    assert after[22:29, :, SKIN].mean() > 0.9
+    assert after[9:18, :, HEAD_HAIR].mean() > 0.9
+
+
+def test_the_colour_of_hair_leaves_out_what_may_be_skin() -> None:
+    image, kind = np.full((64, 64, 3), (130, 95, 78), np.uint8), np.full((64, 64), SKIN)
+    kind[:30] = HEAD_HAIR
+    image[:12] = (50, 45, 42)
+    np.testing.assert_array_equal(classes_of(kind, image).hair, [50, 45, 42])
+    image[:12] = (120, 85, 70)  # hair in the colour of the skin
+    np.testing.assert_array_equal(classes_of(kind, image).hair, [130, 95, 78])
+
+
 def test_the_border_of_a_bald_scalp_is_no_hair() -> None:
     image, kind = np.full((64, 64, 3), (190, 150, 125), np.uint8), np.full((64, 64), BACKGROUND)
     image[:9], image[9] = (60, 90, 160), (130, 120, 140)  # the row between is mixed with the background
