@@ -51,8 +51,8 @@ UNMIXED, LEAST_WITHIN = 2.5, 0.7
 """Distance in pixels from other classes at which hair is not mixed with them, and where no hair is so far from them,
 distance relative to the largest."""
 LIKE_SKIN, UNLIKE = 20.0, (0.3, 0.6)
-"""Difference (CIE 1976) from the skin up to which what is called hair may be skin, and shares of the other pixels between
-which the hair has their colour."""
+"""Difference (CIE 1976) from the skin up to which what is called hair may be skin, and range of the share of the other
+pixels in which the hair has their colour."""
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
 CONTRAST = (0.06, 0.16)  # range of the contrast of strands
