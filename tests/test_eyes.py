@@ -58,7 +58,7 @@ class Whole:
 
 
 @pytest.mark.parametrize("gaze", [Gaze(0, 0), Gaze(20, 0), Gaze(-17.5, 5), Gaze(5, -10), Gaze(-5, 12.5)])
-@pytest.mark.parametrize("iris", [(70, 95, 130), (95, 60, 40)], ids=["blue", "brown"])
+@pytest.mark.parametrize("iris", [(70, 95, 130), (40, 50, 72), (95, 60, 40)], ids=["blue", "dark blue", "brown"])
 def test_gaze_and_colours_are_measured(gaze: Gaze, iris: tuple[int, int, int]) -> None:
     photo = photo_of(Eyes(gaze, np.array(iris, float), np.array(SCLERA)))
     camera = Camera(np.eye(3), 2.0, np.array([199.5, 199.5 - 40.0]))

@@ -36,6 +36,7 @@ ENOUGH = (
 CALM = (0.3, 0.9)  # loss of score, in standard deviations of the brightness, of 20 degrees of yaw and of pitch
 SURE = 0.5  # minimum score, in standard deviations of the brightness, of a gaze; otherwise the eyes look ahead
 IRIS = (92.0, 70.0, 55.0)  # colour (RGB, 0 to 255) of an iris that the photo does not show, where the white is SCLERA
+BLUE = (1.12, 1.3)  # blue against red of an iris, relative to those of the white: gray below the first, blue above
 DARK = (0.28, 0.5)  # brightness of an iris relative to the white: brown below the first, as measured above the second
 WHITEST = 0.5  # share of the measured colour of the white; the rest is SCLERA in the same light
 LEAST_GREEN, MOST_BLUE = 0.985, 1.0  # green relative to the mean of red and blue, and blue relative to red and green
@@ -116,10 +117,12 @@ def look(template: Template, view: View) -> Eyes:
         gray = inside.sum(axis=1)
         low, high = np.percentile(gray, (30, 80))
         iris = inside[(gray >= low) & (gray <= high)].mean(axis=0)
-        # A dark iris is brown. In a photo it looks gray, because it reflects the surroundings.
+        # A dark iris is brown if it is not blue. In a photo it looks gray, because it reflects the surroundings.
         brown = np.array(IRIS) * iris.sum() / sum(IRIS)
         light_iris = np.clip((iris.sum() / white.sum() - DARK[0]) / (DARK[1] - DARK[0]), 0.0, 1.0)
-        iris = light_iris * iris + (1 - light_iris) * brown
+        blue = np.clip((iris[2] / white[2] / (iris[0] / white[0]) - BLUE[0]) / (BLUE[1] - BLUE[0]), 0.0, 1.0)
+        own = max(light_iris, blue)
+        iris = own * iris + (1 - own) * brown
     return Eyes(gaze, iris, white)
 
 
