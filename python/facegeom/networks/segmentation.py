@@ -31,7 +31,7 @@ class SegmentationConfig:
 
     size: int = 128  # side of the input and of the output in pixels
     classes: int = len(CLASSES)
-    widths: tuple[int, ...] = (16, 32, 64, 96)  # channels at 1/2, 1/4, 1/8 and 1/16 of the size
+    widths: tuple[int, ...] = (16, 32, 64, 128, 192)  # channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the size
 
 
 class SegmentationNetwork(nn.Module):
