@@ -179,7 +179,7 @@ def test_weights_of_all_networks_file_round_trip(tmp_path: Path) -> None:
     torch.manual_seed(3)
     networks = Pix2VertexNetworks(SMALL)
     save_weights(file, SMALL, networks.state_dict())
-    again = load_pix2vertex(path=file)
+    again = load_pix2vertex(file)
     assert again.networks.config == SMALL
     assert again.size == 32
     for name, value in networks.state_dict().items():
@@ -195,18 +195,18 @@ def test_incompatible_weights_are_refused(tmp_path: Path) -> None:
     generator = load_facevision().generator
     save_weights(facevision, generator.config, generator.state_dict())
     with pytest.raises(WeightsError, match="cannot be read"):
-        load_pix2vertex(path=facevision)
+        load_pix2vertex(facevision)
     config = replace(SMALL, networks=("geometry",))
     save_weights(alone, config, Pix2VertexNetworks(config).state_dict())
     with pytest.raises(WeightsError, match="geometry and correspondence are both required"):
-        load_pix2vertex(path=alone)
+        load_pix2vertex(alone)
     save_weights(old, SMALL, Pix2VertexNetworks(config).state_dict())
     with pytest.raises(WeightsError, match="another version"):
-        load_pix2vertex(path=old)
+        load_pix2vertex(old)
     with pytest.raises(WeightsError, match="are missing"):
-        load_pix2vertex(path=tmp_path / "none.safetensors")
+        load_pix2vertex(tmp_path / "none.safetensors")
     with pytest.raises(ValueError, match="device"):
-        load_pix2vertex("abacus")
+        load_pix2vertex(facevision, "abacus")
 
 
 @pytest.mark.parametrize("network", sorted(NETWORKS))
@@ -368,6 +368,6 @@ def test_the_command_trains_resumes_and_saves(
     whole, parts = (torch.load(tmp_path / run / "checkpoint.pt", weights_only=True) for run in ("whole", "parts"))
     for name, tensor in whole["networks"].items():
         assert torch.equal(tensor, parts["networks"][name]), name
-    assert load_pix2vertex(path=tmp_path / "parts" / "pix2vertex.safetensors").size == 32
+    assert load_pix2vertex(tmp_path / "parts" / "pix2vertex.safetensors").size == 32
     assert main([*arguments, "-o", str(tmp_path / "parts"), "--no-normals"]) == 1
     assert "other options" in capsys.readouterr().err

@@ -74,7 +74,7 @@ def load_network(weights: str | None = None, device: str = "cpu") -> FaceVision 
     if weights is None:
         return load_facevision(device)
     if has_config(weights, Pix2VertexConfig):
-        return load_pix2vertex(device, weights)
+        return load_pix2vertex(weights, device)
     config, state = load_weights("facevision", FaceVisionConfig, weights)
     generator = FaceVisionGenerator(config)
     generator.load_state_dict(state)

@@ -299,8 +299,8 @@ def position_per_pixel(position: Float32Array, mask: BoolArray) -> float:
 
 
 @one_thread()
-def load_pix2vertex(device: str = "cpu", path: str | os.PathLike[str] | None = None) -> Pix2Vertex:
-    """Load the trained networks from the package, or from the weight file at `path`.
+def load_pix2vertex(path: str | os.PathLike[str], device: str = "cpu") -> Pix2Vertex:
+    """Load trained networks from a weight file of `facegeom train pix2vertex`; the package has none.
 
     Raises
     ------
