@@ -50,9 +50,9 @@ DARK_GLASSES = 0.5  # mean probability of glasses at the eyeballs from which the
 UNMIXED, LEAST_WITHIN = 2.5, 0.7
 """Distance in pixels from other classes at which hair is not mixed with them, and where no hair is so far from them,
 distance relative to the largest."""
-LIKE_SKIN, UNLIKE = 20.0, (0.3, 0.6)
-"""Difference (CIE 1976) from the skin up to which what is called hair may be skin, and range of the share of the other
-pixels in which the hair has their colour."""
+SKIN_HUE, SKIN_LIGHT, UNLIKE = 10.0, -15.0, (0.3, 0.6)
+"""What is called hair may be skin up to the first difference (a* with b*) and above the second one (L*) from the skin; the
+hair has the colour of the other pixels if their share lies in this range."""
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
 CONTRAST = (0.06, 0.16)  # range of the contrast of strands
@@ -117,7 +117,8 @@ class HeadClasses:
         within = cv2.distanceTransform(hair.astype(np.uint8), cv2.DIST_L2, 3)
         shown = self.image[within >= min(UNMIXED, LEAST_WITHIN * float(within.max()))]
         if self.skin is not None:
-            away = np.linalg.norm(lab(shown[None])[0] - lab(self.skin[None, None])[0], axis=1) > LIKE_SKIN
+            light, *hue = (lab(shown[None])[0] - lab(self.skin[None, None])[0]).T
+            away = (np.hypot(*hue) > SKIN_HUE) | (light < SKIN_LIGHT)
             shown = shown[away] if UNLIKE[0] < away.mean() < UNLIKE[1] else shown
         return np.asarray(np.median(shown, axis=0), np.float64)
 
