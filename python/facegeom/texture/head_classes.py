@@ -51,7 +51,7 @@ UNMIXED, LEAST_WITHIN = 2.5, 0.7
 """Distance in pixels from other classes at which hair is not mixed with them, and where no hair is so far from them,
 distance relative to the largest."""
 SKIN_HUE, SKIN_LIGHT, UNLIKE = 10.0, -15.0, (0.3, 0.6)
-"""What is called hair may be skin up to the first difference from the skin (a* with b*) and above the second one (L*); the
+"""What is called hair may be skin up to the first difference (a* with b*) from the skin and above the second (L*); the
 hair has the colour of the other pixels if their share lies in this range."""
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
