@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facegeom.face_model.template import load_template
-from facegeom.texture import painting
+from facegeom.texture.atlas_parts import atlas_of
 from facegeom.texture.lid_skin import UPPER_LIMIT, LidTexels, lid_texels, with_lid_skin
 from facegeom.texture.lip_skin import (
     CORNER_MM,
@@ -25,7 +25,7 @@ TEMPLATE = load_template(head=True)
 
 
 def atlas() -> Any:
-    return painting._atlas(TEMPLATE, SIZE)
+    return atlas_of(TEMPLATE, SIZE)
 
 
 def lids() -> tuple[LidTexels, LidTexels]:
