@@ -25,7 +25,7 @@ from facegeom.images.image_files import load_image
 from facegeom.measures.persons import correlation_interval, intraclass_correlation
 from facegeom.measures.report import show, table, write_json
 from facegeom.measures.shapes import ShapeSpace, rms_mm
-from facegeom.person.joint_fit import answer_of
+from facegeom.person.fitting import answer_of
 from facegeom.person.shared_identity import ALIKE_MM, common_identity, distances
 from facegeom.pipelines.map_prediction import MapPrediction, predict_all_maps
 from facegeom.training.data.labels import find_photos

@@ -24,7 +24,7 @@ from facegeom.images.limits import MAX_PIXELS
 from facegeom.images.photo import Photo
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
-from facegeom.person.joint_fit import answer_of, fit_person
+from facegeom.person.fitting import answer_of, fit_person
 from facegeom.person.shared_identity import ALIKE_MM, consistent_photos, distances, nearest_faces
 from facegeom.pipelines import pix2vertex
 from facegeom.pipelines.interface import PipelineOptions
