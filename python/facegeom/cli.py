@@ -293,10 +293,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pipeline", choices=PIPELINES, default=DEFAULT_PIPELINE,
         help="reconstruction method (default: %(default)s)",
     )  # fmt: skip
-    one.add_argument(
-        "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
-    )
-    one.add_argument("--backend", choices=BACKENDS, default=DEFAULT_BACKEND, help=BACKEND_HELP)
+    _add_networks(one)
     one.add_argument("--head", action="store_true", help="complete the face to a full head")
     one.add_argument(
         "--hair", action="store_true", help="with --head: raise the scalp to the outline of the hair in the photo"
@@ -383,19 +380,13 @@ def _parser() -> argparse.ArgumentParser:
         "--texture", type=int, metavar="N", default=1024,
         help="side length N of the texture of N x N pixels (default: %(default)s)",
     )  # fmt: skip
-    person.add_argument(
-        "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
-    )
-    person.add_argument("--backend", choices=BACKENDS, default=DEFAULT_BACKEND, help=BACKEND_HELP)
+    _add_networks(person)
     person.add_argument("--json", action="store_true", help="print the results as one JSON document")
     person.set_defaults(run=_person, parser=person)
 
     demo = commands.add_parser("demo", help="reconstruct the demo photo that is part of the package")
     demo.add_argument("-o", "--out", type=_user_path, default=Path("out"), help="output folder (default: %(default)s)")
-    demo.add_argument(
-        "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
-    )
-    demo.add_argument("--backend", choices=BACKENDS, default=DEFAULT_BACKEND, help=BACKEND_HELP)
+    _add_networks(demo)
     demo.add_argument(
         "--texture",
         type=int,
@@ -444,6 +435,14 @@ def _run_module(command: ModuleType, args: argparse.Namespace) -> int:
             outputs.add(path, f"the output {path}")
     outputs.make_folders()
     return int(command.run(args))
+
+
+def _add_networks(parser: argparse.ArgumentParser) -> None:
+    """Add the options of where the networks run."""
+    parser.add_argument(
+        "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
+    )
+    parser.add_argument("--backend", choices=BACKENDS, default=DEFAULT_BACKEND, help=BACKEND_HELP)
 
 
 def _reconstruct(args: argparse.Namespace) -> int:

@@ -39,7 +39,7 @@ YAW_DEG, CROP_FACTOR, SIZE = 60.0, 1.7, 320  # views of a head: largest yaw, sid
 SIGMA = 1.0  # standard deviation of the coefficients of a head
 SEED = 31
 
-Seen = list[tuple[ByteArray, MapPrediction]]
+Seen = list[MapPrediction]
 
 
 def central_face(photo: ByteArray) -> MapPrediction | None:
@@ -65,8 +65,8 @@ class Shapes:
 
     def common(self, seen: Seen) -> FloatArray:
         """Return the shape that several photos show together."""
-        identities = np.array([face.fit.identity for _, face in seen])
-        return self.of(common_identity(identities, [answer_of(face) for _, face in seen]))
+        identities = np.array([face.fit.identity for face in seen])
+        return self.of(common_identity(identities, [answer_of(face) for face in seen]))
 
 
 def evaluate_heads(path: str | Path, count: int) -> dict[str, Any]:
@@ -89,12 +89,11 @@ def evaluate_heads(path: str | Path, count: int) -> dict[str, Any]:
         truth = shapes.space.displacement(renderer.on_face_model(neutral))
         seen: Seen = []
         for _ in range(max(COUNTS)):
-            picture = renderer.posed(renderer.expressive(neutral, rng), rng, SIZE)[0].image
-            face = central_face(picture)
+            face = central_face(renderer.posed(renderer.expressive(neutral, rng), rng, SIZE)[0].image)
             if face is None:
                 missed += 1
             else:
-                seen.append((picture, face))
+                seen.append(face)
         people.append(seen)
         errors["mean face"].append(float(rms_mm(truth)))
         for views in COUNTS:
@@ -110,8 +109,8 @@ def _contradictions(model: FaceModel, people: Sequence[Seen], size: int = 4) -> 
     own: list[float] = []
     other: list[float] = []
     for number, seen in enumerate(people):
-        answers = [answer_of(face) for _, face in seen]
-        strange = [answer_of(face) for _, face in people[(number + 1) % len(people)]]
+        answers = [answer_of(face) for face in seen]
+        strange = [answer_of(face) for face in people[(number + 1) % len(people)]]
         for first in range(0, len(answers) - size + 1, size):
             group = answers[first : first + size]
             own += distances(model, group).tolist()
@@ -157,10 +156,9 @@ def evaluate_people(folder: str | Path, limit: int | None, counts: Sequence[int]
     for own in tqdm(chosen, desc="people", unit="person"):
         seen: Seen = []
         for name in own:
-            picture = load_image(photos[name])
-            face = central_face(picture)
+            face = central_face(load_image(photos[name]))
             if face is not None:
-                seen.append((picture, face))
+                seen.append(face)
         if len(seen) < needed:
             continue
         people.append(seen)

@@ -109,7 +109,7 @@ class HeadClasses:
 
     @cached_property
     def hair(self) -> FloatArray | None:
-        """Median colour (3,) of the hair; None for a photo without hair."""
+        """Median colour (3,) of the hair, without what may be skin; None for a photo without hair."""
         sure: BoolArray = np.asarray(self.probability > SURE)
         hair = sure[..., HEAD_HAIR]
         if hair.sum() <= LEAST_HAIR * sure[..., SKIN].sum():

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from facegeom._internal.arrays import AnyArray, Float32Array, FloatArray, IntArray
+from facegeom._internal.arrays import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 from facegeom.face_model import FaceModel
 from facegeom.geometry import rasterize, vertex_normals
 from facegeom.images.crop import apply_affine
@@ -92,13 +92,18 @@ class Covers:
         pleats = 1 + rng.uniform(0, 0.12) * np.sin(np.linspace(0, rng.uniform(6, 22), rows))[:, None] * np.ones_like(x)
         return Solid(V, _grid(rows, columns), np.asarray(colour) * pleats.reshape(-1, 1))
 
+    def _part(self, inside: BoolArray) -> tuple[IntArray, IntArray]:
+        """Return the vertices (v,) of the triangles whose corners are all inside, and these triangles, (m, 3) of v."""
+        faces = self.model.faces[inside[self.model.faces].all(1)]
+        used, F = np.unique(faces, return_inverse=True)
+        return used, F.reshape(-1, 3)
+
     def _hat(self, head: FloatArray, _: FloatArray, rng: np.random.Generator) -> Solid:
         mean = self.model.mean
         front, slope = rng.uniform(34, 66), rng.uniform(0.0, 0.42)
         line = front - slope * (40 - mean[:, 2])
         inside = self.skin & (mean[:, 1] > line)
-        faces = self.model.faces[inside[self.model.faces].all(1)]
-        used, F = np.unique(faces, return_inverse=True)
+        used, F = self._part(inside)
         thick, crown = rng.uniform(6, 22), rng.choice([0.0, rng.uniform(10, 60)])
         height = np.clip((mean[used, 1] - line[used]) / 50, 0, 1)[:, None]
         V = _raised(head[used], thick) + np.array([0, 1.0, 0]) * crown * height
@@ -108,7 +113,7 @@ class Covers:
             other = grey_or_tinted(rng, rng.uniform(15, 235), 45)
             colours[(height[:, 0] < rng.uniform(0.15, 0.5))] = other
         stripes = 1 + rng.uniform(0, 0.2) * np.sin(V @ rng.normal(0, 0.35, 3))
-        solids = [Solid(V, F.reshape(-1, 3), colours * stripes[:, None])]
+        solids = [Solid(V, F, colours * stripes[:, None])]
         if rng.random() < 0.45:
             solids.append(_brim(front, slope, thick, colour * rng.uniform(0.7, 1.1), rng, rng.random() < 0.6))
         return _joined(solids)
@@ -119,12 +124,11 @@ class Covers:
         front, slope, wide = rng.uniform(36, 62), rng.uniform(0.0, 0.5), rng.uniform(12, 50)
         line = front - slope * (40 - mean[:, 2])
         inside = self.skin & (mean[:, 1] > line) & (mean[:, 1] < line + wide)
-        faces = self.model.faces[inside[self.model.faces].all(1)]
-        used, F = np.unique(faces, return_inverse=True)
+        used, F = self._part(inside)
         thick = rng.uniform(4, 14)
         colour = grey_or_tinted(rng, rng.uniform(15, 245), 60).astype(float)
         V = _raised(head[used], thick)
-        solids = [Solid(V, F.reshape(-1, 3), np.tile(colour, (len(V), 1)))]
+        solids = [Solid(V, F, np.tile(colour, (len(V), 1)))]
         if rng.random() < 0.35:
             solids.append(_brim(front, slope, thick, colour * rng.uniform(0.7, 1.1), rng, False))
         return _joined(solids)
@@ -136,12 +140,11 @@ class Covers:
         low = rng.uniform(-150, -95) if rng.random() < 0.5 else -400.0  # an open or a closed neck
         x, y = mean[:, 0] / across, (mean[:, 1] + 25) / np.where(mean[:, 1] > -25, up + 25, 95.0)
         inside = self.skin & ((x**2 + y**2 > 1) | (mean[:, 2] < -60)) & ((mean[:, 1] > low) | (mean[:, 2] < -60))
-        faces = self.model.faces[inside[self.model.faces].all(1)]
-        used, F = np.unique(faces, return_inverse=True)
+        used, F = self._part(inside)
         V = _raised(head[used], rng.uniform(6, 26))
         colour = grey_or_tinted(rng, rng.uniform(10, 240), 45).astype(float)
         folds = 1 + rng.uniform(0.02, 0.25) * np.sin(V @ rng.normal(0, 0.12, 3) + rng.uniform(0, 6))
-        return Solid(V, F.reshape(-1, 3), colour * folds[:, None])
+        return Solid(V, F, colour * folds[:, None])
 
     def _hand(self, head: FloatArray, skin: FloatArray, rng: np.random.Generator) -> Solid:
         target = head[rng.choice(np.flatnonzero(self.model.regions["face"] & (self.model.mean[:, 2] > -40)))]
