@@ -147,6 +147,13 @@ def test_a_network_that_knows_classes_is_told_where_hair_is_expected(size: int) 
     rows = slice(2, size // 3 - 2), slice(size // 3 + 2, size)
     assert out[rows[0]].max() < 20
     assert np.abs(out[rows[1]].astype(int) - 128).max() < 20
+    bald = complete(texture, known, hair=hair & known, growing=np.zeros_like(hair), network=network)
+    assert np.array_equal(bald[known], out[known])
+    assert np.abs(bald[rows[0]][:, -size // 4 :].astype(int) - 128).max() < 30
+    grown = complete(texture, known, hair=hair & known, growing=np.ones_like(hair), network=network)
+    assert grown[rows[1]][:, -size // 8 :].max() < 60
+    with pytest.raises(ValueError, match="growing must have shape"):
+        complete(texture, known, growing=hair[:10], network=network)
     with pytest.raises(ValueError, match="hair must have shape"):
         complete(texture, known, hair=hair[:10], network=network)
 

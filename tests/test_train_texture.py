@@ -311,6 +311,18 @@ def test_textures_without_validation_identities_are_refused(textures: TextureSet
         train(SMALL, lacking, RunSettings(tmp_path, workers=0))
 
 
+def test_test_textures_of_another_file_replace_its_own(textures: TextureSet) -> None:
+    other = replace(textures, textures=255 - textures.textures, masks=textures.masks[:1])
+    joined = textures.with_test_of(other)
+    of_test = joined.split == "test"
+    np.testing.assert_array_equal(joined.textures[of_test], other.textures[other.split == "test"])
+    np.testing.assert_array_equal(joined.textures[~of_test], textures.textures[textures.split != "test"])
+    np.testing.assert_array_equal(joined.masks, textures.masks)
+    np.testing.assert_array_equal(mean_texture(joined), mean_texture(textures))
+    with pytest.raises(FacegeomError, match="different sizes"):
+        textures.with_test_of(replace(textures, part=np.zeros_like(textures.part)))
+
+
 def test_learning_rates_are_halved_after_half_of_the_run(textures: TextureSet) -> None:
     trainer = TextureTrainer(SMALL, textures, CPU)
     rates = []

@@ -451,6 +451,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `facegeom evaluate texture`."""
     parser.add_argument("textures", metavar="FILE", help="file written by `facegeom prepare textures`")
     parser.add_argument(
+        "--test",
+        metavar="FILE",
+        help="file of `facegeom prepare textures` whose test textures are measured (default: those of the first file, "
+        "which gives the mean texture, the usual hair and the masks in any case)",
+    )
+    parser.add_argument(
         "--weights",
         type=Path,
         metavar="FILE",
@@ -487,6 +493,8 @@ def run(args: argparse.Namespace) -> int:
         check.count(args.limit, "--limit", 1)
     network = load_gated_inpainting(args.device, args.weights)
     textures = read_textures(args.textures)
+    if args.test:
+        textures = textures.with_test_of(read_textures(args.test))
     errors, tiles, captions = evaluate(network, textures, limit=args.limit, rows=args.rows, checkpoint=args.checkpoint)
     summary = summarise(errors)
     show(format_summary(summary))

@@ -61,6 +61,7 @@ def complete(
     known: BoolArray,
     *,
     hair: BoolArray | None = None,
+    growing: BoolArray | None = None,
     window: Window | None = None,
     network: TextureNetwork | None = None,
     backend: str = DEFAULT_BACKEND,
@@ -73,6 +74,8 @@ def complete(
         Texture in the atlas of the face model, S at least 16. The values of unknown texels are not used.
     known : (S, S) bool array
     hair : (S, S) bool array, known texels that show hair, for a network that knows classes; None: there are none
+    growing : (S, S) bool array, texels at which hair grows, for such a network; it counts where nothing is known. None:
+        hair is expected from the known texels, see `expected_hair`
     window : the part of the atlas that is completed; None: the whole atlas
     network : TextureNetwork, optional
         The trained network; None: the network that comes with facegeom.
@@ -89,7 +92,7 @@ def complete(
     Raises
     ------
     TypeError, ValueError
-        When the texture is not a square uint8 image, or `known` or `hair` is not a bool array of its size.
+        When the texture is not a square uint8 image, or `known`, `hair` or `growing` is not a bool array of its size.
     WeightsError
         When the weights of the shipped network are missing or damaged.
 
@@ -109,6 +112,7 @@ def complete(
         raise ValueError(f"texture must be square with at least {LEAST_SIZE} texels a side, got {texture.shape[:2]}")
     known = check.bool_array(known, "known", (size, size))
     hair = np.zeros_like(known) if hair is None else check.bool_array(hair, "hair", (size, size))
+    growing = None if growing is None else check.bool_array(growing, "growing", (size, size))
     rows, columns = window or Window(slice(0, size), slice(0, size))
     part, part_known = texture[rows, columns], known[rows, columns]
     if part_known.all():
@@ -121,8 +125,8 @@ def complete(
         return np.where(part_known[..., None], part, mean[rows, columns])
     masks = [small_known[None]]
     if network.usual_hair is not None:
-        share = reduced(hair[..., None].astype(np.uint8), known, network.size)[0][..., 0]
-        masks.append(expected_hair(share > 0.5, small_known, network.usual_hair)[None])
+        shown = reduced(hair[..., None].astype(np.uint8), known, network.size)[0][..., 0] > 0.5
+        masks.append(_hair_everywhere(shown, small_known, growing, network.usual_hair)[None])
     answer = network.predict(np.rint(small).astype(np.uint8)[None], *masks)[0].astype(np.float32)
     answer = spread(answer, network.region.astype(np.float32))
     region = cv2.resize(network.region.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
@@ -226,6 +230,14 @@ def expected_hair(hair: BoolArray, known: BoolArray, usual: Float32Array) -> Boo
     change = spread(np.where(both, shown - usual, np.float32(0)), both.astype(np.float32))
     expected = np.where(both, shown > 0.5, (usual + change > 0.5) & (usual > POSSIBLE))
     return np.asarray(np.where(known, hair, expected), np.bool_)
+
+
+def _hair_everywhere(hair: BoolArray, known: BoolArray, growing: BoolArray | None, usual: Float32Array) -> BoolArray:
+    """Return the texels of the network with hair, (s, s): as known, else where it grows (S, S) or is expected."""
+    if growing is None:
+        return expected_hair(hair, known, usual)
+    share = cv2.resize(growing.astype(np.float32), known.shape, interpolation=cv2.INTER_AREA)
+    return np.asarray(np.where(known, hair, share > 0.5), np.bool_)
 
 
 def _enlarged(image: Float32Array, size: int) -> Float32Array:

@@ -16,9 +16,9 @@ from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
 from facegeom.texture.appearance import OWN, View, behind_colors
 from facegeom.texture.diffusion import diffused
-from facegeom.texture.hair import hairy_vertices
 from facegeom.texture.hair_growth import SkinView, hair_share
 from facegeom.texture.head_classes import HeadClasses, lab
+from facegeom.texture.occlusion import skin_shade
 
 INNER = (
     0.5,
@@ -38,6 +38,7 @@ SIDES_MM, JAW_MM, FOREHEAD_MM = (36.0, 50.0), (-66.0, -84.0), (44.0, 58.0)
 
 NEAR_MM2, AROUND_MM2 = 60.0, 900.0  # diffusion times of the skin near known skin, and far from it, mm^2
 FAR_SHARE = 0.03  # share of known skin nearby below which the skin around takes over
+LEAST_SHADE = 0.7  # factor of the occlusion below which the colour of skin does not go on
 LEAST_HEAT = 1e-3  # share of known skin around below which it is the median of the face
 HAIR_MM2, HAIR_SHARE = 150.0, 0.05  # the same for hair; farther away its median colour
 BALD = 0.2  # least share of skin on the scalp that faces the camera of a bald head
@@ -99,12 +100,13 @@ def continued_colors(
     values: FloatArray,
     known: FloatArray,
     hair_seen: BoolArray,
-    raised: BoolArray | None = None,
+    growing: FloatArray,
 ) -> Continued:
     """Extend known colours over the coarse skin.
 
     Near known skin, the result has its mean colour; farther away, that of the skin around, and last the median of the
-    face. Hair has the colours of the hair nearby, and farther away its median.
+    face; the hollows of the ears are darker, see `skin_shade`. Hair has the colours of the hair nearby, and farther
+    away its median.
 
     Parameters
     ----------
@@ -114,38 +116,48 @@ def continued_colors(
     values : (s, 3) float array, known colours in [0, 255]
     known : (s,) float array in [0, 1], weight of each known colour
     hair_seen : (s,) bool array, vertices whose known colour is that of hair
-    raised : (n,) bool array, coarse vertices that are hair as shape
+    growing : (s,) float array in [0, 1], how much hair grows at each vertex, see `growing_hair`
     """
     coarse = template.coarse
     count = coarse.skin_count
     face = coarse.regions["face"][:count]
     tone = _median(values[face], known[face])
-    sure = known * ~hair_seen * ~_features(template)
-    around = _mean_around(template, values, sure, AROUND_MM2, tone, LEAST_HEAT)
-    skin = _mean_around(template, values, sure, NEAR_MM2, around, FAR_SHARE)
-    hair = hair_color(template, view, classes, values, known, tone)
-    if hair is None:
+    shade = skin_shade(template, tone)
+    sure = known * ~hair_seen * ~_features(template) * (shade.min(axis=1) > LEAST_SHADE)
+    open_skin = values / np.maximum(shade, LEAST_SHADE)  # its colour without occlusion
+    around = _mean_around(template, open_skin, sure, AROUND_MM2, tone, LEAST_HEAT)
+    skin = shade * _mean_around(template, open_skin, sure, NEAR_MM2, around, FAR_SHARE)
+    if not growing.any():
         return Continued(known[:, None] * values + (1 - known[:, None]) * skin, np.zeros(count))
-    share = hair_share(template, SkinView.of_view(template, view, classes), raised)
+    hair = hair_color(template, classes, values, known, tone)
     of_hair = _mean_around(template, values, known * hair_seen, HAIR_MM2, hair, HAIR_SHARE)
-    mixed = share[:, None] * of_hair + (1 - share[:, None]) * skin
-    return Continued(known[:, None] * values + (1 - known[:, None]) * mixed, share * (1 - known))
+    mixed = growing[:, None] * of_hair + (1 - growing[:, None]) * skin
+    return Continued(known[:, None] * values + (1 - known[:, None]) * mixed, growing * (1 - known))
+
+
+def growing_hair(template: Template, view: View, classes: HeadClasses, raised: BoolArray | None = None) -> FloatArray:
+    """Return how much hair grows at each vertex of the coarse skin, (s,) in [0, 1]; 0 everywhere on a bald head.
+
+    Parameters
+    ----------
+    template, view, classes : as in `continued_colors`
+    raised : (n,) bool array, coarse vertices that are hair as shape
+    """
+    seen = SkinView.of_view(template, view, classes)
+    if classes.hair is None and seen.hair_and_skin(template)[1].sum() > BALD * seen.scalp(template).sum():
+        return np.zeros(template.coarse.skin_count)
+    return hair_share(template, seen, raised)
 
 
 def hair_color(
-    template: Template, view: View, classes: HeadClasses, values: FloatArray, known: FloatArray, tone: FloatArray
-) -> FloatArray | None:
-    """Return the colour (3,) of the hair on the scalp; None for a bald head.
+    template: Template, classes: HeadClasses, values: FloatArray, known: FloatArray, tone: FloatArray
+) -> FloatArray:
+    """Return the colour (3,) of the hair on the scalp of a head that is not bald.
 
     Hair that no photo shows, below a hat or outside the photo, has the colour of the brows.
     """
     if classes.hair is not None:
         return classes.hair
-    if not hairy_vertices(template).any():
-        return None
-    seen = SkinView.of_view(template, view, classes)
-    if seen.hair_and_skin(template)[1].sum() > BALD * seen.scalp(template).sum():
-        return None
     regions = template.coarse.regions
     brows = (regions["brow_left"] | regions["brow_right"])[: len(values)] & (known > 0.5)
     if brows.sum() < LEAST_BROWS:
@@ -183,7 +195,8 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: 
     change = heat[:, :3] / np.maximum(heat[:, 3:4], 1e-2)
     known = np.maximum(seen, other_seen)[:, 0]
     values = np.where(seen >= other_seen, shown, other + change)
-    around = continued_colors(template, view, classes, values, known, hairy[kept] | hairy[kept][mirror], raised).colors
+    growing = growing_hair(template, view, classes, raised)
+    around = continued_colors(template, view, classes, values, known, hairy[kept] | hairy[kept][mirror], growing).colors
     hidden = other_seen * (other + change) + (1 - other_seen) * around
     filled = template.carry(np.concatenate([hidden, behind_colors(template, view)]))
     own = np.where(np.arange(len(filled)) < fine.skin_count, all_seen, 0.0)[:, None]

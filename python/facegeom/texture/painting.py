@@ -19,7 +19,7 @@ from facegeom.texture.appearance import View, behind_colors
 from facegeom.texture.atlas_parts import at_texels, atlas_of, enlarged, head_parts, places_of, smooth, zone_of
 from facegeom.texture.baking import Atlas
 from facegeom.texture.completion import Window, complete, texture_network, window_around
-from facegeom.texture.continuation import continued_colors, skin_trust
+from facegeom.texture.continuation import continued_colors, growing_hair, skin_trust
 from facegeom.texture.hair import strands
 from facegeom.texture.head_classes import HeadClasses, is_grey, without_colour
 from facegeom.texture.lid_skin import lid_texels, with_lid_skin
@@ -39,6 +39,7 @@ SOFT_HAIR = 0.04  # the same for hair on the face, such as a fringe that ends at
 LEAST_HIDDEN = 0.02  # minimum area of a hidden part with a soft border, as a fraction of the atlas
 LEAST_KNOWN = 0.5  # minimum share of known or completed colours at a vertex from which colours are continued
 ZONE_EDGE = 0.4  # change of `hair_zone` over which hair of the photo ends on the face
+GROWING = 0.5  # share of hair from which it grows at a texel, for a network that knows classes
 WHOLE = 0.98  # share of the photo from which the network sees a texel of the face
 BAND = 128  # number of rows of the atlas that are mixed at a time
 
@@ -113,7 +114,9 @@ def paint(
     of_face *= 1 - hair
     np.maximum(of_face, of_photo, out=of_face)
     del refused, sure, hair  # a large atlas takes much memory
-    layer = _completed(baked, is_hair, known, given, of_photo, fixed, network or texture_network(backend))
+    growing = growing_hair(template, view, classes, grown)
+    hairy = at_texels(template, atlas, growing) > GROWING
+    layer = _completed(baked, is_hair, hairy, known, given, of_photo, fixed, network or texture_network(backend))
     layer = with_plain_corners(with_whole_lips(layer, known, lips), lips)
     for lids in lid_texels(template, atlas):
         layer = with_lid_skin(layer, lids)
@@ -122,7 +125,7 @@ def paint(
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
     known_here[known_here < LEAST_KNOWN] = 0
     continued = continued_colors(
-        template, view, classes, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen, grown
+        template, view, classes, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen, growing
     )
     behind = behind_colors(template, view)
     colors = template.carry(np.concatenate([continued.colors, behind]))
@@ -138,6 +141,7 @@ def paint(
 def _completed(
     baked: ByteArray,
     is_hair: BoolArray,
+    hairy: BoolArray,
     known: BoolArray,
     given: BoolArray,
     of_photo: Float32Array,
@@ -146,11 +150,11 @@ def _completed(
 ) -> ByteArray:
     """Return the photo's texture (S, S, 3) with the face completed by the network, which sees the texels `given`.
 
-    A network that knows the classes of texels sees the whole head, another one the face only.
+    A network that knows the classes of texels sees the whole head, and where it is `hairy`; another one the face only.
     """
     window = fixed.window
     seen = (fixed.face if network.usual_hair is None else fixed.skin) & given
-    completed = complete(baked, seen, hair=is_hair, window=window, network=network)
+    completed = complete(baked, seen, hair=is_hair, growing=hairy, window=window, network=network)
     layer = baked.copy()
     share = of_photo[window].copy()
     share[known[window] & (~fixed.face[window] | is_hair[window])] = 1

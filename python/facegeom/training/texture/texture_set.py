@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,23 @@ class TextureSet:
     def region(self) -> BoolArray:
         """The texels that are completed, (S, S) bool: the skin of face, ears, neck and scalp."""
         return np.asarray(self.part != NONE)
+
+    def with_test_of(self, other: TextureSet) -> TextureSet:
+        """Return this set with the test textures of another one in place of its own.
+
+        Raises
+        ------
+        FacegeomError
+            If the textures of the other set have another size or other parts of the head.
+        """
+        if not np.array_equal(self.part, other.part):
+            raise FacegeomError("the two files of textures have different sizes or parts of the head")
+        own, others = self.split != "test", other.split == "test"
+        per_texture = ("textures", "seen", "hair", "kind", "identity", "split")
+        joined = {
+            name: np.concatenate([getattr(self, name)[own], getattr(other, name)[others]]) for name in per_texture
+        }
+        return replace(self, **joined)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all fields to one uncompressed .npz file; after an error there is no incomplete file.
