@@ -13,7 +13,7 @@ from facegeom.face_model.template import load_template
 from facegeom.networks.segmentation_crop import BACKGROUND, COVER, HEAD_HAIR
 from facegeom.networks.segmentation_crop import SKIN as SKIN_CLASS
 from facegeom.texture.appearance import View
-from facegeom.texture.continuation import continued_colors, growing_hair, hair_color, skin_trust
+from facegeom.texture.continuation import Known, continued_colors, growing_hair, hair_color, skin_trust
 from facegeom.texture.hair_growth import SkinView, hair_share
 
 TEMPLATE = load_template(head=True)
@@ -46,7 +46,8 @@ def test_skin_goes_on_as_skin_and_hair_as_hair(plain_person: Any, plain_classes:
     scalp = TEMPLATE.coarse.regions["scalp"][:COUNT]
     values = np.where(scalp[:, None], np.float64(HAIR), np.float64(SKIN))
     known = np.where(view.facing[:COUNT] > 0.3, 1.0, 0.0)
-    found = continued_colors(TEMPLATE, view, classes, values, known, scalp, growing_hair(TEMPLATE, view, classes))
+    shown = Known(values, known, scalp, np.zeros_like(values))
+    found = continued_colors(TEMPLATE, view, classes, shown, growing_hair(TEMPLATE, view, classes))
     neck, crown = TEMPLATE.coarse.regions["neck"][:COUNT], PLACES[:, 1] > 100
     assert np.abs(found.colors[neck & (PLACES[:, 2] > -60)] - SKIN).max() < 8  # the neck is less open than the face
     assert np.abs(found.colors[crown] - HAIR).max() < 12

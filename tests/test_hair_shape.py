@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from facegeom import FacegeomError, FaceMesh, geometry, load_face_model, reconstruct
+from facegeom import FaceMesh, geometry, load_face_model, reconstruct
 from facegeom.evaluation.hair import border_distance, hair_border, in_plane
 from facegeom.face_model.covered_ears import SIDES, flat_ear, with_flat_ears
 from facegeom.face_model.template import load_template
@@ -366,8 +366,8 @@ def test_hair_moves_neither_landmarks_nor_blendshapes(
     monkeypatch.setattr("facegeom.texture.head_classes.segmentation_network", lambda backend: Combed())
     monkeypatch.setattr("facegeom.texture.hair_outline.EDGE_COLOUR", -1.0)  # the photo has one colour around the face
     monkeypatch.setattr(HeadClasses, "hair", property(lambda self: np.array([40.0, 30.0, 20.0])))
-    plain = reconstruct(face.photo, box=face.box, head=True)
-    hairy = reconstruct(face.photo, box=face.box, head=True, hair=True)
+    plain = reconstruct(face.photo, box=face.box, head=True, hair=False)
+    hairy = reconstruct(face.photo, box=face.box, head=True)
     assert list(hairy.stages) == ["raw", "aligned", "registered", "completed", "outlined", "hair", "detailed"]
     change = np.linalg.norm(hairy.mesh.vertices - plain.mesh.vertices, axis=1)
     scalp = HEAD.fine.regions["scalp"]
@@ -384,9 +384,7 @@ def test_hair_moves_neither_landmarks_nor_blendshapes(
     np.testing.assert_allclose(moved, change, atol=0.6)
 
 
-def test_hair_needs_a_head() -> None:
-    with pytest.raises(FacegeomError, match="hair=True needs a whole head"):
-        reconstruct(np.zeros((8, 8, 3), np.uint8), hair=True)
+def test_hair_is_a_flag() -> None:
     with pytest.raises(TypeError, match="hair must be"):
         reconstruct(np.zeros((8, 8, 3), np.uint8), head=True, hair="yes")  # type: ignore[arg-type]
 

@@ -80,7 +80,8 @@ def test_no_texel_is_black_and_no_border_is_visible(plain_person: Any, plain_cla
     painted = paint(template, view, plain_classes(bright, prediction.camera), 128, network=network)
     skin = np.zeros((128, 128), bool)
     fine = template.fine
-    dark = np.any([fine.regions[name] for name in ("eyelids_left", "eyelids_right", "lips")], axis=0)  # lashes, mouth
+    shaded = ("eyelids_left", "eyelids_right", "lips", "ear_left", "ear_right")  # lashes, mouth, hollows of the ears
+    dark = np.any([fine.regions[name] for name in shaded], axis=0)
     plain = fine.uv_faces[: fine.skin_triangles][~dark[fine.skin_faces].any(axis=1)]
     uv = fine.uv[plain].mean(axis=1) * (128, -128) + (0, 128)
     column, row = np.clip(uv.astype(int), 0, 127).T

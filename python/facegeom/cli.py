@@ -296,8 +296,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_networks(one)
     one.add_argument("--head", action="store_true", help="complete the face to a full head")
     one.add_argument(
-        "--hair", action="store_true", help="with --head: raise the scalp to the outline of the hair in the photo"
-    )
+        "--no-hair", dest="hair", action="store_false",
+        help="with --head: do not raise the scalp to the outline of the hair in the photo",
+    )  # fmt: skip
     one.add_argument(
         "--texture", type=int, metavar="N", help="give the mesh a texture of N x N pixels instead of vertex colours"
     )
@@ -379,6 +380,10 @@ def _parser() -> argparse.ArgumentParser:
     person.add_argument(
         "--texture", type=int, metavar="N", default=1024,
         help="side length N of the texture of N x N pixels (default: %(default)s)",
+    )  # fmt: skip
+    person.add_argument(
+        "--no-hair", dest="hair", action="store_false",
+        help="do not raise the scalp to the outline of the hair in the photo",
     )  # fmt: skip
     _add_networks(person)
     person.add_argument("--json", action="store_true", help="print the results as one JSON document")
@@ -466,7 +471,12 @@ def _person(args: argparse.Namespace) -> int:
     for path, content in mesh_files(args.out, textured=True):
         outputs.add(path, f"{content} of the person")
     person = reconstruct_person(
-        args.photos, keep_all=args.keep_all, texture=args.texture, device=args.device, backend=args.backend
+        args.photos,
+        keep_all=args.keep_all,
+        texture=args.texture,
+        device=args.device,
+        backend=args.backend,
+        hair=args.hair,
     )
     outputs.make_folders()
     person.head.save(args.out)
@@ -495,7 +505,7 @@ def _demo(args: argparse.Namespace) -> int:
             outputs.add(path, f"{content} of the demo")
     preview = outputs.add(args.out / "preview.png", "the preview of the demo")
     outputs.make_folders()
-    options = {"device": args.device, "backend": args.backend, "head": True, "hair": True, "texture": args.texture}
+    options = {"device": args.device, "backend": args.backend, "head": True, "texture": args.texture}
     photo = load_image(demo_photo())
     reconstruct(photo, **options)  # the first call loads the networks; the times below are of the second call
     rec = reconstruct(photo, **options)

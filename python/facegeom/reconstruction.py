@@ -261,7 +261,7 @@ def reconstruct(
     expression: str = "weights",
     eyewear: str = "keep",
     albedo: bool = False,
-    hair: bool = False,
+    hair: bool = True,
 ) -> Reconstruction:
     """Reconstruct a textured 3-D mesh of one face in a photo.
 
@@ -289,6 +289,8 @@ def reconstruct(
         is completed; behind dark glasses the eyes are usual eyes that look ahead. Thin frames may leave traces.
     albedo : True: the light is estimated from the skin and divided out of the colours; cast shadows and highlights
         remain
+    hair : True: the scalp of a head is raised to the outline of the hair in the photo; False: the head is as without
+        hair, which is only painted. A face without its head has no scalp.
 
     Returns
     -------
@@ -303,8 +305,7 @@ def reconstruct(
     ImageError, FileNotFoundError
         When the image cannot be read, or has more than `max_pixels` pixels.
     FacegeomError
-        When `pipeline` is unknown or does not support an option, `backend` is not installed, or `hair` is True without
-        `head`.
+        When `pipeline` is unknown or does not support an option, or `backend` is not installed.
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
@@ -350,7 +351,7 @@ def reconstruct_all(
     expression: str = "weights",
     eyewear: str = "keep",
     albedo: bool = False,
-    hair: bool = False,
+    hair: bool = True,
 ) -> list[Reconstruction]:
     """Reconstruct all faces in a photo.
 
@@ -426,8 +427,6 @@ class _Job:
             raise FacegeomError(f"there is no pipeline {pipeline!r}; available: {', '.join(PIPELINES)}")
         if check.flag(head, "head") and not entry.heads:
             raise FacegeomError(f"pipeline {pipeline!r} cannot make a head (head=True); use 'pix2vertex'")
-        if check.flag(hair, "hair") and not head:
-            raise FacegeomError("hair=True needs a whole head: use head=True")
         if texture is not None:
             texture = check.count(texture, "texture", SIZES[0])
             if texture > SIZES[1]:  # checked before the networks are loaded
@@ -438,7 +437,11 @@ class _Job:
             raise ValueError(f"eyewear must be one of {', '.join(EYEWEAR)}, got {eyewear!r}")
         if (check.flag(albedo, "albedo") or eyewear != "keep") and not (entry.template or head):
             raise FacegeomError("eyewear='remove' and albedo=True need the face model's topology: use head=True")
-        return cls(entry, PipelineOptions(head, texture, backend, hair, eyewear, albedo), expression)
+        return cls(
+            entry,
+            PipelineOptions(head, texture, backend, check.flag(hair, "hair") and head, eyewear, albedo),
+            expression,
+        )
 
     def reconstruction(
         self,

@@ -68,7 +68,7 @@ def reconstruct_many(
     expression: str = "weights",
     eyewear: str = "keep",
     albedo: bool = False,
-    hair: bool = False,
+    hair: bool = True,
 ) -> Generator[Outcome, None, None]:
     """Reconstruct the faces of many photos in worker processes; yield an outcome for each photo as it is finished.
 

@@ -145,7 +145,7 @@ def border_distance(border: BoolArray, V: FloatArray, faces: IntArray, camera: C
 
 
 def measure(name: str, photo: ByteArray, rec: Reconstruction) -> HairDistance:
-    """Return the distances for a head with `hair=True`."""
+    """Return the distances for a head with its hair."""
     template, camera = load_template(head=True), rec.camera
     height, width = photo.shape[:2]
     faces = template.fine.faces
@@ -272,7 +272,7 @@ def run(args: argparse.Namespace) -> int:
     for name in tqdm(names, desc="hair", unit="photo"):
         photo = load_image(photos[name])
         try:
-            with_hair = reconstruct(photo, head=True, texture=args.texture, hair=True)
+            with_hair = reconstruct(photo, head=True, texture=args.texture)
             found.append(measure(name, photo, with_hair))
             if args.sheet:
                 without = reconstruct(photo, head=True, texture=args.texture, hair=False)

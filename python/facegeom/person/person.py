@@ -117,6 +117,7 @@ def reconstruct_person(
     device: str = "cpu",
     backend: str = DEFAULT_BACKEND,
     max_pixels: int = MAX_PIXELS,
+    hair: bool = True,
 ) -> Person:
     """Reconstruct the head of a person from several photos.
 
@@ -126,7 +127,7 @@ def reconstruct_person(
         arrays or torch tensors
     keep_all : True: photos that seem to show somebody else are used, too
     texture : side length of the square texture in pixels, from 16 to 2048; None: vertex colours only
-    device, backend, max_pixels : as in `facegeom.reconstruct`
+    device, backend, max_pixels, hair : as in `facegeom.reconstruct`; the hair is that of the photo with the colours
 
     Returns
     -------
@@ -168,13 +169,14 @@ def reconstruct_person(
     if texture is not None:
         texture = check.count(texture, "texture", *SIZES)
     check_backend(backend, device)
+    hair = check.flag(hair, "hair")
     read = [read_photo(source, max_pixels=max_pixels) for source in sources]
     with one_thread():
-        return _reconstructed(read, keep_all, texture, device, backend)
+        return _reconstructed(read, keep_all, PipelineOptions(True, texture, backend, hair), device)
 
 
-def _reconstructed(photos: list[Photo], keep_all: bool, texture: int | None, device: str, backend: str) -> Person:
-    model = load_face_model()
+def _reconstructed(photos: list[Photo], keep_all: bool, options: PipelineOptions, device: str) -> Person:
+    model, backend = load_face_model(), options.backend
     faces = [predict_all_maps(photo.image, device, backend=backend) for photo in photos]
     shown = [number for number, found in enumerate(faces) if found]
     if not shown:
@@ -193,7 +195,6 @@ def _reconstructed(photos: list[Photo], keep_all: bool, texture: int | None, dev
         )
     )
     reference = max(used, key=lambda number: _clarity(joint[number]))
-    options = PipelineOptions(head=True, texture=texture, backend=backend)
     others = [(photos[number].image, joint[number]) for number in used if number != reference]
     stages = pix2vertex.run(photos[reference].image, joint[reference], options, others)
     assert stages.neutral is not None  # pix2vertex has the face model's topology

@@ -267,8 +267,8 @@ def painted(
         view = View(photo, view.maps, view.camera, view.vertices, view.topology)
         classes = replace(classes, image=warp_image(photo, classes.affine, len(classes.image)))
     if options.texture is None and others:
-        colors = paint(template, view, classes, OTHERS_SIZE, backend=options.backend, others=others).colors
-        texture = None
+        skin = paint(template, view, classes, OTHERS_SIZE, backend=options.backend, grown=grown, others=others)
+        colors, texture = skin.colors, None
     elif options.texture is None:
         colors, texture = np.rint(vertex_colors(template, view, classes, grown)).astype(np.uint8), None
     else:

@@ -47,7 +47,25 @@ BROW_SHARE = 0.45  # share of hair in the colour of brows; the rest is skin
 LEAST_LIGHT = 0.2  # least brightness of such hair relative to the skin
 LEAST_BROWS = 10  # minimum number of visible vertices of brows from which their colour is measured
 USUAL_HAIR = (0.34, 0.30, 0.28)  # colour of hair relative to the skin, if the photo shows neither hair nor brows
+LEAST_BOTH = 1e-2  # share of vertices nearby that are known on both sides below which this difference fades away
 CHANGE_TIME_MM2 = 150.0  # diffusion time in mm^2 of the colour difference between the left and the right side
+
+
+class Known(NamedTuple):
+    """Known colours of the coarse skin, from both sides of the head.
+
+    Attributes
+    ----------
+    colors : (s, 3) float array in [0, 255]
+    weight : (s,) float array in [0, 1]
+    hair : (s,) bool array, vertices whose colour is that of hair
+    change : (s, 3) float array, what is added to a colour of the other side
+    """
+
+    colors: FloatArray
+    weight: FloatArray
+    hair: BoolArray
+    change: FloatArray
 
 
 class Continued(NamedTuple):
@@ -97,9 +115,7 @@ def continued_colors(
     template: Template,
     view: View,
     classes: HeadClasses,
-    values: FloatArray,
-    known: FloatArray,
-    hair_seen: BoolArray,
+    shown: Known,
     growing: FloatArray,
 ) -> Continued:
     """Extend known colours over the coarse skin.
@@ -113,13 +129,12 @@ def continued_colors(
     template : Template
     view : View of the fine vertices of the template
     classes : HeadClasses of the photo
-    values : (s, 3) float array, known colours in [0, 255]
-    known : (s,) float array in [0, 1], weight of each known colour
-    hair_seen : (s,) bool array, vertices whose known colour is that of hair
+    shown : Known
     growing : (s,) float array in [0, 1], how much hair grows at each vertex, see `growing_hair`
     """
     coarse = template.coarse
     count = coarse.skin_count
+    values, known, hair_seen, _ = shown
     face = coarse.regions["face"][:count]
     tone = _median(values[face], known[face])
     shade = skin_shade(template, tone)
@@ -176,7 +191,7 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: 
     neither skin nor, on the scalp, hair count as hidden, and so do those whose colours `skin_trust` refuses.
     `raised` (n,) are the coarse vertices that are hair as shape.
     """
-    coarse, fine = template.coarse, template.fine
+    fine = template.fine
     kept = coarse_rows(template, view)
     found = classes.at(view.place)
     scalp = fine.regions.get("scalp", np.zeros(len(found), np.bool_))
@@ -187,20 +202,39 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: 
     trusted = skin_trust(template, view, (all_seen[kept] > 0) & ~hairy[kept])
     carried = template.carry(np.concatenate([trusted, np.ones(len(template.vertices) - len(trusted))])[:, None])[:, 0]
     all_seen = all_seen * np.where(hairy, 1.0, np.clip(carried, 0.0, 1.0))
-    shown, seen = view.colors[kept], all_seen[kept][:, None]
-    mirror = coarse.mirror[: coarse.skin_count]
-    other, other_seen = shown[mirror], seen[mirror]
-    both = seen * other_seen
-    heat = diffused(template, np.hstack([both * (shown - other), both]), CHANGE_TIME_MM2)
-    change = heat[:, :3] / np.maximum(heat[:, 3:4], 1e-2)
-    known = np.maximum(seen, other_seen)[:, 0]
-    values = np.where(seen >= other_seen, shown, other + change)
+    shown = from_both_sides(template, view.colors[kept], all_seen[kept], hairy[kept])
     growing = growing_hair(template, view, classes, raised)
-    around = continued_colors(template, view, classes, values, known, hairy[kept] | hairy[kept][mirror], growing).colors
-    hidden = other_seen * (other + change) + (1 - other_seen) * around
-    filled = template.carry(np.concatenate([hidden, behind_colors(template, view)]))
+    around = continued_colors(template, view, classes, shown, growing).colors
+    filled = template.carry(np.concatenate([around, behind_colors(template, view)]))
     own = np.where(np.arange(len(filled)) < fine.skin_count, all_seen, 0.0)[:, None]
     return np.asarray(np.clip(own * view.colors + (1 - own) * filled, 0.0, 255.0))
+
+
+def from_both_sides(template: Template, values: FloatArray, known: FloatArray, hair: BoolArray) -> Known:
+    """Return known colours, and those of the other side of the head where it is known better.
+
+    Colours of the other side are corrected by the difference of both sides nearby, where both are known; farther away,
+    they are the same.
+
+    Parameters
+    ----------
+    template : Template
+    values : (s, 3) float array, colours of the coarse skin in [0, 255]
+    known : (s,) float array in [0, 1], weight of each colour
+    hair : (s,) bool array, vertices whose colour is that of hair
+    """
+    mirror = template.coarse.mirror[: len(values)]
+    other, other_known = values[mirror], known[mirror]
+    both = (known * other_known * (hair == hair[mirror]))[:, None]
+    heat = diffused(template, np.hstack([both * (values - other), both]), CHANGE_TIME_MM2)
+    change = heat[:, :3] / np.maximum(heat[:, 3:4], LEAST_BOTH)
+    own: BoolArray = known >= other_known
+    return Known(
+        np.where(own[:, None], values, np.clip(other + change, 0.0, 255.0)),
+        np.maximum(known, other_known),
+        np.where(own, hair, hair[mirror]),
+        change,
+    )
 
 
 def coarse_rows(template: Template, view: View) -> slice:

@@ -19,7 +19,7 @@ from facegeom.texture.appearance import View, behind_colors
 from facegeom.texture.atlas_parts import at_texels, atlas_of, enlarged, head_parts, places_of, smooth, zone_of
 from facegeom.texture.baking import Atlas
 from facegeom.texture.completion import Window, complete, texture_network, window_around
-from facegeom.texture.continuation import continued_colors, growing_hair, skin_trust
+from facegeom.texture.continuation import continued_colors, from_both_sides, growing_hair, skin_trust
 from facegeom.texture.hair import strands
 from facegeom.texture.head_classes import HeadClasses, is_grey, without_colour
 from facegeom.texture.lid_skin import lid_texels, with_lid_skin
@@ -112,6 +112,7 @@ def paint(
     of_photo[is_hair] *= np.clip((zone_of(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
     of_face = fixed.trust * sure
     of_face *= 1 - hair
+    of_face *= 1 - of_photo[:, ::-1]
     np.maximum(of_face, of_photo, out=of_face)
     del refused, sure, hair  # a large atlas takes much memory
     growing = growing_hair(template, view, classes, grown)
@@ -124,13 +125,15 @@ def paint(
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
     known_here[known_here < LEAST_KNOWN] = 0
-    continued = continued_colors(
-        template, view, classes, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen, growing
-    )
+    shown = from_both_sides(template, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen)
+    continued = continued_colors(template, view, classes, shown, growing)
     behind = behind_colors(template, view)
-    colors = template.carry(np.concatenate([continued.colors, behind]))
-    cover = template.carry(np.concatenate([continued.grown, np.zeros(len(behind))])) * classes.hair_contrast
-    texture = _with_beyond(template, atlas, layer, of_face, colors, cover)
+    beyond = _Beyond(
+        template.carry(np.concatenate([continued.colors, behind])),
+        template.carry(np.concatenate([continued.grown, np.zeros(len(behind))])) * classes.hair_contrast,
+        template.carry(np.concatenate([shown.change, np.zeros_like(behind)])),
+    )
+    texture = _with_beyond(template, atlas, layer, of_face, of_photo[:, ::-1], beyond)
     if others:
         texture = with_detail_of(template, atlas, texture, of_photo, view, others)
     texture = without_colour(texture) if is_grey(classes.image) else texture
@@ -162,30 +165,54 @@ def _completed(
     return layer
 
 
+class _Beyond(NamedTuple):
+    """What is beyond the face and the photo, at the fine vertices.
+
+    Attributes
+    ----------
+    colors : (n, 3) float array in [0, 255]
+    cover : (n,) float array, strength of the painted strands
+    change : (n, 3) float array, what is added to the colours of the other side of the head
+    """
+
+    colors: FloatArray
+    cover: FloatArray
+    change: FloatArray
+
+
 def _with_beyond(
     template: Template,
     atlas: Atlas,
     layer: ByteArray,
     of_face: Float32Array,
-    colors: FloatArray,
-    cover: FloatArray,
+    of_other: Float32Array,
+    beyond: _Beyond,
 ) -> ByteArray:
-    """Return the texture (S, S, 3) that is `layer` with the weight `of_face` (S, S), and elsewhere the colours (n, 3)
-    of the fine vertices, with strands where `cover` (n,) is not 0.
+    """Return the texture (S, S, 3) that is `layer` with the weight `of_face` (S, S), then its mirror image with the
+    weight `of_other` (S, S), and elsewhere the colours of the fine vertices, with strands.
     """
-    colours, pattern = smooth(template, atlas.size, np.column_stack([colors, cover])), strands(template, atlas)
-    place = ((np.arange(atlas.size) + 0.5) * (len(colours) / atlas.size) - 0.5).astype(np.float32)
+    values, pattern = smooth(template, atlas.size, np.column_stack(beyond)), strands(template, atlas)
+    place = ((np.arange(atlas.size) + 0.5) * (len(values) / atlas.size) - 0.5).astype(np.float32)
     result = np.empty_like(layer)
     for start in range(0, atlas.size, BAND):
         rows = slice(start, start + BAND)
         x, y = np.meshgrid(place, place[rows])
-        *planes, shade = cv2.split(cv2.remap(colours, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-        shade *= pattern[rows]
+        planes = [
+            cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for plane in cv2.split(values)
+        ]
+        shade = planes[3] * pattern[rows]
         shade += 1
-        beyond = cv2.merge([plane * shade for plane in planes])
-        beyond = np.clip(np.rint(beyond, out=beyond), 0, 255, out=beyond).astype(np.uint8)
-        result[rows] = cv2.blendLinear(layer[rows], beyond, of_face[rows], 1 - of_face[rows])
+        continued = _bytes(cv2.merge([plane * shade for plane in planes[:3]]))
+        mirrored = _bytes(cv2.add(layer[rows, ::-1], cv2.merge(planes[4:]), dtype=cv2.CV_32F))
+        other = np.ascontiguousarray(of_other[rows])
+        hidden = cv2.blendLinear(mirrored, continued, other, 1 - other)
+        result[rows] = cv2.blendLinear(layer[rows], hidden, of_face[rows], 1 - of_face[rows])
     return np.asarray(atlas.fill_gutter(result), np.uint8)
+
+
+def _bytes(values: Float32Array) -> ByteArray:
+    """Return rounded values in [0, 255]; the array is changed."""
+    return np.asarray(np.clip(np.rint(values, out=values), 0, 255, out=values), np.uint8)
 
 
 class _Fixed(NamedTuple):
