@@ -14,7 +14,7 @@ from facegeom.networks.segmentation_crop import BACKGROUND, COVER, HEAD_HAIR
 from facegeom.networks.segmentation_crop import SKIN as SKIN_CLASS
 from facegeom.texture.appearance import View
 from facegeom.texture.continuation import Known, continued_colors, growing_hair, hair_color, skin_trust
-from facegeom.texture.hair_growth import SkinView, hair_share
+from facegeom.texture.hair_growth import SkinView, hair_of_temples, hair_share
 
 TEMPLATE = load_template(head=True)
 COUNT = TEMPLATE.coarse.skin_count
@@ -90,3 +90,25 @@ def test_hair_below_a_hat_has_the_colour_of_the_brows(plain_person: Any, plain_c
     assert (hair_color(TEMPLATE, instead_of_hair(BACKGROUND), values, no_brows, tone) < 0.5 * tone).all()
     assert growing_hair(TEMPLATE, view, instead_of_hair(COVER)).max() > 0.9
     assert growing_hair(TEMPLATE, view, instead_of_hair(SKIN_CLASS)).max() == 0
+
+
+def test_hair_shown_at_a_temple_goes_on_to_the_scalp(plain_person: Any, plain_classes: Any) -> None:
+    photo, prediction, _ = plain_person
+    view, classes = view_of(plain_person), plain_classes(photo, prediction.camera)
+    seen = SkinView.of_view(TEMPLATE, view, classes)
+    own = np.tile(np.float32([1, 0, 0, 1]), (COUNT, 1))  # skin everywhere
+    bare = SkinView(seen.facing, own.copy(), seen.inside)
+    assert not hair_of_temples(TEMPLATE, bare).any()
+    shown = (seen.facing > 0.15) & seen.inside
+    level = np.abs(PLACES[:, 1] - 35) < 4
+    side = 1 if (shown & level)[PLACES[:, 0] > 40].sum() > (shown & level)[PLACES[:, 0] < -40].sum() else -1
+    front = shown & level & (side * PLACES[:, 0] > 40)
+    assert front.sum() > 3
+    own[front] = [0, 1, 0, 1]
+    own[~shown] = 0
+    found = hair_of_temples(TEMPLATE, SkinView(seen.facing, own, seen.inside))
+    assert found.any()
+    assert (np.abs(PLACES[found, 1] - 35) < 7).all()
+    assert (side * PLACES[found, 0] > 35).all()
+    assert not found[shown & ~front].any()
+    assert (found & ~front).any()

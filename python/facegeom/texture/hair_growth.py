@@ -14,7 +14,7 @@ from facegeom.face_model.template import Template
 from facegeom.images.camera import Camera
 from facegeom.texture.appearance import OWN, View
 from facegeom.texture.diffusion import diffused
-from facegeom.texture.hair import CROWN, SKULL_MM, hairy_vertices
+from facegeom.texture.hair import CROWN, SKULL_MM, hairy_vertices, zone_of_vertices
 from facegeom.texture.head_classes import HeadClasses
 
 GROWTH_MM2 = 900.0  # diffusion time of where the photo shows hair and where a bald scalp, mm^2
@@ -24,6 +24,9 @@ BACK_DEGREES, BACK_MM = 65.0, -60.0  # angle from the crown above which, and z b
 CAP_MM, MIDDLE_MM = 78.0, 40.0
 """The scalp above this y on the mean face, and within this distance from the midline, tells whether the crown is bald:
 the hair above the ears of bald heads lies outside."""
+TEMPLE_ZONE = 0.5  # least `zone_of_vertices` of a temple
+TEMPLE_MM = (35.0, 0.0)  # |x| and y of the mean face beyond which the forehead is a temple
+LEVEL_MM = 2.5  # difference in height up to which hair is at the level of a vertex of the temple
 SOFT_MM2 = 30.0  # diffusion time of the border of the hair, mm^2
 SCALP_FACING = 0.1  # least cosine between normal and line of sight of a vertex that tells hair from a bald scalp
 
@@ -82,6 +85,8 @@ def hair_share(template: Template, seen: SkinView, raised: BoolArray | None = No
     hairy = hairy_vertices(template, raised)[:count]
     if not hairy.any():
         return np.zeros(count)
+    temples = hair_of_temples(template, seen)
+    hairy |= temples
     with_hair, bald = seen.hair_and_skin(template)
     places = load_face_model().mean[template.vertices][:count]
     angle = _from_crown(template)[:count]
@@ -91,6 +96,7 @@ def hair_share(template: Template, seen: SkinView, raised: BoolArray | None = No
     if (with_hair | bald)[top].any():
         (bare if bald[top].sum() > with_hair[top].sum() else grown)[cap] = 1.0
     grown[hairy & (places[:, 2] < BACK_MM) & (angle > BACK_DEGREES) & ~bald] = 1.0
+    grown[temples] = 1.0
     if raised is not None:
         grown[raised[:count] & ~bald] = 1.0
     heat = diffused(template, np.column_stack([grown, bare]), GROWTH_MM2)
@@ -98,6 +104,27 @@ def hair_share(template: Template, seen: SkinView, raised: BoolArray | None = No
     wanted = hairy * ~bald * np.clip((share - 0.3) / 0.4, 0.0, 1.0)
     soft = diffused(template, wanted, SOFT_MM2)
     return np.asarray(np.clip(soft, 0.0, 1.0))
+
+
+def hair_of_temples(template: Template, seen: SkinView) -> BoolArray:
+    """Return the vertices of the coarse skin between hair that the photo shows at a temple and the scalp, (s,).
+
+    A photo from the front shows the hair of a temple up to the outline of the head, behind which it goes on.
+    """
+    count = template.coarse.skin_count
+    places = load_face_model().mean[template.vertices][:count]
+    temple = (zone_of_vertices(template)[:count] > TEMPLE_ZONE) & ~hairy_vertices(template)[:count]
+    temple &= (np.abs(places[:, 0]) > TEMPLE_MM[0]) & (places[:, 1] > TEMPLE_MM[1])
+    inner_skin, inner_hair, _, either = seen.own.T
+    shown = temple & (seen.facing > SCALP_FACING) & seen.inside & (either > OWN)
+    hair, skin = shown & (inner_hair > inner_skin), shown & (inner_skin > inner_hair)
+    backward = np.arctan2(np.abs(places[:, 0]), places[:, 2] - SKULL_MM[2])  # angle from the front
+    found = np.zeros(count, np.bool_)
+    for side in (places[:, 0] > 0, places[:, 0] < 0):
+        rows, shown_hair = np.flatnonzero(temple & side & ~skin), np.flatnonzero(hair & side)
+        level = np.abs(places[rows, 1][:, None] - places[shown_hair, 1]) < LEVEL_MM
+        found[rows] = (level & (backward[rows][:, None] > backward[shown_hair])).any(axis=1)
+    return found
 
 
 def crown(template: Template) -> BoolArray:
