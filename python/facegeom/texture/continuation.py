@@ -16,7 +16,7 @@ from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
 from facegeom.texture.appearance import OWN, View, behind_colors
 from facegeom.texture.diffusion import diffused
-from facegeom.texture.hair_growth import SkinView, hair_share
+from facegeom.texture.hair_growth import SkinView, hair_of_temples, hair_share
 from facegeom.texture.head_classes import HeadClasses, lab
 from facegeom.texture.occlusion import skin_shade
 
@@ -161,7 +161,8 @@ def growing_hair(template: Template, view: View, classes: HeadClasses, raised: B
     seen = SkinView.of_view(template, view, classes)
     if classes.hair is None and seen.hair_and_skin(template)[1].sum() > BALD * seen.scalp(template).sum():
         return np.zeros(template.coarse.skin_count)
-    return hair_share(template, seen, raised)
+    temples = hair_of_temples(template, seen)
+    return hair_share(template, seen, temples if raised is None else temples | raised)
 
 
 def hair_color(

@@ -26,6 +26,7 @@ CAP_MM, MIDDLE_MM = 78.0, 40.0
 the hair above the ears of bald heads lies outside."""
 TEMPLE_ZONE = 0.5  # least `zone_of_vertices` of a temple
 TEMPLE_MM = (35.0, 0.0)  # |x| and y of the mean face beyond which the forehead is a temple
+TEMPLE_FACING = 0.3  # least cosine to the line of sight of a vertex of a temple that tells hair from skin
 LEVEL_MM = 2.5  # difference in height up to which hair is at the level of a vertex of the temple
 SOFT_MM2 = 30.0  # diffusion time of the border of the hair, mm^2
 SCALP_FACING = 0.1  # least cosine between normal and line of sight of a vertex that tells hair from a bald scalp
@@ -85,8 +86,6 @@ def hair_share(template: Template, seen: SkinView, raised: BoolArray | None = No
     hairy = hairy_vertices(template, raised)[:count]
     if not hairy.any():
         return np.zeros(count)
-    temples = hair_of_temples(template, seen)
-    hairy |= temples
     with_hair, bald = seen.hair_and_skin(template)
     places = load_face_model().mean[template.vertices][:count]
     angle = _from_crown(template)[:count]
@@ -96,7 +95,6 @@ def hair_share(template: Template, seen: SkinView, raised: BoolArray | None = No
     if (with_hair | bald)[top].any():
         (bare if bald[top].sum() > with_hair[top].sum() else grown)[cap] = 1.0
     grown[hairy & (places[:, 2] < BACK_MM) & (angle > BACK_DEGREES) & ~bald] = 1.0
-    grown[temples] = 1.0
     if raised is not None:
         grown[raised[:count] & ~bald] = 1.0
     heat = diffused(template, np.column_stack([grown, bare]), GROWTH_MM2)
@@ -107,7 +105,7 @@ def hair_share(template: Template, seen: SkinView, raised: BoolArray | None = No
 
 
 def hair_of_temples(template: Template, seen: SkinView) -> BoolArray:
-    """Return the vertices of the coarse skin between hair that the photo shows at a temple and the scalp, (s,).
+    """Return the vertices of the coarse topology between hair that the photo shows at a temple and the scalp, (n,).
 
     A photo from the front shows the hair of a temple up to the outline of the head, behind which it goes on.
     """
@@ -116,10 +114,10 @@ def hair_of_temples(template: Template, seen: SkinView) -> BoolArray:
     temple = (zone_of_vertices(template)[:count] > TEMPLE_ZONE) & ~hairy_vertices(template)[:count]
     temple &= (np.abs(places[:, 0]) > TEMPLE_MM[0]) & (places[:, 1] > TEMPLE_MM[1])
     inner_skin, inner_hair, _, either = seen.own.T
-    shown = temple & (seen.facing > SCALP_FACING) & seen.inside & (either > OWN)
+    shown = temple & (seen.facing > TEMPLE_FACING) & seen.inside & (either > OWN)
     hair, skin = shown & (inner_hair > inner_skin), shown & (inner_skin > inner_hair)
     backward = np.arctan2(np.abs(places[:, 0]), places[:, 2] - SKULL_MM[2])  # angle from the front
-    found = np.zeros(count, np.bool_)
+    found = np.zeros(len(template.vertices), np.bool_)
     for side in (places[:, 0] > 0, places[:, 0] < 0):
         rows, shown_hair = np.flatnonzero(temple & side & ~skin), np.flatnonzero(hair & side)
         level = np.abs(places[rows, 1][:, None] - places[shown_hair, 1]) < LEVEL_MM

@@ -41,6 +41,8 @@ LEAST_KNOWN = 0.5  # minimum share of known or completed colours at a vertex fro
 ZONE_EDGE = 0.4  # change of `hair_zone` over which hair of the photo ends on the face
 GROWING = 0.5  # share of hair from which it grows at a texel, for a network that knows classes
 WHOLE = 0.98  # share of the photo from which the network sees a texel of the face
+POOR = (0.25, 0.55)  # cosines to the line of sight: poorly shown below the second, fully so below the first
+BETTER = (0.1, 0.4)  # differences of these cosines from which the other side is shown better, and much better
 BAND = 128  # number of rows of the atlas that are mixed at a time
 
 
@@ -107,6 +109,7 @@ def paint(
     hair_seen = known[row, column] & is_hair[row, column]
     sure = at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
     of_photo = photo_share(fixed.skin, known, refused, face_texels, is_hair, fixed.ears)
+    of_photo *= 1 - _better_on_the_other_side(template, atlas, view, of_photo)
     given = of_photo >= WHOLE  # also in unusual light: the hidden side of a face is like the side that is seen
     of_photo *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
     of_photo[is_hair] *= np.clip((zone_of(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
@@ -163,6 +166,19 @@ def _completed(
     share[known[window] & (~fixed.face[window] | is_hair[window])] = 1
     layer[window] = cv2.blendLinear(np.ascontiguousarray(layer[window]), completed, share, 1 - share)
     return layer
+
+
+def _better_on_the_other_side(template: Template, atlas: Atlas, view: View, of_photo: Float32Array) -> Float32Array:
+    """Return where (S, S, in [0, 1]) the other side of the head, which the photo shows, is shown much better.
+
+    At the outline of a turned head, colours are stretched and mixed with those of the background.
+    """
+    facing = enlarged(smooth(template, atlas.size, view.facing[:, None])[..., 0], atlas.size)
+    poor = np.clip((POOR[1] - facing) / (POOR[1] - POOR[0]), 0, 1)
+    better = np.clip((facing[:, ::-1] - facing - BETTER[0]) / (BETTER[1] - BETTER[0]), 0, 1)
+    better *= poor
+    better *= of_photo[:, ::-1]
+    return np.asarray(better, np.float32)
 
 
 class _Beyond(NamedTuple):

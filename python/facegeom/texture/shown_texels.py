@@ -22,6 +22,7 @@ from facegeom.texture.occluders import occluders
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
 ODD_LIGHT, ODD_COLOUR = 34.0, 26.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
+HAIR_FACING = 0.3  # least cosine to the line of sight of hair on the face: at the outline, hair behind it shows through
 EAR_MARGIN = 3  # width in pixels of the margin of skin on the ears, 2 mm on each side, see `HeadClasses`
 LEAST_EAR = 0.15  # minimum visibility of a known texel of an ear, which a photo from the front shows from the side
 BARE_EAR = 0.75  # minimum mean probability of skin on the visible texels of an ear that no hair covers
@@ -118,6 +119,7 @@ def _judged(
     # Between hair and skin, such as at the end of a fringe, the photo shows the person, whichever of both it is.
     is_hair = (zone[rows] > 0.5) & ((found[:, 1] > OWN) | ((found[:, 3] > OWN) & ~is_skin))
     is_hair |= (found[:, 3] > OWN) & (raised[rows] > 0.5)
+    is_hair &= ~face[rows] | (atlas.carry(view.facing[:, None], rows)[:, 0] > HAIR_FACING)
     of_face = face[rows] & ~is_hair
     seen_well = np.where(of_face, sure_inner, sure_outer) > LEAST_SEEN
     seen_well |= bare
