@@ -153,7 +153,7 @@ def test_a_network_that_knows_classes_is_told_where_hair_is_expected(size: int) 
     grown = complete(texture, known, hair=hair & known, growing=np.ones_like(hair), network=network)
     assert grown[rows[1]][:, -size // 8 :].max() < 60
     with pytest.raises(ValueError, match="growing must have shape"):
-        complete(texture, known, growing=hair[:10], network=network)
+        complete(texture, known, growing=hair[:10], network=network)  # not square
     with pytest.raises(ValueError, match="hair must have shape"):
         complete(texture, known, hair=hair[:10], network=network)
 

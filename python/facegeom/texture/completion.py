@@ -74,8 +74,8 @@ def complete(
         Texture in the atlas of the face model, S at least 16. The values of unknown texels are not used.
     known : (S, S) bool array
     hair : (S, S) bool array, known texels that show hair, for a network that knows classes; None: there are none
-    growing : (S, S) bool array, texels at which hair grows, for such a network; it counts where nothing is known. None:
-        hair is expected from the known texels, see `expected_hair`
+    growing : (g, g) bool array, of any size, where hair grows, for such a network; it counts where nothing is known.
+        None: hair is expected from the known texels, see `expected_hair`
     window : the part of the atlas that is completed; None: the whole atlas
     network : TextureNetwork, optional
         The trained network; None: the network that comes with facegeom.
@@ -92,7 +92,8 @@ def complete(
     Raises
     ------
     TypeError, ValueError
-        When the texture is not a square uint8 image, or `known`, `hair` or `growing` is not a bool array of its size.
+        When the texture is not a square uint8 image, or `known` or `hair` is not a bool array of its size,
+        or `growing` not a square bool array.
     WeightsError
         When the weights of the shipped network are missing or damaged.
 
@@ -112,7 +113,7 @@ def complete(
         raise ValueError(f"texture must be square with at least {LEAST_SIZE} texels a side, got {texture.shape[:2]}")
     known = check.bool_array(known, "known", (size, size))
     hair = np.zeros_like(known) if hair is None else check.bool_array(hair, "hair", (size, size))
-    growing = None if growing is None else check.bool_array(growing, "growing", (size, size))
+    growing = None if growing is None else check.bool_array(growing, "growing", (len(growing),) * 2)
     rows, columns = window or Window(slice(0, size), slice(0, size))
     part, part_known = texture[rows, columns], known[rows, columns]
     if part_known.all():
@@ -233,7 +234,7 @@ def expected_hair(hair: BoolArray, known: BoolArray, usual: Float32Array) -> Boo
 
 
 def _hair_everywhere(hair: BoolArray, known: BoolArray, growing: BoolArray | None, usual: Float32Array) -> BoolArray:
-    """Return the texels of the network with hair, (s, s): as known, else where it grows (S, S) or is expected."""
+    """Return the texels of the network with hair, (s, s): as known, else where it grows (g, g) or is expected."""
     if growing is None:
         return expected_hair(hair, known, usual)
     share = cv2.resize(growing.astype(np.float32), known.shape, interpolation=cv2.INTER_AREA)

@@ -119,7 +119,8 @@ def paint(
     np.maximum(of_face, of_photo, out=of_face)
     del refused, sure, hair  # a large atlas takes much memory
     growing = growing_hair(template, view, classes, grown)
-    hairy = at_texels(template, atlas, growing) > GROWING
+    grows = template.carry(np.concatenate([growing, np.zeros(len(template.vertices) - skin)]))
+    hairy = smooth(template, size, grows[:, None])[..., 0] > GROWING
     layer = _completed(baked, is_hair, hairy, known, given, of_photo, fixed, network or texture_network(backend))
     layer = with_plain_corners(with_whole_lips(layer, known, lips), lips)
     for lids in lid_texels(template, atlas):
@@ -173,12 +174,11 @@ def _better_on_the_other_side(template: Template, atlas: Atlas, view: View, of_p
 
     At the outline of a turned head, colours are stretched and mixed with those of the background.
     """
-    facing = enlarged(smooth(template, atlas.size, view.facing[:, None])[..., 0], atlas.size)
+    facing = smooth(template, atlas.size, view.facing[:, None])[..., 0]
+    shown = cv2.resize(of_photo, facing.shape, interpolation=cv2.INTER_AREA)
     poor = np.clip((POOR[1] - facing) / (POOR[1] - POOR[0]), 0, 1)
     better = np.clip((facing[:, ::-1] - facing - BETTER[0]) / (BETTER[1] - BETTER[0]), 0, 1)
-    better *= poor
-    better *= of_photo[:, ::-1]
-    return np.asarray(better, np.float32)
+    return enlarged(np.asarray(better * poor * shown[:, ::-1], np.float32), atlas.size)
 
 
 class _Beyond(NamedTuple):
@@ -207,15 +207,14 @@ def _with_beyond(
     """Return the texture (S, S, 3) that is `layer` with the weight `of_face` (S, S), then its mirror image with the
     weight `of_other` (S, S), and elsewhere the colours of the fine vertices, with strands.
     """
-    values, pattern = smooth(template, atlas.size, np.column_stack(beyond)), strands(template, atlas)
-    place = ((np.arange(atlas.size) + 0.5) * (len(values) / atlas.size) - 0.5).astype(np.float32)
+    pattern = strands(template, atlas)
+    values = cv2.split(smooth(template, atlas.size, np.column_stack(beyond)))
+    place = ((np.arange(atlas.size) + 0.5) * (len(values[0]) / atlas.size) - 0.5).astype(np.float32)
     result = np.empty_like(layer)
     for start in range(0, atlas.size, BAND):
         rows = slice(start, start + BAND)
         x, y = np.meshgrid(place, place[rows])
-        planes = [
-            cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for plane in cv2.split(values)
-        ]
+        planes = [cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for plane in values]
         shade = planes[3] * pattern[rows]
         shade += 1
         continued = _bytes(cv2.merge([plane * shade for plane in planes[:3]]))
