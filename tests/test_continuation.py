@@ -13,7 +13,7 @@ from facegeom.face_model.template import load_template
 from facegeom.networks.segmentation_crop import BACKGROUND, COVER, HEAD_HAIR
 from facegeom.networks.segmentation_crop import SKIN as SKIN_CLASS
 from facegeom.texture.appearance import View
-from facegeom.texture.continuation import Known, continued_colors, growing_hair, hair_color, skin_trust
+from facegeom.texture.continuation import Known, continued_colors, from_both_sides, growing_hair, hair_color, skin_trust
 from facegeom.texture.hair_growth import SkinView, hair_of_temples, hair_share
 
 TEMPLATE = load_template(head=True)
@@ -115,3 +115,20 @@ def test_hair_shown_at_a_temple_goes_on_to_the_scalp(plain_person: Any, plain_cl
     assert (side * PLACES[found, 0] > 35).all()
     assert found[behind].mean() > 0.3
     assert not found[shown & ~beside].any()
+
+
+def test_unknown_colours_are_those_of_the_other_side_with_a_difference_that_fades() -> None:
+    """The left side is brighter by 40 where both are known, at the nose; only the right one is known beyond."""
+    x = PLACES[:, 0]
+    values = np.tile(np.float64(SKIN), (COUNT, 1)) + 40 * (x > 0)[:, None]
+    known = (x < 12).astype(float)
+    found = from_both_sides(TEMPLATE, values, known, x < -60, known)
+    near = TEMPLATE.coarse.regions["face"][:COUNT] & (x > 13) & (x < 16) & (np.abs(PLACES[:, 1] + 10) < 20)
+    assert near.any()
+    assert (found.weight[near] == 1).all()
+    assert found.colors[near].mean() > np.mean(SKIN) + 8
+    far = x > 60
+    assert np.abs(found.colors[far] - SKIN).mean() < 3
+    np.testing.assert_allclose(found.colors[known == 1], values[known == 1])
+    assert found.hair[far].all()
+    assert not found.hair[near].any()

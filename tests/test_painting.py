@@ -224,3 +224,27 @@ def test_a_grey_photo_gives_a_grey_texture(plain_person: Any, plain_classes: Any
         network=OneColor(),
     )
     assert np.ptp(coloured.texture.astype(int), axis=2).max() > 40
+
+
+def test_a_hidden_cheek_has_the_detail_of_the_other_one(plain_person: Any, plain_classes: Any) -> None:
+    """A stripe on the cheek that the photo shows appears on the hidden cheek, too."""
+    photo, prediction, V = plain_person
+    template, camera, size = load_template(head=True), prediction.camera, 256
+    fine, striped = template.fine, photo.copy()
+    seen = View(photo, prediction.maps, camera, V, fine).seen
+    side = 1 if seen[V[:, 0] > 40].sum() > seen[V[:, 0] < -40].sum() else -1
+    cheek = fine.regions["face"] & (side * V[:, 0] > 42) & (side * V[:, 0] < 58) & (V[:, 1] < -5) & (V[:, 1] > -45)
+    stripe = cheek & (np.abs(V[:, 1] + 25) < 4)
+    for x, y in np.rint(camera.project(V[stripe])).astype(int):
+        striped[y - 1 : y + 2, x - 1 : x + 2] = np.array(SKIN) * 0.7
+    view = View(striped, prediction.maps, camera, V, fine)
+    painted = paint(template, view, plain_classes(photo, camera), size, network=OneColor())
+    mirrored = painted.texture[:, ::-1].astype(int)
+    atlas = Atlas(fine.faces, fine.uv, fine.uv_faces, size)
+    shown = atlas.region(cheek) & painted.known
+    hidden = shown & ~painted.known[:, ::-1]
+    assert hidden.sum() > 30
+    assert np.abs(mirrored[hidden] - OUTPUT).mean() > 30  # not the network's colour
+    own = painted.texture[hidden].mean(axis=1)
+    assert own.std() > 10
+    assert np.corrcoef(own, mirrored[hidden].mean(axis=1))[0, 1] > 0.8

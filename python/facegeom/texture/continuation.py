@@ -203,7 +203,7 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: 
     trusted = skin_trust(template, view, (all_seen[kept] > 0) & ~hairy[kept])
     carried = template.carry(np.concatenate([trusted, np.ones(len(template.vertices) - len(trusted))])[:, None])[:, 0]
     all_seen = all_seen * np.where(hairy, 1.0, np.clip(carried, 0.0, 1.0))
-    shown = from_both_sides(template, view.colors[kept], all_seen[kept], hairy[kept])
+    shown = from_both_sides(template, view.colors[kept], all_seen[kept], hairy[kept], all_seen[kept])
     growing = growing_hair(template, view, classes, raised)
     around = continued_colors(template, view, classes, shown, growing).colors
     filled = template.carry(np.concatenate([around, behind_colors(template, view)]))
@@ -211,11 +211,13 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: 
     return np.asarray(np.clip(own * view.colors + (1 - own) * filled, 0.0, 255.0))
 
 
-def from_both_sides(template: Template, values: FloatArray, known: FloatArray, hair: BoolArray) -> Known:
+def from_both_sides(
+    template: Template, values: FloatArray, known: FloatArray, hair: BoolArray, of_photo: FloatArray
+) -> Known:
     """Return known colours, and those of the other side of the head where it is known better.
 
-    Colours of the other side are corrected by the difference of both sides nearby, where both are known; farther away,
-    they are the same.
+    Colours of the other side are corrected by the difference of both sides nearby, where the photo shows both; farther
+    away, they are the same.
 
     Parameters
     ----------
@@ -223,10 +225,11 @@ def from_both_sides(template: Template, values: FloatArray, known: FloatArray, h
     values : (s, 3) float array, colours of the coarse skin in [0, 255]
     known : (s,) float array in [0, 1], weight of each colour
     hair : (s,) bool array, vertices whose colour is that of hair
+    of_photo : (s,) float array in [0, 1], weight of the photo in each colour, at most `known`
     """
     mirror = template.coarse.mirror[: len(values)]
     other, other_known = values[mirror], known[mirror]
-    both = (known * other_known * (hair == hair[mirror]))[:, None]
+    both = (of_photo * of_photo[mirror] * (hair == hair[mirror]))[:, None]
     heat = diffused(template, np.hstack([both * (values - other), both]), CHANGE_TIME_MM2)
     change = heat[:, :3] / np.maximum(heat[:, 3:4], LEAST_BOTH)
     own: BoolArray = known >= other_known

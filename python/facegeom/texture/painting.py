@@ -129,7 +129,8 @@ def paint(
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
     known_here[known_here < LEAST_KNOWN] = 0
-    shown = from_both_sides(template, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen)
+    here = of_photo[row, column].astype(np.float64)
+    shown = from_both_sides(template, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen, here)
     continued = continued_colors(template, view, classes, shown, growing)
     behind = behind_colors(template, view)
     beyond = _Beyond(
