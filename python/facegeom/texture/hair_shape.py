@@ -33,6 +33,7 @@ PRIOR = 3e-4  # weight of the usual height; range LENGTH_MM / PRIOR^(1/4) = 46 m
 USUAL = 0.7  # usual height relative to the mean height at the outline
 MIRRORED = 0.2  # weight of a height on the other side of the head
 LOWEST_MM, HIGHEST_MM = 2.0, 75.0  # limits of the height
+BARE_TAPER = 0.2  # the same relative to the distance from a bare scalp
 TAPER = 0.5  # largest height of hair beside a free ear, relative to the distance from the ear
 SHORT_MM = 20.0
 """Largest height of the hair beside a bald crown, which covers no ears: what is wider is background that the network
@@ -96,16 +97,16 @@ def hair_shape(
     covered = () if bald else covered_ears(template, shown, camera)
     base = bare if covered == SIDES else with_flat_ears(template, V[:skin], covered)
     shown = SkinView.of(template, base, camera, classes, photo)
-    highest = SHORT_MM if bald else HIGHEST_MM
     head = head_outline(camera.view(bare), coarse.skin_faces, rays)
-    outline = hair_outline(classes, camera, photo, rays, head, highest)
+    outline = hair_outline(classes, camera, photo, rays, head, SHORT_MM if bald else HIGHEST_MM)
     if (outline.kind == HAIR).sum() < LEAST_RAYS:
         return None
     lowest = _lowest(rays, outline)
     member = _member(template, covered, lowest) & ~bare_scalp
     fringe, beside = _fringe(template, member, shown)
     member = _of_scalp(template, member | beside | _before_ears(template, covered, lowest, shown))
-    height = _height(template, base, member, covered, fringe, camera, rays, outline)
+    highest = _highest(template, covered, bare_scalp & bald)
+    height = _height(template, base, member, covered, fringe, highest, camera, rays, outline)
     if height is None:
         return None
     displacement = np.zeros_like(V)
@@ -218,11 +219,15 @@ def _height(
     member: BoolArray,
     covered: tuple[str, ...],
     fringe: BoolArray,
+    highest: FloatArray,
     camera: Camera,
     rays: Rays,
     outline: HairOutline,
 ) -> FloatArray | None:
-    """Return the height of the hair on the coarse skin, (s,) mm, 0 where no hair is; None if it is nearly 0."""
+    """Return the height of the hair on the coarse skin, (s,) mm, 0 where no hair is; None if it is nearly 0.
+
+    `highest` (s,) is the largest height.
+    """
     coarse = template.coarse
     skin = coarse.skin_count
     ears = [flat_ear(template, side) for side in covered]
@@ -240,7 +245,7 @@ def _height(
     normal = outward(base[rows])
     across = camera.view(normal)[:, :2]
     known_fringe = fringe[rows]
-    highest = _highest(template, covered)[rows]
+    highest = highest[rows]
     height = np.zeros(len(rows))
     # Above the middle of the skull, skin at the outline is a bald part of the head; below, it is an ear or a cheek.
     bare_ray = outline.kind == BARE
@@ -286,8 +291,8 @@ def _height(
     return out
 
 
-def _highest(template: Template, covered: tuple[str, ...]) -> FloatArray:
-    """Return the largest height of hair on the coarse skin, (s,) mm: hair lies flat beside a free ear."""
+def _highest(template: Template, covered: tuple[str, ...], bare_scalp: BoolArray) -> FloatArray:
+    """Return the largest height of hair on the coarse skin, (s,) mm: hair is flat beside free ears and a bald crown."""
     coarse = template.coarse
     skin = coarse.skin_count
     places = load_face_model().mean[template.vertices][:skin]
@@ -296,6 +301,9 @@ def _highest(template: Template, covered: tuple[str, ...]) -> FloatArray:
         if side not in covered:
             away = geometry.nearest(places[coarse.regions[f"ear_{side}"][:skin]], places)[1]
             highest = np.minimum(highest, LOWEST_MM + TAPER * away)
+    if bare_scalp.any():
+        away = geometry.nearest(places[bare_scalp], places)[1]
+        highest = np.minimum(highest, LOWEST_MM + BARE_TAPER * away)
     return highest
 
 

@@ -53,6 +53,8 @@ distance relative to the largest."""
 SKIN_HUE, SKIN_LIGHT, UNLIKE = 10.0, -15.0, (0.3, 0.6)
 """What is called hair may be skin up to the first difference (a* with b*) from the skin and above the second (L*); the
 hair has the colour of the other pixels if their share lies in this range."""
+GLARE_LIGHT = 15.0  # L* above that of the skin from which these pixels are the lights on a shaved head
+STUBBLE = 0.75  # brightness of a shaved scalp relative to the skin
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
 CONTRAST = (0.06, 0.16)  # range of the contrast of strands
@@ -110,17 +112,28 @@ class HeadClasses:
     @cached_property
     def hair(self) -> FloatArray | None:
         """Median colour (3,) of the hair, without what may be skin; None for a photo without hair."""
+        shown, away, shaved = self._shown_hair
+        if not len(shown):
+            return None
+        if shaved and self.skin is not None:
+            return self.skin * STUBBLE
+        return np.asarray(np.median(shown[away] if UNLIKE[0] < away.mean() < UNLIKE[1] else shown, axis=0), np.float64)
+
+    @cached_property
+    def _shown_hair(self) -> tuple[ByteArray, BoolArray, bool]:
+        """The pixels of hair (n, 3), those (n,) unlike skin, and whether these are the lights on a shaved head."""
         sure: BoolArray = np.asarray(self.probability > SURE)
         hair = sure[..., HEAD_HAIR]
         if hair.sum() <= LEAST_HAIR * sure[..., SKIN].sum():
-            return None
+            return np.zeros((0, 3), np.uint8), np.zeros(0, np.bool_), False
         within = cv2.distanceTransform(hair.astype(np.uint8), cv2.DIST_L2, 3)
         shown = self.image[within >= min(UNMIXED, LEAST_WITHIN * float(within.max()))]
-        if self.skin is not None:
-            light, *hue = (lab(shown[None])[0] - lab(self.skin[None, None])[0]).T
-            away = (np.hypot(*hue) > SKIN_HUE) | (light < SKIN_LIGHT)
-            shown = shown[away] if UNLIKE[0] < away.mean() < UNLIKE[1] else shown
-        return np.asarray(np.median(shown, axis=0), np.float64)
+        if self.skin is None:
+            return shown, np.ones(len(shown), np.bool_), False
+        light, *hue = (lab(shown[None])[0] - lab(self.skin[None, None])[0]).T
+        away: BoolArray = np.asarray((np.hypot(*hue) > SKIN_HUE) | (light < SKIN_LIGHT))
+        shaved = UNLIKE[0] < away.mean() < UNLIKE[1] and float(np.median(light[away])) > GLARE_LIGHT
+        return shown, away, shaved
 
     @cached_property
     def skin(self) -> FloatArray | None:
@@ -134,7 +147,7 @@ class HeadClasses:
         hair: BoolArray = np.asarray(self.probability[..., HEAD_HAIR] > SURE)
         grey = self.image @ np.array([0.299, 0.587, 0.114])
         fine = grey - cv2.GaussianBlur(grey, (0, 0), 3.0)
-        if not hair.any():
+        if not hair.any() or self._shown_hair[2]:
             return CONTRAST[0]
         return float(np.clip(fine[hair].std() / (grey[hair].mean() + 8.0), *CONTRAST))
 
