@@ -35,7 +35,7 @@ from facegeom.face_model.template import Template, Topology, load_template
 from facegeom.images.crop import warp_image
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.pipelines.interface import PipelineOptions, Prediction, Stages
-from facegeom.texture.appearance import View
+from facegeom.texture.appearance import View, mouth_light
 from facegeom.texture.continuation import vertex_colors
 from facegeom.texture.eye_photo import eye_pictures, painted_pictures
 from facegeom.texture.eyes import Eyes, eye_colors, look, unseen_eyes
@@ -47,6 +47,7 @@ from facegeom.texture.light import without_light
 from facegeom.texture.painting import paint
 from facegeom.texture.relief import relief_weight
 from facegeom.texture.several_photos import PhotoOfHead
+from facegeom.texture.teeth import teeth_picture
 
 OTHERS_SIZE = 512
 """Side length in texels of the atlas in which several photos are joined if only colours of vertices are wanted."""
@@ -275,7 +276,8 @@ def painted(
         skin = paint(template, view, classes, options.texture, backend=options.backend, grown=grown, others=others)
         eyes, size = looking.result(), len(skin.texture)
         pictures = painted_pictures(eyes, size) if painted_eyes else eye_pictures(template, view, eyes, size)
-        colors, texture = skin.colors.copy(), file_texture(skin.texture, pictures)
+        teeth = teeth_picture(template, size, mouth_light(template, view))
+        colors, texture = skin.colors.copy(), file_texture(skin.texture, pictures, teeth)
     for side, shades in eye_colors(template, looking.result()).items():
         colors[fine.regions[f"eyeball_{side}"]] = shades
     if is_grey(classes.image):
