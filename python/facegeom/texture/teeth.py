@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from facegeom import geometry
 from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
@@ -151,9 +149,9 @@ def _texels(template: Template, size: int) -> _Texels:
 
 def find_teeth(V: FloatArray, F: IntArray, lower: BoolArray) -> tuple[IntArray, list[Tooth]]:
     """Return the tooth of each vertex (n,), and the teeth, whose triangles are F (m, 3); `lower` (n,) move with the jaw."""
-    links = csr_array((np.ones(F.size), (F.ravel(), np.roll(F, 1, axis=1).ravel())), shape=(len(V), len(V)))
-    member = connected_components(links, directed=False)[1]
-    names = np.unique(member[F[:, 0]])
+    member = np.full(len(V), -1)
+    member[F] = geometry.connected_components(F, len(V))[:, None]
+    names = np.unique(member[F])
     rows = [np.flatnonzero(member == name) for name in names]
     middles = np.array([V[own].mean(axis=0) for own in rows])
     upper = np.array([~lower[own].any() for own in rows])
