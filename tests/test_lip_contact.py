@@ -111,9 +111,7 @@ def test_closed_lips_move_together_up_to_the_corners(name: str) -> None:
     )
     apart, before = (np.linalg.norm(shape[upper] - shape[lower], axis=1) for shape in (moved, unchanged))
     assert before.max() > 6.0
-    gap = MODEL.mean[upper] - MODEL.mean[lower]
-    closer = np.linalg.norm(gap, axis=1) - np.linalg.norm(gap + moved[upper] - moved[lower], axis=1)
-    assert np.minimum(apart, apart - closer).max() < 1.0  # mouthClose also closes the gap of the mean face
+    assert apart.max() < 1.0
 
 
 def test_an_open_jaw_with_closed_lips_leaves_no_folds_beside_the_corners_of_the_mouth() -> None:
@@ -129,7 +127,7 @@ def test_an_open_jaw_with_closed_lips_leaves_no_folds_beside_the_corners_of_the_
         return int((np.einsum("td,td->t", *normals) < np.cos(np.radians(80.0))).sum())
 
     assert turned(UNCHANGED["mouthClose"]) > 15
-    assert turned(SHAPES["mouthClose"]) < 9
+    assert turned(SHAPES["mouthClose"]) < 12
 
 
 def test_puffed_cheeks_do_not_part_the_lips() -> None:

@@ -79,11 +79,8 @@ JOINED = 10.0
 """Weight of the equal motion of lips that touch, relative to that of the smoothness."""
 
 JAW_AROUND_MM, JAW_FREE_MM, JAW_KEPT = 22.0, 9.0, 0.0007
-"""The first two distances above and `KEPT` for lips that stay closed while the jaw opens: the skin beside the corners of
-the mouth must stretch, too, or it folds."""
-
-JAW_SHUT = 0.9
-"""Part of the gap between the lips of the mean face that `mouthClose` closes."""
+"""The two distances above and `KEPT` for lips that stay closed while the jaw opens: the skin beside the corners of the
+mouth must stretch, too, or it folds."""
 
 
 class _Lip(NamedTuple):
@@ -125,7 +122,7 @@ def with_lip_contact(model: FaceModel, shapes: Mapping[str, Float32Array]) -> di
         result[name] = closed + _apart(lips, model.mean + closed)
     jaw = _joint(_lips(model, JAW_AROUND_MM), model, JAW_FREE_MM, JAW_KEPT)
     for name, opening in CLOSED_WITH.items():
-        closed = _join(jaw, shapes[name].astype(np.float64) + shapes[opening], JAW_SHUT)
+        closed = _join(jaw, shapes[name].astype(np.float64) + shapes[opening])
         result[name] = closed + _apart(lips, model.mean + closed) - shapes[opening]
     # An upper lip that rolls would show the teeth. A lower lip that rolls goes behind the upper lip, and may go deeper.
     upper, lower = ROLLS
@@ -241,7 +238,6 @@ class _Joint(NamedTuple):
 
     vertices: IntArray  # (k,), rows of the face model
     smoothed: FloatArray  # (k, k), from the displacements of a shape to those of joined lips
-    shutting: FloatArray  # (k, 3), mm, displacements that bring lips which touch on the mean face wholly together
 
 
 def _joint(lips: tuple[_Lip, _Lip], model: FaceModel, free: float = FREE_MM, kept: float = KEPT) -> _Joint:
@@ -263,7 +259,7 @@ def _joint(lips: tuple[_Lip, _Lip], model: FaceModel, free: float = FREE_MM, kep
     border[outside[outside >= 0]] = True
     laplacian = np.eye(len(vertices)) - links / links.sum(axis=1, keepdims=True)
     laplacian[border] = 0.0
-    contacts, touching, gaps = [], [], []
+    contacts, touching = [], []
     for lip, other in (lips, lips[::-1]):
         own = lip.vertices[model.regions["lips"][lip.vertices]]
         found = geometry.closest_points(model.mean[other.vertices], other.faces, model.mean[own])
@@ -275,22 +271,17 @@ def _joint(lips: tuple[_Lip, _Lip], model: FaceModel, free: float = FREE_MM, kep
         corners = place[other.vertices[other.faces[found.face[near]]]]
         contact[rows[:, None], corners] -= weight[:, None] * found.weights[near]
         contacts.append(contact)
-        gaps.append(-(contact @ model.mean[vertices]))
         touching.append(own[near])
     away = geometry.nearest(model.mean[np.concatenate(touching)], model.mean[vertices])[1]
     own = kept + 1.0 - np.exp(-(away**2) / (2 * free**2))
     own[border] = 1e3
     both = np.concatenate(contacts)
     energy = laplacian.T @ laplacian + np.diag(own) + JOINED * both.T @ both
-    found = np.linalg.solve(energy, np.column_stack([np.diag(own), JOINED * both.T @ np.concatenate(gaps)]))
-    return _Joint(vertices, found[:, :-3], found[:, -3:])
+    return _Joint(vertices, np.linalg.solve(energy, np.diag(own)))
 
 
-def _join(joint: _Joint, shape: FloatArray, shut: float = 0.0) -> FloatArray:
-    """Return a shape (n, 3) in which lips that touch on the mean face move together.
-
-    `shut` is the part of the gap between them that it closes.
-    """
+def _join(joint: _Joint, shape: FloatArray) -> FloatArray:
+    """Return a shape (n, 3) in which lips that touch on the mean face move together."""
     result = shape.copy()
-    result[joint.vertices] = joint.smoothed @ shape[joint.vertices] + shut * joint.shutting
+    result[joint.vertices] = joint.smoothed @ shape[joint.vertices]
     return result

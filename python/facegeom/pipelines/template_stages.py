@@ -28,6 +28,7 @@ from facegeom.face_model.fitting import possible_expression
 from facegeom.face_model.head_completion import complete_head
 from facegeom.face_model.lids import closing_blinks, covering_lids
 from facegeom.face_model.lip_contact import lips_apart
+from facegeom.face_model.lip_gap import slit_closing
 from facegeom.face_model.neutral_lips import closed_lips
 from facegeom.face_model.point_fit import Fit
 from facegeom.face_model.rolled_lips import closing_rolls
@@ -204,6 +205,8 @@ def driven(
     closed, lips = closed_lips(template, neutral, shapes, weights)
     shapes = {**shapes, **lips, **closing_blinks(template, closed, ())}
     neutral = without_expression(V, shapes, weights)
+    slit = slit_closing(template, neutral)
+    V, neutral = V + slit, neutral + slit
     # The photographed face takes what lids and rolled lips move, so that the neutral face does not change.
     covering = {**closing_blinks(template, neutral), **covering_lids(template, neutral)}
     covering |= closing_rolls(template, neutral, shapes)

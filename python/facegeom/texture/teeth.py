@@ -148,7 +148,10 @@ def _texels(template: Template, size: int) -> _Texels:
 
 
 def find_teeth(V: FloatArray, F: IntArray, lower: BoolArray) -> tuple[IntArray, list[Tooth]]:
-    """Return the tooth of each vertex (n,), and the teeth, whose triangles are F (m, 3); `lower` (n,) move with the jaw."""
+    """Return the tooth of each vertex (n,), and the teeth, whose triangles are F (m, 3).
+
+    `lower` (n,) are the vertices that move with the jaw.
+    """
     member = np.full(len(V), -1)
     member[F] = geometry.connected_components(F, len(V))[:, None]
     names = np.unique(member[F])
