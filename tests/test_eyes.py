@@ -282,6 +282,16 @@ def test_the_eyeball_does_not_come_through_moving_lids() -> None:
     assert worst_before > 20.0
 
 
+def test_an_eyeball_that_turns_to_a_corner_stays_behind_the_lids() -> None:
+    usual, before = template_blendshapes(HEAD), []
+    for V in neutral_heads(6):
+        own, at_rest = covering_lids(HEAD, V), ball_before_lids(V, "left")
+        for name in ("eyeLookInLeft", "eyeLookOutLeft"):
+            before.append(ball_before_lids(V + usual[name], "left") - at_rest)
+            assert ball_before_lids(V + own[name], "left") - at_rest < 1.6
+    assert max(before) > 3.0
+
+
 @pytest.mark.slow
 def test_blinks_of_many_people_close() -> None:
     assert_blinks_close(200)
