@@ -8,10 +8,11 @@ import pytest
 from facegeom import geometry, load_face_model
 from facegeom.face_model.blendshapes import template_blendshapes
 from facegeom.face_model.file_atlas import TEETH_BOX
+from facegeom.face_model.teeth import MILK_TEETH, childhood, find_teeth, milk_teeth, template_teeth
 from facegeom.face_model.template import load_template
 from facegeom.geometry.boundary import boundary_loops
 from facegeom.texture.mouth import MouthLight
-from facegeom.texture.teeth import find_teeth, teeth_picture
+from facegeom.texture.teeth import teeth_picture
 
 MODEL = load_face_model()
 TEETH = MODEL.faces[MODEL.regions["teeth"][MODEL.faces].all(axis=1)]
@@ -111,3 +112,32 @@ def test_lower_teeth_follow_the_jaw_as_a_whole() -> None:
     moved = jaw[:, 1] < -1.0
     assert 0.3 < moved.mean() < 0.7
     assert np.abs(jaw[~moved]).max() < 0.3
+
+
+def test_faces_with_high_chin_and_nose_are_those_of_small_children() -> None:
+    points = MODEL.mean[MODEL.landmarks68_multipie]
+    assert childhood(points) == 0.0
+    child = points.copy()
+    child[[8, 33], 1] *= 0.77
+    assert childhood(child) == 1.0
+    assert childhood(0.6 * child) == 1.0  # whatever the size
+    shares = [childhood((1 - t) * points + t * child) for t in np.linspace(0.0, 1.0, 11)]
+    assert shares == sorted(shares)
+
+
+def test_milk_teeth_are_shorter_and_only_ten_are_white() -> None:
+    template = load_template()
+    motion, (number, teeth) = milk_teeth(template), template_teeth(template)
+    others = ~template.fine.regions["teeth"]
+    assert not motion[others].any()
+    for k, tooth in enumerate(teeth):
+        own = motion[(number == k) & ~others, 1] * tooth.up
+        assert own.min() >= 0.0
+        assert (own.max() > 4.0) == (tooth.number >= MILK_TEETH)
+        assert own.max() > 1.5
+    light = MouthLight(np.ones(3), np.array([238.0, 232.0, 222.0]))
+    white = []
+    for child in (0.0, 0.5, 1.0):
+        picture = teeth_picture(template, 1024, light, child).astype(float)
+        white.append((picture[..., 0] - picture[..., 1] < 20).mean())
+    assert white[2] < 0.7 * white[0]

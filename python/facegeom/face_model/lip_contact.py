@@ -273,11 +273,11 @@ def _joint(lips: tuple[_Lip, _Lip], model: FaceModel, free: float = FREE_MM, kep
         contacts.append(contact)
         touching.append(own[near])
     away = geometry.nearest(model.mean[np.concatenate(touching)], model.mean[vertices])[1]
-    own = kept + 1.0 - np.exp(-(away**2) / (2 * free**2))
-    own[border] = 1e3
+    stays = kept + 1.0 - np.exp(-(away**2) / (2 * free**2))
+    stays[border] = 1e3
     both = np.concatenate(contacts)
-    energy = laplacian.T @ laplacian + np.diag(own) + JOINED * both.T @ both
-    return _Joint(vertices, np.linalg.solve(energy, np.diag(own)))
+    energy = laplacian.T @ laplacian + np.diag(stays) + JOINED * both.T @ both
+    return _Joint(vertices, np.linalg.solve(energy, np.diag(stays)))
 
 
 def _join(joint: _Joint, shape: FloatArray) -> FloatArray:

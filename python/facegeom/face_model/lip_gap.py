@@ -173,6 +173,7 @@ def mouth_of(template: Template) -> Mouth:
         follow,
         corners,
         faces,
-        *(fine.faces[fine.regions[name][fine.faces].all(axis=1)] for name in ("teeth", "mouth_interior")),
+        fine.faces[fine.regions["teeth"][fine.faces].all(axis=1)],
+        fine.faces[fine.regions["mouth_interior"][fine.faces].all(axis=1)],
         np.asarray(above[faces].sum(axis=1) > 1, np.bool_),
     )

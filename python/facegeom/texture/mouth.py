@@ -72,13 +72,12 @@ class _Shades(NamedTuple):
     Attributes
     ----------
     color : (k, 3) float array
-    teeth, soft : (k,) bool arrays, vertices of teeth, and of gums and tongue
+    teeth : (k,) bool array, vertices of teeth
     front : float, z of the foremost tooth, mm
     """
 
     color: FloatArray
     teeth: BoolArray
-    soft: BoolArray
     front: float
 
 
@@ -151,7 +150,8 @@ def _shades(template: Template) -> _Shades:
     color = tongue[:, None] * TONGUE + (1 - tongue[:, None]) * color
     lower = model.expression[model.expression_names.index("jawOpen"), members[teeth], 1] < -JAW_MM
     color[teeth] = 1.0 + _from_edge(V[teeth, 1], lower)[:, None] * (np.array(GUM_SIDE) - 1.0)
-    return _Shades(color * lit[:, None] * _redder(lit), *(np.asarray(part, np.bool_) for part in (teeth, soft)), front)
+    shaded = color * lit[:, None] * _redder(lit)
+    return _Shades(shaded, np.asarray(teeth, np.bool_), front)
 
 
 def _from_edge(height: FloatArray, lower: BoolArray) -> FloatArray:

@@ -13,13 +13,12 @@ import cv2
 import numpy as np
 
 from facegeom import geometry
-from facegeom._internal.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
-from facegeom.face_model.blendshapes import template_blendshapes
 from facegeom.face_model.file_atlas import TEETH_BOX
+from facegeom.face_model.teeth import MILK_TEETH, Tooth, template_teeth
 from facegeom.face_model.template import Template
-from facegeom.face_model.tongue import JAW_MM
 from facegeom.images.sampling import nearest_known
 from facegeom.texture.mouth import MouthLight, inside_light
 
@@ -50,6 +49,9 @@ GUM_SIDE = (0.965, 0.925, 0.855)
 CANINE, CANINES = (0.99, 0.97, 0.935), 2
 """Colour of a canine relative to other teeth, and its place in a row, counted from the middle from 0."""
 
+MILK_CROWN, FAR_MM = 0.8, 20.0
+"""Height of the crown of a milk tooth relative to that of an adult; and the largest distance in mm from the gum."""
+
 UNLIKE = 0.02
 """Standard deviation of the brightness of the teeth of a row."""
 
@@ -63,27 +65,6 @@ LEAST_SIZE = 256
 """Side in texels of the smallest atlas in which the charts of all teeth have texels; smaller pictures are reduced."""
 
 SEED = 11
-
-
-class Tooth(NamedTuple):
-    """The place of a tooth on the mean face.
-
-    Attributes
-    ----------
-    centre, across : (3,) float arrays, mm, and unit vector away from the middle of the row
-    half : float, half width, mm
-    edge, up : y of its edge, mm; 1 if its gum is above, -1 if it is below
-    outward : (3,) float array, unit vector to the lips and cheeks
-    number : place in the row from the middle, from 0
-    """
-
-    centre: FloatArray
-    across: FloatArray
-    half: float
-    edge: float
-    up: float
-    outward: FloatArray
-    number: int
 
 
 class _Texels(NamedTuple):
@@ -100,7 +81,7 @@ class _Texels(NamedTuple):
     gum: FloatArray
 
 
-def teeth_picture(template: Template, size: int, mouth: MouthLight) -> ByteArray:
+def teeth_picture(template: Template, size: int, mouth: MouthLight, child: float = 0.0) -> ByteArray:
     """Return the picture (h, w, 3) of the rectangle `TEETH_BOX` of the atlas of files.
 
     Parameters
@@ -108,9 +89,13 @@ def teeth_picture(template: Template, size: int, mouth: MouthLight) -> ByteArray
     template : Template
     size : side length of the atlas in texels
     mouth : MouthLight
+    child : share of the milk teeth of a small child, 0 to 1; see `facegeom.face_model.teeth.childhood`
     """
-    texels = _texels(template, max(size, LEAST_SIZE))
-    colors = texels.enamel * mouth.edge + texels.gum * mouth.light
+    colors = np.zeros(3)
+    for milk, share in ((False, 1.0 - child), (True, child)):
+        if share:
+            texels = _texels(template, max(size, LEAST_SIZE), milk)
+            colors = colors + share * (texels.enamel * mouth.edge + texels.gum * mouth.light)
     picture = np.asarray(np.rint(np.clip(colors, 0, 255)), np.uint8)[texels.source]
     rows, columns = TEETH_BOX.texels(size)
     room = (columns.stop - columns.start, rows.stop - rows.start)
@@ -120,12 +105,12 @@ def teeth_picture(template: Template, size: int, mouth: MouthLight) -> ByteArray
 
 
 @load_once(maxsize=4)
-def _texels(template: Template, size: int) -> _Texels:
+def _texels(template: Template, size: int, milk: bool) -> _Texels:
     model, fine = load_face_model(), template.fine
     V = template.subdivide(model.mean[template.vertices])
     rows = np.flatnonzero(fine.regions["teeth"][fine.faces].all(axis=1))
     faces = fine.faces[rows]
-    number, teeth = find_teeth(V, faces, template_blendshapes(template)["jawOpen"][:, 1] < -JAW_MM)
+    number, teeth = template_teeth(template)
     normals = geometry.vertex_normals(V, faces)
     down, right = TEETH_BOX.texels(size)
     corners = template.file_uv[fine.uv_faces[rows].ravel()] * (size, -size)
@@ -143,45 +128,24 @@ def _texels(template: Template, size: int) -> _Texels:
     source = place.ravel()[nearest_known(known)]
     own = number[faces[found.triangle[known], 0]]
     points, normal = found.attributes[known][:, :3], found.attributes[known][:, 3:]
-    enamel, gum = _colors(template, V, points, normal, own, teeth)
+    enamel, gum = _colors(template, V, points, normal, own, teeth, milk=milk)
     return _Texels(source, enamel, gum)
 
 
-def find_teeth(V: FloatArray, F: IntArray, lower: BoolArray) -> tuple[IntArray, list[Tooth]]:
-    """Return the tooth of each vertex (n,), and the teeth, whose triangles are F (m, 3).
-
-    `lower` (n,) are the vertices that move with the jaw.
-    """
-    member = np.full(len(V), -1)
-    member[F] = geometry.connected_components(F, len(V))[:, None]
-    names = np.unique(member[F])
-    rows = [np.flatnonzero(member == name) for name in names]
-    middles = np.array([V[own].mean(axis=0) for own in rows])
-    upper = np.array([~lower[own].any() for own in rows])
-    number = np.zeros(len(V), np.int64)
-    teeth: list[Tooth] = []
-    for k, own in enumerate(rows):
-        number[own] = k
-        side = np.sign(middles[k, 0])
-        same = (np.sign(middles[:, 0]) == side) & (upper == upper[k])
-        chain = np.flatnonzero(same)[np.argsort(np.abs(middles[same, 0]) - middles[same, 2])]
-        at = int(np.flatnonzero(chain == k)[0])
-        before = middles[chain[at - 1]] if at else middles[k] * (-1.0, 1.0, 1.0)
-        across = (middles[chain[min(at + 1, len(chain) - 1)]] - before) * (1.0, 0.0, 1.0)
-        across /= np.linalg.norm(across)
-        s = (V[own] - middles[k]) @ across
-        centre = middles[k] + 0.5 * (s.max() + s.min()) * across
-        up = 1.0 if upper[k] else -1.0
-        outward = np.cross(across, (0.0, 1.0, 0.0))
-        outward *= np.sign(outward @ (middles[k] - (0.0, 0.0, -20.0)))
-        teeth.append(Tooth(centre, across, 0.5 * np.ptp(s), float(up * (up * V[own, 1]).min()), up, outward, at))
-    return number, teeth
-
-
 def _colors(
-    template: Template, V: FloatArray, points: FloatArray, normal: FloatArray, own: IntArray, teeth: list[Tooth]
+    template: Template,
+    V: FloatArray,
+    points: FloatArray,
+    normal: FloatArray,
+    own: IntArray,
+    teeth: list[Tooth],
+    *,
+    milk: bool,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the factors (t, 3) of the colour of the edge of teeth, and of the light, at points (t, 3) of teeth."""
+    """Return the factors (t, 3) of the colour of the edge of teeth, and of the light, at points (t, 3) of teeth.
+
+    Of teeth that a child with milk teeth does not have, only gums are painted.
+    """
     light, gums = inside_light(template, V, points)
     rng = np.random.default_rng(SEED)
     enamel, share = np.ones((len(points), 3)), np.zeros(len(points))
@@ -192,13 +156,15 @@ def _colors(
         height = tooth.up * (points[rows, 1] - tooth.edge)
         outer = normal[rows] @ tooth.outward
         line, crown = _gum_line(s, height, outer, gums.height[rows])
-        border[rows] = height - line
+        if milk:
+            line = line * MILK_CROWN if tooth.number < MILK_TEETH else np.full(len(rows), -np.inf)
+        border[rows] = np.clip(height - line, -FAR_MM, FAR_MM)
         share[rows] = _step(border[rows], -SOFT_MM, SOFT_MM)
         along = np.clip(height / crown, 0.0, 1.0)[:, None]
         color = 1.0 + along**1.3 * (np.array(GUM_SIDE) - 1.0)
         if tooth.number <= CANINES:
             color *= 1.0 + (1.0 - _step(height, 0.2, EDGE_MM))[:, None] * (np.array(EDGE_COLOR) - 1.0)
-        if tooth.number == CANINES:
+        if tooth.number == CANINES and not milk:
             color *= CANINE
         color *= 1.0 - _step(np.abs(s), BETWEEN, 1.0)[:, None] * (1.0 - np.array(BETWEEN_SHADE))
         color *= 1.0 - (1.0 - CREVICE) * _step(border[rows], -CREVICE_MM, 0.0)[:, None]
