@@ -10,7 +10,7 @@ import pytest
 
 from facegeom import FaceMesh, load_face_model
 from facegeom.face_model.blendshapes import template_blendshapes
-from facegeom.face_model.file_atlas import EYE_BOX, IRIS_DEGREES, STRIP, disc_angle, disc_radius
+from facegeom.face_model.file_atlas import EYE_BOX, IRIS_DEGREES, STRIP, TEETH_BOX, disc_angle, disc_radius
 from facegeom.face_model.lids import closing_blinks, covering_lids, lid_gap, lid_margin
 from facegeom.face_model.template import load_template
 from facegeom.geometry import rasterize
@@ -31,6 +31,11 @@ def vertices() -> np.ndarray:
     return TEMPLATE.subdivide(load_face_model().mean[TEMPLATE.vertices])
 
 
+def no_teeth(size: int) -> np.ndarray:
+    rows, columns = TEETH_BOX.texels(size)
+    return np.zeros((rows.stop - rows.start, columns.stop - columns.start, 3), np.uint8)
+
+
 def photo_of(
     eyes: Eyes, size: int = 1024, *, pixels: int = 400, pictures: dict[str, np.ndarray] | None = None
 ) -> np.ndarray:
@@ -43,7 +48,9 @@ def photo_of(
         angle = np.arcsin(min(1.0, float(np.linalg.norm(axis))))
         turn = cv2.Rodrigues(axis / max(float(np.linalg.norm(axis)), 1e-9) * angle)[0]
         V[ball] = (V[ball] - centre) @ turn.T + centre
-    texture = file_texture(np.full((size, size, 3), SKIN, np.uint8), pictures or painted_pictures(eyes, size))
+    texture = file_texture(
+        np.full((size, size, 3), SKIN, np.uint8), pictures or painted_pictures(eyes, size), no_teeth(size)
+    )
     mesh = FaceMesh(V, fine.faces, uv=TEMPLATE.file_uv, uv_faces=fine.uv_faces, texture=texture)
     return render_mesh(mesh, size=pixels, frame=Frame((0.0, -20.0, 0.0), 200.0), colors=True)
 
@@ -208,7 +215,9 @@ def test_the_atlas_of_files_has_no_overlaps(head: bool) -> None:
 def test_the_whole_ball_is_painted_without_an_edge() -> None:
     eyes = Eyes(Gaze(0, 0), np.array([90.0, 60.0, 40.0]), np.array(SCLERA))
     size = 512
-    texture = file_texture(np.zeros((size, size, 3), np.uint8), painted_pictures(eyes, size)).astype(int)
+    texture = file_texture(np.zeros((size, size, 3), np.uint8), painted_pictures(eyes, size), no_teeth(size)).astype(
+        int
+    )
     for side, box in EYE_BOX.items():
         square = texture[size - round(STRIP * size) :, round(box.left * size) : round(box.right * size)]
         degrees = np.degrees(np.arccos(directions(len(square))[..., 2]))
@@ -271,6 +280,16 @@ def test_the_eyeball_does_not_come_through_moving_lids() -> None:
             assert np.linalg.norm(own[name] - usual[name], axis=1).max() < 8.0
     assert worst < 4.0
     assert worst_before > 20.0
+
+
+def test_an_eyeball_that_turns_to_a_corner_stays_behind_the_lids() -> None:
+    usual, before = template_blendshapes(HEAD), []
+    for V in neutral_heads(6):
+        own, at_rest = covering_lids(HEAD, V), ball_before_lids(V, "left")
+        for name in ("eyeLookInLeft", "eyeLookOutLeft"):
+            before.append(ball_before_lids(V + usual[name], "left") - at_rest)
+            assert ball_before_lids(V + own[name], "left") - at_rest < 1.6
+    assert max(before) > 3.0
 
 
 @pytest.mark.slow

@@ -7,8 +7,10 @@ import pytest
 
 from facegeom import load_face_model
 from facegeom.face_model.blendshapes import template_blendshapes
+from facegeom.face_model.lip_gap import slit_closing
 from facegeom.face_model.neutral_lips import closed_lips
 from facegeom.face_model.template import load_template
+from facegeom.geometry import rasterize
 
 TEMPLATE = load_template(head=True)
 SHAPES = template_blendshapes(TEMPLATE)
@@ -47,3 +49,31 @@ def test_a_wide_open_mouth_and_a_face_without_expression_stay() -> None:
     same, changed = closed_lips(TEMPLATE, opened, SHAPES, {"browInnerUp": 1.0})
     assert same is opened
     assert changed == {}
+
+
+def inside_mm2(V: np.ndarray) -> float:
+    """Return the area of the inside of the mouth that a picture from the front shows, mm^2."""
+    fine = TEMPLATE.fine
+    shown = rasterize((V + np.array([40.0, 30.0, 0.0])) * (8, -8, 1), fine.faces, None, (640, 640)).triangle
+    return float(fine.regions["mouth_interior"][fine.faces].all(axis=1)[shown[shown >= 0]].sum()) / 64
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_teeth_shine_through_a_slit_between_closed_lips(seed: int) -> None:
+    model = load_face_model()
+    person = np.random.default_rng(seed).normal(0.0, 0.8, 50)
+    V = TEMPLATE.subdivide(model.vertices(person)[TEMPLATE.vertices])
+    before, motion = inside_mm2(V), slit_closing(TEMPLATE, V)
+    assert before > 5.0
+    assert inside_mm2(V + motion) < 0.03 * before
+    assert np.linalg.norm(motion, axis=1).max() < 1.5
+    assert not motion[TEMPLATE.fine.regions["teeth"]].any()
+    for name in ("cheekPuff", "mouthPucker"):
+        assert inside_mm2(V + motion + SHAPES[name]) < 0.2 * before
+
+
+def test_lips_that_are_open_or_wholly_closed_do_not_move() -> None:
+    assert not slit_closing(TEMPLATE, MEAN + 0.3 * SHAPES["jawOpen"]).any()
+    closed = MEAN + slit_closing(TEMPLATE, MEAN)
+    assert inside_mm2(closed) < 0.5
+    assert np.abs(slit_closing(TEMPLATE, closed)).max() < 0.2

@@ -43,13 +43,21 @@ class Box(NamedTuple):
         """Return the mirror image in the other half of the atlas."""
         return Box(1.0 - self.right, 1.0 - self.left, self.low, self.high)
 
+    def texels(self, size: int) -> tuple[slice, slice]:
+        """Return the rows and columns of the rectangle in an atlas with `size` texels a side; v is up."""
+        rows = slice(round((1.0 - self.high) * size), round((1.0 - self.low) * size))
+        return rows, slice(round(self.left * size), round(self.right * size))
+
 
 EYE_BOX = {"left": Box(1.0 - STRIP, 1.0, 0.0, STRIP), "right": Box(0.0, STRIP, 0.0, STRIP)}
 """Square of each eyeball in the atlas of files; the subject's left is on the right side."""
 
+TEETH_BOX = Box(0.26, 0.74, 0.5 * STRIP, STRIP)
+"""Rectangle of the teeth in the atlas of files."""
+
 _MOVED_LEFT = (
     (Box(0.500, 0.690, 0.0, MODEL_STRIP), Box(0.5, 0.8, 0.0, 0.5 * STRIP)),  # mouth socket, gums and tongue
-    (Box(0.690, 0.872, 0.0, MODEL_STRIP), Box(0.5, 0.74, 0.5 * STRIP, STRIP)),  # teeth
+    (Box(0.690, 0.872, 0.0, MODEL_STRIP), Box(0.5, TEETH_BOX.right, 0.5 * STRIP, STRIP)),  # teeth
     (Box(0.872, 0.922, 0.0, MODEL_STRIP), Box(0.74, 0.8, 0.5 * STRIP, STRIP)),  # eye socket
 )
 

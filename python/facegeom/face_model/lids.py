@@ -38,7 +38,7 @@ COLUMN_MM = 1.0
 CLEARANCE_MM = 0.25
 """Least distance in mm between a closed lid and the eyeball."""
 
-RIM_MM = (1.0, 4.0)
+RIM_MM = (0.0, 1.0)
 """Distances in mm from the rim of the socket between which the skin begins to leave the eyeball: the rim stays."""
 
 WHOLE_MM, AROUND_MM = 11.0, 15.0

@@ -24,8 +24,8 @@ CLOSING = ("mouthPucker", "mouthPressLeft", "mouthPressRight", "mouthDimpleLeft"
 TOGETHER = ("cheekPuff",)
 """Blendshapes under which closed lips part."""
 
-OVERLAPPING = ("mouthShrugLower", "mouthClose")
-"""Blendshapes under which closed lips overlap."""
+OVERLAPPING = ("mouthShrugLower",)
+"""Blendshapes under which closed lips overlap, beside those of `CLOSED_WITH`."""
 
 CLOSED_WITH = {"mouthClose": "jawOpen"}
 """Blendshape that closes the lips -> the blendshape that opens them; they are corrected together."""
@@ -78,6 +78,10 @@ KEPT = 0.004
 JOINED = 10.0
 """Weight of the equal motion of lips that touch, relative to that of the smoothness."""
 
+JAW_AROUND_MM, JAW_FREE_MM, JAW_KEPT = 22.0, 9.0, 0.0007
+"""The two distances above and `KEPT` for lips that stay closed while the jaw opens: the skin beside the corners of the
+mouth must stretch, too, or it folds."""
+
 
 class _Lip(NamedTuple):
     """One lip with the skin around it.
@@ -97,7 +101,7 @@ class _Lip(NamedTuple):
 
 
 def with_lip_contact(model: FaceModel, shapes: Mapping[str, Float32Array]) -> dict[str, Float32Array]:
-    """Return the blendshapes whose lips change: those of all four groups.
+    """Return the blendshapes whose lips change: those of all groups.
 
     Parameters
     ----------
@@ -114,9 +118,12 @@ def with_lip_contact(model: FaceModel, shapes: Mapping[str, Float32Array]) -> di
     for name in TOGETHER:
         result[name] = _join(joint, result[name])
     for name in OVERLAPPING:
-        opening = shapes[CLOSED_WITH[name]] if name in CLOSED_WITH else 0.0
-        closed = _join(joint, result[name] + opening)
-        result[name] = closed + _apart(lips, model.mean + closed) - opening
+        closed = _join(joint, result[name])
+        result[name] = closed + _apart(lips, model.mean + closed)
+    jaw = _joint(_lips(model, JAW_AROUND_MM), model, JAW_FREE_MM, JAW_KEPT)
+    for name, opening in CLOSED_WITH.items():
+        closed = _join(jaw, shapes[name].astype(np.float64) + shapes[opening])
+        result[name] = closed + _apart(lips, model.mean + closed) - shapes[opening]
     # An upper lip that rolls would show the teeth. A lower lip that rolls goes behind the upper lip, and may go deeper.
     upper, lower = ROLLS
     result[upper] = _join(joint, result[upper])
@@ -157,14 +164,14 @@ def _left_share(x: FloatArray) -> FloatArray:
     return np.asarray(share**2 * (3.0 - 2.0 * share))
 
 
-def _lips(model: FaceModel) -> tuple[_Lip, _Lip]:
-    """Return the upper and the lower lip of the face model."""
+def _lips(model: FaceModel, around: float = AROUND_MM) -> tuple[_Lip, _Lip]:
+    """Return the upper and the lower lip of the face model, with the skin up to `around` mm from them."""
     skin = model.mean[: model.face_vertex_count]
     inner = model.mean[model.landmarks68_multipie[60:68]]  # corner, upper lip, corner, lower lip; from right to left
     line = np.stack([inner[0], *(inner[[1, 2, 3]] + inner[[7, 6, 5]]) / 2, inner[4]])
     above = skin[:, 1] > np.interp(skin[:, 0], line[:, 0], line[:, 1])
     lips = model.regions["lips"][: len(skin)]
-    near = geometry.nearest(skin[lips], skin)[1] < AROUND_MM
+    near = geometry.nearest(skin[lips], skin)[1] < around
     faces = model.faces[(model.faces < len(skin)).all(axis=1)]
     corners = np.abs(line[[0, -1], 0]).mean()
     found = []
@@ -233,9 +240,10 @@ class _Joint(NamedTuple):
     smoothed: FloatArray  # (k, k), from the displacements of a shape to those of joined lips
 
 
-def _joint(lips: tuple[_Lip, _Lip], model: FaceModel) -> _Joint:
+def _joint(lips: tuple[_Lip, _Lip], model: FaceModel, free: float = FREE_MM, kept: float = KEPT) -> _Joint:
     """Return the map to smooth displacements near those of a shape, equal at places of the two lips that touch.
 
+    `free` and `kept` are as `FREE_MM` and `KEPT`.
     Both lips and their corners are one surface for the smoothness, so that no fold remains at the corners.
     """
     vertices = np.concatenate([lip.vertices for lip in lips])
@@ -265,11 +273,11 @@ def _joint(lips: tuple[_Lip, _Lip], model: FaceModel) -> _Joint:
         contacts.append(contact)
         touching.append(own[near])
     away = geometry.nearest(model.mean[np.concatenate(touching)], model.mean[vertices])[1]
-    kept = KEPT + 1.0 - np.exp(-(away**2) / (2 * FREE_MM**2))
-    kept[border] = 1e3
+    stays = kept + 1.0 - np.exp(-(away**2) / (2 * free**2))
+    stays[border] = 1e3
     both = np.concatenate(contacts)
-    energy = laplacian.T @ laplacian + np.diag(kept) + JOINED * both.T @ both
-    return _Joint(vertices, np.linalg.solve(energy, np.diag(kept)))
+    energy = laplacian.T @ laplacian + np.diag(stays) + JOINED * both.T @ both
+    return _Joint(vertices, np.linalg.solve(energy, np.diag(stays)))
 
 
 def _join(joint: _Joint, shape: FloatArray) -> FloatArray:

@@ -28,14 +28,16 @@ from facegeom.face_model.fitting import possible_expression
 from facegeom.face_model.head_completion import complete_head
 from facegeom.face_model.lids import closing_blinks, covering_lids
 from facegeom.face_model.lip_contact import lips_apart
+from facegeom.face_model.lip_gap import slit_closing
 from facegeom.face_model.neutral_lips import closed_lips
 from facegeom.face_model.point_fit import Fit
 from facegeom.face_model.rolled_lips import closing_rolls
+from facegeom.face_model.teeth import childhood, milk_teeth
 from facegeom.face_model.template import Template, Topology, load_template
 from facegeom.images.crop import warp_image
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.pipelines.interface import PipelineOptions, Prediction, Stages
-from facegeom.texture.appearance import View
+from facegeom.texture.appearance import View, mouth_light
 from facegeom.texture.continuation import vertex_colors
 from facegeom.texture.eye_photo import eye_pictures, painted_pictures
 from facegeom.texture.eyes import Eyes, eye_colors, look, unseen_eyes
@@ -47,6 +49,7 @@ from facegeom.texture.light import without_light
 from facegeom.texture.painting import paint
 from facegeom.texture.relief import relief_weight
 from facegeom.texture.several_photos import PhotoOfHead
+from facegeom.texture.teeth import teeth_picture
 
 OTHERS_SIZE = 512
 """Side length in texels of the atlas in which several photos are joined if only colours of vertices are wanted."""
@@ -129,11 +132,16 @@ def finish_template(
             view, classes = View(photo, prediction.maps, prediction.camera, V, template.fine), seeing.result()
             hidden = options.eyewear == "remove" and classes.hidden_eyes(view.place[_eyeballs(template)])
             looking = beside.submit(_eyes, template, view, hidden=hidden)
+            child = _childhood(template, V, expression) if options.head else 0.0
+            if child:
+                V = V + child * milk_teeth(template)
             shaping = beside.submit(_driven_by, looking, expression, template, V, view, options.head)
             # The colours need much memory, which is not shared between threads: they are made in this one.
             grown = None if hair is None else hair.grown
             beyond = [_of_other(template, V, expression, *other, options) for other in others]
-            colors, texture = painted(template, view, looking, classes, options, grown, beyond, painted_eyes=hidden)
+            colors, texture = painted(
+                template, view, looking, classes, options, grown, beyond, painted_eyes=hidden, child=child
+            )
             stages.weights, V, neutral, shapes = shaping.result()
             fine = template.fine
             mesh = FaceMesh(
@@ -171,6 +179,12 @@ def _of_other(
     return PhotoOfHead(View(photo, prediction.maps, prediction.camera, moved, template.fine), classes)
 
 
+def _childhood(template: Template, V: FloatArray, expression: FloatArray) -> float:
+    """Return the childhood of a face with the fine vertices V (n, 3) and an expression (k,)."""
+    shapes, rows = template_blendshapes(template), load_face_model().landmarks68_multipie
+    return childhood(V[rows] - sum(weight * shapes[name][rows] for name, weight in arkit_weights(expression).items()))
+
+
 @one_thread()
 def _eyes(template: Template, view: View, *, hidden: bool) -> Eyes:
     """Return what the photo shows of the eyes, or usual eyes that look ahead if they are hidden."""
@@ -203,6 +217,8 @@ def driven(
     closed, lips = closed_lips(template, neutral, shapes, weights)
     shapes = {**shapes, **lips, **closing_blinks(template, closed, ())}
     neutral = without_expression(V, shapes, weights)
+    slit = slit_closing(template, neutral)
+    V, neutral = V + slit, neutral + slit
     # The photographed face takes what lids and rolled lips move, so that the neutral face does not change.
     covering = {**closing_blinks(template, neutral), **covering_lids(template, neutral)}
     covering |= closing_rolls(template, neutral, shapes)
@@ -255,11 +271,13 @@ def painted(
     others: Sequence[PhotoOfHead] = (),
     *,
     painted_eyes: bool = False,
+    child: float = 0.0,
 ) -> tuple[ByteArray, ByteArray | None]:
     """Return the colours (n, 3) of the fine vertices, and the texture (S, S, 3), or None if `options.texture` is None.
 
     `looking` gives the eyes; `grown` (n,) are the coarse vertices that are hair as shape; `others` are other photos
-    of the person. With `painted_eyes`, no pixels of the photo are on the eyes.
+    of the person. With `painted_eyes`, no pixels of the photo are on the eyes. `child` is the share of
+    milk teeth.
     """
     fine = template.fine
     if options.albedo:
@@ -275,7 +293,8 @@ def painted(
         skin = paint(template, view, classes, options.texture, backend=options.backend, grown=grown, others=others)
         eyes, size = looking.result(), len(skin.texture)
         pictures = painted_pictures(eyes, size) if painted_eyes else eye_pictures(template, view, eyes, size)
-        colors, texture = skin.colors.copy(), file_texture(skin.texture, pictures)
+        teeth = teeth_picture(template, size, mouth_light(template, view), child)
+        colors, texture = skin.colors.copy(), file_texture(skin.texture, pictures, teeth)
     for side, shades in eye_colors(template, looking.result()).items():
         colors[fine.regions[f"eyeball_{side}"]] = shades
     if is_grey(classes.image):

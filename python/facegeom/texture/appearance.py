@@ -15,7 +15,7 @@ from facegeom.images.camera import Camera
 from facegeom.images.crop import Crop
 from facegeom.images.face_maps import FaceMaps
 from facegeom.images.sampling import bilinear, distance_inside
-from facegeom.texture.mouth import TEETH, mouth_colors
+from facegeom.texture.mouth import TEETH, MouthLight, mouth_colors
 
 FINEST_MM = 0.8  # minimum pixel size in mm; finer photos are reduced, because vertices are about 1.2 mm apart
 LARGEST_CROP = 1024
@@ -122,10 +122,18 @@ def behind_colors(template: Template, view: View) -> FloatArray:
         out[eye] = share * shown[other][alike] + (1 - share) * white
     light = _light(np.mean(whites, axis=0))
     out[regions["eye_sockets"][skin:]] = np.array(SOCKETS) * light
-    teeth = regions["teeth"][skin:]
-    edge = _seen_teeth(shown[teeth], seen[teeth], np.array(TEETH) * light)
-    out[regions["mouth_interior"][skin:]] = mouth_colors(template, light, edge)
+    out[regions["mouth_interior"][skin:]] = mouth_colors(template, mouth_light(template, view))
     return out
+
+
+def mouth_light(template: Template, view: View) -> MouthLight:
+    """Return the light on the mouth, and the colour of teeth in it, that a photo shows."""
+    regions, skin = template.coarse.regions, template.coarse.skin_count
+    shown, seen = (values[template.fine.skin_count :] for values in (view.colors, view.seen))
+    eyes = [regions[name][skin:] for name in ("eyeball_left", "eyeball_right")]
+    light = _light(np.mean(_whites([shown[eye & (seen > SEEN)] for eye in eyes]), axis=0))
+    teeth = regions["teeth"][skin:]
+    return MouthLight(light, _seen_teeth(shown[teeth], seen[teeth], np.array(TEETH) * light))
 
 
 def _light(white: FloatArray) -> FloatArray:

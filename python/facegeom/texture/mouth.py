@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from facegeom import geometry
@@ -9,7 +11,7 @@ from facegeom._internal.arrays import BoolArray, FloatArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
-from facegeom.face_model.tongue import tongue_share
+from facegeom.face_model.tongue import JAW_MM, tongue_share
 
 TEETH = (238.0, 232.0, 222.0)
 GUMS, TONGUE, CHEEKS = (212.0, 130.0, 124.0), (200.0, 106.0, 106.0), (172.0, 88.0, 82.0)
@@ -40,49 +42,122 @@ GUM_SIDE = (0.95, 0.92, 0.87)
 """Colour of a tooth at the gum, relative to that at its edge."""
 
 
-def mouth_colors(template: Template, light: FloatArray, edge: FloatArray) -> FloatArray:
+LIT_GUM_MM = 8.0
+"""Distance in mm from the teeth within which gums are lighter beside the cheeks: lips that part show these gums."""
+
+
+class MouthLight(NamedTuple):
+    """The light on the mouth of a person.
+
+    Attributes
+    ----------
+    light : (3,) float array, the light at the lips, relative to that in which the white of an eye is `SCLERA`
+    edge : (3,) float array, the colour of the edges of the teeth at the lips, in [0, 255]
+    """
+
+    light: FloatArray
+    edge: FloatArray
+
+
+class Gums(NamedTuple):
+    """The gums at points (p, 3): their height (p,) above the gums in mm, and the gums' colour (p, 3) in white light."""
+
+    height: FloatArray
+    color: FloatArray
+
+
+class _Shades(NamedTuple):
+    """The inside of the mouth: the colours of k vertices in white light, of teeth relative to those of their edges.
+
+    Attributes
+    ----------
+    color : (k, 3) float array
+    teeth : (k,) bool array, vertices of teeth
+    front : float, z of the foremost tooth, mm
+    """
+
+    color: FloatArray
+    teeth: BoolArray
+    front: float
+
+
+def mouth_colors(template: Template, mouth: MouthLight) -> FloatArray:
     """Return the colours (k, 3), in [0, 255], of the vertices of the region `mouth_interior` of the coarse topology.
 
     Parameters
     ----------
     template : Template
-    light : (3,) float array, the light at the lips, relative to that in which the white of an eye is `SCLERA`
-    edge : (3,) float array, the colour of the edges of the teeth at the lips
+    mouth : MouthLight
     """
-    shade, teeth = _shades(template)
-    return np.asarray(np.where(teeth[:, None], edge, light) * shade)
+    shades = _shades(template)
+    return np.asarray(np.where(shades.teeth[:, None], mouth.edge, mouth.light) * shades.color)
+
+
+def inside_light(template: Template, V: FloatArray, points: FloatArray) -> tuple[FloatArray, Gums]:
+    """Return the colour of the light (p, 3) on points of the teeth of the mean face, and the gums beside them.
+
+    Parameters
+    ----------
+    template : Template
+    V : (n, 3) float array, mm, the fine vertices of the mean face
+    points : (p, 3) float array, mm
+    """
+    fine, shades = template.fine, _shades(template)
+    faces = fine.faces[fine.regions["gums_and_tongue"][fine.faces].all(axis=1)]
+    found = geometry.closest_points(V, faces, points)
+    corners = faces[found.face]
+    normal = np.einsum("qc,qcd->qd", found.weights, geometry.vertex_normals(V, faces)[corners])
+    away = points - np.einsum("qc,qcd->qd", found.weights, V[corners])
+    height = np.copysign(found.distance, np.einsum("qd,qd->q", away, normal))
+    place = np.zeros(len(V), np.int64)
+    place[fine.regions["mouth_interior"]] = np.arange(len(shades.color))
+    gums = np.einsum("qc,qcd->qd", found.weights, shades.color[place[corners]])
+    lit = _lit(shades.front - points[:, 2], LEAST["teeth"])
+    return lit[:, None] * _redder(lit), Gums(height, gums)
+
+
+def _lit(depth: FloatArray, least: FloatArray | float) -> FloatArray:
+    """Return the light (k,) at depths (k,) in mm behind the front teeth; `least` is that at the throat."""
+    return np.asarray(least + (1 - least) * np.exp(-((np.maximum(depth, 0.0) / DEPTH_MM) ** POWER)))
+
+
+def _redder(lit: FloatArray) -> FloatArray:
+    """Return the colour (k, 3) of light of the strength `lit` (k,)."""
+    return np.asarray(1.0 - RED * (1.0 - lit[:, None]) * (0.0, 1.0, 1.0))
 
 
 @load_once(maxsize=2)
-def _shades(template: Template) -> tuple[FloatArray, BoolArray]:
-    """Return the colours (k, 3) in white light, of teeth relative to those of their edges; and the mask of teeth."""
+def _shades(template: Template) -> _Shades:
     model = load_face_model()
     regions = model.regions
     members = template.vertices[template.coarse.regions["mouth_interior"]]
     V = model.mean[members]
     teeth, soft = regions["teeth"][members], regions["gums_and_tongue"][members]
     tongue = tongue_share(model)[members]
-    depth = V[teeth, 2].max() - V[:, 2]
+    front = float(V[teeth, 2].max())
     least = np.where(teeth, LEAST["teeth"], np.where(soft, LEAST["gums"], LEAST["cheeks"]))
     least = tongue * LEAST["tongue"] + (1 - tongue) * least
-    lit = np.exp(-((np.maximum(depth - FREE_MM * tongue, 0.0) / DEPTH_MM) ** POWER))
-    lit = least + (1 - least) * lit
+    lit = _lit(front - V[:, 2] - FREE_MM * tongue, least)
     gums, cheeks = soft & (tongue < 0.5), ~teeth & ~soft
     for first, second, reach, dark in (
         (gums, cheeks, FOLD_MM, FOLD), (cheeks, gums, FOLD_MM, FOLD), (tongue >= 0.5, gums, SIDE_MM, SIDE),
     ):  # fmt: skip
         away = np.clip(geometry.nearest(V[second], V[first])[1] / reach, 0.0, 1.0)
+        if first is gums:
+            away = np.maximum(away, 1.0 - np.clip(geometry.nearest(V[teeth], V[first])[1] / LIT_GUM_MM, 0.0, 1.0) ** 2)
         lit[first] *= dark + (1 - dark) * away
     color = np.where(soft[:, None], GUMS, CHEEKS)
     color = tongue[:, None] * TONGUE + (1 - tongue[:, None]) * color
-    color[teeth] = 1.0 + _from_edge(V[teeth, 1])[:, None] * (np.array(GUM_SIDE) - 1.0)
-    redder = 1.0 - RED * (1.0 - lit[:, None]) * (0.0, 1.0, 1.0)
-    return color * lit[:, None] * redder, np.asarray(teeth, np.bool_)
+    lower = model.expression[model.expression_names.index("jawOpen"), members[teeth], 1] < -JAW_MM
+    color[teeth] = 1.0 + _from_edge(V[teeth, 1], lower)[:, None] * (np.array(GUM_SIDE) - 1.0)
+    shaded = color * lit[:, None] * _redder(lit)
+    return _Shades(shaded, np.asarray(teeth, np.bool_), front)
 
 
-def _from_edge(height: FloatArray) -> FloatArray:
-    """Return where heights (k,) of vertices of teeth, in mm, lie between the edge (0) and the gum (1) of a tooth."""
-    ordered = np.sort(height)
-    gap = int(np.diff(ordered).argmax()) if len(ordered) > 1 else 0  # between lower and upper teeth
-    split = 0.5 * (ordered[gap] + ordered[min(gap + 1, len(ordered) - 1)])
+def _from_edge(height: FloatArray, lower: BoolArray) -> FloatArray:
+    """Return where heights (k,) of vertices of teeth, in mm, lie between the edge (0) and the gum (1) of a tooth.
+
+    `lower` (k,) are the vertices of lower teeth.
+    """
+    split = 0.5 * (height[lower].max() + height[~lower].min())
     return np.asarray(np.clip(np.abs(height - split) / CROWN_MM, 0.0, 1.0))

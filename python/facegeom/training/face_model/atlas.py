@@ -32,6 +32,7 @@ from facegeom.training.face_model.topology import EYEBALL_LEFT, GUMS, TEETH, Mod
 
 _STRIP = 0.078  # height of the strip with the small charts, in v
 _GUTTER = 0.004  # margin around each small chart in uv; gives two texels between charts at 256 x 256 texels
+_ARCH = np.array([0.0, 0.0, -20.0])  # a place between the rows of teeth, mm; teeth face away from it
 # Cells of the small charts of the left half of the head: patch -> (first u, width). The teeth are a grid in their cell.
 _CELLS = {
     EYEBALL_LEFT: (0.922, 0.078),
@@ -84,15 +85,15 @@ def build_atlas(
         part = left[labels[left] == patch]
         corner_uv[part] = _into_cell(_disc_chart(V, F[part]), patch)
     tooth = left[labels[left] == TEETH]
-    corner_uv[tooth] = _teeth_charts(V, F[tooth])
-    _mirror_triangles(F, mirror, left, corner_uv)
+    corner_uv[tooth] = teeth_charts(V, F[tooth])
+    mirror_triangles(F, mirror, left, corner_uv)
     # Corners with the same vertex and the same texture coordinates share a row.
     key = np.concatenate([F.reshape(-1, 1), np.rint(corner_uv.reshape(-1, 2) * 1e9)], axis=1)
     _, first, inverse = np.unique(key, axis=0, return_index=True, return_inverse=True)
     return corner_uv.reshape(-1, 2)[first], inverse.reshape(-1, 3)
 
 
-def _mirror_triangles(F: IntArray, mirror: IntArray, left: IntArray, corner_uv: FloatArray) -> None:
+def mirror_triangles(F: IntArray, mirror: IntArray, left: IntArray, corner_uv: FloatArray) -> None:
     """Set the texture coordinates of the right half of the head to the mirror image of the left half."""
     where = {tuple(sorted(face)): index for index, face in enumerate(F.tolist())}
     for index in left.tolist():
@@ -201,19 +202,36 @@ def _arc(points: FloatArray) -> FloatArray:
     return np.asarray(length / length[-1])
 
 
-def _disc_chart(V: FloatArray, F: IntArray) -> FloatArray:
-    """Return texture coordinates (m, 3, 2) that flatten a disc-like surface into the circle in the unit square."""
+def _disc_chart(V: FloatArray, F: IntArray, power: float = 2.0, share: FloatArray | None = None) -> FloatArray:
+    """Return texture coordinates (m, 3, 2) that flatten a disc-like surface into the unit square.
+
+    The outline of the chart is a circle, or a superellipse of a higher `power`. `share` (m,) is the size of each
+    triangle in the chart, relative to that on the surface.
+    """
     used, inverse = np.unique(F, return_inverse=True)
     G = inverse.reshape(-1, 3)
     outline = boundary_loops(G)[0]
     angle = 2 * np.pi * _arc(V[used][np.append(outline, outline[0])])[:-1]
-    places = 0.5 + 0.5 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    places = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    places = 0.5 + 0.5 * places / (np.abs(places) ** power).sum(axis=1, keepdims=True) ** (1.0 / power)
     free = np.ones((len(used), 2), dtype=bool)
     free[outline] = False
     rest = flat_triangles(V[F])
+    if share is not None:
+        rest *= share[:, None, None]
     area = 0.5 * rest[:, 1, 0] * rest[:, 2, 1]
     rest *= np.sqrt(0.25 * np.pi / area.sum())
     return relax(rest, G, tutte(G, outline, places), free, area, 40)[G]
+
+
+def _tooth_chart(V: FloatArray, F: IntArray) -> FloatArray:
+    """Return texture coordinates (m, 3, 2) of a tooth in the unit square, with most of the room for its outer side."""
+    corners = V[F]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    outward = (corners.mean(axis=(0, 1)) - _ARCH) * (1.0, 0.0, 1.0)
+    shown = normal @ (outward / np.linalg.norm(outward))
+    return _disc_chart(V, F, 4.0, np.clip(0.6 + 0.6 * shown, 0.3, 1.0))
 
 
 def _ball_chart(V: FloatArray, F: IntArray) -> FloatArray:
@@ -249,7 +267,7 @@ def _ball_chart(V: FloatArray, F: IntArray) -> FloatArray:
     return np.asarray(0.5 + 0.5 * corner)
 
 
-def _teeth_charts(V: FloatArray, F: IntArray) -> FloatArray:
+def teeth_charts(V: FloatArray, F: IntArray) -> FloatArray:
     """Flatten each tooth separately and arrange the charts in two rows; return texture coordinates (m, 3, 2)."""
     used, inverse = np.unique(F, return_inverse=True)
     G = inverse.reshape(-1, 3)
@@ -266,7 +284,7 @@ def _teeth_charts(V: FloatArray, F: IntArray) -> FloatArray:
         members = np.flatnonzero(low == (row == 0))
         for column, k in enumerate(members[np.argsort(-centre[members, 2])]):
             cell = (first + column * width / columns, row * _STRIP / 2, width / columns, _STRIP / 2)
-            result[tooth == k] = _into_box(_disc_chart(V, F[tooth == k]), cell)
+            result[tooth == k] = _into_box(_tooth_chart(V, F[tooth == k]), cell)
     return result
 
 

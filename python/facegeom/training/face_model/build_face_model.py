@@ -2,7 +2,8 @@
 
 Steps: remesh ICT FaceKit Light (MIT licence) (`topology`), compute identity components of random ICT heads and transfer
 the expressions (`components`), smooth the components where triangles would invert (`corner_smoothing`), compute texture
-coordinates (`atlas`), and write everything to one .npz file, which `facegeom.load_face_model` reads.
+coordinates (`atlas`), give the teeth their shape (`teeth`), and write everything to one .npz file, which
+`facegeom.load_face_model` reads.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from facegeom.training.face_model.corner_smoothing import smooth_corners, smooth
 from facegeom.training.face_model.ict_head import load_ict
 from facegeom.training.face_model.pictures import FIGURES
 from facegeom.training.face_model.skin_remeshing import SkinOptions
+from facegeom.training.face_model.teeth import shape_teeth, shape_teeth_of
 from facegeom.training.face_model.topology import build_topology, symmetric_positions
 
 _IDENTITY_STEP = 0.003  # quantisation step of identity components, mm; RMS rounding error 0.0009 mm
@@ -107,6 +109,7 @@ def build_face_model(
         "uv": uv,
         "uv_faces": uv_faces.astype(np.int32),
     }
+    shape_teeth(arrays, head)
     output = Path(output)
     write_npz(output, arrays)
     log.info("wrote %s, %.1f MB", output.name, output.stat().st_size / 1e6)
@@ -135,12 +138,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=8000,
         help="number of random neutral heads for the identity components (default: %(default)s)",
     )
-    parser.add_argument("--check", action="store_true", help="only measure the existing model in --out")
-    parser.add_argument(
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--check", action="store_true", help="only measure the existing model in --out")
+    only.add_argument(
         "--smooth-corners",
         type=Path,
         metavar="MODEL",
         help="only smooth the components of this model at the corners of lids and mouth, and write the result to --out",
+    )
+    only.add_argument(
+        "--shape-teeth",
+        type=Path,
+        metavar="MODEL",
+        help="only give the teeth of this model their shape, and write the result to --out",
     )
     parser.add_argument(
         "--held-out",
@@ -162,9 +172,9 @@ def run(args: argparse.Namespace) -> int:
     from facegeom.training.face_model.quality import check_face_model
 
     if args.smooth_corners is not None:
-        if args.check:
-            raise FacegeomError("--smooth-corners writes a model and --check only reads one: use one of the two")
         smooth_face_model(args.smooth_corners, args.out)
+    elif args.shape_teeth is not None:
+        shape_teeth_of(args.shape_teeth, args.ict, args.out)
     elif not args.check:
         if args.canonical is None:
             raise FacegeomError("--canonical is needed to make a model: give the file canonical_on_ict.npz")
