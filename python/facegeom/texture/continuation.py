@@ -40,7 +40,8 @@ NEAR_MM2, AROUND_MM2 = 60.0, 900.0  # diffusion times of the skin near known ski
 FAR_SHARE = 0.03  # share of known skin nearby below which the skin around takes over
 LEAST_SHADE = 0.7  # factor of the occlusion below which the colour of skin does not go on
 LEAST_HEAT = 1e-3  # share of known skin around below which it is the median of the face
-HAIR_MM2, HAIR_SHARE = 150.0, 0.05  # the same for hair; farther away its median colour
+HAIR_MM2, HAIR_SHARE = 150.0, 0.05  # the same for hair
+FAR_HAIR_MM2, FAR_HAIR_SHARE = 2000.0, 0.02  # the same for hair farther away, and last its median colour
 BALD = 0.2  # least share of skin on the scalp that faces the camera of a bald head
 BROW_PERCENTILE = 25.0  # percentile of the brightness of the brows that is the colour of hair that no photo shows
 BROW_SHARE = 0.45  # share of hair in the colour of brows; the rest is skin
@@ -145,7 +146,9 @@ def continued_colors(
     if not growing.any():
         return Continued(known[:, None] * values + (1 - known[:, None]) * skin, np.zeros(count))
     hair = hair_color(template, classes, values, known, tone)
-    of_hair = _mean_around(template, values, known * hair_seen, HAIR_MM2, hair, HAIR_SHARE)
+    shown_hair = known * hair_seen
+    hair_around = _mean_around(template, values, shown_hair, FAR_HAIR_MM2, hair, FAR_HAIR_SHARE)
+    of_hair = _mean_around(template, values, shown_hair, HAIR_MM2, hair_around, HAIR_SHARE)
     mixed = growing[:, None] * of_hair + (1 - growing[:, None]) * skin
     return Continued(known[:, None] * values + (1 - known[:, None]) * mixed, growing * (1 - known))
 
