@@ -27,7 +27,7 @@ TARGET = 4000  # number of vertices
 FINER = {"eyelids_left": 12.0, "eyelids_right": 12.0, "eye_rims": 40.0, "lips": 8.0, "lip_rim": 40.0, "nose": 2.0}
 """Region -> factor on the errors of its vertices."""
 COARSER = 0.05  # factor on the errors behind the skin
-TEETH, BACK_MM = 1.0, 20.0  # the same for front teeth, up to so many mm behind the foremost
+TEETH, BACK_MM = 4.0, 20.0  # the same for front teeth, up to so many mm behind the foremost
 LIDS, MOVED_MM = 60.0, 1.0  # factor on the errors of vertices that a blink moves by more than so many mm
 LEAST_TURN = 0.2  # smallest cosine between the normals of a triangle before and after a collapse
 LEAST_AREA = 0.02  # smallest area in mm^2 of a triangle that a collapse leaves
