@@ -27,6 +27,7 @@ TARGET = 4000  # number of vertices
 FINER = {"eyelids_left": 12.0, "eyelids_right": 12.0, "eye_rims": 40.0, "lips": 8.0, "lip_rim": 40.0, "nose": 2.0}
 """Region -> factor on the errors of its vertices."""
 COARSER = 0.05  # factor on the errors behind the skin
+TEETH, BACK_MM = 4.0, 20.0  # the same for front teeth, up to so many mm behind the foremost
 LIDS, MOVED_MM = 60.0, 1.0  # factor on the errors of vertices that a blink moves by more than so many mm
 LEAST_TURN = 0.2  # smallest cosine between the normals of a triangle before and after a collapse
 LEAST_AREA = 0.02  # smallest area in mm^2 of a triangle that a collapse leaves
@@ -152,6 +153,8 @@ def reduced(target: int = TARGET) -> tuple[IntArray, IntArray, IntArray]:
     coarse, V = template.coarse, model.mean[template.vertices]
     weight = np.ones(len(V))
     weight[coarse.skin_count :] = COARSER
+    teeth = coarse.regions["teeth"]
+    weight[teeth & (V[:, 2] > V[teeth, 2].max() - BACK_MM)] = TEETH
     for name, factor in FINER.items():
         weight[coarse.regions[name]] = np.maximum(weight[coarse.regions[name]], factor)
     for name in ("eyeBlink_L", "eyeBlink_R"):  # a closed lid is stretched over the eyeball
