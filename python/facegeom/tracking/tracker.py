@@ -19,7 +19,7 @@ from facegeom._internal.stopwatch import stopwatch
 from facegeom._internal.threads import one_thread
 from facegeom.face_model import load_face_model
 from facegeom.face_model.fitting import fit_maps
-from facegeom.images.boxes import box_iou
+from facegeom.images.boxes import Box, box_iou
 from facegeom.images.crop import apply_affine, crop_affine
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.contour_crop import predict_contours
@@ -56,12 +56,12 @@ class GoodFrame(NamedTuple):
     ----------
     clarity : how well
     image : (h, w, 3) uint8 array
-    yaw : degrees
+    box : box of the face in pixels of the frame
     """
 
     clarity: float
     image: ByteArray
-    yaw: float
+    box: Box
 
 
 class Tracker:
@@ -170,6 +170,10 @@ class Tracker:
             last, before = found.expression, number
             yield number, found
 
+    def forget(self) -> None:
+        """Drop what `refit` needs, where the frames before the identity was settled are not fitted again."""
+        self._unsettled.clear()
+
     def _is_cut(self, image: ByteArray) -> bool:
         """Return whether the frame begins another shot."""
         small = cv2.resize(image, THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float64).mean(axis=2)
@@ -264,7 +268,7 @@ class Tracker:
         clarity = min(found.camera.scale, 2.0) * float(found.camera.rotation[2, 2]) * detail * np.exp(-opened)
         side = int(np.sign(yaw)) if abs(yaw) > SIDE_DEG else 0
         if side not in self._good or clarity > self._good[side].clarity:
-            self._good[side] = GoodFrame(clarity, image.copy(), yaw)
+            self._good[side] = GoodFrame(clarity, image.copy(), prediction.face_box)
 
 
 EXPRESSIVE = ("jawOpen", "eyeBlink_L", "eyeBlink_R")
