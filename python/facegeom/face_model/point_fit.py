@@ -304,9 +304,7 @@ def fit_points(
     identity = FitPrior(np.zeros(k), np.ones(k)) if prior is None else prior.resized(k)
     weights = FitPrior(np.zeros(e), np.full(e, 0.3**2)) if expression is None else expression
     mean = np.concatenate([identity.mean, weights.mean])
-    strength = np.concatenate(
-        [options.identity_prior / identity.variance, options.expression_prior / weights.variance]
-    )
+    strength = np.concatenate([options.identity_prior / identity.variance, options.expression_prior / weights.variance])
     strength *= options.noise_mm**2 * options.correlated_points
     view = _View(seen, np.clip(mean, low, high), free, options)
     unknowns = CAMERA + int(np.count_nonzero(free))

@@ -63,6 +63,4 @@ def encode_animated(mesh: MeshArrays, animation: Animation) -> bytes:
 
 
 def _channel(sampler: int, node: int, path: str) -> pygltflib.AnimationChannel:
-    return pygltflib.AnimationChannel(
-        sampler=sampler, target=pygltflib.AnimationChannelTarget(node=node, path=path)
-    )
+    return pygltflib.AnimationChannel(sampler=sampler, target=pygltflib.AnimationChannelTarget(node=node, path=path))

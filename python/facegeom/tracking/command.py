@@ -69,7 +69,9 @@ def track_video(args: argparse.Namespace, say: Say, complain: Say) -> int:
         drawing.end()
     written = [*files, *([args.preview_video] if args.preview_video else [])]
     if args.json:
-        print(json.dumps({"video": str(video), "out": [str(path) for path in written], **performance.to_dict()}, indent=2))
+        print(
+            json.dumps({"video": str(video), "out": [str(path) for path in written], **performance.to_dict()}, indent=2)
+        )
     else:
         _summary(performance, written, say)
     unseen = len(performance) - int(performance.seen.sum())
@@ -96,8 +98,10 @@ def _summary(performance: Performance, files: list[Path], say: Say) -> None:
         say(f"{name:<{width}} {spent:9.0f} ms {spent / len(performance):7.1f} ms a frame")
     total = sum(performance.timings.values())
     say(f"{'total':<{width}} {total:9.0f} ms {total / len(performance):7.1f} ms a frame")
-    say(f"{', '.join(map(str, files))}: {len(performance)} frames, {performance.times[-1]:.1f} s, "
-        f"face in {int(performance.seen.sum())}")
+    say(
+        f"{', '.join(map(str, files))}: {len(performance)} frames, {performance.times[-1]:.1f} s, "
+        f"face in {int(performance.seen.sum())}"
+    )
 
 
 class Progress:

@@ -21,8 +21,8 @@ from facegeom.images.crop import apply_affine, crop_affine
 from facegeom.pipelines.map_prediction import CropPrediction
 
 FRAME_OPTIONS = replace(MAP_OPTIONS, iterations=2, identity_count=0, expression_prior=2.0)
-"""Options of the fit to a frame, chosen on synthetic videos of two validation portraits: more iterations and more points
-change nothing, and a prior of 1, as for photos, spreads an expression over many small weights."""
+"""Options of the fit to a frame, chosen on synthetic videos of two validation portraits: a third iteration changes
+nothing, and a prior of 1, as for photos, spreads an expression over many small weights."""
 
 FRAME_POINTS = 500
 
@@ -117,9 +117,7 @@ class FrameFitter:
     def shown(self, prediction: CropPrediction) -> Shown | None:
         """Return the points of the face that the maps of a frame show, or None if they show too few."""
         try:
-            points = map_places(
-                self.model, prediction.depth, prediction.correspondence, prediction.mask, FRAME_POINTS
-            )
+            points = map_places(self.model, prediction.depth, prediction.correspondence, prediction.mask, FRAME_POINTS)
         except ValueError:  # fewer than 50 pixels inside the outline
             return None
         box = prediction.crop.box

@@ -17,13 +17,13 @@ from facegeom.tracking.tracker import Tracker
 from facegeom.tracking.video import Video, VideoInput, open_video
 from facegeom.tracking.whole_video import frame_weights
 
-WEIGHTS = OneEuroOptions(cutoff_hz=1.0, speed=40.0)
+WEIGHTS = OneEuroOptions(cutoff_hz=0.5, speed=30.0)
 """Filter of the weights; chosen on synthetic videos of validation portraits, see `facegeom evaluate track`."""
 
-ROTATION = OneEuroOptions(cutoff_hz=1.0, speed=40.0)
+ROTATION = OneEuroOptions(cutoff_hz=0.5, speed=10.0)
 """Filter of the rotation, whose speed is in radians a second."""
 
-PLACE = OneEuroOptions(cutoff_hz=1.0, speed=0.5)
+PLACE = OneEuroOptions(cutoff_hz=0.5, speed=0.2)
 """Filter of the place of the face, in mm, and of 100 times the logarithm of its size."""
 
 

@@ -1,10 +1,11 @@
 """Tables in the format of the app Live Link Face, which Unreal Engine and plug-ins of Blender, Maya and others read.
 
-The columns are Timecode, BlendShapeCount, 52 blendshapes and the yaw, pitch and roll of the head and of both eyes. Their
-names and order are those of files that the app recorded, for example `anim/alex_rom_3.csv` in the repository
+The columns are Timecode, BlendShapeCount, 52 blendshapes and the yaw, pitch and roll of the head and of both eyes.
+Their names and order are those of files that the app recorded, for example `anim/alex_rom_3.csv` in the repository
 alexdjulin/LiveLinkFace-CSV-Retarget-For-Motionbuilder on GitHub: ARKit's names with a capital letter, with right before
-left for `Jaw` and `Mouth`. In the same file, angles are in radians; where the eyes look down, the pitch is positive, and
-where they look to the subject's left, the yaw is. The app leaves the rotation of the head at 0 unless it is switched on.
+left for `Jaw` and `Mouth`. In the same file, angles are in radians; where the eyes look down, the pitch is positive,
+and where they look to the subject's left, the yaw is. The rotation of the head is 0 there; it is taken to have the
+conventions of the eyes.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ def live_link_csv(times: FloatArray, weights: FloatArray, rotations: FloatArray,
     -----
     A time code is hours:minutes:seconds:frames, with a fraction of a frame of three digits; frames are counted at `fps`
     rounded to an integer, from 0 to that number minus 1. The rotation of the head is Ry(yaw) Rx(pitch) Rz(roll) with
-    right-handed angles about the axes of the face frame: x to the subject's left, y up, z out of the face. The angles of
-    the eyes follow from the eyeLook weights (`GAZE_DEGREES`), without roll.
+    right-handed angles about the axes of the face frame: x to the subject's left, y up, z out of the face. The angles
+    of the eyes follow from the eyeLook weights (`GAZE_DEGREES`), without roll.
     """
     order = [ARKIT_NAMES.index(name) for name in columns()]
     angles = np.column_stack([head_angles(rotations), *(_eye(weights, side) for side in ("Left", "Right"))])

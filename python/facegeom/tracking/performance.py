@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from facegeom._internal.arrays import BoolArray, FloatArray
 from facegeom._internal.files import write_bytes
 from facegeom._internal.outputs import Outputs

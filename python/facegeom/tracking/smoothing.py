@@ -2,13 +2,13 @@
 
 Noise is small and in every frame; movements are large and rare. The smoother of whole videos therefore takes the second
 differences of a curve as draws from Student's t distribution with one degree of freedom, whose tails are heavy: at rest
-the curve is smoothed over about half a second, and a blink or a syllable is left as it is. It uses the frames before and
-after each frame alike and has no lag.
+the curve is smoothed over about half a second, and a blink or a syllable is left as it is. It uses the frames before
+and after each frame alike and has no lag.
 
 References
 ----------
-Aravkin, Burke, Pillonetto (2014), "Robust and trend-following Student's t Kalman smoothers", SIAM Journal on Control and
-Optimization 52(5).
+Aravkin, Burke, Pillonetto (2014), "Robust and trend-following Student's t Kalman smoothers", SIAM Journal on Control
+and Optimization 52(5).
 Casiez, Roussel, Vogel (2012), "1 Euro filter: a simple speed-based low-pass filter for noisy input in interactive
 systems", CHI 2012.
 """
@@ -70,10 +70,10 @@ def smooth(
 
     Notes
     -----
-    The result minimises the sum over frames of ((y - x) / sigma)^2 plus the sum of (1 + d) log(1 + |x''|^2 / s^2), where
-    x'' is the second difference for an interval of `REFERENCE`, d the dimension of the curve, sigma the noise, and s is
-    `rest` times sigma. It is found by reweighted least squares from x = y, each time with a pentadiagonal matrix. The
-    time is proportional to n.
+    The result minimises the sum over frames of ((y - x) / sigma)^2 plus the sum of (1 + d) log(1 + |x''|^2 / s^2),
+    where x'' is the second difference for an interval of `REFERENCE`, d the dimension of the curve, sigma the noise,
+    and s is `rest` times sigma. It is found by reweighted least squares from x = y, each time with a pentadiagonal
+    matrix. The time is proportional to n.
     """
     t = check.float_array(times, "times", (None,))
     y = check.float_array(values, "values", (len(t), None))
@@ -128,11 +128,8 @@ def _noise(y: FloatArray, groups: bool, least: float, options: SmoothOptions) ->
         return np.full((1, 1 if groups else y.shape[1]), least)
     bend = np.diff(y, 2, axis=0)
     size = np.sqrt((bend**2).mean(axis=1, keepdims=True)) if groups else np.abs(bend)
-    # The quantile of |x| for a normal distribution; in several dimensions the spread is smaller.
-    normal = np.quantile(np.abs(np.random.default_rng(0).normal(size=(4000, width))), options.quantile) if not groups else 1
-    if groups:
-        draws = np.random.default_rng(0).normal(size=(4000, width))
-        normal = np.quantile(np.sqrt((draws**2).mean(axis=1)), options.quantile)
+    draws = np.random.default_rng(0).normal(size=(4000, width))
+    normal = np.quantile(np.sqrt((draws**2).mean(axis=1)), options.quantile)  # the same of unit noise
     found = np.quantile(size, options.quantile, axis=0, keepdims=True) / (np.sqrt(6.0) * normal)
     return np.asarray(np.maximum(found, least))
 

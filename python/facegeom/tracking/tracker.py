@@ -102,7 +102,7 @@ class Tracker:
         self._thumbnail: FloatArray | None = None
         self._lost = 0
         self._seen = 0
-        self._looked = -10**9
+        self._looked = -(10**9)
         self._weighted: FloatArray | None = None
         self._weight: FloatArray | None = None
         self._unsettled: list[tuple[int, Shown]] = []

@@ -156,8 +156,7 @@ def open_video(source: VideoInput, fps: float | None = None, seconds: float | No
         return Video(source, rate, int(count) if math.isfinite(count) and count > 0 else None, limit)
     if isinstance(source, (bytes, dict, bool)) or not isinstance(source, Iterable):
         raise TypeError(
-            "video must be a path, the number of a webcam or an iterable of frames, "
-            f"got {type(source).__name__}"
+            f"video must be a path, the number of a webcam or an iterable of frames, got {type(source).__name__}"
         )
     rate = USUAL_FPS if fps is None else check.in_range(fps, "fps", 1e-3, FASTEST_FPS)
     return Video(source, rate, None, limit, timed=fps is None)
@@ -167,8 +166,7 @@ def _pair(item: Any) -> tuple[float, Any]:
     """Return time and image of an item of an iterable without a frame rate."""
     if not isinstance(item, tuple) or len(item) != 2:
         raise TypeError(
-            "an iterable of frames needs fps=, or must yield pairs (seconds, frame), "
-            f"got {type(item).__name__}"
+            f"an iterable of frames needs fps=, or must yield pairs (seconds, frame), got {type(item).__name__}"
         )
     return check.in_range(item[0], "the time of a frame", -1e12, 1e12), item[1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -27,8 +28,8 @@ Progress = Callable[[int, int | None], None]
 """Called after each frame with the number of frames so far and that of the video, or None if it is not known."""
 
 WEIGHT_NOISE, ROTATION_NOISE, PLACE_NOISE_MM, SIZE_NOISE = 2e-3, 2e-4, 0.02, 2e-4
-"""Smallest standard deviations of the noise that the smoother assumes: of weights, quaternions, the place of the face in
-mm and the logarithm of its size. Weights that are exactly 0 in most frames would otherwise have none."""
+"""Smallest standard deviations of the noise that the smoother assumes: of weights, quaternions, the place of the face
+in mm and the logarithm of its size. Weights that are exactly 0 in most frames would otherwise have none."""
 
 
 @dataclass
@@ -209,7 +210,7 @@ def smoothed(recording: Recording) -> Curves:
     curves, times, seen = raw(recording), np.array(recording.times), recording.seen
     starts = [0, *(number for number, cut in enumerate(recording.cuts) if cut and number), len(times)]
     parts: list[Curves] = []
-    for start, stop in zip(starts[:-1], starts[1:], strict=True):
+    for start, stop in pairwise(starts):
         own = slice(start, stop)
         t, counted = times[own], seen[own]
         if not counted.any():
@@ -228,4 +229,3 @@ def smoothed(recording: Recording) -> Curves:
         )
     names = ("weights", "rotations", "scales", "translations")
     return Curves(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
