@@ -215,7 +215,7 @@ def evaluate_blinks(count: int = BLINKS) -> dict[str, float]:
     for _ in range(count):
         true = blink(times, 1.0 + rng.uniform(-0.5, 0.5) / FPS)
         seen = np.clip(true + rng.normal(0, BLINK_NOISE, len(times)), 0.0, None)
-        found = {"whole video": smooth(times, seen[:, None], least_noise=whole_video.WEIGHT_NOISE)[:, 0]}
+        found = {"whole video": smooth(times, seen[:, None], noise=whole_video.WEIGHT_NOISE)[:, 0]}
         live = OneEuro(WEIGHTS)
         found["live"] = np.array(
             [live(moment, np.array([value]))[0] for moment, value in zip(times, seen, strict=True)]

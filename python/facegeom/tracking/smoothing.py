@@ -32,7 +32,7 @@ REFERENCE = 1.0 / 30.0
 class SmoothOptions:
     """Options of the smoother; chosen on synthetic videos of validation portraits, see `facegeom evaluate track`."""
 
-    rest: float = 0.04  # scale of second differences at rest / standard deviation of the noise
+    rest: float = 0.8  # scale of second differences at rest / standard deviation of the noise
     iterations: int = 12  # number of reweighted least-squares problems
     quantile: float = 0.3  # quantile of absolute second differences from which the noise is estimated
 
@@ -44,7 +44,7 @@ def smooth(
     seen: npt.ArrayLike | None = None,
     *,
     groups: bool = False,
-    least_noise: float = 1e-4,
+    noise: tuple[float, float] = (1e-4, np.inf),
     options: SmoothOptions = SmoothOptions(),
 ) -> FloatArray:
     """Return smoothed curves.
@@ -56,7 +56,8 @@ def smooth(
     seen : (n,) bool array, optional
         False for frames whose values do not count; the result there is interpolated. By default all count.
     groups : True: all columns are one curve in c dimensions, whose weights are common
-    least_noise : smallest standard deviation of the noise that is assumed
+    noise : smallest and largest standard deviation of the noise; between them it is estimated from the curve, whose
+        movements would be taken for noise if it never rests
     options : SmoothOptions
 
     Returns
@@ -85,16 +86,16 @@ def smooth(
     filled = np.column_stack([np.interp(t, t[counted], y[counted, i]) for i in range(y.shape[1])])
     if len(t) < 3:
         return filled
-    noise = _noise(y[counted], groups, least_noise, options)
+    sigma = _noise(t[counted], y[counted], groups, noise, options)
     left, middle, right = _second_difference(t)
     step = np.minimum(0.5 * (t[2:] - t[:-2]), 4 * REFERENCE) / REFERENCE
-    scale = options.rest * noise
+    scale = options.rest * sigma
     dimension = y.shape[1] if groups else 1
     x = filled.copy()
     for _ in range(options.iterations):
         bend = left[:, None] * x[:-2] + middle[:, None] * x[1:-1] + right[:, None] * x[2:]
         size = (bend**2).sum(axis=1, keepdims=True) if groups else bend**2
-        weight = step[:, None] * (1.0 + dimension) * noise**2 / (scale**2 + size)
+        weight = step[:, None] * (1.0 + dimension) * sigma**2 / (scale**2 + size)
         x = _solve(counted, filled, np.broadcast_to(weight, bend.shape), (left, middle, right))
     return x
 
@@ -104,7 +105,7 @@ def smooth_rotations(
     rotations: npt.ArrayLike,
     seen: npt.ArrayLike | None = None,
     *,
-    least_noise: float = 1e-4,
+    noise: tuple[float, float] = (1e-4, np.inf),
     options: SmoothOptions = SmoothOptions(),
 ) -> FloatArray:
     """Return smoothed rotations (n, 3, 3), as `smooth` for curves.
@@ -117,21 +118,22 @@ def smooth_rotations(
     counted = np.ones(count, bool) if seen is None else check.bool_array(seen, "seen", (count,))
     q = np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))
     q[counted] = unwrapped(quaternions(R[counted]))
-    found = smooth(times, q, counted, groups=True, least_noise=least_noise, options=options)
+    found = smooth(times, q, counted, groups=True, noise=noise, options=options)
     return rotation_matrices(found / np.linalg.norm(found, axis=1, keepdims=True))
 
 
-def _noise(y: FloatArray, groups: bool, least: float, options: SmoothOptions) -> FloatArray:
+def _noise(t: FloatArray, y: FloatArray, groups: bool, noise: tuple[float, float], options: SmoothOptions) -> FloatArray:
     """Return the standard deviation of the noise of each curve, (1, c) or (1, 1), from the frames at rest."""
-    width = y.shape[1] if groups else 1
     if len(y) < 3:
-        return np.full((1, 1 if groups else y.shape[1]), least)
-    bend = np.diff(y, 2, axis=0)
+        return np.full((1, 1 if groups else y.shape[1]), noise[0])
+    factors = np.stack(_second_difference(t))
+    factors /= np.linalg.norm(factors, axis=0)  # noise of independent values then has its own size
+    left, middle, right = factors[:, :, None]
+    bend = left * y[:-2] + middle * y[1:-1] + right * y[2:]
     size = np.sqrt((bend**2).mean(axis=1, keepdims=True)) if groups else np.abs(bend)
-    draws = np.random.default_rng(0).normal(size=(4000, width))
-    normal = np.quantile(np.sqrt((draws**2).mean(axis=1)), options.quantile)  # the same of unit noise
-    found = np.quantile(size, options.quantile, axis=0, keepdims=True) / (np.sqrt(6.0) * normal)
-    return np.asarray(np.maximum(found, least))
+    draws = np.random.default_rng(0).normal(size=(4000, y.shape[1] if groups else 1))
+    unit = np.quantile(np.sqrt((draws**2).mean(axis=1)), options.quantile)
+    return np.asarray(np.clip(np.quantile(size, options.quantile, axis=0, keepdims=True) / unit, *noise))
 
 
 def _second_difference(t: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

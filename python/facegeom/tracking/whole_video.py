@@ -27,9 +27,10 @@ from facegeom.tracking.video import Video, VideoInput, open_video
 Progress = Callable[[int, int | None], None]
 """Called after each frame with the number of frames so far and that of the video, or None if it is not known."""
 
-WEIGHT_NOISE, ROTATION_NOISE, PLACE_NOISE_MM, SIZE_NOISE = 2e-3, 2e-4, 0.02, 2e-4
-"""Smallest standard deviations of the noise that the smoother assumes: of weights, quaternions, the place of the face
-in mm and the logarithm of its size. Weights that are exactly 0 in most frames would otherwise have none."""
+WEIGHT_NOISE, ROTATION_NOISE = (2e-3, 0.02), (2e-4, 2e-3)
+PLACE_NOISE_MM, SIZE_NOISE = (0.02, 0.3), (2e-4, 3e-3)
+"""Smallest and largest standard deviations of the noise of weights, quaternions, the place of the face in mm and the
+logarithm of its size. The largest are about twice those of synthetic videos."""
 
 
 @dataclass
@@ -216,13 +217,13 @@ def smoothed(recording: Recording) -> Curves:
         if not counted.any():
             counted = np.ones(stop - start, np.bool_)
         scale = curves.scales[own]
-        size = np.exp(smooth(t, np.log(scale)[:, None], counted, least_noise=SIZE_NOISE)[:, 0])
+        size = np.exp(smooth(t, np.log(scale)[:, None], counted, noise=SIZE_NOISE)[:, 0])
         unit = float(np.median(scale))
-        place = unit * smooth(t, curves.translations[own] / unit, counted, groups=True, least_noise=PLACE_NOISE_MM)
+        place = unit * smooth(t, curves.translations[own] / unit, counted, groups=True, noise=PLACE_NOISE_MM)
         parts.append(
             Curves(
-                np.clip(smooth(t, curves.weights[own], counted, least_noise=WEIGHT_NOISE), 0.0, None),
-                smooth_rotations(t, curves.rotations[own], counted, least_noise=ROTATION_NOISE),
+                np.clip(smooth(t, curves.weights[own], counted, noise=WEIGHT_NOISE), 0.0, None),
+                smooth_rotations(t, curves.rotations[own], counted, noise=ROTATION_NOISE),
                 size,
                 place,
             )
