@@ -6,7 +6,7 @@ import subprocess
 import sys
 import wave
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -76,14 +76,14 @@ def test_reading_ends_after_the_given_time(clip: Path) -> None:
 class Webcam:
     """A stand-in for `cv2.VideoCapture` with four frames in BGR."""
 
-    opened: list[Any] = []
+    opened: ClassVar[list[Any]] = []
 
     def __init__(self, source: Any, *_: Any) -> None:
         self.opened.append(source)
         self.left = 4
         self.released = False
 
-    def isOpened(self) -> bool:  # noqa: N802
+    def isOpened(self) -> bool:
         return self.opened[-1] == 0
 
     def read(self) -> tuple[bool, Any]:

@@ -13,32 +13,25 @@ from facegeom._internal.files import write_bytes
 from facegeom._internal.outputs import Outputs
 from facegeom._internal.threads import one_thread
 from facegeom.errors import FacegeomError
-from facegeom.face_model.blendshapes import ARKIT_NAMES
-from facegeom.images.camera import Camera, Pose
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.tracking.bvh import bvh
 from facegeom.tracking.glb import animated_glb
 from facegeom.tracking.json_lines import json_lines
 from facegeom.tracking.live_link import live_link_csv
+from facegeom.tracking.motion import Motion
+from facegeom.tracking.preview import write_preview
 from facegeom.tracking.video import Video
 
 PERFORMANCE_SUFFIXES = (".glb", ".csv", ".jsonl", ".bvh")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Performance:
+class Performance(Motion):
     """The face of one person through a video, n frames.
 
     Attributes
     ----------
-    times : (n,) float array, seconds since the first frame
-    weights : (n, 52) float array
-        Weights of ARKit's blendshapes, in the order of `names`.
-    rotations : (n, 3, 3) float array, face frame to camera frame
-    scales : (n,) float array, pixels of the frame per mm
-    translations : (n, 2) float array, pixels of the frame to which the origin of the face frame projects
-    seen : (n,) bool array
-        Frames in which a face was found; in others, the curves are interpolated.
+    times, weights, rotations, scales, translations, seen, fps, size : curves of n frames, see `Motion`
     scores : (n,) float array in [0, 1], plausibility of the predicted maps; 0 without a face
     cuts : (n,) bool array, frames that begin another shot
     residuals_mm : (n,) float array
@@ -47,33 +40,17 @@ class Performance:
         Coefficients of the first k identity components of `facegeom.load_face_model()`, one identity for all frames.
     head : FaceMesh
         The neutral head with the 52 blendshapes, in the face frame, mm; with a texture if one was asked for.
-    fps : nominal frame rate of the video; `times` may differ from it
-    size : width and height of the frames, pixels
     timings : dict from stage to milliseconds, all frames together
     video : the video, if it is a file, which previews read again; else None
     """
 
-    times: FloatArray
-    weights: FloatArray
-    rotations: FloatArray
-    scales: FloatArray
-    translations: FloatArray
-    seen: BoolArray
     scores: FloatArray
     cuts: BoolArray
     residuals_mm: FloatArray
     identity: FloatArray
     head: FaceMesh
-    fps: float
-    size: tuple[int, int]
     timings: dict[str, float] = field(default_factory=dict)
     video: Video | None = None
-
-    names = ARKIT_NAMES
-
-    def __len__(self) -> int:
-        """Return the number of frames."""
-        return len(self.times)
 
     def __repr__(self) -> str:
         """Return a short description without the arrays."""
@@ -81,18 +58,6 @@ class Performance:
             f"Performance({len(self)} frames, {float(self.times[-1]):.1f} s, "
             f"seen={int(self.seen.sum())}, {self.head!r})"
         )
-
-    def camera(self, frame: int) -> Camera:
-        """Return the projection from the face frame to pixels of a frame."""
-        return Camera(self.rotations[frame], float(self.scales[frame]), self.translations[frame])
-
-    def pose(self, frame: int) -> Pose:
-        """Return yaw, pitch and roll of the face in a frame, degrees."""
-        return self.camera(frame).pose
-
-    def blendshapes(self, frame: int) -> dict[str, float]:
-        """Return the weight of each of ARKit's blendshapes in a frame."""
-        return dict(zip(self.names, self.weights[frame].tolist(), strict=True))
 
     @one_thread()
     def vertices(self, frame: int) -> FloatArray:
@@ -134,10 +99,8 @@ class Performance:
 
     def save_preview(self, path: str | os.PathLike[str], progress: Callable[[int, int], None] | None = None) -> None:
         """Write a video of the frames beside the head; see `facegeom.tracking.preview.write_preview`."""
-        from facegeom.tracking.preview import write_preview
-
         Outputs(self._inputs).add(path, "the preview of the performance")
-        write_preview(self, Path(path), progress)
+        write_preview(self.video, self, self.head, Path(path), progress)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers of the performance, without those of each frame, as values that JSON can represent."""
@@ -171,6 +134,6 @@ def check_performance_suffix(path: Path) -> str:
 _ENCODERS: dict[str, Callable[[Performance], bytes]] = {
     ".glb": lambda p: animated_glb(p.head, p.times, p.weights, p.rotations),
     ".csv": lambda p: live_link_csv(p.times, p.weights, p.rotations, p.fps),
-    ".jsonl": lambda p: json_lines(p),
+    ".jsonl": lambda p: json_lines(p, p.to_dict(), p.scores, p.cuts),
     ".bvh": lambda p: bvh(p.times, p.rotations, p.fps),
 }

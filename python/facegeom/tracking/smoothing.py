@@ -122,7 +122,9 @@ def smooth_rotations(
     return rotation_matrices(found / np.linalg.norm(found, axis=1, keepdims=True))
 
 
-def _noise(t: FloatArray, y: FloatArray, groups: bool, noise: tuple[float, float], options: SmoothOptions) -> FloatArray:
+def _noise(
+    t: FloatArray, y: FloatArray, groups: bool, noise: tuple[float, float], options: SmoothOptions
+) -> FloatArray:
     """Return the standard deviation of the noise of each curve, (1, c) or (1, 1), from the frames at rest."""
     if len(y) < 3:
         return np.full((1, 1 if groups else y.shape[1]), noise[0])

@@ -24,6 +24,7 @@ from facegeom.images.crop import apply_affine, crop_affine
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.contour_crop import predict_contours
 from facegeom.networks.identity_crop import see_identity
+from facegeom.networks.interface import ContourPredictor, IdentityPredictor
 from facegeom.pipelines import map_prediction
 from facegeom.pipelines.map_options import MapOptions
 from facegeom.pipelines.map_prediction import IDENTITY_FIT, IDENTITY_GAIN, CropPrediction, aligned_square
@@ -95,8 +96,8 @@ class Tracker:
         self.settled = False
         self.cut = False
         self._network = map_prediction.load_network(device, backend)
-        self._identity = map_prediction.identity_network(device, backend)
-        self._contours = map_prediction.contour_network(device, backend)
+        self._identity: IdentityPredictor | None = map_prediction.identity_network(device, backend)
+        self._contours: ContourPredictor | None = map_prediction.contour_network(device, backend)
         self._last: CropPrediction | None = None
         self._expression: FloatArray | None = None
         self._thumbnail: FloatArray | None = None
