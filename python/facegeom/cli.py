@@ -509,9 +509,10 @@ def _track(args: argparse.Namespace) -> int:
     from facegeom.tracking import command
 
     try:
-        return command.track_video(args, _print, _print_error)
+        command.track_video(args, _print, _print_error)
     except command.UsageError as error:
         args.parser.error(str(error))
+    return SUCCESS
 
 
 def _demo(args: argparse.Namespace) -> int:

@@ -39,6 +39,7 @@ from facegeom.measures.report import show, table, write_json
 from facegeom.pipelines.map_prediction import predict_maps
 from facegeom.reconstruction import demo_photo
 from facegeom.tracking import whole_video
+from facegeom.tracking.frame_fit import FrameFit
 from facegeom.tracking.head import plain_head
 from facegeom.tracking.live import LiveFilter
 from facegeom.tracking.smoothing import OneEuro, quaternions, smooth, unwrapped
@@ -141,6 +142,29 @@ def errors_of(track: Track, curves: Curves) -> dict[str, float]:
     return result
 
 
+class LiveTracker(Tracker):
+    """A tracker that also filters each frame as `track_live` does, at the given times."""
+
+    def __init__(self, times: FloatArray) -> None:
+        super().__init__()
+        self.weights: list[FloatArray] = []
+        self.rotations: list[FloatArray] = []
+        self._times = iter(times.tolist())
+        self._filter = LiveFilter()
+
+    def see(self, image: ByteArray) -> tuple[FrameFit, float] | None:
+        """Return what `Tracker.see` returns."""
+        found, moment = super().see(image), next(self._times)
+        if found is None:
+            self.weights.append(self.weights[-1] if self.weights else np.zeros(len(ARKIT_NAMES)))
+            self.rotations.append(self.rotations[-1] if self.rotations else np.eye(3))
+            return None
+        weights, camera = self._filter(moment, found[0])
+        self.weights.append(weights)
+        self.rotations.append(camera.rotation)
+        return found
+
+
 def vertex_error(actor: Actor, curves: Curves, weights: FloatArray, identity: FloatArray) -> float:
     """Return the mean distance of the vertices of the face from the true ones after a similarity, mm."""
     head, face = plain_head(identity), actor.mesh.regions["face"]
@@ -166,29 +190,14 @@ def evaluate_portrait(portrait: ByteArray, seed: int) -> dict[str, dict[str, flo
     methods = {"single frames": single_frames(frames, chosen)}
     spent = {"single frames": (time.process_time() - start) / len(chosen)}
 
-    tracker, live = Tracker(), LiveFilter()
-    tracker.see(frames[0])  # loads the networks
-    tracker = Tracker()
-    weights: list[FloatArray] = []
-    rotations: list[FloatArray] = []
+    Tracker().see(frames[0])  # loads the networks
+    tracker = LiveTracker(curves.times)
     start = time.process_time()
-    for moment, frame in zip(curves.times.tolist(), frames, strict=True):
-        found = tracker.see(frame)
-        if found is None:
-            weights.append(weights[-1] if weights else np.zeros(len(ARKIT_NAMES)))
-            rotations.append(rotations[-1] if rotations else np.eye(3))
-            continue
-        filtered, camera = live(moment, found[0])
-        weights.append(filtered)
-        rotations.append(camera.rotation)
-    spent["live"] = (time.process_time() - start) / len(frames)
-    methods["live"] = np.array(weights), np.array(rotations)
-
-    start = time.process_time()
-    tracker = Tracker()
     recording = whole_video.record(open_video(iter(frames), FPS), tracker)
+    spent["live"] = (time.process_time() - start) / len(frames)
     result = whole_video.smoothed(recording)
     spent["whole video"] = (time.process_time() - start) / len(frames)
+    methods["live"] = np.array(tracker.weights), np.array(tracker.rotations)
     plain = whole_video.raw(recording)
     methods["not smoothed"] = plain.weights, plain.rotations
     methods["whole video"] = result.weights, result.rotations
@@ -264,6 +273,8 @@ def run(args: argparse.Namespace) -> int:
     videos: dict[str, dict[str, dict[str, float]]] = {}
     for number, (name, portrait) in enumerate(tqdm(_portraits(args.photos, args.part, limit), unit="video")):
         videos[name] = evaluate_portrait(portrait, number)
+        if args.json:  # a video takes minutes
+            write_json(args.json, {"benchmark": "track", "videos": videos})
     methods = ("single frames", "not smoothed", "live", "whole video")
     measures = list(dict.fromkeys(name for video in videos.values() for found in video.values() for name in found))
     means: dict[str, dict[str, Any]] = {}

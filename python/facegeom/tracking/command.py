@@ -25,8 +25,8 @@ class UsageError(Exception):
     """The arguments contradict each other."""
 
 
-def track_video(args: argparse.Namespace, say: Say, complain: Say) -> int:
-    """Run the command; return the exit code: 0, or 1 if no face was found in some frames.
+def track_video(args: argparse.Namespace, say: Say, complain: Say) -> None:
+    """Run the command. Frames without a face are reported and are no failure.
 
     Raises
     ------
@@ -77,7 +77,6 @@ def track_video(args: argparse.Namespace, say: Say, complain: Say) -> int:
     unseen = len(performance) - int(performance.seen.sum())
     if unseen:
         complain(f"no face was found in {unseen} of {len(performance)} frames: the curves are interpolated there")
-    return 0
 
 
 def _source(args: argparse.Namespace) -> Path | int:
