@@ -50,23 +50,21 @@ def track_video(args: argparse.Namespace, say: Say, complain: Say) -> None:
         check_preview_suffix(args.preview_video)
         outputs.add(args.preview_video, "the preview video")
     heads = args.preview_video is not None or any(path.suffix.lower() == ".glb" for path in files)
-    progress = Progress("frames", quiet=args.json)
-    performance = track(
-        video,
-        seconds=args.seconds,
-        texture=args.texture if heads else None,
-        device=args.device,
-        backend=args.backend,
-        progress=progress,
-    )
-    progress.end()
+    with Progress("frames", quiet=args.json) as progress:
+        performance = track(
+            video,
+            seconds=args.seconds,
+            texture=args.texture if heads else None,
+            device=args.device,
+            backend=args.backend,
+            progress=progress,
+        )
     outputs.make_folders()
     for path in files:
         performance.save(path)
     if args.preview_video is not None:
-        drawing = Progress("frames of the preview", quiet=args.json)
-        performance.save_preview(args.preview_video, drawing)
-        drawing.end()
+        with Progress("frames of the preview", quiet=args.json) as progress:
+            performance.save_preview(args.preview_video, progress)
     written = [*files, *([args.preview_video] if args.preview_video else [])]
     if args.json:
         print(
@@ -121,7 +119,10 @@ class Progress:
         sys.stderr.write(f"\r{done}{of} {self._unit}, {done / (now - self._start):.1f} a second ")
         sys.stderr.flush()
 
-    def end(self) -> None:
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Remove the line."""
         if self._shown and self._last > self._start:
             sys.stderr.write("\r" + " " * 70 + "\r")
