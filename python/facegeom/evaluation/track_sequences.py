@@ -39,7 +39,7 @@ JPEG_QUALITY = 85
 SHUTTER = 0.5  # time of exposure, frames
 BLUR_SAMPLES = 4  # pictures that are averaged in the part "fast"
 
-VISEMES = (
+VISEMES: tuple[dict[str, float], ...] = (
     {"jawOpen": 0.45},
     {"jawOpen": 0.15, "mouthFunnel": 0.55},
     {"jawOpen": 0.08, "mouthPucker": 0.6},
@@ -149,7 +149,7 @@ def rotation_of(angles: FloatArray) -> FloatArray:
     about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
     about_z = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1.0]])
-    return about_z @ about_x @ about_y
+    return np.asarray(about_z @ about_x @ about_y)
 
 
 @dataclass(frozen=True)
@@ -222,10 +222,11 @@ def render_frames(actor: Actor, curves: Curves, rng: np.random.Generator) -> Ite
         for offset in shutters:
             other = int(np.clip(frame + (1 if offset > 0 else -1), 0, len(curves.times) - 1))
             share = abs(offset)
-            between = Curves(*((a[[frame]] * (1 - share) + a[[other]] * share) for a in curves[:4]), ("",), ())
+            times, weights, angles, shift = (a[[frame]] * (1 - share) + a[[other]] * share for a in curves[:4])
+            between = Curves(times, weights, angles, shift, ("",), ())
             pictures.append(picture(actor, actor.vertices(between.weights[0]), camera_of(between, 0)))
         image = np.mean(pictures, axis=0) + rng.normal(0, NOISE, (SIZE[1], SIZE[0], 3))
         _, packed = cv2.imencode(
             ".jpg", np.clip(image, 0, 255).astype(np.uint8)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
         )
-        yield np.ascontiguousarray(cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1])
+        yield np.ascontiguousarray(np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])

@@ -422,6 +422,13 @@ def predict_aligned(
     return replace(found, earlier_score=previous.plausibility.score)
 
 
+def predict_again(
+    network: MapNetwork, photo: ByteArray, previous: CropPrediction, options: MapOptions, *, mirror: bool
+) -> CropPrediction:
+    """Return the prediction for the crop of an earlier prediction in the next frame of a video."""
+    return _predict_crop(network, photo, previous.crop.box, options, mirror=mirror, turn=previous.turn_deg)
+
+
 def aligned_square(prediction: CropPrediction) -> Box:
     """Return the box of the aligned crop, before it is turned, of the face of a prediction.
 

@@ -20,7 +20,7 @@ from facegeom.tracking.whole_video import frame_weights
 WEIGHTS = OneEuroOptions(cutoff_hz=0.5, speed=30.0)
 """Filter of the weights; chosen on synthetic videos of validation portraits, see `facegeom evaluate track`."""
 
-ROTATION = OneEuroOptions(cutoff_hz=0.5, speed=10.0)
+ROTATION = OneEuroOptions(cutoff_hz=0.3, speed=8.0)
 """Filter of the rotation, whose speed is in radians a second."""
 
 PLACE = OneEuroOptions(cutoff_hz=0.5, speed=0.2)

@@ -32,7 +32,7 @@ REFERENCE = 1.0 / 30.0
 class SmoothOptions:
     """Options of the smoother; chosen on synthetic videos of validation portraits, see `facegeom evaluate track`."""
 
-    rest: float = 0.8  # scale of second differences at rest / standard deviation of the noise
+    rest: float = 0.5  # scale of second differences at rest / standard deviation of the noise
     iterations: int = 12  # number of reweighted least-squares problems
     quantile: float = 0.3  # quantile of absolute second differences from which the noise is estimated
 

@@ -37,6 +37,8 @@ class TrackerOptions:
 
     least_score: float = 0.58  # score of the maps below which the detector searches the face
     stable_iou: float = 0.75  # IoU of the crop and the next one below which the network looks again: fast motion
+    same_iou: float = 0.95  # the same above which the crop stays: at rest, each move of the crop is noise in the pose
+    same_roll_deg: float = 1.0  # largest roll of the face in a crop that stays
     cut_difference: float = 30.0  # mean absolute difference of two frames, of 255, above which there is a cut
     search_frames: int = 5  # frames without a face after which only every n-th frame is searched
     looks: int = 12  # looks of the identity network, after which the identity is held
@@ -187,7 +189,10 @@ class Tracker:
         near = None if last is None else last.face_box
         if last is not None and not self.cut:
             with stopwatch(self.timings, "network"):
-                found = map_prediction.predict_aligned(self._network, image, last, self.maps, mirror=True)
+                still = box_iou(aligned_square(last), last.crop.box) > options.same_iou
+                steady = still and abs(last.residual_deg) < options.same_roll_deg
+                look = map_prediction.predict_again if steady else map_prediction.predict_aligned
+                found = look(self._network, image, last, self.maps, mirror=True)
                 if found.plausibility.score > 0:
                     if box_iou(aligned_square(found), found.crop.box) < options.stable_iou:
                         found = map_prediction.predict_aligned(self._network, image, found, self.maps, mirror=True)
