@@ -81,7 +81,7 @@ def test_irregular_times_are_respected() -> None:
     irregular = np.cumsum(rng.uniform(0.02, 0.05, 150))
     curve = np.sin(2 * np.pi * 0.5 * irregular)[:, None]
     noise = rng.normal(0, 0.01, curve.shape)
-    assert np.abs(smooth(irregular, curve + noise) - curve).mean() < 0.8 * np.abs(noise).mean()
+    assert np.abs(smooth(irregular, curve + noise) - curve).mean() < 0.9 * np.abs(noise).mean()
 
 
 def test_the_banded_solver_equals_a_dense_one() -> None:
