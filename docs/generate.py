@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("evaluation",), "benchmarks, one file for each"),
     (("training",), "data, losses and training of every network"),
     (("batch",), "many photos"),
+    (("tracking",), "the face in a video"),
     (("measures", "render", "person"), "error measures and reports; previews; one head from several photos"),
     (("reconstruction",), "reconstruct, predict, Reconstruction"),
     (("pipelines",), "one file for each method, and the table of pipelines"),

@@ -1,4 +1,4 @@
-"""The seven examples run in a fresh process from another folder, and write what their docstrings say."""
+"""The eight examples run in a fresh process from another folder, and write what their docstrings say."""
 
 import os
 import re
@@ -42,8 +42,8 @@ def numbers(text, pattern):
     return [float(value) for value in re.findall(pattern, text)]
 
 
-def test_there_are_seven_examples_of_less_than_40_lines():
-    assert [path.name[:3] for path in EXAMPLES] == ["01_", "02_", "03_", "04_", "05_", "06_", "07_"]
+def test_there_are_eight_examples_of_less_than_40_lines():
+    assert [path.name[:3] for path in EXAMPLES] == ["01_", "02_", "03_", "04_", "05_", "06_", "07_", "08_"]
     for path in EXAMPLES:
         assert len(path.read_text(encoding="utf-8").splitlines()) < 40, path.name
 
@@ -126,3 +126,14 @@ def test_person(tmp_path):
     head = facegeom.FaceMesh.load(tmp_path / "results" / "person.glb")
     assert len(head.vertices) > 30_000
     assert (tmp_path / "results" / "person_neutral.ply").exists()
+
+
+def test_video(tmp_path):
+    printed = run_example(8, tmp_path)
+    rolls = numbers(printed, r"roll (-?[\d.]+)")
+    assert len(rolls) == 4
+    assert np.ptp(rolls) > 10  # the portrait rolls by 8 degrees to both sides
+    results = tmp_path / "results"
+    assert len(facegeom.FaceMesh.load(results / "performance.glb").vertices) > 30_000
+    assert len((results / "performance.csv").read_text(encoding="utf-8").splitlines()) == 21
+    assert (results / "performance.bvh").exists()

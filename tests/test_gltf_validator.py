@@ -8,6 +8,7 @@ The validator is an npm package and needs node. This command installs it into a 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -21,6 +22,7 @@ import pytest
 from facegeom import FaceMesh, load_face_model
 from facegeom.face_model.blendshapes import ARKIT_NAMES, arkit_blendshapes, arkit_weights, template_blendshapes
 from facegeom.face_model.template import load_template
+from facegeom.mesh.gltf_animation import Animation, encode_animated
 
 PACKAGE = Path(__file__).resolve().parents[1] / "build" / "gltf-validator" / "node_modules" / "gltf-validator"
 SCRIPT = """
@@ -129,5 +131,19 @@ def test_validator_reports_a_damaged_file(tmp_path: Path) -> None:
     path = tmp_path / "mesh.glb"
     awkward().save(path)
     content = path.read_bytes()
-    path.write_bytes(content.replace(b'"count":4', b'"count":9', 1))
+    path.write_bytes(re.sub(rb'"count":( ?)4', rb'"count":\g<1>9', content, count=1))
     assert validate(path)["issues"]["numErrors"] > 0
+
+
+def test_validator_reports_no_issues_of_an_animation(tmp_path: Path) -> None:
+    animation = Animation(
+        "turn",
+        np.array([0.0, 0.5, 2.0]),
+        np.random.default_rng(1).uniform(0, 1, (3, len(ARKIT_NAMES))),
+        np.array([0.0, 2.0]),
+        np.array([[1.0, 0, 0, 0], [np.sqrt(0.5), 0, np.sqrt(0.5), 0]]),
+    )
+    (tmp_path / "head.glb").write_bytes(encode_animated(head(), animation))
+    report = validate(tmp_path / "head.glb")
+    assert report["issues"]["messages"] == []
+    assert report["info"]["animationCount"] == 1

@@ -24,6 +24,7 @@ LAYERS = [
     {"pipelines"},
     {"reconstruction"},
     {"measures", "render", "person"},
+    {"tracking"},
     {"batch"},
     {"training"},
     {"evaluation"},

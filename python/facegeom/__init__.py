@@ -10,7 +10,16 @@ import importlib
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from facegeom.errors import BatchError, FacegeomError, ImageError, NoFaceFound, OutputError, SolverError, WeightsError
+from facegeom.errors import (
+    BatchError,
+    FacegeomError,
+    ImageError,
+    NoFaceFound,
+    OutputError,
+    SolverError,
+    VideoError,
+    WeightsError,
+)
 
 if TYPE_CHECKING:
     from facegeom import geometry
@@ -23,6 +32,9 @@ if TYPE_CHECKING:
     from facegeom.mesh.face_mesh import FaceMesh
     from facegeom.person.person import Person, reconstruct_person
     from facegeom.reconstruction import Reconstruction, predict, reconstruct, reconstruct_all
+    from facegeom.tracking.live import TrackedFrame, track_live
+    from facegeom.tracking.performance import Performance
+    from facegeom.tracking.whole_video import track
 
 try:
     __version__ = version("facegeom")
@@ -40,9 +52,12 @@ __all__ = [
     "NoFaceFound",
     "Outcome",
     "OutputError",
+    "Performance",
     "Person",
     "Reconstruction",
     "SolverError",
+    "TrackedFrame",
+    "VideoError",
     "WeightsError",
     "detect",
     "geometry",
@@ -53,6 +68,8 @@ __all__ = [
     "reconstruct_all",
     "reconstruct_many",
     "reconstruct_person",
+    "track",
+    "track_live",
 ]
 
 # The module that defines each public name. A name is imported at its first use, because the import of torch and OpenCV
@@ -63,8 +80,10 @@ _HOMES = {
     "FaceMesh": "facegeom.mesh.face_mesh",
     "FaceModel": "facegeom.face_model",
     "Outcome": "facegeom.batch.many",
+    "Performance": "facegeom.tracking.performance",
     "Person": "facegeom.person.person",
     "Reconstruction": "facegeom.reconstruction",
+    "TrackedFrame": "facegeom.tracking.live",
     "detect": "facegeom.detection.detector",
     "load_face_model": "facegeom.face_model",
     "load_image": "facegeom.images.image_files",
@@ -73,6 +92,8 @@ _HOMES = {
     "reconstruct_all": "facegeom.reconstruction",
     "reconstruct_many": "facegeom.batch.many",
     "reconstruct_person": "facegeom.person.person",
+    "track": "facegeom.tracking.whole_video",
+    "track_live": "facegeom.tracking.live",
 }
 
 

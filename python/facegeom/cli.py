@@ -53,6 +53,7 @@ MODULES = {
         "landmarks": ("facegeom.evaluation.landmarks", "468 landmarks of portraits, wide mouths and closed eyes"),
         "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
         "person": ("facegeom.evaluation.person", "what several photos of a person gain over one"),
+        "track": ("facegeom.evaluation.track", "pose, weights, jitter and lag of tracked synthetic videos"),
         "expressions": (
             "facegeom.evaluation.expressions",
             "openings of eyes and mouth on photos with closed and open eyes and mouths",
@@ -389,6 +390,29 @@ def _parser() -> argparse.ArgumentParser:
     person.add_argument("--json", action="store_true", help="print the results as one JSON document")
     person.set_defaults(run=_person, parser=person)
 
+    track = commands.add_parser("track", help="track the face in a video: an animated head and its curves")
+    track.add_argument(
+        "video", metavar="VIDEO", help="video file, or the number of a webcam, 0 for the first one (with --seconds)"
+    )
+    track.add_argument(
+        "-o", "--out", type=_user_path, action="append", metavar="OUT",
+        help="file to write: .glb (animated head), .csv (table of Live Link Face), .jsonl (JSON lines) or .bvh "
+        "(rotation of the head); may be given several times",
+    )  # fmt: skip
+    track.add_argument("--csv", type=_user_path, metavar="FILE", help="also write the table of Live Link Face")
+    track.add_argument(
+        "--preview-video", type=_user_path, metavar="FILE.mp4",
+        help="also write a video of the frames beside the head (MPEG-4)",
+    )  # fmt: skip
+    track.add_argument("--seconds", type=float, metavar="S", help="track at most S seconds")
+    track.add_argument(
+        "--texture", type=int, metavar="N", default=1024,
+        help="side length N of the texture of the head in .glb files and previews (default: %(default)s)",
+    )  # fmt: skip
+    _add_networks(track)
+    track.add_argument("--json", action="store_true", help="print the results as one JSON document")
+    track.set_defaults(run=_track, parser=track)
+
     demo = commands.add_parser("demo", help="reconstruct the demo photo that is part of the package")
     demo.add_argument("-o", "--out", type=_user_path, default=Path("out"), help="output folder (default: %(default)s)")
     _add_networks(demo)
@@ -489,6 +513,16 @@ def _person(args: argparse.Namespace) -> int:
         used = sum(photo.used for photo in person.photos)
         _print(f"{args.out}: {len(person.head.vertices)} vertices from {used} of {len(person.photos)} photos")
     return SUCCESS if all(photo.used for photo in person.photos) else FAILURE
+
+
+def _track(args: argparse.Namespace) -> int:
+    from facegeom.tracking import command
+
+    try:
+        command.track_video(args, _print, _print_error)
+    except command.UsageError as error:
+        args.parser.error(str(error))
+    return SUCCESS
 
 
 def _demo(args: argparse.Namespace) -> int:

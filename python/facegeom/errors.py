@@ -13,6 +13,10 @@ class ImageError(FacegeomError):
     """The input cannot be read as an image, or the image is too small to contain a face."""
 
 
+class VideoError(FacegeomError):
+    """The input cannot be read as a video, or contains no frames."""
+
+
 class WeightsError(FacegeomError):
     """The file of a network's weights or of the face model is missing, damaged, or made for another version."""
 

@@ -140,19 +140,27 @@ class MapPoints(NamedTuple):
         return replace(fit, depth_offset=fit.depth_offset * fit.scale / self.scale)
 
 
-def map_points(
-    model: FaceModel,
-    depth: npt.ArrayLike,
-    correspondence: npt.ArrayLike,
-    mask: npt.ArrayLike,
-    options: FitOptions = MAP_OPTIONS,
-    point_count: int = MAP_POINTS,
-    *,
-    contours: Contours | None = None,
-    seen: SeenPoints | None = None,
-    start: Fit | None = None,
-) -> MapPoints:
-    """Return the points of the face model that the maps of a crop show; see `fit_maps` for parameters and errors."""
+class MapPlaces(NamedTuple):
+    """Pixels of maps, distributed evenly over the face.
+
+    Attributes
+    ----------
+    vertices : (m,) int array, the vertex of the face model nearest to each pixel's point
+    base : (m, 3) float array, mm, the point on the mean face that the pixel shows
+    target : (m, 3) float array, column, row and depth in pixels
+    scale : float, pixels per mm
+    """
+
+    vertices: IntArray
+    base: FloatArray
+    target: FloatArray
+    scale: float
+
+
+def map_places(
+    model: FaceModel, depth: npt.ArrayLike, correspondence: npt.ArrayLike, mask: npt.ArrayLike, point_count: int
+) -> MapPlaces:
+    """Return at most `point_count` pixels inside the mask of the maps of a crop; see `fit_maps`."""
     mask = check.bool_array(mask, "mask", (None, None))
     h, w = mask.shape
     heights = _masked(depth, mask, "depth", (h, w))
@@ -174,9 +182,24 @@ def map_points(
     affine = np.linalg.lstsq(design, np.column_stack([x, -y]).astype(np.float64), rcond=None)[0]
     scale = float(np.linalg.svd(affine[:3])[1].mean())
     target = np.column_stack([x, y, heights.reshape(-1)[pixels] * scale])
-
     ids = np.flatnonzero(model.regions["map"])
-    vertices = ids[nearest(model.mean[ids], base)[0]]
+    return MapPlaces(ids[nearest(model.mean[ids], base)[0]], base, target, scale)
+
+
+def map_points(
+    model: FaceModel,
+    depth: npt.ArrayLike,
+    correspondence: npt.ArrayLike,
+    mask: npt.ArrayLike,
+    options: FitOptions = MAP_OPTIONS,
+    point_count: int = MAP_POINTS,
+    *,
+    contours: Contours | None = None,
+    seen: SeenPoints | None = None,
+    start: Fit | None = None,
+) -> MapPoints:
+    """Return the points of the face model that the maps of a crop show; see `fit_maps` for parameters and errors."""
+    vertices, base, target, scale = map_places(model, depth, correspondence, mask, point_count)
     points = PointBasis.at_vertices(model, vertices, base, options)
     weight = np.tile([1.0, 1.0, options.depth_weight], (len(target), 1))
     groups: list[IntArray] = []

@@ -112,6 +112,13 @@ class PointBasis:
         self.basis = np.ascontiguousarray(np.concatenate([identity, expression]).transpose(1, 2, 0), dtype=np.float64)
 
     @classmethod
+    def of_expressions(cls, base: FloatArray, basis: FloatArray) -> PointBasis:
+        """Return the linear model of a known person: positions `base` (m, 3), mm, derivatives `basis` (m, 3, e)."""
+        points = cls.__new__(cls)
+        points.base, points.basis, points.identity_count = base, basis, 0
+        return points
+
+    @classmethod
     def at_landmarks468(cls, model: FaceModel, options: FitOptions) -> PointBasis:
         """Return the linear face model at the 468 FaceMesh points."""
         return cls.at_surface(model, model.landmarks468_triangles, model.landmarks468_barycentric, options)
@@ -262,7 +269,11 @@ class _View:
 
 
 def fit_points(
-    seen: Observations, expression_free: BoolArray, options: FitOptions = FitOptions(), prior: FitPrior | None = None
+    seen: Observations,
+    expression_free: BoolArray,
+    options: FitOptions = FitOptions(),
+    prior: FitPrior | None = None,
+    expression: FitPrior | None = None,
 ) -> Fit:
     """Fit camera, identity and expression of the face model to points of an image.
 
@@ -273,6 +284,8 @@ def fit_points(
     options : FitOptions
     prior : FitPrior, optional
         Distribution of the identity coefficients. By default mean 0 and variance 1.
+    expression : FitPrior, optional
+        Distribution of the weights of the expressions. By default mean 0 and a standard deviation of 0.3.
 
     Returns
     -------
@@ -289,10 +302,9 @@ def fit_points(
     low = np.concatenate([np.full(k, -MOST_IDENTITY), np.full(e, options.expression_bounds[0])])
     high = np.concatenate([np.full(k, MOST_IDENTITY), np.full(e, options.expression_bounds[1])])
     identity = FitPrior(np.zeros(k), np.ones(k)) if prior is None else prior.resized(k)
-    mean = np.concatenate([identity.mean, np.zeros(e)])
-    strength = np.concatenate(
-        [options.identity_prior / identity.variance, np.full(e, options.expression_prior / 0.3**2)]
-    )
+    weights = FitPrior(np.zeros(e), np.full(e, 0.3**2)) if expression is None else expression
+    mean = np.concatenate([identity.mean, weights.mean])
+    strength = np.concatenate([options.identity_prior / identity.variance, options.expression_prior / weights.variance])
     strength *= options.noise_mm**2 * options.correlated_points
     view = _View(seen, np.clip(mean, low, high), free, options)
     unknowns = CAMERA + int(np.count_nonzero(free))

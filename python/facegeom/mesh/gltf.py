@@ -36,6 +36,11 @@ def encode(mesh: MeshArrays, compress: str | None = None) -> bytes:
     gltf, buffer = tree(mesh, compress)
     if mesh.texture is not None:
         add_texture(gltf, mesh.texture, buffer)
+    return finished(gltf, buffer)
+
+
+def finished(gltf: Any, buffer: GltfBuffer) -> bytes:
+    """Return the GLB file of a tree, a result of `tree`, and its data."""
     gltf.accessors, gltf.bufferViews, gltf.buffers = buffer.accessors, buffer.views, buffer.buffers()
     return _container(gltf.to_json().encode(), buffer.content)
 

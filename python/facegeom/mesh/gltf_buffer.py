@@ -92,6 +92,12 @@ class GltfBuffer:
         """Append numbers (k,) or (k, c) as float32, or as uint16 if they have this type."""
         return self._add(np.ascontiguousarray(values, None if values.dtype == np.uint16 else np.float32))
 
+    def keys(self, values: FloatArray, *, bounds: bool = False) -> int:
+        """Append the times (k,), with `bounds`, or the values (k, c) of the keys of an animation as float32."""
+        rows = np.ascontiguousarray(values, np.float32).reshape(len(values), -1)
+        view = self.add_bytes(rows.tobytes())
+        return self._accessor(rows.dtype, len(rows), rows.shape[1], view, False, rows if bounds else None)
+
     def indices(self, faces: IntArray, count: int) -> int:
         """Append triangles (t, 3) of `count` vertices."""
         kind = np.uint16 if count < 2**16 else np.uint32  # the largest value of a type restarts a strip

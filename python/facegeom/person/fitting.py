@@ -41,6 +41,8 @@ def fit_person(
     predictions: Sequence[MapPrediction],
     device: str = "cpu",
     backend: str = DEFAULT_BACKEND,
+    *,
+    identity: FloatArray | None = None,
 ) -> list[MapPrediction]:
     """Fit the face model to several photos of a person.
 
@@ -49,17 +51,19 @@ def fit_person(
     photos : sequence of n (h, w, 3) uint8 arrays
     predictions : sequence of n MapPrediction, each of a face of its photo alone
     device, backend : where the contour network runs
+    identity : (k,) float array, the identity if it is known; None: `shared_identity.common_identity`
 
     Returns
     -------
     list of n MapPrediction
-        With `shared_identity.common_identity`, and the camera, the expression and the depths of a fit to the maps and
+        With the identity, and the camera, the expression and the depths of a fit to the maps and
         contours of the photo with this identity.
     """
     model = load_face_model()
     contours = map_prediction.contour_network(device, backend)
-    fitted = np.array([prediction.fit.identity for prediction in predictions])
-    identity = common_identity(fitted, [answer_of(prediction) for prediction in predictions])
+    if identity is None:
+        fitted = np.array([prediction.fit.identity for prediction in predictions])
+        identity = common_identity(fitted, [answer_of(prediction) for prediction in predictions])
     result: list[MapPrediction] = []
     for photo, prediction in zip(photos, predictions, strict=True):
         fit = _fit_with(model, identity, photo, prediction, contours)

@@ -211,6 +211,33 @@ def predict_maps(
     return _fitted(photo, prediction, faces, timings, identity, contours)
 
 
+def find_face(
+    photo: ByteArray,
+    network: MapNetwork,
+    options: MapOptions = MapOptions(),
+    near: Box | None = None,
+) -> CropPrediction | None:
+    """Return the prediction of the network for a face that the detector finds in a photo, without a fit.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8 array
+    network : MapNetwork
+    options : MapOptions
+    near : box in pixels of the photo; of several faces, the one that overlaps it most counts, else the first
+
+    Returns
+    -------
+    CropPrediction, or None if there is no face
+    """
+    faces = detector.find_faces(photo)
+    if near is not None:
+        box = near
+        faces.sort(key=lambda face: -box_iou(face.box, box))  # stable: the detector's order, where none overlaps
+    with one_thread():
+        return next(_verified_faces(network, photo, faces, replace(options, fallback_sides=())), None)
+
+
 def predict_all_maps(
     photo: ByteArray,
     device: str = "cpu",
@@ -375,24 +402,34 @@ def _predict_crops(network: MapNetwork, photo: ByteArray, face: FoundFace, optio
     for remaining in range(options.passes - 2, -1, -1):
         if prediction.plausibility.share < options.min_mask_share:
             return prediction
-        prediction = _predict_aligned(network, photo, prediction, options, mirror=remaining == 0)
+        prediction = predict_aligned(network, photo, prediction, options, mirror=remaining == 0)
     if options.passes > 1 and prediction.plausibility.share >= options.min_mask_share:
-        moved = box_iou(_aligned_square(prediction), prediction.crop.box) < options.stable_iou
+        moved = box_iou(aligned_square(prediction), prediction.crop.box) < options.stable_iou
         turned = abs(prediction.residual_deg) > options.contradiction_deg
         if moved or turned:  # the first crop had a large error, so the second has one, too
-            prediction = _predict_aligned(network, photo, prediction, options, mirror=True)
+            prediction = predict_aligned(network, photo, prediction, options, mirror=True)
     return prediction
 
 
-def _predict_aligned(
+def predict_aligned(
     network: MapNetwork, photo: ByteArray, previous: CropPrediction, options: MapOptions, *, mirror: bool
 ) -> CropPrediction:
+    """Return the prediction for the aligned crop of the face that an earlier prediction shows, in the same photo or in
+    the next frame of a video.
+    """
     turn = _turn(ROLL_STEP_DEG * round(previous.roll_deg / ROLL_STEP_DEG), options.aligned_deg)
-    found = _predict_crop(network, photo, _aligned_square(previous), options, mirror=mirror, turn=turn)
+    found = _predict_crop(network, photo, aligned_square(previous), options, mirror=mirror, turn=turn)
     return replace(found, earlier_score=previous.plausibility.score)
 
 
-def _aligned_square(prediction: CropPrediction) -> Box:
+def predict_again(
+    network: MapNetwork, photo: ByteArray, previous: CropPrediction, options: MapOptions, *, mirror: bool
+) -> CropPrediction:
+    """Return the prediction for the crop of an earlier prediction in the next frame of a video."""
+    return _predict_crop(network, photo, previous.crop.box, options, mirror=mirror, turn=previous.turn_deg)
+
+
+def aligned_square(prediction: CropPrediction) -> Box:
     """Return the box of the aligned crop, before it is turned, of the face of a prediction.
 
     It is rounded to about half a pixel of the crop, because the maps of two computers or backends differ a little.
@@ -506,8 +543,8 @@ def _fallback(network: MapNetwork, photo: ByteArray, options: MapOptions) -> Ite
         x, y = 0.5 * (width - 1), 0.5 * (height - 1)
         face = FoundFace.of_box((x - half, y - half, x + half, y + half))
         predictions.append(_predict_crops(network, photo, face, options))
-    best = max(predictions, key=lambda prediction: prediction.plausibility.score)
-    if best.plausibility.score >= options.fallback_min_score:
+    best = max(predictions, key=lambda prediction: prediction.plausibility.score, default=None)
+    if best is not None and best.plausibility.score >= options.fallback_min_score:
         yield best
 
 
