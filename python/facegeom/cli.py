@@ -53,6 +53,7 @@ MODULES = {
         "landmarks": ("facegeom.evaluation.landmarks", "468 landmarks of portraits, wide mouths and closed eyes"),
         "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
         "person": ("facegeom.evaluation.person", "what several photos of a person gain over one"),
+        "rig": ("facegeom.evaluation.rig", "heads from meshes in unknown places, and meshes without a face"),
         "expressions": (
             "facegeom.evaluation.expressions",
             "openings of eyes and mouth on photos with closed and open eyes and mouths",

@@ -116,7 +116,7 @@ def coloured(
     classes = head_classes(view.photo, view.camera, backend=backend)
     painted = paint(template, view, classes, size, backend=backend)
     atlas = atlas_of(template, size)
-    baked, share = bake_scan(scan, placement, template, atlas, view.vertices)
+    baked, share = bake_scan(scan.skin, placement, template, atlas, view.vertices)
     texture = cv2.blendLinear(baked, painted.texture, share, 1 - share)
     texture = np.asarray(atlas.fill_gutter(texture), np.uint8)
     colors = np.rint(bilinear(texture, places_of(template, size))).astype(np.uint8)

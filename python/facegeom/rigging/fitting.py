@@ -21,6 +21,10 @@ from facegeom.rigging.scan import Scan
 from facegeom.rigging.search import Seen
 from facegeom.rigging.surface import Surface
 
+CLOSED = 0.65
+"""Mean weight of eyeBlink in the prediction for a picture from which the eyes of a scan are closed. Blank eyeballs of
+meshes without colours, which look like lids, have up to 0.5."""
+
 LIFTED = replace(MAP_OPTIONS, depth_weight=1.0, iterations=4)
 """Options of the fit to the maps, whose depth is that of the scan."""
 
@@ -149,6 +153,20 @@ def fit_surface(
         fit = fit_points(seen, free, options.fit)
         placement = placement.refined(fit)
     return fit, placement
+
+
+def with_closed_lids(model: FaceModel, fit: Fit, seen: Fit) -> Fit:
+    """Return a fit with closed lids if the prediction for a picture, `seen`, has closed eyes.
+
+    Closest points do not close the lids: those of a closed lid lie beyond the rim of an open one, like an eyeball.
+    """
+    rows = [model.expression_names.index(name) for name in ("eyeBlink_L", "eyeBlink_R")]
+    blink = seen.expression[rows]
+    if blink.mean() < CLOSED:
+        return fit
+    expression = fit.expression.copy()
+    expression[rows] = np.clip(np.maximum(expression[rows], blink), 0.0, 1.0)
+    return replace(fit, expression=expression)
 
 
 @load_once(maxsize=1)

@@ -25,7 +25,7 @@ from facegeom.mesh.formats import BLENDSHAPE_FORMATS, save_mesh
 from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
 from facegeom.pipelines.template_stages import driven, fitted_vertices
 from facegeom.rigging.coloring import Colours, coloured, eyes_of, front_view
-from facegeom.rigging.fitting import fit_landmarked, fit_seen, fit_surface
+from facegeom.rigging.fitting import fit_landmarked, fit_seen, fit_surface, with_closed_lids
 from facegeom.rigging.landmarks import model_landmarks
 from facegeom.rigging.placement import Placement, unit_of
 from facegeom.rigging.scan import Scan, read_scan
@@ -187,22 +187,25 @@ def rig(
     check_backend(backend, device)
     if texture is not None:
         texture = check.count(texture, "texture", *SIZES)
-    model, timings = load_face_model(), dict[str, float]()
+    model, timings, seen = load_face_model(), dict[str, float](), None
     given = None if landmarks is None else model_landmarks(model, landmarks)
     with stopwatch(timings, "reading"):
         scan = read_scan(mesh)
     if given is None:
         with stopwatch(timings, "search"):
-            start, marks = fit_seen(scan, find_face(scan, device, backend), model), None
+            seen = find_face(scan, device, backend)
+            start, marks = fit_seen(scan, seen, model), None
     else:
         marks = given[0], (given[1] - scan.centre) / scan.unit
         start = fit_landmarked(*marks, model)
     with stopwatch(timings, "fit"):
-        fit, placement = fit_surface(seen_surface(scan, start[1], FACE_VIEWS), start, marks, model)
+        fit, placement = fit_surface(seen_surface(scan.skin, start[1], FACE_VIEWS), start, marks, model)
+        if seen is not None:
+            fit = with_closed_lids(model, fit, seen.prediction.fit)
         unit, length = unit_of(placement.scale / scan.unit)
         factor = length * scan.unit / placement.scale
         placement = placement.resized(factor)
-        surface = seen_surface(scan, placement, (*FACE_VIEWS, *HEAD_VIEWS))
+        surface = seen_surface(scan.skin, placement, (*FACE_VIEWS, *HEAD_VIEWS))
     fitted = factor * fitted_vertices(model, fit)
     template = load_template(head=True)
     _require_face(template, factor * model.vertices(fit.identity, fit.expression), surface)

@@ -7,7 +7,7 @@ the mesh through its pictures, in which each pixel has the nearest surface.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,10 @@ RADIUS = 100.0
 
 STRAY = 0.5
 """Percentage of the vertices at each end of each axis that do not count for centre and size."""
+
+SMALL_PART, MOST_SMALL = 0.02, 0.3
+"""Area of a connected part of a mesh / area of the mesh, below which the part is no skin: an eyeball, lashes or a tooth;
+unless all small parts together have more than the second share, as in a mesh that is broken into pieces."""
 
 COARSE_CELLS, COARSE_FACES = 220, 60_000
 """Number of cells along the radius, and number of triangles above which a coarse copy serves the search."""
@@ -112,6 +116,18 @@ class Scan:
         plain = MeshArrays(vertices, faces, colors=colors)
         return Scan(vertices, plain.faces, plain, np.arange(len(faces)), self.centre, self.unit)
 
+    @cached_property
+    def skin(self) -> Scan:
+        """This mesh without its small parts, such as eyeballs and lashes."""
+        corners = self.vertices[self.faces]
+        area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+        part = geometry.connected_components(_welded(self.vertices, self.faces), len(self.vertices))
+        share = np.bincount(part, weights=area) / area.sum()
+        small = share[part] < SMALL_PART
+        if not small.any() or area[small].sum() > MOST_SMALL * area.sum():
+            return self
+        return replace(self, faces=np.ascontiguousarray(self.faces[~small]), kept=self.kept[~small])
+
     def colors_at(self, triangle: IntArray, weights: FloatArray) -> FloatArray:
         """Return the colours (q, 3) in [0, 255] of points in triangles (q,) with barycentric coordinates (q, 3)."""
         mesh = self.mesh
@@ -147,6 +163,16 @@ class Scan:
         image = np.full((size, size, 3), BACKGROUND, np.uint8)
         image[shown] = np.rint(np.clip(colors, 0, 255)).astype(np.uint8)
         return Picture(camera, raster.depth, raster.triangle, normals, image)
+
+
+def _welded(vertices: FloatArray, faces: IntArray) -> IntArray:
+    """Return triangles (m, 3) whose corners at the same place are one vertex, as on cuts of a texture."""
+    order = np.lexsort(vertices.T)
+    new = np.ones(len(order), np.bool_)
+    new[1:] = (np.diff(vertices[order], axis=0) != 0).any(axis=1)
+    first = np.empty(len(order), np.int64)
+    first[order] = order[np.flatnonzero(new)][np.cumsum(new) - 1]
+    return np.asarray(first[faces])
 
 
 def _barycentric(corners: FloatArray, places: FloatArray | IntArray) -> FloatArray:

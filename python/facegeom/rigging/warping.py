@@ -26,7 +26,7 @@ class WarpOptions:
     rounds: int = 2  # number of registrations; the matches of each come from the result of the one before
     reach_mm: float = 6.0  # largest distance of a point of the scan from the template that it is matched with
     scalp_reach_mm: float = 4.0  # the same at the scalp, which hair hides
-    lid_reach_mm: float = 3.0  # the same at the lids, near which lashes and eyeballs lie
+    lid_reach_mm: float = 0.8  # the same at the lids, near which lashes and eyeballs lie
     lid_facing: float = 0.8  # the same as `facing` at the lids
     facing: float = 0.5  # smallest cosine between the normals of matched points
     stiffness: float = 2.0  # weight of the thin-plate energy, see `RegistrationOptions`
@@ -34,7 +34,7 @@ class WarpOptions:
     samples: int = 15_000  # number of points of the scan
     on_scan_mm: float = 1.5  # distance from the scan up to which a vertex lies on it
     detail_mm: float = 1.5  # largest displacement of a vertex of the fine mesh along its normal
-    detail_length_mm: float = 2.0  # smoothing length of these displacements
+    detail_rounds: int = 6  # number of times that these displacements are averaged over the neighbours
     measured_mm: float = 5.0  # distance up to which a vertex of the face counts as covered by the scan
 
 
@@ -95,7 +95,7 @@ def warp(
     current = template.join_lips(start[:skin], current)
     near, cosine = _to_surface(current, F, surface)[:2]
     seen = np.clip((options.on_scan_mm - near) / (0.5 * options.on_scan_mm), 0, 1) * (cosine > options.facing)
-    seen = _without_specks(F, seen)
+    seen = np.where(_at_neck_rim(template), 0.0, _without_specks(F, seen))
     if not seen.any():
         raise NoFaceFound("the mesh does not show enough of the face")
     completed = complete_head(load_face_model(), template, fitted, current, seen)
@@ -113,9 +113,7 @@ def with_scan_detail(
     if not valid.any():
         return V
     normals = geometry.vertex_normals(skin, F)
-    moved = geometry.biharmonic_interpolation(
-        skin, F, np.where(valid, along, 0.0), np.where(valid, 1.0, 0.3), length=options.detail_length_mm
-    )
+    moved = _smoothed(F, np.where(valid, along, 0.0), valid.astype(np.float64), options.detail_rounds)
     return np.concatenate([skin + moved[:, None] * normals, V[count:]])
 
 
@@ -189,6 +187,20 @@ def _without_specks(F: IntArray, seen: FloatArray, rounds: int = 2) -> FloatArra
     return np.where(seen > 0.2, seen, 0.0)
 
 
+def _smoothed(F: IntArray, values: FloatArray, weight: FloatArray, rounds: int) -> FloatArray:
+    """Return values (n,) at vertices, averaged over the neighbours with weights (n,); without any weight they are 0."""
+    ends = np.concatenate([F, F[:, [1, 2, 0]], F[:, [2, 0, 1]]])
+    source, target = ends[:, :2].ravel(), ends[:, [1, 0]].ravel()
+    count = 1.0 + np.bincount(target, minlength=len(values))
+    total, share = values * weight, weight
+    for _ in range(rounds):
+        total, share = (
+            (part + np.bincount(target, weights=part[source], minlength=len(values))) / count
+            for part in (total, share)
+        )
+    return np.asarray(total / np.maximum(share, 0.5))
+
+
 def _areas(V: FloatArray, F: IntArray) -> FloatArray:
     """Return a third of the area of the triangles around each vertex, (n,)."""
     a, b, c = (V[F[:, corner]] for corner in range(3))
@@ -200,6 +212,17 @@ def _members(template: Template, name: str) -> BoolArray:
     """Return the vertices of the coarse skin, (s,), in the regions whose names begin with `name`."""
     regions, count = template.coarse.regions, template.coarse.skin_count
     return np.any([mask[:count] for region, mask in regions.items() if region.startswith(name)], axis=0)
+
+
+@load_once(maxsize=2)
+def _at_neck_rim(template: Template) -> BoolArray:
+    """Return the vertices of the coarse skin, (s,), near the end of the neck, which stays even."""
+    F, places = template.coarse.skin_faces, template.embedding
+    near = np.zeros(template.coarse.skin_count, np.bool_)
+    near[min(boundary_loops(F), key=lambda loop: float(places[loop, 1].min()))] = True
+    for _ in range(3):
+        near[F[near[F].any(axis=1)]] = True
+    return near
 
 
 @load_once(maxsize=2)
