@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from facegeom.mesh.face_mesh import FaceMesh
     from facegeom.person.person import Person, reconstruct_person
     from facegeom.reconstruction import Reconstruction, predict, reconstruct, reconstruct_all
+    from facegeom.rigging.rig import Rigged, rig
 
 try:
     __version__ = version("facegeom")
@@ -42,6 +43,7 @@ __all__ = [
     "OutputError",
     "Person",
     "Reconstruction",
+    "Rigged",
     "SolverError",
     "WeightsError",
     "detect",
@@ -53,6 +55,7 @@ __all__ = [
     "reconstruct_all",
     "reconstruct_many",
     "reconstruct_person",
+    "rig",
 ]
 
 # The module that defines each public name. A name is imported at its first use, because the import of torch and OpenCV
@@ -65,6 +68,7 @@ _HOMES = {
     "Outcome": "facegeom.batch.many",
     "Person": "facegeom.person.person",
     "Reconstruction": "facegeom.reconstruction",
+    "Rigged": "facegeom.rigging.rig",
     "detect": "facegeom.detection.detector",
     "load_face_model": "facegeom.face_model",
     "load_image": "facegeom.images.image_files",
@@ -73,6 +77,7 @@ _HOMES = {
     "reconstruct_all": "facegeom.reconstruction",
     "reconstruct_many": "facegeom.batch.many",
     "reconstruct_person": "facegeom.person.person",
+    "rig": "facegeom.rigging.rig",
 }
 
 

@@ -26,6 +26,7 @@ from facegeom.errors import FacegeomError, OutputError
 from facegeom.images.limits import MAX_PIXELS
 from facegeom.networks.backends import BACKENDS, DEFAULT_BACKEND
 from facegeom.pipelines import DEFAULT_PIPELINE, EXPRESSIONS, EYEWEAR, PIPELINES
+from facegeom.rigging import command as rigging
 
 SUCCESS, FAILURE, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130  # exit codes
 
@@ -384,6 +385,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_networks(person)
     person.add_argument("--json", action="store_true", help="print the results as one JSON document")
     person.set_defaults(run=_person, parser=person)
+
+    rig = commands.add_parser("rig", help="make a head with blendshapes from a scan or a mesh of a face or head")
+    rigging.add_rig_arguments(rig, _user_path)
+    _add_networks(rig)
+    rig.set_defaults(run=lambda args: rigging.rig_mesh(args, _print))
+
+    register = commands.add_parser("register", help="deform a mesh so that it lies on another one")
+    rigging.add_register_arguments(register, _user_path)
+    register.set_defaults(run=lambda args: rigging.register(args, _print, _print_error))
 
     demo = commands.add_parser("demo", help="reconstruct the demo photo that is part of the package")
     demo.add_argument("-o", "--out", type=_user_path, default=Path("out"), help="output folder (default: %(default)s)")

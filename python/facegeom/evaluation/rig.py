@@ -1,8 +1,8 @@
 """`facegeom evaluate rig`: heads from meshes in unknown places, and meshes without a face.
 
 ICT heads of random shape are turned by uniformly distributed rotations, shifted and stored in mm, cm or m; some have
-expressions, hair and shoulders, holes or noise. A head succeeds if the mean distance of its face from the true surface is
-below 1 mm and the mean error of the 68 landmarks is below 5 mm. Meshes of other kinds without known landmarks are
+expressions, hair and shoulders, holes or noise. A head succeeds if the mean distance of its face from the true surface
+is below 1 mm and the mean error of the 68 landmarks is below 5 mm. Meshes of other kinds without known landmarks are
 measured by the distance only, and meshes without a face have to be refused.
 """
 
@@ -176,7 +176,12 @@ def picture_sheet(pictures: list[Any]) -> Any:
             continue
         matrix = rigged.transform
         placed = FaceMesh(
-            mesh.vertices @ matrix[:3, :3].T + matrix[:3, 3], mesh.faces, mesh.uv, mesh.uv_faces, mesh.texture, mesh.colors
+            mesh.vertices @ matrix[:3, :3].T + matrix[:3, 3],
+            mesh.faces,
+            mesh.uv,
+            mesh.uv_faces,
+            mesh.texture,
+            mesh.colors,
         )
         row = []
         for yaw in (0.0, 45.0):

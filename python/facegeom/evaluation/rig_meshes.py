@@ -93,9 +93,7 @@ def random_rotation(rng: np.random.Generator) -> FloatArray:
     return np.asarray(cv2.Rodrigues(angle * np.array(axis) / np.linalg.norm(axis))[0], np.float64)
 
 
-def _with_hair(
-    V: FloatArray, F: IntArray, head: IctHead, rng: np.random.Generator
-) -> tuple[FloatArray, IntArray]:
+def _with_hair(V: FloatArray, F: IntArray, head: IctHead, rng: np.random.Generator) -> tuple[FloatArray, IntArray]:
     """Return a head with a second, uneven surface above the scalp, which it hides."""
     first, last = head.parts["head_and_neck"]
     face = slice(*head.parts["face"])
@@ -189,8 +187,10 @@ def _hand(rng: np.random.Generator) -> tuple[FloatArray, IntArray]:
     for finger, lean in enumerate((-1.1, -0.3, 0.0, 0.25, 0.5)):
         length = rng.uniform(28, 42) * (0.8 if finger == 0 else 1.0)
         along = np.array([np.sin(lean), np.cos(lean), 0.0])
-        turned = ball * (9, length, 9) @ np.array(
-            [[np.cos(lean), -np.sin(lean), 0], [np.sin(lean), np.cos(lean), 0], [0, 0, 1]]
+        turned = (
+            ball
+            * (9, length, 9)
+            @ np.array([[np.cos(lean), -np.sin(lean), 0], [np.sin(lean), np.cos(lean), 0], [0, 0, 1]])
         )
         parts.append((turned + (-22.0 + 13 * finger, 25.0, 0.0) + along * (20 + length), F))
     return _joined(parts)

@@ -160,7 +160,10 @@ def bake_scan(
         corners = template.fine.faces[atlas.triangle[rows]]
         wanted = rows[(facing[corners] > LEAST_FACING).any(axis=1)]
         x, y, depth, cosine = atlas.carry(np.column_stack([at, facing]), wanted).T
-        column, row = np.clip(np.rint(x), 0, size - 1).astype(np.int64), np.clip(np.rint(y), 0, size - 1).astype(np.int64)
+        column, row = (
+            np.clip(np.rint(x), 0, size - 1).astype(np.int64),
+            np.clip(np.rint(y), 0, size - 1).astype(np.int64),
+        )
         # Depths of the picture are in units of the scan, from the frame of the camera in its own coordinates.
         offset = float((rotation @ (placement.shift - np.array(own.centre)))[2])
         theirs = picture.depth * placement.scale + offset
@@ -190,9 +193,9 @@ def _without_background(image: ByteArray, shown: BoolArray) -> ByteArray:
     """Return an image (h, w, 3) whose pixels beside the mesh have the colours of the nearest pixels of the mesh."""
     if shown.all() or not shown.any():
         return image
-    labels = cv2.distanceTransformWithLabels(
-        (~shown).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
-    )[1]
+    labels = cv2.distanceTransformWithLabels((~shown).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)[
+        1
+    ]
     source = np.zeros(int(labels.max()) + 1, np.int64)
     source[labels[shown]] = np.flatnonzero(shown)
     return np.ascontiguousarray(image.reshape(-1, 3)[source[labels]].reshape(image.shape))

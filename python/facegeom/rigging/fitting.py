@@ -88,9 +88,7 @@ def fit_landmarked(ids: IntArray, points: FloatArray, model: FaceModel) -> tuple
     model : FaceModel
     """
     rotation, scale, shift = similarity(points, model.mean[ids])
-    fit = Fit(
-        np.zeros(1), np.zeros(len(model.expression)), np.eye(3), 1.0, np.zeros(2), 0.0, float("nan")
-    )
+    fit = Fit(np.zeros(1), np.zeros(len(model.expression)), np.eye(3), 1.0, np.zeros(2), 0.0, float("nan"))
     return fit, Placement(rotation, scale, shift)
 
 
@@ -122,7 +120,9 @@ def fit_surface(
     ids, marks = (np.zeros(0, np.int64), np.zeros((0, 3))) if landmarks is None else landmarks
     begin = placement
     near = np.flatnonzero(_near(model, fit, surface.V, 2 * options.reach_mm[0]))
-    chosen = near[np.linspace(0, len(near) - 1, min(len(near), 4 * options.points)).astype(np.int64)] if len(near) else near
+    chosen = (
+        near[np.linspace(0, len(near) - 1, min(len(near), 4 * options.points)).astype(np.int64)] if len(near) else near
+    )
     sample = Surface(surface.V[chosen], surface.N[chosen], np.zeros((0, 3), np.int64))
     free = free_expressions(model)
     for reach in options.reach_mm:
@@ -141,7 +141,9 @@ def fit_surface(
         points = PointBasis.at_surface(model, triangle[rows], found.weights[rows], options.fit)
         target, normal = here.V[rows], normals[rows]
         weight = np.ones((len(rows), 3))
-        if len(ids) and reach > options.landmark_reach_mm:  # three observations of each landmark, along each axis, because their normals do not count
+        if (
+            len(ids) and reach > options.landmark_reach_mm
+        ):  # three observations of each landmark, along each axis, because their normals do not count
             own = PointBasis.at_vertices(model, ids, model.mean[ids], options.fit)
             share = np.sqrt(options.landmark_share * len(rows) / len(ids))
             for axis in np.eye(3):

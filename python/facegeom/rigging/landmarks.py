@@ -48,8 +48,8 @@ def model_landmarks(model: FaceModel, landmarks: Any) -> tuple[IntArray, FloatAr
     Parameters
     ----------
     model : FaceModel
-    landmarks : (68, 3) array of the points of Multi-PIE, or mapping from at least three names of `NAMED` to (3,) arrays,
-        in the coordinates of the mesh; those of the jaw are not used
+    landmarks : (68, 3) array of the points of Multi-PIE, or mapping from at least three names of `NAMED` to (3,)
+        arrays, in the coordinates of the mesh; those of the jaw are not used
 
     Raises
     ------
@@ -99,7 +99,7 @@ def read_landmarks(path: str | os.PathLike[str]) -> npt.ArrayLike | dict[str, li
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Return the content of a small JSON file; raise FacegeomError if it is none, FileNotFoundError if it is missing."""
+    """Return the content of a small JSON file, or raise FacegeomError, or FileNotFoundError if it is missing."""
     file, name = Path(path), printable(Path(path).name)
     if not file.exists():
         raise FileNotFoundError(f"there is no file {printable(str(path))}")

@@ -30,7 +30,7 @@ from facegeom.rigging.landmarks import model_landmarks
 from facegeom.rigging.placement import Placement, unit_of
 from facegeom.rigging.scan import Scan, read_scan
 from facegeom.rigging.search import find_face
-from facegeom.rigging.surface import FACE_VIEWS, HEAD_VIEWS, Surface, seen_surface
+from facegeom.rigging.surface import FACE_VIEWS, HEAD_VIEWS, Surface, seen_surface, without_noise
 from facegeom.rigging.warping import Distances, face_distances, warp, with_scan_detail
 from facegeom.texture.baking import SIZES
 
@@ -42,6 +42,14 @@ TEXTURE = 1024
 MOST_FAR_MM, LEAST_COVERED = 2.0, 0.4
 """Largest mean distance of the fitted face model from a mesh, and smallest share of it that the mesh covers: below,
 what looks like a face is none. Of the heads of `facegeom evaluate rig`, the fit is 0.3 to 1.2 mm away."""
+
+
+MOST_UNUSUAL = 1.8
+"""Largest root mean square of the first coefficients of the identity, standard deviations. People have about 1, and a
+face model that is bent to a ball has 2."""
+
+FIRST = 20
+"""Number of these coefficients."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -152,7 +160,7 @@ def rig(
         In any unit, place and orientation. Holes, noise, several parts, non-manifold edges and wrong winding are
         allowed.
     landmarks : None: the face is searched. Else the search is left out: (68, 3) array of the points of Multi-PIE, or
-        mapping from at least three names of `facegeom.rigging.landmarks.NAMED` to points, in the coordinates of the mesh
+        mapping from at least three names of `facegeom.rigging.landmarks.NAMED` to points, in coordinates of the mesh
     texture : side length of the square texture in pixels, from 16 to 2048, if the mesh has a texture or colours of
         vertices; None: no colours
     device, backend : as in `facegeom.reconstruct`
@@ -208,11 +216,12 @@ def rig(
         surface = seen_surface(scan.skin, placement, (*FACE_VIEWS, *HEAD_VIEWS))
     fitted = factor * fitted_vertices(model, fit)
     template = load_template(head=True)
-    _require_face(template, factor * model.vertices(fit.identity, fit.expression), surface)
+    _require_face(template, fit, fitted, surface)
     with stopwatch(timings, "registration"):
-        warped = warp(template, fitted, surface)
+        smooth = without_noise(surface)
+        warped = warp(template, fitted, smooth)
     with stopwatch(timings, "detail"):
-        V = with_scan_detail(template, template.subdivide(warped.vertices), surface)
+        V = with_scan_detail(template, template.subdivide(warped.vertices), smooth)
         distances = face_distances(template, V, surface)
     skin = template.coarse.skin_count
     seen_share = template.carry(np.concatenate([warped.seen, np.zeros(len(warped.vertices) - skin)]))
@@ -221,15 +230,16 @@ def rig(
     )
 
 
-def _require_face(template: Template, fitted: FloatArray, surface: Surface) -> None:
-    """Raise NoFaceFound if the fitted face model (n, 3) does not lie on the surface of a mesh."""
+def _require_face(template: Template, fit: Fit, fitted: FloatArray, surface: Surface) -> None:
+    """Raise NoFaceFound if a fit, with vertices (n, 3) in mm, does not lie on the surface, or is no usual face."""
     near = face_distances(template, template.subdivide(fitted[template.vertices]), surface)
-    log.debug("the fitted face model is %.2f mm from the mesh, which covers %.2f of it", near.mean_mm, near.coverage)
-    if near.coverage < LEAST_COVERED or near.mean_mm > MOST_FAR_MM:
+    unusual = float(np.sqrt((fit.identity[:FIRST] ** 2).mean()))
+    log.debug("fit: %.2f mm from the mesh, which covers %.2f of it; identity %.2f", *near[::2], unusual)
+    if near.coverage < LEAST_COVERED or near.mean_mm > MOST_FAR_MM or unusual > MOST_UNUSUAL:
+        away = f" and is {near.mean_mm:.1f} mm away from it" if near.coverage else ""
         raise NoFaceFound(
-            "what looks like a face on the mesh does not have its shape: "
-            f"the mesh covers {100 * near.coverage:.0f} % of a fitted face"
-            + (f" and is {near.mean_mm:.1f} mm away from it" if near.coverage else "")
+            "what looks like a face on the mesh does not have the shape of a face: "
+            f"the mesh covers {100 * near.coverage:.0f} % of a fitted face{away}"
         )
 
 

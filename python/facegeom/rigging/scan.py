@@ -30,7 +30,7 @@ STRAY = 0.5
 """Percentage of the vertices at each end of each axis that do not count for centre and size."""
 
 SMALL_PART, MOST_SMALL = 0.02, 0.3
-"""Area of a connected part of a mesh / area of the mesh, below which the part is no skin: an eyeball, lashes or a tooth;
+"""Area of a connected part of a mesh / area of the mesh, below which the part is no skin, but an eyeball or a tooth;
 unless all small parts together have more than the second share, as in a mesh that is broken into pieces."""
 
 COARSE_CELLS, COARSE_FACES = 220, 60_000

@@ -137,14 +137,12 @@ def _upright(camera: Camera, box: FloatArray, roll: float, score: float) -> _Can
     x, y = (centre - middle) * (1, -1)
     cosine, sine = np.cos(np.radians(-roll)), np.sin(np.radians(-roll))
     x, y = cosine * x - sine * y, sine * x + cosine * y
-    place = middle + (x, -y)
+    place = middle + np.array([x, -y])
     low, high = place - half, place + half
     return _Candidate(score, turned, (float(low[0]), float(low[1]), float(high[0]), float(high[1])))
 
 
-def _from_front(
-    scan: Scan, candidate: _Candidate, device: str, backend: str, options: SearchOptions
-) -> Seen | None:
+def _from_front(scan: Scan, candidate: _Candidate, device: str, backend: str, options: SearchOptions) -> Seen | None:
     """Return the prediction for a candidate, seen from where the prediction before says that the front is."""
     camera, box = candidate.camera, candidate.box
     seen = None
@@ -194,4 +192,3 @@ def lifted(picture: Picture, places: FloatArray, least: float = 0.5) -> FloatArr
     if shown.mean() < least:
         return None
     return picture.camera.unproject(places, np.where(shown, depth, np.median(depth[shown])))
-

@@ -59,9 +59,7 @@ class Distances(NamedTuple):
     coverage: float
 
 
-def warp(
-    template: Template, fitted: FloatArray, surface: Surface, options: WarpOptions = WarpOptions()
-) -> Warped:
+def warp(template: Template, fitted: FloatArray, surface: Surface, options: WarpOptions = WarpOptions()) -> Warped:
     """Register the template of a head to the surface of a scan, from the fitted face model.
 
     Parameters
@@ -195,8 +193,7 @@ def _smoothed(F: IntArray, values: FloatArray, weight: FloatArray, rounds: int) 
     total, share = values * weight, weight
     for _ in range(rounds):
         total, share = (
-            (part + np.bincount(target, weights=part[source], minlength=len(values))) / count
-            for part in (total, share)
+            (part + np.bincount(target, weights=part[source], minlength=len(values))) / count for part in (total, share)
         )
     return np.asarray(total / np.maximum(share, 0.5))
 
