@@ -1,4 +1,4 @@
-"""The seven examples run in a fresh process from another folder, and write what their docstrings say."""
+"""The eight examples run in a fresh process from another folder, and write what their docstrings say."""
 
 import os
 import re
@@ -42,8 +42,8 @@ def numbers(text, pattern):
     return [float(value) for value in re.findall(pattern, text)]
 
 
-def test_there_are_seven_examples_of_less_than_40_lines():
-    assert [path.name[:3] for path in EXAMPLES] == ["01_", "02_", "03_", "04_", "05_", "06_", "07_"]
+def test_there_are_eight_examples_of_less_than_40_lines():
+    assert [path.name[:3] for path in EXAMPLES] == ["01_", "02_", "03_", "04_", "05_", "06_", "07_", "08_"]
     for path in EXAMPLES:
         assert len(path.read_text(encoding="utf-8").splitlines()) < 40, path.name
 
@@ -126,3 +126,12 @@ def test_person(tmp_path):
     head = facegeom.FaceMesh.load(tmp_path / "results" / "person.glb")
     assert len(head.vertices) > 30_000
     assert (tmp_path / "results" / "person_neutral.ply").exists()
+
+
+def test_scan(tmp_path):
+    printed = run_example(8, tmp_path)
+    assert "unit cm" in printed
+    mean, p95 = numbers(printed, r"([\d.]+) mm")
+    assert mean < p95 < 1.0
+    assert len(facegeom.FaceMesh.load(tmp_path / "results" / "scan_head.glb").blendshapes) == 52
+    assert (tmp_path / "results" / "scan_neutral.ply").exists()

@@ -23,8 +23,8 @@ STEP_RATIO = 4.0
 
 
 ROUGH_MM = 0.05
-"""Median distance of a point from the mean of its neighbours, along the normal, from which a surface is noisy, mm. Clean
-heads have 0.03, and heads with noise of 1 mm at vertices 2 mm apart 0.16."""
+"""Median distance of a point from the mean of its neighbours, along the normal, from which a surface is noisy, mm.
+Clean heads have 0.03, and heads with noise of 1 mm at vertices 2 mm apart 0.16."""
 
 ROUNDS_PER_MM, MOST_ROUNDS = 200.0, 40
 """Rounds of smoothing per mm above this, and the largest number of rounds."""
