@@ -85,7 +85,8 @@ def front_view(scan: Scan, placement: Placement, template: Template, V: FloatArr
     size = 160
     pixels = (place - box[:2]) * (size / (2 * half)) - 0.5
     raster = geometry.rasterize(np.column_stack([pixels, V[:count, 2]]), F, mean[:count], (size, size))
-    mask = (raster.triangle >= 0) & inside[:count][F].all(axis=1)[raster.triangle]
+    of_face: BoolArray = np.asarray(inside[:count][F].all(axis=1), np.bool_)
+    mask = (raster.triangle >= 0) & of_face[raster.triangle]
     image = crop_image(photo, box, size)
     return View(photo, FaceMaps(image, raster.depth, raster.attributes, mask, box), face_camera, V, template.fine)
 
@@ -117,8 +118,8 @@ def coloured(
     painted = paint(template, view, classes, size, backend=backend)
     atlas = atlas_of(template, size)
     baked, share = bake_scan(scan.skin, placement, template, atlas, view.vertices)
-    texture = cv2.blendLinear(baked, painted.texture, share, 1 - share)
-    texture = np.asarray(atlas.fill_gutter(texture), np.uint8)
+    mixed = cv2.blendLinear(baked, painted.texture, share, 1 - share)
+    texture: ByteArray = np.asarray(atlas.fill_gutter(mixed), np.uint8)
     colors = np.rint(bilinear(texture, places_of(template, size))).astype(np.uint8)
     closed = max(weights["eyeBlinkLeft"], weights["eyeBlinkRight"]) > CLOSED
     pictures = painted_pictures(eyes, size) if closed else eye_pictures(template, view, eyes, size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
@@ -146,7 +147,7 @@ class Rigged:
 def rig(
     mesh: Any,
     *,
-    landmarks: npt.ArrayLike | dict[str, npt.ArrayLike] | None = None,
+    landmarks: npt.ArrayLike | Mapping[str, npt.ArrayLike] | None = None,
     texture: int | None = TEXTURE,
     device: str = "cpu",
     backend: str = DEFAULT_BACKEND,

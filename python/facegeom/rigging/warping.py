@@ -202,13 +202,14 @@ def _areas(V: FloatArray, F: IntArray) -> FloatArray:
     """Return a third of the area of the triangles around each vertex, (n,)."""
     a, b, c = (V[F[:, corner]] for corner in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
-    return np.bincount(F.ravel(), weights=np.repeat(area, 3), minlength=len(V))
+    return np.asarray(np.bincount(F.ravel(), weights=np.repeat(area, 3), minlength=len(V)), np.float64)
 
 
 def _members(template: Template, name: str) -> BoolArray:
     """Return the vertices of the coarse skin, (s,), in the regions whose names begin with `name`."""
     regions, count = template.coarse.regions, template.coarse.skin_count
-    return np.any([mask[:count] for region, mask in regions.items() if region.startswith(name)], axis=0)
+    members = [mask[:count] for region, mask in regions.items() if region.startswith(name)]
+    return np.asarray(np.any(members, axis=0), np.bool_)
 
 
 @load_once(maxsize=2)
