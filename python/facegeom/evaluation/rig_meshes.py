@@ -11,9 +11,8 @@ import numpy as np
 
 from facegeom import geometry
 from facegeom._internal.arrays import FloatArray, IntArray
-from facegeom.evaluation.ict_heads import carriers
 from facegeom.face_model import load_face_model
-from facegeom.training.face_model.ict_head import IctHead, load_ict
+from facegeom.training.face_model.ict_head import IctHead, carriers, load_ict
 
 UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 """Units in which the heads are stored."""
