@@ -27,7 +27,8 @@ class WarpOptions:
     reach_mm: float = 6.0  # largest distance of a point of the scan from the template that it is matched with
     scalp_reach_mm: float = 4.0  # the same at the scalp, which hair hides
     lid_reach_mm: float = 0.8  # the same at the lids, near which lashes and eyeballs lie
-    lid_facing: float = 0.8  # the same as `facing` at the lids
+    lip_reach_mm: float = 1.5  # the same at the lips, between which teeth may be part of the surface
+    lid_facing: float = 0.8  # the same as `facing` at the lids and the lips
     facing: float = 0.5  # smallest cosine between the normals of matched points
     stiffness: float = 2.0  # weight of the thin-plate energy, see `RegistrationOptions`
     noise_floor: float = 0.05  # least noise / mean edge length
@@ -148,7 +149,9 @@ def _matched(
     limit[_members(template, "scalp")[corners].all(axis=1)] = options.scalp_reach_mm
     lids = _members(template, "eyelids")[corners].any(axis=1)
     limit[lids] = options.lid_reach_mm
-    facing = np.where(lids, options.lid_facing, options.facing)
+    lips = _members(template, "lips")[corners].any(axis=1)
+    limit[lips] = options.lip_reach_mm
+    facing = np.where(lids | lips, options.lid_facing, options.facing)
     used = (found.distance < limit) & ((normals * surface.N).sum(axis=1) > facing)
     faces = surface.F[used[surface.F].all(axis=1)]
     rows = np.unique(faces)
