@@ -28,7 +28,10 @@ LAYERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("training",), "data, losses and training of every network"),
     (("batch",), "many photos"),
     (("tracking",), "the face in a video"),
-    (("measures", "render", "person"), "error measures and reports; previews; one head from several photos"),
+    (
+        ("measures", "render", "person", "rigging"),
+        "measures and reports; previews; heads from several photos, and from scans",
+    ),
     (("reconstruction",), "reconstruct, predict, Reconstruction"),
     (("pipelines",), "one file for each method, and the table of pipelines"),
     (("detection", "texture"), "where the faces are; visibility, baking and completion of textures"),

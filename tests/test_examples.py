@@ -137,3 +137,12 @@ def test_video(tmp_path):
     assert len(facegeom.FaceMesh.load(results / "performance.glb").vertices) > 30_000
     assert len((results / "performance.csv").read_text(encoding="utf-8").splitlines()) == 21
     assert (results / "performance.bvh").exists()
+
+
+def test_scan(tmp_path):
+    printed = run_example(9, tmp_path)
+    assert "unit cm" in printed
+    mean, p95 = numbers(printed, r"([\d.]+) mm")
+    assert mean < p95 < 1.0
+    assert len(facegeom.FaceMesh.load(tmp_path / "results" / "scan_head.glb").blendshapes) == 52
+    assert (tmp_path / "results" / "scan_neutral.ply").exists()

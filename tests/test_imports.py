@@ -23,7 +23,7 @@ LAYERS = [
     {"detection", "texture"},
     {"pipelines"},
     {"reconstruction"},
-    {"measures", "render", "person"},
+    {"measures", "render", "person", "rigging"},
     {"tracking"},
     {"batch"},
     {"training"},

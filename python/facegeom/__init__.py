@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from facegeom.mesh.face_mesh import FaceMesh
     from facegeom.person.person import Person, reconstruct_person
     from facegeom.reconstruction import Reconstruction, predict, reconstruct, reconstruct_all
+    from facegeom.rigging.rig import Rigged, rig
     from facegeom.tracking.live import TrackedFrame, track_live
     from facegeom.tracking.performance import Performance
     from facegeom.tracking.whole_video import track
@@ -55,6 +56,7 @@ __all__ = [
     "Performance",
     "Person",
     "Reconstruction",
+    "Rigged",
     "SolverError",
     "TrackedFrame",
     "VideoError",
@@ -68,6 +70,7 @@ __all__ = [
     "reconstruct_all",
     "reconstruct_many",
     "reconstruct_person",
+    "rig",
     "track",
     "track_live",
 ]
@@ -83,6 +86,7 @@ _HOMES = {
     "Performance": "facegeom.tracking.performance",
     "Person": "facegeom.person.person",
     "Reconstruction": "facegeom.reconstruction",
+    "Rigged": "facegeom.rigging.rig",
     "TrackedFrame": "facegeom.tracking.live",
     "detect": "facegeom.detection.detector",
     "load_face_model": "facegeom.face_model",
@@ -92,6 +96,7 @@ _HOMES = {
     "reconstruct_all": "facegeom.reconstruction",
     "reconstruct_many": "facegeom.batch.many",
     "reconstruct_person": "facegeom.person.person",
+    "rig": "facegeom.rigging.rig",
     "track": "facegeom.tracking.whole_video",
     "track_live": "facegeom.tracking.live",
 }

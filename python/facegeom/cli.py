@@ -26,6 +26,7 @@ from facegeom.errors import FacegeomError, OutputError
 from facegeom.images.limits import MAX_PIXELS
 from facegeom.networks.backends import BACKENDS, DEFAULT_BACKEND
 from facegeom.pipelines import DEFAULT_PIPELINE, EXPRESSIONS, EYEWEAR, PIPELINES
+from facegeom.rigging import command as rigging
 
 SUCCESS, FAILURE, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130  # exit codes
 
@@ -54,6 +55,7 @@ MODULES = {
         "identity": ("facegeom.evaluation.identity", "how well the neutral shape follows the person in the photo"),
         "person": ("facegeom.evaluation.person", "what several photos of a person gain over one"),
         "track": ("facegeom.evaluation.track", "pose, weights, jitter and lag of tracked synthetic videos"),
+        "rig": ("facegeom.evaluation.rig", "heads from meshes in unknown places, and meshes without a face"),
         "expressions": (
             "facegeom.evaluation.expressions",
             "openings of eyes and mouth on photos with closed and open eyes and mouths",
@@ -412,6 +414,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_networks(track)
     track.add_argument("--json", action="store_true", help="print the results as one JSON document")
     track.set_defaults(run=_track, parser=track)
+
+    rig = commands.add_parser("rig", help="make a head with blendshapes from a scan or a mesh of a face or head")
+    rigging.add_rig_arguments(rig, _user_path)
+    _add_networks(rig)
+    rig.set_defaults(run=lambda args: rigging.rig_mesh(args, _print))
+
+    register = commands.add_parser("register", help="deform a mesh so that it lies on another one")
+    rigging.add_register_arguments(register, _user_path)
+    register.set_defaults(run=lambda args: rigging.register(args, _print, _print_error))
 
     demo = commands.add_parser("demo", help="reconstruct the demo photo that is part of the package")
     demo.add_argument("-o", "--out", type=_user_path, default=Path("out"), help="output folder (default: %(default)s)")

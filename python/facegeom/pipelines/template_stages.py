@@ -197,19 +197,19 @@ def _driven_by(
 ) -> tuple[dict[str, float], FloatArray, FloatArray, Displacements]:
     """Return the blendshapes' weights, by the fitted expression (k,) and the eyes, and the results of `driven`."""
     weights = arkit_weights(expression) | gaze_weights(*looking.result().gaze)
-    return weights, *driven(template, V, view, weights, head)
+    return weights, *driven(template, with_detail(template, V, view), weights, head)
 
 
 def driven(
-    template: Template, V: FloatArray, view: View, weights: Mapping[str, float], head: bool
+    template: Template, V: FloatArray, weights: Mapping[str, float], head: bool
 ) -> tuple[FloatArray, FloatArray, Displacements]:
-    """Add detail and gaze to the fine vertices (n, 3), mm, and correct the blendshapes of a head.
+    """Add the gaze to the fine vertices (n, 3), mm, and correct the blendshapes of a head.
 
     Returns
     -------
     (n, 3) float array, mm, the photographed face; (n, 3) float array, mm, the neutral face; and the blendshapes
     """
-    V = with_gaze(template, with_detail(template, V, view), weights)
+    V = with_gaze(template, V, weights)
     shapes = template_blendshapes(template)
     neutral = without_expression(V, shapes, weights)
     if not head:
