@@ -17,7 +17,7 @@ from facegeom.images.sampling import bilinear
 from facegeom.rigging.placement import Placement
 from facegeom.rigging.scan import Scan
 from facegeom.rigging.surface import SurfaceView, view_rotation
-from facegeom.texture.appearance import View
+from facegeom.texture.appearance import View, mouth_light
 from facegeom.texture.atlas_parts import atlas_of, places_of
 from facegeom.texture.baking import Atlas, sample
 from facegeom.texture.eye_photo import eye_pictures, painted_pictures
@@ -25,6 +25,7 @@ from facegeom.texture.eyes import Eyes, eye_colors, look, unseen_eyes
 from facegeom.texture.file_texture import file_texture
 from facegeom.texture.head_classes import head_classes
 from facegeom.texture.painting import paint
+from facegeom.texture.teeth import teeth_picture
 
 PHOTO_MM, PHOTO_SIZE = 330.0, 768
 """Side of the picture of the head from the front in mm and in pixels: the photo of the texture pipeline."""
@@ -125,7 +126,8 @@ def coloured(
     pictures = painted_pictures(eyes, size) if closed else eye_pictures(template, view, eyes, size)
     for side, shades in eye_colors(template, eyes).items():
         colors[template.fine.regions[f"eyeball_{side}"]] = shades
-    return Colours(colors, file_texture(texture, pictures))
+    teeth = teeth_picture(template, size, mouth_light(template, view))
+    return Colours(colors, file_texture(texture, pictures, teeth))
 
 
 def eyes_of(template: Template, view: View, weights: dict[str, float]) -> Eyes:
