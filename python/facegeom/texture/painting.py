@@ -226,8 +226,9 @@ def _with_beyond(
     return np.asarray(atlas.fill_gutter(result), np.uint8)
 
 
-def _bytes(values: Float32Array) -> ByteArray:
-    """Return rounded values in [0, 255]; the array is changed."""
+def _bytes(picture: cv2.typing.MatLike) -> ByteArray:
+    """Return a picture of float32 values as rounded bytes; the picture is changed."""
+    values = np.asarray(picture, np.float32)
     return np.asarray(np.clip(np.rint(values, out=values), 0, 255, out=values), np.uint8)
 
 
