@@ -36,7 +36,10 @@ class Motion:
     fps: float
     size: tuple[int, int]
 
-    names = ARKIT_NAMES
+    @property
+    def names(self) -> tuple[str, ...]:
+        """ARKit's names of the blendshapes, in the order of `weights`."""
+        return tuple(ARKIT_NAMES)
 
     def __len__(self) -> int:
         """Return the number of frames."""
