@@ -85,7 +85,7 @@ def test_reconstruct_completes_the_head(coded_face: Any, coded_network: Any) -> 
     coded_network(coded_face)
     rec = facegeom.reconstruct(coded_face.photo, box=coded_face.box, head=True)
     template = load_template(head=True)
-    assert list(rec.stages) == ["raw", "aligned", "registered", "completed", "outlined", "detailed"]
+    assert list(rec.stages) == ["raw", "aligned", "registered", "completed", "outlined", "hair", "detailed"]
     np.testing.assert_array_equal(rec.mesh.faces, template.fine.faces)
     regions = rec.mesh.regions
     assert {"scalp", "neck", "ear_left", "ear_right", "face", "teeth"} <= set(regions)

@@ -79,7 +79,7 @@ def test_texture_is_baked_on_the_fixed_planar_atlas(coded_face: Any, mesh_oracle
 def test_the_head_is_the_template_registered_to_the_mesh(coded_face: Any, mesh_oracle: Any, tmp_path: Path) -> None:
     mesh_oracle(coded_face)
     rec = facegeom.reconstruct(coded_face.photo, box=coded_face.box, head=True, pipeline="pixel2mesh")
-    assert list(rec.stages) == [*DEFORMED, "registered", "completed", "outlined", "detailed"]
+    assert list(rec.stages) == [*DEFORMED, "registered", "completed", "outlined", "hair", "detailed"]
     template, model = load_template(head=True), load_face_model()
     np.testing.assert_array_equal(rec.mesh.faces, template.fine.faces)
     assert len(rec.mesh.blendshapes) > 50

@@ -16,6 +16,7 @@ from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
 from facegeom.texture.appearance import OWN, View, behind_colors
 from facegeom.texture.diffusion import diffused
+from facegeom.texture.hair import hairy_vertices
 from facegeom.texture.hair_growth import SkinView, hair_of_temples, hair_share
 from facegeom.texture.head_classes import HeadClasses, lab
 from facegeom.texture.occlusion import skin_shade
@@ -161,6 +162,8 @@ def growing_hair(template: Template, view: View, classes: HeadClasses, raised: B
     template, view, classes : as in `continued_colors`
     raised : (n,) bool array, coarse vertices that are hair as shape
     """
+    if not hairy_vertices(template).any():  # a face without its head
+        return np.zeros(template.coarse.skin_count)
     seen = SkinView.of_view(template, view, classes)
     if classes.hair is None and seen.hair_and_skin(template)[1].sum() > BALD * seen.scalp(template).sum():
         return np.zeros(template.coarse.skin_count)
