@@ -25,6 +25,7 @@ from facegeom.detection import DETECTORS
 from facegeom.errors import FacegeomError, OutputError
 from facegeom.images.limits import MAX_PIXELS
 from facegeom.networks.backends import BACKENDS, DEFAULT_BACKEND
+from facegeom.person import command as persons
 from facegeom.pipelines import DEFAULT_PIPELINE, EXPRESSIONS, EYEWEAR, PIPELINES
 from facegeom.rigging import command as rigging
 
@@ -370,26 +371,8 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(run=_reconstruct, parser=one)
 
     person = commands.add_parser("person", help="reconstruct one head from several photos of a person")
-    person.add_argument(
-        "photos", nargs="+", type=_user_path, metavar="PHOTO", help="two or more photos of the same person"
-    )
-    person.add_argument(
-        "-o", "--out", type=_user_path, required=True, metavar="OUT",
-        help="mesh file to write: .glb, .gltf, .usdz, .obj, .ply, .stl or .html",
-    )  # fmt: skip
-    person.add_argument(
-        "--keep-all", action="store_true", help="also use photos whose face differs from that of the others"
-    )
-    person.add_argument(
-        "--texture", type=int, metavar="N", default=1024,
-        help="side length N of the texture of N x N pixels (default: %(default)s)",
-    )  # fmt: skip
-    person.add_argument(
-        "--no-hair", dest="hair", action="store_false",
-        help="do not raise the scalp to the outline of the hair in the photo",
-    )  # fmt: skip
+    persons.add_person_arguments(person, _user_path)
     _add_networks(person)
-    person.add_argument("--json", action="store_true", help="print the results as one JSON document")
     person.set_defaults(run=_person, parser=person)
 
     track = commands.add_parser("track", help="track the face in a video: an animated head and its curves")
@@ -496,34 +479,9 @@ def _reconstruct(args: argparse.Namespace) -> int:
 
 
 def _person(args: argparse.Namespace) -> int:
-    from facegeom.mesh.formats import check_suffix, mesh_files
-    from facegeom.person.person import reconstruct_person
-
     if len(args.photos) < 2:
         args.parser.error("give at least two photos of the person; `facegeom reconstruct` takes one")
-    check_suffix(args.out)
-    outputs = Outputs(args.photos)
-    for path, content in mesh_files(args.out, textured=True):
-        outputs.add(path, f"{content} of the person")
-    person = reconstruct_person(
-        args.photos,
-        keep_all=args.keep_all,
-        texture=args.texture,
-        device=args.device,
-        backend=args.backend,
-        hair=args.hair,
-    )
-    outputs.make_folders()
-    person.head.save(args.out)
-    for path, photo in zip(args.photos, person.photos, strict=True):
-        if photo.problem:
-            _print_error(f"{path} is {'kept' if photo.used else 'left out'}: {photo.problem}")
-    if args.json:
-        print(json.dumps({"out": str(args.out), **person.to_dict()}, indent=2))
-    else:
-        used = sum(photo.used for photo in person.photos)
-        _print(f"{args.out}: {len(person.head.vertices)} vertices from {used} of {len(person.photos)} photos")
-    return SUCCESS if all(photo.used for photo in person.photos) else FAILURE
+    return persons.make_head(args, _print, _print_error)
 
 
 def _track(args: argparse.Namespace) -> int:
