@@ -44,7 +44,7 @@ RIM_MM = (0.0, 1.0)
 WHOLE_MM, AROUND_MM = 11.0, 15.0
 """Distances in mm from the rim of the socket up to which the skin leaves the eyeball wholly, and at all."""
 
-OVERLAP_MM = 0.2
+OVERLAP_MM = 0.5
 """Height in mm by which the margins of closed lids overlap, so that no gap is left between vertices."""
 
 ROUNDS = 5

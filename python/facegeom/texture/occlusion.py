@@ -76,7 +76,7 @@ def skin_shade(template: Template, tone: FloatArray) -> FloatArray:
     The factor for light that is reflected several times is the polynomial of Jimenez, Wu, Pesce and Jarabo 2016,
     "Practical Realtime Strategies for Accurate Indirect Occlusion", section 5.
     """
-    share = _mean_occlusion(template)[:, None]
+    share = mean_occlusion(template)[:, None]
     albedo = np.clip(tone / 255.0, 0.0, 1.0) ** GAMMA
     a, b, c = 2.0404 * albedo - 0.3324, -4.7951 * albedo + 0.6417, 2.7552 * albedo + 0.6903
     light = np.maximum(share, ((share * a + b) * share + c) * share)
@@ -84,7 +84,7 @@ def skin_shade(template: Template, tone: FloatArray) -> FloatArray:
 
 
 @load_once(maxsize=2)
-def _mean_occlusion(template: Template) -> FloatArray:
+def mean_occlusion(template: Template) -> FloatArray:
     """Return `ambient_occlusion` of the coarse skin of the mean head, (s,), symmetric."""
     coarse, count = template.coarse, template.coarse.skin_count
     V = load_face_model().mean[template.vertices]

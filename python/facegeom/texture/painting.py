@@ -24,6 +24,7 @@ from facegeom.texture.hair import strands
 from facegeom.texture.head_classes import HeadClasses, is_grey, without_colour
 from facegeom.texture.lid_skin import lid_texels, with_lid_skin
 from facegeom.texture.lip_skin import lip_texels, no_lips, with_plain_corners, with_whole_lips
+from facegeom.texture.occlusion import mean_occlusion
 from facegeom.texture.several_photos import PhotoOfHead, with_detail_of
 from facegeom.texture.shown_texels import shown_texels
 
@@ -39,6 +40,7 @@ SOFT_HAIR = 0.04  # the same for hair on the face, such as a fringe that ends at
 LEAST_HIDDEN = 0.02  # minimum area of a hidden part with a soft border, as a fraction of the atlas
 LEAST_KNOWN = 0.5  # minimum share of known or completed colours at a vertex from which colours are continued
 ZONE_EDGE = 0.4  # change of `hair_zone` over which hair of the photo ends on the face
+NOSTRILS = (0.4, 0.7)  # ambient occlusion of the nose: no network below the first, the network alone above the second
 GROWING = 0.5  # share of hair from which it grows at a texel, for a network that knows classes
 WHOLE = 0.98  # share of the photo from which the network sees a texel of the face
 POOR = (0.25, 0.55)  # cosines to the line of sight: poorly shown below the second, fully so below the first
@@ -253,7 +255,8 @@ class _Fixed(NamedTuple):
 def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     """Return what is the same for all photos in an atlas.
 
-    The network knows eyes, nose and mouth, but paints hair at the temples and at the top of the forehead.
+    The network knows eyes, nose and mouth, but paints hair at the temples and at the top of the forehead; and what is
+    inside the nostrils, no training texture shows.
     """
     parts = head_parts(template, atlas)
     x, y, _ = load_face_model().mean[template.vertices].T
@@ -265,6 +268,10 @@ def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     trust = enlarged(smooth(template, atlas.size, template.carry(share)[:, None])[..., 0], atlas.size)
     whole = _without_holes(parts.face)
     trust *= _inward(whole, ~whole, max(1.0, FEATHER * atlas.size))
+    open_nose = np.ones(template.coarse.skin_count)
+    nose = template.coarse.regions["nose"][: len(open_nose)]
+    open_nose[nose] = np.clip((mean_occlusion(template)[nose] - NOSTRILS[0]) / (NOSTRILS[1] - NOSTRILS[0]), 0, 1)
+    trust *= at_texels(template, atlas, open_nose)
     return _Fixed(*parts, trust, window_around(parts.face))
 
 
