@@ -17,6 +17,7 @@ from facegeom.texture.appearance import View
 from facegeom.texture.baking import Atlas
 from facegeom.texture.hair import hair_zone
 from facegeom.texture.head_classes import without_colour
+from facegeom.texture.occlusion import mean_occlusion
 from facegeom.texture.painting import paint, without_slivers
 
 OUTPUT = (90, 160, 90)
@@ -80,7 +81,8 @@ def test_no_texel_is_black_and_no_border_is_visible(plain_person: Any, plain_cla
     painted = paint(template, view, plain_classes(bright, prediction.camera), 128, network=network)
     skin = np.zeros((128, 128), bool)
     fine = template.fine
-    shaded = ("eyelids_left", "eyelids_right", "lips", "ear_left", "ear_right")  # lashes, mouth, hollows of the ears
+    # lashes, the mouth, and the hollows of ears and nose
+    shaded = ("eyelids_left", "eyelids_right", "lips", "ear_left", "ear_right", "nose")
     dark = np.any([fine.regions[name] for name in shaded], axis=0)
     plain = fine.uv_faces[: fine.skin_triangles][~dark[fine.skin_faces].any(axis=1)]
     uv = fine.uv[plain].mean(axis=1) * (128, -128) + (0, 128)
@@ -248,3 +250,16 @@ def test_a_hidden_cheek_has_the_detail_of_the_other_one(plain_person: Any, plain
     own = painted.texture[hidden].mean(axis=1)
     assert own.std() > 10
     assert np.corrcoef(own, mirrored[hidden].mean(axis=1))[0, 1] > 0.8
+
+
+def test_nostrils_that_no_photo_shows_are_dark_skin(plain_person: Any, plain_classes: Any) -> None:
+    photo, prediction, V = plain_person
+    template = load_template(head=True)
+    view = View(photo, prediction.maps, prediction.camera, V, template.fine)
+    painted = paint(template, view, plain_classes(photo, prediction.camera), 512, network=OneColor())
+    count = template.coarse.skin_count
+    inside = template.coarse.regions["nose"][:count] & (mean_occlusion(template) < 0.3)
+    assert inside.sum() > 20
+    colors = painted.colors[:count][inside].astype(int)
+    assert np.median(colors.sum(axis=1)) < 0.7 * np.sum(SKIN)
+    assert np.median(colors[:, 0] - colors[:, 1]) > 0  # redder than the network's green
