@@ -28,6 +28,7 @@ from facegeom.networks.backends import BACKENDS, DEFAULT_BACKEND
 from facegeom.person import command as persons
 from facegeom.pipelines import DEFAULT_PIPELINE, EXPRESSIONS, EYEWEAR, PIPELINES
 from facegeom.rigging import command as rigging
+from facegeom.tracking.arguments import add_track_arguments
 
 SUCCESS, FAILURE, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130  # exit codes
 
@@ -376,26 +377,8 @@ def _parser() -> argparse.ArgumentParser:
     person.set_defaults(run=_person, parser=person)
 
     track = commands.add_parser("track", help="track the face in a video: an animated head and its curves")
-    track.add_argument(
-        "video", metavar="VIDEO", help="video file, or the number of a webcam, 0 for the first one (with --seconds)"
-    )
-    track.add_argument(
-        "-o", "--out", type=_user_path, action="append", metavar="OUT",
-        help="file to write: .glb (animated head), .csv (table of Live Link Face), .jsonl (JSON lines) or .bvh "
-        "(rotation of the head); may be given several times",
-    )  # fmt: skip
-    track.add_argument("--csv", type=_user_path, metavar="FILE", help="also write the table of Live Link Face")
-    track.add_argument(
-        "--preview-video", type=_user_path, metavar="FILE.mp4",
-        help="also write a video of the frames beside the head (MPEG-4)",
-    )  # fmt: skip
-    track.add_argument("--seconds", type=float, metavar="S", help="track at most S seconds")
-    track.add_argument(
-        "--texture", type=int, metavar="N", default=1024,
-        help="side length N of the texture of the head in .glb files and previews (default: %(default)s)",
-    )  # fmt: skip
+    add_track_arguments(track, _user_path)
     _add_networks(track)
-    track.add_argument("--json", action="store_true", help="print the results as one JSON document")
     track.set_defaults(run=_track, parser=track)
 
     rig = commands.add_parser("rig", help="make a head with blendshapes from a scan or a mesh of a face or head")

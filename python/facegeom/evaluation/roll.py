@@ -41,7 +41,7 @@ FRONTAL_DEG = 6.0
 FOUND_OVERLAP = 0.5
 """Minimum IoU of the box of the predicted landmarks and the box of the true landmarks of a found face."""
 
-LARGEST_RATIO = 1.3
+LARGEST_RATIO = 1.2
 """Error of a turned portrait / error of the upright portrait, up to which the landmarks count as good."""
 
 Landmarks = Callable[[ByteArray, "Box | None"], "FloatArray | None"]
@@ -164,7 +164,7 @@ def evaluate(portraits: list[TurnedPortrait], predict: Landmarks, detector: str 
 def summarise(results: list[RollResult]) -> dict[str, Any]:
     """Return the shares of found portraits and of good landmarks, for all portraits and for each angle.
 
-    Landmarks are good if the face is found and the error is at most 1.3 times that of the upright portrait.
+    Landmarks are good if the face is found and the error is at most 1.2 times that of the upright portrait.
     """
     upright = {result.name: result for result in results if result.degrees == 0.0}
 
