@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from facegeom._internal import check
 from facegeom.networks.devices import check_device, mixed_precision
 from facegeom.networks.facevision import FOLD, ZERO_DEPTH_OFFSET, FaceVisionConfig, FaceVisionGenerator, channels_last
 from facegeom.networks.patchgan import PatchDiscriminator
@@ -83,6 +84,7 @@ class FaceVisionTrainer(NetworkTrainer):
     parts = ("generator", "averaged", "discriminators", "balance", "generator_optimizer", "discriminator_optimizer")
 
     def __init__(self, options: FaceVisionOptions, device: torch.device) -> None:
+        check.count(options.adversarial_every, "adversarial_every", 1)
         super().__init__(options, device)
         config = FaceVisionConfig(size=options.size, fold=options.fold, foreground=options.foreground)
         self.generator = channels_last(FaceVisionGenerator(config).to(device))
@@ -273,6 +275,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default = getattr(defaults, name)
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=float, default=default, help=f"weight of the {text} (default: %(default)s)")
+    parser.add_argument(
+        "--adversarial-every",
+        type=int,
+        default=defaults.adversarial_every,
+        help="steps from one adversarial loss to the next (default: %(default)s)",
+    )
     parser.add_argument(
         "--foreground",
         choices=("mask", "zero"),
