@@ -27,6 +27,7 @@ from facegeom.training.arguments import (
     run_settings_from,
 )
 from facegeom.training.data.labels import Labels
+from facegeom.training.identity.expression_bias import without_expression
 from facegeom.training.identity.losses import identity_terms
 from facegeom.training.identity.reshaped_photos import ReshapedPhotos
 from facegeom.training.identity.samples import GroupOptions, GroupStream
@@ -135,7 +136,10 @@ class IdentitySources:
     validation: Path
     heads: Path | None = None
     validation_heads: Path | None = None
-    labels: Path | None = None  # file of `facegeom prepare labels`; its identities replace those of `training`
+    labels: Path | None = (
+        None  # file of `facegeom prepare labels`; its identities, without their dependence on expressions
+    )
+    # and poses, replace those of `training`
     initial: Path | None = None  # weight file that initialises a new run
 
 
@@ -163,7 +167,8 @@ def train(sources: IdentitySources, options: IdentityTrainOptions, settings: Run
         trainer.averaged.load_state_dict(weights)
     photos = ReshapedPhotos.load(sources.training)
     if sources.labels is not None:
-        photos = photos.with_labels(Labels.load(sources.labels))
+        names = {str(name) for name in photos.names}
+        photos = photos.with_labels(without_expression(model, Labels.load(sources.labels), names))
     stream = partial(GroupStream, model, units, photos, heads, size, options.seed, options=options.groups)
     return run_training(trainer, options, stream, _AveragedValidation(trainer, validation), settings)
 
