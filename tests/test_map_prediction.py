@@ -151,6 +151,24 @@ def test_an_inaccurate_first_prediction_gets_one_more_pass(
     np.testing.assert_allclose(found.maps.box, exact.maps.box, atol=2)
 
 
+def test_a_second_crop_that_shows_another_face_too_does_not_count(
+    coded_face: Any, coded_network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = coded_network(coded_face)
+    predicted = network.predict
+
+    def mixed(crops: np.ndarray, *, mirror: bool = True) -> Any:
+        maps = predicted(crops, mirror=mirror)
+        return maps._replace(depth=-2 * maps.depth) if mirror else maps  # the last crop is the mirrored one
+
+    monkeypatch.setattr(network, "predict", mixed)
+    found = predict_maps(coded_face.photo, coded_face.box)
+    assert found.score > 0.8
+    places = found.camera.project(found.landmarks)[:, :2]
+    x0, y0, x1, y1 = coded_face.box
+    np.testing.assert_allclose([*places.min(0), *places.max(0)], [x0, y0, x1, y1], atol=0.1 * (x1 - x0))
+
+
 @pytest.mark.parametrize("quarters", [1, -1, 2])
 def test_the_crop_of_a_rolled_face_is_turned_upright(coded_face: Any, coded_network: Any, quarters: int) -> None:
     network = coded_network(coded_face)

@@ -14,6 +14,7 @@ class MapOptions:
     first_crop: float = FIRST_CROP_FACTOR  # side length of the first crop / mean side of the detector's box
     passes: int = 2  # number of crops, all but the first aligned; the last is averaged with its mirror image
     stable_iou: float = 0.75  # minimum IoU of the last crop and the one that would follow; else one more pass follows
+    kept_score: float = 0.5  # score of a later crop / score of the crop before, below which the crop before counts
     threshold: float = 0.5  # minimum probability of a pixel of the mask
     min_part_share: float = 0.1  # minimum area of a kept part of the mask, as a fraction of the largest part
     min_mask_share: float = 0.01  # minimum area of the mask of a face, as a fraction of the crop

@@ -393,16 +393,21 @@ def _predict_crops(network: MapNetwork, photo: ByteArray, face: FoundFace, optio
     """Return the prediction for the last crop: the first crop is around `face`, each later crop is aligned with the
     face that the previous prediction shows.
 
-    No crop follows a mask smaller than `min_mask_share`. One more crop follows if the last crop and the one that would
+    No crop follows a mask smaller than `min_mask_share`. A much less plausible prediction of a trusted face does not
+    count: the aligned crop can show a second face that touches the first. One more crop follows if the last crop and the one that would
     follow overlap by less than `stable_iou`, or if the face is not upright in the last crop.
     """
     square = crop_box(face.upright, options.first_crop)
+    trusted = face.score >= options.trusted_detection
     turn = _turn(face.roll_deg, options.upright_deg)
     prediction = _predict_crop(network, photo, square, options, mirror=options.passes == 1, turn=turn)
     for remaining in range(options.passes - 2, -1, -1):
         if prediction.plausibility.share < options.min_mask_share:
             return prediction
-        prediction = predict_aligned(network, photo, prediction, options, mirror=remaining == 0)
+        following = predict_aligned(network, photo, prediction, options, mirror=remaining == 0)
+        if trusted and following.plausibility.score < options.kept_score * prediction.plausibility.score:
+            return prediction
+        prediction = following
     if options.passes > 1 and prediction.plausibility.share >= options.min_mask_share:
         moved = box_iou(aligned_square(prediction), prediction.crop.box) < options.stable_iou
         turned = abs(prediction.residual_deg) > options.contradiction_deg
