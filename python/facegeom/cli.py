@@ -111,7 +111,6 @@ MODULES = {
             "facegeom.training.identity.average_weights",
             "mean of the weights of two identity networks",
         ),
-        "identity-wider": ("facegeom.training.identity.wider_network", "wider identity network with the same answers"),
         "level": ("facegeom.training.face_model.reduce_level", "topology of heads with lod=2"),
         "graphs": ("facegeom.training.export_graphs", "ONNX graphs of the networks, for backend 'onnx' (needs onnx)"),
     },

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -147,10 +147,6 @@ def train(sources: IdentitySources, options: IdentityTrainOptions, settings: Run
     """Train the network, or resume from the checkpoint in `settings.out`; return the values of the last validation."""
     cv2.setNumThreads(0)
     model = load_face_model()
-    weights = None
-    if sources.initial is not None:  # the network has the size of the initial weights
-        config, weights = load_weights("identity", IdentityConfig, sources.initial)
-        options = replace(options, network=config)
     units = shape_units(model, options.network.coefficients)
     size = options.network.size
     heads = None if sources.heads is None else ReshapedPhotos.load(sources.heads)
@@ -162,7 +158,8 @@ def train(sources: IdentitySources, options: IdentityTrainOptions, settings: Run
     trainer = IdentityTrainer(options, check_device(settings.device))
     if trainer.resume(settings.out):
         log.info("resumed at step %d", trainer.step)
-    elif weights is not None:
+    elif sources.initial is not None:
+        _, weights = load_weights("identity", IdentityConfig, sources.initial)
         trainer.network.load_state_dict(weights)
         trainer.averaged.load_state_dict(weights)
     photos = ReshapedPhotos.load(sources.training)
