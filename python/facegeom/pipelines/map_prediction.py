@@ -393,9 +393,10 @@ def _predict_crops(network: MapNetwork, photo: ByteArray, face: FoundFace, optio
     """Return the prediction for the last crop: the first crop is around `face`, each later crop is aligned with the
     face that the previous prediction shows.
 
-    No crop follows a mask smaller than `min_mask_share`. A much less plausible prediction of a trusted face does not
-    count: the aligned crop can show a second face that touches the first. One more crop follows if the last crop and the one that would
-    follow overlap by less than `stable_iou`, or if the face is not upright in the last crop.
+    No crop follows a mask smaller than `min_mask_share`. A much less plausible prediction of a trusted face does
+    not count: the aligned crop can show a second face that touches the first. One more crop follows if the last
+    crop and the one that would follow overlap by less than `stable_iou`, or if the face is not upright in the last
+    crop.
     """
     square = crop_box(face.upright, options.first_crop)
     trusted = face.score >= options.trusted_detection

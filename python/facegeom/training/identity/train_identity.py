@@ -136,10 +136,8 @@ class IdentitySources:
     validation: Path
     heads: Path | None = None
     validation_heads: Path | None = None
-    labels: Path | None = (
-        None  # file of `facegeom prepare labels`; its identities, without their dependence on expressions
-    )
-    # and poses, replace those of `training`
+    labels: Path | None = None  # file of `facegeom prepare labels`; its identities, see `without_expression`, replace
+    # those of `training`
     initial: Path | None = None  # weight file that initialises a new run
 
 
