@@ -442,7 +442,7 @@ def _run_module(command: ModuleType, args: argparse.Namespace) -> int:
                 continue
             if Path(item).is_dir():
                 folders[Path(item)] = (
-                    PICTURE_SUFFIXES if name in ("photos", "people", "pairs", "reshaped") else DATA_SUFFIXES
+                    PICTURE_SUFFIXES if name in ("photos", "people", "pairs", "reshaped", "diffused") else DATA_SUFFIXES
                 )
             elif Path(item).exists():
                 inputs.append(Path(item))

@@ -49,7 +49,9 @@ def kernel_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     def kernel(a: FloatArray, b: FloatArray) -> FloatArray:
         return np.asarray((a @ b.T / dimension + 1) ** 3, np.float64)
 
-    within = [(matrix.sum() - np.trace(matrix)) / (n * (n - 1)) for matrix, n in ((kernel(s, s), len(s)) for s in (x, y))]
+    within = [
+        (matrix.sum() - np.trace(matrix)) / (n * (n - 1)) for matrix, n in ((kernel(s, s), len(s)) for s in (x, y))
+    ]
     return float(within[0] + within[1] - 2 * kernel(x, y).mean())
 
 

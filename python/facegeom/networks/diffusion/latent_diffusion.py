@@ -131,7 +131,14 @@ class LatentDiffusion:
     @one_thread()
     @torch.inference_mode()
     def sample(
-        self, condition: Condition, noise: Tensor, *, steps: int = 20, guidance: float = 2.0, eta: float = 0.0, seed: int = 0
+        self,
+        condition: Condition,
+        noise: Tensor,
+        *,
+        steps: int = 20,
+        guidance: float = 2.0,
+        eta: float = 0.0,
+        seed: int = 0,
     ) -> ByteArray:
         """Draw images by DDIM.
 

@@ -38,7 +38,10 @@ class Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            activated(channels), convolution(channels, channels), activated(channels), zeroed(convolution(channels, channels))
+            activated(channels),
+            convolution(channels, channels),
+            activated(channels),
+            zeroed(convolution(channels, channels)),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -95,9 +95,7 @@ class Limits:
         values = np.array(distances)
         px, mm, maps = values.mean(0).tolist()
         high = np.quantile(values, LIMIT_QUANTILE, axis=0)
-        return cls(
-            float(high[1]), float(high[2]), float(np.quantile(apart, COPY_QUANTILE)), px, mm, maps, len(values)
-        )
+        return cls(float(high[1]), float(high[2]), float(np.quantile(apart, COPY_QUANTILE)), px, mm, maps, len(values))
 
     def reason(self, made: Made) -> int:
         """Return the index into `REJECTIONS` of an image: 0 if it is used."""
@@ -220,9 +218,7 @@ def _row(made: Made) -> dict[str, Any]:
     return {
         "file": made.file,
         "kind": made.kind,
-        "label": {
-            name: getattr(fit, name) for name in ("identity", "expression", "rotation", "scale", "translation")
-        },
+        "label": {name: getattr(fit, name) for name in ("identity", "expression", "rotation", "scale", "translation")},
         "distance": None if made.distance is None else made.distance._asdict(),
         "nearest": made.nearest,
         "nearest_photo": made.nearest_photo,

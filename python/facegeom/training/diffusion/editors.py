@@ -93,9 +93,7 @@ class DiffusionEditor:
             same = self.condition([Edit("photo", crop.fit, attributes)])
             own = diffusion.invert(crop.image[None], same, steps=o.steps)[0]
             fresh = torch.stack([fresh[n] if edit.kind == "person" else own for n, edit in enumerate(edits)])
-        made = diffusion.sample(
-            self.condition(edits), fresh, steps=o.steps, guidance=o.guidance, eta=o.eta, seed=seed
-        )
+        made = diffusion.sample(self.condition(edits), fresh, steps=o.steps, guidance=o.guidance, eta=o.eta, seed=seed)
         return list(made)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from facegeom._internal.arrays import ByteArray, Float32Array, FloatArray
 from facegeom._internal.threads import one_thread
@@ -15,6 +16,7 @@ from facegeom.images.crop import warp_image
 from facegeom.networks.identity import Identity, load_identity
 from facegeom.networks.identity_crop import INNER_LANDMARKS, aligned_affine
 from facegeom.training.diffusion.conditions import posed
+from facegeom.training.diffusion.head_photos import HeadPhotos
 
 BATCH = 64
 
@@ -37,6 +39,14 @@ class FaceEncoder:
     def embed(self, images: Sequence[ByteArray], fits: Sequence[Fit]) -> Float32Array:
         """Return the embeddings (n, e) of n crops of heads (S, S, 3) with known fits in pixels of the crops."""
         return self._see(images, fits)[0]
+
+    def embed_photos(self, photos: HeadPhotos, size: int, what: str) -> Float32Array:
+        """Return the embeddings (p, e) of all photos in crops of `size` pixels; `what` is the name of the bar."""
+        parts = []
+        for start in tqdm(range(0, len(photos), BATCH), desc=what, unit="batch"):
+            crops = [photos.crop(row, size) for row in range(start, min(start + BATCH, len(photos)))]
+            parts.append(self.embed([crop.image for crop in crops], [crop.fit for crop in crops]))
+        return np.concatenate(parts)
 
     def points(self, images: Sequence[ByteArray], fits: Sequence[Fit]) -> FloatArray:
         """Return points that the network sees in crops, (n, p, 2), in mm from their places on the mean face."""

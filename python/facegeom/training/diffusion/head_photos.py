@@ -56,6 +56,7 @@ class HeadPhotos:
     folder : folder of the photos
     labels : file of `facegeom prepare labels`
     part : "training", "validation" or "test"
+    most : largest number of photos, evenly spread; None: all
 
     Raises
     ------
@@ -63,7 +64,7 @@ class HeadPhotos:
         If no photo of the part has a label.
     """
 
-    def __init__(self, folder: Path, labels: Path, part: str) -> None:
+    def __init__(self, folder: Path, labels: Path, part: str, most: int | None = None) -> None:
         cv2.setNumThreads(0)  # OpenCV's threads do not work in forked processes
         self.labels, photos = Labels.load(labels), find_photos(folder)
         names = [str(name) for name in self.labels.names]
@@ -71,6 +72,8 @@ class HeadPhotos:
         self.rows = np.array([row for row in rows if names[row] in photos], np.int64)
         if not len(self.rows):
             raise FacegeomError(f"no {part} photo below {folder} has a label in {labels}")
+        if most is not None and len(self.rows) > most:
+            self.rows = self.rows[np.linspace(0, len(self.rows) - 1, most).astype(int)]
         self.names = [names[row] for row in self.rows]
         self.store = PhotoStore(photos, self.names)
 

@@ -109,7 +109,7 @@ class Preparation:
                 self.embeddings, self.lights = data["embeddings"], data["lights"]
             return Limits(**json.loads(measured.read_text(encoding="utf-8"))["limits"])
         size = self.editor.size
-        self.embeddings = self._embedded(self.training, "training photos")
+        self.embeddings = self.encoder.embed_photos(self.training, size, "training photos")
         rows = np.linspace(0, len(self.training) - 1, min(LIGHTS, len(self.training))).astype(int)
         crops = (self.training.crop(int(row), size) for row in rows)
         self.lights = np.stack([self.reader.light(crop.image, crop.fit) for crop in crops])
@@ -118,18 +118,12 @@ class Preparation:
         for row in tqdm(rows, desc="labels of real photos", unit="photo"):
             crop = self.held_out.crop(int(row), size)
             found.append(label_distance(self.model, crop.image, crop.fit, self.device))
-        apart, _ = nearest_features(self._embedded(self.held_out, "held-out photos"), self.embeddings)
+        others = self.encoder.embed_photos(self.held_out, size, "held-out photos")
+        apart, _ = nearest_features(others, self.embeddings)
         limits = Limits.of([distance for distance in found if distance is not None], apart)
         write_npz(known, {"embeddings": self.embeddings, "lights": self.lights}, compressed=False)
         write_json(measured, {"synthetic": False, "limits": limits})
         return limits
-
-    def _embedded(self, photos: HeadPhotos, what: str) -> Float32Array:
-        parts = []
-        for start in tqdm(range(0, len(photos), 64), desc=what, unit="batch"):
-            crops = [photos.crop(row, self.editor.size) for row in range(start, min(start + 64, len(photos)))]
-            parts.append(self.encoder.embed([crop.image for crop in crops], [crop.fit for crop in crops]))
-        return np.concatenate(parts)
 
     def make(self, item: int) -> tuple[list[ByteArray], list[Made]]:
         """Return the images of a photo and what is known of them; they depend on the name of the photo and the seed."""

@@ -84,7 +84,9 @@ class PerceptualDistance(nn.Module):
         distance = image.new_zeros(())
         for level in self.levels:
             image, truth = level(image), level(truth)
-            distance = distance + (nn.functional.normalize(image) - nn.functional.normalize(truth)).square().sum(1).mean()
+            distance = (
+                distance + (nn.functional.normalize(image) - nn.functional.normalize(truth)).square().sum(1).mean()
+            )
         return distance
 
 
@@ -96,9 +98,7 @@ class AutoencoderTrainer(NetworkTrainer):
 
     def __init__(self, options: AutoencoderOptions, device: torch.device) -> None:
         super().__init__(options, device)
-        self.network, self.averaged = (
-            channels_last(HeadAutoencoder(options.network).to(device)) for _ in range(2)
-        )
+        self.network, self.averaged = (channels_last(HeadAutoencoder(options.network).to(device)) for _ in range(2))
         self.averaged.load_state_dict(self.network.state_dict())
         self.averaged.eval().requires_grad_(False)
         self.discriminator = channels_last(PatchDiscriminator(0, options.discriminator_width).to(device))

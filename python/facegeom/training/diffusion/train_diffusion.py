@@ -67,7 +67,8 @@ EXAMINED_TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
 SHOWN, SHOWN_STEPS, GUIDANCE = 8, 20, 2.0
 """Images on the preview picture, their steps of DDIM, and their guidance."""
 
-BATCH = 64
+BATCH, EXAMINED = 64, 128
+"""Latents in one forward pass, and validation photos."""
 
 
 @dataclass(frozen=True)
@@ -282,7 +283,8 @@ def train(
     if network.config != options.network.autoencoder:
         raise FacegeomError(f"{path} has {network.config}, expected {options.network.autoencoder}")
     settings.out.mkdir(parents=True, exist_ok=True)
-    photos, measured_photos = (HeadPhotos(data.photos, data.labels, part) for part in ("training", "validation"))
+    photos = HeadPhotos(data.photos, data.labels, "training")
+    measured_photos = HeadPhotos(data.photos, data.labels, "validation", EXAMINED)
     latents = latent_set(settings.out / "latents.npz", photos, network, options.versions, options.seed, device)
     held_out = latent_set(settings.out / "latents_validation.npz", measured_photos, network, 1, options.seed, device)
     trainer = DiffusionTrainer(options, network, latents, device)
@@ -355,4 +357,3 @@ def run(args: argparse.Namespace) -> int:
     data = DiffusionData(Path(args.photos), Path(args.labels), args.autoencoder)
     print(json.dumps(train(options, first, data, run_settings_from(args))))
     return 0
-
