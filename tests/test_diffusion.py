@@ -202,9 +202,9 @@ def test_crops_show_the_head_where_the_label_is(folder: Path, labels: Any, tmp_p
     affine = head_affine(fit.rotation, fit.scale, fit.translation, 64)
     np.testing.assert_allclose(photos.crop(0, 64).fit.translation, apply_affine(affine, fit.translation[None])[0])
     assert len(HeadPhotos(folder, tmp_path / "labels.npz", "validation", 5)) == 5
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "other.png").write_bytes(b"")
     with pytest.raises(FacegeomError, match="no training photo below"):
-        (tmp_path / "empty").mkdir()
-        (tmp_path / "empty" / "other.png").write_bytes(b"")
         HeadPhotos(tmp_path / "empty", tmp_path / "labels.npz", "training")
 
 

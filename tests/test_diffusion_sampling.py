@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -36,7 +37,7 @@ def normal_result(schedule: Schedule, times: list[int], eta: float = 0.0) -> tup
     By equations 12 and 16 of Song et al. 2021; each step is linear.
     """
     gain, offset, variance = 1.0, 0.0, 0.0
-    for time, before in zip(times[:-1], times[1:], strict=True):
+    for time, before in itertools.pairwise(times):
         a, b = float(schedule.kept[time]), float(schedule.kept[before])
         slope = DEVIATION**2 * math.sqrt(a) / (a * DEVIATION**2 + 1 - a)
         rest = MEAN - slope * math.sqrt(a) * MEAN  # image = slope x + rest

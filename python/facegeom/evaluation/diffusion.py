@@ -1,9 +1,9 @@
 """`facegeom evaluate diffusion`: quality, labels and copies of heads that a latent diffusion model draws.
 
-Heads are drawn under the conditions of held-out photos (normals, correspondence and attributes) from new noise. Measured
-are: the distance to the held-out photos by the features of our own encoder (kernel and Frechet distance, which are not
-the KID and FID of other papers), whether the images show their labels, whether they are copies of training photos, and
-how well autoencoder and DDIM inversion return a photo. Real photos give the scale: training photos in place of drawn
+Heads are drawn under the conditions of held-out photos (normals, correspondence and attributes) from new noise.
+Measured are the distance to the held-out photos by the features of our own encoder (kernel and Frechet distance, which
+are not the KID and FID of other papers), whether the images show their labels, whether they are copies of training
+photos, and how well autoencoder and DDIM inversion return a photo. Real photos give the scale: training photos in place of drawn
 images, and the labels of real photos.
 """
 
@@ -288,9 +288,7 @@ def run(args: argparse.Namespace) -> int:
     show("distance between label and prediction; drawn heads after the check of the labels")
     show(table(["", "landmarks, px", "landmarks, mm", "maps, mm"], lines) + "\n")
     copies, returned = results["copies"], results["returned"]
-    show(
-        f"rejected by the check of the labels: {_percent(labels['rejected'])}; {_percent(labels['no_face'])} show no face"
-    )
+    show(f"rejected by this check: {_percent(labels['rejected'])}; without a face: {_percent(labels['no_face'])}")
     show(f"nearer to a training photo than 99 % of the held-out photos: {_percent(copies['share'])}")
     show(
         f"photos after the autoencoder {returned['autoencoder_psnr']:.2f} dB, after inversion and DDIM "

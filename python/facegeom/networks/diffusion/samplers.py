@@ -8,6 +8,7 @@ Accelerated Iterative Diffusion Inversion, ICCV 2023).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -53,7 +54,7 @@ def ddim(
     check.in_range(eta, "eta", 0.0, 1.0)
     _check_falling(times)
     x = noisy
-    for time, before in zip(times[:-1], times[1:], strict=True):
+    for time, before in itertools.pairwise(times):
         parts = schedule.parts(x, predict(x, time), time)
         spread = schedule.spread(time, before, eta)
         kept = float(schedule.kept[before])
@@ -126,5 +127,5 @@ def invert(predict: Predict, image: Tensor, schedule: Schedule, times: Sequence[
 
 
 def _check_falling(times: Sequence[int]) -> None:
-    if len(times) < 2 or any(a <= b for a, b in zip(times[:-1], times[1:], strict=True)):
+    if len(times) < 2 or any(a <= b for a, b in itertools.pairwise(times)):
         raise ValueError(f"times must be at least two falling integers, got {list(times)}")

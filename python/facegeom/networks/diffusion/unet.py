@@ -127,21 +127,23 @@ class ConditionedUNet(nn.Module):
         self.down, self.shrink = nn.ModuleList(), nn.ModuleList()
         kept, before = [widths[0]], widths[0]
         for level, width in enumerate(widths):
-            self.down.append(nn.ModuleList())
+            blocks = nn.ModuleList()
             for _ in range(config.blocks):
-                self.down[-1].append(Level(before, width, embedding, level in config.attention))
+                blocks.append(Level(before, width, embedding, level in config.attention))
                 before = width
                 kept.append(width)
+            self.down.append(blocks)
             if level + 1 < len(widths):
                 self.shrink.append(convolution(width, width, 2))
                 kept.append(width)
         self.middle = nn.ModuleList([Level(before, before, embedding, n == 0) for n in range(2)])
         self.up, self.grow = nn.ModuleList(), nn.ModuleList()
         for level in reversed(range(len(widths))):
-            self.up.append(nn.ModuleList())
+            blocks = nn.ModuleList()
             for _ in range(config.blocks + 1):
-                self.up[-1].append(Level(before + kept.pop(), widths[level], embedding, level in config.attention))
+                blocks.append(Level(before + kept.pop(), widths[level], embedding, level in config.attention))
                 before = widths[level]
+            self.up.append(blocks)
             if level:
                 self.grow.append(convolution(before, before))
         self.last = nn.Sequential(activated(before), zeroed(convolution(before, config.latent)))

@@ -227,8 +227,10 @@ def _row(made: Made) -> dict[str, Any]:
 
 def _made(row: dict[str, Any], source: str) -> Made:
     label = row["label"]
-    arrays = {name: np.array(label[name]) for name in ("identity", "expression", "rotation", "translation")}
-    fit = Fit(scale=float(label["scale"]), depth_offset=0.0, residual_mm=0.0, **arrays)
+    identity, expression, rotation, translation = (
+        np.array(label[name], np.float64) for name in ("identity", "expression", "rotation", "translation")
+    )
+    fit = Fit(identity, expression, rotation, float(label["scale"]), translation, 0.0, 0.0)
     distance = None if row["distance"] is None else LabelDistance(**row["distance"])
     return Made(row["file"], row["kind"], source, fit, distance, row["nearest"], row["nearest_photo"])
 

@@ -74,7 +74,7 @@ class DiffusionEditor:
     """
 
     method = "latent diffusion"
-    kinds = KINDS
+    kinds: tuple[str, ...] = KINDS
 
     def __init__(self, diffusion: LatentDiffusion, model: FaceModel, options: SamplingOptions) -> None:
         self.diffusion, self.options = diffusion, options
@@ -101,7 +101,7 @@ class Pix2PixEditor:
     """Changes photos by Pix2Pix; see `Editor`."""
 
     method = "pix2pix"
-    kinds = tuple(kind for kind in KINDS if kind != "person")
+    kinds: tuple[str, ...] = tuple(kind for kind in KINDS if kind != "person")
 
     def __init__(self, network: Pix2Pix, model: FaceModel) -> None:
         self.network, self.maps, self.size = network, HeadMaps(model), network.size

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facegeom._internal.arrays import ByteArray
+from facegeom._internal.arrays import BoolArray, ByteArray
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import FaceModel
 from facegeom.face_model.point_fit import Fit
@@ -53,7 +53,8 @@ def label_distance(model: FaceModel, image: ByteArray, fit: Fit, device: str = "
     apart = np.linalg.norm(found.camera.project(found.landmarks) - points, axis=1)[INNER_POINTS]
     maps = found.maps
     raster, _ = HeadMaps(model).render(in_crop(fit, maps.affine), maps.size)
-    shown = (raster.triangle >= 0) & model.regions["map"][model.faces].all(1)[raster.triangle] & maps.mask
+    in_map: BoolArray = np.asarray(model.regions["map"][model.faces].all(1))
+    shown = (raster.triangle >= 0) & in_map[raster.triangle] & maps.mask
     if shown.sum() < LEAST_PIXELS:
         return None
     label = raster.attributes[shown][:, 3:] * MAP_UNIT_MM

@@ -29,7 +29,7 @@ from facegeom.measures.distributions import nearest_features
 from facegeom.measures.report import draw_points, sheet, write_json
 from facegeom.networks.segmentation import load_segmentation
 from facegeom.training.data.labels import add_labelled_photos
-from facegeom.training.diffusion.conditions import LIGHT, HeadAttributes, posed
+from facegeom.training.diffusion.conditions import HeadAttributes, posed
 from facegeom.training.diffusion.diffused_set import (
     LABELS,
     REFERENCE,
@@ -39,8 +39,8 @@ from facegeom.training.diffusion.diffused_set import (
     Limits,
     Made,
 )
-from facegeom.training.diffusion.edits import KINDS, draw_edit
 from facegeom.training.diffusion.editors import Editor, SamplingOptions, load_editor
+from facegeom.training.diffusion.edits import KINDS, draw_edit
 from facegeom.training.diffusion.encoders import FaceEncoder
 from facegeom.training.diffusion.head_photos import HeadPhotos
 from facegeom.training.diffusion.label_check import label_distance
@@ -211,7 +211,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--edits",
         nargs="+",
         choices=KINDS,
-        help="changes of each photo; person: another person with the same mesh, which Pix2Pix cannot make (default: all)",
+        help="changes of each photo; person: another person with the same mesh, not with Pix2Pix (default: all)",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="number of photos, evenly spread (default: all)")
     parser.add_argument(
