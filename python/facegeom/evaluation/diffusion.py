@@ -3,8 +3,8 @@
 Heads are drawn under the conditions of held-out photos (normals, correspondence and attributes) from new noise.
 Measured are the distance to the held-out photos by the features of our own encoder (kernel and Frechet distance, which
 are not the KID and FID of other papers), whether the images show their labels, whether they are copies of training
-photos, and how well autoencoder and DDIM inversion return a photo. Real photos give the scale: training photos in place of drawn
-images, and the labels of real photos.
+photos, and how well autoencoder and DDIM inversion return a photo. Real photos give the scale:
+training photos in place of drawn images, and the labels of real photos.
 """
 
 from __future__ import annotations

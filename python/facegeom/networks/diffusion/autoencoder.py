@@ -1,8 +1,8 @@
 """Convolutional autoencoder of crops of heads: 8 x 8 pixels become one pixel of a latent image with few channels.
 
 Rombach et al. 2022, section 3.1 and appendix G: a Kullback-Leibler divergence with a very small weight keeps the
-latents near a standard normal distribution. Instead of their encoder at full resolution, 2 x 2 pixels are stacked as channels
-first, which makes it about four times as fast on a CPU.
+latents near a standard normal distribution. Instead of their encoder at full resolution, 2 x 2 pixels are
+stacked as channels first, which makes it about four times as fast on a CPU.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Ho, Jain and Abbeel, Denoising Diffusion Probabilistic Models (NeurIPS 2020): a noisy image is x_t = sqrt(a_t) x_0 +
 sqrt(1 - a_t) e with standard normal noise e (equation 4). Nichol and Dhariwal, Improved Denoising Diffusion
 Probabilistic Models (ICML 2021): the cosine schedule of a_t (equation 17). Salimans and Ho, Progressive Distillation
-for Fast Sampling of Diffusion Models (ICLR 2022): the network predicts the velocity v_t = sqrt(a_t) e - sqrt(1 - a_t) x_0,
-which determines the image at every time; from a predicted noise the image cannot be computed where a_t is zero.
+for Fast Sampling of Diffusion Models (ICLR 2022): the network predicts the velocity v_t = sqrt(a_t) e - sqrt(1 - a_t)
+x_0, which determines the image at every time; from a predicted noise the image cannot be computed where a_t is zero.
 
 The library `diffusers` has the same formulas, but brings twenty packages; a test compares the results where it is
 installed.
