@@ -3,7 +3,8 @@
 Isola et al., Image-to-Image Translation with Conditional Adversarial Networks (CVPR 2017); algorithm 1 of the GCN-IGAN
 paper names it as the other way to make edited photos. The U-Net is that of FaceVision-GAN with one decoder, which
 halves the resolution by strided convolutions and keeps the levels of the encoder as skip connections, like that of the
-paper. Inputs are the photo, the maps of the changed head at full resolution, and the changed attributes as constant planes.
+paper. Inputs are the photo, the maps of the changed head at full resolution, and the changed attributes as constant
+planes.
 """
 
 from __future__ import annotations
