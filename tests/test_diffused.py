@@ -104,12 +104,12 @@ def test_the_check_sees_whether_a_photo_shows_its_label() -> None:
 def made(number: int, distance: LabelDistance | None = GOOD, nearest: float = 5.0) -> Made:
     """Return an image of a set."""
     fit = Fit(np.full(60, 0.1 * number), np.zeros(57), np.eye(3), 0.2, np.array([16.0, 14.0]), 0.0, 0.0)
-    return Made(f"a_{number}_pose.png", "pose", f"a_{number}.jpg", fit, distance, nearest, "b_1.jpg")
+    return Made(f"a_{number}_pose.png", "pose", f"a_{number}.jpg", fit, distance, nearest, "b_1.jpg", 2.0)
 
 
 def limits() -> Limits:
     """Return limits of real photos."""
-    return Limits.of([LabelDistance(0.5, 1.0 + 0.1 * n, 2.0) for n in range(11)], np.linspace(1.0, 3.0, 101))
+    return Limits.of([LabelDistance(0.5, 1.0 + 0.1 * n, 2.0) for n in range(11)], np.linspace(1.0, 3.0, 101), 4.0)
 
 
 def test_limits_are_quantiles_of_real_photos() -> None:
@@ -117,11 +117,12 @@ def test_limits_are_quantiles_of_real_photos() -> None:
     assert found.landmarks_mm == pytest.approx(1.95)
     assert found.maps_mm == pytest.approx(2.0)
     assert found.copy == pytest.approx(1.02)
+    assert found.strangers == 4.0
     assert found.real_landmarks_mm == pytest.approx(1.5)
     names = [REJECTIONS[found.reason(one)] for one in (made(1), made(1, BAD), made(1, None), made(1, nearest=0.5))]
     assert names == ["kept", "residual", "landmarks", "identity"]
     with pytest.raises(FacegeomError, match="found no face in the held-out photos"):
-        Limits.of([], np.ones(3))
+        Limits.of([], np.ones(3), 4.0)
 
 
 def test_a_set_is_marked_as_synthetic_and_has_labels_of_the_usual_form(tmp_path: Path) -> None:
@@ -132,6 +133,7 @@ def test_a_set_is_marked_as_synthetic_and_has_labels_of_the_usual_form(tmp_path:
     report = out.finish(limits())
     assert report["rejected_by_label"] == pytest.approx(1 / 3)
     assert report["kept"] == 2
+    assert report["to_source"] == 2.0
     assert report["ratio_to_real"] == pytest.approx(1.0 / 1.5)
     with Image.open(tmp_path / "set" / "images" / "a_1_pose.png") as picture:
         assert picture.text["Synthetic"] == "yes"

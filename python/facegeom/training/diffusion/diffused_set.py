@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from facegeom._internal.arrays import ByteArray
+from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom._internal.files import write_bytes
 from facegeom.errors import FacegeomError
 from facegeom.face_model.point_fit import Fit
@@ -50,6 +50,7 @@ class Made(NamedTuple):
     nearest : distance of the embedding to that of the nearest training photo; other than `source`, unless the kind is
         "person"
     nearest_photo : name of this photo
+    to_source : distance of the embedding to that of the photo that was changed
     """
 
     file: str
@@ -59,6 +60,7 @@ class Made(NamedTuple):
     distance: LabelDistance | None
     nearest: float
     nearest_photo: str
+    to_source: float
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Limits:
     ----------
     landmarks_mm, maps_mm : largest distances of a usable label
     copy : distance of embeddings below which a photo counts as a copy
+    strangers : median distance of embeddings of held-out photos to those of training photos
     real_landmarks_px, real_landmarks_mm, real_maps_mm : means of real photos
     photos : number of real photos with a found face
     """
@@ -76,14 +79,21 @@ class Limits:
     landmarks_mm: float
     maps_mm: float
     copy: float
+    strangers: float
     real_landmarks_px: float
     real_landmarks_mm: float
     real_maps_mm: float
     photos: int
 
     @classmethod
-    def of(cls, distances: list[LabelDistance], apart: np.ndarray) -> Limits:
-        """Return the limits from distances of real photos, and distances (h,) of held-out photos to training photos.
+    def of(cls, distances: list[LabelDistance], apart: FloatArray, strangers: float) -> Limits:
+        """Return the limits.
+
+        Parameters
+        ----------
+        distances : of the labels of real photos
+        apart : (h,) float array, distances of held-out photos to the nearest training photos
+        strangers : median distance of held-out photos to all training photos
 
         Raises
         ------
@@ -95,7 +105,8 @@ class Limits:
         values = np.array(distances)
         px, mm, maps = values.mean(0).tolist()
         high = np.quantile(values, LIMIT_QUANTILE, axis=0)
-        return cls(float(high[1]), float(high[2]), float(np.quantile(apart, COPY_QUANTILE)), px, mm, maps, len(values))
+        copy = float(np.quantile(apart, COPY_QUANTILE))
+        return cls(float(high[1]), float(high[2]), copy, strangers, px, mm, maps, len(values))
 
     def reason(self, made: Made) -> int:
         """Return the index into `REJECTIONS` of an image: 0 if it is used."""
@@ -222,6 +233,7 @@ def _row(made: Made) -> dict[str, Any]:
         "distance": None if made.distance is None else made.distance._asdict(),
         "nearest": made.nearest,
         "nearest_photo": made.nearest_photo,
+        "to_source": made.to_source,
     }
 
 
@@ -232,7 +244,7 @@ def _made(row: dict[str, Any], source: str) -> Made:
     )
     fit = Fit(identity, expression, rotation, float(label["scale"]), translation, 0.0, 0.0)
     distance = None if row["distance"] is None else LabelDistance(**row["distance"])
-    return Made(row["file"], row["kind"], source, fit, distance, row["nearest"], row["nearest_photo"])
+    return Made(row["file"], row["kind"], source, fit, distance, row["nearest"], row["nearest_photo"], row["to_source"])
 
 
 def _report(made: list[Made], reasons: np.ndarray, limits: Limits) -> dict[str, Any]:
@@ -253,6 +265,7 @@ def _report(made: list[Made], reasons: np.ndarray, limits: Limits) -> dict[str, 
             "landmarks_mm": mm,
             "maps_mm": maps,
             "ratio_to_real": mm / limits.real_landmarks_mm,
+            "to_source": float(np.median([made[row].to_source for row in rows])),
         }
 
     kinds = np.array([one.kind for one in made])

@@ -62,6 +62,11 @@ SHOWN = 12
 DOT = (0, 255, 90)
 
 
+def rows_of(total: int, most: int) -> list[int]:
+    """Return at most `most` of the numbers below `total`, evenly spread."""
+    return [int(row) for row in np.linspace(0, total - 1, min(most, total))]
+
+
 class Preparation:
     """Makes a set.
 
@@ -110,17 +115,17 @@ class Preparation:
             return Limits(**json.loads(measured.read_text(encoding="utf-8"))["limits"])
         size = self.editor.size
         self.embeddings = self.encoder.embed_photos(self.training, size, "training photos")
-        rows = np.linspace(0, len(self.training) - 1, min(LIGHTS, len(self.training))).astype(int)
-        crops = (self.training.crop(int(row), size) for row in rows)
+        crops = (self.training.crop(row, size) for row in rows_of(len(self.training), LIGHTS))
         self.lights = np.stack([self.reader.light(crop.image, crop.fit) for crop in crops])
-        rows = np.linspace(0, len(self.held_out) - 1, min(REFERENCE_PHOTOS, len(self.held_out))).astype(int)
         found = []
-        for row in tqdm(rows, desc="labels of real photos", unit="photo"):
-            crop = self.held_out.crop(int(row), size)
+        for row in tqdm(rows_of(len(self.held_out), REFERENCE_PHOTOS), desc="labels of real photos", unit="photo"):
+            crop = self.held_out.crop(row, size)
             found.append(label_distance(self.model, crop.image, crop.fit, self.device))
         others = self.encoder.embed_photos(self.held_out, size, "held-out photos")
         apart, _ = nearest_features(others, self.embeddings)
-        limits = Limits.of([distance for distance in found if distance is not None], apart)
+        strangers = np.linalg.norm(others[:, None] - self.embeddings[rows_of(len(self.embeddings), LIGHTS)], axis=2)
+        seen = [distance for distance in found if distance is not None]
+        limits = Limits.of(seen, apart, float(np.median(strangers)))
         write_npz(known, {"embeddings": self.embeddings, "lights": self.lights}, compressed=False)
         write_json(measured, {"synthetic": False, "limits": limits})
         return limits
@@ -146,8 +151,9 @@ class Preparation:
                 label_distance(self.model, image, edit.fit, self.device),
                 float(distance),
                 self.training.names[int(row)],
+                float(np.linalg.norm(seen - self.embeddings[item])),
             )
-            for edit, image, distance, row in zip(edits, images, distances, rows, strict=True)
+            for edit, image, distance, row, seen in zip(edits, images, distances, rows, embedded, strict=True)
         ]
         return images, made
 
@@ -243,10 +249,11 @@ def run(args: argparse.Namespace) -> int:
     training, held_out = (HeadPhotos(Path(args.photos), Path(args.labels), part) for part in ("training", "validation"))
     preparation = Preparation(editor, training, held_out, kinds, check.count(args.seed, "--seed"), args.device)
     limit = len(training) if args.limit is None else check.count(args.limit, "--limit", 1)
-    rows = np.unique(np.linspace(0, len(training) - 1, min(limit, len(training))).astype(int)).tolist()
+    rows = rows_of(len(training), limit)
     settings = {
         "method": editor.method,
         "weights": hashlib.sha256(Path(args.weights).read_bytes()).hexdigest(),
+        "labels": hashlib.sha256(Path(args.labels).read_bytes()).hexdigest(),
         "photos": hashlib.sha256(repr((training.names, held_out.names)).encode()).hexdigest(),
         "edits": kinds,
         "seed": args.seed,

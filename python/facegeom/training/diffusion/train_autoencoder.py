@@ -8,6 +8,7 @@ package, which has seen the same crops; its channels have no learned weights.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,7 +78,8 @@ class PerceptualDistance(nn.Module):
 
     def __init__(self, network: SegmentationNetwork) -> None:
         super().__init__()
-        self.levels = nn.ModuleList([network.stem, *list(network.down)[:2]]).eval().requires_grad_(False)
+        levels = nn.ModuleList([network.stem, *list(network.down)[:2]])
+        self.levels = copy.deepcopy(levels).eval().requires_grad_(False)  # others use the network on the CPU
 
     def forward(self, image: Tensor, truth: Tensor) -> Tensor:
         """Return the distance () of images (b, 3, S, S) in [-1, 1]."""
