@@ -98,7 +98,10 @@ def test_networks_have_the_asked_sizes() -> None:
     images = torch.rand(1, 3, 128, 128) * 2 - 1
     latents = networks.autoencoder.encode(images)
     assert latents.shape == (1, 8, 16, 16)
-    assert networks.autoencoder.decode(latents).shape == images.shape
+    decoded = networks.autoencoder.decode(latents)
+    assert decoded.shape == images.shape
+    blocks = decoded.reshape(1, 3, 64, 2, 64, 2)  # before training the pixels of a block are equal
+    torch.testing.assert_close(blocks, blocks[:, :, :, :1, :, :1].expand_as(blocks))
 
 
 def test_every_weight_is_used() -> None:

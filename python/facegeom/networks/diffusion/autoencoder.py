@@ -60,7 +60,11 @@ class Decoder(nn.Module):
         for width, count in zip(widths, blocks, strict=True):
             self.levels.append(nn.Sequential(convolution(before, width), *(Residual(width) for _ in range(count))))
             before = width
-        self.last = nn.Sequential(activated(before), convolution(before, 3 * FOLD**2))
+        answer = convolution(before, 3 * FOLD**2)
+        with torch.no_grad():  # equal pixels of a block at first: no pattern of blocks (Aitken et al. 2017)
+            for values in (answer.weight, answer.bias):
+                values.copy_(values[:: FOLD**2].repeat_interleave(FOLD**2, 0))  # type: ignore[union-attr,index]
+        self.last = nn.Sequential(activated(before), answer)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return the images."""
