@@ -4,13 +4,15 @@ Isola et al., Image-to-Image Translation with Conditional Adversarial Networks (
 paper names it as the other way to make edited photos. The U-Net is that of FaceVision-GAN with one decoder, which
 halves the resolution by strided convolutions and keeps the levels of the encoder as skip connections, like that of the
 paper. Inputs are the photo, the maps of the changed head at full resolution, and the changed attributes as constant
-planes.
+planes. Unlike in the paper, the U-Net predicts the change of the photo and is the identity before training, because
+most of the photo stays as it is.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 from facegeom._internal.arrays import ByteArray, Float32Array
 from facegeom._internal.threads import one_thread
 from facegeom.networks.devices import check_device
+from facegeom.networks.diffusion.layers import zeroed
 from facegeom.networks.diffusion.unet import ATTRIBUTES, MAPS
 from facegeom.networks.facevision import Decoder, Encoder, FaceVisionConfig
 from facegeom.networks.interface import check_crops
@@ -45,7 +48,7 @@ class Pix2PixConfig:
 
 
 class Pix2PixGenerator(nn.Module):
-    """The U-Net: photo, maps and attributes -> changed photo (b, 3, S, S) in [-1, 1]."""
+    """The U-Net: photo, maps and attributes -> changed photo (b, 3, S, S), about in [-1, 1]."""
 
     def __init__(self, config: Pix2PixConfig = Pix2PixConfig()) -> None:
         super().__init__()
@@ -57,11 +60,12 @@ class Pix2PixGenerator(nn.Module):
             ),
             3,
         )
+        zeroed(cast(nn.Conv2d, self.decoder.head[0]))
 
     def forward(self, photo: Tensor, maps: Tensor, attributes: Tensor) -> Tensor:
         """Return changed photos for photos (b, 3, S, S) in [-1, 1], maps (b, MAPS, S, S) and attributes (b, a)."""
         planes = attributes[:, :, None, None].expand(-1, -1, *photo.shape[2:])
-        out: Tensor = self.decoder(self.encoder(torch.cat([photo, maps, planes], 1))).tanh()
+        out: Tensor = photo + self.decoder(self.encoder(torch.cat([photo, maps, planes], 1)))
         return out
 
 
