@@ -327,10 +327,7 @@ def output_files(args: argparse.Namespace) -> list[Path]:
     """Return the files that the command writes to the folder of the run."""
     out = Path(args.out)
     second = [out / name for name in (CHECKPOINT, f"{DIFFUSION}.safetensors", "steps.jsonl", "latents.npz")]
-    if args.autoencoder is not None:
-        return second
-    names = (CHECKPOINT, f"{AUTOENCODER}.safetensors", "steps.jsonl")
-    return [*second, *(out / AUTOENCODER / name for name in names)]
+    return [*second, *(out / AUTOENCODER / name for name in (CHECKPOINT, f"{AUTOENCODER}.safetensors", "steps.jsonl"))]
 
 
 def run(args: argparse.Namespace) -> int:
