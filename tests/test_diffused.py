@@ -101,10 +101,10 @@ def test_the_check_sees_whether_a_photo_shows_its_label() -> None:
 # ---- sets ------------------------------------------------------------------------------------------------------------
 
 
-def made(number: int, distance: LabelDistance | None = GOOD, nearest: float = 5.0) -> Made:
+def made(number: int, distance: LabelDistance | None = GOOD, nearest: float = 5.0, shown: bool = True) -> Made:
     """Return an image of a set."""
     fit = Fit(np.full(60, 0.1 * number), np.zeros(57), np.eye(3), 0.2, np.array([16.0, 14.0]), 0.0, 0.0)
-    return Made(f"a_{number}_pose.png", "pose", f"a_{number}.jpg", fit, distance, nearest, "b_1.jpg", 2.0)
+    return Made(f"a_{number}_pose.png", "pose", f"a_{number}.jpg", fit, distance, nearest, "b_1.jpg", 2.0, shown)
 
 
 def limits() -> Limits:
@@ -119,8 +119,9 @@ def test_limits_are_quantiles_of_real_photos() -> None:
     assert found.copy == pytest.approx(1.02)
     assert found.strangers == 4.0
     assert found.real_landmarks_mm == pytest.approx(1.5)
-    names = [REJECTIONS[found.reason(one)] for one in (made(1), made(1, BAD), made(1, None), made(1, nearest=0.5))]
-    assert names == ["kept", "residual", "landmarks", "identity"]
+    images = made(1), made(1, BAD), made(1, None), made(1, nearest=0.5), made(1, shown=False)
+    names = [REJECTIONS[found.reason(one)] for one in images]
+    assert names == ["kept", "residual", "landmarks", "identity", "identity"]
     with pytest.raises(FacegeomError, match="found no face in the held-out photos"):
         Limits.of([], np.ones(3), 4.0)
 

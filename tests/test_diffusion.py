@@ -41,7 +41,7 @@ from facegeom.training.diffusion.conditions import (
     posed,
     reduced,
 )
-from facegeom.training.diffusion.edits import KINDS, draw_edit, turned
+from facegeom.training.diffusion.edits import KINDS, draw_edit, is_shown, turned
 from facegeom.training.diffusion.head_photos import HeadPhotos, in_crop
 from facegeom.training.diffusion.latents import LatentSet, LatentStream, latent_set
 from facegeom.training.diffusion.pix2pix_pairs import CHANGES, PairStream, Pix2PixPairs
@@ -310,6 +310,9 @@ def test_edits_change_what_they_say_and_nothing_else() -> None:
     for seed in range(20):
         changed = draw_edit(model, "pose", fit, told, lights, np.random.default_rng(seed)).fit
         assert abs(np.degrees(np.arctan2(changed.rotation[0, 2], changed.rotation[2, 2]))) < 56
+    for kind in KINDS:
+        assert is_shown(made[kind], made[kind].attributes, told)
+        assert is_shown(made[kind], told, told) == (kind not in ("glasses", "light"))
     with pytest.raises(ValueError, match="kind must be one of"):
         draw_edit(model, "age", fit, told, lights, rng)
 

@@ -51,6 +51,7 @@ class Made(NamedTuple):
         "person"
     nearest_photo : name of this photo
     to_source : distance of the embedding to that of the photo that was changed
+    shown : whether the change of the attributes is seen in the image, see `facegeom.training.diffusion.edits.is_shown`
     """
 
     file: str
@@ -61,6 +62,7 @@ class Made(NamedTuple):
     nearest: float
     nearest_photo: str
     to_source: float
+    shown: bool
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ class Limits:
             return REJECTIONS.index("landmarks")
         if made.distance.landmarks_mm > self.landmarks_mm or made.distance.maps_mm > self.maps_mm:
             return REJECTIONS.index("residual")
-        return REJECTIONS.index("identity") if made.nearest < self.copy else 0
+        copied = made.nearest < self.copy or not made.shown  # of another photo, or of the one that was changed
+        return REJECTIONS.index("identity") if copied else 0
 
 
 def synthetic_png(image: ByteArray, description: str) -> bytes:
@@ -234,6 +237,7 @@ def _row(made: Made) -> dict[str, Any]:
         "nearest": made.nearest,
         "nearest_photo": made.nearest_photo,
         "to_source": made.to_source,
+        "shown": made.shown,
     }
 
 
@@ -244,7 +248,8 @@ def _made(row: dict[str, Any], source: str) -> Made:
     )
     fit = Fit(identity, expression, rotation, float(label["scale"]), translation, 0.0, 0.0)
     distance = None if row["distance"] is None else LabelDistance(**row["distance"])
-    return Made(row["file"], row["kind"], source, fit, distance, row["nearest"], row["nearest_photo"], row["to_source"])
+    others = (row[name] for name in ("nearest", "nearest_photo", "to_source", "shown"))
+    return Made(row["file"], row["kind"], source, fit, distance, *others)
 
 
 def _report(made: list[Made], reasons: np.ndarray, limits: Limits) -> dict[str, Any]:
@@ -261,6 +266,7 @@ def _report(made: list[Made], reasons: np.ndarray, limits: Limits) -> dict[str, 
             "kept": len(kept),
             "rejected_by_label": float(by_label),
             "copies": float(copies),
+            "shown": float(np.mean([made[row].shown for row in rows])),
             "landmarks_px": px,
             "landmarks_mm": mm,
             "maps_mm": maps,

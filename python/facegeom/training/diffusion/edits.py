@@ -75,6 +75,23 @@ def draw_edit(
     return Edit(kind, fit, changed)
 
 
+def is_shown(edit: Edit, seen: Float32Array, before: Float32Array) -> bool:
+    """Return whether an image shows glasses or light as the edit says; True for other edits, which the label tells.
+
+    Parameters
+    ----------
+    edit : Edit
+    seen : (a,) float array, attributes of the image
+    before : (a,) float array, attributes of the photo that was changed
+    """
+    if edit.kind == "glasses":
+        return bool(seen[GLASSES] == edit.attributes[GLASSES])
+    if edit.kind == "light":
+        left, made = (np.linalg.norm(seen[LIGHT] - of[LIGHT]) for of in (edit.attributes, before))
+        return bool(left < made)
+    return True
+
+
 def turned(fit: Fit, yaw: float, pitch: float) -> Fit:
     """Return a fit after a rotation in degrees; the middle of the head stays where it is in the crop."""
     rotation = Pose(np.zeros((0, 3)), fit.rotation, fit.scale, fit.translation).turned(yaw, pitch).rotation

@@ -40,7 +40,7 @@ from facegeom.training.diffusion.diffused_set import (
     Made,
 )
 from facegeom.training.diffusion.editors import Editor, SamplingOptions, load_editor
-from facegeom.training.diffusion.edits import KINDS, draw_edit
+from facegeom.training.diffusion.edits import KINDS, draw_edit, is_shown
 from facegeom.training.diffusion.encoders import FaceEncoder
 from facegeom.training.diffusion.head_photos import HeadPhotos
 from facegeom.training.diffusion.label_check import label_distance
@@ -152,6 +152,7 @@ class Preparation:
                 float(distance),
                 self.training.names[int(row)],
                 float(np.linalg.norm(seen - self.embeddings[item])),
+                is_shown(edit, self.reader.read(image, edit.fit), attributes),
             )
             for edit, image, distance, row, seen in zip(edits, images, distances, rows, embedded, strict=True)
         ]
