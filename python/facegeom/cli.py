@@ -51,6 +51,7 @@ MODULES = {
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
         "segmentation": ("facegeom.evaluation.segmentation", "classes of pixels against drawn outlines"),
         "denoising": ("facegeom.evaluation.denoising", "PSNR and SSIM of crops of faces without their noise"),
+        "diffusion": ("facegeom.evaluation.diffusion", "quality, labels and copies of generated photos of heads"),
         "albedo": ("facegeom.evaluation.albedo", "colours of synthetic heads before and after the light is removed"),
         "hair": ("facegeom.evaluation.hair", "distance between the outlines of the hair and of the head"),
         "landmarks": ("facegeom.evaluation.landmarks", "468 landmarks of portraits, wide mouths and closed eyes"),
@@ -103,6 +104,10 @@ MODULES = {
         ),
         "segmentation": ("facegeom.training.segmentation.crops", "crops of heads with the class of every pixel"),
         "reshaped": ("facegeom.training.identity.reshaped_photos", "photos warped by known identity coefficients"),
+        "diffused": (
+            "facegeom.training.diffusion.prepare_diffused",
+            "edited and generated photos of heads with their meshes, by diffusion or Pix2Pix",
+        ),
         "heads": (
             "facegeom.training.identity.heads",
             "aligned crops of synthetic heads with known identity coefficients",
@@ -139,6 +144,14 @@ MODULES = {
         "denoiser": (
             "facegeom.training.denoising.train_denoiser",
             "network that removes noise, one of five methods",
+        ),
+        "diffusion": (
+            "facegeom.training.diffusion.train_diffusion",
+            "latent diffusion of heads, conditioned on the fitted face model",
+        ),
+        "pix2pix": (
+            "facegeom.training.diffusion.train_pix2pix",
+            "network that changes a photo so that it shows a changed head",
         ),
         "pixel2mesh": (
             "facegeom.training.meshes.train_pixel2mesh",
@@ -429,7 +442,7 @@ def _run_module(command: ModuleType, args: argparse.Namespace) -> int:
                 continue
             if Path(item).is_dir():
                 folders[Path(item)] = (
-                    PICTURE_SUFFIXES if name in ("photos", "people", "pairs", "reshaped") else DATA_SUFFIXES
+                    PICTURE_SUFFIXES if name in ("photos", "people", "pairs", "reshaped", "diffused") else DATA_SUFFIXES
                 )
             elif Path(item).exists():
                 inputs.append(Path(item))

@@ -119,12 +119,12 @@ class ResidualBlock(nn.Module):
 
 
 class Encoder(nn.ModuleList):
-    """Residual encoder; each level halves the resolution: (b, 3, S, S) -> levels at S / (2 fold), S / (4 fold), ..."""
+    """Residual encoder; each level halves the resolution: (b, c, S, S) -> levels at S / (2 fold), S / (4 fold), ..."""
 
-    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], fold: int = 1) -> None:
+    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], fold: int = 1, channels: int = 3) -> None:
         super().__init__()
         self.fold = fold
-        below = 3 * fold**2
+        below = channels * fold**2
         for width, count in zip(widths, blocks, strict=True):
             self.append(nn.Sequential(ConvBlock(below, width, 4, 2), *(ResidualBlock(width) for _ in range(count))))
             below = width

@@ -92,12 +92,18 @@ def add_no_synthetic(parser: argparse._ActionsContainer) -> None:
 
 
 def add_reshaped(parser: argparse.ArgumentParser) -> None:
-    """Add the argument `--reshaped` to a parser."""
+    """Add the arguments `--reshaped` and `--diffused` to a parser."""
     parser.add_argument(
         "--reshaped",
         type=Path,
         metavar="FOLDER",
         help="folder written by `facegeom prepare reshaped`: train on these photos, too (default: no reshaped photos)",
+    )
+    parser.add_argument(
+        "--diffused",
+        type=Path,
+        metavar="FOLDER",
+        help="folder written by `facegeom prepare diffused`: train on these photos, too (default: no diffused photos)",
     )
 
 
@@ -131,6 +137,7 @@ def sources_from(args: argparse.Namespace) -> Sources:
         texture_model=args.texture_model,
         assets=args.assets,
         reshaped=getattr(args, "reshaped", None),
+        diffused=getattr(args, "diffused", None),
     )
 
 
