@@ -346,3 +346,28 @@ def test_a_mesh_without_triangles_is_not_registered(pair: tuple[Path, Path, Path
     empty = FaceMesh(np.zeros((3, 3)), np.zeros((0, 3), int))
     with pytest.raises(ValueError, match="the target has no triangles"):
         register_meshes(FaceMesh.load(pair[0]), empty)
+
+
+def test_a_hostile_file(placed: Placed, rigged: facegeom.Rigged, tmp_path: Path) -> None:
+    """An OBJ file with quads, random winding, doubled triangles, fins on edges, and a second object."""
+    rng = np.random.default_rng(5)
+    V, F = placed.vertices, placed.faces.copy()
+    wrong = rng.random(len(F)) < 0.3
+    F[wrong] = F[wrong, ::-1]
+    split = F[:2000]  # each becomes three quads around its centre
+    middles = np.concatenate([0.5 * (V[split] + V[np.roll(split, -1, axis=1)]), V[split].mean(1)[:, None]], axis=1)
+    first = len(V) + 4 * np.arange(len(split))[:, None]
+    quads = [np.hstack([split[:, [i]], first + i, first + 3, first + (i + 2) % 3]) for i in range(3)]
+    fins = V[F[3000:3200, 0]] + rng.normal(0, 0.05, (200, 3))  # a third triangle at an edge
+    box = geometry.subdivide(*octahedron(), "midpoint")
+    points = np.concatenate([V, middles.reshape(-1, 3), fins, 2.0 * box.V + placed.shift / 10.0 + 40.0])
+    start = len(V) + 4 * len(split)
+    fin_faces = np.column_stack([F[3000:3200, 0], F[3000:3200, 1], start + np.arange(200)])
+    faces = [*np.concatenate(quads), *F[2000:], *F[4000:4300], *fin_faces, *(box.F + start + 200)]
+    lines = [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in points.tolist()]
+    lines += ["f " + " ".join(str(v + 1) for v in face) for face in faces]
+    (tmp_path / "hostile.obj").write_text("\n".join(lines) + "\n")
+    found = facegeom.rig(tmp_path / "hostile.obj")
+    check_truth(found, placed, 3.0)
+    assert found.unit == rigged.unit
+    assert found.distance_mm < rigged.distance_mm + 0.15
