@@ -1,7 +1,11 @@
 """`facegeom register` beside `trimesh.registration.nricp_amberg` on three pairs of meshes with known truth.
 
-Run it with `python bench/register_meshes.py`; it needs the packages of the extra `dev`. Both get the same landmarks;
-trimesh's template is moved there by a similarity first, because it does not align by itself.
+    python bench/register_meshes.py
+
+It needs the packages of the extra `dev`. Both get the same landmarks; trimesh's template is moved there by a similarity
+first, because it does not align by itself. The table has the CPU time, the mean distances of the vertices of the
+template from the surface of the target and the other way round, and the mean and the 95th percentile of the distance of
+the vertices of the template from their true places.
 """
 
 from __future__ import annotations
@@ -107,11 +111,12 @@ def main() -> None:
             found = method(pair)
             spent = time.process_time() - start
             away = geometry.closest_points(pair.target.vertices, pair.target.faces, found).distance
+            back = geometry.closest_points(found, pair.template.faces, pair.target.vertices).distance
             error = np.linalg.norm(found - pair.truth, axis=1)
-            values = (spent, away.mean(), np.percentile(away, 95), error.mean(), np.percentile(error, 95))
+            values = (spent, away.mean(), back.mean(), error.mean(), np.percentile(error, 95))
             rows.append([f"{pair.name} ({len(found)})", name, *(number(float(value)) for value in values)])
             print(*rows[-1], flush=True)
-    header = ["pair (vertices)", "library", "CPU s", "distance", "p95", "error", "p95"]
+    header = ["pair (vertices)", "library", "CPU s", "to target", "to template", "error", "p95"]
     print("\n".join(text_table(header, rows, left=2)))
 
 
