@@ -93,9 +93,7 @@ def with_trimesh(pair: Pair) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # singular matrices and deprecated calls inside trimesh
         return np.asarray(
-            trimesh.registration.nricp_amberg(
-                source, target, source_landmarks=pair.landmarks, target_positions=places
-            )
+            trimesh.registration.nricp_amberg(source, target, source_landmarks=pair.landmarks, target_positions=places)
         )
 
 

@@ -14,6 +14,7 @@ import facegeom
 from facegeom import FacegeomError, FaceMesh, NoFaceFound, geometry, load_face_model
 from facegeom.cli import main
 from facegeom.face_model.blendshapes import ARKIT_NAMES
+from facegeom.rigging import search
 from facegeom.rigging.landmarks import NAMED, model_landmarks, read_landmarks
 from facegeom.rigging.placement import unit_of
 from facegeom.rigging.registering import read_pairs, register_meshes
@@ -371,3 +372,28 @@ def test_a_hostile_file(placed: Placed, rigged: facegeom.Rigged, tmp_path: Path)
     check_truth(found, placed, 3.0)
     assert found.unit == rigged.unit
     assert found.distance_mm < rigged.distance_mm + 0.15
+
+
+def test_noise_is_removed_for_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    V, F = sphere(5)
+    rng = np.random.default_rng(2)
+    assert read_scan((V, F)).smoothed is None
+    noisy = V * (1 + rng.normal(0, 0.02, (len(V), 1)))
+    scan = read_scan((noisy, F))
+    smooth = scan.smoothed
+    assert smooth is not None
+    spread = [float(np.linalg.norm(one.vertices, axis=1).std()) for one in (scan, smooth)]
+    assert spread[1] < 0.3 * spread[0]
+    corners = noisy[F].reshape(-1, 3)  # no triangle shares a vertex
+    apart = read_scan((corners, np.arange(len(corners)).reshape(-1, 3)))
+    assert apart.smoothed is not None
+    np.testing.assert_allclose(apart.smoothed.vertices, smooth.vertices[F].reshape(-1, 3), atol=2.0)
+    seen: list[bool] = []
+
+    def find(mesh: Any, *_: Any) -> Any:
+        seen.append(mesh is scan)
+        return None if mesh is scan else "face"
+
+    monkeypatch.setattr(search, "_seen_face", find)
+    assert search.find_face(scan, "cpu", "torch") == "face"
+    assert seen == [True, False]
