@@ -44,7 +44,7 @@ EXPRESSIVE = ("jawOpen", "eyeBlink_L", "eyeBlink_R")
 """Expressions that the photo with the detail should not show."""
 
 COVERED, GREY = 3.0, 0.5
-"""Weight of the share of a head that hats, hands and glasses cover in such a photo, and factor of a photo without colours."""
+"""Weight of the share of a head that hats, hands and glasses cover in such a photo; factor of a photo without colours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,8 +249,8 @@ def _difference(distance: float) -> str:
 def _clarity(photo: ByteArray, face: MapPrediction, backend: str) -> float:
     """Return how well a photo shows the head for its detail, its hair and its colours.
 
-    It is the number of pixels per mm, at most 2, times the cosine of the angle to the front. Hats, hands, glasses, closed
-    eyes, an open mouth and the lack of colours make it smaller.
+    It is the number of pixels per mm, at most 2, times the cosine of the angle to the front. Hats, hands, glasses,
+    closed eyes, an open mouth and the lack of colours make it smaller.
     """
     names = load_face_model().expression_names
     opened = float(face.fit.expression[[names.index(name) for name in EXPRESSIVE]].clip(0.0).sum())
