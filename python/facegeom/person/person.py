@@ -44,7 +44,7 @@ EXPRESSIVE = ("jawOpen", "eyeBlink_L", "eyeBlink_R")
 """Expressions that the photo with the detail should not show."""
 
 COVERED, GREY = 3.0, 0.5
-"""Weight of the share of a head that hats, hands and glasses cover in such a photo; factor of a photo without colours."""
+"""Weight of the share of a head that hats, hands and glasses cover in it; factor of a photo without colours."""
 
 
 @dataclass(frozen=True, eq=False)
