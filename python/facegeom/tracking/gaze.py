@@ -18,7 +18,7 @@ from facegeom.images.sampling import bilinear
 from facegeom.mesh.parts import sphere_centre
 from facegeom.texture.eyes import EyePixels, Gaze, gaze_of
 
-STEP_MM = 0.7
+STEP_MM = 0.5
 """Distance of the samples of an eye."""
 
 WITHIN = 0.9
