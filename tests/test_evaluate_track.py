@@ -10,9 +10,9 @@ import pytest
 from facegeom import load_face_model
 from facegeom.cli import main
 from facegeom.evaluation import track_sequences as sequences
-from facegeom.evaluation.track import MEASURED, errors_of, evaluate_blinks, lag_frames
+from facegeom.evaluation.track import MEASURED, axes_of, errors_of, evaluate_blinks, gaze_degrees, lag_frames
 from facegeom.evaluation.track_sequences import PARTS, Actor, Curves, camera_of, draw_curves, render_frames, rotation_of
-from facegeom.face_model.blendshapes import ARKIT_NAMES
+from facegeom.face_model.blendshapes import ARKIT_NAMES, gaze_weights
 from facegeom.images.camera import Camera
 from facegeom.tracking.head import plain_head
 
@@ -61,18 +61,35 @@ def test_a_frame_shows_the_head_in_its_pose(curves: Curves, monkeypatch: pytest.
 def test_the_measures_of_known_errors(curves: Curves) -> None:
     true = np.array([rotation_of(angles) for angles in curves.angles])
     offset = rotation_of(np.array([3.0, -6.0, 1.0]))
-    found = errors_of((curves.weights + 0.05, true @ offset), curves)
+    found = errors_of((curves.weights + 0.05, true @ offset), curves, np.eye(3))
     for part in PARTS:
         assert found[f"{part}: pose, degrees"] == pytest.approx(6.8, abs=0.1)
         assert found[f"{part}: pose without the offset at rest, degrees"] == pytest.approx(0, abs=1e-5)
         assert found[f"{part}: weights"] == pytest.approx(0.05)
     assert found["rest: jitter of weights"] == pytest.approx(0, abs=1e-9)
+    assert found["looks: yaw of the eyes, degrees"] == pytest.approx(0, abs=1e-9)  # 0.05 in all directions
+    assert found["blinks with 80% of the peak, %"] == 100.0
     noisy = curves.weights.copy()
     noisy[::2, MEASURED] += 0.1  # second differences of 0.2
     late = np.roll(true, 1, axis=0)
-    found = errors_of((noisy, late), curves)
+    found = errors_of((noisy, late), curves, np.eye(3))
     assert found["rest: jitter of weights"] == pytest.approx(0.2)
     assert found["lag of the yaw, frames"] == pytest.approx(1.0, abs=0.25)
+
+
+def test_axes_of_a_turned_face_are_its_rotation() -> None:
+    turned = rotation_of(np.array([4.0, -3.0, 2.0]))
+    vertices = 1.1 * load_face_model().mean @ turned.T + 5.0
+    np.testing.assert_allclose(axes_of(vertices), turned, atol=1e-9)
+
+
+def test_the_gaze_of_weights_is_in_degrees(curves: Curves) -> None:
+    weights = np.zeros((1, len(ARKIT_NAMES)))
+    for name, weight in gaze_weights(-12.0, 7.0).items():
+        weights[0, ARKIT_NAMES.index(name)] = weight
+    assert gaze_degrees(weights)[0] == pytest.approx([-12.0, 7.0])
+    looks = gaze_degrees(curves.weights[curves.of("looks")])
+    assert np.ptp(looks[:, 0]) > 10
 
 
 def test_lag_is_measured_in_parts_of_a_frame() -> None:

@@ -14,6 +14,7 @@ import facegeom
 from facegeom import FacegeomError, FaceMesh, NoFaceFound, geometry, load_face_model
 from facegeom.cli import main
 from facegeom.face_model.blendshapes import ARKIT_NAMES
+from facegeom.rigging import search
 from facegeom.rigging.landmarks import NAMED, model_landmarks, read_landmarks
 from facegeom.rigging.placement import unit_of
 from facegeom.rigging.registering import read_pairs, register_meshes
@@ -346,3 +347,53 @@ def test_a_mesh_without_triangles_is_not_registered(pair: tuple[Path, Path, Path
     empty = FaceMesh(np.zeros((3, 3)), np.zeros((0, 3), int))
     with pytest.raises(ValueError, match="the target has no triangles"):
         register_meshes(FaceMesh.load(pair[0]), empty)
+
+
+def test_a_hostile_file(placed: Placed, rigged: facegeom.Rigged, tmp_path: Path) -> None:
+    """An OBJ file with quads, random winding, doubled triangles, fins on edges, and a second object."""
+    rng = np.random.default_rng(5)
+    V, F = placed.vertices, placed.faces.copy()
+    wrong = rng.random(len(F)) < 0.3
+    F[wrong] = F[wrong, ::-1]
+    split = F[:2000]  # each becomes three quads around its centre
+    middles = np.concatenate([0.5 * (V[split] + V[np.roll(split, -1, axis=1)]), V[split].mean(1)[:, None]], axis=1)
+    first = len(V) + 4 * np.arange(len(split))[:, None]
+    quads = [np.hstack([split[:, [i]], first + i, first + 3, first + (i + 2) % 3]) for i in range(3)]
+    fins = V[F[3000:3200, 0]] + rng.normal(0, 0.05, (200, 3))  # a third triangle at an edge
+    box = geometry.subdivide(*octahedron(), "midpoint")
+    points = np.concatenate([V, middles.reshape(-1, 3), fins, 2.0 * box.V + placed.shift / 10.0 + 40.0])
+    start = len(V) + 4 * len(split)
+    fin_faces = np.column_stack([F[3000:3200, 0], F[3000:3200, 1], start + np.arange(200)])
+    faces = [*np.concatenate(quads), *F[2000:], *F[4000:4300], *fin_faces, *(box.F + start + 200)]
+    lines = [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in points.tolist()]
+    lines += ["f " + " ".join(str(v + 1) for v in face) for face in faces]
+    (tmp_path / "hostile.obj").write_text("\n".join(lines) + "\n")
+    found = facegeom.rig(tmp_path / "hostile.obj")
+    check_truth(found, placed, 3.0)
+    assert found.unit == rigged.unit
+    assert found.distance_mm < rigged.distance_mm + 0.15
+
+
+def test_noise_is_removed_for_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    V, F = sphere(5)
+    rng = np.random.default_rng(2)
+    assert read_scan((V, F)).smoothed is None
+    noisy = V * (1 + rng.normal(0, 0.02, (len(V), 1)))
+    scan = read_scan((noisy, F))
+    smooth = scan.smoothed
+    assert smooth is not None
+    spread = [float(np.linalg.norm(one.vertices, axis=1).std()) for one in (scan, smooth)]
+    assert spread[1] < 0.3 * spread[0]
+    corners = noisy[F].reshape(-1, 3)  # no triangle shares a vertex
+    apart = read_scan((corners, np.arange(len(corners)).reshape(-1, 3)))
+    assert apart.smoothed is not None
+    np.testing.assert_allclose(apart.smoothed.vertices, smooth.vertices[F].reshape(-1, 3), atol=2.0)
+    seen: list[bool] = []
+
+    def find(mesh: Any, *_: Any) -> Any:
+        seen.append(mesh is scan)
+        return None if mesh is scan else "face"
+
+    monkeypatch.setattr(search, "_seen_face", find)
+    assert search.find_face(scan, "cpu", "torch") == "face"
+    assert seen == [True, False]

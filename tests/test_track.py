@@ -198,3 +198,30 @@ def test_command_track_does_not_overwrite_the_video(tmp_path: Path, capsys: pyte
     path = write_video(tmp_path / "clip.mp4", [GREY])
     assert main(["track", str(path), "--preview-video", str(path)]) == 2
     assert "would overwrite the input" in capsys.readouterr().err
+
+
+def test_command_track_keeps_parts_until_all_files_are_written(
+    clip: Path, performance: Performance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    out = tmp_path / "curves.csv"
+    calls: list[dict[str, Any]] = []
+
+    def track(video: Any, **options: Any) -> Performance:
+        calls.append(options)
+        options["parts"].mkdir(exist_ok=True)
+        (options["parts"] / "000000000.npz").write_bytes(b"")
+        if len(calls) == 1:
+            raise facegeom.FacegeomError("a process ended")
+        return performance
+
+    monkeypatch.setattr(command, "track", track)
+    arguments = ["track", str(clip), "--csv", str(out), "--workers", "3"]
+    assert main(arguments) == 1
+    errors = capsys.readouterr().err
+    assert f"the finished parts of the video are in {tmp_path / 'curves.csv.parts'}" in errors
+    assert (tmp_path / "curves.csv.parts").is_dir()
+    assert main(arguments) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.csv"]
+    assert calls[0]["workers"] == 3
+    assert calls[0]["parts"] == tmp_path / "curves.csv.parts"

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any
 
 from facegeom._internal.files import remove_stale
+from facegeom._internal.lock import locked
 from facegeom.batch import manifest
 from facegeom.batch.journal import Entry, Journal
-from facegeom.batch.lock import locked
 from facegeom.batch.rows import Row, photo_stamp
 from facegeom.batch.table import write_table
 from facegeom.batch.tasks import PhotoJob, face_file

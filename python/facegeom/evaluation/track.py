@@ -31,7 +31,7 @@ from facegeom.evaluation.track_sequences import (
     rotation_of,
 )
 from facegeom.face_model import load_face_model
-from facegeom.face_model.blendshapes import ARKIT_NAMES, arkit_weights
+from facegeom.face_model.blendshapes import ARKIT_NAMES, GAZE_DEGREES, arkit_weights
 from facegeom.face_model.fitting import possible_expression
 from facegeom.face_model.point_fit import similarity
 from facegeom.images.image_files import load_image
@@ -42,6 +42,7 @@ from facegeom.tracking import whole_video
 from facegeom.tracking.frame_fit import FrameFit
 from facegeom.tracking.head import plain_head
 from facegeom.tracking.live import LiveFilter
+from facegeom.tracking.parts import record
 from facegeom.tracking.smoothing import OneEuro, quaternions, smooth, unwrapped
 from facegeom.tracking.tracker import Tracker
 from facegeom.tracking.video import open_video
@@ -59,7 +60,9 @@ BLINKS, BLINK_NOISE, KEPT = 200, 0.015, 0.8
 """Number of synthetic blinks, noise of their weights, and share of the peak that a blink should keep."""
 
 MEASURED: IntArray = np.flatnonzero([not name.startswith("eyeLook") and name != "tongueOut" for name in ARKIT_NAMES])
-"""Weights that are compared: all that a fit can move."""
+"""Weights whose errors are averaged: all that a fit can move. The gaze is compared in degrees."""
+
+LOOKS = tuple(name for name in ARKIT_NAMES if name.startswith("eyeLook"))
 
 SOURCES = ("generated", "sfhq")
 
@@ -105,14 +108,34 @@ def single_frames(frames: Iterable[ByteArray], chosen: set[int]) -> Track:
         found = predict_maps(frame)
         named = arkit_weights(possible_expression(model, found.fit.expression))
         weights.append(np.array(list(named.values())))
-        rotations.append(found.camera.rotation)
+        rotations.append(found.camera.rotation @ axes_of(model.vertices(found.fit.identity)))
     return np.array(weights), np.array(rotations)
 
 
-def errors_of(track: Track, curves: Curves) -> dict[str, float]:
-    """Return the errors, the jitter and the lag of a track."""
+def axes_of(vertices: FloatArray) -> FloatArray:
+    """Return the rotation (3, 3) of the mean face that fits the vertices (n, 3) of a neutral face best.
+
+    Components of the identity turn the face a little. Poses of faces with other coefficients are compared by these
+    axes.
+    """
+    model = load_face_model()
+    face = np.flatnonzero(model.regions["map"][: model.face_vertex_count])
+    return similarity(model.mean[face], vertices[face])[0]
+
+
+def gaze_degrees(weights: FloatArray) -> FloatArray:
+    """Return yaw and pitch (n, 2), degrees, of the mean gaze of both eyes."""
+    degrees = {name: GAZE_DEGREES[name[:-4] if name.endswith("Left") else name[:-5]] for name in LOOKS}
+    turned = {name: degrees[name] * weights[:, ARKIT_NAMES.index(name)] for name in LOOKS}
+    yaw = turned["eyeLookOutLeft"] - turned["eyeLookInLeft"] + turned["eyeLookInRight"] - turned["eyeLookOutRight"]
+    pitch = sum(turned[f"eyeLookUp{side}"] - turned[f"eyeLookDown{side}"] for side in ("Left", "Right"))
+    return np.asarray(0.5 * np.column_stack([yaw, pitch]))
+
+
+def errors_of(track: Track, curves: Curves, axes: FloatArray) -> dict[str, float]:
+    """Return the errors, the jitter and the lag of a track; `axes` (3, 3) are those of the true head, see `axes_of`."""
     weights, rotations = track
-    true = np.array([rotation_of(angles) for angles in curves.angles])
+    true = np.array([rotation_of(angles) for angles in curves.angles]) @ axes
     known = np.isfinite(weights[:, 0])
     result: dict[str, float] = {}
     rest = curves.of("rest")[5:]  # after the first frames, in which the tracker settles
@@ -129,6 +152,10 @@ def errors_of(track: Track, curves: Curves) -> dict[str, float]:
             result[f"{part}: weights"] = float(np.abs(weights[rows] - curves.weights[rows])[:, MEASURED].mean())
     result["rest: jitter of weights"] = jitter(weights[rest][:, MEASURED])
     result["rest: jitter of pose, degrees"] = float(np.degrees(2.0 * jitter(unwrapped(quaternions(rotations[rest])))))
+    looking = curves.of("looks")
+    if known[looking].all():
+        error = gaze_degrees(weights[looking]) - gaze_degrees(curves.weights[looking])
+        result["looks: yaw of the eyes, degrees"], result["looks: pitch of the eyes, degrees"] = np.abs(error).mean(0)
     talking, jaw = curves.of("speech"), ARKIT_NAMES.index("jawOpen")
     result["lag of the jaw, frames"] = lag_frames(weights[talking, jaw], curves.weights[talking, jaw])
     turning = curves.of("fast")
@@ -137,8 +164,10 @@ def errors_of(track: Track, curves: Curves) -> dict[str, float]:
         result["lag of the yaw, frames"] = lag_frames(yaw, curves.angles[turning, 0])
     if known[list(curves.blinks)].all():
         eyes = [ARKIT_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]
-        peaks = [weights[frame - 1 : frame + 2, eyes].mean(axis=1).max() for frame in curves.blinks]
-        result["peak of blinks"] = float(np.mean(peaks) / np.mean(curves.weights[list(curves.blinks)][:, eyes]))
+        peaks = np.array([weights[frame - 1 : frame + 2, eyes].mean(axis=1).max() for frame in curves.blinks])
+        highest = curves.weights[list(curves.blinks)][:, eyes].mean(axis=1)
+        result["peak of blinks"] = float(peaks.mean() / highest.mean())
+        result[f"blinks with {KEPT:.0%} of the peak, %"] = 100.0 * float((peaks >= KEPT * highest).mean())
     return result
 
 
@@ -193,15 +222,17 @@ def evaluate_portrait(portrait: ByteArray, seed: int) -> dict[str, dict[str, flo
     Tracker().see(frames[0])  # loads the networks
     tracker = LiveTracker(curves.times)
     start = time.process_time()
-    recording = whole_video.record(open_video(iter(frames), FPS), tracker)
+    recording = record(open_video(iter(frames), FPS), tracker)
     spent["live"] = (time.process_time() - start) / len(frames)
     result = whole_video.smoothed(recording)
     spent["whole video"] = (time.process_time() - start) / len(frames)
-    methods["live"] = np.array(tracker.weights), np.array(tracker.rotations)
+    axes = axes_of(tracker.model.vertices(tracker.identity))
+    methods["live"] = np.array(tracker.weights), np.array(tracker.rotations) @ axes
     plain = whole_video.raw(recording)
-    methods["not smoothed"] = plain.weights, plain.rotations
-    methods["whole video"] = result.weights, result.rotations
-    found_errors = {name: errors_of(track, curves) for name, track in methods.items()}
+    methods["not smoothed"] = plain.weights, plain.rotations @ axes
+    methods["whole video"] = result.weights, result.rotations @ axes
+    true_axes = axes_of(actor.mesh.vertices)
+    found_errors = {name: errors_of(track, curves, true_axes) for name, track in methods.items()}
     for name, seconds in spent.items():
         found_errors[name]["frames a second (CPU)"] = 1.0 / seconds
     found_errors["whole video"]["vertices, mm"] = vertex_error(actor, curves, result.weights, tracker.identity)

@@ -2,11 +2,12 @@
 
 A head is reconstructed from a portrait and rendered for each frame with the weights of its blendshapes and the pose
 that the curves give, over a blurred background, with motion blur where it moves fast, noise, and JPEG compression. The
-parts of a video are rest, speech-like movements, blinks, slow turns to 60 degrees, and fast turns.
+parts of a video are rest, speech-like movements, blinks, slow turns to 60 degrees, fast turns, and looks to the sides.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +18,7 @@ import numpy as np
 from facegeom import geometry
 from facegeom._internal.arrays import ByteArray, FloatArray, IntArray
 from facegeom._internal.threads import one_thread
-from facegeom.face_model.blendshapes import ARKIT_NAMES
+from facegeom.face_model.blendshapes import ARKIT_NAMES, gaze_weights
 from facegeom.images.camera import Camera
 from facegeom.images.sampling import bilinear
 from facegeom.mesh.face_mesh import FaceMesh
@@ -30,10 +31,11 @@ SIZE = (640, 480)
 SCALE = 1.15
 """Pixels per mm: the face is about 200 pixels high."""
 
-PARTS = {"rest": 2.0, "speech": 3.0, "blinks": 2.0, "turns": 3.0, "fast": 1.5}
+PARTS = {"rest": 2.0, "speech": 3.0, "blinks": 2.0, "turns": 3.0, "fast": 1.5, "looks": 2.5}
 """Part of a video -> its length in seconds."""
 
 BLINK_SECONDS = 0.1
+LOOK_DEG, LOOK_SECONDS = (22.0, 12.0), 0.4  # largest yaw and pitch of the eyes, time from one look to the next
 NOISE = 2.5  # standard deviation of the noise, of 255
 JPEG_QUALITY = 85
 SHUTTER = 0.5  # time of exposure, frames
@@ -131,6 +133,13 @@ def draw_curves(rng: np.random.Generator, fps: float = FPS) -> Curves:
     angles[moving, 0] += 30.0 * np.sin(phase)
     shift[moving, 0] += 25.0 * np.sin(phase)
     weights[moving, column["jawOpen"]] += 0.3 * np.sin(phase) ** 2
+
+    looking = frames["looks"]
+    chosen_looks = rng.uniform(-1.0, 1.0, (math.ceil(PARTS["looks"] / LOOK_SECONDS), 2)) * LOOK_DEG
+    for frame in looking.tolist():
+        direction = chosen_looks[int((times[frame] - times[looking[0]]) / LOOK_SECONDS + 1e-6)]
+        for name, weight in gaze_weights(*direction.tolist()).items():
+            weights[frame, column[name]] = weight
     return Curves(times, weights, angles, shift, part, tuple(peaks_at))
 
 

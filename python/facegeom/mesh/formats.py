@@ -208,7 +208,7 @@ def load_mesh(path: str | os.PathLike[str]) -> MeshArrays:
     FileNotFoundError
         If the path does not exist.
     FacegeomError
-        If the suffix is not one of the four, or the file is no regular file, is larger than 128 MiB, or is damaged.
+        If the suffix is not one of the four, or the file is no regular file, is larger than 512 MiB, or is damaged.
 
     Notes
     -----

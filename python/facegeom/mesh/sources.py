@@ -19,8 +19,8 @@ from facegeom.images.limits import TEXTURE_PIXELS
 
 log = logging.getLogger("facegeom")
 
-LARGEST_FILE = 128 * 2**20
-"""Maximum size of a mesh file in bytes; a face with 30,000 vertices and all blendshapes has 20 MB."""
+LARGEST_FILE = 512 * 2**20
+"""Maximum size of a mesh file in bytes; a scan of 2 million triangles has about 200 MB as OBJ."""
 
 FREE_BYTES = 64 * 2**20
 BYTES_PER_BYTE = 8
@@ -62,7 +62,7 @@ def read_mesh_file(path: Path) -> bytes:
                 f"{LARGEST_FILE / 1e6:.0f} MB are read"
             )
         try:
-            return file.read(LARGEST_FILE)
+            return file.read(size)
         except OSError as error:
             raise FacegeomError(f"{printable(path.name)} cannot be read: {error.strerror}") from error
 

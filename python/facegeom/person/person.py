@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from facegeom._internal import check
-from facegeom._internal.arrays import FloatArray
+from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom._internal.threads import one_thread
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import FaceModel, load_face_model
@@ -24,6 +24,7 @@ from facegeom.images.limits import MAX_PIXELS
 from facegeom.images.photo import Photo
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
+from facegeom.networks.segmentation_crop import BACKGROUND, CLOTHES, COVER, EYEWEAR
 from facegeom.person.fitting import answer_of, fit_person
 from facegeom.person.shared_identity import ALIKE_MM, consistent_photos, distances, nearest_faces
 from facegeom.pipelines import pix2vertex
@@ -31,11 +32,19 @@ from facegeom.pipelines.interface import PipelineOptions
 from facegeom.pipelines.map_prediction import MapPrediction, predict_all_maps
 from facegeom.pipelines.template_stages import bare
 from facegeom.texture.baking import SIZES
+from facegeom.texture.head_classes import head_classes, is_grey
 
 log = logging.getLogger("facegeom")
 
 TEXTURE = 1024
 """Side length of the texture, texels, if the caller gives none."""
+
+
+EXPRESSIVE = ("jawOpen", "eyeBlink_L", "eyeBlink_R")
+"""Expressions that the photo with the detail should not show."""
+
+COVERED, GREY = 3.0, 0.5
+"""Weight of the share of a head that hats, hands and glasses cover in it; factor of a photo without colours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +203,7 @@ def _reconstructed(photos: list[Photo], keep_all: bool, options: PipelineOptions
             strict=True,
         )
     )
-    reference = max(used, key=lambda number: _clarity(joint[number]))
+    reference = max(used, key=lambda number: _clarity(photos[number].image, joint[number], backend))
     others = [(photos[number].image, joint[number]) for number in used if number != reference]
     stages = pix2vertex.run(photos[reference].image, joint[reference], options, others)
     assert stages.neutral is not None  # pix2vertex has the face model's topology
@@ -237,9 +246,19 @@ def _difference(distance: float) -> str:
     return f"its face differs by {distance:.1f} mm from that of the other photos (at most {ALIKE_MM:.1f} mm is usual)"
 
 
-def _clarity(face: MapPrediction) -> float:
-    """Return how well a photo shows the face: pixels per mm, at most 2, times the cosine of the angle to the front."""
-    return min(face.camera.scale, 2.0) * max(float(face.camera.rotation[2, 2]), 0.0)
+def _clarity(photo: ByteArray, face: MapPrediction, backend: str) -> float:
+    """Return how well a photo shows the head for its detail, its hair and its colours.
+
+    It is the number of pixels per mm, at most 2, times the cosine of the angle to the front. Hats, hands, glasses,
+    closed eyes, an open mouth and the lack of colours make it smaller.
+    """
+    names = load_face_model().expression_names
+    opened = float(face.fit.expression[[names.index(name) for name in EXPRESSIVE]].clip(0.0).sum())
+    classes = head_classes(photo, face.camera, backend=backend)
+    amount = classes.probability.sum(axis=(0, 1))
+    covered = float(amount[[COVER, EYEWEAR]].sum() / max(float(np.delete(amount, [BACKGROUND, CLOTHES]).sum()), 1.0))
+    size = min(face.camera.scale, 2.0) * max(float(face.camera.rotation[2, 2]), 0.0)
+    return size * float(np.exp(-opened - COVERED * covered)) * (GREY if is_grey(classes.image) else 1.0)
 
 
 def _numbers(photo: PersonPhoto) -> dict[str, Any]:

@@ -36,6 +36,10 @@ unless all small parts together have more than the second share, as in a mesh th
 COARSE_CELLS, COARSE_FACES = 220, 60_000
 """Number of cells along the radius, and number of triangles above which a coarse copy serves the search."""
 
+ROUGH, ROUNDS = 0.1, 5
+"""Median distance of a vertex from the mean of its neighbours along the normal, edges, from which a mesh is noisy; and
+number of rounds of Laplacian smoothing that remove the noise for the search."""
+
 BACKGROUND = 150
 """Gray level behind the mesh, between those of lit and of dark skin."""
 
@@ -127,6 +131,20 @@ class Scan:
         if not small.any() or area[small].sum() > MOST_SMALL * area.sum():
             return self
         return replace(self, faces=np.ascontiguousarray(self.faces[~small]), kept=self.kept[~small])
+
+    @cached_property
+    def smoothed(self) -> Scan | None:
+        """This mesh without noise, for the search; None if it has little."""
+        V, welded = self.vertices, _welded(self.vertices, self.faces)
+        mean = geometry.laplacian_smooth(V, welded, iterations=1, step=1.0)
+        used = np.unique(welded)
+        away = np.abs(((mean - V) * geometry.vertex_normals(V, welded)).sum(axis=1))[used]
+        edges = np.linalg.norm(V[self.faces[:, 1]] - V[self.faces[:, 0]], axis=1)
+        if float(np.median(away)) < ROUGH * float(np.median(edges)):
+            return None
+        first = np.arange(len(V))
+        first[self.faces] = welded  # vertices at one place stay there together
+        return replace(self, vertices=geometry.laplacian_smooth(V, welded, iterations=ROUNDS)[first])
 
     def colors_at(self, triangle: IntArray, weights: FloatArray) -> FloatArray:
         """Return the colours (q, 3) in [0, 255] of points in triangles (q,) with barycentric coordinates (q, 3)."""

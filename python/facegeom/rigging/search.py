@@ -62,7 +62,20 @@ def find_face(scan: Scan, device: str, backend: str, options: SearchOptions = Se
     ------
     NoFaceFound
         If no view shows a face.
+
+    Notes
+    -----
+    Noise hides a face from the detector: on a noisy mesh, the face is also searched after smoothing.
     """
+    seen = _seen_face(scan, device, backend, options)
+    if seen is None and scan.smoothed is not None:
+        seen = _seen_face(scan.smoothed, device, backend, options)
+    if seen is None:
+        raise NoFaceFound("no face was found on the mesh, from any side; give the landmarks of the face")
+    return seen
+
+
+def _seen_face(scan: Scan, device: str, backend: str, options: SearchOptions) -> Seen | None:
     for size in options.sizes:
         waiting: list[_Candidate] = []
         left = options.candidates
@@ -78,7 +91,7 @@ def find_face(scan: Scan, device: str, backend: str, options: SearchOptions = Se
             seen = _from_front(scan, candidate, device, backend, options)
             if seen is not None:
                 return seen
-    raise NoFaceFound("no face was found on the mesh, from any side; give the landmarks of the face")
+    return None
 
 
 def directions(count: int) -> FloatArray:

@@ -67,7 +67,7 @@ class Eyes(NamedTuple):
     white: FloatArray
 
 
-class _Pixels(NamedTuple):
+class EyePixels(NamedTuple):
     """The pixels of a photo that show eyeballs.
 
     Attributes
@@ -105,7 +105,7 @@ def look(template: Template, view: View) -> Eyes:
     pixels = _eye_pixels(shown_balls(template, view), view.crop)
     if len(pixels.toward) < LEAST_PIXELS:
         return unseen_eyes()
-    gaze, sure = _gaze(pixels)
+    gaze, sure = gaze_of(pixels)
     degrees = _degrees(pixels.toward, gaze.direction)
     white = _bright(pixels.colors[(degrees > RING[0])])
     level = float(np.clip((white / SCLERA).mean(), *LIMIT))
@@ -160,12 +160,12 @@ def shown_balls(template: Template, view: View) -> Shown:
     return Shown(shown, raster.attributes[..., :3], np.asarray(raster.attributes[..., 3] > 0.5, np.bool_))
 
 
-def _eye_pixels(shown: Shown, crop: ByteArray) -> _Pixels:
+def _eye_pixels(shown: Shown, crop: ByteArray) -> EyePixels:
     """Return the pixels of a crop that show eyeballs, without those at the lids."""
     inside = cv2.erode(shown.balls.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))).astype(bool)
     toward = shown.toward[inside]
     length = np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-9)
-    return _Pixels(toward / length, crop[inside].astype(np.float64), shown.left[inside])
+    return EyePixels(toward / length, crop[inside].astype(np.float64), shown.left[inside])
 
 
 def _directions(yaw: FloatArray, pitch: FloatArray) -> FloatArray:
@@ -176,7 +176,7 @@ def _degrees(toward: FloatArray, direction: FloatArray) -> FloatArray:
     return np.asarray(np.degrees(np.arccos(np.clip(toward @ direction, -1.0, 1.0))))
 
 
-def _gaze(pixels: _Pixels) -> tuple[Gaze, bool]:
+def gaze_of(pixels: EyePixels) -> tuple[Gaze, bool]:
     """Return the gaze, and whether the photo shows an iris."""
     step = GRID["step"]
     yaw, pitch = (np.arange(-GRID[name], GRID[name] + step / 2, step) for name in ("yaw", "pitch"))
@@ -190,7 +190,7 @@ def _gaze(pixels: _Pixels) -> tuple[Gaze, bool]:
     return Gaze(*fine[_scores(pixels, fine).argmax()].tolist()), True
 
 
-def _scores(pixels: _Pixels, angles: FloatArray) -> FloatArray:
+def _scores(pixels: EyePixels, angles: FloatArray) -> FloatArray:
     """Return how likely gazes (k, 2), yaw and pitch in degrees, are, in standard deviations of the brightness."""
     directions = _directions(*np.radians(angles).T)
     total, weight = np.zeros(len(angles)), 0.0

@@ -22,6 +22,10 @@ def add_track_arguments(parser: argparse.ArgumentParser, path: Callable[[str], P
         "--preview-video", type=path, metavar="FILE.mp4",
         help="also write a video of the frames beside the head (MPEG-4)",
     )  # fmt: skip
+    parser.add_argument(
+        "--workers", type=int, metavar="N", default=2,
+        help="number of processes that track parts of a file (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--seconds", type=float, metavar="S", help="track at most S seconds")
     parser.add_argument(
         "--texture", type=int, metavar="N", default=1024,

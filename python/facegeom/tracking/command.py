@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from facegeom._internal.outputs import Outputs
@@ -50,7 +52,9 @@ def track_video(args: argparse.Namespace, say: Say, complain: Say) -> None:
         check_preview_suffix(args.preview_video)
         outputs.add(args.preview_video, "the preview video")
     heads = args.preview_video is not None or any(path.suffix.lower() == ".glb" for path in files)
-    with Progress("frames", quiet=args.json) as progress:
+    written = [*files, *([args.preview_video] if args.preview_video else [])]
+    parts = parts_folder(written[0]) if isinstance(video, Path) else None
+    with Progress("frames", quiet=args.json) as progress, _resumable(parts, complain):
         performance = track(
             video,
             seconds=args.seconds,
@@ -58,6 +62,8 @@ def track_video(args: argparse.Namespace, say: Say, complain: Say) -> None:
             device=args.device,
             backend=args.backend,
             progress=progress,
+            workers=args.workers,
+            parts=parts,
         )
     outputs.make_folders()
     for path in files:
@@ -65,7 +71,8 @@ def track_video(args: argparse.Namespace, say: Say, complain: Say) -> None:
     if args.preview_video is not None:
         with Progress("frames of the preview", quiet=args.json) as progress:
             performance.save_preview(args.preview_video, progress)
-    written = [*files, *([args.preview_video] if args.preview_video else [])]
+    if parts is not None:
+        shutil.rmtree(parts, ignore_errors=True)
     if args.json:
         print(
             json.dumps({"video": str(video), "out": [str(path) for path in written], **performance.to_dict()}, indent=2)
@@ -75,6 +82,22 @@ def track_video(args: argparse.Namespace, say: Say, complain: Say) -> None:
     unseen = len(performance) - int(performance.seen.sum())
     if unseen:
         complain(f"no face was found in {unseen} of {len(performance)} frames: the curves are interpolated there")
+
+
+def parts_folder(path: Path) -> Path:
+    """Return the folder in which the parts of a video are kept while the file `path` is made."""
+    return path.with_name(f"{path.name}.parts")
+
+
+@contextlib.contextmanager
+def _resumable(parts: Path | None, complain: Say) -> Iterator[None]:
+    """Say after an error or Ctrl-C where the finished parts of the video are."""
+    try:
+        yield
+    except BaseException:
+        if parts is not None and parts.is_dir():
+            complain(f"the finished parts of the video are in {parts}: the same command goes on from there")
+        raise
 
 
 def _source(args: argparse.Namespace) -> Path | int:

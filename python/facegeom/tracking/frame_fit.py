@@ -19,6 +19,8 @@ from facegeom.face_model.point_fit import Fit, FitOptions, FitPrior, Observation
 from facegeom.images.camera import Camera
 from facegeom.images.crop import apply_affine, crop_affine
 from facegeom.pipelines.map_prediction import CropPrediction
+from facegeom.texture.eyes import Gaze
+from facegeom.tracking.gaze import GazeFinder
 
 FRAME_OPTIONS = replace(MAP_OPTIONS, iterations=2, identity_count=0, expression_prior=2.0)
 """Options of the fit to a frame, chosen on synthetic videos of two validation portraits: a third iteration changes
@@ -36,6 +38,10 @@ REST_DEVIATION = 0.3
 FRAME_DEVIATION = 0.6
 """Standard deviation of the weight of an expression about that of the last frame."""
 
+BLINK_DEVIATION = 1.0
+"""Standard deviation of the weight of a blink about 0; a blink is over within three frames, and its last weight does
+not count."""
+
 
 class Shown(NamedTuple):
     """What a frame shows of the face.
@@ -46,6 +52,7 @@ class Shown(NamedTuple):
     places : (m, 3) float32 array, the points on the mean face, mm
     target : (m, 3) float32 array, column, row and depth of the points in pixels of the crop
     contours : Contours in pixels of the crop, or None
+    gaze : direction of the eyes relative to the face, or None where it is not seen
     corner, step : pixel of the photo at the corner of the crop, (2,), and pixels of the photo for one of the crop
     """
 
@@ -53,6 +60,7 @@ class Shown(NamedTuple):
     places: Float32Array
     target: Float32Array
     contours: Contours | None
+    gaze: Gaze | None
     corner: FloatArray
     step: float
 
@@ -100,6 +108,8 @@ class FrameFitter:
             replace(options, identity_count=0),
         )
         self._contour_basis = contours.basis
+        self._blinks = [model.expression_names.index(f"eyeBlink_{side}") for side in "LR"]
+        self.gaze = GazeFinder(model)
         self._groups = np.split(np.arange(len(CONTOUR_POINTS)), np.cumsum([len(part) for part in CONTOURS])[:-1])
         self.identify(np.zeros(1))
 
@@ -108,6 +118,7 @@ class FrameFitter:
         model = self.model
         self.identity = identity
         neutral = model.vertices(identity)
+        self.gaze.identify(neutral)
         self._shift = (neutral - model.mean)[self.vertices]
         corners = neutral[model.landmarks468_triangles[CONTOUR_POINTS]]
         weights = model.landmarks468_barycentric[CONTOUR_POINTS]
@@ -127,18 +138,19 @@ class FrameFitter:
             points.base.astype(np.float32),
             points.target.astype(np.float32),
             None,
+            None,
             np.array(box[:2]),
             (box[2] - box[0]) / prediction.crop.size,
         )
 
-    def landmarks(self, shown: Shown, expression: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the 68 landmarks (68, 2) in pixels of the photo, and the rotation (3, 3), of a face with an
-        expression (e,) that is moved to the points which a frame shows.
+    def landmarks(self, shown: Shown, expression: FloatArray) -> tuple[FloatArray, Camera]:
+        """Return the 68 landmarks (68, 2) in pixels of the photo, and the camera, of a face with an expression (e,)
+        that is moved to the points which a frame shows.
         """
         places = shown.places + self._shift[shown.rows] + self._basis[shown.rows] @ expression
         rotation, scale, shift = similarity(places, shown.target * np.array([1.0, -1.0, 1.0]))
         camera = shown.camera(rotation, scale, shift[:2] * (1.0, -1.0))
-        return camera.project(self._landmarks + np.tensordot(expression, self._landmark_basis, 1)), camera.rotation
+        return camera.project(self._landmarks + np.tensordot(expression, self._landmark_basis, 1)), camera
 
     def fit(self, shown: Shown, last: FloatArray | None) -> FrameFit:
         """Return pose and expression in a frame; `last` (e,) is the expression of the frame before, or None."""
@@ -157,19 +169,24 @@ class FrameFitter:
             noise = list(self.options.contour_factor * shown.contours.deviation_mm)
         e = len(self._free)
         mean, variance = np.zeros(e), np.full(e, REST_DEVIATION**2)
+        turned = np.zeros(e) if last is None else last  # the fit does not change the weights of the gaze
+        if shown.gaze is not None:
+            turned = self.gaze.turned(turned, shown.gaze)
         start, options = None, replace(self.options, iterations=FIRST_ITERATIONS)
         if last is not None:
             options = self.options
             precision = 1.0 / REST_DEVIATION**2 + 1.0 / FRAME_DEVIATION**2
             mean, variance = last / FRAME_DEVIATION**2 / precision, np.full(e, 1.0 / precision)
-            start = Fit(np.zeros(0), last, np.eye(3), 1.0, np.zeros(2), 0.0, 0.0)
+            start = Fit(np.zeros(0), turned, np.eye(3), 1.0, np.zeros(2), 0.0, 0.0)
+        mean = np.where(self._free, mean, turned)
+        mean[self._blinks], variance[self._blinks] = 0.0, BLINK_DEVIATION**2
         seen = Observations(points, target, groups=groups, group_noise_mm=noise, axis_weight=weight, start=start)
         found = fit_points(seen, self._free, options, None, FitPrior(mean, variance))
         camera = shown.camera(found.rotation, found.scale, found.translation)
         return FrameFit(camera, found.expression, found.residual_mm)
 
 
-def with_contours(shown: Shown, contours: Contours, prediction: CropPrediction) -> Shown:
-    """Return what a frame shows, with contours in pixels of the photo."""
+def with_contours(shown: Shown, contours: Contours, gaze: Gaze | None, prediction: CropPrediction) -> Shown:
+    """Return what a frame shows, with contours in pixels of the photo and the gaze."""
     affine = crop_affine(prediction.crop.box, prediction.crop.size)
-    return shown._replace(contours=replace(contours, places=apply_affine(affine, contours.places)))
+    return shown._replace(contours=replace(contours, places=apply_affine(affine, contours.places)), gaze=gaze)

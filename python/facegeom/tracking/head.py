@@ -50,6 +50,8 @@ def textured_head(
     """
     images, predictions = [], []
     for frame in frames:
+        if frame.image is None:
+            continue
         try:
             predictions.append(predict_maps(frame.image, frame.box, device, backend=backend))
             images.append(frame.image)

@@ -12,6 +12,7 @@ from facegeom.face_model.blendshapes import ARKIT_NAMES
 from facegeom.images.camera import Camera, Pose
 from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
 from facegeom.tracking.frame_fit import FrameFit
+from facegeom.tracking.lids import BLINKS, Lids
 from facegeom.tracking.smoothing import OneEuro, OneEuroOptions, quaternions, rotation_matrices
 from facegeom.tracking.tracker import Tracker
 from facegeom.tracking.video import Video, VideoInput, open_video
@@ -111,15 +112,19 @@ class LiveFilter:
     def __init__(self) -> None:
         self._weights, self._place = OneEuro(WEIGHTS), OneEuro(PLACE)
         self._rotation = OneEuro(ROTATION, rotation=True)
+        self._lids = Lids()
 
     def reset(self) -> None:
-        """Forget the past, as at a cut."""
+        """Forget the past, as at a cut; the lids of the person are kept."""
         for one in (self._weights, self._rotation, self._place):
             one.reset()
 
     def __call__(self, time: float, fit: FrameFit) -> tuple[FloatArray, Camera]:
         """Return the filtered weights (52,) and the filtered camera of a fit."""
-        weights = self._weights(time, frame_weights(fit))
+        weights = frame_weights(fit)
+        self._lids.see(time, weights[BLINKS])
+        weights[BLINKS] = self._lids.weights(weights[BLINKS])
+        weights = self._weights(time, weights)
         rotation = rotation_matrices(self._rotation(time, quaternions(fit.camera.rotation[None])[0])[None])[0]
         scale = fit.camera.scale
         place = self._place(time, np.append(fit.camera.translation / scale, 100.0 * np.log(scale)))

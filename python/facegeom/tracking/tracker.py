@@ -7,7 +7,7 @@ network looks at some of the first frames only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -58,13 +58,17 @@ class GoodFrame(NamedTuple):
     Attributes
     ----------
     clarity : how well
-    image : (h, w, 3) uint8 array
+    side : 0 from the front, -1 or 1 from a side
+    number : number of the frame
     box : box of the face in pixels of the frame
+    image : (h, w, 3) uint8 array; None where it has to be read again
     """
 
     clarity: float
-    image: ByteArray
+    side: int
+    number: int
     box: Box
+    image: ByteArray | None = None
 
 
 class Tracker:
@@ -73,8 +77,11 @@ class Tracker:
     Parameters
     ----------
     device, backend : where the networks run
-    keep_frames : whether the frames that show the face best are kept in `good_frames`
+    keep_images : whether `good_frames` have their images
     options : TrackerOptions
+    identity : (k,) float array, the identity if it is known
+    number : number of the first frame that the tracker sees
+    near : box of the face in the frame before, pixels; None: the face that the detector puts first
 
     Attributes
     ----------
@@ -87,20 +94,26 @@ class Tracker:
         device: str = "cpu",
         backend: str = DEFAULT_BACKEND,
         *,
-        keep_frames: bool = False,
+        keep_images: bool = False,
         options: TrackerOptions = TrackerOptions(),
+        identity: FloatArray | None = None,
+        number: int = 0,
+        near: Box | None = None,
     ) -> None:
         self.options, self.maps = options, MapOptions()
         self.model = load_face_model()
         self.fitter = FrameFitter(self.model)
         self.timings: dict[str, float] = {}
-        self.counts = {"frames": 0, "detections": 0, "looks": 0}
-        self.settled = False
+        self.counts = {"frames": number, "detections": 0, "looks": 0}
+        self.settled = identity is not None
+        if identity is not None:
+            self.fitter.identify(identity)
         self.cut = False
         self._network = map_prediction.load_network(device, backend)
         self._identity: IdentityPredictor | None = map_prediction.identity_network(device, backend)
         self._contours: ContourPredictor | None = map_prediction.contour_network(device, backend)
         self._last: CropPrediction | None = None
+        self._near = near
         self._expression: FloatArray | None = None
         self._thumbnail: FloatArray | None = None
         self._lost = 0
@@ -109,7 +122,7 @@ class Tracker:
         self._weighted: FloatArray | None = None
         self._weight: FloatArray | None = None
         self._unsettled: list[tuple[int, Shown]] = []
-        self._keep_frames = keep_frames
+        self._keep_images = keep_images
         self._good: dict[int, GoodFrame] = {}
 
     @property
@@ -120,7 +133,12 @@ class Tracker:
     @property
     def good_frames(self) -> list[GoodFrame]:
         """The frames that show the face best: one each from the front, the left and the right, best first."""
-        return sorted(self._good.values(), key=lambda frame: -frame.clarity)
+        return best_frames(self._good.values())
+
+    @property
+    def face_box(self) -> Box | None:
+        """The box of the face in the last frame, pixels; None if it shows none."""
+        return None if self._last is None else self._last.face_box
 
     @one_thread()
     def see(self, image: ByteArray) -> tuple[FrameFit, float] | None:
@@ -153,8 +171,7 @@ class Tracker:
         with stopwatch(self.timings, "fit"):
             found = self.fitter.fit(shown, self._expression)
         self._expression = found.expression
-        if self._keep_frames:
-            self._keep(image, prediction, found)
+        self._keep(image, prediction, found, number)
         return found, prediction.plausibility.score
 
     @one_thread()
@@ -186,7 +203,8 @@ class Tracker:
     def _find(self, image: ByteArray, number: int) -> CropPrediction | None:
         """Return the prediction of the map network for the face in a frame."""
         options, last = self.options, self._last
-        near = None if last is None else last.face_box
+        near = self._near if last is None else last.face_box
+        self._near = None
         if last is not None and not self.cut:
             with stopwatch(self.timings, "network"):
                 still = box_iou(aligned_square(last), last.crop.box) > options.same_iou
@@ -216,9 +234,11 @@ class Tracker:
         if self._contours is None:
             return shown
         with stopwatch(self.timings, "contours"):
-            landmarks, rotation = self.fitter.landmarks(shown, expression)
-            contours = predict_contours(self._contours, self.model, image, landmarks, rotation)
-            return with_contours(shown, contours, prediction)
+            landmarks, camera = self.fitter.landmarks(shown, expression)
+            contours = predict_contours(self._contours, self.model, image, landmarks, camera.rotation)
+        with stopwatch(self.timings, "gaze"):
+            gaze = self.fitter.gaze.look(image, camera, contours.places)
+        return with_contours(shown, contours, gaze, prediction)
 
     def _refine(self, image: ByteArray, number: int, prediction: CropPrediction, shown: Shown) -> None:
         """Look at the identity, if the frame shows the face well and the last look is some time ago."""
@@ -239,10 +259,10 @@ class Tracker:
     def _look(self, image: ByteArray, prediction: CropPrediction, shown: Shown) -> None:
         """Add what a frame shows of the identity to the mean by certainty; see `facegeom.person.shared_identity`."""
         expression = self.fitter.fit(shown, self._expression).expression
-        landmarks, rotation = self.fitter.landmarks(shown, expression)
+        landmarks, camera = self.fitter.landmarks(shown, expression)
         prior = points = None
         if self._identity is not None:
-            prior, points = see_identity(self._identity, self.model, image, landmarks, rotation)
+            prior, points = see_identity(self._identity, self.model, image, landmarks, camera.rotation)
             prior = replace(prior, mean=IDENTITY_GAIN * prior.mean)
             if points is not None:
                 affine = crop_affine(prediction.crop.box, prediction.crop.size)
@@ -264,7 +284,7 @@ class Tracker:
             self._weighted, self._weight = self._weighted + weight * fit.identity, self._weight + weight
         self.fitter.identify(self._weighted / self._weight)
 
-    def _keep(self, image: ByteArray, prediction: CropPrediction, found: FrameFit) -> None:
+    def _keep(self, image: ByteArray, prediction: CropPrediction, found: FrameFit, number: int) -> None:
         """Keep the frame if it shows the face better than those before, from the front or from its side."""
         yaw, names = found.camera.pose.yaw, self.model.expression_names
         if abs(yaw) > 65.0:
@@ -274,7 +294,17 @@ class Tracker:
         clarity = min(found.camera.scale, 2.0) * float(found.camera.rotation[2, 2]) * detail * np.exp(-opened)
         side = int(np.sign(yaw)) if abs(yaw) > SIDE_DEG else 0
         if side not in self._good or clarity > self._good[side].clarity:
-            self._good[side] = GoodFrame(clarity, image.copy(), prediction.face_box)
+            kept = image.copy() if self._keep_images else None
+            self._good[side] = GoodFrame(clarity, side, number, prediction.face_box, kept)
+
+
+def best_frames(frames: Iterable[GoodFrame]) -> list[GoodFrame]:
+    """Return the best of the frames from each side, best first."""
+    best: dict[int, GoodFrame] = {}
+    for frame in frames:
+        if frame.side not in best or frame.clarity > best[frame.side].clarity:
+            best[frame.side] = frame
+    return sorted(best.values(), key=lambda frame: -frame.clarity)
 
 
 EXPRESSIVE = ("jawOpen", "eyeBlink_L", "eyeBlink_R")

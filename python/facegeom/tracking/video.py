@@ -6,8 +6,9 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -19,6 +20,9 @@ from facegeom._internal.arrays import ByteArray
 from facegeom._internal.outputs import printable
 from facegeom.errors import VideoError
 from facegeom.images.limits import MAX_PIXELS
+
+Picture: TypeAlias = Callable[[], ByteArray]
+"""Function that returns the image of a frame, (h, w, 3) uint8, RGB."""
 
 VideoInput: TypeAlias = str | os.PathLike[str] | int | Iterable[Any]
 """A path, the number of a webcam, or frames."""
@@ -80,6 +84,18 @@ class Video:
 
         Raises
         ------
+        As `moments`.
+        """
+        for moment, image in self.moments():
+            yield Frame(moment, image())
+
+    def moments(self) -> Generator[tuple[float, Picture], None, None]:
+        """Yield the time of each frame and a function that returns its image before the next frame is read.
+
+        Frames of a file whose image is not asked for take less time.
+
+        Raises
+        ------
         VideoError
             If there is no frame, or the times do not increase.
         ValueError, TypeError
@@ -97,7 +113,7 @@ class Video:
             if self.seconds is not None and passed >= self.seconds:
                 return
             last = passed
-            yield Frame(passed, image)
+            yield passed, image
         if first is None:
             raise VideoError(f"{self._name} contains no frames")
 
@@ -107,7 +123,7 @@ class Video:
             return printable(Path(self.source).name)
         return f"webcam {self.source}" if isinstance(self.source, int) else "the video"
 
-    def _read(self) -> Iterator[tuple[float, ByteArray]]:
+    def _read(self) -> Iterator[tuple[float, Picture]]:
         if isinstance(self.source, (str, os.PathLike)):
             yield from _read_file(_open_file(Path(self.source)), self.fps)
         elif isinstance(self.source, int):
@@ -116,9 +132,9 @@ class Video:
             for number, item in enumerate(self.source):
                 if self.timed:
                     moment, image = _pair(item)
-                    yield moment, check.rgb_image(image, f"frame {number}")
+                    yield moment, partial(check.rgb_image, image, f"frame {number}")
                 else:
-                    yield number / self.fps, check.rgb_image(item, f"frame {number}")
+                    yield number / self.fps, partial(check.rgb_image, item, f"frame {number}")
 
 
 def open_video(source: VideoInput, fps: float | None = None, seconds: float | None = None) -> Video:
@@ -205,19 +221,24 @@ def _open_file(path: Path) -> cv2.VideoCapture:
     return capture
 
 
-def _read_file(capture: cv2.VideoCapture, fps: float) -> Iterator[tuple[float, ByteArray]]:
+def _read_file(capture: cv2.VideoCapture, fps: float) -> Iterator[tuple[float, Picture]]:
     """Yield the frames of a file with the times of their time stamps."""
     try:
         number = 0
-        while True:
-            found, image = capture.read()
-            if not found:
-                return
+        while capture.grab():
             stamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
-            yield stamp if math.isfinite(stamp) and (stamp > 0 or not number) else number / fps, _rgb(image)
+            moment = stamp if math.isfinite(stamp) and (stamp > 0 or not number) else number / fps
+            yield moment, partial(_retrieved, capture)
             number += 1
     finally:
         capture.release()
+
+
+def _retrieved(capture: cv2.VideoCapture) -> ByteArray:
+    found, image = capture.retrieve()
+    if not found:
+        raise VideoError("a frame of the video cannot be decoded")
+    return _rgb(image)
 
 
 def _open_webcam(number: int) -> cv2.VideoCapture:
@@ -228,14 +249,14 @@ def _open_webcam(number: int) -> cv2.VideoCapture:
     return capture
 
 
-def _read_webcam(capture: cv2.VideoCapture) -> Iterator[tuple[float, ByteArray]]:
+def _read_webcam(capture: cv2.VideoCapture) -> Iterator[tuple[float, Picture]]:
     """Yield the frames of a webcam with the times at which they arrive."""
     try:
         while True:
             found, image = capture.read()
             if not found:
                 return
-            yield time.monotonic(), _rgb(image)
+            yield time.monotonic(), partial(_rgb, image)
     finally:
         capture.release()
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
 from facegeom._internal import check
-from facegeom._internal.arrays import BoolArray, FloatArray
+from facegeom._internal.arrays import FloatArray
 from facegeom._internal.stopwatch import stopwatch
 from facegeom.errors import NoFaceFound
 from facegeom.face_model import load_face_model
@@ -19,42 +20,18 @@ from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
 from facegeom.texture.baking import SIZES
 from facegeom.tracking.frame_fit import FrameFit
 from facegeom.tracking.head import plain_head, textured_head
+from facegeom.tracking.lids import BLINKS, Lids
+from facegeom.tracking.parts import Progress, record, record_parts, with_images
 from facegeom.tracking.performance import Performance
+from facegeom.tracking.recording import Recording
 from facegeom.tracking.smoothing import smooth, smooth_rotations
 from facegeom.tracking.tracker import Tracker
-from facegeom.tracking.video import Video, VideoInput, open_video
-
-Progress = Callable[[int, int | None], None]
-"""Called after each frame with the number of frames so far and that of the video, or None if it is not known."""
+from facegeom.tracking.video import VideoInput, open_video
 
 WEIGHT_NOISE, ROTATION_NOISE = (2e-3, 0.02), (2e-4, 2e-3)
 PLACE_NOISE_MM, SIZE_NOISE = (0.02, 0.3), (2e-4, 3e-3)
 """Smallest and largest standard deviations of the noise of weights, quaternions, the place of the face in mm and the
 logarithm of its size. The largest are about twice those of synthetic videos."""
-
-
-@dataclass
-class Recording:
-    """What the tracker found in each frame, not smoothed.
-
-    Attributes
-    ----------
-    times : seconds, one for each frame
-    fits : FrameFit or None, one for each frame
-    scores, cuts : one for each frame
-    size : width and height of the frames
-    """
-
-    times: list[float] = field(default_factory=list)
-    fits: list[FrameFit | None] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    cuts: list[bool] = field(default_factory=list)
-    size: tuple[int, int] = (1, 1)
-
-    @property
-    def seen(self) -> BoolArray:
-        """Frames in which there is a face, (n,)."""
-        return np.array([fit is not None for fit in self.fits], np.bool_)
 
 
 def track(
@@ -66,6 +43,8 @@ def track(
     device: str = "cpu",
     backend: str = DEFAULT_BACKEND,
     progress: Progress | None = None,
+    workers: int = 1,
+    parts: str | os.PathLike[str] | None = None,
 ) -> Performance:
     """Track the face of one person through a video.
 
@@ -78,7 +57,11 @@ def track(
     texture : side length of the texture of the head in pixels, from 16 to 2048, taken from the best frames; None: the
         head has no colours
     device, backend : as in `facegeom.reconstruct`
-    progress : called after each frame with the number of frames so far and that of the video, or None
+    progress : called after each frame with the number of frames so far and that of the video, or None if it is not
+        known; with several workers after each part of some seconds
+    workers : number of processes that track parts of a file at the same time; each takes about 400 MB
+    parts : folder in which the finished parts of a file are kept. A call that was interrupted goes on from them; the
+        folder may be removed after the last call. None: nothing is kept
 
     Returns
     -------
@@ -93,8 +76,10 @@ def track(
         When the input cannot be read as a video, or contains no frames.
     NoFaceFound
         When no frame shows a face.
+    OutputError
+        When `parts` has those of another video or of other options, or another process uses the folder.
     FacegeomError
-        When `backend` is not installed.
+        When `backend` is not installed, or a worker ends.
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
@@ -103,8 +88,8 @@ def track(
     Notes
     -----
     One person is tracked: the face that the detector puts first, and from then on the same face. Where no face is seen,
-    the curves are interpolated. Besides the best frames for the texture, no frame is kept in memory; the result has
-    about 1 kB a frame. The direction of the eyes is not tracked: the eyeLook weights are 0.
+    the curves are interpolated. No frame is kept in memory, or three for the texture if the video is no file; the
+    result has about 1 kB a frame. With several workers, a script that calls this needs `if __name__ == "__main__":`.
 
     Examples
     --------
@@ -114,17 +99,22 @@ def track(
     if texture is not None:
         texture = check.count(texture, "texture", *SIZES)
     check_backend(backend, device)
+    workers = check.count(workers, "workers", 1)
     opened = open_video(video, fps, seconds)
-    tracker = Tracker(device, backend, keep_frames=texture is not None)
-    recording = record(opened, tracker, progress)
+    if opened.is_file:
+        recording = record_parts(opened, device, backend, workers, None if parts is None else Path(parts), progress)
+    else:
+        recording = record(opened, Tracker(device, backend, keep_images=texture is not None), progress)
     if not recording.seen.any():
         raise NoFaceFound(f"no face was found in any of the {len(recording.times)} frames of the video")
-    with stopwatch(tracker.timings, "head"):
+    timings = dict(recording.timings)
+    with stopwatch(timings, "head"):
         if texture is None:
-            head = plain_head(tracker.identity)
+            head = plain_head(recording.identity)
         else:
-            head = textured_head(tracker.good_frames, tracker.identity, texture, device, backend)
-    with stopwatch(tracker.timings, "smoothing"):
+            good = with_images(opened, recording.good) if opened.is_file else recording.good
+            head = textured_head(good, recording.identity, texture, device, backend)
+    with stopwatch(timings, "smoothing"):
         curves = smoothed(recording)
     return Performance(
         times=np.array(recording.times),
@@ -136,44 +126,13 @@ def track(
         scores=np.array(recording.scores),
         cuts=np.array(recording.cuts, np.bool_),
         residuals_mm=np.array([np.nan if fit is None else fit.residual_mm for fit in recording.fits]),
-        identity=tracker.identity,
+        identity=recording.identity,
         head=head,
         fps=opened.fps,
         size=recording.size,
-        timings=dict(tracker.timings),
+        timings=timings,
         video=opened if opened.is_file else None,
     )
-
-
-def record(video: Video, tracker: Tracker, progress: Progress | None = None) -> Recording:
-    """Return what a tracker finds in the frames of a video, all fitted with its final identity."""
-    recording = Recording()
-    frames = iter(video.frames())
-    while True:
-        with stopwatch(tracker.timings, "reading"):
-            frame = next(frames, None)
-        if frame is None:
-            break
-        if not recording.times:
-            recording.size = (frame.image.shape[1], frame.image.shape[0])
-        elif recording.size != (frame.image.shape[1], frame.image.shape[0]):
-            raise ValueError("all frames must have the same size")
-        found = tracker.see(frame.image)
-        recording.times.append(frame.time)
-        recording.fits.append(None if found is None else found[0])
-        recording.scores.append(0.0 if found is None else found[1])
-        recording.cuts.append(tracker.cut)
-        if tracker.settled:
-            _refit(tracker, recording)
-        if progress is not None:
-            progress(len(recording.times), video.count)
-    _refit(tracker, recording)
-    return recording
-
-
-def _refit(tracker: Tracker, recording: Recording) -> None:
-    for number, fit in tracker.refit():
-        recording.fits[number] = fit
 
 
 @dataclass(frozen=True)
@@ -229,4 +188,9 @@ def smoothed(recording: Recording) -> Curves:
             )
         )
     names = ("weights", "rotations", "scales", "translations")
-    return Curves(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    lids, weights = Lids(), joined["weights"]
+    for frame in np.flatnonzero(seen).tolist():
+        lids.see(float(times[frame]), weights[frame, BLINKS])
+    weights[:, BLINKS] = lids.weights(weights[:, BLINKS])
+    return Curves(**joined)

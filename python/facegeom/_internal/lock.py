@@ -1,4 +1,4 @@
-"""Locks: two batches never write to the same folder or table at the same time."""
+"""Locks: two runs never write to the same folder or table at the same time."""
 
 from __future__ import annotations
 
