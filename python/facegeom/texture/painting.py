@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
+from facegeom._internal.arrays import BoolArray, ByteArray, Float16Array, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
@@ -119,7 +119,8 @@ def paint(
     of_face *= 1 - hair
     of_face *= 1 - of_photo[:, ::-1]
     np.maximum(of_face, of_photo, out=of_face)
-    del refused, sure, hair  # a large atlas takes much memory
+    of_face = of_face.astype(np.float16)  # a large atlas takes much memory
+    del refused, sure, hair
     growing = growing_hair(template, view, classes, grown)
     grows = template.carry(np.concatenate([growing, np.zeros(len(template.vertices) - skin)]))
     hairy = smooth(template, size, grows[:, None])[..., 0] > GROWING
@@ -203,7 +204,7 @@ def _with_beyond(
     template: Template,
     atlas: Atlas,
     layer: ByteArray,
-    of_face: Float32Array,
+    of_face: Float16Array,
     of_other: Float32Array,
     beyond: _Beyond,
 ) -> ByteArray:
@@ -224,7 +225,8 @@ def _with_beyond(
         mirrored = _bytes(cv2.add(layer[rows, ::-1], cv2.merge(planes[4:]), dtype=cv2.CV_32F))
         other = np.ascontiguousarray(of_other[rows])
         hidden = cv2.blendLinear(mirrored, continued, other, 1 - other)
-        result[rows] = cv2.blendLinear(layer[rows], hidden, of_face[rows], 1 - of_face[rows])
+        here = of_face[rows].astype(np.float32)
+        result[rows] = cv2.blendLinear(layer[rows], hidden, here, 1 - here)
     return np.asarray(atlas.fill_gutter(result), np.uint8)
 
 
@@ -240,14 +242,14 @@ class _Fixed(NamedTuple):
     Attributes
     ----------
     face, skin, ears : (S, S) bool arrays, texels of the face, of the skin and of the ears
-    trust : (S, S) float32 array, share of completed texels of the face in the texture; the rest are extended colours
+    trust : (S, S) float16 array, share of completed texels of the face in the texture; the rest are extended colours
     window : the part of the atlas around the face
     """
 
     face: BoolArray
     skin: BoolArray
     ears: BoolArray
-    trust: Float32Array
+    trust: Float16Array
     window: Window
 
 
@@ -272,7 +274,7 @@ def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     nose = template.coarse.regions["nose"][: len(open_nose)]
     open_nose[nose] = np.clip((mean_occlusion(template)[nose] - NOSTRILS[0]) / (NOSTRILS[1] - NOSTRILS[0]), 0, 1)
     trust *= at_texels(template, atlas, open_nose)
-    return _Fixed(*parts, trust, window_around(parts.face))
+    return _Fixed(*parts, trust.astype(np.float16), window_around(parts.face))
 
 
 def photo_share(
