@@ -27,8 +27,8 @@ UPPER_LIMIT = (
     (5.0, 11.0, 40.0, 255.0),
 )  # distance in mm -> largest contrast (0 to 255), upper lid
 DARK_LIMIT = (
-    (1.0, 2.2, 2.8, 3.5, 4.5),
-    (90.0, 12.0, 11.0, 40.0, 255.0),
+    (1.0, 2.2, 2.8, 4.0, 5.0, 6.5),
+    (90.0, 12.0, 11.0, 16.0, 40.0, 255.0),
 )  # the same for darker texels: roots of lashes remain
 LOWER_LIMIT = ((0.4, 1.2, 2.5), (7.0, 16.0, 255.0))  # the lower lid hardly stretches
 PALE = 0.6  # chroma (C* of CIELAB), relative to that of the skin, below which a texel of the lower lid is no skin

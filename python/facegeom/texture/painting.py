@@ -110,7 +110,8 @@ def paint(
     column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
     hair_seen = known[row, column] & is_hair[row, column]
     sure = at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
-    of_photo = photo_share(fixed.skin, known, refused, face_texels, is_hair, fixed.ears)
+    hidden = large_hidden(fixed.skin & ~known, refused)
+    of_photo = photo_share(known, hidden, face_texels, is_hair, fixed.ears)
     of_photo *= 1 - _better_on_the_other_side(template, atlas, view, of_photo)
     given = of_photo >= WHOLE  # also in unusual light: the hidden side of a face is like the side that is seen
     of_photo *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
@@ -118,10 +119,11 @@ def paint(
     of_face = fixed.trust * sure
     of_face *= 1 - hair
     of_other = soft_inside(of_photo, fixed.skin & ~known)[:, ::-1].astype(np.float16)
+    of_other[fixed.skin & ~known & ~hidden] = 0  # the network completes small parts in the light around them
     of_face *= 1 - of_other
     np.maximum(of_face, of_photo, out=of_face)
     of_face, of_photo = of_face.astype(np.float16), of_photo.astype(np.float16)  # a large atlas takes much memory
-    del refused, sure, hair
+    del refused, sure, hair, hidden
     growing = growing_hair(template, view, classes, grown)
     grows = template.carry(np.concatenate([growing, np.zeros(len(template.vertices) - skin)]))
     hairy = smooth(template, size, grows[:, None])[..., 0] > GROWING
@@ -287,31 +289,32 @@ def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     return _Fixed(*parts, trust.astype(np.float16), window_around(parts.face))
 
 
+def large_hidden(unknown: BoolArray, refused: BoolArray) -> BoolArray:
+    """Return the texels (S, S) of unknown parts that are large, or at which the photo shows something else."""
+    labels, stats = cv2.connectedComponentsWithStats(unknown.astype(np.uint8), connectivity=8)[1:3]
+    large = stats[:, cv2.CC_STAT_AREA] > LEAST_HIDDEN * unknown.size
+    large[labels[refused]] = True
+    large[0] = False
+    return np.asarray(large[labels], np.bool_)
+
+
 def photo_share(
-    skin: BoolArray,
     known: BoolArray,
-    refused: BoolArray,
+    hidden: BoolArray,
     face_texels: BoolArray,
     hair: BoolArray,
     ears: BoolArray,
 ) -> Float32Array:
-    """Return the share (S, S) of the photo in each texel: 1 inside the known texels, falling to 0 at their border.
+    """Return the share (S, S) of the photo in each texel: 1 inside the known texels, falling to 0 at `hidden` ones.
 
     Small unknown parts that are only hidden, such as the rims of the lids, have a sharp border.
     """
-    size = len(skin)
-    unknown = skin & ~known
-    labels, stats = cv2.connectedComponentsWithStats(unknown.astype(np.uint8), connectivity=8)[1:3]
-    large = stats[:, cv2.CC_STAT_AREA] > LEAST_HIDDEN * size**2
-    large[labels[refused]] = True
-    large[0] = False
-    border = large[labels]
-    del labels  # a large atlas takes much memory
+    size = len(known)
     least = np.float32(1.0)
     width = np.where(face_texels, max(least, np.float32(SOFT_FACE * size)), max(least, np.float32(SOFT * size)))
     width[hair & face_texels] = max(least, np.float32(SOFT_HAIR * size))
     width[ears] = max(least, np.float32(SOFT_EAR * size))
-    return _inward(known, border, width)
+    return _inward(known, hidden, width)
 
 
 def soft_inside(share: Float32Array, unknown: BoolArray) -> Float32Array:
