@@ -135,11 +135,11 @@ def complete(
     grain = _Grain(part_known, size, network.size)
     out = part.copy()
     for channel in range(3):  # one after the other: the arrays of a large atlas take much memory
-        shown = part[..., channel].astype(np.float32)
+        colors = part[..., channel].astype(np.float32)
         base = _enlarged(answer[..., channel], size)[rows, columns].copy()
-        base += spread(shown - base, part_known.astype(np.float32), size // REACH)
-        np.copyto(shown, base, where=~part_known)
-        base += region * grain.detail(shown)
+        base += spread(colors - base, part_known.astype(np.float32), size // REACH)
+        np.copyto(colors, base, where=~part_known)
+        base += region * grain.detail(colors)
         out[..., channel] = np.where(part_known, part[..., channel], np.clip(np.rint(base), 0, 255).astype(np.uint8))
     return out
 

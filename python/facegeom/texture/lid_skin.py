@@ -123,10 +123,10 @@ def with_lid_skin(
     if below.sum() >= LEAST_SOURCES:
         usual = np.median(around[below], axis=0)
         if skin is not None and usual.mean() < LEAST_BELOW * skin.mean():
-            usual = LEAST_BELOW * skin
+            usual = np.asarray(LEAST_BELOW * skin, np.float32)
         shown, lid = lid, np.where(upper[..., None], _without_brows(lid, usual), lid)
         lighter = cv2.GaussianBlur((lid - shown).mean(axis=2), (0, 0), side / 2.0)
-        deep = np.clip(lighter / DEEP, 0.0, 1.0)
+        deep = np.asarray(np.clip(lighter / DEEP, 0.0, 1.0), np.float32)
     else:
         deep = np.zeros_like(distance)
     change = around - lid

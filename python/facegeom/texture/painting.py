@@ -111,19 +111,19 @@ def paint(
     hair_seen = known[row, column] & is_hair[row, column]
     sure = at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
     hidden = large_hidden(fixed.skin & ~known, refused)
-    of_photo = photo_share(known, hidden, face_texels, is_hair, fixed.ears)
-    of_photo *= 1 - _better_on_the_other_side(template, atlas, view, of_photo)
-    given = of_photo >= WHOLE  # also in unusual light: the hidden side of a face is like the side that is seen
-    of_photo *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
-    of_photo[is_hair] *= np.clip((zone_of(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
-    of_face = fixed.trust * sure
-    of_face *= 1 - hair
-    of_other = soft_inside(of_photo, fixed.skin & ~known)[:, ::-1].astype(np.float16)
+    shares = photo_share(known, hidden, face_texels, is_hair, fixed.ears)
+    shares *= 1 - _better_on_the_other_side(template, atlas, view, shares)
+    given = shares >= WHOLE  # also in unusual light: the hidden side of a face is like the side that is seen
+    shares *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
+    shares[is_hair] *= np.clip((zone_of(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
+    mixed = fixed.trust * sure
+    mixed *= 1 - hair
+    of_other = soft_inside(shares, fixed.skin & ~known)[:, ::-1].astype(np.float16)
     of_other[fixed.skin & ~known & ~hidden] = 0  # the network completes small parts in the light around them
-    of_face *= 1 - of_other
-    np.maximum(of_face, of_photo, out=of_face)
-    of_face, of_photo = of_face.astype(np.float16), of_photo.astype(np.float16)  # a large atlas takes much memory
-    del refused, sure, hair, hidden
+    mixed *= 1 - of_other
+    np.maximum(mixed, shares, out=mixed)
+    of_face, of_photo = mixed.astype(np.float16), shares.astype(np.float16)
+    del refused, sure, hair, hidden, mixed, shares  # a large atlas takes much memory
     growing = growing_hair(template, view, classes, grown)
     grows = template.carry(np.concatenate([growing, np.zeros(len(template.vertices) - skin)]))
     hairy = smooth(template, size, grows[:, None])[..., 0] > GROWING
@@ -147,7 +147,7 @@ def paint(
     )
     texture = _with_beyond(template, atlas, layer, of_face, of_other, beyond)
     if others:
-        texture = with_detail_of(template, atlas, texture, of_photo, view, others)
+        texture = with_detail_of(template, atlas, texture, of_photo.astype(np.float32), view, others)
     texture = without_colour(texture) if is_grey(classes.image) else texture
     at_vertices = np.rint(bilinear(texture, places)).astype(np.uint8)
     return Painted(texture, known, at_vertices)
