@@ -67,6 +67,41 @@ def test_streaks_on_the_upper_lid_lose_their_contrast(streak: tuple[int, int, in
         np.testing.assert_array_equal(repaired[beyond], around[beyond])
 
 
+def test_glasses_do_not_stay_on_the_lids_and_give_them_no_colour() -> None:
+    frame = (20, 60, 200)
+    texture = plain()
+    for eye in lids():
+        window = texture[eye.rows, eye.columns]
+        band = eye.upper & (eye.distance > 2.0) & (eye.distance < 9.0) & (np.arange(window.shape[1]) % 40 < 28)
+        window[band] = frame
+        repaired = with_lid_skin(texture, eye, worn=band)[eye.rows, eye.columns].astype(int)
+        lid = eye.upper & (eye.distance > 2.6) & (eye.distance < 4.0)
+        assert (lid & band).sum() > 20
+        assert np.abs(repaired[lid] - SKIN).max() < 20
+        assert (repaired[band & (eye.distance > 7.5)] == frame).all()
+
+
+def test_lids_below_dark_glasses_are_part_of_them() -> None:
+    texture = plain()
+    eye = lids()[0]
+    np.testing.assert_array_equal(
+        with_lid_skin(texture, eye, worn=np.ones_like(eye.upper)), with_lid_skin(texture, eye)
+    )
+
+
+def test_a_lid_in_the_colour_of_a_brow_becomes_skin() -> None:
+    """A brow that hangs over the eye makes both lids dark; the skin of the face tells how light they are."""
+    brow = (25, 20, 18)
+    texture = plain()
+    eye = lids()[0]
+    texture[eye.rows, eye.columns][eye.distance < 13.0] = brow
+    lid = eye.upper & (eye.distance > 1.5) & (eye.distance < 4.0)
+    alone = with_lid_skin(texture, eye)[eye.rows, eye.columns][lid].mean()
+    known = with_lid_skin(texture, eye, skin=np.array(SKIN, float))[eye.rows, eye.columns][lid].mean()
+    assert alone < 1.2 * np.mean(brow)
+    assert known > 0.35 * np.mean(SKIN)
+
+
 @pytest.mark.parametrize("shown", [(190, 190, 200), (50, 35, 30)], ids=["white", "iris"])
 def test_the_eyeball_does_not_stay_on_the_lower_lid(shown: tuple[int, int, int]) -> None:
     texture = plain()

@@ -18,7 +18,7 @@ from facegeom.texture.baking import Atlas
 from facegeom.texture.hair import hair_zone
 from facegeom.texture.head_classes import without_colour
 from facegeom.texture.occlusion import mean_occlusion
-from facegeom.texture.painting import paint, without_slivers
+from facegeom.texture.painting import paint, soft_inside, without_slivers
 
 OUTPUT = (90, 160, 90)
 
@@ -146,6 +146,19 @@ def test_small_separate_parts_are_not_known_texels() -> None:
     known[5:55, 50:62] = True
     np.testing.assert_array_equal(without_slivers(known), known)
     assert not without_slivers(np.zeros((8, 8), bool)).any()
+
+
+def test_what_the_other_side_gives_ends_softly_at_its_own_unknown_parts() -> None:
+    """A small unknown part of one side lies amid texels that the other side gets from it: no border may be seen."""
+    share = np.ones((256, 256), np.float32)
+    unknown = np.zeros((256, 256), bool)
+    unknown[100:108, 60:70] = True
+    share[unknown] = 0
+    soft = soft_inside(share, unknown)
+    assert (soft[unknown] == 0).all()
+    assert np.abs(np.diff(soft, axis=0)).max() < 0.5 < np.abs(np.diff(share, axis=0)).max()
+    assert (soft[:80] == 1).all()
+    np.testing.assert_array_equal(soft_inside(share * 0.25, np.zeros_like(unknown)), share * 0.25)
 
 
 def test_what_covers_the_face_is_no_part_of_its_texture(plain_person: Any, plain_classes: Any) -> None:

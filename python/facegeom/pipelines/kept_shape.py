@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facegeom._internal.arrays import FloatArray, IntArray
+from facegeom._internal.arrays import Float32Array, FloatArray, IntArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import FaceModel
 from facegeom.networks.identity_units import shape_units, similarity_directions
@@ -30,7 +30,7 @@ class _Components(NamedTuple):
 
     vertices: IntArray  # (n,), the vertices that depth maps show
     inverse: FloatArray  # (k + 7 + e, k + 7 + e), pseudo-inverse of the normal matrix over these vertices
-    skin: FloatArray  # (k + 7 + e, s, 3), all vertices of the face
+    skin: Float32Array  # (k + 7 + e, s, 3), all vertices of the face
 
 
 @load_once(maxsize=2)
@@ -45,7 +45,7 @@ def _components(model: FaceModel) -> _Components:
     squared, axes = np.linalg.eigh(seen @ seen.T)  # of a matrix much smaller than `seen`
     kept = squared > SMALLEST**2 * squared[-1]
     axes = axes[:, kept] / np.sqrt(squared[kept])
-    return _Components(units.vertices, axes @ axes.T, parts)
+    return _Components(units.vertices, axes @ axes.T, parts.astype(np.float32))
 
 
 def detail_of(model: FaceModel, motion: FloatArray) -> FloatArray:

@@ -63,7 +63,7 @@ def zone_of(template: Template, atlas: Atlas, grown: BoolArray | None) -> Float3
     """Return where hair of the photo is kept, (S, S) in [0, 1]; also where hair as shape has `grown`."""
     zone = hair_zone(template, atlas)
     if grown is None:
-        return zone
+        return zone.astype(np.float32)
     of_shape = smooth(template, atlas.size, template.carry(grown.astype(np.float64))[:, None])[..., 0]
     return np.asarray(np.maximum(zone, enlarged(of_shape, atlas.size)), np.float32)
 

@@ -131,14 +131,15 @@ def complete(
     answer = network.predict(np.rint(small).astype(np.uint8)[None], *masks)[0].astype(np.float32)
     answer = spread(answer, network.region.astype(np.float32))
     region = cv2.resize(network.region.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
-    region = region[rows, columns].copy()  # a view would keep the whole atlas
+    region = region[rows, columns].astype(np.float16)  # not a view, which would keep the whole atlas
     grain = _Grain(part_known, size, network.size)
     out = part.copy()
     for channel in range(3):  # one after the other: the arrays of a large atlas take much memory
-        shown = part[..., channel].astype(np.float32)
+        colors = part[..., channel].astype(np.float32)
         base = _enlarged(answer[..., channel], size)[rows, columns].copy()
-        base += spread(shown - base, grain.known, size // REACH)
-        base += region * grain.detail(np.where(part_known, shown, base))
+        base += spread(colors - base, part_known.astype(np.float32), size // REACH)
+        np.copyto(colors, base, where=~part_known)
+        base += region * grain.detail(colors)
         out[..., channel] = np.where(part_known, part[..., channel], np.clip(np.rint(base), 0, 255).astype(np.uint8))
     return out
 
@@ -256,7 +257,6 @@ class _Grain:
     """
 
     def __init__(self, known: BoolArray, size: int, fine: int) -> None:
-        self.known = known.astype(np.float32)
         self._octaves = max(0, round(np.log2(size / fine)))
         self._bands = self._octaves + GRAIN_BANDS
         edge = 2 * max(1, round(EDGE * size / fine)) + 1
@@ -265,7 +265,7 @@ class _Grain:
         other = inner[:, ::-1] * _blurred(inner[:, ::-1], edge) * ~known
         self._copied = _halves(other, self._bands)
         self._inside = [_some(level > 0.9) for level in _halves(inner, self._bands)]
-        self._hidden = [_some(level > 0.9) for level in _halves(1 - self.known, self._bands)]
+        self._hidden = [_some(level > 0.9) for level in _halves(1 - known.astype(np.float32), self._bands)]
         self._noise = _noise(known.shape[0], known.shape[1], self._bands)
 
     def detail(self, shown: Float32Array) -> Float32Array:

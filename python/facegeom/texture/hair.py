@@ -29,9 +29,10 @@ FRINGE_Y_MM = (16.0, 30.0)  # y on the mean face between which the second of the
 
 
 @load_once(maxsize=4)
-def hair_zone(template: Template, atlas: Atlas) -> Float32Array:
+def hair_zone(template: Template, atlas: Atlas) -> Float16Array:
     """Return where hair of the photo is kept, (S, S) in [0, 1]: 1 on the scalp and beside it, 0 on the rest."""
-    return np.asarray(atlas.image(atlas.carry(template.carry(zone_of_vertices(template))[:, None])[:, 0]), np.float32)
+    zone = atlas.carry(template.carry(zone_of_vertices(template))[:, None])[:, 0]
+    return np.asarray(atlas.image(zone.astype(np.float16)), np.float16)  # kept for the next photo: little memory
 
 
 @load_once(maxsize=2)

@@ -151,13 +151,16 @@ class HeadClasses:
             return CONTRAST[0]
         return float(np.clip(fine[hair].std() / (grey[hair].mean() + 8.0), *CONTRAST))
 
+    def worn(self, points: FloatArray) -> FloatArray:
+        """Return the probability of glasses at pixels x, y (n, 2) of the photo, (n,); clear lenses are no glasses."""
+        place = np.asarray(points, np.float32) @ self.affine[:, :2].T.astype(np.float32)
+        place += self.affine[:, 2].astype(np.float32)
+        column, row = np.clip(np.rint(place), 0, len(self.probability) - 1).astype(np.int64).T
+        return np.asarray(self.probability[row, column, EYEWEAR], np.float64)
+
     def hidden_eyes(self, eyes: FloatArray) -> bool:
         """Return whether dark glasses hide the eyes: whether pixels x, y (n, 2) of the eyeballs show glasses."""
-        size = len(self.probability)
-        place = np.asarray(eyes, np.float32) @ self.affine[:, :2].T.astype(np.float32)
-        place += self.affine[:, 2].astype(np.float32)
-        column, row = np.clip(np.rint(place), 0, size - 1).astype(np.int64).T
-        return bool(self.probability[row, column, EYEWEAR].mean() > DARK_GLASSES)
+        return bool(self.worn(eyes).mean() > DARK_GLASSES)
 
     @property
     def hat(self) -> bool:

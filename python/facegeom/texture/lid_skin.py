@@ -13,7 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array
+from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model.lids import lid_margin
 from facegeom.face_model.template import Template
@@ -27,8 +27,8 @@ UPPER_LIMIT = (
     (5.0, 11.0, 40.0, 255.0),
 )  # distance in mm -> largest contrast (0 to 255), upper lid
 DARK_LIMIT = (
-    (1.0, 2.2, 2.8, 3.5, 4.5),
-    (90.0, 12.0, 11.0, 40.0, 255.0),
+    (1.0, 2.2, 2.8, 4.0, 5.0, 6.5),
+    (90.0, 12.0, 11.0, 16.0, 40.0, 255.0),
 )  # the same for darker texels: roots of lashes remain
 LOWER_LIMIT = ((0.4, 1.2, 2.5), (7.0, 16.0, 255.0))  # the lower lid hardly stretches
 PALE = 0.6  # chroma (C* of CIELAB), relative to that of the skin, below which a texel of the lower lid is no skin
@@ -40,8 +40,12 @@ EYE_LIMIT = ((2.5, 4.0, 7.0), (8.0, 12.0, 255.0))  # the limit for texels of the
 LOWER_SOURCE_MM = 2.5  # the smaller distance of SOURCE_MM for the lower lid
 OUTLIER = 2.5  # a source whose brightness differs by more than this many deviations from the median is left out
 LEAST_DEVIATION = 6.0  # smallest deviation of the brightness (0 to 255) in this test
+MOST_WORN = 0.5  # share of the lids that show glasses above which these are dark, and the lids are part of them
+WORN_LIMIT = ((4.5, 7.0), (8.0, 255.0))  # the limit for texels of both lids that show glasses
 DARK_LID = (0.45, 0.7)  # brightness of the upper lid, relative to the skin below the eye: a brow or its shadow below
 """the first; from the second on, skin. Between them, and below, the lid gets lighter and takes the hue of that skin."""
+DEEP, DEEP_LIMIT = 8.0, ((3.0, 7.0, 11.0), (11.0, 18.0, 255.0))  # such a lid is lighter by so much; its limit
+LEAST_BELOW = 0.6  # smallest brightness of the skin below the eye, relative to that of the face, for this comparison
 LEAST_SOURCES = 40  # minimum number of texels from which the skin of the lids is continued
 LASHES = {"upper": 0.85, "lower": 0.35}  # opacity of the line of lashes
 LASHES_MM = {"upper": 0.8, "lower": 0.5}  # width in mm over which it fades
@@ -89,13 +93,17 @@ def lid_texels(template: Template, atlas: Atlas) -> tuple[LidTexels, LidTexels]:
     return found[0], found[1]
 
 
-def with_lid_skin(texture: ByteArray, texels: LidTexels) -> ByteArray:
+def with_lid_skin(
+    texture: ByteArray, texels: LidTexels, *, worn: BoolArray | None = None, skin: FloatArray | None = None
+) -> ByteArray:
     """Return the texture (S, S, 3) with the lids of one eye repaired.
 
     Parameters
     ----------
     texture : (S, S, 3) uint8 array, complete, in the atlas of the face model
     texels : the texels around the eye
+    worn : (h, w) bool array, texels that show glasses, from which no skin is continued; None: there are none
+    skin : (3,) float array, the usual colour of the face's skin in the photo; None: it is not known
     """
     around = np.asarray(texture[texels.rows, texels.columns], np.float32)
     distance, upper = texels.distance, texels.upper
@@ -104,22 +112,33 @@ def with_lid_skin(texture: ByteArray, texels: LidTexels) -> ByteArray:
     side = 2 * round(HALO * len(texture)) + 1
     eye = ~upper & _of_eye(around, under)
     eye = ~upper & cv2.dilate(eye.astype(np.uint8), np.ones((side, side), np.uint8)).astype(bool)
-    below = _usual(around, under & ~eye)
-    sources = _usual(around, over) | below
+    if worn is None or worn[(distance > 0.0) & (distance < SOURCE_MM[0])].mean() > MOST_WORN:
+        worn = np.zeros_like(upper)
+    below = _usual(around, under & ~eye & ~worn)
+    sources = _usual(around, over & ~worn) | below
     if sources.sum() < LEAST_SOURCES:
         return texture
-    skin = fill_smoothly(around, sources)
-    skin = np.where(sources[..., None], skin, cv2.GaussianBlur(skin, (0, 0), 1.0))
+    lid = fill_smoothly(around, sources)
+    lid = np.where(sources[..., None], lid, cv2.GaussianBlur(lid, (0, 0), 1.0))
     if below.sum() >= LEAST_SOURCES:
-        skin = np.where(upper[..., None], _without_brows(skin, np.median(around[below], axis=0)), skin)
-    change = around - skin
+        usual = np.median(around[below], axis=0)
+        if skin is not None and usual.mean() < LEAST_BELOW * skin.mean():
+            usual = np.asarray(LEAST_BELOW * skin, np.float32)
+        shown, lid = lid, np.where(upper[..., None], _without_brows(lid, usual), lid)
+        lighter = cv2.GaussianBlur((lid - shown).mean(axis=2), (0, 0), side / 2.0)
+        deep = np.asarray(np.clip(lighter / DEEP, 0.0, 1.0), np.float32)
+    else:
+        deep = np.zeros_like(distance)
+    change = around - lid
     above = np.where(change.sum(axis=2) < 0, np.interp(distance, *DARK_LIMIT), np.interp(distance, *UPPER_LIMIT))
+    above = deep * np.minimum(above, np.interp(distance, *DEEP_LIMIT)) + (1 - deep) * above
     limit = np.where(upper, above, np.interp(distance, *LOWER_LIMIT))
     limit = np.where(eye, np.minimum(limit, np.interp(distance, *EYE_LIMIT)), limit)
+    limit = np.where(worn, np.minimum(limit, np.interp(distance, *WORN_LIMIT)), limit)
     size = np.maximum(np.linalg.norm(change, axis=2), 1e-6)
-    lids = skin + change * np.minimum(1.0, limit / size)[..., None]
-    lids = _with_margin(lids, skin, around, texels)
-    inside = (distance < max(EYE_LIMIT[0]))[..., None]
+    lids = lid + change * np.minimum(1.0, limit / size)[..., None]
+    lids = _with_margin(lids, lid, around, texels)
+    inside = (distance < max(EYE_LIMIT[0] + DEEP_LIMIT[0]))[..., None]
     result = texture.copy()
     result[texels.rows, texels.columns] = np.rint(np.clip(np.where(inside, lids, around), 0, 255)).astype(np.uint8)
     return result

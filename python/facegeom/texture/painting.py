@@ -8,21 +8,21 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
+from facegeom._internal.arrays import BoolArray, ByteArray, Float16Array, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
 from facegeom.images.sampling import bilinear
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import TextureNetwork
-from facegeom.texture.appearance import View, behind_colors
+from facegeom.texture.appearance import OWN, View, behind_colors
 from facegeom.texture.atlas_parts import at_texels, atlas_of, enlarged, head_parts, places_of, smooth, zone_of
 from facegeom.texture.baking import Atlas
 from facegeom.texture.completion import Window, complete, texture_network, window_around
 from facegeom.texture.continuation import continued_colors, from_both_sides, growing_hair, skin_trust
 from facegeom.texture.hair import strands
 from facegeom.texture.head_classes import HeadClasses, is_grey, without_colour
-from facegeom.texture.lid_skin import lid_texels, with_lid_skin
+from facegeom.texture.lid_skin import LidTexels, lid_texels, with_lid_skin
 from facegeom.texture.lip_skin import lip_texels, no_lips, with_plain_corners, with_whole_lips
 from facegeom.texture.occlusion import mean_occlusion
 from facegeom.texture.several_photos import PhotoOfHead, with_detail_of
@@ -110,23 +110,28 @@ def paint(
     column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
     hair_seen = known[row, column] & is_hair[row, column]
     sure = at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
-    of_photo = photo_share(fixed.skin, known, refused, face_texels, is_hair, fixed.ears)
-    of_photo *= 1 - _better_on_the_other_side(template, atlas, view, of_photo)
-    given = of_photo >= WHOLE  # also in unusual light: the hidden side of a face is like the side that is seen
-    of_photo *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
-    of_photo[is_hair] *= np.clip((zone_of(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
-    of_face = fixed.trust * sure
-    of_face *= 1 - hair
-    of_face *= 1 - of_photo[:, ::-1]
-    np.maximum(of_face, of_photo, out=of_face)
-    del refused, sure, hair  # a large atlas takes much memory
+    hidden = large_hidden(fixed.skin & ~known, refused)
+    shares = photo_share(known, hidden, face_texels, is_hair, fixed.ears)
+    shares *= 1 - _better_on_the_other_side(template, atlas, view, shares)
+    given = shares >= WHOLE  # also in unusual light: the hidden side of a face is like the side that is seen
+    shares *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
+    shares[is_hair] *= np.clip((zone_of(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
+    mixed = fixed.trust * sure
+    mixed *= 1 - hair
+    of_other = soft_inside(shares, fixed.skin & ~known)[:, ::-1].astype(np.float16)
+    of_other[fixed.skin & ~known & ~hidden] = 0  # the network completes small parts in the light around them
+    mixed *= 1 - of_other
+    np.maximum(mixed, shares, out=mixed)
+    of_face, of_photo = mixed.astype(np.float16), shares.astype(np.float16)
+    del refused, sure, hair, hidden, mixed, shares  # a large atlas takes much memory
     growing = growing_hair(template, view, classes, grown)
     grows = template.carry(np.concatenate([growing, np.zeros(len(template.vertices) - skin)]))
     hairy = smooth(template, size, grows[:, None])[..., 0] > GROWING
     layer = _completed(baked, is_hair, hairy, known, given, of_photo, fixed, network or texture_network(backend))
     layer = with_plain_corners(with_whole_lips(layer, known, lips), lips)
+    worn = smooth(template, size, classes.worn(view.place)[:, None])[..., 0]
     for lids in lid_texels(template, atlas):
-        layer = with_lid_skin(layer, lids)
+        layer = with_lid_skin(layer, lids, worn=_part_of(worn, size, lids) > OWN, skin=classes.skin)
 
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
@@ -140,9 +145,9 @@ def paint(
         template.carry(np.concatenate([continued.grown, np.zeros(len(behind))])) * classes.hair_contrast,
         template.carry(np.concatenate([shown.change, np.zeros_like(behind)])),
     )
-    texture = _with_beyond(template, atlas, layer, of_face, of_photo[:, ::-1], beyond)
+    texture = _with_beyond(template, atlas, layer, of_face, of_other, beyond)
     if others:
-        texture = with_detail_of(template, atlas, texture, of_photo, view, others)
+        texture = with_detail_of(template, atlas, texture, of_photo.astype(np.float32), view, others)
     texture = without_colour(texture) if is_grey(classes.image) else texture
     at_vertices = np.rint(bilinear(texture, places)).astype(np.uint8)
     return Painted(texture, known, at_vertices)
@@ -154,7 +159,7 @@ def _completed(
     hairy: BoolArray,
     known: BoolArray,
     given: BoolArray,
-    of_photo: Float32Array,
+    of_photo: Float16Array,
     fixed: _Fixed,
     network: TextureNetwork,
 ) -> ByteArray:
@@ -166,10 +171,18 @@ def _completed(
     seen = (fixed.face if network.usual_hair is None else fixed.skin) & given
     completed = complete(baked, seen, hair=is_hair, growing=hairy, window=window, network=network)
     layer = baked.copy()
-    share = of_photo[window].copy()
+    share = of_photo[window].astype(np.float32)
     share[known[window] & (~fixed.face[window] | is_hair[window])] = 1
     layer[window] = cv2.blendLinear(np.ascontiguousarray(layer[window]), completed, share, 1 - share)
     return layer
+
+
+def _part_of(picture: Float32Array, size: int, lids: LidTexels) -> Float32Array:
+    """Return the part of a picture (s, s), of an atlas with `size` texels a side, around an eye, (h, w)."""
+    rows, columns = (np.arange(part.start, part.stop, dtype=np.float32) for part in (lids.rows, lids.columns))
+    scale = len(picture) / size
+    x, y = np.meshgrid((columns + 0.5) * scale - 0.5, (rows + 0.5) * scale - 0.5)
+    return np.asarray(cv2.remap(picture, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR), np.float32)
 
 
 def _better_on_the_other_side(template: Template, atlas: Atlas, view: View, of_photo: Float32Array) -> Float32Array:
@@ -203,8 +216,8 @@ def _with_beyond(
     template: Template,
     atlas: Atlas,
     layer: ByteArray,
-    of_face: Float32Array,
-    of_other: Float32Array,
+    of_face: Float16Array,
+    of_other: Float16Array,
     beyond: _Beyond,
 ) -> ByteArray:
     """Return the texture (S, S, 3) that is `layer` with the weight `of_face` (S, S), then its mirror image with the
@@ -222,9 +235,10 @@ def _with_beyond(
         shade += 1
         continued = _bytes(cv2.merge([plane * shade for plane in planes[:3]]))
         mirrored = _bytes(cv2.add(layer[rows, ::-1], cv2.merge(planes[4:]), dtype=cv2.CV_32F))
-        other = np.ascontiguousarray(of_other[rows])
+        other = of_other[rows].astype(np.float32, order="C")
         hidden = cv2.blendLinear(mirrored, continued, other, 1 - other)
-        result[rows] = cv2.blendLinear(layer[rows], hidden, of_face[rows], 1 - of_face[rows])
+        here = of_face[rows].astype(np.float32)
+        result[rows] = cv2.blendLinear(layer[rows], hidden, here, 1 - here)
     return np.asarray(atlas.fill_gutter(result), np.uint8)
 
 
@@ -240,14 +254,14 @@ class _Fixed(NamedTuple):
     Attributes
     ----------
     face, skin, ears : (S, S) bool arrays, texels of the face, of the skin and of the ears
-    trust : (S, S) float32 array, share of completed texels of the face in the texture; the rest are extended colours
+    trust : (S, S) float16 array, share of completed texels of the face in the texture; the rest are extended colours
     window : the part of the atlas around the face
     """
 
     face: BoolArray
     skin: BoolArray
     ears: BoolArray
-    trust: Float32Array
+    trust: Float16Array
     window: Window
 
 
@@ -272,34 +286,44 @@ def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     nose = template.coarse.regions["nose"][: len(open_nose)]
     open_nose[nose] = np.clip((mean_occlusion(template)[nose] - NOSTRILS[0]) / (NOSTRILS[1] - NOSTRILS[0]), 0, 1)
     trust *= at_texels(template, atlas, open_nose)
-    return _Fixed(*parts, trust, window_around(parts.face))
+    return _Fixed(*parts, trust.astype(np.float16), window_around(parts.face))
+
+
+def large_hidden(unknown: BoolArray, refused: BoolArray) -> BoolArray:
+    """Return the texels (S, S) of unknown parts that are large, or at which the photo shows something else."""
+    labels, stats = cv2.connectedComponentsWithStats(unknown.astype(np.uint8), connectivity=8)[1:3]
+    large = stats[:, cv2.CC_STAT_AREA] > LEAST_HIDDEN * unknown.size
+    large[labels[refused]] = True
+    large[0] = False
+    return np.asarray(large[labels], np.bool_)
 
 
 def photo_share(
-    skin: BoolArray,
     known: BoolArray,
-    refused: BoolArray,
+    hidden: BoolArray,
     face_texels: BoolArray,
     hair: BoolArray,
     ears: BoolArray,
 ) -> Float32Array:
-    """Return the share (S, S) of the photo in each texel: 1 inside the known texels, falling to 0 at their border.
+    """Return the share (S, S) of the photo in each texel: 1 inside the known texels, falling to 0 at `hidden` ones.
 
     Small unknown parts that are only hidden, such as the rims of the lids, have a sharp border.
     """
-    size = len(skin)
-    unknown = skin & ~known
-    labels, stats = cv2.connectedComponentsWithStats(unknown.astype(np.uint8), connectivity=8)[1:3]
-    large = stats[:, cv2.CC_STAT_AREA] > LEAST_HIDDEN * size**2
-    large[labels[refused]] = True
-    large[0] = False
-    border = large[labels]
-    del labels  # a large atlas takes much memory
+    size = len(known)
     least = np.float32(1.0)
     width = np.where(face_texels, max(least, np.float32(SOFT_FACE * size)), max(least, np.float32(SOFT * size)))
     width[hair & face_texels] = max(least, np.float32(SOFT_HAIR * size))
     width[ears] = max(least, np.float32(SOFT_EAR * size))
-    return _inward(known, border, width)
+    return _inward(known, hidden, width)
+
+
+def soft_inside(share: Float32Array, unknown: BoolArray) -> Float32Array:
+    """Return shares (S, S) that fall to 0 at all unknown texels, a mask (S, S), also of small parts.
+
+    On the other side of the head, such a part lies amid texels that come from here, and a sharp border would be seen.
+    """
+    inside = _inward(np.ones_like(unknown), unknown, max(1.0, SOFT_FACE * len(share)))
+    return np.minimum(share, inside, out=inside)
 
 
 def _inward(mask: BoolArray, outside: BoolArray, width: float | Float32Array) -> Float32Array:
