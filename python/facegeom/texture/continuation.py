@@ -145,13 +145,12 @@ def continued_colors(
     around = _mean_around(template, open_skin, sure, AROUND_MM2, tone, LEAST_HEAT)
     skin = shade * _mean_around(template, open_skin, sure, NEAR_MM2, around, FAR_SHARE)
     if not growing.any():
-        return Continued(known[:, None] * values + (1 - known[:, None]) * skin, np.zeros(count))
+        return Continued(skin, np.zeros(count))
     hair = hair_color(template, classes, values, known, tone)
     shown_hair = known * hair_seen
     hair_around = _mean_around(template, values, shown_hair, FAR_HAIR_MM2, hair, FAR_HAIR_SHARE)
     of_hair = _mean_around(template, values, shown_hair, HAIR_MM2, hair_around, HAIR_SHARE)
-    mixed = growing[:, None] * of_hair + (1 - growing[:, None]) * skin
-    return Continued(known[:, None] * values + (1 - known[:, None]) * mixed, growing * (1 - known))
+    return Continued(growing[:, None] * of_hair + (1 - growing[:, None]) * skin, growing * (1 - known))
 
 
 def growing_hair(template: Template, view: View, classes: HeadClasses, raised: BoolArray | None = None) -> FloatArray:
@@ -212,6 +211,7 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: 
     shown = from_both_sides(template, view.colors[kept], all_seen[kept], hairy[kept], all_seen[kept])
     growing = growing_hair(template, view, classes, raised)
     around = continued_colors(template, view, classes, shown, growing).colors
+    around = shown.weight[:, None] * shown.colors + (1 - shown.weight[:, None]) * around
     filled = template.carry(np.concatenate([around, behind_colors(template, view)]))
     own = np.where(np.arange(len(filled)) < fine.skin_count, all_seen, 0.0)[:, None]
     return np.asarray(np.clip(own * view.colors + (1 - own) * filled, 0.0, 255.0))

@@ -15,12 +15,13 @@ from facegeom.face_model.template import Template
 from facegeom.images.sampling import bilinear
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import TextureNetwork
-from facegeom.texture.appearance import View, behind_colors
+from facegeom.texture.appearance import OWN, View, behind_colors
 from facegeom.texture.atlas_parts import at_texels, atlas_of, enlarged, head_parts, places_of, smooth, zone_of
 from facegeom.texture.baking import Atlas
 from facegeom.texture.completion import Window, complete, texture_network, window_around
 from facegeom.texture.continuation import continued_colors, from_both_sides, growing_hair, skin_trust
 from facegeom.texture.hair import strands
+from facegeom.texture.hair_growth import SkinView
 from facegeom.texture.head_classes import HeadClasses, is_grey, without_colour
 from facegeom.texture.lid_skin import lid_texels, with_lid_skin
 from facegeom.texture.lip_skin import lip_texels, no_lips, with_plain_corners, with_whole_lips
@@ -109,6 +110,7 @@ def paint(
     skin = coarse.skin_count
     column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
     hair_seen = known[row, column] & is_hair[row, column]
+    pure = SkinView.of_view(template, view, classes).own[:, 1] > OWN
     sure = at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
     of_photo = photo_share(fixed.skin, known, refused, face_texels, is_hair, fixed.ears)
     of_photo *= 1 - _better_on_the_other_side(template, atlas, view, of_photo)
@@ -120,7 +122,9 @@ def paint(
     of_face *= 1 - of_photo[:, ::-1]
     np.maximum(of_face, of_photo, out=of_face)
     del refused, sure, hair  # a large atlas takes much memory
-    growing = growing_hair(template, view, classes, grown)
+    hair_here = np.zeros(len(template.vertices), np.bool_)
+    hair_here[:skin] = hair_seen | (hair_seen[coarse.mirror[:skin]] & ~known[row, column])
+    growing = growing_hair(template, view, classes, hair_here if grown is None else hair_here | grown)
     grows = template.carry(np.concatenate([growing, np.zeros(len(template.vertices) - skin)]))
     hairy = smooth(template, size, grows[:, None])[..., 0] > GROWING
     layer = _completed(baked, is_hair, hairy, known, given, of_photo, fixed, network or texture_network(backend))
@@ -130,7 +134,7 @@ def paint(
 
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
-    known_here[known_here < LEAST_KNOWN] = 0
+    known_here[(known_here < LEAST_KNOWN) | (hair_seen & ~pure)] = 0  # hair mixed with skin
     here = of_photo[row, column].astype(np.float64)
     shown = from_both_sides(template, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen, here)
     continued = continued_colors(template, view, classes, shown, growing)

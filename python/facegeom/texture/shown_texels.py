@@ -121,7 +121,8 @@ def _judged(
     is_hair |= (found[:, 3] > OWN) & (raised[rows] > 0.5)
     is_hair &= ~face[rows] | (atlas.carry(view.facing[:, None], rows)[:, 0] > HAIR_FACING)
     of_face = face[rows] & ~is_hair
-    seen_well = np.where(of_face, sure_inner, sure_outer) > LEAST_SEEN
+    near_scalp = zone[rows] > 0  # where the mask of the maps ends below the hairline
+    seen_well = np.where(of_face & ~near_scalp, sure_inner, np.maximum(sure_inner, sure_outer)) > LEAST_SEEN
     seen_well |= bare
     colors = projection.colors(rows)
     known = seen_well & (is_skin | is_hair)
