@@ -18,7 +18,7 @@ from facegeom.texture.appearance import OWN, View, behind_colors
 from facegeom.texture.diffusion import diffused
 from facegeom.texture.hair import hairy_vertices
 from facegeom.texture.hair_growth import SkinView, hair_of_temples, hair_share
-from facegeom.texture.head_classes import HeadClasses, lab
+from facegeom.texture.head_classes import HeadClasses, lab, rgb
 from facegeom.texture.occlusion import skin_shade
 
 INNER = (
@@ -39,6 +39,9 @@ SIDES_MM, JAW_MM, FOREHEAD_MM = (36.0, 50.0), (-66.0, -84.0), (44.0, 58.0)
 
 NEAR_MM2, AROUND_MM2 = 60.0, 900.0  # diffusion times of the skin near known skin, and far from it, mm^2
 FAR_SHARE = 0.03  # share of known skin nearby below which the skin around takes over
+NEAR_LIMITS, FAR_LIMITS = (10.0, 6.0), (20.0, 6.0)
+"""Largest differences (L*, and a* with b*) of such skin near known skin from that around, and of that from the median of
+the face: a highlight or a shadow at the border of what is known does not go on over the side of the head."""
 LEAST_SHADE = 0.7  # factor of the occlusion below which the colour of skin does not go on
 LEAST_HEAT = 1e-3  # share of known skin around below which it is the median of the face
 HAIR_MM2, HAIR_SHARE = 150.0, 0.05  # the same for hair
@@ -71,16 +74,22 @@ class Known(NamedTuple):
 
 
 class Continued(NamedTuple):
-    """Colours of the coarse skin, and where hair grows that no photo shows.
+    """Colours of the coarse skin that go on from known ones.
 
     Attributes
     ----------
-    colors : (s, 3) float array in [0, 255]
-    grown : (s,) float array in [0, 1], share of such hair
+    skin, hair : (s, 3) float arrays in [0, 255], colours of skin without hair, and of the hair
+    growing : (s,) float array in [0, 1], share of hair
     """
 
-    colors: FloatArray
-    grown: FloatArray
+    skin: FloatArray
+    hair: FloatArray
+    growing: FloatArray
+
+    @property
+    def colors(self) -> FloatArray:
+        """The mixed colours, (s, 3) in [0, 255]."""
+        return self.skin + self.growing[:, None] * (self.hair - self.skin)
 
 
 def skin_trust(template: Template, view: View, skin_seen: BoolArray) -> FloatArray:
@@ -142,15 +151,16 @@ def continued_colors(
     shade = skin_shade(template, tone)
     sure = known * ~hair_seen * ~_features(template) * (shade.min(axis=1) > LEAST_SHADE)
     open_skin = values / np.maximum(shade, LEAST_SHADE)  # its colour without occlusion
-    around = _mean_around(template, open_skin, sure, AROUND_MM2, tone, LEAST_HEAT)
-    skin = shade * _mean_around(template, open_skin, sure, NEAR_MM2, around, FAR_SHARE)
+    around = like_tone(_mean_around(template, open_skin, sure, AROUND_MM2, tone, LEAST_HEAT), tone, *FAR_LIMITS)
+    near = _mean_around(template, open_skin, sure, NEAR_MM2, around, FAR_SHARE)
+    skin = shade * like_tone(near, around, *NEAR_LIMITS)
     if not growing.any():
-        return Continued(skin, np.zeros(count))
+        return Continued(skin, skin, growing)
     hair = hair_color(template, classes, values, known, tone)
     shown_hair = known * hair_seen
     hair_around = _mean_around(template, values, shown_hair, FAR_HAIR_MM2, hair, FAR_HAIR_SHARE)
     of_hair = _mean_around(template, values, shown_hair, HAIR_MM2, hair_around, HAIR_SHARE)
-    return Continued(growing[:, None] * of_hair + (1 - growing[:, None]) * skin, growing * (1 - known))
+    return Continued(skin, of_hair, growing)
 
 
 def growing_hair(template: Template, view: View, classes: HeadClasses, raised: BoolArray | None = None) -> FloatArray:
@@ -245,6 +255,19 @@ def from_both_sides(
         np.where(own, hair, hair[mirror]),
         change,
     )
+
+
+def like_tone(colors: FloatArray, tone: FloatArray, light: float, hue: float) -> FloatArray:
+    """Return colours (s, 3) that differ less from others (s, 3) or (3,) than `light` (L*) and `hue` (a* with b*).
+
+    Small differences hardly change; large ones approach these limits as the hyperbolic tangent does. Light and hue
+    change alike: a highlight is also less colourful.
+    """
+    middle = lab(np.atleast_2d(tone)[None])[0]
+    change = lab(colors[None])[0] - middle
+    size = np.maximum(np.abs(change[:, 0]) / light, np.hypot(*change[:, 1:].T) / hue)[:, None]
+    found = middle + change * np.tanh(size) / np.maximum(size, 1e-6)
+    return np.asarray(rgb(found[None].astype(np.float32))[0], np.float64)
 
 
 def coarse_rows(template: Template, view: View) -> slice:

@@ -335,3 +335,8 @@ def without_colour(colours: ByteArray) -> ByteArray:
 def lab(colours: ByteArray | Float32Array | FloatArray) -> Float32Array:
     """Return the colours (h, w, 3), RGB in [0, 255], in CIELAB."""
     return np.asarray(cv2.cvtColor(np.asarray(colours, np.float32) / np.float32(255), cv2.COLOR_RGB2LAB))
+
+
+def rgb(colours: Float32Array) -> Float32Array:
+    """Return the colours (h, w, 3), CIELAB, as RGB in [0, 255]."""
+    return np.asarray(cv2.cvtColor(np.asarray(colours, np.float32), cv2.COLOR_LAB2RGB)) * np.float32(255)

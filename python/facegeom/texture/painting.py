@@ -34,7 +34,8 @@ SIDES_MM, FOREHEAD_MM = (52.0, 64.0), (38.0, 52.0)  # |x| and y on the mean face
 CHEEKS_MM = (40.0, 52.0)  # |x| on the cheeks and jaws instead, which have no brows and no corners of the eyes
 CHEEK_TOP_MM = (-8.0, -20.0)  # y below which the second of these limits begins to apply, and below which it does
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
-SOFT_FACE = 0.012  # width of the blend from known to completed texels of the face, relative to the side of the atlas
+SOFT_FACE = 0.02  # width of the blend from known to completed texels of the face, relative to the side of the atlas
+SOFT_MIRROR = 0.01  # the same for what is mirrored from the other side
 SOFT_EAR = 0.006  # the same for ears, of which a photo from the front shows narrow stripes
 SOFT = 0.02  # the same for neck and scalp, where the extended colours follow
 SOFT_HAIR = 0.04  # the same for hair on the face, such as a fringe that ends at the temple, where skin follows
@@ -46,6 +47,7 @@ GROWING = 0.5  # share of hair from which it grows at a texel, for a network tha
 WHOLE = 0.98  # share of the photo from which the network sees a texel of the face
 POOR = (0.25, 0.55)  # cosines to the line of sight: poorly shown below the second, fully so below the first
 BETTER = (0.1, 0.4)  # differences of these cosines from which the other side is shown better, and much better
+ENDS, END_WIDTH = 0.5, 0.6  # shift of the border of painted hair by its strands, and its width, in shares of hair
 BAND = 128  # number of rows of the atlas that are mixed at a time
 
 
@@ -119,7 +121,8 @@ def paint(
     of_photo[is_hair] *= np.clip((zone_of(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
     of_face = fixed.trust * sure
     of_face *= 1 - hair
-    of_face *= 1 - of_photo[:, ::-1]
+    of_other = _softened(of_photo)[:, ::-1]
+    of_face *= 1 - of_other
     np.maximum(of_face, of_photo, out=of_face)
     del refused, sure, hair  # a large atlas takes much memory
     hair_here = np.zeros(len(template.vertices), np.bool_)
@@ -139,12 +142,15 @@ def paint(
     shown = from_both_sides(template, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen, here)
     continued = continued_colors(template, view, classes, shown, growing)
     behind = behind_colors(template, view)
+    zero = np.zeros_like(behind)
     beyond = _Beyond(
-        template.carry(np.concatenate([continued.colors, behind])),
-        template.carry(np.concatenate([continued.grown, np.zeros(len(behind))])) * classes.hair_contrast,
-        template.carry(np.concatenate([shown.change, np.zeros_like(behind)])),
+        template.carry(np.concatenate([continued.skin, behind])),
+        template.carry(np.concatenate([shown.change, zero])),
+        template.carry(np.concatenate([continued.hair, zero])),
+        template.carry(np.concatenate([continued.growing, zero[:, 0]])),
+        classes.hair_contrast,
     )
-    texture = _with_beyond(template, atlas, layer, of_face, of_photo[:, ::-1], beyond)
+    texture = _with_beyond(template, atlas, layer, of_face, of_other, beyond)
     if others:
         texture = with_detail_of(template, atlas, texture, of_photo, view, others)
     texture = without_colour(texture) if is_grey(classes.image) else texture
@@ -176,6 +182,16 @@ def _completed(
     return layer
 
 
+def _softened(share: Float32Array) -> Float32Array:
+    """Return a share (S, S) that also falls to 0 at its sharp borders, for a picture beside which another one follows."""
+    width = 2 * max(1, round(SOFT_MIRROR * len(share))) + 1
+    soft = np.asarray(cv2.blur(share, (width, width)), np.float32)
+    soft *= 2
+    soft -= 1
+    np.clip(soft, 0, 1, out=soft)
+    return np.asarray(np.minimum(soft, share, out=soft), np.float32)
+
+
 def _better_on_the_other_side(template: Template, atlas: Atlas, view: View, of_photo: Float32Array) -> Float32Array:
     """Return where (S, S, in [0, 1]) the other side of the head, which the photo shows, is shown much better.
 
@@ -193,14 +209,18 @@ class _Beyond(NamedTuple):
 
     Attributes
     ----------
-    colors : (n, 3) float array in [0, 255]
-    cover : (n,) float array, strength of the painted strands
+    skin : (n, 3) float array in [0, 255], colours of what is no hair
     change : (n, 3) float array, what is added to the colours of the other side of the head
+    hair : (n, 3) float array in [0, 255]
+    growing : (n,) float array in [0, 1], share of hair
+    contrast : strength of the painted strands
     """
 
-    colors: FloatArray
-    cover: FloatArray
+    skin: FloatArray
     change: FloatArray
+    hair: FloatArray
+    growing: FloatArray
+    contrast: float
 
 
 def _with_beyond(
@@ -212,20 +232,24 @@ def _with_beyond(
     beyond: _Beyond,
 ) -> ByteArray:
     """Return the texture (S, S, 3) that is `layer` with the weight `of_face` (S, S), then its mirror image with the
-    weight `of_other` (S, S), and elsewhere the colours of the fine vertices, with strands.
+    weight `of_other` (S, S), and elsewhere the colours of the fine vertices, with strands, in which hair also ends.
     """
     pattern = strands(template, atlas)
-    values = cv2.split(smooth(template, atlas.size, np.column_stack(beyond)))
+    values = cv2.split(smooth(template, atlas.size, np.column_stack(beyond[:4])))
     place = ((np.arange(atlas.size) + 0.5) * (len(values[0]) / atlas.size) - 0.5).astype(np.float32)
     result = np.empty_like(layer)
     for start in range(0, atlas.size, BAND):
         rows = slice(start, start + BAND)
         x, y = np.meshgrid(place, place[rows])
         planes = [cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for plane in values]
-        shade = planes[3] * pattern[rows]
-        shade += 1
-        continued = _bytes(cv2.merge([plane * shade for plane in planes[:3]]))
-        mirrored = _bytes(cv2.add(layer[rows, ::-1], cv2.merge(planes[4:]), dtype=cv2.CV_32F))
+        strand = pattern[rows].astype(np.float32)
+        hairy = planes[9]
+        hairy = np.clip((hairy - 0.5 + ENDS * hairy * (1 - hairy) * strand) / END_WIDTH + 0.5, 0, 1)
+        strand *= beyond.contrast
+        strand += 1
+        continued = cv2.merge([skin + hairy * (hair * strand - skin) for skin, hair in zip(planes[:3], planes[6:9])])
+        continued = _bytes(continued)
+        mirrored = _bytes(cv2.add(layer[rows, ::-1], cv2.merge(planes[3:6]), dtype=cv2.CV_32F))
         other = np.ascontiguousarray(of_other[rows])
         hidden = cv2.blendLinear(mirrored, continued, other, 1 - other)
         result[rows] = cv2.blendLinear(layer[rows], hidden, of_face[rows], 1 - of_face[rows])
