@@ -58,6 +58,8 @@ STUBBLE = 0.75  # brightness of a shaved scalp relative to the skin
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
 CONTRAST = (0.06, 0.16)  # range of the contrast of strands
+SPOTS = (0.004, 0.03)  # range of the contrast of spots on the skin
+MAD_TO_DEVIATION = 1.4826  # ratio of standard to median absolute deviation of a normal distribution
 WIDE = 1.25  # side of a wide crop relative to the usual one
 BLEND = 10  # width in pixels of the blend between the two
 GREY_SPREAD, GREY_SHARE = (
@@ -145,11 +147,25 @@ class HeadClasses:
     def hair_contrast(self) -> float:
         """Standard deviation of the brightness of strands relative to that of the hair."""
         hair: BoolArray = np.asarray(self.probability[..., HEAD_HAIR] > SURE)
-        grey = self.image @ np.array([0.299, 0.587, 0.114])
-        fine = grey - cv2.GaussianBlur(grey, (0, 0), 3.0)
         if not hair.any() or self._shown_hair[2]:
             return CONTRAST[0]
+        grey, fine = self._detail
         return float(np.clip(fine[hair].std() / (grey[hair].mean() + 8.0), *CONTRAST))
+
+    @cached_property
+    def skin_contrast(self) -> float:
+        """Robust standard deviation of the brightness of spots on the skin relative to that of the skin."""
+        skin = cv2.erode((self.probability[..., SKIN] > SURE).astype(np.uint8), _disc(self.margin)) > 0
+        if not skin.any():
+            return SPOTS[0]
+        grey, fine = self._detail
+        return float(np.clip(MAD_TO_DEVIATION * np.median(np.abs(fine[skin])) / (grey[skin].mean() + 8.0), *SPOTS))
+
+    @cached_property
+    def _detail(self) -> tuple[FloatArray, FloatArray]:
+        """Brightness (S, S) and its fine part."""
+        grey = self.image @ np.array([0.299, 0.587, 0.114])
+        return grey, grey - cv2.GaussianBlur(grey, (0, 0), 3.0)
 
     def hidden_eyes(self, eyes: FloatArray) -> bool:
         """Return whether dark glasses hide the eyes: whether pixels x, y (n, 2) of the eyeballs show glasses."""

@@ -47,6 +47,7 @@ GROWING = 0.5  # share of hair from which it grows at a texel, for a network tha
 WHOLE = 0.98  # share of the photo from which the network sees a texel of the face
 POOR = (0.25, 0.55)  # cosines to the line of sight: poorly shown below the second, fully so below the first
 BETTER = (0.1, 0.4)  # differences of these cosines from which the other side is shown better, and much better
+SPOT_WIDTHS = (0.001, 0.003)  # standard deviations of spots of the skin, relative to the side of the atlas
 ENDS, END_WIDTH = 0.5, 0.6  # shift of the border of painted hair by its strands, and its width, in shares of hair
 BAND = 128  # number of rows of the atlas that are mixed at a time
 
@@ -149,6 +150,7 @@ def paint(
         template.carry(np.concatenate([continued.hair, zero])),
         template.carry(np.concatenate([continued.growing, zero[:, 0]])),
         classes.hair_contrast,
+        classes.skin_contrast,
     )
     texture = _with_beyond(template, atlas, layer, of_face, of_other, beyond)
     if others:
@@ -213,14 +215,15 @@ class _Beyond(NamedTuple):
     change : (n, 3) float array, what is added to the colours of the other side of the head
     hair : (n, 3) float array in [0, 255]
     growing : (n,) float array in [0, 1], share of hair
-    contrast : strength of the painted strands
+    hair_contrast, skin_contrast : strength of the painted strands, and of the spots of the skin
     """
 
     skin: FloatArray
     change: FloatArray
     hair: FloatArray
     growing: FloatArray
-    contrast: float
+    hair_contrast: float
+    skin_contrast: float
 
 
 def _with_beyond(
@@ -236,6 +239,8 @@ def _with_beyond(
     """
     pattern = strands(template, atlas)
     values = cv2.split(smooth(template, atlas.size, np.column_stack(beyond[:4])))
+    spots = skin_spots(atlas.size)
+    columns = np.arange(atlas.size) % len(spots)
     place = ((np.arange(atlas.size) + 0.5) * (len(values[0]) / atlas.size) - 0.5).astype(np.float32)
     result = np.empty_like(layer)
     for start in range(0, atlas.size, BAND):
@@ -245,15 +250,28 @@ def _with_beyond(
         strand = pattern[rows].astype(np.float32)
         hairy = planes[9]
         hairy = np.clip((hairy - 0.5 + ENDS * hairy * (1 - hairy) * strand) / END_WIDTH + 0.5, 0, 1)
-        strand *= beyond.contrast
+        strand *= beyond.hair_contrast
         strand += 1
-        continued = cv2.merge([skin + hairy * (hair * strand - skin) for skin, hair in zip(planes[:3], planes[6:9])])
-        continued = _bytes(continued)
+        spotted = 1 + 0.5 * beyond.skin_contrast * spots[np.ix_(np.arange(atlas.size)[rows] % len(spots), columns)]
+        bare = [plane * spotted for plane in planes[:3]]
+        continued = [skin + hairy * (hair * strand - skin) for skin, hair in zip(bare, planes[6:9], strict=True)]
         mirrored = _bytes(cv2.add(layer[rows, ::-1], cv2.merge(planes[3:6]), dtype=cv2.CV_32F))
         other = np.ascontiguousarray(of_other[rows])
-        hidden = cv2.blendLinear(mirrored, continued, other, 1 - other)
+        hidden = cv2.blendLinear(mirrored, _bytes(cv2.merge(continued)), other, 1 - other)
         result[rows] = cv2.blendLinear(layer[rows], hidden, of_face[rows], 1 - of_face[rows])
     return np.asarray(atlas.fill_gutter(result), np.uint8)
+
+
+@load_once(maxsize=4)
+def skin_spots(size: int) -> Float32Array:
+    """Return a pattern (p, p) of spots of the skin for an atlas of some size, with mean 0 and deviation 1; it repeats."""
+    side, rng = max(8, size // 4), np.random.default_rng(0)
+    total = np.zeros((side, side))
+    for width in SPOT_WIDTHS:
+        grain = np.tile(rng.standard_normal((side, side)), (3, 3))
+        part = cv2.GaussianBlur(grain, (0, 0), max(width * size, 0.5))[side : 2 * side, side : 2 * side]
+        total += (part - part.mean()) / part.std()
+    return np.asarray(total / total.std(), np.float32)
 
 
 def _bytes(picture: cv2.typing.MatLike) -> ByteArray:
