@@ -42,6 +42,7 @@ FAR_SHARE = 0.03  # share of known skin nearby below which the skin around takes
 NEAR_LIMITS, FAR_LIMITS = (10.0, 6.0), (20.0, 6.0)
 """Largest differences (L*, and a* with b*) of such skin near known skin from that around, and of that from the median of
 the face: a highlight or a shadow at the border of what is known does not go on over the side of the head."""
+BETWEEN = (0.4, 0.75)  # shares of known skin nearby from which, and from which fully, these limits do not apply
 LEAST_SHADE = 0.7  # factor of the occlusion below which the colour of skin does not go on
 LEAST_HEAT = 1e-3  # share of known skin around below which it is the median of the face
 HAIR_MM2, HAIR_SHARE = 150.0, 0.05  # the same for hair
@@ -152,8 +153,9 @@ def continued_colors(
     sure = known * ~hair_seen * ~_features(template) * (shade.min(axis=1) > LEAST_SHADE)
     open_skin = values / np.maximum(shade, LEAST_SHADE)  # its colour without occlusion
     around = like_tone(_mean_around(template, open_skin, sure, AROUND_MM2, tone, LEAST_HEAT), tone, *FAR_LIMITS)
-    near = _mean_around(template, open_skin, sure, NEAR_MM2, around, FAR_SHARE)
-    skin = shade * like_tone(near, around, *NEAR_LIMITS)
+    near, share = _mean_and_share(template, open_skin, sure, NEAR_MM2, around, FAR_SHARE)
+    inside = _ramp(share, *BETWEEN)[:, None]  # a gap in known skin has its colour
+    skin = shade * (inside * near + (1 - inside) * like_tone(near, around, *NEAR_LIMITS))
     if not growing.any():
         return Continued(skin, skin, growing)
     hair = hair_color(template, classes, values, known, tone)
@@ -284,9 +286,21 @@ def _mean_around(
     least: float,
 ) -> FloatArray:
     """Return the weighted mean (s, 3) of values (s, 3) around each vertex, and `prior` far from all weights (s,)."""
+    return _mean_and_share(template, values, weight, time, prior, least)[0]
+
+
+def _mean_and_share(
+    template: Template,
+    values: FloatArray | Float32Array,
+    weight: FloatArray,
+    time: float,
+    prior: FloatArray,
+    least: float,
+) -> tuple[FloatArray, FloatArray]:
+    """Return `_mean_around`, and the mean (s,) of the weights around each vertex."""
     heat = diffused(template, np.column_stack([weight[:, None] * values, weight]), time)
     share = np.maximum(heat[:, 3:], 0.0)
-    return np.asarray((heat[:, :3] + least * prior) / (share + least))
+    return np.asarray((heat[:, :3] + least * prior) / (share + least)), share[:, 0]
 
 
 def _median(values: FloatArray, weights: FloatArray) -> FloatArray:

@@ -46,6 +46,7 @@ NOSTRILS = (0.4, 0.7)  # ambient occlusion of the nose: no network below the fir
 GROWING = 0.5  # share of hair from which it grows at a texel, for a network that knows classes
 WHOLE = 0.98  # share of the photo from which the network sees a texel of the face
 POOR = (0.25, 0.55)  # cosines to the line of sight: poorly shown below the second, fully so below the first
+GRAZING = (0.35, 0.65)  # cosines between which skin at the sides of the face goes over into painted skin
 BETTER = (0.1, 0.4)  # differences of these cosines from which the other side is shown better, and much better
 SPOT_WIDTHS = (0.001, 0.003)  # standard deviations of spots of the skin, relative to the side of the atlas
 ENDS, END_WIDTH = 0.5, 0.6  # shift of the border of painted hair by its strands, and its width, in shares of hair
@@ -118,6 +119,7 @@ def paint(
     of_photo = photo_share(fixed.skin, known, refused, face_texels, is_hair, fixed.ears)
     of_photo *= 1 - _better_on_the_other_side(template, atlas, view, of_photo)
     given = of_photo >= WHOLE  # also in unusual light: the hidden side of a face is like the side that is seen
+    of_photo *= np.maximum(_well_shown(template, atlas, view), np.maximum(fixed.trust, is_hair))
     of_photo *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
     of_photo[is_hair] *= np.clip((zone_of(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
     of_face = fixed.trust * sure
@@ -182,6 +184,12 @@ def _completed(
     share[known[window] & (~fixed.face[window] | is_hair[window])] = 1
     layer[window] = cv2.blendLinear(np.ascontiguousarray(layer[window]), completed, share, 1 - share)
     return layer
+
+
+def _well_shown(template: Template, atlas: Atlas, view: View) -> Float32Array:
+    """Return how well (S, S, in [0, 1]) a photo can show each texel: at grazing angles, skin shines and blurs."""
+    facing = smooth(template, atlas.size, view.facing[:, None])[..., 0]
+    return enlarged(np.clip((facing - GRAZING[0]) / (GRAZING[1] - GRAZING[0]), 0, 1), atlas.size)
 
 
 def _softened(share: Float32Array) -> Float32Array:
