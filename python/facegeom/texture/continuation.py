@@ -39,13 +39,14 @@ SIDES_MM, JAW_MM, FOREHEAD_MM = (36.0, 50.0), (-66.0, -84.0), (44.0, 58.0)
 
 NEAR_MM2, AROUND_MM2 = 60.0, 900.0  # diffusion times of the skin near known skin, and far from it, mm^2
 FAR_SHARE = 0.03  # share of known skin nearby below which the skin around takes over
-NEAR_LIMITS, FAR_LIMITS = (10.0, 6.0), (20.0, 6.0)
+NEAR_LIMITS, FAR_LIMITS = (14.0, 6.0), (35.0, 8.0)
 """Largest differences (L*, and a* with b*) of such skin near known skin from that around, and of that from the median of
 the face: a highlight or a shadow at the border of what is known does not go on over the side of the head."""
 BETWEEN = (0.4, 0.75)  # shares of known skin nearby from which, and from which fully, these limits do not apply
 LEAST_SHADE = 0.7  # factor of the occlusion below which the colour of skin does not go on
 LEAST_HEAT = 1e-3  # share of known skin around below which it is the median of the face
 HAIR_MM2, HAIR_SHARE = 150.0, 0.05  # the same for hair
+HAIR_LIMITS = (14.0, 8.0)  # largest differences of its colour from the median: hair of a temple may shine
 FAR_HAIR_MM2, FAR_HAIR_SHARE = 2000.0, 0.02  # the same for hair farther away, and last its median colour
 BALD = 0.2  # least share of skin on the scalp that faces the camera of a bald head
 BROW_PERCENTILE = 25.0  # percentile of the brightness of the brows that is the colour of hair that no photo shows
@@ -162,6 +163,7 @@ def continued_colors(
     shown_hair = known * hair_seen
     hair_around = _mean_around(template, values, shown_hair, FAR_HAIR_MM2, hair, FAR_HAIR_SHARE)
     of_hair = _mean_around(template, values, shown_hair, HAIR_MM2, hair_around, HAIR_SHARE)
+    of_hair = like_tone(of_hair, hair, *HAIR_LIMITS)
     return Continued(skin, of_hair, growing)
 
 

@@ -20,7 +20,8 @@ from facegeom.texture.head_classes import HeadClasses, lab
 from facegeom.texture.occluders import occluders
 
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
-ODD_LIGHT, ODD_COLOUR = 34.0, 26.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
+ODD_LIGHT, ODD_COLOUR = 34.0, 22.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
+BRIGHT, LEAST_SCALE = 60.0, 0.4  # L* of skin below which these differences are smaller, and how much at most
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
 HAIR_FACING = 0.3  # least cosine to the line of sight of hair on the face: at the outline, hair behind it shows through
 EAR_MARGIN = 3  # width in pixels of the margin of skin on the ears, 2 mm on each side, see `HeadClasses`
@@ -170,8 +171,10 @@ def unlike(colors: ByteArray, skin: FloatArray | None) -> BoolArray:
     """Return which colours (t, 3) are not those of the skin in any light, (t,), such as those of a collar."""
     if skin is None or not len(colors):
         return np.zeros(len(colors), np.bool_)
-    light, red, yellow = (lab(colors[:, None]) - lab(skin[None, None]))[:, 0].T
-    return np.asarray((np.abs(light) > ODD_LIGHT) | (np.hypot(red, yellow) > ODD_COLOUR), np.bool_)
+    usual = lab(skin[None, None])
+    light, red, yellow = (lab(colors[:, None]) - usual)[:, 0].T
+    scale = float(np.clip(usual[0, 0, 0] / BRIGHT, LEAST_SCALE, 1.0))  # all colours of a dark photo are near each other
+    return np.asarray((np.abs(light) > scale * ODD_LIGHT) | (np.hypot(red, yellow) > scale * ODD_COLOUR), np.bool_)
 
 
 def _head_mask(classes: HeadClasses) -> tuple[BoolArray, tuple[float, float, float, float]]:
