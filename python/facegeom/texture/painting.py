@@ -47,6 +47,8 @@ GROWING = 0.5  # share of hair from which it grows at a texel, for a network tha
 WHOLE = 0.98  # share of the photo from which the network sees a texel of the face
 POOR = (0.25, 0.55)  # cosines to the line of sight: poorly shown below the second, fully so below the first
 GRAZING = (0.35, 0.65)  # cosines between which skin at the sides of the face goes over into painted skin
+GAPS, GAP = 128, 0.1  # side of the atlas in which gaps between known texels are found, and their width relative to it
+NEAR = (0.15, 0.35)  # shares of known texels nearby: the other side counts fully below the first, not above the second
 BETTER = (0.1, 0.4)  # differences of these cosines from which the other side is shown better, and much better
 SPOT_WIDTHS = (0.001, 0.003)  # standard deviations of spots of the skin, relative to the side of the atlas
 ENDS, END_WIDTH = 0.5, 0.6  # shift of the border of painted hair by its strands, and its width, in shares of hair
@@ -125,7 +127,7 @@ def paint(
     of_face = fixed.trust * sure
     of_face *= 1 - hair
     of_other = _softened(of_photo)[:, ::-1]
-    of_face *= 1 - of_other
+    of_face *= 1 - of_other * _far_from(known)
     np.maximum(of_face, of_photo, out=of_face)
     del refused, sure, hair  # a large atlas takes much memory
     hair_here = np.zeros(len(template.vertices), np.bool_)
@@ -184,6 +186,17 @@ def _completed(
     share[known[window] & (~fixed.face[window] | is_hair[window])] = 1
     layer[window] = cv2.blendLinear(np.ascontiguousarray(layer[window]), completed, share, 1 - share)
     return layer
+
+
+def _far_from(known: BoolArray) -> Float32Array:
+    """Return how far (S, S, in [0, 1]) texels are from the known ones: 0 in gaps between them, which the network fills
+    in their light."""
+    size = len(known)
+    near = cv2.resize(known.astype(np.float32), (GAPS, GAPS), interpolation=cv2.INTER_AREA)
+    width = 2 * round(GAP * GAPS / 2) + 1
+    near = np.asarray(cv2.blur(near, (width, width)), np.float32)
+    far = 1 - np.clip((near - NEAR[0]) / (NEAR[1] - NEAR[0]), 0, 1)
+    return enlarged(np.asarray(far, np.float32), size)
 
 
 def _well_shown(template: Template, atlas: Atlas, view: View) -> Float32Array:
