@@ -58,7 +58,7 @@ STUBBLE = 0.75  # brightness of a shaved scalp relative to the skin
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
 CONTRAST = (0.06, 0.16)  # range of the contrast of strands
-SPOTS = (0.004, 0.03)  # range of the contrast of spots on the skin
+SPOT_SHARE, SPOTS = 0.5, (0.002, 0.015)  # painted share of the contrast of spots on the skin, and its range
 MAD_TO_DEVIATION = 1.4826  # ratio of standard to median absolute deviation of a normal distribution
 WIDE = 1.25  # side of a wide crop relative to the usual one
 BLEND = 10  # width in pixels of the blend between the two
@@ -159,7 +159,8 @@ class HeadClasses:
         if not skin.any():
             return SPOTS[0]
         grey, fine = self._detail
-        return float(np.clip(MAD_TO_DEVIATION * np.median(np.abs(fine[skin])) / (grey[skin].mean() + 8.0), *SPOTS))
+        deviation = MAD_TO_DEVIATION * float(np.median(np.abs(fine[skin])))
+        return float(np.clip(SPOT_SHARE * deviation / (grey[skin].mean() + 8.0), *SPOTS))
 
     @cached_property
     def _detail(self) -> tuple[FloatArray, FloatArray]:

@@ -119,9 +119,11 @@ def paint(
     pure = SkinView.of_view(template, view, classes).own[:, 1] > OWN
     sure = at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
     of_photo = photo_share(fixed.skin, known, refused, face_texels, is_hair, fixed.ears)
-    of_photo *= 1 - _better_on_the_other_side(template, atlas, view, of_photo)
+    facing = smooth(template, size, view.facing[:, None])[..., 0]
+    of_photo *= 1 - _better_on_the_other_side(facing, of_photo)
     given = of_photo >= WHOLE  # also in unusual light: the hidden side of a face is like the side that is seen
-    of_photo *= np.maximum(_well_shown(template, atlas, view), np.maximum(fixed.trust, is_hair))
+    of_photo *= np.maximum(_well_shown(facing, size), np.maximum(fixed.trust, is_hair))
+    del facing
     of_photo *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
     of_photo[is_hair] *= np.clip((zone_of(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
     of_face = fixed.trust * sure
@@ -199,10 +201,9 @@ def _far_from(known: BoolArray) -> Float32Array:
     return enlarged(np.asarray(far, np.float32), size)
 
 
-def _well_shown(template: Template, atlas: Atlas, view: View) -> Float32Array:
+def _well_shown(facing: Float32Array, size: int) -> Float32Array:
     """Return how well (S, S, in [0, 1]) a photo can show each texel: at grazing angles, skin shines and blurs."""
-    facing = smooth(template, atlas.size, view.facing[:, None])[..., 0]
-    return enlarged(np.clip((facing - GRAZING[0]) / (GRAZING[1] - GRAZING[0]), 0, 1), atlas.size)
+    return enlarged(np.clip((facing - GRAZING[0]) / (GRAZING[1] - GRAZING[0]), 0, 1), size)
 
 
 def _softened(share: Float32Array) -> Float32Array:
@@ -215,16 +216,16 @@ def _softened(share: Float32Array) -> Float32Array:
     return np.asarray(np.minimum(soft, share, out=soft), np.float32)
 
 
-def _better_on_the_other_side(template: Template, atlas: Atlas, view: View, of_photo: Float32Array) -> Float32Array:
+def _better_on_the_other_side(facing: Float32Array, of_photo: Float32Array) -> Float32Array:
     """Return where (S, S, in [0, 1]) the other side of the head, which the photo shows, is shown much better.
 
-    At the outline of a turned head, colours are stretched and mixed with those of the background.
+    At the outline of a turned head, colours are stretched and mixed with those of the background. `facing` (s, s) are
+    cosines to the line of sight.
     """
-    facing = smooth(template, atlas.size, view.facing[:, None])[..., 0]
     shown = cv2.resize(of_photo, facing.shape, interpolation=cv2.INTER_AREA)
     poor = np.clip((POOR[1] - facing) / (POOR[1] - POOR[0]), 0, 1)
     better = np.clip((facing[:, ::-1] - facing - BETTER[0]) / (BETTER[1] - BETTER[0]), 0, 1)
-    return enlarged(np.asarray(better * poor * shown[:, ::-1], np.float32), atlas.size)
+    return enlarged(np.asarray(better * poor * shown[:, ::-1], np.float32), len(of_photo))
 
 
 class _Beyond(NamedTuple):
@@ -258,41 +259,52 @@ def _with_beyond(
     """Return the texture (S, S, 3) that is `layer` with the weight `of_face` (S, S), then its mirror image with the
     weight `of_other` (S, S), and elsewhere the colours of the fine vertices, with strands, in which hair also ends.
     """
-    pattern = strands(template, atlas)
-    values = cv2.split(smooth(template, atlas.size, np.column_stack(beyond[:4])))
-    spots = skin_spots(atlas.size)
-    columns = np.arange(atlas.size) % len(spots)
-    place = ((np.arange(atlas.size) + 0.5) * (len(values[0]) / atlas.size) - 0.5).astype(np.float32)
+    pattern, spots = strands(template, atlas), skin_spots(atlas.size)
+    values = smooth(template, atlas.size, np.column_stack(beyond[:4]))
+    of_vertices = [np.ascontiguousarray(values[..., part]) for part in (slice(0, 3), slice(3, 6), slice(6, 9), 9)]
+    place = ((np.arange(atlas.size) + 0.5) * (len(values) / atlas.size) - 0.5).astype(np.float32)
     result = np.empty_like(layer)
     for start in range(0, atlas.size, BAND):
         rows = slice(start, start + BAND)
-        x, y = np.meshgrid(place, place[rows])
-        planes = [cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for plane in values]
+        maps = np.meshgrid(place, place[rows])
+        skin, change, hair, hairy = (
+            np.asarray(cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+            for image in of_vertices
+        )
         strand = pattern[rows].astype(np.float32)
-        hairy = planes[9]
-        hairy = np.clip((hairy - 0.5 + ENDS * hairy * (1 - hairy) * strand) / END_WIDTH + 0.5, 0, 1)
-        strand *= beyond.hair_contrast
-        strand += 1
-        spotted = 1 + 0.5 * beyond.skin_contrast * spots[np.ix_(np.arange(atlas.size)[rows] % len(spots), columns)]
-        bare = [plane * spotted for plane in planes[:3]]
-        continued = [skin + hairy * (hair * strand - skin) for skin, hair in zip(bare, planes[6:9], strict=True)]
-        mirrored = _bytes(cv2.add(layer[rows, ::-1], cv2.merge(planes[3:6]), dtype=cv2.CV_32F))
+        hairy += hairy * (1 - hairy) * (strand * ENDS)
+        hairy -= 0.5 - 0.5 * END_WIDTH
+        hairy /= END_WIDTH
+        np.clip(hairy, 0, 1, out=hairy)
+        skin = _brightened(skin, beyond.skin_contrast * spots[start % len(spots) :][: len(skin)])
+        hair = _brightened(hair, beyond.hair_contrast * strand)
+        continued = _bytes(cv2.blendLinear(hair, skin, hairy, 1 - hairy))
+        mirrored = _bytes(cv2.add(layer[rows, ::-1], change, dtype=cv2.CV_32F))
         other = np.ascontiguousarray(of_other[rows])
-        hidden = cv2.blendLinear(mirrored, _bytes(cv2.merge(continued)), other, 1 - other)
+        hidden = cv2.blendLinear(mirrored, continued, other, 1 - other)
         result[rows] = cv2.blendLinear(layer[rows], hidden, of_face[rows], 1 - of_face[rows])
     return np.asarray(atlas.fill_gutter(result), np.uint8)
 
 
 @load_once(maxsize=4)
 def skin_spots(size: int) -> Float32Array:
-    """Return a pattern (p, p) of spots of the skin for an atlas of some size, with mean 0 and deviation 1; it repeats."""
-    side, rng = max(8, size // 4), np.random.default_rng(0)
+    """Return spots of the skin for an atlas of some size, (p, S), with mean 0 and deviation 1; the pattern repeats.
+
+    Its p rows are a multiple of `BAND`.
+    """
+    side, rng = BAND * max(1, size // (4 * BAND)), np.random.default_rng(0)
     total = np.zeros((side, side))
     for width in SPOT_WIDTHS:
         grain = np.tile(rng.standard_normal((side, side)), (3, 3))
         part = cv2.GaussianBlur(grain, (0, 0), max(width * size, 0.5))[side : 2 * side, side : 2 * side]
         total += (part - part.mean()) / part.std()
-    return np.asarray(total / total.std(), np.float32)
+    return np.asarray(np.tile(total / total.std(), (1, 1 + size // side))[:, :size], np.float32)
+
+
+def _brightened(colors: Float32Array, share: Float32Array) -> Float32Array:
+    """Return colours (h, w, 3) that are brighter by shares (h, w)."""
+    share = share + np.float32(1)
+    return np.asarray(cv2.multiply(colors, cv2.merge([share, share, share])), np.float32)
 
 
 def _bytes(picture: cv2.typing.MatLike) -> ByteArray:
