@@ -38,6 +38,7 @@ BALD_SUM = (0.95, 1.35)  # sums of both, relative to these limits, of a bald sca
 MOST_LEFT, SMOOTH = 0.6, 0.05  # largest share of such hair that remains on a bald head, and largest of its deviations
 SAME_HUE = 6.0  # largest median difference of its a* and b* from the skin
 GLARE = 22.0  # a smooth highlight on the forehead is at least so much lighter (L*) than hair at the outline of the head
+LEAST_BALD = 0.26  # share of what is called hair below which hair like skin is hair in the light
 JOINT = 2  # largest distance in pixels of a bald scalp from the skin that goes on into it
 RIM = 5  # width in pixels of what is called hair beside a bald scalp below which it is the border of the scalp
 LEAST_SKIN = 50  # minimum number of pixels that are surely skin with which hair is compared
@@ -240,7 +241,7 @@ def with_bald_scalp(image: ByteArray, probability: Float32Array) -> Float32Array
     """Return probabilities (S, S, 7) in which hair that looks like the skin nearby is skin.
 
     The network takes the top of bald heads for hair. Hair differs from skin in its colour or in its texture. A bald
-    scalp goes on from the forehead; highlights that hair surrounds are hair.
+    scalp goes on from the forehead; highlights that hair surrounds are hair, and so are places in a head full of hair.
     """
     own: BoolArray = np.asarray(probability[..., SKIN] + probability[..., HEAD_HAIR] > 0.5)
     inner: BoolArray = np.asarray(cv2.erode(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)  # not mixed
@@ -271,6 +272,8 @@ def with_bald_scalp(image: ByteArray, probability: Float32Array) -> Float32Array
     rim = narrow & (cv2.dilate((bald & (probability[..., HEAD_HAIR] > 0.5)).astype(np.uint8), _disc(2 * RIM + 1)) > 0)
     share = np.where(rim, 1.0, share * (cv2.dilate(bald.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0))
     share *= probability[..., HEAD_HAIR]
+    if share.sum() < LEAST_BALD * probability[own, HEAD_HAIR].sum():
+        return probability
     out = probability.copy()
     out[..., HEAD_HAIR] -= share
     out[..., SKIN] += share

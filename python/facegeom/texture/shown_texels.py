@@ -21,6 +21,8 @@ from facegeom.texture.occluders import occluders
 
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
 ODD_LIGHT, ODD_COLOUR = 34.0, 22.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
+STRANGE = (-14.0, 26.0)  # a* below that of the skin, and differences (a* with b*), of colours that no face has
+OBJECT = (0.01, 0.05)  # least width of such an object, and width of its margin, relative to the side of the atlas
 BRIGHT, LEAST_SCALE = 60.0, 0.4  # L* of skin below which these differences are smaller, and how much at most
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
 HAIR_FACING = 0.3  # least cosine to the line of sight of hair on the face: at the outline, hair behind it shows through
@@ -137,6 +139,8 @@ def _judged(
     # The parts behind the skin are painted without the shadows of the photo.
     odd = seen_well & is_skin & ~face[rows]
     odd[odd] = unlike(colors[odd], classes.skin)
+    objects = np.asarray(picture(of_face & seen_well & is_skin & strange(colors, classes.skin)), np.uint8)
+    odd |= of_face & (atlas.texels(_grown(objects))[rows] > 0)
     known &= skin[rows] & ~covered & ~odd
     refused = skin[rows] & (covered | odd | (seen_well & ~is_skin & ~is_hair))
     hair = np.asarray(picture(found[:, 2] * zone[rows] * face[rows]), np.float32)
@@ -175,6 +179,20 @@ def unlike(colors: ByteArray, skin: FloatArray | None) -> BoolArray:
     light, red, yellow = (lab(colors[:, None]) - usual)[:, 0].T
     scale = float(np.clip(usual[0, 0, 0] / BRIGHT, LEAST_SCALE, 1.0))  # all colours of a dark photo are near each other
     return np.asarray((np.abs(light) > scale * ODD_LIGHT) | (np.hypot(red, yellow) > scale * ODD_COLOUR), np.bool_)
+
+
+def strange(colors: ByteArray, skin: FloatArray | None) -> BoolArray:
+    """Return which colours (t, 3) no part of a face has, (t,): those of a ball that the network takes for skin."""
+    if skin is None or not len(colors):
+        return np.zeros(len(colors), np.bool_)
+    _, red, yellow = (lab(colors[:, None]) - lab(skin[None, None]))[:, 0].T
+    return np.asarray((red < STRANGE[0]) & (np.hypot(red, yellow) > STRANGE[1]), np.bool_)
+
+
+def _grown(mask: ByteArray) -> ByteArray:
+    """Return the larger parts of a mask (S, S) with a margin, in which its edges are mixed with what is around."""
+    least, margin = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(3, round(w * len(mask))),) * 2) for w in OBJECT)
+    return np.asarray(cv2.dilate(cv2.morphologyEx(mask, cv2.MORPH_OPEN, least), margin), np.uint8)
 
 
 def _head_mask(classes: HeadClasses) -> tuple[BoolArray, tuple[float, float, float, float]]:
