@@ -40,8 +40,8 @@ SIDES_MM, JAW_MM, FOREHEAD_MM = (36.0, 50.0), (-66.0, -84.0), (44.0, 58.0)
 NEAR_MM2, AROUND_MM2 = 60.0, 900.0  # diffusion times of the skin near known skin, and far from it, mm^2
 FAR_SHARE = 0.03  # share of known skin nearby below which the skin around takes over
 NEAR_LIMITS, FAR_LIMITS = (14.0, 6.0), (35.0, 8.0)
-"""Largest differences (L*, and a* with b*) of such skin near known skin from that around, and of that from the median of
-the face: a highlight or a shadow at the border of what is known does not go on over the side of the head."""
+"""Largest differences (L*, and a* with b*) of skin near known skin from that around, and of that from the median of the
+face: a highlight or a shadow at the border of what is known does not go on over the side of the head."""
 BETWEEN = (0.4, 0.75)  # shares of known skin nearby from which, and from which fully, these limits do not apply
 LEAST_SHADE = 0.7  # factor of the occlusion below which the colour of skin does not go on
 LEAST_HEAT = 1e-3  # share of known skin around below which it is the median of the face

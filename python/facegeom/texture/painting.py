@@ -128,8 +128,8 @@ def paint(
     of_photo[is_hair] *= np.clip((zone_of(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
     of_face = fixed.trust * sure
     of_face *= 1 - hair
-    of_other = _softened(of_photo)[:, ::-1]
-    of_face *= 1 - of_other * _far_from(known)
+    of_other = softened(of_photo)[:, ::-1]
+    of_face *= 1 - of_other * far_from(known)
     np.maximum(of_face, of_photo, out=of_face)
     del refused, sure, hair  # a large atlas takes much memory
     hair_here = np.zeros(len(template.vertices), np.bool_)
@@ -190,7 +190,7 @@ def _completed(
     return layer
 
 
-def _far_from(known: BoolArray) -> Float32Array:
+def far_from(known: BoolArray) -> Float32Array:
     """Return how far (S, S, in [0, 1]) texels are from the known ones: 0 in gaps between them, which the network fills
     in their light."""
     size = len(known)
@@ -206,8 +206,8 @@ def _well_shown(facing: Float32Array, size: int) -> Float32Array:
     return enlarged(np.clip((facing - GRAZING[0]) / (GRAZING[1] - GRAZING[0]), 0, 1), size)
 
 
-def _softened(share: Float32Array) -> Float32Array:
-    """Return a share (S, S) that also falls to 0 at its sharp borders, for a picture beside which another one follows."""
+def softened(share: Float32Array) -> Float32Array:
+    """Return a share (S, S) that also falls to 0 at its sharp borders, for a picture that ends there."""
     width = 2 * max(1, round(SOFT_MIRROR * len(share))) + 1
     soft = np.asarray(cv2.blur(share, (width, width)), np.float32)
     soft *= 2

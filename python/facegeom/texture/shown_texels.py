@@ -21,7 +21,9 @@ from facegeom.texture.occluders import occluders
 
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
 ODD_LIGHT, ODD_COLOUR = 34.0, 22.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
-STRANGE = (-14.0, 26.0)  # a* below that of the skin, and differences (a* with b*), of colours that no face has
+STRANGE = (-14.0, 26.0, -20.0)
+"""Largest a*, least difference of a* with b*, and least L*, relative to the skin, of colours that no face has: green
+and yellow ones, but not those of dark lenses."""
 OBJECT = (0.01, 0.05)  # least width of such an object, and width of its margin, relative to the side of the atlas
 BRIGHT, LEAST_SCALE = 60.0, 0.4  # L* of skin below which these differences are smaller, and how much at most
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
@@ -185,8 +187,8 @@ def strange(colors: ByteArray, skin: FloatArray | None) -> BoolArray:
     """Return which colours (t, 3) no part of a face has, (t,): those of a ball that the network takes for skin."""
     if skin is None or not len(colors):
         return np.zeros(len(colors), np.bool_)
-    _, red, yellow = (lab(colors[:, None]) - lab(skin[None, None]))[:, 0].T
-    return np.asarray((red < STRANGE[0]) & (np.hypot(red, yellow) > STRANGE[1]), np.bool_)
+    light, red, yellow = (lab(colors[:, None]) - lab(skin[None, None]))[:, 0].T
+    return np.asarray((red < STRANGE[0]) & (np.hypot(red, yellow) > STRANGE[1]) & (light > STRANGE[2]), np.bool_)
 
 
 def _grown(mask: ByteArray) -> ByteArray:
