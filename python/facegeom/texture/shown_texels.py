@@ -141,8 +141,11 @@ def _judged(
     # The parts behind the skin are painted without the shadows of the photo.
     odd = seen_well & is_skin & ~face[rows]
     odd[odd] = unlike(colors[odd], classes.skin)
-    objects = np.asarray(picture(of_face & seen_well & is_skin & strange(colors, classes.skin)), np.uint8)
-    odd |= of_face & (atlas.texels(_grown(objects))[rows] > 0)
+    objects = of_face & seen_well & is_skin & strange(colors, classes.skin)
+    if objects.any():  # lenses may have such colours, too
+        places = atlas.carry(view.place, rows[objects])
+        objects[objects] = replace(classes, eyewear="remove").at(places)[:, 0] > OWN
+        odd |= of_face & (atlas.texels(_grown(np.asarray(picture(objects), np.uint8)))[rows] > 0)
     known &= skin[rows] & ~covered & ~odd
     refused = skin[rows] & (covered | odd | (seen_well & ~is_skin & ~is_hair))
     hair = np.asarray(picture(found[:, 2] * zone[rows] * face[rows]), np.float32)
