@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from facegeom._internal.arrays import BoolArray, ByteArray, Float32Array, FloatArray
+from facegeom._internal.arrays import BoolArray, ByteArray, Float16Array, Float32Array, FloatArray
 from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
@@ -122,16 +122,15 @@ def paint(
     facing = smooth(template, size, view.facing[:, None])[..., 0]
     of_photo *= 1 - _better_on_the_other_side(facing, of_photo)
     given = of_photo >= WHOLE  # also in unusual light: the hidden side of a face is like the side that is seen
-    of_photo *= np.maximum(_well_shown(facing, size), np.maximum(fixed.trust, is_hair))
-    del facing
+    well = _well_shown(facing, size)
+    well[is_hair] = 1
+    of_photo *= np.maximum(well, fixed.trust, out=well)
+    del facing, well  # a large atlas takes much memory
     of_photo *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
     of_photo[is_hair] *= np.clip((zone_of(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
     of_face = fixed.trust * sure
     of_face *= 1 - hair
-    of_other = softened(of_photo)[:, ::-1]
-    of_face *= 1 - of_other * far_from(known)
-    np.maximum(of_face, of_photo, out=of_face)
-    del refused, sure, hair  # a large atlas takes much memory
+    del refused, sure, hair
     hair_here = np.zeros(len(template.vertices), np.bool_)
     hair_here[:skin] = hair_seen | (hair_seen[coarse.mirror[:skin]] & ~known[row, column])
     growing = growing_hair(template, view, classes, hair_here if grown is None else hair_here | grown)
@@ -142,10 +141,18 @@ def paint(
     for lids in lid_texels(template, atlas):
         layer = with_lid_skin(layer, lids)
 
+    of_other = softened(of_photo)[:, ::-1]
+    near = far_from(known)
+    near *= of_other
+    of_face *= np.subtract(1, near, out=near)
+    np.maximum(of_face, of_photo, out=of_face)
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
     known_here[(known_here < LEAST_KNOWN) | (hair_seen & ~pure)] = 0  # hair mixed with skin
     here = of_photo[row, column].astype(np.float64)
+    del near, is_hair, given
+    if not others:
+        del of_photo
     shown = from_both_sides(template, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen, here)
     continued = continued_colors(template, view, classes, shown, growing)
     behind = behind_colors(template, view)
@@ -276,7 +283,8 @@ def _with_beyond(
         hairy -= 0.5 - 0.5 * END_WIDTH
         hairy /= END_WIDTH
         np.clip(hairy, 0, 1, out=hairy)
-        skin = _brightened(skin, beyond.skin_contrast * spots[start % len(spots) :][: len(skin)])
+        spot = spots[start % len(spots) :][: len(skin)].astype(np.float32)
+        skin = _brightened(skin, beyond.skin_contrast * spot)
         hair = _brightened(hair, beyond.hair_contrast * strand)
         continued = _bytes(cv2.blendLinear(hair, skin, hairy, 1 - hairy))
         mirrored = _bytes(cv2.add(layer[rows, ::-1], change, dtype=cv2.CV_32F))
@@ -287,18 +295,18 @@ def _with_beyond(
 
 
 @load_once(maxsize=4)
-def skin_spots(size: int) -> Float32Array:
+def skin_spots(size: int) -> Float16Array:
     """Return spots of the skin for an atlas of some size, (p, S), with mean 0 and deviation 1; the pattern repeats.
 
     Its p rows are a multiple of `BAND`.
     """
-    side, rng = BAND * max(1, size // (4 * BAND)), np.random.default_rng(0)
+    side, rng = 2 * BAND, np.random.default_rng(0)
     total = np.zeros((side, side))
     for width in SPOT_WIDTHS:
         grain = np.tile(rng.standard_normal((side, side)), (3, 3))
         part = cv2.GaussianBlur(grain, (0, 0), max(width * size, 0.5))[side : 2 * side, side : 2 * side]
         total += (part - part.mean()) / part.std()
-    return np.asarray(np.tile(total / total.std(), (1, 1 + size // side))[:, :size], np.float32)
+    return np.asarray(np.tile(total / total.std(), (1, 1 + size // side))[:, :size], np.float16)  # little memory
 
 
 def _brightened(colors: Float32Array, share: Float32Array) -> Float32Array:
