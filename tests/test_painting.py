@@ -291,7 +291,7 @@ def test_spots_of_the_skin_repeat_in_whole_bands() -> None:
         spots = skin_spots(size)
         assert spots.shape[1] == size
         assert len(spots) % BAND == 0
-        assert abs(float(spots[:, : min(size, len(spots))].std()) - 1) < 0.2
+        assert abs(float(spots[:, : min(size, len(spots))].astype(float).std()) - 1) < 0.2
     assert skin_spots(1024).shape == (256, 1024)
 
 
