@@ -6,15 +6,26 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from coded_photos import HAIR, SKIN
 from facegeom import load_face_model
 from facegeom.face_model.template import load_template
 from facegeom.networks.segmentation_crop import BACKGROUND, COVER, HEAD_HAIR
 from facegeom.networks.segmentation_crop import SKIN as SKIN_CLASS
+from facegeom.texture import continuation
 from facegeom.texture.appearance import View
-from facegeom.texture.continuation import Known, continued_colors, from_both_sides, growing_hair, hair_color, skin_trust
+from facegeom.texture.continuation import (
+    Known,
+    continued_colors,
+    from_both_sides,
+    growing_hair,
+    hair_color,
+    like_tone,
+    skin_trust,
+)
 from facegeom.texture.hair_growth import SkinView, hair_of_temples, hair_share
+from facegeom.texture.head_classes import lab
 
 TEMPLATE = load_template(head=True)
 COUNT = TEMPLATE.coarse.skin_count
@@ -51,9 +62,9 @@ def test_skin_goes_on_as_skin_and_hair_as_hair(plain_person: Any, plain_classes:
     neck, crown = TEMPLATE.coarse.regions["neck"][:COUNT], PLACES[:, 1] > 100
     assert np.abs(found.colors[neck & (PLACES[:, 2] > -60)] - SKIN).max() < 8  # the neck is less open than the face
     assert np.abs(found.colors[crown] - HAIR).max() < 12
-    np.testing.assert_allclose(found.colors[known == 1], values[known == 1])
-    assert found.grown[known == 1].max() == 0
-    assert found.grown[PLACES[:, 2] < -150].max() > 0.9
+    assert np.abs(found.hair[crown] - HAIR).max() < 12
+    assert found.growing[PLACES[:, 2] < -150].max() > 0.9
+    assert found.growing[neck & (PLACES[:, 2] > -60)].max() < 0.1
 
 
 def test_the_top_of_a_half_bald_head_is_bald_and_its_back_is_not(plain_person: Any, plain_classes: Any) -> None:
@@ -132,3 +143,47 @@ def test_unknown_colours_are_those_of_the_other_side_with_a_difference_that_fade
     np.testing.assert_allclose(found.colors[known == 1], values[known == 1])
     assert found.hair[far].all()
     assert not found.hair[near].any()
+
+
+def test_a_highlight_at_the_border_does_not_go_on_over_the_side_of_the_head(
+    plain_person: Any, plain_classes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo, prediction, _ = plain_person
+    view, classes = view_of(plain_person), plain_classes(photo, prediction.camera)
+    x, y, z = PLACES.T
+    border = TEMPLATE.coarse.regions["face"][:COUNT] & (x > 42) & (x < 55) & (y < 0)
+    known = (TEMPLATE.coarse.regions["face"][:COUNT] & (x < 55)).astype(float)
+    values = np.where(border[:, None], (250.0, 240.0, 235.0), np.float64(SKIN))
+    shown = Known(values, known, np.zeros(COUNT, np.bool_), np.zeros_like(values))
+    limited = continued_colors(TEMPLATE, view, classes, shown, np.zeros(COUNT)).skin
+    monkeypatch.setattr(continuation, "NEAR_LIMITS", (1e3, 1e3))
+    monkeypatch.setattr(continuation, "FAR_LIMITS", (1e3, 1e3))
+    free = continued_colors(TEMPLATE, view, classes, shown, np.zeros(COUNT)).skin
+    beside, far = ((side * x > 60) & (side * x < 68) & (y < -10) & (y > -40) & (z > -40) for side in (1, -1))
+    assert beside.sum() > 10
+    assert limited[beside].mean() < free[beside].mean() - 8
+    assert limited[beside].mean() > limited[far].mean()  # some of the light stays
+    np.testing.assert_allclose(limited[far], free[far], atol=4)
+
+
+def test_limits_of_differences_keep_small_ones_and_bound_large_ones() -> None:
+    tone = np.float64(SKIN)
+    near, light, green = tone + 2, np.full(3, 255.0), np.float64((90, 200, 90))
+    found = like_tone(np.stack([tone, near, light, green]), tone, 10.0, 6.0)
+    np.testing.assert_allclose(found[0], tone, atol=0.5)
+    np.testing.assert_allclose(found[1], near, atol=0.6)
+    change = lab(found[None])[0] - lab(tone[None, None])[0]
+    assert 5 < change[2, 0] < 10.1
+    assert np.hypot(*change[3, 1:]) < 6.3  # RGB values end at 0
+
+
+def test_hair_ends_at_the_same_height_on_both_sides() -> None:
+    """What is bald on one side of the scalp is bald on the other side, which the photo does not show."""
+    own = np.zeros((COUNT, 4), np.float32)
+    own[PLACES[:, 0] > 0] = [0, 1, 1, 1]
+    own[(PLACES[:, 0] > 0) & (PLACES[:, 1] > 70)] = [1, 0, 0, 1]
+    share = hair_share(TEMPLATE, SkinView(np.ones(COUNT), own, np.ones(COUNT, np.bool_)))
+    for side in (1, -1):
+        beside = (side * PLACES[:, 0] > 30) & (PLACES[:, 2] > -90) & TEMPLATE.coarse.regions["scalp"][:COUNT]
+        assert share[beside & (PLACES[:, 1] > 85)].max() < 0.1
+        assert share[beside & (PLACES[:, 1] > 30) & (PLACES[:, 1] < 55)].mean() > 0.4

@@ -13,6 +13,7 @@ from facegeom.networks.segmentation_crop import BACKGROUND, CLASSES, COVER, HEAD
 from facegeom.texture.baking import Atlas
 from facegeom.texture.hair import hair_zone, hairy_vertices, strands
 from facegeom.texture.head_classes import (
+    SPOTS,
     HeadClasses,
     head_classes,
     is_grey,
@@ -21,6 +22,7 @@ from facegeom.texture.head_classes import (
     with_whole_hair,
     without_colour,
 )
+from facegeom.texture.shown_texels import strange, unlike
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +232,42 @@ def test_uncertain_places_between_hair_are_hair() -> None:
         (48, 48, 1)
     )
     np.testing.assert_array_equal(with_whole_hair(hat.astype(np.float32)), hat)
+
+
+def test_hair_in_the_light_on_a_head_full_of_hair_is_hair() -> None:
+    rng = np.random.default_rng(6)
+    image = np.full((64, 64, 3), (190, 150, 125), np.float64)
+    image[:40] *= rng.choice([0.35, 0.6], (40, 64, 1))
+    kind = np.full((64, 64), SKIN)
+    kind[:40] = HEAD_HAIR
+    before = np.eye(len(CLASSES), dtype=np.float32)[kind]
+    for width, bald in ((12, False), (40, True)):  # the part that looks like skin goes on from the forehead
+        lit = image.copy()
+        lit[4:40, :width] = (190, 150, 125)
+        after = with_bald_scalp(lit.astype(np.uint8), before)
+        assert (after[8:36, 3 : width - 4, SKIN].mean() > 0.5) == bald
+
+
+def test_the_contrast_of_the_skin_is_that_of_its_spots() -> None:
+    rng = np.random.default_rng(7)
+    kind = np.full((64, 64), SKIN)
+    kind[:8] = HEAD_HAIR
+    even = np.full((64, 64, 3), 150, np.uint8)
+    spotted = np.clip(even + rng.normal(0, 3.0, (64, 64, 1)), 0, 255).astype(np.uint8)
+    rough = np.clip(even + rng.normal(0, 40.0, (64, 64, 1)), 0, 255).astype(np.uint8)
+    found = [classes_of(kind, image).skin_contrast for image in (even, spotted, rough)]
+    assert found[0] == SPOTS[0]
+    assert SPOTS[0] < found[1] < SPOTS[1]
+    assert found[2] == SPOTS[1]
+    assert classes_of(np.full((64, 64), HEAD_HAIR), even).skin_contrast == SPOTS[0]
+
+
+def test_cloth_and_objects_are_unlike_skin_also_in_dark_photos() -> None:
+    skin = np.float64((190, 140, 115))
+    ball, lips, shadow, lens, shirt = (200, 220, 60), (170, 90, 90), (120, 80, 62), (25, 50, 35), (40, 60, 140)
+    shown = np.uint8([skin, ball, lips, shadow, lens, shirt])
+    np.testing.assert_array_equal(strange(shown[:5], skin), [False, True, False, False, False])
+    np.testing.assert_array_equal(unlike(shown[[0, 3, 5]], skin), [False, False, True])
+    dark = np.uint8([(62, 50, 38), (48, 38, 29), (40, 45, 75)])
+    np.testing.assert_array_equal(unlike(dark, np.float64(dark[0])), [False, False, True])
+    assert not strange(shown, None).any()

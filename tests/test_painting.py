@@ -18,7 +18,7 @@ from facegeom.texture.baking import Atlas
 from facegeom.texture.hair import hair_zone
 from facegeom.texture.head_classes import without_colour
 from facegeom.texture.occlusion import mean_occlusion
-from facegeom.texture.painting import paint, soft_inside, without_slivers
+from facegeom.texture.painting import BAND, far_from, paint, skin_spots, softened, without_slivers
 
 OUTPUT = (90, 160, 90)
 
@@ -148,19 +148,6 @@ def test_small_separate_parts_are_not_known_texels() -> None:
     assert not without_slivers(np.zeros((8, 8), bool)).any()
 
 
-def test_what_the_other_side_gives_ends_softly_at_its_own_unknown_parts() -> None:
-    """A small unknown part of one side lies amid texels that the other side gets from it: no border may be seen."""
-    share = np.ones((256, 256), np.float32)
-    unknown = np.zeros((256, 256), bool)
-    unknown[100:108, 60:70] = True
-    share[unknown] = 0
-    soft = soft_inside(share, unknown)
-    assert (soft[unknown] == 0).all()
-    assert np.abs(np.diff(soft, axis=0)).max() < 0.5 < np.abs(np.diff(share, axis=0)).max()
-    assert (soft[:80] == 1).all()
-    np.testing.assert_array_equal(soft_inside(share * 0.25, np.zeros_like(unknown)), share * 0.25)
-
-
 def test_what_covers_the_face_is_no_part_of_its_texture(plain_person: Any, plain_classes: Any) -> None:
     photo, prediction, V = plain_person
     template, camera = load_template(head=True), prediction.camera
@@ -276,3 +263,72 @@ def test_nostrils_that_no_photo_shows_are_dark_skin(plain_person: Any, plain_cla
     colors = painted.colors[:count][inside].astype(int)
     assert np.median(colors.sum(axis=1)) < 0.7 * np.sum(SKIN)
     assert np.median(colors[:, 0] - colors[:, 1]) > 0  # redder than the network's green
+
+
+def test_the_network_fills_gaps_and_the_other_side_what_is_far() -> None:
+    known = np.zeros((256, 256), bool)
+    known[:, :160] = True
+    known[100:110, 60:80] = False
+    far = far_from(known)
+    assert far[100:110, 60:80].max() == 0
+    assert far[:, 165].max() < 0.4
+    assert far[:, 220:].min() == 1
+
+
+def test_a_mirrored_picture_also_ends_softly_at_sharp_borders() -> None:
+    share = np.zeros((256, 256), np.float32)
+    share[50:200, 50:200] = 1
+    share[60:190, 100] = 0.3
+    soft = softened(share)
+    assert (soft <= share).all()
+    assert soft[70:180, 70:90].min() == 1
+    assert soft[120, 50] < 0.3
+    assert np.abs(np.diff(soft[120, 48:60])).max() < 0.5
+
+
+def test_spots_of_the_skin_repeat_in_whole_bands() -> None:
+    for size in (64, 300, 1024, 2048):
+        spots = skin_spots(size)
+        assert spots.shape[1] == size
+        assert len(spots) % BAND == 0
+        assert abs(float(spots[:, : min(size, len(spots))].astype(float).std()) - 1) < 0.2
+    assert skin_spots(1024).shape == (256, 1024)
+
+
+def test_skin_that_no_photo_shows_has_the_spots_of_the_skin(plain_person: Any, plain_classes: Any) -> None:
+    photo, prediction, V = plain_person
+    template = load_template(head=True)
+    fine = template.fine
+    view = View(photo, prediction.maps, prediction.camera, V, fine)
+    even, spotted = plain_classes(photo, prediction.camera), plain_classes(photo, prediction.camera)
+    vars(even)["skin_contrast"], vars(spotted)["skin_contrast"] = 0.0, 0.05
+    first, second = (paint(template, view, one, 256, network=OneColor()) for one in (even, spotted))
+    change = second.texture.astype(float).mean(axis=2) - first.texture.mean(axis=2)
+    atlas = Atlas(fine.faces, fine.uv, fine.uv_faces, 256)
+    neck = atlas.region(fine.regions["neck"] & (V[:, 2] > -90)) & ~first.known
+    assert 0.02 * np.mean(SKIN) < change[neck].std() < 0.08 * np.mean(SKIN)
+    assert np.abs(change[first.known & (first.known == first.known[:, ::-1])]).mean() < 1
+
+
+def test_hair_of_one_temple_grows_on_both_and_ends_in_strands(plain_person: Any, plain_classes: Any) -> None:
+    """The photo shows hair on one temple, and not the other temple: this one has hair, too, without another border."""
+    photo, prediction, V = plain_person
+    template, camera, size = load_template(head=True), prediction.camera, 256
+    fine = template.fine
+    seen = View(photo, prediction.maps, camera, V, fine).seen
+    side = 1 if seen[V[:, 0] > 40].sum() > seen[V[:, 0] < -40].sum() else -1
+    haired = photo.copy()
+    temple = fine.regions["face"] & (side * V[:, 0] > 46) & (V[:, 1] > 20)
+    for x, y in np.rint(camera.project(V[temple])).astype(int):
+        haired[y - 2 : y + 3, x - 2 : x + 3] = HAIR
+    view = View(haired, prediction.maps, camera, V, fine)
+    atlas = Atlas(fine.faces, fine.uv, fine.uv_faces, size)
+    of_temple = atlas.region(temple) & (hair_zone(template, atlas) > 0.9)
+    found = paint(template, view, plain_classes(haired, camera), size, network=OneColor())
+    plain = paint(
+        template, View(photo, prediction.maps, camera, V, fine), plain_classes(photo, camera), size, network=OneColor()
+    )
+    hidden = of_temple[:, ::-1] & ~found.known
+    assert hidden.sum() > 20
+    dark, light = (one.texture[hidden].mean() for one in (found, plain))
+    assert dark < 0.7 * light

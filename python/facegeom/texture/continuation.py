@@ -18,7 +18,7 @@ from facegeom.texture.appearance import OWN, View, behind_colors
 from facegeom.texture.diffusion import diffused
 from facegeom.texture.hair import hairy_vertices
 from facegeom.texture.hair_growth import SkinView, hair_of_temples, hair_share
-from facegeom.texture.head_classes import HeadClasses, lab
+from facegeom.texture.head_classes import HeadClasses, lab, rgb
 from facegeom.texture.occlusion import skin_shade
 
 INNER = (
@@ -39,9 +39,14 @@ SIDES_MM, JAW_MM, FOREHEAD_MM = (36.0, 50.0), (-66.0, -84.0), (44.0, 58.0)
 
 NEAR_MM2, AROUND_MM2 = 60.0, 900.0  # diffusion times of the skin near known skin, and far from it, mm^2
 FAR_SHARE = 0.03  # share of known skin nearby below which the skin around takes over
+NEAR_LIMITS, FAR_LIMITS = (14.0, 6.0), (35.0, 8.0)
+"""Largest differences (L*, and a* with b*) of skin near known skin from that around, and of that from the median of the
+face: a highlight or a shadow at the border of what is known does not go on over the side of the head."""
+BETWEEN = (0.4, 0.75)  # shares of known skin nearby from which, and from which fully, these limits do not apply
 LEAST_SHADE = 0.7  # factor of the occlusion below which the colour of skin does not go on
 LEAST_HEAT = 1e-3  # share of known skin around below which it is the median of the face
 HAIR_MM2, HAIR_SHARE = 150.0, 0.05  # the same for hair
+HAIR_LIMITS = (14.0, 8.0)  # largest differences of its colour from the median: hair of a temple may shine
 FAR_HAIR_MM2, FAR_HAIR_SHARE = 2000.0, 0.02  # the same for hair farther away, and last its median colour
 BALD = 0.2  # least share of skin on the scalp that faces the camera of a bald head
 BROW_PERCENTILE = 25.0  # percentile of the brightness of the brows that is the colour of hair that no photo shows
@@ -71,16 +76,22 @@ class Known(NamedTuple):
 
 
 class Continued(NamedTuple):
-    """Colours of the coarse skin, and where hair grows that no photo shows.
+    """Colours of the coarse skin that go on from known ones.
 
     Attributes
     ----------
-    colors : (s, 3) float array in [0, 255]
-    grown : (s,) float array in [0, 1], share of such hair
+    skin, hair : (s, 3) float arrays in [0, 255], colours of skin without hair, and of the hair
+    growing : (s,) float array in [0, 1], share of hair
     """
 
-    colors: FloatArray
-    grown: FloatArray
+    skin: FloatArray
+    hair: FloatArray
+    growing: FloatArray
+
+    @property
+    def colors(self) -> FloatArray:
+        """The mixed colours, (s, 3) in [0, 255]."""
+        return self.skin + self.growing[:, None] * (self.hair - self.skin)
 
 
 def skin_trust(template: Template, view: View, skin_seen: BoolArray) -> FloatArray:
@@ -142,16 +153,18 @@ def continued_colors(
     shade = skin_shade(template, tone)
     sure = known * ~hair_seen * ~_features(template) * (shade.min(axis=1) > LEAST_SHADE)
     open_skin = values / np.maximum(shade, LEAST_SHADE)  # its colour without occlusion
-    around = _mean_around(template, open_skin, sure, AROUND_MM2, tone, LEAST_HEAT)
-    skin = shade * _mean_around(template, open_skin, sure, NEAR_MM2, around, FAR_SHARE)
+    around = like_tone(_mean_around(template, open_skin, sure, AROUND_MM2, tone, LEAST_HEAT), tone, *FAR_LIMITS)
+    near, share = _mean_and_share(template, open_skin, sure, NEAR_MM2, around, FAR_SHARE)
+    inside = _ramp(share, *BETWEEN)[:, None]  # a gap in known skin has its colour
+    skin = shade * (inside * near + (1 - inside) * like_tone(near, around, *NEAR_LIMITS))
     if not growing.any():
-        return Continued(known[:, None] * values + (1 - known[:, None]) * skin, np.zeros(count))
+        return Continued(skin, skin, growing)
     hair = hair_color(template, classes, values, known, tone)
     shown_hair = known * hair_seen
     hair_around = _mean_around(template, values, shown_hair, FAR_HAIR_MM2, hair, FAR_HAIR_SHARE)
     of_hair = _mean_around(template, values, shown_hair, HAIR_MM2, hair_around, HAIR_SHARE)
-    mixed = growing[:, None] * of_hair + (1 - growing[:, None]) * skin
-    return Continued(known[:, None] * values + (1 - known[:, None]) * mixed, growing * (1 - known))
+    of_hair = like_tone(of_hair, hair, *HAIR_LIMITS)
+    return Continued(skin, of_hair, growing)
 
 
 def growing_hair(template: Template, view: View, classes: HeadClasses, raised: BoolArray | None = None) -> FloatArray:
@@ -212,6 +225,7 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: 
     shown = from_both_sides(template, view.colors[kept], all_seen[kept], hairy[kept], all_seen[kept])
     growing = growing_hair(template, view, classes, raised)
     around = continued_colors(template, view, classes, shown, growing).colors
+    around = shown.weight[:, None] * shown.colors + (1 - shown.weight[:, None]) * around
     filled = template.carry(np.concatenate([around, behind_colors(template, view)]))
     own = np.where(np.arange(len(filled)) < fine.skin_count, all_seen, 0.0)[:, None]
     return np.asarray(np.clip(own * view.colors + (1 - own) * filled, 0.0, 255.0))
@@ -247,6 +261,19 @@ def from_both_sides(
     )
 
 
+def like_tone(colors: FloatArray, tone: FloatArray, light: float, hue: float) -> FloatArray:
+    """Return colours (s, 3) that differ less from others (s, 3) or (3,) than `light` (L*) and `hue` (a* with b*).
+
+    Small differences hardly change; large ones approach these limits as the hyperbolic tangent does. Light and hue
+    change alike: a highlight is also less colourful.
+    """
+    middle = lab(np.atleast_2d(tone)[None])[0]
+    change = lab(colors[None])[0] - middle
+    size = np.maximum(np.abs(change[:, 0]) / light, np.hypot(*change[:, 1:].T) / hue)[:, None]
+    found = middle + change * np.tanh(size) / np.maximum(size, 1e-6)
+    return np.asarray(rgb(found[None].astype(np.float32))[0], np.float64)
+
+
 def coarse_rows(template: Template, view: View) -> slice:
     """Return the rows of a view that are the vertices of the coarse skin: the first of the fine vertices."""
     return slice(0, template.coarse.skin_count)
@@ -261,9 +288,21 @@ def _mean_around(
     least: float,
 ) -> FloatArray:
     """Return the weighted mean (s, 3) of values (s, 3) around each vertex, and `prior` far from all weights (s,)."""
+    return _mean_and_share(template, values, weight, time, prior, least)[0]
+
+
+def _mean_and_share(
+    template: Template,
+    values: FloatArray | Float32Array,
+    weight: FloatArray,
+    time: float,
+    prior: FloatArray,
+    least: float,
+) -> tuple[FloatArray, FloatArray]:
+    """Return `_mean_around`, and the mean (s,) of the weights around each vertex."""
     heat = diffused(template, np.column_stack([weight[:, None] * values, weight]), time)
     share = np.maximum(heat[:, 3:], 0.0)
-    return np.asarray((heat[:, :3] + least * prior) / (share + least))
+    return np.asarray((heat[:, :3] + least * prior) / (share + least)), share[:, 0]
 
 
 def _median(values: FloatArray, weights: FloatArray) -> FloatArray:

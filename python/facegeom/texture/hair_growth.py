@@ -87,6 +87,7 @@ def hair_share(template: Template, seen: SkinView, raised: BoolArray | None = No
     if not hairy.any():
         return np.zeros(count)
     with_hair, bald = seen.hair_and_skin(template)
+    bald |= bald[template.coarse.mirror[:count]] & ~with_hair  # hair ends on both sides alike
     places = load_face_model().mean[template.vertices][:count]
     angle = _from_crown(template)[:count]
     top = hairy & (places[:, 1] > CAP_MM) & (np.abs(places[:, 0]) < MIDDLE_MM)

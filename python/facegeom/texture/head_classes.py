@@ -38,6 +38,7 @@ BALD_SUM = (0.95, 1.35)  # sums of both, relative to these limits, of a bald sca
 MOST_LEFT, SMOOTH = 0.6, 0.05  # largest share of such hair that remains on a bald head, and largest of its deviations
 SAME_HUE = 6.0  # largest median difference of its a* and b* from the skin
 GLARE = 22.0  # a smooth highlight on the forehead is at least so much lighter (L*) than hair at the outline of the head
+LEAST_BALD = 0.26  # share of what is called hair below which hair like skin is hair in the light
 JOINT = 2  # largest distance in pixels of a bald scalp from the skin that goes on into it
 RIM = 5  # width in pixels of what is called hair beside a bald scalp below which it is the border of the scalp
 LEAST_SKIN = 50  # minimum number of pixels that are surely skin with which hair is compared
@@ -58,6 +59,8 @@ STUBBLE = 0.75  # brightness of a shaved scalp relative to the skin
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
 CONTRAST = (0.06, 0.16)  # range of the contrast of strands
+SPOT_SHARE, SPOTS = 0.5, (0.002, 0.015)  # painted share of the contrast of spots on the skin, and its range
+MAD_TO_DEVIATION = 1.4826  # ratio of standard to median absolute deviation of a normal distribution
 WIDE = 1.25  # side of a wide crop relative to the usual one
 BLEND = 10  # width in pixels of the blend between the two
 GREY_SPREAD, GREY_SHARE = (
@@ -145,10 +148,9 @@ class HeadClasses:
     def hair_contrast(self) -> float:
         """Standard deviation of the brightness of strands relative to that of the hair."""
         hair: BoolArray = np.asarray(self.probability[..., HEAD_HAIR] > SURE)
-        grey = self.image @ np.array([0.299, 0.587, 0.114])
-        fine = grey - cv2.GaussianBlur(grey, (0, 0), 3.0)
         if not hair.any() or self._shown_hair[2]:
             return CONTRAST[0]
+        grey, fine = self._detail
         return float(np.clip(fine[hair].std() / (grey[hair].mean() + 8.0), *CONTRAST))
 
     def worn(self, points: FloatArray) -> FloatArray:
@@ -157,6 +159,22 @@ class HeadClasses:
         place += self.affine[:, 2].astype(np.float32)
         column, row = np.clip(np.rint(place), 0, len(self.probability) - 1).astype(np.int64).T
         return np.asarray(self.probability[row, column, EYEWEAR], np.float64)
+
+    @cached_property
+    def skin_contrast(self) -> float:
+        """Robust standard deviation of the brightness of spots on the skin relative to that of the skin."""
+        skin = cv2.erode((self.probability[..., SKIN] > SURE).astype(np.uint8), _disc(self.margin)) > 0
+        if not skin.any():
+            return SPOTS[0]
+        grey, fine = self._detail
+        deviation = MAD_TO_DEVIATION * float(np.median(np.abs(fine[skin])))
+        return float(np.clip(SPOT_SHARE * deviation / (grey[skin].mean() + 8.0), *SPOTS))
+
+    @cached_property
+    def _detail(self) -> tuple[FloatArray, FloatArray]:
+        """Brightness (S, S) and its fine part."""
+        grey = self.image @ np.array([0.299, 0.587, 0.114])
+        return grey, grey - cv2.GaussianBlur(grey, (0, 0), 3.0)
 
     def hidden_eyes(self, eyes: FloatArray) -> bool:
         """Return whether dark glasses hide the eyes: whether pixels x, y (n, 2) of the eyeballs show glasses."""
@@ -226,7 +244,7 @@ def with_bald_scalp(image: ByteArray, probability: Float32Array) -> Float32Array
     """Return probabilities (S, S, 7) in which hair that looks like the skin nearby is skin.
 
     The network takes the top of bald heads for hair. Hair differs from skin in its colour or in its texture. A bald
-    scalp goes on from the forehead; highlights that hair surrounds are hair.
+    scalp goes on from the forehead; highlights that hair surrounds are hair, and so are places in a head full of hair.
     """
     own: BoolArray = np.asarray(probability[..., SKIN] + probability[..., HEAD_HAIR] > 0.5)
     inner: BoolArray = np.asarray(cv2.erode(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)  # not mixed
@@ -257,6 +275,8 @@ def with_bald_scalp(image: ByteArray, probability: Float32Array) -> Float32Array
     rim = narrow & (cv2.dilate((bald & (probability[..., HEAD_HAIR] > 0.5)).astype(np.uint8), _disc(2 * RIM + 1)) > 0)
     share = np.where(rim, 1.0, share * (cv2.dilate(bald.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0))
     share *= probability[..., HEAD_HAIR]
+    if share.sum() < LEAST_BALD * probability[own, HEAD_HAIR].sum():
+        return probability
     out = probability.copy()
     out[..., HEAD_HAIR] -= share
     out[..., SKIN] += share
@@ -338,3 +358,8 @@ def without_colour(colours: ByteArray) -> ByteArray:
 def lab(colours: ByteArray | Float32Array | FloatArray) -> Float32Array:
     """Return the colours (h, w, 3), RGB in [0, 255], in CIELAB."""
     return np.asarray(cv2.cvtColor(np.asarray(colours, np.float32) / np.float32(255), cv2.COLOR_RGB2LAB))
+
+
+def rgb(colours: Float32Array) -> Float32Array:
+    """Return the colours (h, w, 3), CIELAB, as RGB in [0, 255]."""
+    return np.asarray(cv2.cvtColor(np.asarray(colours, np.float32), cv2.COLOR_LAB2RGB)) * np.float32(255)

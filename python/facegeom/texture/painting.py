@@ -21,6 +21,7 @@ from facegeom.texture.baking import Atlas
 from facegeom.texture.completion import Window, complete, texture_network, window_around
 from facegeom.texture.continuation import continued_colors, from_both_sides, growing_hair, skin_trust
 from facegeom.texture.hair import strands
+from facegeom.texture.hair_growth import SkinView
 from facegeom.texture.head_classes import HeadClasses, is_grey, without_colour
 from facegeom.texture.lid_skin import LidTexels, lid_texels, with_lid_skin
 from facegeom.texture.lip_skin import lip_texels, no_lips, with_plain_corners, with_whole_lips
@@ -33,7 +34,8 @@ SIDES_MM, FOREHEAD_MM = (52.0, 64.0), (38.0, 52.0)  # |x| and y on the mean face
 CHEEKS_MM = (40.0, 52.0)  # |x| on the cheeks and jaws instead, which have no brows and no corners of the eyes
 CHEEK_TOP_MM = (-8.0, -20.0)  # y below which the second of these limits begins to apply, and below which it does
 LEAST_PART = 0.1  # minimum area of a known part, as a fraction of the largest; smaller parts have wrong colours
-SOFT_FACE = 0.012  # width of the blend from known to completed texels of the face, relative to the side of the atlas
+SOFT_FACE = 0.02  # width of the blend from known to completed texels of the face, relative to the side of the atlas
+SOFT_MIRROR = 0.01  # the same for what is mirrored from the other side
 SOFT_EAR = 0.006  # the same for ears, of which a photo from the front shows narrow stripes
 SOFT = 0.02  # the same for neck and scalp, where the extended colours follow
 SOFT_HAIR = 0.04  # the same for hair on the face, such as a fringe that ends at the temple, where skin follows
@@ -44,7 +46,12 @@ NOSTRILS = (0.4, 0.7)  # ambient occlusion of the nose: no network below the fir
 GROWING = 0.5  # share of hair from which it grows at a texel, for a network that knows classes
 WHOLE = 0.98  # share of the photo from which the network sees a texel of the face
 POOR = (0.25, 0.55)  # cosines to the line of sight: poorly shown below the second, fully so below the first
+GRAZING = (0.35, 0.65)  # cosines between which skin at the sides of the face goes over into painted skin
+GAPS, GAP = 128, 0.1  # side of the atlas in which gaps between known texels are found, and their width relative to it
+NEAR = (0.15, 0.35)  # shares of known texels nearby: the other side counts fully below the first, not above the second
 BETTER = (0.1, 0.4)  # differences of these cosines from which the other side is shown better, and much better
+SPOT_WIDTHS = (0.001, 0.003)  # standard deviations of spots of the skin, relative to the side of the atlas
+ENDS, END_WIDTH = 0.5, 0.6  # shift of the border of painted hair by its strands, and its width, in shares of hair
 BAND = 128  # number of rows of the atlas that are mixed at a time
 
 
@@ -109,22 +116,24 @@ def paint(
     skin = coarse.skin_count
     column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
     hair_seen = known[row, column] & is_hair[row, column]
+    pure = SkinView.of_view(template, view, classes).own[:, 1] > OWN
     sure = at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
-    hidden = large_hidden(fixed.skin & ~known, refused)
-    shares = photo_share(known, hidden, face_texels, is_hair, fixed.ears)
-    shares *= 1 - _better_on_the_other_side(template, atlas, view, shares)
-    given = shares >= WHOLE  # also in unusual light: the hidden side of a face is like the side that is seen
-    shares *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
-    shares[is_hair] *= np.clip((zone_of(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
-    mixed = fixed.trust * sure
-    mixed *= 1 - hair
-    of_other = soft_inside(shares, fixed.skin & ~known)[:, ::-1].astype(np.float16)
-    of_other[fixed.skin & ~known & ~hidden] = 0  # the network completes small parts in the light around them
-    mixed *= 1 - of_other
-    np.maximum(mixed, shares, out=mixed)
-    of_face, of_photo = mixed.astype(np.float16), shares.astype(np.float16)
-    del refused, sure, hair, hidden, mixed, shares  # a large atlas takes much memory
-    growing = growing_hair(template, view, classes, grown)
+    of_photo = photo_share(fixed.skin, known, refused, face_texels, is_hair, fixed.ears)
+    facing = smooth(template, size, view.facing[:, None])[..., 0]
+    of_photo *= 1 - _better_on_the_other_side(facing, of_photo)
+    given = of_photo >= WHOLE  # also in unusual light: the hidden side of a face is like the side that is seen
+    well = _well_shown(facing, size)
+    well[is_hair] = 1
+    of_photo *= np.maximum(well, fixed.trust, out=well)
+    del facing, well  # a large atlas takes much memory
+    of_photo *= np.maximum(sure, np.maximum(is_hair, hair))  # the shadow of a fringe belongs to it
+    of_photo[is_hair] *= np.clip((zone_of(template, atlas, grown)[is_hair] - 0.5) / ZONE_EDGE, 0.0, 1.0)
+    of_face = fixed.trust * sure
+    of_face *= 1 - hair
+    del refused, sure, hair
+    hair_here = np.zeros(len(template.vertices), np.bool_)
+    hair_here[:skin] = hair_seen | (hair_seen[coarse.mirror[:skin]] & ~known[row, column])
+    growing = growing_hair(template, view, classes, hair_here if grown is None else hair_here | grown)
     grows = template.carry(np.concatenate([growing, np.zeros(len(template.vertices) - skin)]))
     hairy = smooth(template, size, grows[:, None])[..., 0] > GROWING
     layer = _completed(baked, is_hair, hairy, known, given, of_photo, fixed, network or texture_network(backend))
@@ -133,21 +142,34 @@ def paint(
     for lids in lid_texels(template, atlas):
         layer = with_lid_skin(layer, lids, worn=_part_of(worn, size, lids) > OWN, skin=classes.skin)
 
+    of_other = softened(of_photo)[:, ::-1].astype(np.float16)
+    near = far_from(known)
+    near *= of_other
+    of_face *= np.subtract(1, near, out=near)
+    np.maximum(of_face, of_photo, out=of_face)
+    of_face = of_face.astype(np.float16)
     face = (coarse.regions["map"] & coarse.regions["face"])[:skin]
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
-    known_here[known_here < LEAST_KNOWN] = 0
+    known_here[(known_here < LEAST_KNOWN) | (hair_seen & ~pure)] = 0  # hair mixed with skin
     here = of_photo[row, column].astype(np.float64)
+    del near, is_hair, given
+    if not others:
+        del of_photo
     shown = from_both_sides(template, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen, here)
     continued = continued_colors(template, view, classes, shown, growing)
     behind = behind_colors(template, view)
+    zero = np.zeros_like(behind)
     beyond = _Beyond(
-        template.carry(np.concatenate([continued.colors, behind])),
-        template.carry(np.concatenate([continued.grown, np.zeros(len(behind))])) * classes.hair_contrast,
-        template.carry(np.concatenate([shown.change, np.zeros_like(behind)])),
+        template.carry(np.concatenate([continued.skin, behind])),
+        template.carry(np.concatenate([shown.change, zero])),
+        template.carry(np.concatenate([continued.hair, zero])),
+        template.carry(np.concatenate([continued.growing, zero[:, 0]])),
+        classes.hair_contrast,
+        classes.skin_contrast,
     )
     texture = _with_beyond(template, atlas, layer, of_face, of_other, beyond)
     if others:
-        texture = with_detail_of(template, atlas, texture, of_photo.astype(np.float32), view, others)
+        texture = with_detail_of(template, atlas, texture, of_photo, view, others)
     texture = without_colour(texture) if is_grey(classes.image) else texture
     at_vertices = np.rint(bilinear(texture, places)).astype(np.uint8)
     return Painted(texture, known, at_vertices)
@@ -159,7 +181,7 @@ def _completed(
     hairy: BoolArray,
     known: BoolArray,
     given: BoolArray,
-    of_photo: Float16Array,
+    of_photo: Float32Array,
     fixed: _Fixed,
     network: TextureNetwork,
 ) -> ByteArray:
@@ -171,7 +193,7 @@ def _completed(
     seen = (fixed.face if network.usual_hair is None else fixed.skin) & given
     completed = complete(baked, seen, hair=is_hair, growing=hairy, window=window, network=network)
     layer = baked.copy()
-    share = of_photo[window].astype(np.float32)
+    share = of_photo[window].copy()
     share[known[window] & (~fixed.face[window] | is_hair[window])] = 1
     layer[window] = cv2.blendLinear(np.ascontiguousarray(layer[window]), completed, share, 1 - share)
     return layer
@@ -185,16 +207,42 @@ def _part_of(picture: Float32Array, size: int, lids: LidTexels) -> Float32Array:
     return np.asarray(cv2.remap(picture, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR), np.float32)
 
 
-def _better_on_the_other_side(template: Template, atlas: Atlas, view: View, of_photo: Float32Array) -> Float32Array:
+def far_from(known: BoolArray) -> Float32Array:
+    """Return how far (S, S, in [0, 1]) texels are from the known ones: 0 in gaps between them, which the network fills
+    in their light."""
+    size = len(known)
+    near = cv2.resize(known.astype(np.float32), (GAPS, GAPS), interpolation=cv2.INTER_AREA)
+    width = 2 * round(GAP * GAPS / 2) + 1
+    near = np.asarray(cv2.blur(near, (width, width)), np.float32)
+    far = 1 - np.clip((near - NEAR[0]) / (NEAR[1] - NEAR[0]), 0, 1)
+    return enlarged(np.asarray(far, np.float32), size)
+
+
+def _well_shown(facing: Float32Array, size: int) -> Float32Array:
+    """Return how well (S, S, in [0, 1]) a photo can show each texel: at grazing angles, skin shines and blurs."""
+    return enlarged(np.clip((facing - GRAZING[0]) / (GRAZING[1] - GRAZING[0]), 0, 1), size)
+
+
+def softened(share: Float32Array) -> Float32Array:
+    """Return a share (S, S) that also falls to 0 at its sharp borders, for a picture that ends there."""
+    width = 2 * max(1, round(SOFT_MIRROR * len(share))) + 1
+    soft = np.asarray(cv2.blur(share, (width, width)), np.float32)
+    soft *= 2
+    soft -= 1
+    np.clip(soft, 0, 1, out=soft)
+    return np.asarray(np.minimum(soft, share, out=soft), np.float32)
+
+
+def _better_on_the_other_side(facing: Float32Array, of_photo: Float32Array) -> Float32Array:
     """Return where (S, S, in [0, 1]) the other side of the head, which the photo shows, is shown much better.
 
-    At the outline of a turned head, colours are stretched and mixed with those of the background.
+    At the outline of a turned head, colours are stretched and mixed with those of the background. `facing` (s, s) are
+    cosines to the line of sight.
     """
-    facing = smooth(template, atlas.size, view.facing[:, None])[..., 0]
     shown = cv2.resize(of_photo, facing.shape, interpolation=cv2.INTER_AREA)
     poor = np.clip((POOR[1] - facing) / (POOR[1] - POOR[0]), 0, 1)
     better = np.clip((facing[:, ::-1] - facing - BETTER[0]) / (BETTER[1] - BETTER[0]), 0, 1)
-    return enlarged(np.asarray(better * poor * shown[:, ::-1], np.float32), atlas.size)
+    return enlarged(np.asarray(better * poor * shown[:, ::-1], np.float32), len(of_photo))
 
 
 class _Beyond(NamedTuple):
@@ -202,14 +250,19 @@ class _Beyond(NamedTuple):
 
     Attributes
     ----------
-    colors : (n, 3) float array in [0, 255]
-    cover : (n,) float array, strength of the painted strands
+    skin : (n, 3) float array in [0, 255], colours of what is no hair
     change : (n, 3) float array, what is added to the colours of the other side of the head
+    hair : (n, 3) float array in [0, 255]
+    growing : (n,) float array in [0, 1], share of hair
+    hair_contrast, skin_contrast : strength of the painted strands, and of the spots of the skin
     """
 
-    colors: FloatArray
-    cover: FloatArray
+    skin: FloatArray
     change: FloatArray
+    hair: FloatArray
+    growing: FloatArray
+    hair_contrast: float
+    skin_contrast: float
 
 
 def _with_beyond(
@@ -221,25 +274,56 @@ def _with_beyond(
     beyond: _Beyond,
 ) -> ByteArray:
     """Return the texture (S, S, 3) that is `layer` with the weight `of_face` (S, S), then its mirror image with the
-    weight `of_other` (S, S), and elsewhere the colours of the fine vertices, with strands.
+    weight `of_other` (S, S), and elsewhere the colours of the fine vertices, with strands, in which hair also ends.
     """
-    pattern = strands(template, atlas)
-    values = cv2.split(smooth(template, atlas.size, np.column_stack(beyond)))
-    place = ((np.arange(atlas.size) + 0.5) * (len(values[0]) / atlas.size) - 0.5).astype(np.float32)
+    pattern, spots = strands(template, atlas), skin_spots(atlas.size)
+    values = smooth(template, atlas.size, np.column_stack(beyond[:4]))
+    of_vertices = [np.ascontiguousarray(values[..., part]) for part in (slice(0, 3), slice(3, 6), slice(6, 9), 9)]
+    place = ((np.arange(atlas.size) + 0.5) * (len(values) / atlas.size) - 0.5).astype(np.float32)
     result = np.empty_like(layer)
     for start in range(0, atlas.size, BAND):
         rows = slice(start, start + BAND)
-        x, y = np.meshgrid(place, place[rows])
-        planes = [cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for plane in values]
-        shade = planes[3] * pattern[rows]
-        shade += 1
-        continued = _bytes(cv2.merge([plane * shade for plane in planes[:3]]))
-        mirrored = _bytes(cv2.add(layer[rows, ::-1], cv2.merge(planes[4:]), dtype=cv2.CV_32F))
+        maps = np.meshgrid(place, place[rows])
+        skin, change, hair, hairy = (
+            np.asarray(cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+            for image in of_vertices
+        )
+        strand = pattern[rows].astype(np.float32)
+        hairy += hairy * (1 - hairy) * (strand * ENDS)
+        hairy -= 0.5 - 0.5 * END_WIDTH
+        hairy /= END_WIDTH
+        np.clip(hairy, 0, 1, out=hairy)
+        spot = spots[start % len(spots) :][: len(skin)].astype(np.float32)
+        skin = _brightened(skin, beyond.skin_contrast * spot)
+        hair = _brightened(hair, beyond.hair_contrast * strand)
+        continued = _bytes(cv2.blendLinear(hair, skin, hairy, 1 - hairy))
+        mirrored = _bytes(cv2.add(layer[rows, ::-1], change, dtype=cv2.CV_32F))
         other = of_other[rows].astype(np.float32, order="C")
         hidden = cv2.blendLinear(mirrored, continued, other, 1 - other)
         here = of_face[rows].astype(np.float32)
         result[rows] = cv2.blendLinear(layer[rows], hidden, here, 1 - here)
     return np.asarray(atlas.fill_gutter(result), np.uint8)
+
+
+@load_once(maxsize=4)
+def skin_spots(size: int) -> Float16Array:
+    """Return spots of the skin for an atlas of some size, (p, S), with mean 0 and deviation 1; the pattern repeats.
+
+    Its p rows are a multiple of `BAND`.
+    """
+    side, rng = 2 * BAND, np.random.default_rng(0)
+    total = np.zeros((side, side))
+    for width in SPOT_WIDTHS:
+        grain = np.tile(rng.standard_normal((side, side)), (3, 3))
+        part = cv2.GaussianBlur(grain, (0, 0), max(width * size, 0.5))[side : 2 * side, side : 2 * side]
+        total += (part - part.mean()) / part.std()
+    return np.asarray(np.tile(total / total.std(), (1, 1 + size // side))[:, :size], np.float16)  # little memory
+
+
+def _brightened(colors: Float32Array, share: Float32Array) -> Float32Array:
+    """Return colours (h, w, 3) that are brighter by shares (h, w)."""
+    share = share + np.float32(1)
+    return np.asarray(cv2.multiply(colors, cv2.merge([share, share, share])), np.float32)
 
 
 def _bytes(picture: cv2.typing.MatLike) -> ByteArray:
@@ -289,41 +373,31 @@ def _fixed(template: Template, atlas: Atlas) -> _Fixed:
     return _Fixed(*parts, trust.astype(np.float16), window_around(parts.face))
 
 
-def large_hidden(unknown: BoolArray, refused: BoolArray) -> BoolArray:
-    """Return the texels (S, S) of unknown parts that are large, or at which the photo shows something else."""
-    labels, stats = cv2.connectedComponentsWithStats(unknown.astype(np.uint8), connectivity=8)[1:3]
-    large = stats[:, cv2.CC_STAT_AREA] > LEAST_HIDDEN * unknown.size
-    large[labels[refused]] = True
-    large[0] = False
-    return np.asarray(large[labels], np.bool_)
-
-
 def photo_share(
+    skin: BoolArray,
     known: BoolArray,
-    hidden: BoolArray,
+    refused: BoolArray,
     face_texels: BoolArray,
     hair: BoolArray,
     ears: BoolArray,
 ) -> Float32Array:
-    """Return the share (S, S) of the photo in each texel: 1 inside the known texels, falling to 0 at `hidden` ones.
+    """Return the share (S, S) of the photo in each texel: 1 inside the known texels, falling to 0 at their border.
 
     Small unknown parts that are only hidden, such as the rims of the lids, have a sharp border.
     """
-    size = len(known)
+    size = len(skin)
+    unknown = skin & ~known
+    labels, stats = cv2.connectedComponentsWithStats(unknown.astype(np.uint8), connectivity=8)[1:3]
+    large = stats[:, cv2.CC_STAT_AREA] > LEAST_HIDDEN * size**2
+    large[labels[refused]] = True
+    large[0] = False
+    border = large[labels]
+    del labels  # a large atlas takes much memory
     least = np.float32(1.0)
     width = np.where(face_texels, max(least, np.float32(SOFT_FACE * size)), max(least, np.float32(SOFT * size)))
     width[hair & face_texels] = max(least, np.float32(SOFT_HAIR * size))
     width[ears] = max(least, np.float32(SOFT_EAR * size))
-    return _inward(known, hidden, width)
-
-
-def soft_inside(share: Float32Array, unknown: BoolArray) -> Float32Array:
-    """Return shares (S, S) that fall to 0 at all unknown texels, a mask (S, S), also of small parts.
-
-    On the other side of the head, such a part lies amid texels that come from here, and a sharp border would be seen.
-    """
-    inside = _inward(np.ones_like(unknown), unknown, max(1.0, SOFT_FACE * len(share)))
-    return np.minimum(share, inside, out=inside)
+    return _inward(known, border, width)
 
 
 def _inward(mask: BoolArray, outside: BoolArray, width: float | Float32Array) -> Float32Array:

@@ -20,7 +20,12 @@ from facegeom.texture.head_classes import HeadClasses, lab
 from facegeom.texture.occluders import occluders
 
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
-ODD_LIGHT, ODD_COLOUR = 34.0, 26.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
+ODD_LIGHT, ODD_COLOUR = 34.0, 22.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
+STRANGE = (-14.0, 26.0, -20.0)
+"""Largest a*, least difference of a* with b*, and least L*, relative to the skin, of colours that no face has: green
+and yellow ones, but not those of dark lenses."""
+OBJECT = (0.01, 0.05)  # least width of such an object, and width of its margin, relative to the side of the atlas
+BRIGHT, LEAST_SCALE = 60.0, 0.4  # L* of skin below which these differences are smaller, and how much at most
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
 HAIR_FACING = 0.3  # least cosine to the line of sight of hair on the face: at the outline, hair behind it shows through
 EAR_MARGIN = 3  # width in pixels of the margin of skin on the ears, 2 mm on each side, see `HeadClasses`
@@ -121,7 +126,8 @@ def _judged(
     is_hair |= (found[:, 3] > OWN) & (raised[rows] > 0.5)
     is_hair &= ~face[rows] | (atlas.carry(view.facing[:, None], rows)[:, 0] > HAIR_FACING)
     of_face = face[rows] & ~is_hair
-    seen_well = np.where(of_face, sure_inner, sure_outer) > LEAST_SEEN
+    near_scalp = zone[rows] > 0  # where the mask of the maps ends below the hairline
+    seen_well = np.where(of_face & ~near_scalp, sure_inner, np.maximum(sure_inner, sure_outer)) > LEAST_SEEN
     seen_well |= bare
     colors = projection.colors(rows)
     known = seen_well & (is_skin | is_hair)
@@ -135,6 +141,11 @@ def _judged(
     # The parts behind the skin are painted without the shadows of the photo.
     odd = seen_well & is_skin & ~face[rows]
     odd[odd] = unlike(colors[odd], classes.skin)
+    objects = of_face & seen_well & is_skin & strange(colors, classes.skin)
+    if objects.any():  # lenses may have such colours, too
+        places = atlas.carry(view.place, rows[objects])
+        objects[objects] = replace(classes, eyewear="remove").at(places)[:, 0] > OWN
+        odd |= of_face & (atlas.texels(_grown(np.asarray(picture(objects), np.uint8)))[rows] > 0)
     known &= skin[rows] & ~covered & ~odd
     refused = skin[rows] & (covered | odd | (seen_well & ~is_skin & ~is_hair))
     hair = np.asarray(picture(found[:, 2] * zone[rows] * face[rows]), np.float32)
@@ -169,8 +180,24 @@ def unlike(colors: ByteArray, skin: FloatArray | None) -> BoolArray:
     """Return which colours (t, 3) are not those of the skin in any light, (t,), such as those of a collar."""
     if skin is None or not len(colors):
         return np.zeros(len(colors), np.bool_)
+    usual = lab(skin[None, None])
+    light, red, yellow = (lab(colors[:, None]) - usual)[:, 0].T
+    scale = float(np.clip(usual[0, 0, 0] / BRIGHT, LEAST_SCALE, 1.0))  # all colours of a dark photo are near each other
+    return np.asarray((np.abs(light) > scale * ODD_LIGHT) | (np.hypot(red, yellow) > scale * ODD_COLOUR), np.bool_)
+
+
+def strange(colors: ByteArray, skin: FloatArray | None) -> BoolArray:
+    """Return which colours (t, 3) no part of a face has, (t,): those of a ball that the network takes for skin."""
+    if skin is None or not len(colors):
+        return np.zeros(len(colors), np.bool_)
     light, red, yellow = (lab(colors[:, None]) - lab(skin[None, None]))[:, 0].T
-    return np.asarray((np.abs(light) > ODD_LIGHT) | (np.hypot(red, yellow) > ODD_COLOUR), np.bool_)
+    return np.asarray((red < STRANGE[0]) & (np.hypot(red, yellow) > STRANGE[1]) & (light > STRANGE[2]), np.bool_)
+
+
+def _grown(mask: ByteArray) -> ByteArray:
+    """Return the larger parts of a mask (S, S) with a margin, in which its edges are mixed with what is around."""
+    least, margin = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(3, round(w * len(mask))),) * 2) for w in OBJECT)
+    return np.asarray(cv2.dilate(cv2.morphologyEx(mask, cv2.MORPH_OPEN, least), margin), np.uint8)
 
 
 def _head_mask(classes: HeadClasses) -> tuple[BoolArray, tuple[float, float, float, float]]:
