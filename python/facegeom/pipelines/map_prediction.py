@@ -64,7 +64,7 @@ Measured with the maps network of a half-finished training: the second look take
 landmarks of validation portraits, and 3 % for turned heads (`facegeom evaluate landmarks --method predict`).
 """
 
-IDENTITY_GAIN = 1.2
+IDENTITY_GAIN = 1.25
 """Factor of the identity network's answer as mean of the prior.
 
 Maps and points pull the fit towards the mean face, because a network answers with the mean of all possible faces. The
