@@ -10,13 +10,15 @@ import torch
 
 from facegeom.errors import FacegeomError
 from facegeom.face_model import FaceModel, load_face_model
-from facegeom.images.crop import apply_affine, warp_image
+from facegeom.images.crop import apply_affine, invert_affine, warp_image
 from facegeom.networks.identity import Identity, IdentityConfig, IdentityNetwork, IdentityTensors, load_identity
 from facegeom.networks.identity_crop import (
+    CHANGED_CROPS,
     FRAME_MM,
     INNER_LANDMARKS,
     aligned_affine,
     aligned_template,
+    changed_crops,
     face_points,
     see_identity,
 )
@@ -579,13 +581,25 @@ def test_prior_is_the_answer_for_the_aligned_crop(
         identity, model, np.asarray(photo, np.uint8), points, _roll(roll) @ subject.pose.rotation
     )
     affine = aligned_affine(model, points[INNER_LANDMARKS], _roll(roll) @ subject.pose.rotation, 64)
-    answer = identity.predict(warp_image(np.asarray(photo, np.uint8), affine, 64)[None])[0]
-    np.testing.assert_array_equal(prior.mean, answer.mean)
-    np.testing.assert_array_equal(prior.variance, answer.deviation**2)
+    crops = [warp_image(np.asarray(photo, np.uint8), changed, 64) for changed in changed_crops(affine, 64)]
+    answers = identity.predict(np.stack(crops))
+    np.testing.assert_allclose(prior.mean, np.mean([answer.mean for answer in answers], axis=0))
+    np.testing.assert_allclose(prior.variance, np.mean([answer.deviation for answer in answers], axis=0) ** 2)
     assert seen is not None
     in_crop = (apply_affine(affine, seen.places) - 31.5) * (FRAME_MM / 64)
-    assert answer.points is not None
-    np.testing.assert_allclose(in_crop, aligned_template(model, np.eye(3), seen.vertices) + answer.points, atol=1e-6)
+    change = in_crop - aligned_template(model, np.eye(3), seen.vertices)
+    answer = identity.predict(warp_image(np.asarray(photo, np.uint8), affine, 64)[None])[0]
+    assert np.abs(change - answer.points).max() < 1.0
+
+
+def test_changed_crops_are_about_the_aligned_one() -> None:
+    affine = np.array([[0.5, 0.1, 3.0], [-0.1, 0.5, -7.0]])
+    back = invert_affine(affine)
+    corners = np.array([[0.0, 0.0], [63.0, 0.0], [0.0, 63.0], [63.0, 63.0], [31.5, 31.5]])
+    moved = [apply_affine(changed, apply_affine(back, corners)) - corners for changed in changed_crops(affine, 64)]
+    np.testing.assert_allclose([move[4] for move in moved], [change[:2] for change in CHANGED_CROPS], atol=1e-9)
+    np.testing.assert_allclose(np.mean(moved, axis=0), 0, atol=0.02)
+    assert 0.5 < np.abs(moved).max() < 1.5
 
 
 def test_crops_of_another_size_are_refused(units: ShapeUnits) -> None:
