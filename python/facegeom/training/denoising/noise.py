@@ -18,7 +18,8 @@ LEVELS = (0.1, 0.25, 0.5, 0.75)
 PAPER_PSNR = dict(zip(LEVELS, (18.31, 17.31, 12.34, 8.34), strict=True))
 """PSNR of the noisy images of table 1 of the paper, by level, dB."""
 
-KINDS = ("gaussian", "phone")
+KINDS = ("gaussian", "phone", "mixed")
+"""Kinds of noise of a training; mixed: each sample has one of the two others."""
 
 LARGEST_LEVEL = 0.8
 """Largest standard deviation of the Gaussian noise in training, of full scale."""

@@ -74,7 +74,8 @@ class DenoisingStream(NumberedStream):
     ----------
     photos : FacePhotos
     size : side S of the crops in pixels, even
-    kind : "gaussian": a level that is uniform from 0 to `LARGEST_LEVEL`; "phone": see `with_phone_noise`
+    kind : "gaussian": a level that is uniform from 0 to `LARGEST_LEVEL`; "phone": see `with_phone_noise`; "mixed":
+        each sample has one of the two, equally often
     seed, start, end : see `NumberedStream`
     """
 
@@ -90,7 +91,8 @@ class DenoisingStream(NumberedStream):
         clean = self.photos.crop(item, self.size, float(rng.uniform(*SIDE_MM)), shift, roll)
         if rng.random() < 0.5:
             clean = np.ascontiguousarray(clean[:, ::-1])
-        if self.kind == "gaussian":
+        gaussian = rng.random() < 0.5 if self.kind == "mixed" else self.kind == "gaussian"
+        if gaussian:
             noisy = with_gaussian_noise(clean, float(rng.uniform(0, LARGEST_LEVEL)), rng)
         else:
             noisy = with_phone_noise(clean, rng)

@@ -26,7 +26,7 @@ class DenoisingValidation:
     ----------
     photos : FacePhotos
     size : side of the crops, pixels
-    kind : kind of noise of the training, "gaussian" or "phone"
+    kind : kind of noise of the training, one of `KINDS`
     network : the network with averaged weights
     device : torch.device
     """
@@ -35,13 +35,12 @@ class DenoisingValidation:
         self.network, self.device = network, device
         self.clean = [photos.crop(item, size, SIDE_MM) for item in range(len(photos))]
         rng = np.random.default_rng(0)
-        self.noisy: dict[str, list[ByteArray]]
-        if kind == "phone":
-            self.noisy = {"phone": [with_phone_noise(image, rng) for image in self.clean]}
-        else:
-            self.noisy = {
-                f"{level:g}": [with_gaussian_noise(image, level, rng) for image in self.clean] for level in LEVELS
-            }
+        self.noisy: dict[str, list[ByteArray]] = {}
+        if kind != "phone":
+            for level in LEVELS:
+                self.noisy[f"{level:g}"] = [with_gaussian_noise(image, level, rng) for image in self.clean]
+        if kind != "gaussian":
+            self.noisy["phone"] = [with_phone_noise(image, rng) for image in self.clean]
 
     def denoised(self, images: list[ByteArray]) -> list[ByteArray]:
         """Return the images without noise."""
