@@ -336,6 +336,11 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     one.add_argument("--albedo", action="store_true", help="divide the light on the skin out of the colours")
     one.add_argument(
+        "--denoise", type=_denoise, default="auto", metavar="{auto,on,off}",
+        help="remove noise before the networks see the photo: auto: if it is noisy; on: always, also from the colours "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    one.add_argument(
         "--format", choices=("glb", "gltf", "usdz", "obj", "ply", "stl", "html"), default="glb",
         help="mesh file format if OUT is a folder (default: %(default)s)",
     )  # fmt: skip
@@ -577,6 +582,14 @@ def _face_index(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"the number of a face must be 0 or more, got {text!r}")
     return int(text)
+
+
+def _denoise(text: str) -> str | bool:
+    """Return the argument `denoise` of `facegeom.reconstruct`."""
+    choices: dict[str, str | bool] = {"auto": "auto", "on": True, "off": False}
+    if text not in choices:
+        raise argparse.ArgumentTypeError(f"must be auto, on or off, got {text!r}")
+    return choices[text]
 
 
 def _box(text: str) -> list[float]:

@@ -35,6 +35,7 @@ OPTIONS = (
     "eyewear",
     "albedo",
     "hair",
+    "denoise",
 )
 """Arguments of the command that are arguments of `facegeom.reconstruct` and of `facegeom.reconstruct_all`."""
 
