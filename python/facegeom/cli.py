@@ -26,7 +26,7 @@ from facegeom.errors import FacegeomError, OutputError
 from facegeom.images.limits import MAX_PIXELS
 from facegeom.networks.backends import BACKENDS, DEFAULT_BACKEND
 from facegeom.person import command as persons
-from facegeom.pipelines import DEFAULT_PIPELINE, EXPRESSIONS, EYEWEAR, PIPELINES
+from facegeom.pipelines import DEFAULT_PIPELINE, DENOISE, EXPRESSIONS, EYEWEAR, PIPELINES
 from facegeom.rigging import command as rigging
 from facegeom.tracking.arguments import add_track_arguments
 
@@ -51,6 +51,7 @@ MODULES = {
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
         "segmentation": ("facegeom.evaluation.segmentation", "classes of pixels against drawn outlines"),
         "denoising": ("facegeom.evaluation.denoising", "PSNR and SSIM of crops of faces without their noise"),
+        "noise": ("facegeom.evaluation.noise", "movement of landmarks and faces found in noisy photos"),
         "diffusion": ("facegeom.evaluation.diffusion", "quality, labels and copies of generated photos of heads"),
         "albedo": ("facegeom.evaluation.albedo", "colours of synthetic heads before and after the light is removed"),
         "hair": ("facegeom.evaluation.hair", "distance between the outlines of the hair and of the head"),
@@ -336,7 +337,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     one.add_argument("--albedo", action="store_true", help="divide the light on the skin out of the colours")
     one.add_argument(
-        "--denoise", type=_denoise, default="auto", metavar="{auto,on,off}",
+        "--denoise", choices=DENOISE, default="auto",
         help="remove noise before the networks see the photo: auto: if it is noisy; on: always, also from the colours "
         "(default: %(default)s)",
     )  # fmt: skip
@@ -582,14 +583,6 @@ def _face_index(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"the number of a face must be 0 or more, got {text!r}")
     return int(text)
-
-
-def _denoise(text: str) -> str | bool:
-    """Return the argument `denoise` of `facegeom.reconstruct`."""
-    choices: dict[str, str | bool] = {"auto": "auto", "on": True, "off": False}
-    if text not in choices:
-        raise argparse.ArgumentTypeError(f"must be auto, on or off, got {text!r}")
-    return choices[text]
 
 
 def _box(text: str) -> list[float]:

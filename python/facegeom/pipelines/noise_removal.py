@@ -53,7 +53,7 @@ def check_denoise(denoise: object) -> Denoise:
         When it is neither "auto" nor True nor False.
     """
     if isinstance(denoise, (bool, np.bool_)):
-        return True if denoise else False
+        return bool(denoise)
     if isinstance(denoise, str) and denoise == "auto":
         return "auto"
     raise ValueError(f"denoise must be 'auto', True or False, got {denoise!r}")

@@ -294,7 +294,7 @@ def export_graph(name: str, folder: Path) -> Path:
             training=torch.onnx.TrainingMode.PRESERVE,  # else weights of convolutions and normalisations are merged
             input_names=list(exported.inputs),
             output_names=list(exported.outputs),
-            dynamic_axes={key: axes for key in (*exported.inputs, *exported.outputs)},
+            dynamic_axes=dict.fromkeys((*exported.inputs, *exported.outputs), axes),
         )
     model = onnx.load_from_string(content.getvalue())
     shapes = _externalise(model, exported.module)
