@@ -10,8 +10,8 @@ from facegeom._internal.arrays import ByteArray, Float32Array
 WINDOW = 8
 """Side in pixels of the windows in which structures are compared."""
 
-SMALL = 1e-3
-"""Added to products of standard deviations of grey values in [0, 1], so that flat windows count as alike."""
+SMALL = 1e-6
+"""Added to products of standard deviations of grey values in [0, 1]: a window without structure is like no other."""
 
 
 def denoising_score(noisy: ByteArray, denoised: ByteArray) -> float:
@@ -54,4 +54,4 @@ def _similarity(first: Float32Array, second: Float32Array) -> Float32Array:
         for values, mean in zip((first, second), means, strict=True)
     )
     both = cv2.blur(first * second, windows) - means[0] * means[1]
-    return np.asarray((both + SMALL) / (one * two + SMALL), np.float32)
+    return np.asarray(both / (one * two + SMALL), np.float32)
