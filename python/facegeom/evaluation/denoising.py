@@ -161,7 +161,7 @@ def measure_choice(photos: Sequence[ByteArray], methods: tuple[Method, Method], 
         noisy = with_noise(clean, kind, np.random.default_rng([number, *kind.encode()]))
         for column, method in enumerate(methods):
             made = method(noisy)
-            scores[number, column], quality[number, column] = denoising_score(noisy, made), psnr(made, clean)
+            scores[number, column], quality[number, column] = denoising_score(made), psnr(made, clean)
     chosen = np.take_along_axis(quality, scores.argmax(1)[:, None], 1)[:, 0]
     right, half_width = mean_with_interval(100.0 * (chosen == quality.max(1)))
     first = float(100 * (quality[:, 0] >= quality[:, 1]).mean())

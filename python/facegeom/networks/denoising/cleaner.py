@@ -46,7 +46,7 @@ class Cleaner:
         answers = [_whole(network, image) for network in self.networks.values()]
         if len(answers) == 1:
             return answers[0]
-        return max(answers, key=lambda answer: denoising_score(image, answer))
+        return max(answers, key=denoising_score)
 
     def clean_in_tiles(self, image: ByteArray) -> ByteArray:
         """Return a large image (h, w, 3) without noise, computed in overlapping tiles with little memory."""
