@@ -260,5 +260,6 @@ def _show_choice(args: argparse.Namespace, photos: Sequence[ByteArray]) -> int:
     header += [f"{first} better", f"{second} better"]
     show(table(header, [[kind, *each[:4], *each.always, *each.better] for kind, each in found.items()]))
     if args.json:
-        write_json(args.json, {"benchmark": "choice of the denoiser", "networks": list(networks), "choice": found})
+        as_json = {kind: each._asdict() for kind, each in found.items()}
+        write_json(args.json, {"benchmark": "choice of the denoiser", "networks": list(networks), "choice": as_json})
     return 0
