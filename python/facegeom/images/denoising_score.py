@@ -22,8 +22,8 @@ def denoising_score(denoised: ByteArray) -> float:
     """Return how sharp the structure of an image is and how little noise is left in it; more is better.
 
     The metric Q of Zhu and Milanfar, Automatic Parameter Selection for Denoising Algorithms Using a No-Reference
-    Measure of Image Content (IEEE Transactions on Image Processing, 2010). The gradients of a patch have the singular values
-    s1 >= s2. Edges make s1 large, noise makes s2 large and blur makes both small; the score is the mean of
+    Measure of Image Content (IEEE Transactions on Image Processing, 2010). The gradients of a patch have the singular
+    values s1 >= s2. Edges make s1 large, noise makes s2 large and blur makes both small; the score is the mean of
     s1 (s1 - s2) / (s1 + s2) over the patches, 0 for those whose coherence (s1 - s2) / (s1 + s2) noise could have.
 
     Scores can only be compared between versions of the same image.
