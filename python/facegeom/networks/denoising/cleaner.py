@@ -67,7 +67,7 @@ def _whole(network: DenoisingNetwork, image: ByteArray) -> ByteArray:
     """Return what a network makes of one image of any size, which is enlarged by its mirror images."""
     height, width = image.shape[:2]
     right, down = -width % DENOISER_STEP, -height % DENOISER_STEP
-    padded = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REFLECT)
+    padded = np.asarray(cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REFLECT), np.uint8)
     return np.ascontiguousarray(network.predict(padded[None])[0, :height, :width])
 
 
