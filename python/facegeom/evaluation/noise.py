@@ -23,7 +23,7 @@ from facegeom.evaluation.detection import evenly_spread
 from facegeom.images.boxes import Box
 from facegeom.measures.metrics import box_overlap, landmark_box
 from facegeom.measures.report import show, table, write_json
-from facegeom.pipelines import PIPELINES
+from facegeom.pipelines import DENOISE, PIPELINES
 from facegeom.pipelines.noise_removal import NOISY, Denoise, face_noise
 from facegeom.reconstruction import reconstruct
 from facegeom.training.data.labels import add_labelled_photos
@@ -37,7 +37,7 @@ FRONTAL_DEG = 10.0
 FOUND_OVERLAP = 0.3
 """Smallest IoU of the boxes of the landmarks in the noisy photo and in the photo itself at which a face is found."""
 
-WAYS: dict[str, Denoise] = {"without": False, "with": "auto"}
+WAYS = ("without", "with")
 
 
 class Portrait(NamedTuple):
@@ -83,7 +83,7 @@ def landmarks_in(image: ByteArray, box: Box | None, pipeline: str, denoise: Deno
 
 
 def measure(
-    portraits: list[Portrait], kinds: tuple[str, ...], pipeline: str, *, ways: dict[str, Denoise] = WAYS
+    portraits: list[Portrait], kinds: tuple[str, ...], pipeline: str, denoise: Denoise = "auto"
 ) -> dict[str, dict[str, dict[str, Moved]]]:
     """Measure how far noise moves the landmarks.
 
@@ -92,27 +92,27 @@ def measure(
     portraits : photos without noise
     kinds : kinds of noise, as `noise_kind` accepts them
     pipeline : one of `PIPELINES`
-    ways : name -> `denoise` of `reconstruct`
+    denoise : how `reconstruct` removes noise, "auto" or True
 
     Returns
     -------
     dict
-        "box" or "no box" -> kind -> way -> Moved. A photo in which no face is found without noise is left out.
+        "box" or "no box" -> kind -> "without" or "with" its removal -> Moved. A photo in which no face is found without noise is left out.
     """
     results: dict[str, dict[str, dict[str, Moved]]] = {}
     for given in ("box", "no box"):
         clean = [landmarks_in(each.image, each.box if given == "box" else None, pipeline, False) for each in portraits]
         results[given] = {}
         for kind in kinds:
-            moved: dict[str, list[float]] = {way: [] for way in ways}
+            moved: dict[str, list[float]] = {way: [] for way in WAYS}
             for number, (portrait, truth) in enumerate(
                 zip(tqdm(portraits, desc=f"{given} {kind}", unit="photo"), clean, strict=True)
             ):
                 if truth is None:
                     continue
                 noisy = with_noise(portrait.image, kind, _generator(number, kind))
-                for way, denoise in ways.items():
-                    points = landmarks_in(noisy, portrait.box if given == "box" else None, pipeline, denoise)
+                for way, asked in zip(WAYS, (False, denoise), strict=True):
+                    points = landmarks_in(noisy, portrait.box if given == "box" else None, pipeline, asked)
                     moved[way] += movement(points, truth)
             results[given][kind] = {
                 way: Moved(float(np.mean(values)), len(values), float(np.median(values)))
@@ -154,6 +154,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--noise", nargs="+", default=list(KINDS), metavar="LEVEL",
         help="kinds of noise: standard deviations of Gaussian noise from 0 to 1, of full scale, or phone",
     )  # fmt: skip
+    parser.add_argument(
+        "--denoise", choices=("auto", "on"), default="auto",
+        help="remove noise from noisy photos, or always (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--pipeline", choices=PIPELINES, default="facevision", help="pipeline (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the results to this JSON file as well")
 
@@ -175,7 +179,8 @@ def run(args: argparse.Namespace) -> int:
         frontal = photos.frontal(FRONTAL_DEG)
         items = [frontal[number] for number in evenly_spread(len(frontal), count)]
         portraits = [scaled_portrait(photos.store[item], photos.box(item), face) for item in items]
-        report["portraits"], report["moved"] = len(portraits), measure(portraits, kinds, args.pipeline)
+        report["portraits"] = len(portraits)
+        report["moved"] = measure(portraits, kinds, args.pipeline, DENOISE[args.denoise])
         show(
             f"{args.pipeline}, {len(portraits)} frontal portraits, faces of {face:g} pixels: landmarks moved by noise, "
             "percent of the size of the face (mean and median), and faces found"
