@@ -97,7 +97,8 @@ def measure(
     Returns
     -------
     dict
-        "box" or "no box" -> kind -> "without" or "with" its removal -> Moved. A photo in which no face is found without noise is left out.
+        "box" or "no box" -> kind -> "without" or "with" its removal -> Moved. A photo in which no face is found
+        without noise is left out.
     """
     results: dict[str, dict[str, dict[str, Moved]]] = {}
     for given in ("box", "no box"):

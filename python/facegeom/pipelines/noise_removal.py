@@ -30,9 +30,9 @@ NOISY = 0.05
 """Noise level, relative to full scale, from which "auto" removes noise.
 
 On eight frontal validation portraits with faces of 100 pixels, noise of this level and its removal move the landmarks
-alike (0.26 % of the size of the face); at 0.03 it is 0.16 and 0.19 %, at 0.1 0.63 and 0.51 %. Command: `facegeom evaluate
-noise PORTRAITS --labels LABELS --part validation --count 8 --noise 0.03 0.05 0.07 0.1 --denoise on`. The largest level of
-the 197 validation portraits themselves is 0.02.
+alike (0.26 % of the size of the face); at 0.03 it is 0.16 and 0.19 %, at 0.1 0.63 and 0.51 %. Command: `facegeom
+evaluate noise PORTRAITS --labels LABELS --part validation --count 8 --noise 0.03 0.05 0.07 0.1 --denoise on`. The
+largest level of the 197 validation portraits themselves is 0.02.
 """
 
 JUDGED, JUDGED_SIDE = 1.58, 128

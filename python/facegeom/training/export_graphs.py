@@ -35,7 +35,7 @@ from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
 from facegeom.networks.segmentation import SegmentationConfig, SegmentationNetwork
 from facegeom.networks.semi_sphere import Level, neighbour_rows, semi_sphere
 from facegeom.networks.semi_sphere_network import SemiSphereNetwork, SemiSpherePlacement
-from facegeom.networks.weight_files import read_weights
+from facegeom.networks.weight_files import WEIGHTS, read_weights
 from facegeom.networks.weights import load_weights
 
 OPSET = 18  # the first version of ONNX with all operators of these networks
@@ -249,7 +249,8 @@ def _segmentation() -> Exported:
 
 def _denoiser(method: str) -> Exported:
     images = torch.zeros(2, 3, 2 * DENOISER_STEP, 3 * DENOISER_STEP)
-    config = asdict(DenoiserConfig(method, "phone"))
+    shipped = (WEIGHTS / f"denoiser_{method}.safetensors").is_file()
+    config = None if shipped else asdict(DenoiserConfig(method, "phone"))
     return Exported(_Denoiser(METHODS[method]()), {"noisy": images}, ("clean",), config, any_size=True)
 
 
