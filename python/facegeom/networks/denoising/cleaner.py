@@ -16,7 +16,8 @@ SHIPPED = ("matrix_unet", "dense_unet")
 (algorithm 1 of the GCN-IGAN paper, which compares PSNR and SSIM to the image without noise)."""
 
 LOCAL = "dense_unet"
-"""The network of `SHIPPED` for tiles: the answer of one that looks at the whole image would differ between tiles."""
+"""The network of `SHIPPED` for tiles, if it is there: the answer of one that looks at the whole image would differ
+between tiles."""
 
 TILE, OVERLAP = 256, 32
 """Side of a tile, and width of the part that two neighbours share, pixels."""
@@ -50,7 +51,8 @@ class Cleaner:
 
     def clean_in_tiles(self, image: ByteArray) -> ByteArray:
         """Return a large image (h, w, 3) without noise, computed in overlapping tiles with little memory."""
-        network, (height, width) = self.networks[LOCAL], image.shape[:2]
+        network = self.networks.get(LOCAL, next(iter(self.networks.values())))
+        height, width = image.shape[:2]
         total = np.zeros(image.shape, np.float32)
         weight = np.zeros((height, width, 1), np.float32)
         for top in _starts(height):
