@@ -206,6 +206,7 @@ OPTIONS: dict[str, list[Any]] = {
     "head": [None, "yes", 1, [], np.array([1, 2])],
     "max_pixels": [0, -1, None, "many", 1.5, True, 10],
     "detector": [None, "", "haar", [], 5],
+    "denoise": [None, "", "on", [], 2],
     "min_face": [0, -1, np.nan, np.inf, 1e300, 1e-300, "x", True],
     "backend": [None, "", "tf", [], 5],
     "expression": [None, "", "frozen", [], 5],

@@ -13,7 +13,7 @@ import torch
 
 from facegeom.cli import main
 from facegeom.errors import FacegeomError
-from facegeom.evaluation.denoising import NOISY, evaluate, mean_with_interval, non_local_means
+from facegeom.evaluation.denoising import NOISY, evaluate, mean_with_interval, measure_choice, non_local_means
 from facegeom.networks.denoising.autoencoder import VariationalAutoencoder
 from facegeom.networks.denoising.denoiser import METHODS, Denoiser, DenoiserConfig, load_denoiser
 from facegeom.networks.denoising.matrix_unet import RANK, SMALL, LowRank
@@ -254,3 +254,37 @@ def test_command_measures_networks_and_draws_a_sheet(
     assert level["matrix_unet"] == level[NOISY]  # an untrained network changes nothing
     assert cv2.imread(str(tmp_path / "sheet.png")).shape[1] > 13 * 112
     assert main([*command, "--limit", "0"]) == 1
+
+
+def test_the_choice_is_right_where_one_network_is_clearly_better() -> None:
+    """A network that knows the photo always wins, and one that returns the noisy image always loses."""
+    photos = []
+    for radius in (12, 18, 24):
+        photos.append(
+            cv2.circle(np.full((64, 64, 3), 60, np.uint8), (30, 34), radius, (200, 150, 120), -1, cv2.LINE_AA)
+        )
+    known = iter(photos)
+    found = measure_choice(photos, (lambda noisy: noisy, lambda noisy: next(known)), "0.25")
+    assert found.right == 100
+    assert found.chosen == found.best == found.always[1] == 100
+    assert found.always[0] < 15
+    assert found.better == (0, 100)
+
+
+def test_command_measures_the_choice(
+    folder: Path, labels: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels.save(tmp_path / "labels.npz")
+    files = []
+    for method in ("dense_unet", "matrix_unet"):
+        files.append(str(tmp_path / f"{method}.safetensors"))
+        save_weights(files[-1], DenoiserConfig(method, "phone"), METHODS[method]().state_dict())
+    command = ["evaluate", "denoising", str(folder), "--labels", str(tmp_path / "labels.npz"), "--limit", "1"]
+    report = tmp_path / "choice.json"
+    assert main([*command, "--choice", "--weights", *files, "--json", str(report)]) == 0
+    assert "always dense_unet" in capsys.readouterr().out
+    found = json.loads(report.read_text())
+    assert found["networks"] == ["dense_unet", "matrix_unet"]
+    assert found["choice"]["phone"]["right"] == 100  # untrained networks change nothing: both are right
+    assert main([*command, "--choice", "--weights", files[0]]) == 1
+    assert "two networks" in capsys.readouterr().err

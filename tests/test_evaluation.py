@@ -23,6 +23,7 @@ from facegeom.images.face_maps import FaceMaps
 from facegeom.images.pictures import correspondence_picture, depth_picture, fit_square
 from facegeom.measures import metrics, predictor, report
 from facegeom.networks.interface import NetworkMaps
+from facegeom.pipelines.noise_removal import NoiseRemoval
 from facegeom.training.data.renderer import Sample
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -130,8 +131,8 @@ def test_mesh_network_is_loaded_from_the_given_weights(
         calls.append((name, device, weights))
         return "the network"
 
-    def predict(image: np.ndarray, network: str, box: object, device: str) -> KnownFace:
-        assert (network, device) == ("the network", "cpu")
+    def predict(image: np.ndarray, network: str, box: object, device: str, *, removal: NoiseRemoval) -> KnownFace:
+        assert (network, device, removal.denoise) == ("the network", "cpu", "auto")
         return perfect(image)
 
     monkeypatch.setattr(predictor, "load_mesh_network", load)
@@ -140,6 +141,31 @@ def test_mesh_network_is_loaded_from_the_given_weights(
     assert main(command) == 0
     assert calls == [("gcn_igan", "cpu", "w.safetensors")]
     assert "annotated" in capsys.readouterr().out
+
+
+def test_aflw_with_noise_and_without_its_removal(
+    benchmark_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    seen: list[tuple[float, object]] = []
+
+    def predict(image: np.ndarray, network: str, box: object, device: str, *, removal: NoiseRemoval) -> KnownFace:
+        seen.append((float(image.std()), removal.denoise))
+        return posed_faces()[2]
+
+    monkeypatch.setattr(predictor, "load_mesh_network", lambda name, device, weights: None)
+    monkeypatch.setattr(predictor, "predict_mesh", predict)
+    command = ["evaluate", "aflw2000", str(benchmark_folder), "--pipeline", "pixel2mesh", "--no-detector"]
+    report = tmp_path / "report.json"
+    assert main([*command, "--noise", "0.1", "--denoise", "off", "--json", str(report)]) == 0
+    assert {denoise for _, denoise in seen} == {False}
+    assert all(spread > 10 for spread, _ in seen)
+    assert {"noise": "0.1", "denoise": "off"}.items() <= json.loads(report.read_text()).items()
+    seen.clear()
+    assert main([*command, "--noise", "phone", "--denoise", "on"]) == 0
+    assert {denoise for _, denoise in seen} == {True}
+    with pytest.raises(SystemExit):
+        main([*command, "--noise", "loud"])
+    assert "noise must be phone or a number" in capsys.readouterr().err
 
 
 def test_aflw_calls_the_predictor_with_the_annotated_box_and_without_a_box(benchmark_folder: Path):

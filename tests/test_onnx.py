@@ -22,6 +22,7 @@ from facegeom.images.image_files import load_image
 from facegeom.networks.backends import BACKENDS, check_backend
 from facegeom.networks.loaders import (
     load_contour_network,
+    load_denoising_network,
     load_identity_network,
     load_map_network,
     load_mesh_network,
@@ -29,7 +30,7 @@ from facegeom.networks.loaders import (
     load_texture_network,
 )
 from facegeom.networks.semi_sphere import mean_landmarks, neighbour_rows, semi_sphere
-from facegeom.networks.weight_files import read_weights
+from facegeom.networks.weight_files import WEIGHTS, read_weights
 from facegeom.reconstruction import demo_photo
 
 pytest.importorskip("onnxruntime")
@@ -39,7 +40,17 @@ from facegeom.networks.onnx.semi_sphere import load_semi_sphere
 from facegeom.networks.onnx.session import GRAPHS, NetworkSession
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("contours", "facevision", "gated_inpainting", "gcn_igan", "identity", "pixel2mesh", "segmentation")
+DENOISERS = ("denoiser_dense_unet", "denoiser_matrix_unet")
+NAMES = (
+    "contours",
+    *DENOISERS,
+    "facevision",
+    "gated_inpainting",
+    "gcn_igan",
+    "identity",
+    "pixel2mesh",
+    "segmentation",
+)
 LARGEST_CONSTANT = 4096  # bytes
 ALL_GRAPHS = 2e6  # bytes
 MAP_MM = 0.005  # largest difference of a map, mm
@@ -131,6 +142,8 @@ def test_the_list_beside_a_graph_names_its_arrays(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_graph_belongs_to_the_weights_of_the_package(name: str) -> None:
     """After a change of a configuration, `facegeom prepare graphs` must be run."""
+    if name in DENOISERS and not (WEIGHTS / f"{name}.safetensors").is_file():
+        pytest.skip(f"the weights of {name} are not in the package")
     weights, facts = read_weights(name), facts_of(name)
     assert json.loads(json.dumps(weights.config)) == facts["config"]
     used = {key for key in weights.arrays if not key.endswith("num_batches_tracked")} - {"usual_hair"}  # for its caller
@@ -273,6 +286,34 @@ def test_classes_equal_those_of_torch(count: int) -> None:
     assert found.shape == (count, one.size, one.size, 7)
     np.testing.assert_allclose(found, wanted, atol=1e-4)
     np.testing.assert_allclose(found.sum(-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["matrix_unet", "dense_unet"])
+def test_images_without_noise_equal_those_of_torch(method: str, tmp_path: Path) -> None:
+    """With random weights, because those of the package may change nothing of some images."""
+    import torch
+
+    from facegeom.networks.denoising.denoiser import METHODS, DenoiserConfig
+    from facegeom.networks.weights import save_weights
+
+    torch.manual_seed(0)
+    network = METHODS[method]()
+    for parameter in network.parameters():
+        if not parameter.any():  # what is zero before the training
+            torch.nn.init.normal_(parameter, std=0.02)
+    path = tmp_path / "denoiser.safetensors"
+    save_weights(path, DenoiserConfig(method, "phone"), network.state_dict())
+    one, other = (load_denoising_network(method, "cpu", path, backend) for backend in BACKENDS)
+    for count, shape in ((1, (64, 64)), (2, (48, 96))):
+        images = crops(count, 96)[:, : shape[0], : shape[1]]
+        wanted, found = one.predict(images), other.predict(images)
+        assert np.abs(wanted.astype(int) - images).mean() > 1
+        assert np.abs(wanted.astype(int) - found).max() <= 1
+        assert (wanted != found).mean() < 1e-2
+    with pytest.raises(ValueError, match="multiples of 16"):
+        other.predict(crops(1, 40))
+    with pytest.raises(TypeError, match="uint8"):
+        other.predict(crops(1, 48).astype(np.float32))
 
 
 def test_wrong_arrays_are_refused_like_by_torch() -> None:

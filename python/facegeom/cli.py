@@ -26,7 +26,7 @@ from facegeom.errors import FacegeomError, OutputError
 from facegeom.images.limits import MAX_PIXELS
 from facegeom.networks.backends import BACKENDS, DEFAULT_BACKEND
 from facegeom.person import command as persons
-from facegeom.pipelines import DEFAULT_PIPELINE, EXPRESSIONS, EYEWEAR, PIPELINES
+from facegeom.pipelines import DEFAULT_PIPELINE, DENOISE, EXPRESSIONS, EYEWEAR, PIPELINES
 from facegeom.rigging import command as rigging
 from facegeom.tracking.arguments import add_track_arguments
 
@@ -51,6 +51,7 @@ MODULES = {
         "runs": ("facegeom.evaluation.runs", "comparison of training runs of mesh networks"),
         "segmentation": ("facegeom.evaluation.segmentation", "classes of pixels against drawn outlines"),
         "denoising": ("facegeom.evaluation.denoising", "PSNR and SSIM of crops of faces without their noise"),
+        "noise": ("facegeom.evaluation.noise", "movement of landmarks and faces found in noisy photos"),
         "diffusion": ("facegeom.evaluation.diffusion", "quality, labels and copies of generated photos of heads"),
         "albedo": ("facegeom.evaluation.albedo", "colours of synthetic heads before and after the light is removed"),
         "hair": ("facegeom.evaluation.hair", "distance between the outlines of the hair and of the head"),
@@ -335,6 +336,11 @@ def _parser() -> argparse.ArgumentParser:
         help="keep the glasses of the photo in the colours, or remove them (default: %(default)s)",
     )  # fmt: skip
     one.add_argument("--albedo", action="store_true", help="divide the light on the skin out of the colours")
+    one.add_argument(
+        "--denoise", choices=DENOISE, default="auto",
+        help="remove noise before the networks see the photo: auto: if it is noisy; on: always, also from the colours "
+        "(default: %(default)s)",
+    )  # fmt: skip
     one.add_argument(
         "--format", choices=("glb", "gltf", "usdz", "obj", "ply", "stl", "html"), default="glb",
         help="mesh file format if OUT is a folder (default: %(default)s)",

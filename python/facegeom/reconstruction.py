@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -34,6 +35,7 @@ from facegeom.mesh.formats import BLENDSHAPE_FORMATS, save_mesh
 from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
 from facegeom.pipelines import DEFAULT_PIPELINE, EXPRESSIONS, EYEWEAR, PIPELINES, PipelineEntry
 from facegeom.pipelines.interface import FaceRequest, Pipeline, PipelineOptions, Prediction
+from facegeom.pipelines.noise_removal import Denoise, NoiseRemoval, check_denoise
 from facegeom.texture.baking import SIZES
 
 if TYPE_CHECKING:
@@ -262,6 +264,7 @@ def reconstruct(
     eyewear: str = "keep",
     albedo: bool = False,
     hair: bool = True,
+    denoise: Denoise = "auto",
 ) -> Reconstruction:
     """Reconstruct a textured 3-D mesh of one face in a photo.
 
@@ -291,6 +294,10 @@ def reconstruct(
         remain
     hair : True: the scalp of a head is raised to the outline of the hair in the photo; False: the head is as without
         hair, which is only painted. A face without its head has no scalp.
+    denoise : "auto": if the photo is noisy around the face, the networks see it without noise; if no face is found in a
+        noisy photo, it is sought again without noise. The colours are those of the photo. True: always, and the
+        colours are without noise, too. False: never. A photo that is not noisy gives the same mesh with "auto" and
+        False.
 
     Returns
     -------
@@ -310,7 +317,7 @@ def reconstruct(
         When the weights of a network cannot be loaded.
     TypeError, ValueError
         When `box`, `face_index`, `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels`, `expression`,
-        `eyewear`, `albedo` or `hair` is invalid.
+        `eyewear`, `albedo`, `hair` or `denoise` is invalid.
 
     Notes
     -----
@@ -324,7 +331,13 @@ def reconstruct(
     """
     check_backend(backend, device)
     request = FaceRequest(
-        _box(box), check.count(face_index, "face_index"), device, backend, check_detector(detector), _least(min_face)
+        _box(box),
+        check.count(face_index, "face_index"),
+        device,
+        backend,
+        check_detector(detector),
+        _least(min_face),
+        denoise=check_denoise(denoise),
     )
     job = _Job.of(pipeline, head, texture, backend, expression, eyewear, albedo, hair)
     timings: dict[str, float] = {}
@@ -334,7 +347,7 @@ def reconstruct(
     steps = job.entry.load()
     with one_thread():
         prediction = steps.predict(photo.image, request)
-        return job.reconstruction(image, photo, steps, prediction, timings)
+        return job.reconstruction(image, photo, steps, prediction, timings, request.removal)
 
 
 def reconstruct_all(
@@ -352,13 +365,14 @@ def reconstruct_all(
     eyewear: str = "keep",
     albedo: bool = False,
     hair: bool = True,
+    denoise: Denoise = "auto",
 ) -> list[Reconstruction]:
     """Reconstruct all faces in a photo.
 
     Parameters
     ----------
-    image, pipeline, device, head, texture, detector, min_face, backend, max_pixels, expression, eyewear, albedo, hair :
-        as in `reconstruct`
+    image, pipeline, device, head, texture, detector, min_face, backend, max_pixels, expression, eyewear, albedo, hair,
+        denoise : as in `reconstruct`
 
     Returns
     -------
@@ -375,8 +389,8 @@ def reconstruct_all(
     WeightsError
         When the weights of a network cannot be loaded.
     TypeError, ValueError
-        When `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels`, `expression`, `eyewear`, `albedo`
-        or `hair` is invalid.
+        When `texture`, `device`, `detector`, `min_face`, `backend`, `max_pixels`, `expression`, `eyewear`, `albedo`,
+        `hair` or `denoise` is invalid.
 
     Examples
     --------
@@ -384,7 +398,13 @@ def reconstruct_all(
     ...     rec.save(f"face{number}.glb")
     """
     check_backend(backend, device)
-    request = FaceRequest(device=device, backend=backend, detector=check_detector(detector), min_face=_least(min_face))
+    request = FaceRequest(
+        device=device,
+        backend=backend,
+        detector=check_detector(detector),
+        min_face=_least(min_face),
+        denoise=check_denoise(denoise),
+    )
     job = _Job.of(pipeline, head, texture, backend, expression, eyewear, albedo, hair)
     timings: dict[str, float] = {}
     with stopwatch(timings, "loading"):
@@ -395,7 +415,7 @@ def reconstruct_all(
     with one_thread():
         for prediction in steps.predict_all(photo.image, request):
             try:
-                found.append(job.reconstruction(image, photo, steps, prediction, timings))
+                found.append(job.reconstruction(image, photo, steps, prediction, timings, request.removal))
             except NoFaceFound as error:
                 log.debug("a face is left out: %s", error)
     return found
@@ -450,9 +470,13 @@ class _Job:
         steps: Pipeline,
         prediction: Prediction,
         timings: dict[str, float],
+        removal: NoiseRemoval,
     ) -> Reconstruction:
         """Return the reconstruction from the prediction for one face of a photo."""
-        stages = steps.run(photo.image, prediction, self.options)
+        timings = dict(timings)
+        with stopwatch(timings, "colours") if removal.denoise is True else nullcontext():
+            shown = removal.colours(photo.image, prediction.maps.box)
+        stages = steps.run(shown, prediction, self.options)
         model, final = load_face_model(), stages.final
         if self.options.head or self.entry.template:
             skin = final.vertices if stages.raised is None else final.vertices - stages.raised
@@ -492,6 +516,7 @@ def predict(
     min_face: float | None = None,
     backend: str = DEFAULT_BACKEND,
     max_pixels: int = MAX_PIXELS,
+    denoise: Denoise = "auto",
 ) -> MapPrediction:
     """Predict the maps, the camera and the landmarks of one face in a photo, without a mesh.
 
@@ -506,7 +531,7 @@ def predict(
         first, in the detector's order
     network : map network to use; None: the network that comes with facegeom
     options : MapOptions; None: the default options
-    detector, min_face, backend, max_pixels : as in `reconstruct`
+    detector, min_face, backend, max_pixels, denoise : as in `reconstruct`
 
     Returns
     -------
@@ -527,7 +552,7 @@ def predict(
     face_index = check.count(face_index, "face_index")
     check_backend(backend, device)
     name, least = check_detector(detector), _least(min_face)
-    request = FaceRequest(_box(box), min_face=least)
+    request = FaceRequest(_box(box), device=device, backend=backend, min_face=least, denoise=check_denoise(denoise))
     photo = read_photo(image, max_pixels=max_pixels)
     request = _in_image(request, photo)
     with one_thread():
@@ -541,6 +566,7 @@ def predict(
             detector=name,
             min_face=request.min_face,
             backend=backend,
+            removal=request.removal,
         )
     return replace(
         found,

@@ -22,6 +22,7 @@ from facegeom.batch.tasks import PhotoJob, ReconstructTask, SaveTask
 from facegeom.errors import BatchError
 from facegeom.mesh.formats import SAVE_SUFFIXES
 from facegeom.networks.backends import check_backend
+from facegeom.pipelines import DENOISE
 
 OPTIONS = (
     "pipeline",
@@ -35,6 +36,7 @@ OPTIONS = (
     "eyewear",
     "albedo",
     "hair",
+    "denoise",
 )
 """Arguments of the command that are arguments of `facegeom.reconstruct` and of `facegeom.reconstruct_all`."""
 
@@ -141,7 +143,8 @@ class _Run:
         self._args, self._jobs, self._existing = args, jobs, existing
         self._say, self._complain = say, complain
         names = OPTIONS if args.all_faces else (*OPTIONS, *ONE_FACE)
-        task = ReconstructTask({name: getattr(args, name) for name in names}, args.all_faces)
+        options = {name: getattr(args, name) for name in names} | {"denoise": DENOISE[args.denoise]}
+        task = ReconstructTask(options, args.all_faces)
         self._task = SaveTask(task, args.neutral, args.preview, args.no_clobber)
 
     def without_record(self) -> bool:

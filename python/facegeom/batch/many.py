@@ -22,6 +22,7 @@ from facegeom.pipelines import DEFAULT_PIPELINE
 if TYPE_CHECKING:
     from facegeom.detection import Detector
     from facegeom.images.image_files import ImageSource
+    from facegeom.pipelines.noise_removal import Denoise
     from facegeom.reconstruction import Reconstruction
 
 
@@ -69,6 +70,7 @@ def reconstruct_many(
     eyewear: str = "keep",
     albedo: bool = False,
     hair: bool = True,
+    denoise: Denoise = "auto",
 ) -> Generator[Outcome, None, None]:
     """Reconstruct the faces of many photos in worker processes; yield an outcome for each photo as it is finished.
 
@@ -84,7 +86,7 @@ def reconstruct_many(
     address : address of the Ray cluster; None: the one that Ray finds, or else a new one on this machine
     all_faces : True: all faces of each photo, as `reconstruct_all` returns them
     pipeline, box, device, face_index, head, texture, detector, min_face, backend, max_pixels, expression, eyewear,
-        albedo, hair : as in `reconstruct`; the same for all photos
+        albedo, hair, denoise : as in `reconstruct`; the same for all photos
 
     Yields
     ------
@@ -119,6 +121,7 @@ def reconstruct_many(
         "detector": detector, "min_face": min_face, "backend": backend,
         "max_pixels": max_pixels,
         "expression": expression, "eyewear": eyewear, "albedo": albedo, "hair": hair,
+        "denoise": denoise,
     }  # fmt: skip
     if isinstance(photos, (str, os.PathLike)):
         photos = [photos]

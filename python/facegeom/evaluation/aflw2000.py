@@ -38,6 +38,8 @@ from facegeom.measures.predictor import (
 )
 from facegeom.measures.report import draw_points, picture_folder, sheet, show, table, write_json
 from facegeom.measures.skin import cheek_lightness, means_by_lightness
+from facegeom.pipelines import DENOISE
+from facegeom.training.denoising.noise import noise_kind, with_noise
 
 ANNOTATIONS = ("original", "reannotated")
 
@@ -164,6 +166,7 @@ def evaluate(
     model: FaceModel | None = None,
     detector: bool = True,
     rows: slice = slice(None),
+    noise: str = "0",
 ) -> tuple[Annotations, dict[int, PhotoResult]]:
     """Predict the landmarks of the photos of the benchmark.
 
@@ -174,6 +177,7 @@ def evaluate(
     model : face model that provides the mean face; None: the face model of the package
     detector : whether to predict without the annotated box, too
     rows : the photos to evaluate, as a slice of the annotations
+    noise : noise that is added to the photos, as `noise_kind` accepts it
 
     Returns
     -------
@@ -186,10 +190,11 @@ def evaluate(
     for row in tqdm(range(len(annotations.names))[rows], desc="aflw2000", unit="photo"):
         name = annotations.names[row]
         image = load_image(Path(folder) / "images" / f"{name}.jpg")
+        lightness = cheek_lightness(image, annotations.points["original"][row])
+        image = with_noise(image, noise, np.random.default_rng(row))
         predicted, found = evaluate_photo(
             image, annotations.points["original"][row], predictor, model, detector=detector
         )
-        lightness = cheek_lightness(image, annotations.points["original"][row])
         results[row] = PhotoResult(name, float(annotations.yaw[row]), predicted, found, lightness)
     return annotations, results
 
@@ -363,7 +368,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--step", type=int, default=1, metavar="N",
         help="evaluate every N-th photo only; an odd N keeps photos of the subset odd (default: all photos)",
     )  # fmt: skip
+    parser.add_argument(
+        "--noise", type=_noise, default="0", metavar="LEVEL",
+        help="add noise to the photos: the standard deviation of Gaussian noise from 0 to 1, of full scale, or phone "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--denoise", choices=DENOISE, default="auto",
+        help="as in `facegeom reconstruct` (default: %(default)s)",
+    )  # fmt: skip
     add_common_arguments(parser)
+
+
+def _noise(text: str) -> str:
+    try:
+        return noise_kind(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def output_files(args: argparse.Namespace) -> list[Path]:
@@ -375,14 +396,18 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate the landmarks, print the tables and write the requested files; return the exit code."""
     annotations, results = evaluate(
         args.folder,
-        chosen_predictor(args),
+        chosen_predictor(args, DENOISE[args.denoise]),
         detector=not args.no_detector,
         rows=slice(None, None, args.step),
+        noise=args.noise,
     )
     summary = summarise(annotations, results)
     show(format_summary(summary))
     if args.json:
-        write_json(args.json, {**summary, "photos": photo_errors(annotations, results)})
+        write_json(
+            args.json,
+            {**summary, "noise": args.noise, "denoise": args.denoise, "photos": photo_errors(annotations, results)},
+        )
     if args.out:
         folder = picture_folder(args.out)
         for crop in ("annotated", "detector"):

@@ -2,6 +2,9 @@
 
 The table is made twice: for Gaussian noise of the paper's four levels, and for Gaussian noise with the PSNR of the
 paper's noisy images, see `facegeom.training.denoising.noise`. Values are clipped to those of an 8-bit image.
+
+With `--choice` it is measured instead how often `denoising_score`, which chooses between two networks where there is no
+image without noise, chooses the network with the higher PSNR (algorithm 1 of the paper).
 """
 
 from __future__ import annotations
@@ -18,14 +21,18 @@ from tqdm import tqdm
 
 from facegeom._internal import check
 from facegeom._internal.arrays import ByteArray, FloatArray
+from facegeom.errors import FacegeomError
 from facegeom.evaluation.detection import evenly_spread
+from facegeom.images.denoising_score import denoising_score
 from facegeom.images.image_files import save_image
 from facegeom.images.noise_level import noise_level
 from facegeom.measures.report import sheet, show, table, write_json
+from facegeom.networks.denoising.cleaner import SHIPPED
 from facegeom.networks.denoising.denoiser import DenoiserConfig, load_denoiser
+from facegeom.networks.weight_files import WEIGHTS
 from facegeom.networks.weights import load_weights
 from facegeom.training.data.labels import add_labelled_photos
-from facegeom.training.denoising.noise import LEVELS, PAPER_PSNR, with_gaussian_noise, with_psnr
+from facegeom.training.denoising.noise import LEVELS, PAPER_PSNR, with_gaussian_noise, with_noise, with_psnr
 from facegeom.training.denoising.samples import FacePhotos
 from facegeom.training.denoising.validation import SIDE_MM, psnr
 
@@ -36,6 +43,9 @@ WAYS = ("sigma", "paper")
 """Noise of the paper's levels, and noise with the PSNR of the paper's images."""
 
 NOISY, CLASSICAL = "noisy image", "non-local means"
+CHOICE_KINDS = ("phone", "0.1", "0.25", "0.5")
+"""Kinds of noise for which the choice between two networks is measured."""
+
 SHOWN, RESAMPLED = 16, 1000
 """Faces on the sheet, and samples of the bootstrap for the confidence intervals."""
 
@@ -124,6 +134,47 @@ def evaluate(
     return results
 
 
+class Choice(NamedTuple):
+    """How well the score chooses between two networks.
+
+    Attributes
+    ----------
+    right, half_width : share of the photos in which the chosen network has the higher PSNR, percent, and half of the
+        width of its 95 % confidence interval
+    chosen, best : mean PSNR of the chosen answers and of the better ones, dB
+    always : mean PSNR of each network, dB
+    better : share of the photos in which each network has the higher PSNR, percent
+    """
+
+    right: float
+    half_width: float
+    chosen: float
+    best: float
+    always: tuple[float, float]
+    better: tuple[float, float]
+
+
+def measure_choice(photos: Sequence[ByteArray], methods: tuple[Method, Method], kind: str) -> Choice:
+    """Measure the choice by `denoising_score` between two networks for a kind of noise that `noise_kind` accepts."""
+    scores, quality = np.empty((len(photos), 2)), np.empty((len(photos), 2))
+    for number, clean in enumerate(tqdm(photos, desc=f"choice {kind}", unit="photo")):
+        noisy = with_noise(clean, kind, np.random.default_rng([number, *kind.encode()]))
+        for column, method in enumerate(methods):
+            made = method(noisy)
+            scores[number, column], quality[number, column] = denoising_score(made), psnr(made, clean)
+    chosen = np.take_along_axis(quality, scores.argmax(1)[:, None], 1)[:, 0]
+    right, half_width = mean_with_interval(100.0 * (chosen == quality.max(1)))
+    first = float(100 * (quality[:, 0] >= quality[:, 1]).mean())
+    return Choice(
+        right,
+        half_width,
+        float(chosen.mean()),
+        float(quality.max(1).mean()),
+        (float(quality[:, 0].mean()), float(quality[:, 1].mean())),
+        (first, 100 - first),
+    )
+
+
 def comparison_sheet(photos: Sequence[ByteArray], methods: Mapping[str, Method]) -> ByteArray:
     """Draw `SHOWN` photos, one a row: without noise, then for each level the noisy image and what each method makes."""
     tiles: list[ByteArray] = []
@@ -155,6 +206,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", nargs="+", default=[], metavar="FILE", help="weight files of `facegeom train denoiser`"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="number of test photos, evenly spread (default: all)")
+    parser.add_argument(
+        "--choice", action="store_true",
+        help="measure the choice between two networks, the first two of --weights (default: those of the package)",
+    )  # fmt: skip
     parser.add_argument("--sheet", metavar="FILE", help=f"write a picture of {SHOWN} faces")
     parser.add_argument(
         "--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 or mps (default: %(default)s)"
@@ -172,6 +227,8 @@ def run(args: argparse.Namespace) -> int:
     store = FacePhotos(Path(args.photos), Path(args.labels), "test")
     limit = len(store) if args.limit is None else check.count(args.limit, "--limit", 1)
     photos = [store.crop(row, SIZE, SIDE_MM) for row in evenly_spread(len(store), limit)]
+    if args.choice:
+        return _show_choice(args, photos)
     methods: dict[str, Method] = {CLASSICAL: non_local_means, **network_methods(args.weights, args.device)}
     results = evaluate(photos, methods)
     for way, by_level in results.items():
@@ -187,4 +244,22 @@ def run(args: argparse.Namespace) -> int:
         save_image(comparison_sheet(photos, methods), args.sheet)
     if args.json:
         write_json(args.json, {"benchmark": "denoising", "photos": len(photos), "results": results})
+    return 0
+
+
+def _show_choice(args: argparse.Namespace, photos: Sequence[ByteArray]) -> int:
+    """Measure the choice between two networks, print it and write the requested file; return the exit code."""
+    names = args.weights or [str(WEIGHTS / f"denoiser_{method}.safetensors") for method in SHIPPED]
+    networks = network_methods(names[:2], args.device)
+    if len(networks) < 2:
+        raise FacegeomError("--choice needs the weight files of two networks")
+    first, second = networks
+    found = {kind: measure_choice(photos, (networks[first], networks[second]), kind) for kind in CHOICE_KINDS}
+    show(f"{len(photos)} photos: networks chosen by a score without the photo itself; right: the higher PSNR, percent")
+    header = ["noise", "right", "+-", "PSNR chosen", "best", f"always {first}", f"always {second}"]
+    header += [f"{first} better", f"{second} better"]
+    show(table(header, [[kind, *each[:4], *each.always, *each.better] for kind, each in found.items()]))
+    if args.json:
+        as_json = {kind: each._asdict() for kind, each in found.items()}
+        write_json(args.json, {"benchmark": "choice of the denoiser", "networks": list(networks), "choice": as_json})
     return 0

@@ -21,6 +21,7 @@ from facegeom.networks.pix2vertex import Pix2Vertex, Pix2VertexConfig, load_pix2
 from facegeom.networks.weights import has_config, load_weights
 from facegeom.pipelines import PIPELINES
 from facegeom.pipelines.mesh_prediction import predict_mesh
+from facegeom.pipelines.noise_removal import NEVER, Denoise, NoiseRemoval
 from facegeom.reconstruction import predict
 
 
@@ -81,7 +82,7 @@ def load_network(weights: str | None = None, device: str = "cpu") -> FaceVision 
     return FaceVision(generator, device)
 
 
-def facegeom_predictor(network: FaceVision | Pix2Vertex, pipeline: str) -> Predictor:
+def facegeom_predictor(network: FaceVision | Pix2Vertex, pipeline: str, removal: NoiseRemoval = NEVER) -> Predictor:
     """Return the predictor of a pipeline whose network predicts maps.
 
     Parameters
@@ -89,31 +90,38 @@ def facegeom_predictor(network: FaceVision | Pix2Vertex, pipeline: str) -> Predi
     network : FaceVision or Pix2Vertex
     pipeline : "facevision": evaluate the maps of the network; "pix2vertex": evaluate the maps of the template after
         its registration to the maps of the network
+    removal : whether the networks see the photo without noise
     """
     from facegeom.measures.registered import predict_registered
 
     def predictor(image: ByteArray, *, box: Box | None = None) -> PredictedFace:
         if pipeline == "pix2vertex":
-            return predict_registered(image, network, box=box)
-        return predict(image, box=box, network=network)
+            return predict_registered(image, network, box=box, removal=removal)
+        return predict(image, box=box, network=network, denoise=removal.denoise)
 
     return predictor
 
 
-def chosen_predictor(args: argparse.Namespace) -> Predictor:
+def chosen_predictor(args: argparse.Namespace, denoise: Denoise = "auto") -> Predictor:
     """Return the predictor that the options `--pipeline`, `--weights` and `--device` select.
+
+    Parameters
+    ----------
+    args : the parsed arguments
+    denoise : as in `facegeom.reconstruct`
 
     Raises
     ------
     WeightsError
         If the weights cannot be loaded.
     """
+    removal = NoiseRemoval(denoise, args.device)
     if args.pipeline not in MESH_PIPELINES:
-        return facegeom_predictor(load_network(args.weights, args.device), args.pipeline)
+        return facegeom_predictor(load_network(args.weights, args.device), args.pipeline, removal)
     network = load_mesh_network(args.pipeline, args.device, args.weights)
 
     def predictor(image: ByteArray, *, box: Box | None = None) -> PredictedFace:
-        return predict_mesh(image, network, box, args.device)
+        return predict_mesh(image, network, box, args.device, removal=removal)
 
     return predictor
 

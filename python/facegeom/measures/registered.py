@@ -25,6 +25,7 @@ from facegeom.images.face_maps import FaceMaps
 from facegeom.networks.interface import MapNetwork, NetworkMaps
 from facegeom.pipelines.map_options import MapOptions
 from facegeom.pipelines.map_prediction import photo_camera, predict_maps
+from facegeom.pipelines.noise_removal import NEVER, NoiseRemoval
 from facegeom.pipelines.pix2vertex import WarpOptions, register_template, target_mesh
 from facegeom.pipelines.template_stages import fitted_vertices
 
@@ -76,7 +77,9 @@ def registered_face(maps: FaceMaps, camera: Camera, fit: Fit) -> RegisteredFace:
     )
 
 
-def predict_registered(image: ByteArray, network: MapNetwork, *, box: Box | None = None) -> RegisteredFace:
+def predict_registered(
+    image: ByteArray, network: MapNetwork, *, box: Box | None = None, removal: NoiseRemoval = NEVER
+) -> RegisteredFace:
     """Return the registered face of a photo, as the pipeline pix2vertex computes it with the given network.
 
     Parameters
@@ -84,13 +87,14 @@ def predict_registered(image: ByteArray, network: MapNetwork, *, box: Box | None
     image : (h, w, 3) uint8 array, RGB
     network : the network that predicts the maps
     box : x0, y0, x1, y1 of the face in pixels; None: the face is detected
+    removal : whether the networks see the photo without noise
 
     Raises
     ------
     NoFaceFound
         If no face is found, or if the mask covers too little of the face.
     """
-    prediction = predict_maps(image, box=box, network=network)
+    prediction = predict_maps(image, box=box, network=network, removal=removal)
     return registered_face(prediction.maps, prediction.camera, prediction.fit)
 
 

@@ -309,3 +309,45 @@ class SegmentationPredictor(Protocol):
         ValueError
             When the crops have another shape or type.
         """
+
+
+class DenoisingNetwork(Protocol):
+    """A network that removes the noise of images, such as `networks.denoising.denoiser.Denoiser`."""
+
+    def predict(self, images: ByteArray) -> ByteArray:
+        """Remove the noise of images.
+
+        Parameters
+        ----------
+        images : (b, h, w, 3) uint8 array, RGB; h and w are multiples of `DENOISER_STEP`
+
+        Returns
+        -------
+        (b, h, w, 3) uint8 array
+
+        Raises
+        ------
+        ValueError, TypeError
+            When the images have another shape or type.
+        """
+
+
+DENOISER_STEP = 16
+"""Sides of the images of a `DenoisingNetwork` are multiples of this number of pixels."""
+
+
+def check_noisy_images(images: ByteArray) -> ByteArray:
+    """Check that images are a uint8 array of shape (any, h, w, 3), h and w multiples of `DENOISER_STEP`; return them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When they are not.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8:
+        raise TypeError(f"images must be uint8, got {images.dtype}")
+    step = DENOISER_STEP
+    if images.ndim != 4 or images.shape[3] != 3 or images.shape[1] % step or images.shape[2] % step:
+        raise ValueError(f"images must have shape (b, h, w, 3) with multiples of {step}, got {images.shape}")
+    return images

@@ -13,6 +13,7 @@ from facegeom.networks.backends import DEFAULT_BACKEND, check_backend
 from facegeom.networks.interface import (
     MESH_PIPELINES,
     ContourPredictor,
+    DenoisingNetwork,
     IdentityPredictor,
     MapNetwork,
     MeshNetwork,
@@ -206,3 +207,35 @@ def load_segmentation_network(
     from facegeom.networks.segmentation import load_segmentation
 
     return load_segmentation(device, weights)
+
+
+def load_denoising_network(
+    method: str, device: str = "cpu", weights: str | os.PathLike[str] | None = None, backend: str = DEFAULT_BACKEND
+) -> DenoisingNetwork:
+    """Load a network that removes noise.
+
+    Parameters
+    ----------
+    method : "matrix_unet" or "dense_unet" with the weights of the package; with backend "torch" and a weight file also
+        the other methods of `facegeom train denoiser`
+    device : "cpu", "cuda", "cuda:1" or "mps"
+    weights : path of a weight file, or None for the file in the package
+    backend : "torch" or "onnx"
+
+    Raises
+    ------
+    ValueError
+        When the device is not available, or the backend does not support it, or there is no such method.
+    FacegeomError
+        When the backend is not installed.
+    WeightsError
+        When the weight file is missing or damaged, or has another configuration.
+    """
+    check_backend(backend, device)
+    if backend == "onnx":
+        from facegeom.networks.onnx.denoising import load_denoiser as load_onnx
+
+        return load_onnx(method, weights)
+    from facegeom.networks.denoising.denoiser import load_denoiser
+
+    return load_denoiser(method, device, weights)

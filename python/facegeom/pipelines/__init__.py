@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 if TYPE_CHECKING:
     from facegeom.pipelines.interface import Pipeline
@@ -41,3 +41,6 @@ EXPRESSIONS = ("weights", "baked")
 
 EYEWEAR = ("keep", "remove")
 """What can happen to glasses in the photo."""
+
+DENOISE: dict[str, Literal["auto", True, False]] = {"auto": "auto", "on": True, "off": False}
+"""When noise is removed: the words of the command line, and the values of the argument `denoise`."""

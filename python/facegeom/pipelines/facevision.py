@@ -94,7 +94,8 @@ def run(photo: ByteArray, prediction: Prediction, options: PipelineOptions) -> S
         stages.meshes["smoothed"] = surface.mesh(V, F, pixel)
 
     with stages.step("detailed"):
-        intensity, weight = _detail(crop, maps.mask, pixel, pixel_mm, meshing)
+        shown = crop if prediction.clean is None else crop_image(prediction.clean, maps.box, 2 * maps.size)
+        intensity, weight = _detail(shown, maps.mask, pixel, pixel_mm, meshing)
         V = geometry.detail_displacement(
             V, F, intensity, low_pass="image", gain=meshing.detail_gain, max_step=meshing.detail_limit, weight=weight
         )

@@ -22,6 +22,7 @@ from facegeom.images.face_maps import FaceMaps
 from facegeom.mesh.face_mesh import FaceMesh
 from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import IdentityPredictor
+from facegeom.pipelines.noise_removal import Denoise, NoiseRemoval
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,12 @@ class FaceRequest:
     detector: Detector = "yunet"  # the detector of the faces
     min_face: float | None = None  # side length of the smallest detected face, pixels; None: as in `facegeom.detect`
     identity: IdentityPredictor | None = None  # the identity network; None: the one that comes with facegeom
+    denoise: Denoise = False  # whether the networks see the photo without noise; "auto": if it is noisy
+
+    @property
+    def removal(self) -> NoiseRemoval:
+        """The removal of noise, on the device of the other networks."""
+        return NoiseRemoval(self.denoise, self.device, self.backend)
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class Prediction(Protocol):
     score : float in [0, 1], plausibility of the face
     detections : detected boxes, best first; empty if the caller gave the box
     timings : dict from step name to milliseconds
+    clean : (h, w, 3) uint8 array or None
+        The photo without noise around the face, which the networks saw; None if they saw the photo itself.
     """
 
     @property
@@ -85,6 +94,8 @@ class Prediction(Protocol):
     def detections(self) -> tuple[Detection, ...]: ...
     @property
     def timings(self) -> dict[str, float]: ...
+    @property
+    def clean(self) -> ByteArray | None: ...
 
 
 @dataclass

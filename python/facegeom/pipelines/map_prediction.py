@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -38,6 +39,7 @@ from facegeom.networks.identity_crop import see_identity
 from facegeom.networks.interface import ContourPredictor, IdentityPredictor, MapNetwork, NetworkMaps
 from facegeom.networks.loaders import load_contour_network, load_identity_network, load_map_network
 from facegeom.pipelines.map_options import MapOptions
+from facegeom.pipelines.noise_removal import NEVER, NoiseRemoval
 from facegeom.pipelines.plausibility import Plausibility, RigidView, doubt, rigid_view, scored
 
 log = logging.getLogger("facegeom")
@@ -84,6 +86,7 @@ class CropPrediction:
     view: RigidView | None  # the face in the crop; None if there is no such view, as for an empty mask
     turn_deg: float = 0.0  # angle by which the network's input was turned clockwise
     earlier_score: float = 1.0  # score of the prediction that placed the crop; 1 if the crop is that of a box
+    shown: ByteArray | None = None  # the photo without noise that the network saw; None: it saw the photo itself
 
     @property
     def roll_deg(self) -> float:
@@ -126,6 +129,8 @@ class MapPrediction:
     score : float in [0, 1], see `plausibility`
     detections : boxes of the detector, best first; empty if the caller gave the box
     timings : dict from step name to milliseconds
+    clean : (h, w, 3) uint8 array or None
+        The photo without noise around the face, which the networks saw; None if they saw the photo itself.
     """
 
     maps: FaceMaps
@@ -135,6 +140,7 @@ class MapPrediction:
     score: float
     detections: tuple[Detection, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
+    clean: ByteArray | None = None
 
     @property
     def landmarks468(self) -> FloatArray:
@@ -174,6 +180,7 @@ def predict_maps(
     backend: str = DEFAULT_BACKEND,
     identity: IdentityPredictor | None = None,
     contours: ContourPredictor | None = None,
+    removal: NoiseRemoval = NEVER,
 ) -> MapPrediction:
     """Predict the maps, the camera and the landmarks of a face; `facegeom.predict` also validates the arguments.
 
@@ -189,6 +196,7 @@ def predict_maps(
     backend : "torch" or "onnx", in which the networks that come with facegeom run
     identity : network whose answer is the prior of the fit's identity; None: the one that comes with facegeom
     contours : network whose answer places the lids and lips of the fit; None: the one that comes with facegeom
+    removal : whether the networks see the photo without noise
 
     Raises
     ------
@@ -202,11 +210,12 @@ def predict_maps(
     faces: list[FoundFace] = []
     if box is not None:
         with stopwatch(timings, "network"), one_thread():
-            prediction = _predict_in_box(network, photo, box, options)
+            prediction = _predict_in_box(network, photo, box, options, removal)
     else:
         faces = _detected(photo, detector, min_face, timings)
         with stopwatch(timings, "network"), one_thread():
-            verified = _verified_faces(network, photo, faces, _trusting(options, detector))
+            search = partial(removal.search, photo, detector, min_face)
+            verified = _verified_faces(network, photo, faces, _trusting(options, detector), removal, search)
             prediction = _select(verified, face_index)
     return _fitted(photo, prediction, faces, timings, identity, contours)
 
@@ -249,6 +258,7 @@ def predict_all_maps(
     backend: str = DEFAULT_BACKEND,
     identity: IdentityPredictor | None = None,
     contours: ContourPredictor | None = None,
+    removal: NoiseRemoval = NEVER,
 ) -> list[MapPrediction]:
     """Predict the maps of all faces in a photo, in the order of `face_index` of `predict_maps`; [] if there is none."""
     shared: dict[str, float] = {}
@@ -257,7 +267,8 @@ def predict_all_maps(
     contours = contours or contour_network(device, backend)
     faces = _detected(photo, detector, min_face, shared)
     with stopwatch(shared, "network"), one_thread():
-        predictions = list(_verified_faces(network, photo, faces, _trusting(options, detector)))
+        search = partial(removal.search, photo, detector, min_face)
+        predictions = list(_verified_faces(network, photo, faces, _trusting(options, detector), removal, search))
     return [_fitted(photo, prediction, faces, dict(shared), identity, contours) for prediction in predictions]
 
 
@@ -285,6 +296,7 @@ def _fitted(
     fit, in which their crops are placed better.
     """
     model = load_face_model()
+    photo = photo if prediction.shown is None else prediction.shown
     seen = prediction.depth, prediction.correspondence, prediction.mask
     with stopwatch(timings, "fit"), one_thread():
         fit = fit_maps(model, *seen, FIRST_FIT, FIRST_POINTS)
@@ -311,7 +323,8 @@ def _fitted(
         camera = photo_camera(fit, maps)
         landmarks = _onto_depth(fit.vertices(model)[model.landmarks68], camera, maps)
     detections = tuple(face.detection for face in faces)
-    return MapPrediction(maps, camera, landmarks, fit, prediction.plausibility.score, detections, timings)
+    score = prediction.plausibility.score
+    return MapPrediction(maps, camera, landmarks, fit, score, detections, timings, prediction.shown)
 
 
 def _face_maps(prediction: CropPrediction, fit: Fit) -> FaceMaps:
@@ -450,7 +463,9 @@ def aligned_square(prediction: CropPrediction) -> Box:
     return left, top, left + side, top + side
 
 
-def _predict_in_box(network: MapNetwork, photo: ByteArray, box: BoxLike, options: MapOptions) -> CropPrediction:
+def _predict_in_box(
+    network: MapNetwork, photo: ByteArray, box: BoxLike, options: MapOptions, removal: NoiseRemoval
+) -> CropPrediction:
     """Return the prediction for the face in a given box, with any roll.
 
     Raises
@@ -458,6 +473,7 @@ def _predict_in_box(network: MapNetwork, photo: ByteArray, box: BoxLike, options
     NoFaceFound
         When the network finds no face, a face whose roll remains unclear, or maps with a score below `box_min_score`.
     """
+    given, photo = photo, removal.around(photo, box)
     seen = yunet.find_in_box(photo, box)
     face = FoundFace.of_box(box, roll_deg=0.0 if seen is None else seen.roll_deg)
     prediction = _predict_crops(network, photo, face, options)
@@ -471,7 +487,12 @@ def _predict_in_box(network: MapNetwork, photo: ByteArray, box: BoxLike, options
     best = _better_way_up(network, photo, face, prediction, options)
     if best.plausibility.score < options.box_min_score:
         raise NoFaceFound("what the network finds in the given box is hardly a face")
-    return best
+    return _with_shown(best, given, photo)
+
+
+def _with_shown(prediction: CropPrediction, photo: ByteArray, shown: ByteArray) -> CropPrediction:
+    """Return a prediction with the photo that the network saw, unless it is the photo itself."""
+    return prediction if shown is photo else replace(prediction, shown=shown)
 
 
 def _better_way_up(
@@ -513,13 +534,22 @@ def _within_half_turn(degrees: float) -> float:
 
 
 def _verified_faces(
-    network: MapNetwork, photo: ByteArray, detections: Iterable[FoundFace], options: MapOptions
+    network: MapNetwork,
+    photo: ByteArray,
+    detections: Iterable[FoundFace],
+    options: MapOptions,
+    removal: NoiseRemoval = NEVER,
+    search: Callable[[], Iterable[FoundFace]] = tuple,
 ) -> Iterator[CropPrediction]:
-    """Yield the predictions that are accepted as faces, each face once; faces with a clear score come first."""
+    """Yield the predictions that are accepted as faces, each face once; faces with a clear score come first.
+
+    If there is none, those of the detections that `search` returns follow.
+    """
     faces: list[Box] = []
     doubtful: list[CropPrediction] = []
     for found in detections:
-        prediction = _predict_detected(network, photo, found, options)
+        shown = removal.around(photo, found.box)
+        prediction = _with_shown(_predict_detected(network, shown, found, options), photo, shown)
         score = min(prediction.plausibility.score, prediction.earlier_score + options.largest_rise)
         log.debug("detection %s: %s", found, prediction.plausibility)
         trusted = found.score >= options.trusted_detection
@@ -537,10 +567,16 @@ def _verified_faces(
             faces.append(prediction.face_box)
             yield prediction
     if not faces:
-        yield from _fallback(network, photo, options)
+        again = list(search())
+        if again:
+            yield from _verified_faces(network, photo, again, options, removal)
+        else:
+            yield from _fallback(network, photo, options, removal)
 
 
-def _fallback(network: MapNetwork, photo: ByteArray, options: MapOptions) -> Iterator[CropPrediction]:
+def _fallback(
+    network: MapNetwork, photo: ByteArray, options: MapOptions, removal: NoiseRemoval
+) -> Iterator[CropPrediction]:
     """Yield the best prediction of the centre crops, if its score is high: for photos without a detection."""
     height, width = photo.shape[:2]
     predictions = []
@@ -548,7 +584,8 @@ def _fallback(network: MapNetwork, photo: ByteArray, options: MapOptions) -> Ite
         half = 0.5 * share * min(height, width)
         x, y = 0.5 * (width - 1), 0.5 * (height - 1)
         face = FoundFace.of_box((x - half, y - half, x + half, y + half))
-        predictions.append(_predict_crops(network, photo, face, options))
+        shown = removal.around(photo, face.box)
+        predictions.append(_with_shown(_predict_crops(network, shown, face, options), photo, shown))
     best = max(predictions, key=lambda prediction: prediction.plausibility.score, default=None)
     if best is not None and best.plausibility.score >= options.fallback_min_score:
         yield best

@@ -35,6 +35,7 @@ from facegeom.networks.interface import MeshNetwork
 from facegeom.networks.loaders import load_mesh_network
 from facegeom.networks.semi_sphere import CROP_FACTOR, mirror_images, semi_sphere
 from facegeom.pipelines.map_prediction import MapPrediction, predict_all_maps, predict_maps
+from facegeom.pipelines.noise_removal import NEVER, NoiseRemoval
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class MeshPrediction:
         the caller gave the box or the landmarks, 0 if nothing was detected
     detections : boxes of the detector, best first; empty if the caller gave the box
     timings : dict from step name to milliseconds
+    clean : (h, w, 3) uint8 array or None
+        The photo without noise around the face, which the networks saw; None if they saw the photo itself.
     """
 
     vertices: tuple[FloatArray, ...]
@@ -83,6 +86,7 @@ class MeshPrediction:
     score: float
     detections: tuple[Detection, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
+    clean: ByteArray | None = None
 
     @property
     def landmarks468(self) -> FloatArray:
@@ -101,6 +105,7 @@ class _FirstCrop:
     landmarks: FloatArray | None
     score: float
     detections: tuple[Detection, ...]
+    clean: ByteArray | None = None  # see `MeshPrediction`
 
 
 @load_once(maxsize=4)
@@ -121,6 +126,7 @@ def predict_mesh(
     detector: Detector = "yunet",
     min_face: float | None = None,
     backend: str = DEFAULT_BACKEND,
+    removal: NoiseRemoval = NEVER,
 ) -> MeshPrediction:
     """Predict the meshes, the camera and the landmarks of a face.
 
@@ -136,6 +142,7 @@ def predict_mesh(
     options : MeshOptions
     detector, min_face : as in `facegeom.detect`
     backend : "torch" or "onnx", in which the map network runs
+    removal : whether the networks see the photo without noise
 
     Returns
     -------
@@ -156,9 +163,11 @@ def predict_mesh(
     timings: dict[str, float] = {}
     model = load_face_model()
     if not network.needs_landmarks:
-        first = _crop_by_detector(photo, box, face_index, options, timings, detector, min_face)
+        first = _crop_by_detector(photo, box, face_index, options, timings, detector, min_face, removal)
     elif landmarks is None:
-        seen = predict_maps(photo, box, device, face_index, detector=detector, min_face=min_face, backend=backend)
+        seen = predict_maps(
+            photo, box, device, face_index, detector=detector, min_face=min_face, backend=backend, removal=removal
+        )
         first = _crop_by_maps(model, seen, options, timings)
     else:
         first = _crop_by_landmarks(model, check.float_array(landmarks, "landmarks", (68, 3)), options)
@@ -174,6 +183,7 @@ def predict_all_meshes(
     detector: Detector = "yunet",
     min_face: float | None = None,
     backend: str = DEFAULT_BACKEND,
+    removal: NoiseRemoval = NEVER,
 ) -> list[MeshPrediction]:
     """Predict the meshes of all faces in a photo, in the order of `face_index` of `predict_mesh`.
 
@@ -181,14 +191,16 @@ def predict_all_meshes(
     """
     model, predictions = load_face_model(), []
     if network.needs_landmarks:
-        for seen in predict_all_maps(photo, device, detector=detector, min_face=min_face, backend=backend):
+        for seen in predict_all_maps(
+            photo, device, detector=detector, min_face=min_face, backend=backend, removal=removal
+        ):
             timings: dict[str, float] = {}
             first = _crop_by_maps(model, seen, options, timings)
             predictions.append(_predicted(network, photo, first, options, timings))
         return predictions
     shared: dict[str, float] = {}
-    faces = _detected(photo, detector, min_face, shared)
-    firsts = [_crop_of_face(face, options, faces) for face in faces]
+    faces = _detected(photo, detector, min_face, shared, removal)
+    firsts = [_crop_of_face(photo, face, options, faces, removal) for face in faces]
     return [_predicted(network, photo, first, options, dict(shared)) for first in firsts]
 
 
@@ -197,6 +209,7 @@ def _predicted(
 ) -> MeshPrediction:
     """Return the prediction for a first crop, and add the time of each step to `timings`."""
     model = load_face_model()
+    photo = photo if first.clean is None else first.clean
     with stopwatch(timings, "network"), one_thread():
         meshes = _predict_crop(network, photo, first)
         roll = first.roll + _mesh_roll_deg(meshes[0], first.roll)
@@ -214,7 +227,9 @@ def _predicted(
     with stopwatch(timings, "maps"), one_thread():
         square = square_around(meshes[-1][:, :2], options)
         maps = _maps(model, fitted, vertices[-1], camera, Crop.of(photo, square, network.size))
-    return MeshPrediction(vertices, maps, camera, landmarks_on, fit, first.score, first.detections, timings)
+    return MeshPrediction(
+        vertices, maps, camera, landmarks_on, fit, first.score, first.detections, timings, first.clean
+    )
 
 
 def face_square(box: BoxLike, options: MeshOptions = MeshOptions(), roll_deg: float = 0.0) -> Box:
@@ -260,38 +275,54 @@ def _crop_by_detector(
     timings: dict[str, float],
     name: Detector,
     min_face: float | None,
+    removal: NoiseRemoval,
 ) -> _FirstCrop:
     """Return the crop of a detection or of the given box; without a detection, the average crop."""
     height, width = photo.shape[:2]
     if box is not None:
         with one_thread():
-            seen = yunet.find_in_box(photo, box)
+            clean = _clean(photo, box, removal)
+            seen = yunet.find_in_box(photo if clean is None else clean, box)
         given = FoundFace.of_box(box, roll_deg=0.0 if seen is None else _crop_roll(seen.roll_deg, options))
         square = face_square(given.upright, options, given.roll_deg)
         if square[2] <= 0 or square[3] <= 0 or square[0] >= width - 1 or square[1] >= height - 1:
             raise NoFaceFound("the given box lies outside the photo")
-        return _FirstCrop(square, given.roll_deg, None, 1.0, ())
-    faces = _detected(photo, name, min_face, timings)
+        return _FirstCrop(square, given.roll_deg, None, 1.0, (), clean)
+    faces = _detected(photo, name, min_face, timings, removal)
     if face_index < len(faces):
-        return _crop_of_face(faces[face_index], options, faces)
+        return _crop_of_face(photo, faces[face_index], options, faces, removal)
     if face_index:
         raise NoFaceFound(f"face_index is {face_index}, but the photo has {len(faces)} detections")
     x, y, side = options.average_face
     x, y, half = x * width - 0.5, y * height - 0.5, 0.5 * options.crop_factor * side * min(width, height)
-    return _FirstCrop((x - half, y - half, x + half, y + half), 0.0, None, 0.0, ())
+    square = (x - half, y - half, x + half, y + half)
+    return _FirstCrop(square, 0.0, None, 0.0, (), _clean(photo, square, removal))
 
 
-def _detected(photo: ByteArray, name: Detector, min_face: float | None, timings: dict[str, float]) -> list[FoundFace]:
+def _clean(photo: ByteArray, box: BoxLike, removal: NoiseRemoval) -> ByteArray | None:
+    """Return the photo without noise around a face; None if no noise is removed."""
+    shown = removal.around(photo, box)
+    return None if shown is photo else shown
+
+
+def _detected(
+    photo: ByteArray, name: Detector, min_face: float | None, timings: dict[str, float], removal: NoiseRemoval
+) -> list[FoundFace]:
     """Return the faces with the scores that `facegeom.detect` asks for: no other check follows."""
+    least = MIN_SCORE[name]
     with stopwatch(timings, "detection"):
-        return detector.find_faces(photo, min_face=min_face, min_score=MIN_SCORE[name], detector=name)
+        found = detector.find_faces(photo, min_face=min_face, min_score=least, detector=name)
+        return found or removal.search(photo, name, min_face, least)
 
 
-def _crop_of_face(face: FoundFace, options: MeshOptions, faces: list[FoundFace]) -> _FirstCrop:
+def _crop_of_face(
+    photo: ByteArray, face: FoundFace, options: MeshOptions, faces: list[FoundFace], removal: NoiseRemoval
+) -> _FirstCrop:
     """Return the crop of one of the detected `faces`."""
     roll = _crop_roll(face.roll_deg, options)
     square = face_square(face.upright if roll else face.box, options, roll)
-    return _FirstCrop(square, roll, None, face.score, tuple(each.detection for each in faces))
+    detections = tuple(each.detection for each in faces)
+    return _FirstCrop(square, roll, None, face.score, detections, _clean(photo, face.box, removal))
 
 
 def _crop_by_maps(model: FaceModel, seen: MapPrediction, options: MeshOptions, timings: dict[str, float]) -> _FirstCrop:
@@ -305,7 +336,7 @@ def _crop_by_maps(model: FaceModel, seen: MapPrediction, options: MeshOptions, t
     surface = camera.project(fitted[face_surface(model)].reshape(-1, 3))
     roll = _crop_roll(roll_deg(camera.rotation), options)
     points = np.column_stack([pixels, depth * camera.scale])
-    return _FirstCrop(square_around(surface, options, roll), roll, points, seen.score, seen.detections)
+    return _FirstCrop(square_around(surface, options, roll), roll, points, seen.score, seen.detections, seen.clean)
 
 
 def _crop_by_landmarks(model: FaceModel, landmarks: FloatArray, options: MeshOptions) -> _FirstCrop:

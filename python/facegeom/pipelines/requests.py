@@ -20,6 +20,7 @@ def requested_maps(photo: ByteArray, request: FaceRequest) -> MapPrediction:
         min_face=request.min_face,
         backend=request.backend,
         identity=request.identity,
+        removal=request.removal,
     )
 
 
@@ -32,6 +33,7 @@ def all_maps(photo: ByteArray, request: FaceRequest) -> list[MapPrediction]:
         min_face=request.min_face,
         backend=request.backend,
         identity=request.identity,
+        removal=request.removal,
     )
 
 
@@ -46,6 +48,7 @@ def requested_mesh(photo: ByteArray, network: MeshNetwork, request: FaceRequest)
         detector=request.detector,
         min_face=request.min_face,
         backend=request.backend,
+        removal=request.removal,
     )
 
 
@@ -58,4 +61,5 @@ def all_meshes(photo: ByteArray, network: MeshNetwork, request: FaceRequest) -> 
         detector=request.detector,
         min_face=request.min_face,
         backend=request.backend,
+        removal=request.removal,
     )

@@ -99,9 +99,10 @@ def finish_template(
     with ThreadPoolExecutor(1) as beside:  # a second thread does what the next step does not need
         template, model = load_template(), load_face_model()
         expression = possible_expression(model, prediction.fit.expression)
+        seen_photo = photo if prediction.clean is None else prediction.clean  # for shapes; colours are of the photo
         seeing = beside.submit(
             head_classes,
-            photo,
+            seen_photo,
             prediction.camera,
             backend=options.backend,
             eyewear=options.eyewear,
@@ -129,7 +130,7 @@ def finish_template(
                 stages.meshes["hair"] = bare(template.coarse, registered)
         with stages.step("detailed"):
             V = template.subdivide(registered)
-            view, classes = View(photo, prediction.maps, prediction.camera, V, template.fine), seeing.result()
+            view, classes = View(seen_photo, prediction.maps, prediction.camera, V, template.fine), seeing.result()
             hidden = options.eyewear == "remove" and classes.hidden_eyes(view.place[_eyeballs(template)])
             looking = beside.submit(_eyes, template, view, hidden=hidden)
             child = _childhood(template, V, expression) if options.head else 0.0
@@ -139,8 +140,11 @@ def finish_template(
             # The colours need much memory, which is not shared between threads: they are made in this one.
             grown = None if hair is None else hair.grown
             beyond = [_of_other(template, V, expression, *other, options) for other in others]
+            coloured = view
+            if seen_photo is not photo:
+                coloured = View(photo, prediction.maps, prediction.camera, V, template.fine)
             colors, texture = painted(
-                template, view, looking, classes, options, grown, beyond, painted_eyes=hidden, child=child
+                template, coloured, looking, classes, options, grown, beyond, painted_eyes=hidden, child=child
             )
             stages.weights, V, neutral, shapes = shaping.result()
             fine = template.fine

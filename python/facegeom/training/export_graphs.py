@@ -13,7 +13,8 @@ import io
 import json
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,19 @@ from torch import Tensor, nn
 
 from facegeom._internal.files import write_atomically
 from facegeom.networks.contours import ContourConfig, ContourNetwork
+from facegeom.networks.denoising.denoiser import METHODS, DenoiserConfig
 from facegeom.networks.facevision import FaceVisionConfig, FaceVisionGenerator
 from facegeom.networks.gated_inpainting import GatedInpainting, GatedInpaintingConfig
 from facegeom.networks.gcn_igan import GcnIganConfig, GcnIganGenerator
 from facegeom.networks.graph import Graph
 from facegeom.networks.identity import IdentityConfig, IdentityNetwork
+from facegeom.networks.interface import DENOISER_STEP
 from facegeom.networks.onnx.session import GRAPHS
 from facegeom.networks.pixel2mesh import Pixel2MeshConfig, Pixel2MeshNetwork
 from facegeom.networks.segmentation import SegmentationConfig, SegmentationNetwork
 from facegeom.networks.semi_sphere import Level, neighbour_rows, semi_sphere
 from facegeom.networks.semi_sphere_network import SemiSphereNetwork, SemiSpherePlacement
-from facegeom.networks.weight_files import read_weights
+from facegeom.networks.weight_files import WEIGHTS, read_weights
 from facegeom.networks.weights import load_weights
 
 OPSET = 18  # the first version of ONNX with all operators of these networks
@@ -51,11 +54,15 @@ class Exported:
     module : the module that is traced; the network is its child `network`
     inputs : example arguments by name; the first axis of each is the number of images
     outputs : names of the outputs, with the same first axis
+    config : configuration of the network; None: that of its weight file in the package
+    any_size : whether height and width of all inputs and outputs may vary
     """
 
     module: nn.Module
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
+    config: dict[str, Any] | None = None
+    any_size: bool = False
 
 
 class _Maps(nn.Module):
@@ -114,6 +121,18 @@ class _Segmentation(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         logits: Tensor = self.network(image)
         return logits
+
+
+class _Denoiser(nn.Module):
+    """A denoising network: noisy images -> images without noise."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        clean: Tensor = self.network(noisy)
+        return clean
 
 
 class _Meshes(nn.Module):
@@ -228,6 +247,13 @@ def _segmentation() -> Exported:
     return Exported(_Segmentation(SegmentationNetwork(config)), {"image": images}, ("logits",))
 
 
+def _denoiser(method: str) -> Exported:
+    images = torch.zeros(2, 3, 2 * DENOISER_STEP, 3 * DENOISER_STEP)
+    shipped = (WEIGHTS / f"denoiser_{method}.safetensors").is_file()
+    config = None if shipped else asdict(DenoiserConfig(method, "phone"))
+    return Exported(_Denoiser(METHODS[method]()), {"noisy": images}, ("clean",), config, any_size=True)
+
+
 NETWORKS: dict[str, Callable[[], Exported]] = {
     "facevision": _facevision,
     "pixel2mesh": _pixel2mesh,
@@ -236,6 +262,8 @@ NETWORKS: dict[str, Callable[[], Exported]] = {
     "identity": _identity,
     "contours": _contours,
     "segmentation": _segmentation,
+    "denoiser_matrix_unet": partial(_denoiser, "matrix_unet"),
+    "denoiser_dense_unet": partial(_denoiser, "dense_unet"),
 }
 """The networks that `reconstruct` runs, each with the configuration of its weights in the package."""
 
@@ -254,6 +282,7 @@ def export_graph(name: str, folder: Path) -> Path:
     _name_buffers(exported.module)
     _randomise(exported.module)
     content = io.BytesIO()
+    axes = {0: "images", 2: "height", 3: "width"} if exported.any_size else {0: "images"}
     with warnings.catch_warnings(), torch.no_grad():  # with gradients, graph convolutions are no operators
         warnings.simplefilter("ignore")  # about the exporter by tracing, and about shapes that are constants
         torch.onnx.export(
@@ -266,11 +295,11 @@ def export_graph(name: str, folder: Path) -> Path:
             training=torch.onnx.TrainingMode.PRESERVE,  # else weights of convolutions and normalisations are merged
             input_names=list(exported.inputs),
             output_names=list(exported.outputs),
-            dynamic_axes={key: {0: "images"} for key in (*exported.inputs, *exported.outputs)},
+            dynamic_axes=dict.fromkeys((*exported.inputs, *exported.outputs), axes),
         )
     model = onnx.load_from_string(content.getvalue())
     shapes = _externalise(model, exported.module)
-    facts = {"config": read_weights(name).config, "initializers": shapes}
+    facts = {"config": exported.config or read_weights(name).config, "initializers": shapes}
     path = folder / f"{name}.onnx"
     _write(path, model.SerializeToString(deterministic=True))
     _write(path.with_suffix(".json"), (json.dumps(facts) + "\n").encode())

@@ -16,9 +16,9 @@ from facegeom._internal.threads import load_once, one_thread
 from facegeom.networks.denoising.attention_cnn import AttentionCnn
 from facegeom.networks.denoising.autoencoder import Autoencoder, VariationalAutoencoder
 from facegeom.networks.denoising.dense_unet import DenseUnet
-from facegeom.networks.denoising.layers import STEP
 from facegeom.networks.denoising.matrix_unet import MatrixUnet
 from facegeom.networks.devices import check_device
+from facegeom.networks.interface import check_noisy_images
 from facegeom.networks.weights import load_state, load_weights
 
 METHODS: dict[str, Callable[[], nn.Module]] = {
@@ -74,11 +74,7 @@ class Denoiser:
         ValueError, TypeError
             If the shape or the dtype is wrong.
         """
-        images = np.asarray(images)
-        if images.dtype != np.uint8:
-            raise TypeError(f"images must be uint8, got {images.dtype}")
-        if images.ndim != 4 or images.shape[3] != 3 or images.shape[1] % STEP or images.shape[2] % STEP:
-            raise ValueError(f"images must have shape (b, h, w, 3) with multiples of {STEP}, got {images.shape}")
+        images = check_noisy_images(images)
         photo = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(self.device)
         photo = photo.float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
         out = self.network(photo).add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+from facegeom.networks.interface import DENOISER_STEP
+
 FOLD = 2
 """Side of the blocks of pixels that become one pixel."""
 
@@ -18,8 +20,8 @@ FOLDED = 3 * FOLD * FOLD
 WIDTHS = (48, 96, 160, 192)
 """Channels at 1/2, 1/4, 1/8 and 1/16 of the resolution of the image."""
 
-STEP = 2 ** len(WIDTHS)
-"""Sides of an image must be multiples of this number of pixels."""
+STEP = DENOISER_STEP
+"""Sides of an image must be multiples of this number of pixels: `FOLD` times the reduction of the widths."""
 
 
 def fold(image: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class LowRank(nn.Module):
         """Return features of the same shape."""
         matrix = functional.relu(self.before(x)).flatten(2).float()  # (b, c, h w)
         with torch.no_grad():
-            bases = self.bases.expand(len(matrix), -1, -1)
+            bases = self.bases
             codes = (bases.transpose(1, 2) @ matrix).softmax(1)  # (b, RANK, h w)
             for _ in range(UPDATES):
                 codes = _updated(codes, bases.transpose(1, 2), matrix)

@@ -106,6 +106,35 @@ def with_phone_noise(image: ByteArray, rng: np.random.Generator) -> ByteArray:
     return noisy_image
 
 
+def with_noise(image: ByteArray, kind: str, rng: np.random.Generator) -> ByteArray:
+    """Add noise of a kind that `noise_kind` accepts to an image (h, w, 3) uint8 of any size.
+
+    A last row or column of an odd number gets the phone's noise of the row or column beside it.
+    """
+    if kind != "phone":
+        return with_gaussian_noise(image, float(kind), rng) if float(kind) else image
+    height, width = image.shape[:2]
+    even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return np.ascontiguousarray(with_phone_noise(even, rng)[:height, :width])
+
+
+def noise_kind(text: str) -> str:
+    """Return a kind of noise as it is: "phone", or the standard deviation of Gaussian noise / full scale.
+
+    Raises
+    ------
+    ValueError
+        When it is neither.
+    """
+    try:
+        known = text == "phone" or 0 <= float(text) <= 1
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError(f"noise must be phone or a number from 0 to 1, got {text!r}")
+    return text
+
+
 def _bayer(linear: FloatArray) -> FloatArray:
     """Return what the pixels of a sensor see, (h, w): red, green / green, blue."""
     mosaic = linear[..., 1].copy()

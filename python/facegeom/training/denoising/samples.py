@@ -11,8 +11,11 @@ from torch import Tensor
 
 from facegeom._internal.arrays import ByteArray, FloatArray
 from facegeom.errors import FacegeomError
+from facegeom.face_model import load_face_model
+from facegeom.images.camera import Camera
 from facegeom.images.crop import crop_affine, warp_image
-from facegeom.training.data.labels import Labels, find_photos
+from facegeom.measures.metrics import landmark_box
+from facegeom.training.data.labels import Labels, find_photos, yaw_deg
 from facegeom.training.data.samples import NumberedStream, PhotoStore, image_tensor
 from facegeom.training.data.split import split_names
 from facegeom.training.denoising.noise import LARGEST_LEVEL, with_gaussian_noise, with_phone_noise
@@ -50,6 +53,7 @@ class FacePhotos:
         if not len(rows):
             raise FacegeomError(f"no {part} photo below {folder} has a label in {labels}")
         self.names = [names[row] for row in rows]
+        self.fits, self.rows = fits, rows
         self.store = PhotoStore(photos, self.names)
         self.scale: FloatArray = fits.scale[rows].astype(np.float64)  # pixels per mm
         below = self.scale[:, None] * (0.0, BELOW_EYES_MM)
@@ -57,6 +61,16 @@ class FacePhotos:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def box(self, item: int) -> FloatArray:
+        """Return the box (4,) of the 68 landmarks of the label of a face, pixels."""
+        model, fit = load_face_model(), self.fits.fit(int(self.rows[item]))
+        camera = Camera(fit.rotation, fit.scale, np.asarray(fit.translation))
+        return landmark_box(camera.project(fit.vertices(model)[model.landmarks68]))
+
+    def frontal(self, largest_deg: float) -> list[int]:
+        """Return the numbers of the faces whose absolute yaw is at most `largest_deg` degrees."""
+        return np.flatnonzero(np.abs(yaw_deg(self.fits.rotation[self.rows])) <= largest_deg).tolist()
 
     def crop(
         self, item: int, size: int, side_mm: float, shift: Sequence[float] = (0.0, 0.0), roll_deg: float = 0.0
