@@ -172,7 +172,7 @@ def test_eyes_reflect_like_tears() -> None:
     for compress in (None, "quantize"):
         skin, eye = tree_of(head().to_bytes("glb", compress=compress))["materials"]
         assert eye["extensions"]["KHR_materials_ior"]["ior"] == pytest.approx(1.336)
-        assert eye["pbrMetallicRoughness"]["roughnessFactor"] < 0.3 < skin["pbrMetallicRoughness"]["roughnessFactor"]
+        assert eye["pbrMetallicRoughness"]["roughnessFactor"] < 0.4 < skin["pbrMetallicRoughness"]["roughnessFactor"]
         assert "extensions" not in skin
 
 

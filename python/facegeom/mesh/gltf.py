@@ -25,7 +25,7 @@ MIN_NORMAL_CHANGE = 0.1
 stored changes therefore fade out without an edge, and the direction of a normal is wrong by at most 0.1 (6 degrees)."""
 WEBP_QUALITY = 90
 IOR = "KHR_materials_ior"
-SKIN_ROUGHNESS, EYE_ROUGHNESS, EYE_IOR = 0.9, 0.25, 1.336
+SKIN_ROUGHNESS, EYE_ROUGHNESS, EYE_IOR = 0.9, 0.3, 1.336
 """Roughness of skin and of eyes, and the index of refraction of tears."""
 ROW = "_ROW"
 """Vertex attribute of compressed files: the vertex of the mesh. Compression needs another order of the vertices."""
