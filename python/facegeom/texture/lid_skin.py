@@ -160,7 +160,11 @@ def with_lid_skin(
 
 
 def _skin_field(
-    colors: Float32Array, sources: BoolArray, usual: FloatArray, of_face: Float32Array, skin: FloatArray | None
+    colors: Float32Array,
+    sources: BoolArray,
+    usual: FloatArray | Float32Array,
+    of_face: Float32Array,
+    skin: FloatArray | None,
 ) -> Float32Array:
     """Return colours (h, w, 3) of skin that change smoothly over the lids.
 
@@ -225,7 +229,8 @@ def _contrast(colors: Float32Array, part: BoolArray) -> float:
 def _noise(shape: tuple[int, int], size: int) -> Float32Array:
     """Return grain (h, w) with the standard deviation 1, whose spots are wider than high."""
     noise = np.random.default_rng(SEED).standard_normal(shape).astype(np.float32)
-    noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), *(max(0.4, width * size) for width in GRAIN_WIDTH)), np.float32)
+    wide, high = (max(0.4, width * size) for width in GRAIN_WIDTH)
+    noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), wide, sigmaY=high), np.float32)
     return np.asarray(noise / max(float(noise.std()), 1e-6), np.float32)
 
 

@@ -76,11 +76,12 @@ def _shade(template: Template, size: int) -> _Shade:
     rows = np.flatnonzero(atlas.inside(fine.regions["gums_and_tongue"]))
     values = atlas.carry(np.column_stack([V, normals[:, 1], share]), rows).astype(np.float64)
     factor = 1.0 + values[:, 4:] * (_factor(values[:, :3], values[:, 3], _tip(V, share)) - 1.0)
-    down, across, picture, given = atlas.window(rows, factor.astype(np.float32))
-    picture = np.where(given[..., None], picture, 1.0).astype(np.float32)
+    down, across, factors, given = atlas.window(rows, factor.astype(np.float32))
+    picture = np.where(given[..., None], np.asarray(factors, np.float32), np.float32(1.0))
     noise = np.random.default_rng(SEED).standard_normal(given.shape).astype(np.float32)
-    noise = cv2.GaussianBlur(noise, (0, 0), PAPILLAE_TEXELS)
-    back = atlas.window(rows, (values[:, 4] * _step(values[:, 3], 0.0, 0.5)).astype(np.float32))[2]
+    noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), PAPILLAE_TEXELS), np.float32)
+    on_back = (values[:, 4] * _step(values[:, 3], 0.0, 0.5)).astype(np.float32)
+    back = np.asarray(atlas.window(rows, on_back)[2], np.float32)
     picture *= (1.0 + PAPILLAE * back * noise / noise.std())[..., None]
     return _Shade(down, across, np.asarray(picture, np.float32))
 
