@@ -147,6 +147,23 @@ def test_a_sharp_photo_shows_its_own_iris(gaze: Gaze) -> None:
         np.testing.assert_array_equal(pictures[side][rim], painted[rim])
 
 
+def test_reflections_in_a_sharp_photo_are_not_on_the_eyes() -> None:
+    """A reflection belongs to the light, not to the iris: it would turn with the eye."""
+    truth = Eyes(Gaze(0, 0), np.array((70.0, 95.0, 130.0)), np.array(SCLERA))
+    pictures = spotted(truth)
+    for picture in pictures.values():
+        middle = len(picture) // 2
+        picture[middle - 9 : middle + 3, middle - 6 : middle + 6] = 250  # in the pupil
+        picture[middle - 30 : middle - 18, middle - 24 : middle - 12] = 250  # on the iris
+    view = view_of(photo_of(truth, pixels=1600, pictures=pictures))
+    for picture in eye_pictures(TEMPLATE, view, look(TEMPLATE, view), 1024).values():
+        middle = len(picture) // 2
+        assert picture[middle - 9 : middle + 9, middle - 9 : middle + 9].max() < 80
+        on_iris = picture[middle - 30 : middle - 18, middle - 24 : middle - 12]
+        assert on_iris.astype(int).min(axis=2).max() < 150
+        assert np.abs(reddest(picture) - reddest(pictures["left"])).max() < 14  # the photo's iris is there
+
+
 @pytest.mark.parametrize("fault", ["small", "blurred"])
 def test_eyes_of_other_photos_are_painted(fault: str) -> None:
     truth = Eyes(Gaze(0, 0), np.array((70.0, 95.0, 130.0)), np.array(SCLERA))

@@ -165,7 +165,15 @@ def test_texture_coordinates_without_a_texture_are_left_out() -> None:
 def test_plain_files_require_no_extension() -> None:
     tree = tree_of(head().to_bytes("glb"))
     assert not tree.get("extensionsRequired")
-    assert not tree.get("extensionsUsed")
+    assert tree["extensionsUsed"] == ["KHR_materials_ior"]  # readers without it show eyes that reflect more
+
+
+def test_eyes_reflect_like_tears() -> None:
+    for compress in (None, "quantize"):
+        skin, eye = tree_of(head().to_bytes("glb", compress=compress))["materials"]
+        assert eye["extensions"]["KHR_materials_ior"]["ior"] == pytest.approx(1.336)
+        assert eye["pbrMetallicRoughness"]["roughnessFactor"] < 0.4 < skin["pbrMetallicRoughness"]["roughnessFactor"]
+        assert "extensions" not in skin
 
 
 @pytest.mark.parametrize(("format", "compress"), [("ply", "quantize"), ("html", "meshopt"), ("glb", "zip"), ("glb", 5)])

@@ -9,7 +9,7 @@ import pytest
 
 from facegeom.face_model.template import load_template
 from facegeom.texture.atlas_parts import atlas_of
-from facegeom.texture.lid_skin import UPPER_LIMIT, LidTexels, lid_texels, with_lid_skin
+from facegeom.texture.lid_skin import BESIDE_MM, CORNERS_MM, UPPER_LIMIT, LidTexels, lid_texels, with_lid_skin
 from facegeom.texture.lip_skin import (
     CORNER_MM,
     LipTexels,
@@ -60,7 +60,7 @@ def test_streaks_on_the_upper_lid_lose_their_contrast(streak: tuple[int, int, in
         around = window.astype(int).copy()
         texture = with_lid_skin(texture, eye)
         repaired = texture[eye.rows, eye.columns].astype(int)
-        stretched = eye.upper & (eye.distance > 2.2) & (eye.distance < 2.8)
+        stretched = eye.upper & (eye.distance > 2.2) & (eye.distance < 2.8) & (eye.from_corner > CORNERS_MM)
         assert np.abs(around[stretched] - SKIN).max() > 40
         assert np.abs(repaired[stretched] - SKIN).max() < 25
         beyond = eye.distance >= max(UPPER_LIMIT[0])
@@ -72,13 +72,13 @@ def test_glasses_do_not_stay_on_the_lids_and_give_them_no_colour() -> None:
     texture = plain()
     for eye in lids():
         window = texture[eye.rows, eye.columns]
-        band = eye.upper & (eye.distance > 2.0) & (eye.distance < 9.0) & (np.arange(window.shape[1]) % 40 < 28)
+        band = eye.upper & (eye.distance > 2.0) & (eye.distance < 12.0) & (np.arange(window.shape[1]) % 40 < 28)
         window[band] = frame
         repaired = with_lid_skin(texture, eye, worn=band)[eye.rows, eye.columns].astype(int)
-        lid = eye.upper & (eye.distance > 2.6) & (eye.distance < 4.0)
-        assert (lid & band).sum() > 20
+        lid = eye.upper & (eye.distance > 2.6) & (eye.distance < 4.0) & (eye.from_corner > CORNERS_MM)
+        assert (lid & band).sum() > 8
         assert np.abs(repaired[lid] - SKIN).max() < 20
-        assert (repaired[band & (eye.distance > 7.5)] == frame).all()
+        assert (repaired[band & (eye.distance > 10.0)] == frame).all()
 
 
 def test_lids_below_dark_glasses_are_part_of_them() -> None:
@@ -106,7 +106,7 @@ def test_a_lid_in_the_colour_of_a_brow_becomes_skin() -> None:
 def test_the_eyeball_does_not_stay_on_the_lower_lid(shown: tuple[int, int, int]) -> None:
     texture = plain()
     for eye in lids():
-        band = ~eye.upper & (eye.distance > -1.0) & (eye.distance < 4.0) & (np.abs(eye.from_corner) > 4.0)
+        band = ~eye.upper & (eye.distance > -1.0) & (eye.distance < 4.0) & (eye.from_corner > BESIDE_MM)
         texture[eye.rows, eye.columns][band] = shown
         repaired = with_lid_skin(texture, eye)[eye.rows, eye.columns].astype(int)
         below = band & (eye.distance > 1.5) & (eye.distance < 3.0)
@@ -119,8 +119,9 @@ def test_shadows_on_the_lower_lid_stay() -> None:
     for eye in lids():
         shade = ~eye.upper & (eye.distance > 2.6) & (np.arange(eye.upper.shape[1]) % 40 < 20)
         texture[eye.rows, eye.columns][shade] = np.rint(np.array(SKIN) * 0.45)
+        inner = shade & (eye.from_corner > CORNERS_MM)  # beside the corners, the texels also belong to the upper lid
         np.testing.assert_array_equal(
-            with_lid_skin(texture, eye)[eye.rows, eye.columns][shade], texture[eye.rows, eye.columns][shade]
+            with_lid_skin(texture, eye)[eye.rows, eye.columns][inner], texture[eye.rows, eye.columns][inner]
         )
 
 

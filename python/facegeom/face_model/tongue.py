@@ -34,13 +34,22 @@ FLOOR_MM = (9.5, 12.0)
 SLOPE = ((0.0, 15.0, 34.0, 48.0, 62.0, 74.0, 90.0), (3.0, 8.0, 24.0, 2.0, -30.0, -54.0, -62.0))
 """Distance in mm along the curve from the root -> slope of the curve in degrees."""
 
-FLAT = ((0.0, 25.0, 45.0, 90.0), (1.0, 0.85, 0.62, 0.60))
+FLAT = ((0.0, 25.0, 45.0, 90.0), (1.0, 0.9, 0.78, 0.72))
 """Distance in mm along the curve -> thickness of the tongue relative to that at rest."""
 
-NARROW = ((0.0, 25.0, 58.0, 74.0, 86.0), (1.0, 0.88, 0.94, 1.12, 1.45))
+NARROW = ((0.0, 25.0, 58.0, 74.0, 86.0), (1.0, 0.88, 0.94, 1.13, 1.55))
 """Distance in mm along the curve -> width of the tongue relative to that at rest."""
 
-GROOVE_MM, GROOVE_WIDTH_MM = 1.3, 4.0
+HALF_WIDTH = ((0.0, 4.0, 8.0, 15.0, 25.0, 38.0), (1.5, 7.0, 11.0, 14.5, 17.0, 19.5))
+"""Distance in mm behind the tip -> half width in mm of the tongue at rest."""
+
+BLUNT_MM, BLUNT = 5.0, 0.35
+"""Length in mm of the tip, and by how much it becomes shorter, so that it is round."""
+
+ROUND = {"above": 0.6, "below": 0.35}
+"""How much thinner the tongue is at its sides than in the middle, on its upper and on its lower side."""
+
+GROOVE_MM, GROOVE_WIDTH_MM = 1.5, 3.0
 """Depth and half width in mm of the groove in the middle of its upper side."""
 
 
@@ -57,6 +66,11 @@ def tongue_out(model: FaceModel) -> Float32Array:
     root = np.array([0.0, V[tip, 1], V[tip, 2] - LENGTH_MM])
     shape[rows] = share[rows, None] * (_moved(V[rows] - root) + root - V[rows])
     return shape
+
+
+def half_width(behind: FloatArray) -> FloatArray:
+    """Return the half width (k,) in mm of the tongue at rest, at distances (k,) in mm behind its tip."""
+    return np.interp(behind, *HALF_WIDTH)
 
 
 def tongue_share(model: FaceModel) -> FloatArray:
@@ -81,6 +95,7 @@ def _found(model: FaceModel) -> tuple[FloatArray, int]:
 def _moved(places: FloatArray) -> FloatArray:
     """Return the places (k, 3), mm, relative to the root of the tongue, after the tongue has come out."""
     x, y, z = places.T
+    z = z - BLUNT * np.maximum(z - LENGTH_MM + BLUNT_MM, 0.0)  # the tongue at rest has a tip of one vertex
     rest = np.clip(z / LENGTH_MM, 0.0, 1.0)
     along = np.maximum(z, 0.0) + LONGER_MM * rest**2 * (2.0 - rest)  # more at the root, which the lips hide
     steps = np.linspace(0.0, LENGTH_MM + LONGER_MM + 5.0, 400)
@@ -91,6 +106,8 @@ def _moved(places: FloatArray) -> FloatArray:
     angle = np.interp(along, steps, slope)
     height = y * np.interp(along, *FLAT)
     out = np.clip((along - 30.0) / 20.0, 0.0, 1.0)
+    side = np.minimum(np.abs(x) / half_width(LENGTH_MM - z), 1.0) ** 2
+    height *= 1.0 - out * np.where(y > 0, ROUND["above"], ROUND["below"]) * side
     height -= GROOVE_MM * out * np.exp(-((x / GROOVE_WIDTH_MM) ** 2)) * (y > 0)
     behind = np.minimum(z, 0.0)
     return np.column_stack(

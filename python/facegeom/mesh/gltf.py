@@ -24,6 +24,9 @@ MIN_NORMAL_CHANGE = 0.1
 """Length by which the stored change of each unit normal is shorter than the true one; smaller changes are omitted. The
 stored changes therefore fade out without an edge, and the direction of a normal is wrong by at most 0.1 (6 degrees)."""
 WEBP_QUALITY = 90
+IOR = "KHR_materials_ior"
+SKIN_ROUGHNESS, EYE_ROUGHNESS, EYE_IOR = 0.9, 0.3, 1.336
+"""Roughness of skin and of eyes, and the index of refraction of tears."""
 ROW = "_ROW"
 """Vertex attribute of compressed files: the vertex of the mesh. Compression needs another order of the vertices."""
 
@@ -111,7 +114,7 @@ def tree(mesh: MeshArrays, compress: str | None = None) -> tuple[Any, GltfBuffer
         scene=0,
         scenes=[pygltflib.Scene(name="scene", nodes=[0])],
         nodes=_nodes(name, parts, neck, buffer.unit),
-        materials=[_material(name, 0.9), *([_material("eye", 0.15)] if len(parts) > 1 else [])],  # eyes are wet
+        materials=[_material(name, SKIN_ROUGHNESS), *([_eye_material()] if len(parts) > 1 else [])],
         meshes=meshes,
     )
     regions = {region: encode_runs(members) for region, members in mesh.regions.items()}
@@ -119,7 +122,8 @@ def tree(mesh: MeshArrays, compress: str | None = None) -> tuple[Any, GltfBuffer
     required = [] if compress is None else ["KHR_mesh_quantization"]
     if compress == "meshopt":
         required += [MESHOPT, *(["EXT_texture_webp"] if mesh.texture is not None else [])]
-    gltf.extensionsUsed, gltf.extensionsRequired = list(required), required
+    optional = [IOR] if len(parts) > 1 else []
+    gltf.extensionsUsed, gltf.extensionsRequired = [*required, *optional], required
     return gltf, buffer
 
 
@@ -152,6 +156,14 @@ def _material(name: str, roughness: float) -> Any:
         doubleSided=True,
         alphaCutoff=None,
     )
+
+
+def _eye_material() -> Any:
+    """Return the material of the eyes, which are wet: with the usual index of refraction they would reflect twice as
+    much, and pupils in a bright room would be grey."""
+    material = _material("eye", EYE_ROUGHNESS)
+    material.extensions = {IOR: {"ior": EYE_IOR}}
+    return material
 
 
 def add_texture(gltf: Any, texture: ByteArray, place: GltfBuffer | str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from facegeom._internal.arrays import ByteArray
 from facegeom.errors import FacegeomError
-from facegeom.mesh.gltf import linear_rgb, unit_normals
+from facegeom.mesh.gltf import EYE_IOR, EYE_ROUGHNESS, SKIN_ROUGHNESS, linear_rgb, unit_normals
 from facegeom.mesh.gltf_buffer import MM_PER_METRE
 from facegeom.mesh.mesh_arrays import MeshArrays
 from facegeom.mesh.parts import EYES, Part, neck_joint, split
@@ -138,11 +138,13 @@ def _write_scene(pxr: Any, stage: Any, mesh: MeshArrays) -> None:
 def _add_look(pxr: Any, stage: Any, prim: Any, mesh: MeshArrays, part: Part) -> None:
     """Add the texture or the colours of a part, and its material."""
     geom, shade, sdf, vt = pxr.UsdGeom, pxr.UsdShade, pxr.Sdf, pxr.Vt
-    roughness = 0.15 if part.name in EYES.values() else 0.9
+    eye = part.name in EYES.values()
     material = shade.Material.Define(stage, f"/head/materials/{part.name}")
     surface = shade.Shader.Define(stage, f"/head/materials/{part.name}/surface")
     surface.CreateIdAttr("UsdPreviewSurface")
-    surface.CreateInput("roughness", sdf.ValueTypeNames.Float).Set(roughness)
+    surface.CreateInput("roughness", sdf.ValueTypeNames.Float).Set(EYE_ROUGHNESS if eye else SKIN_ROUGHNESS)
+    if eye:
+        surface.CreateInput("ior", sdf.ValueTypeNames.Float).Set(EYE_IOR)
     surface.CreateInput("metallic", sdf.ValueTypeNames.Float).Set(0.0)
     color = surface.CreateInput("diffuseColor", sdf.ValueTypeNames.Color3f)
     material.CreateSurfaceOutput().ConnectToSource(surface.ConnectableAPI(), "surface")

@@ -50,6 +50,7 @@ from facegeom.texture.painting import paint
 from facegeom.texture.relief import relief_weight
 from facegeom.texture.several_photos import PhotoOfHead
 from facegeom.texture.teeth import teeth_picture
+from facegeom.texture.tongue import with_tongue
 
 OTHERS_SIZE = 512
 """Side length in texels of the atlas in which several photos are joined if only colours of vertices are wanted."""
@@ -298,7 +299,7 @@ def painted(
         eyes, size = looking.result(), len(skin.texture)
         pictures = painted_pictures(eyes, size) if painted_eyes else eye_pictures(template, view, eyes, size)
         teeth = teeth_picture(template, size, mouth_light(template, view), child)
-        colors, texture = skin.colors.copy(), file_texture(skin.texture, pictures, teeth)
+        colors, texture = skin.colors.copy(), file_texture(with_tongue(template, skin.texture), pictures, teeth)
     for side, shades in eye_colors(template, looking.result()).items():
         colors[fine.regions[f"eyeball_{side}"]] = shades
     if is_grey(classes.image):

@@ -26,6 +26,7 @@ from facegeom.texture.file_texture import file_texture
 from facegeom.texture.head_classes import head_classes
 from facegeom.texture.painting import paint
 from facegeom.texture.teeth import teeth_picture
+from facegeom.texture.tongue import with_tongue
 
 PHOTO_MM, PHOTO_SIZE = 330.0, 768
 """Side of the picture of the head from the front in mm and in pixels: the photo of the texture pipeline."""
@@ -127,7 +128,7 @@ def coloured(
     for side, shades in eye_colors(template, eyes).items():
         colors[template.fine.regions[f"eyeball_{side}"]] = shades
     teeth = teeth_picture(template, size, mouth_light(template, view))
-    return Colours(colors, file_texture(texture, pictures, teeth))
+    return Colours(colors, file_texture(with_tongue(template, texture), pictures, teeth))
 
 
 def eyes_of(template: Template, view: View, weights: dict[str, float]) -> Eyes:

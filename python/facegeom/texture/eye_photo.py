@@ -25,6 +25,13 @@ SHARP = (0.25, 0.6)  # their contrast relative to the painted iris: painted belo
 
 WHITE_RADII = (0.9, 1.2)  # radii of the iris between which the light of the photo becomes that of the painted white
 
+PUPIL_RADII = (0.42, 0.55)  # radii of the iris between which the painted pupil goes over into the iris of the photo
+REFLECTION = (
+    1.35,
+    1.7,
+)  # brightness relative to the iris from which a pixel begins to show a reflection, and shows one
+REFLECTION_WIDTH = 0.02  # width of the blurred border of a reflection, relative to the square of an eyeball
+
 
 def painted_pictures(eyes: Eyes, size: int) -> dict[str, ByteArray]:
     """Return the painted square of each eyeball, (s, s, 3), in an atlas of files with `size` texels a side."""
@@ -57,6 +64,8 @@ def eye_pictures(template: Template, view: View, eyes: Eyes, size: int) -> dict[
         inside = cv2.distanceTransform(np.pad(balls, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1] * view.pixel_mm
         colors, weight = _from_photo(template, view, eyes, side, inside.astype(np.float64), len(pictures[side]))
         weight = share * weight * _sharpness(colors, weight, pictures[side], eyes)
+        if weight.max() > 0.0:
+            weight *= _without_reflections(colors, weight)
         colors = _in_light(colors, weight, pictures[side])
         mixed = (1 - weight[..., None]) * pictures[side] + weight[..., None] * colors
         pictures[side] = np.rint(np.clip(mixed, 0, 255)).astype(np.uint8)
@@ -116,6 +125,25 @@ def _in_light(colors: FloatArray, weight: FloatArray, painted: ByteArray) -> Flo
     gain = painted[white].mean(axis=0) / np.maximum(colors[white].mean(axis=0), 1.0)
     share = np.clip((radius - WHITE_RADII[0]) / (WHITE_RADII[1] - WHITE_RADII[0]), 0.0, 1.0)[..., None]
     return np.asarray(colors * (1.0 + share * (gain - 1.0)))
+
+
+def _without_reflections(colors: FloatArray, weight: FloatArray) -> FloatArray:
+    """Return the share (s, s) of the photo's pixels that show the eye, not what it reflects; the rest is painted.
+
+    A reflection stays where the light is when the eye turns, so that it does not belong to a texture. In the pupil,
+    which is black, all light is a reflection; on the iris, what is much lighter than usual.
+    """
+    degrees = np.degrees(np.arccos(np.clip(directions(len(weight))[..., 2], -1.0, 1.0)))
+    radius, gray = degrees / IRIS_DEGREES, colors.mean(axis=2)
+    iris = (radius > EyePicture.PUPIL) & (radius < WHITE_RADII[0]) & (weight > 0.0)
+    share = np.clip((radius - PUPIL_RADII[0]) / (PUPIL_RADII[1] - PUPIL_RADII[0]), 0.0, 1.0)
+    if iris.any():
+        low, high = np.multiply(REFLECTION, np.median(gray[iris]))
+        shining = np.clip((gray - low) / max(high - low, 1e-6), 0.0, 1.0) * (radius < WHITE_RADII[0])
+        width = 2 * max(1, round(REFLECTION_WIDTH * len(weight))) + 1
+        around = cv2.dilate(shining.astype(np.float32), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
+        share *= 1.0 - cv2.blur(around, (width, width))
+    return np.asarray(share)
 
 
 def _sharpness(colors: FloatArray, weight: FloatArray, painted: ByteArray, eyes: Eyes) -> float:

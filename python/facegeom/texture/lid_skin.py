@@ -2,8 +2,8 @@
 
 A photo of an open eye shows the upper lid as a band of a few pixels, often with pixels of lashes or of the eyeball.
 When the lid closes, this band becomes several times higher, and these pixels become streaks. Near the margin of a lid
-the contrast of the texture is therefore limited, relative to a continuation of the skin around it; the part behind the
-margin, which no photo shows, is that continuation. A dark line of lashes is painted on the margin.
+the contrast of the texture is therefore limited, relative to smooth skin in the light of the skin around the eye; the
+part behind the margin, which no photo shows, is that smooth skin. A dark line of lashes is painted on the margin.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from facegeom.texture.head_classes import lab
 FAR = 1e3  # distance in mm that stands for "far from the lids"
 SOURCE_MM = (4.5, 12.0)  # distances in mm from the margin of the upper lid between which its skin is continued
 UPPER_LIMIT = (
-    (1.0, 2.5, 3.5, 4.5),
-    (5.0, 11.0, 40.0, 255.0),
+    (1.0, 3.0, 5.0, 7.5, 10.0),
+    (3.0, 6.0, 18.0, 90.0, 450.0),
 )  # distance in mm -> largest contrast (0 to 255), upper lid
 DARK_LIMIT = (
-    (1.0, 2.2, 2.8, 4.0, 5.0, 6.5),
-    (90.0, 12.0, 11.0, 16.0, 40.0, 255.0),
-)  # the same for darker texels: roots of lashes remain
+    (1.0, 2.2, 4.0, 5.5, 7.5, 10.0),
+    (24.0, 10.0, 18.0, 36.0, 100.0, 450.0),
+)  # the same for darker texels: roots of lashes, and the fold above the lid
 LOWER_LIMIT = ((0.4, 1.2, 2.5), (7.0, 16.0, 255.0))  # the lower lid hardly stretches
 PALE = 0.6  # chroma (C* of CIELAB), relative to that of the skin, below which a texel of the lower lid is no skin
 PALE_DARKER = 12.0  # largest difference of lightness (L*) by which such a texel is darker: the white of the eye
@@ -42,9 +42,23 @@ OUTLIER = 2.5  # a source whose brightness differs by more than this many deviat
 LEAST_DEVIATION = 6.0  # smallest deviation of the brightness (0 to 255) in this test
 MOST_WORN = 0.5  # share of the lids that show glasses above which these are dark, and the lids are part of them
 WORN_LIMIT = ((4.5, 7.0), (8.0, 255.0))  # the limit for texels of both lids that show glasses
-DARK_LID = (0.45, 0.7)  # brightness of the upper lid, relative to the skin below the eye: a brow or its shadow below
-"""the first; from the second on, skin. Between them, and below, the lid gets lighter and takes the hue of that skin."""
-DEEP, DEEP_LIMIT = 8.0, ((3.0, 7.0, 11.0), (11.0, 18.0, 255.0))  # such a lid is lighter by so much; its limit
+DARK_LID = (0.25, 0.5)
+"""Brightness relative to the skin below the eye: a brow, lashes or a shadow below the first, skin above the second."""
+FIELD_LIMITS = (0.55, 1.45)  # limits of the brightness of the lids, relative to the skin below the eye
+FACE_HUE = 0.6  # share of the hue of the face's skin in that of the lids
+ROUNDS, RESIDUAL = 5, 0.12  # iterations of the robust fit; mean residual of logarithms at which a weight is one half
+RIDGE = np.array([0.003, 0.01, 0.01, 0.03, 0.03, 0.03])  # per source, for the monomials of the fit
+EVERY = 3  # the fit is made with each third row and column
+SOFT_MM = {"upper": (3.5, 7.0), "lower": (0.6, 2.5)}
+"""Distance in mm from the margin: smooth skin with painted grain below the first, the fine structure of the photo above
+the second."""
+BESIDE_MM, CORNERS_MM = 5.0, 9.0
+"""Largest difference in mm of the distances to the two margins beside a corner of the eye, where no eyeball is, and of
+texels that count as both lids."""
+SOFT = 0.006  # standard deviation of the filter that leaves smooth skin, relative to the side of the atlas
+GRAIN, MOST_GRAIN, GRAIN_WIDTH, SEED = 0.5, 4.0, (0.002, 0.0005), 5
+"""Painted grain: its contrast relative to that of the skin below the eye, the largest contrast (0 to 255), the width of
+its spots, along the lid and across it, relative to the side of the atlas (a lid that closes stretches them); seed."""
 LEAST_BELOW = 0.6  # smallest brightness of the skin below the eye, relative to that of the face, for this comparison
 LEAST_SOURCES = 40  # minimum number of texels from which the skin of the lids is continued
 LASHES = {"upper": 0.85, "lower": 0.35}  # opacity of the line of lashes
@@ -110,7 +124,7 @@ def with_lid_skin(
     over = upper & (distance > SOURCE_MM[0]) & (distance < SOURCE_MM[1])
     under = ~upper & (distance > LOWER_SOURCE_MM) & (distance < SOURCE_MM[1])
     side = 2 * round(HALO * len(texture)) + 1
-    eye = ~upper & _of_eye(around, under)
+    eye = ~upper & _of_eye(around, under) & (texels.from_corner > BESIDE_MM)
     eye = ~upper & cv2.dilate(eye.astype(np.uint8), np.ones((side, side), np.uint8)).astype(bool)
     if worn is None or worn[(distance > 0.0) & (distance < SOURCE_MM[0])].mean() > MOST_WORN:
         worn = np.zeros_like(upper)
@@ -118,30 +132,112 @@ def with_lid_skin(
     sources = _usual(around, over & ~worn) | below
     if sources.sum() < LEAST_SOURCES:
         return texture
-    lid = fill_smoothly(around, sources)
-    lid = np.where(sources[..., None], lid, cv2.GaussianBlur(lid, (0, 0), 1.0))
-    if below.sum() >= LEAST_SOURCES:
-        usual = np.median(around[below], axis=0)
-        if skin is not None and usual.mean() < LEAST_BELOW * skin.mean():
-            usual = np.asarray(LEAST_BELOW * skin, np.float32)
-        shown, lid = lid, np.where(upper[..., None], _without_brows(lid, usual), lid)
-        lighter = cv2.GaussianBlur((lid - shown).mean(axis=2), (0, 0), side / 2.0)
-        deep = np.asarray(np.clip(lighter / DEEP, 0.0, 1.0), np.float32)
-    else:
-        deep = np.zeros_like(distance)
+    usual = np.median(around[below if below.sum() >= LEAST_SOURCES else sources], axis=0)
+    if skin is not None and usual.mean() < LEAST_BELOW * skin.mean():
+        usual = np.asarray(LEAST_BELOW * skin, np.float32)
+    share = _upper_share(texels)
+    lid = _skin_field(around, sources, usual, FACE_HUE * share, skin)
     change = around - lid
+    soft = cv2.GaussianBlur(change, (0, 0), SOFT * len(texture))
+    near = share * (1.0 - _step(distance, *SOFT_MM["upper"]))
+    near += (1.0 - share) * (1.0 - _step(distance, *SOFT_MM["lower"]))
+    grain = near * (GRAIN * _contrast(around, below) * _noise(around.shape[:2], len(texture)))
+    change += near[..., None] * (soft - change)
     above = np.where(change.sum(axis=2) < 0, np.interp(distance, *DARK_LIMIT), np.interp(distance, *UPPER_LIMIT))
-    above = deep * np.minimum(above, np.interp(distance, *DEEP_LIMIT)) + (1 - deep) * above
-    limit = np.where(upper, above, np.interp(distance, *LOWER_LIMIT))
-    limit = np.where(eye, np.minimum(limit, np.interp(distance, *EYE_LIMIT)), limit)
-    limit = np.where(worn, np.minimum(limit, np.interp(distance, *WORN_LIMIT)), limit)
+    limit = share * above + (1 - share) * np.interp(distance, *LOWER_LIMIT)
     size = np.maximum(np.linalg.norm(change, axis=2), 1e-6)
-    lids = lid + change * np.minimum(1.0, limit / size)[..., None]
+    kept = np.minimum(1.0, limit / size)
+    for part, limits in ((eye, EYE_LIMIT), (worn, WORN_LIMIT)):
+        if part.any():  # with a soft border: the colours on both sides of it are not alike
+            soft_part = np.clip(2.0 * cv2.blur(part.astype(np.float32), (side, side)), 0.0, 1.0)
+            kept += soft_part * (np.minimum(kept, np.interp(distance, *limits) / size) - kept)
+    lids = lid + change * kept[..., None] + grain[..., None]
     lids = _with_margin(lids, lid, around, texels)
-    inside = (distance < max(EYE_LIMIT[0] + DEEP_LIMIT[0]))[..., None]
+    inside = (distance < max(EYE_LIMIT[0] + UPPER_LIMIT[0]))[..., None]
     result = texture.copy()
     result[texels.rows, texels.columns] = np.rint(np.clip(np.where(inside, lids, around), 0, 255)).astype(np.uint8)
     return result
+
+
+def _skin_field(
+    colors: Float32Array,
+    sources: BoolArray,
+    usual: FloatArray | Float32Array,
+    of_face: Float32Array,
+    skin: FloatArray | None,
+) -> Float32Array:
+    """Return colours (h, w, 3) of skin that change smoothly over the lids.
+
+    They are a quadric through the logarithms of the sources, with what is left of the sources, smoothed. The fit is
+    robust: brows, lashes and shadows with edges among the sources count less, and those that are darker than skin is
+    beside the `usual` skin (3,) from below the eye do not count. A share `of_face` (h, w) of the hue is that of the
+    skin of the face (3,): lids in a shadow look grey in photos with grey shadows, but not when they close.
+    """
+    whole, sources, colors = sources.shape, sources[::EVERY, ::EVERY], colors[::EVERY, ::EVERY]
+    height, width = sources.shape
+    across, down = 2.0 * np.arange(width) / width - 1.0, 2.0 * np.arange(height) / height - 1.0
+    basis = _quadric(*(axis.ravel() for axis in np.meshgrid(across, down))).astype(np.float32)
+    middle = np.log(np.maximum(usual, 1.0)).astype(np.float32)
+    logs = np.log(np.maximum(colors, 1.0)) - middle
+    rows = np.flatnonzero(sources)
+    values, places = logs.reshape(-1, 3)[rows], basis[rows]
+    bright = _step(np.exp(values.mean(axis=1)), *DARK_LID)
+    weight, fit = np.maximum(bright, 1e-3), np.zeros((places.shape[1], 3))
+    for _ in range(ROUNDS):
+        weighted = places * weight[:, None]
+        fit = np.linalg.solve(weighted.T @ places + np.diag(RIDGE * len(rows)), weighted.T @ values)
+        weight = bright / (1.0 + (np.abs(values - places @ fit).mean(axis=1) / RESIDUAL) ** 2)
+    field = (basis @ fit.astype(np.float32)).reshape(height, width, 3)
+    left = logs - field
+    alike = sources & (np.abs(left).mean(axis=2) < RESIDUAL)
+    if alike.any():
+        field += cv2.GaussianBlur(fill_smoothly(left, alike), (0, 0), 0.02 * (height + width))
+    level = field.mean(axis=2, keepdims=True)
+    hue = middle + field - level
+    if skin is not None:
+        usual_hue = np.log(np.maximum(skin, 1.0))
+        hue += of_face[::EVERY, ::EVERY, None] * (usual_hue - usual_hue.mean() + middle.mean() - hue)
+    low, high = np.log(FIELD_LIMITS)
+    half, centre = 0.5 * (high - low), 0.5 * (high + low)
+    level = centre + half * np.tanh((level - centre) / half)
+    small = np.exp(hue + level).astype(np.float32)
+    x, y = np.meshgrid(*(np.arange(n, dtype=np.float32) / EVERY for n in whole[::-1]))
+    return np.asarray(cv2.remap(small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+
+
+def _quadric(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return the monomials (k, 6) up to the second order of places (k,)."""
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+
+
+def _upper_share(texels: LidTexels) -> Float32Array:
+    """Return how much (h, w) texels belong to the upper lid; it changes gradually beside the corners of the eye."""
+    away = _step(texels.from_corner, 0.0, CORNERS_MM)
+    return np.asarray(0.5 + np.where(texels.upper, 0.5, -0.5) * away, np.float32)
+
+
+def _contrast(colors: Float32Array, part: BoolArray) -> float:
+    """Return the standard deviation of the fine structure of a part (h, w), such as pores; at most `MOST_GRAIN`."""
+    if part.sum() < LEAST_SOURCES:
+        return 0.0
+    gray = colors.mean(axis=2)
+    fine = np.abs(gray - cv2.GaussianBlur(gray, (0, 0), 2.0))[part]
+    return float(min(1.4826 * np.median(fine), MOST_GRAIN))
+
+
+@load_once(maxsize=8)
+def _noise(shape: tuple[int, int], size: int) -> Float32Array:
+    """Return grain (h, w) with the standard deviation 1, whose spots are wider than high."""
+    noise = np.random.default_rng(SEED).standard_normal(shape).astype(np.float32)
+    wide, high = (max(0.4, width * size) for width in GRAIN_WIDTH)
+    noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), wide, sigmaY=high), np.float32)
+    return np.asarray(noise / max(float(noise.std()), 1e-6), np.float32)
+
+
+def _step(values: FloatArray | Float32Array, low: float, high: float) -> FloatArray:
+    """Return 0 below `low`, 1 above `high`, and a smooth step between."""
+    share = np.clip((values - low) / (high - low), 0.0, 1.0)
+    return np.asarray(share**2 * (3.0 - 2.0 * share))
 
 
 def _of_eye(colors: Float32Array, part: BoolArray) -> BoolArray:
@@ -167,13 +263,6 @@ def _usual(colors: Float32Array, part: BoolArray) -> BoolArray:
     middle = float(np.median(gray[part]))
     deviation = max(1.4826 * float(np.median(np.abs(gray[part] - middle))), LEAST_DEVIATION)
     return np.asarray(part & (np.abs(gray - middle) < OUTLIER * deviation), np.bool_)
-
-
-def _without_brows(skin: Float32Array, usual: Float32Array) -> Float32Array:
-    """Return colours (h, w, 3) that are lighter, in the hue of usual skin (3,), where they are too dark for skin."""
-    dark, light = DARK_LID
-    share = np.clip((skin.mean(axis=2) / usual.mean() - dark) / (light - dark), 0.0, 1.0)[..., None]
-    return np.asarray(share * skin + (1 - share) * light * usual, np.float32)
 
 
 def _with_margin(lids: Float32Array, skin: Float32Array, around: Float32Array, texels: LidTexels) -> Float32Array:

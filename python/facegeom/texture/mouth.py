@@ -23,7 +23,7 @@ DEPTH_MM, POWER = 48.0, 1.3
 FREE_MM = 18.0
 """Depth in mm at which the light on the tongue begins to decrease: it also comes out of the mouth."""
 
-LEAST = {"teeth": 0.30, "gums": 0.28, "tongue": 0.35, "cheeks": 0.20}
+LEAST = {"teeth": 0.45, "gums": 0.60, "tongue": 0.70, "cheeks": 0.58}
 """Light at the throat, relative to that at the lips. Renderers that trace light darken the mouth once more."""
 
 RED = 0.35
