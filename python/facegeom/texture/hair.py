@@ -16,7 +16,8 @@ from facegeom.texture.baking import Atlas, parts
 SKULL_MM = np.array([0.0, 15.0, -75.0])  # middle of the skull, mean head
 CROWN = np.array([0.0, 0.85, -0.53])  # direction of the crown from there
 STRAND_MM = (1.2, 5.0)  # widths of single strands and of locks
-LOCKS = 0.7  # strength of the locks relative to the strands
+LOCKS = 1.3  # strength of the locks relative to the strands
+LEAST_TEXELS = 2.5  # least width of a strand in texels; a narrower one would be a ripple
 ALONG = 8  # changes of the brightness of a strand between crown and nape
 WAVES = 0.05  # sideways waves of the strands, radians
 EAR_TOP_MM, EAR_MM = 2.0, -80.0  # height below which, and depth before which, the scalp beside the ears has no hair
@@ -84,14 +85,29 @@ def strands(template: Template, atlas: Atlas) -> Float16Array:
         places = np.concatenate([with_flat_ears(template, places[:skin], SIDES), places[skin:]])
     hairy = np.flatnonzero(atlas.carry(template.carry(possible.astype(np.float64))[:, None])[:, 0] > 0)
     places = template.carry(places)
+    values = np.column_stack([places, LEAST_TEXELS * _texel_widths(template, places) / atlas.size])
     pattern = np.zeros(len(atlas.triangle), np.float16)  # kept for the next photo: little memory
     for part in parts(len(hairy)):
-        pattern[hairy[part]] = _pattern(atlas.carry(places, hairy[part]))
+        found = atlas.carry(values, hairy[part])
+        pattern[hairy[part]] = _pattern(found[:, :3], found[:, 3])
     return np.asarray(atlas.image(pattern), np.float16)
 
 
-def _pattern(places: Float32Array) -> Float32Array:
-    """Return the brightness (t,) of strands at places (t, 3), mm, on the mean head."""
+def _texel_widths(template: Template, places: FloatArray) -> FloatArray:
+    """Return the largest width (n,) in mm that a texel of an atlas with one texel has at fine vertices (n, 3), mm."""
+    fine = template.fine
+    corners, uv = places[fine.faces], fine.uv[fine.uv_faces]
+    sides, of_atlas = corners[:, 1:] - corners[:, :1], uv[:, 1:] - uv[:, :1]
+    of_atlas[np.linalg.det(of_atlas) == 0] = np.eye(2)
+    stretch = np.linalg.solve(of_atlas, sides)
+    total, count = np.zeros((2, len(places)))
+    np.add.at(total, fine.faces, np.linalg.norm(stretch, ord=2, axis=(1, 2))[:, None])
+    np.add.at(count, fine.faces, 1.0)
+    return np.asarray(total / np.maximum(count, 1.0))
+
+
+def _pattern(places: Float32Array, narrowest: Float32Array) -> Float32Array:
+    """Return the brightness (t,) of strands at places (t, 3), mm, on the mean head, not narrower than (t,) mm."""
     away = places - SKULL_MM.astype(np.float32)
     radius = np.linalg.norm(away, axis=1)
     up = (CROWN / np.linalg.norm(CROWN)).astype(np.float32)
@@ -105,7 +121,7 @@ def _pattern(places: Float32Array) -> Float32Array:
     wave = _noise(rng, around, down, 8, 5)
     around = around + WAVES * wave * np.sin(down)
     total, power = np.zeros((2, len(down)), np.float32)
-    strand, lock = (np.log2(circle / width) for width in STRAND_MM)
+    strand, lock = (np.log2(circle / np.maximum(width, narrowest)) for width in STRAND_MM)
     for octave in range(3, 11):
         weight = np.exp(-((strand - octave) ** 2)) + LOCKS * np.exp(-((lock - octave) ** 2))
         total += weight * _noise(rng, around, down, 2**octave, ALONG)

@@ -28,7 +28,7 @@ TEMPLE_ZONE = 0.5  # least `zone_of_vertices` of a temple
 TEMPLE_MM = (35.0, 0.0)  # |x| and y of the mean face beyond which the forehead is a temple
 TEMPLE_FACING = 0.3  # least cosine to the line of sight of a vertex of a temple that tells hair from skin
 LEVEL_MM = 2.5  # difference in height up to which hair is at the level of a vertex of the temple
-SOFT_MM2 = 30.0  # diffusion time of the border of the hair, mm^2
+SOFT_MM2 = 45.0  # diffusion time of the border of the hair, mm^2
 SCALP_FACING = 0.1  # least cosine between normal and line of sight of a vertex that tells hair from a bald scalp
 
 

@@ -16,6 +16,7 @@ from facegeom.face_model.template import Template
 from facegeom.images.camera import Camera
 from facegeom.networks.segmentation_crop import COVER, HEAD_HAIR
 from facegeom.texture.appearance import OWN
+from facegeom.texture.diffusion import diffused
 from facegeom.texture.hair import hairy_vertices
 from facegeom.texture.hair_growth import SkinView, crown, hair_share
 from facegeom.texture.hair_outline import AXIS_MM, BARE, CUT, HAIR, NONE, HairOutline, Rays, hair_outline, head_outline
@@ -38,11 +39,14 @@ TAPER = 0.5  # largest height of hair beside a free ear, relative to the distanc
 SHORT_MM = 20.0
 """Largest height of the hair beside a bald crown, which covers no ears: what is wider is background that the network
 takes for hair."""
+CHEEK_TOP_MM = 20.0  # height above the eyes of the top of the cheeks and temples
 BROWS_MM, CHEEKS_MM = 32.0, 42.0  # height above the eyes, or distance from the midline, of hair before the face
 EDGE_MM = (56.0, -15.0)  # distance from the midline from which, and depth to which the face lies beside the ears
 FRINGE_REACH_MM = 45.0  # largest distance from the scalp and covered ears of hair before the face
 BESIDE_MM = 8.0  # width of the seam between hair and skin of the face
 FRINGE_MM, FRINGE_WEIGHT = 4.0, 0.3  # its height, and the weight of this height
+SMOOTH_MM2 = 30.0  # diffusion time of the border between hair and face, mm^2: a ragged border would be torn into stripes
+SLOPE = 1.2  # largest height of hair beside the face, relative to the distance from the face: steeper hair shows no pixels
 FACING = 0.2  # cosine between normal and line of sight from which a vertex of the face shows its pixel
 LEAST_EAR = 0.5  # least share of an ear that the photo shows
 LEAST_HAIR = 0.25  # least share of hair among the pixels of an ear that hair covers
@@ -104,8 +108,9 @@ def hair_shape(
     lowest = _lowest(rays, outline)
     member = _member(template, covered, lowest) & ~bare_scalp
     fringe, beside = _fringe(template, member, shown)
-    member = _of_scalp(template, member | beside | _before_ears(template, covered, lowest, shown))
-    highest = _highest(template, covered, bare_scalp & bald)
+    member |= beside | _before_ears(template, covered, lowest, shown)
+    member = _of_scalp(template, _smooth(template, member))
+    highest = _highest(template, covered, bare_scalp & bald, member)
     height = _height(template, base, member, covered, fringe, highest, camera, rays, outline)
     if height is None:
         return None
@@ -193,6 +198,12 @@ def _member(template: Template, covered: tuple[str, ...], lowest: float) -> Bool
     if lowest < NECK_MM:
         member |= (neck | scalp) & (y > lowest) & (z < BEHIND_MM)
     return member
+
+
+def _smooth(template: Template, member: BoolArray) -> BoolArray:
+    """Return a mask (s,) of vertices of hair that has a smooth border on the face."""
+    soft = diffused(template, member.astype(np.float64)[:, None], SMOOTH_MM2)[:, 0]
+    return np.asarray(np.where(template.coarse.regions["face"][: len(member)], soft > 0.5, member))
 
 
 def _of_scalp(template: Template, member: BoolArray) -> BoolArray:
@@ -291,8 +302,10 @@ def _height(
     return out
 
 
-def _highest(template: Template, covered: tuple[str, ...], bare_scalp: BoolArray) -> FloatArray:
-    """Return the largest height of hair on the coarse skin, (s,) mm: hair is flat beside free ears and a bald crown."""
+def _highest(template: Template, covered: tuple[str, ...], bare_scalp: BoolArray, member: BoolArray) -> FloatArray:
+    """Return the largest height of hair on the coarse skin, (s,) mm: hair is flat beside free ears, a bald crown, and
+    the cheeks before covered ears.
+    """
     coarse = template.coarse
     skin = coarse.skin_count
     places = load_face_model().mean[template.vertices][:skin]
@@ -301,6 +314,10 @@ def _highest(template: Template, covered: tuple[str, ...], bare_scalp: BoolArray
         if side not in covered:
             away = geometry.nearest(places[coarse.regions[f"ear_{side}"][:skin]], places)[1]
             highest = np.minimum(highest, LOWEST_MM + TAPER * away)
+    cheeks = coarse.regions["face"][:skin] & ~member & (places[:, 1] < CHEEK_TOP_MM)
+    if covered and cheeks.any():
+        away = geometry.nearest(places[cheeks], places)[1]
+        highest = np.minimum(highest, LOWEST_MM + SLOPE * away)
     if bare_scalp.any():
         away = geometry.nearest(places[bare_scalp], places)[1]
         highest = np.minimum(highest, LOWEST_MM + BARE_TAPER * away)

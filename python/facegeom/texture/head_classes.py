@@ -58,7 +58,7 @@ GLARE_LIGHT = 15.0  # L* above that of the skin from which these pixels are the 
 STUBBLE = 0.75  # brightness of a shaved scalp relative to the skin
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
-CONTRAST = (0.06, 0.16)  # range of the contrast of strands
+CONTRAST, STRAND_SHARE = (0.04, 0.13), 0.8  # range of the contrast of strands, and painted share of that of the photo
 SPOT_SHARE, SPOTS = 0.5, (0.002, 0.015)  # painted share of the contrast of spots on the skin, and its range
 MAD_TO_DEVIATION = 1.4826  # ratio of standard to median absolute deviation of a normal distribution
 WIDE = 1.25  # side of a wide crop relative to the usual one
@@ -146,12 +146,13 @@ class HeadClasses:
 
     @cached_property
     def hair_contrast(self) -> float:
-        """Standard deviation of the brightness of strands relative to that of the hair."""
-        hair: BoolArray = np.asarray(self.probability[..., HEAD_HAIR] > SURE)
+        """Robust standard deviation of the brightness of strands relative to that of the hair."""
+        hair = cv2.erode((self.probability[..., HEAD_HAIR] > SURE).astype(np.uint8), _disc(self.margin)) > 0
         if not hair.any() or self._shown_hair[2]:
             return CONTRAST[0]
         grey, fine = self._detail
-        return float(np.clip(fine[hair].std() / (grey[hair].mean() + 8.0), *CONTRAST))
+        deviation = MAD_TO_DEVIATION * float(np.median(np.abs(fine[hair])))
+        return float(np.clip(STRAND_SHARE * deviation / (grey[hair].mean() + 8.0), *CONTRAST))
 
     def worn(self, points: FloatArray) -> FloatArray:
         """Return the probability of glasses at pixels x, y (n, 2) of the photo, (n,); clear lenses are no glasses."""

@@ -51,7 +51,7 @@ GAPS, GAP = 128, 0.1  # side of the atlas in which gaps between known texels are
 NEAR = (0.15, 0.35)  # shares of known texels nearby: the other side counts fully below the first, not above the second
 BETTER = (0.1, 0.4)  # differences of these cosines from which the other side is shown better, and much better
 SPOT_WIDTHS = (0.001, 0.003)  # standard deviations of spots of the skin, relative to the side of the atlas
-ENDS, END_WIDTH = 0.5, 0.6  # shift of the border of painted hair by its strands, and its width, in shares of hair
+ENDS, END_WIDTH = 0.35, 0.9  # shift of the border of painted hair by its strands, and its width, in shares of hair
 BAND = 128  # number of rows of the atlas that are mixed at a time
 
 

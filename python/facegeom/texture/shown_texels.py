@@ -24,6 +24,8 @@ ODD_LIGHT, ODD_COLOUR = 34.0, 22.0  # differences (L*, and a* with b*) from the 
 STRANGE = (-14.0, 26.0, -20.0)
 """Largest a*, least difference of a* with b*, and least L*, relative to the skin, of colours that no face has: green
 and yellow ones, but not those of dark lenses."""
+FOREIGN_LIGHT, FOREIGN_COLOUR = 30.0, 18.0
+"""Least differences (L*, brighter; a* with b*) from the hair of what is no hair: lamps behind it, hands, hair slides."""
 OBJECT = (0.01, 0.05)  # least width of such an object, and width of its margin, relative to the side of the atlas
 BRIGHT, LEAST_SCALE = 60.0, 0.4  # L* of skin below which these differences are smaller, and how much at most
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
@@ -131,6 +133,7 @@ def _judged(
     seen_well |= bare
     colors = projection.colors(rows)
     known = seen_well & (is_skin | is_hair)
+    known &= ~(atlas.texels(parts.ears)[rows] & (raised[rows] > 0.5))  # the folds of a covered ear are no hair
 
     def picture(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         return atlas.image_of(rows, values)
@@ -146,6 +149,9 @@ def _judged(
         places = atlas.carry(view.place, rows[objects])
         objects[objects] = replace(classes, eyewear="remove").at(places)[:, 0] > OWN
         odd |= of_face & (atlas.texels(_grown(np.asarray(picture(objects), np.uint8)))[rows] > 0)
+    objects = seen_well & is_hair & (found[:, 1] > OWN) & foreign(colors, classes.hair)
+    if objects.any():
+        odd |= is_hair & (atlas.texels(_grown(np.asarray(picture(objects), np.uint8)))[rows] > 0)
     known &= skin[rows] & ~covered & ~odd
     refused = skin[rows] & (covered | odd | (seen_well & ~is_skin & ~is_hair))
     hair = np.asarray(picture(found[:, 2] * zone[rows] * face[rows]), np.float32)
@@ -192,6 +198,14 @@ def strange(colors: ByteArray, skin: FloatArray | None) -> BoolArray:
         return np.zeros(len(colors), np.bool_)
     light, red, yellow = (lab(colors[:, None]) - lab(skin[None, None]))[:, 0].T
     return np.asarray((red < STRANGE[0]) & (np.hypot(red, yellow) > STRANGE[1]) & (light > STRANGE[2]), np.bool_)
+
+
+def foreign(colors: ByteArray, hair: FloatArray | None) -> BoolArray:
+    """Return which colours (t, 3) hair of some colour does not have, (t,)."""
+    if hair is None or not len(colors):
+        return np.zeros(len(colors), np.bool_)
+    light, red, yellow = (lab(colors[:, None]) - lab(hair[None, None]))[:, 0].T
+    return np.asarray((light > FOREIGN_LIGHT) | (np.hypot(red, yellow) > FOREIGN_COLOUR), np.bool_)
 
 
 def _grown(mask: ByteArray) -> ByteArray:
