@@ -11,9 +11,10 @@ from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.interface import DENOISER_STEP, DenoisingNetwork
 from facegeom.networks.loaders import load_denoising_network
 
-SHIPPED = ("matrix_unet", "dense_unet")
+SHIPPED = ("dense_unet",)
 """The networks of the package. Of several, the one whose answer has the best `denoising_score` is chosen for each image
-(algorithm 1 of the GCN-IGAN paper, which compares PSNR and SSIM to the image without noise)."""
+(algorithm 1 of the GCN-IGAN paper, which compares PSNR and SSIM to the image without noise). The choice between
+"matrix_unet" and "dense_unet" is not better than "dense_unet" alone, see its model card, and takes twice the time."""
 
 LOCAL = "dense_unet"
 """The network of `SHIPPED` for tiles, if it is there: the answer of one that looks at the whole image would differ
