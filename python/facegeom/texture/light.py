@@ -23,7 +23,7 @@ from facegeom.texture.head_classes import HeadClasses
 _Real = TypeVar("_Real", np.float32, np.float64)
 
 RIDGE = np.array([0, 1, 1, 1, 3, 3, 3, 3, 3]) * 0.01  # per vertex; higher orders are less certain
-OTHER_SIDE = np.array([1, -1, 1, 1, -1, 1, -1, 1, 1.0])  # harmonics of the mirrored normal, relative to those of the normal
+OTHER_SIDE = np.array([1, -1, 1, 1, -1, 1, -1, 1, 1.0])  # harmonics of the mirrored normal / those of the normal
 OUTLIER = 0.15  # residual, relative to the mean, at which the weight of a vertex is one half: beards, spots, highlights
 ROUNDS = 6  # iterations of the robust fit
 LIMITS = (0.35, 2.5)  # shading by which a photo is divided, relative to the mean of the skin

@@ -25,7 +25,7 @@ STRANGE = (-14.0, 26.0, -20.0)
 """Largest a*, least difference of a* with b*, and least L*, relative to the skin, of colours that no face has: green
 and yellow ones, but not those of dark lenses."""
 FOREIGN_LIGHT, FOREIGN_COLOUR = 30.0, 18.0
-"""Least differences (L*, brighter; a* with b*) from the hair of what is no hair: lamps behind it, hands, hair slides."""
+"""Least differences (L*, brighter; a* with b*) from the hair of what is no hair: lamps behind it, hands, slides."""
 OBJECT = (0.01, 0.05)  # least width of such an object, and width of its margin, relative to the side of the atlas
 BRIGHT, LEAST_SCALE = 60.0, 0.4  # L* of skin below which these differences are smaller, and how much at most
 LEAST_SEEN = 0.5  # minimum visibility of a known texel; the outline of the mask has an error of one or two pixels
