@@ -53,7 +53,6 @@ from facegeom.networks.weights import load_state, load_weights
 
 DILATIONS = (2, 4, 8, 16)  # dilations of the four dilated layers of a stage, in positions of the feature map
 PARTS = 4  # number of parts of the head: face, ears, neck, scalp; 0 in `part` stands for no part
-SOFT = 4  # half the width in texels of the blend between the estimates, inside the border of the mirrored one
 SHARPNESS = 10.0  # factor on the cosines before the softmax of the attention, Yu et al. 2018
 
 
@@ -291,7 +290,7 @@ class GatedInpainting(nn.Module):
                 mirrored = mirrored * (hair == hair.flip(3))
             estimates = _concatenate([smooth_fill, known, mirror_fill, mirrored, *classes])
             change, share = self.coarse(estimates).float().split((3, 1), 1)
-            coarse = change + smooth_fill + share.sigmoid() * _softened(mirrored) * (mirror_fill - smooth_fill)
+            coarse = change + smooth_fill + share.sigmoid() * mirrored * (mirror_fill - smooth_fill)
         else:
             coarse = self.coarse(_concatenate([shown, known, *classes])).float()
         refined = None
@@ -306,11 +305,6 @@ class GatedInpainting(nn.Module):
 def _concatenate(channels: list[Tensor]) -> Tensor:
     """Concatenate tensors along the channels, in channels-last memory format."""
     return torch.cat(channels, 1).contiguous(memory_format=torch.channels_last)
-
-
-def _softened(mask: Tensor) -> Tensor:
-    """Return a mask (b, 1, S, S) that falls to 0 inside its border: the estimates on both sides of it may differ."""
-    return mask * (2 * functional.avg_pool2d(mask, 2 * SOFT + 1, 1, SOFT) - 1).clamp(0, 1)
 
 
 def initial_fills(shown: Tensor, known: Tensor, hair: Tensor | None = None) -> tuple[Tensor, Tensor]:

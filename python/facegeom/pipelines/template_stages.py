@@ -45,7 +45,7 @@ from facegeom.texture.file_texture import file_texture
 from facegeom.texture.fitted_outline import fitted_outline
 from facegeom.texture.hair_shape import hair_shape
 from facegeom.texture.head_classes import HeadClasses, head_classes, is_grey, without_colour
-from facegeom.texture.light import with_even_sides, without_light
+from facegeom.texture.light import without_light
 from facegeom.texture.painting import paint
 from facegeom.texture.relief import relief_weight
 from facegeom.texture.several_photos import PhotoOfHead
@@ -285,8 +285,8 @@ def painted(
     milk teeth.
     """
     fine = template.fine
-    photo = (without_light if options.albedo else with_even_sides)(template, view, classes)
-    if photo is not view.photo:
+    if options.albedo:
+        photo = without_light(template, view, classes)
         view = View(photo, view.maps, view.camera, view.vertices, view.topology)
         classes = replace(classes, image=warp_image(photo, classes.affine, len(classes.image)))
     if options.texture is None and others:

@@ -23,17 +23,12 @@ from facegeom.texture.head_classes import HeadClasses
 _Real = TypeVar("_Real", np.float32, np.float64)
 
 RIDGE = np.array([0, 1, 1, 1, 3, 3, 3, 3, 3]) * 0.01  # per vertex; higher orders are less certain
-OTHER_SIDE = np.array([1, -1, 1, 1, -1, 1, -1, 1, 1.0])  # harmonics of the mirrored normal / those of the normal
 OUTLIER = 0.15  # residual, relative to the mean, at which the weight of a vertex is one half: beards, spots, highlights
 ROUNDS = 6  # iterations of the robust fit
 LIMITS = (0.35, 2.5)  # shading by which a photo is divided, relative to the mean of the skin
 LEAST_VERTICES = 200  # minimum number of vertices of seen skin from which the light is estimated
 LARGEST = 512  # largest side in pixels of the picture of the shading
 SOFT_PIXELS = 1.5  # standard deviation of the Gaussian that smooths this picture
-EVERY = 4  # every so many vertices tell whether the light comes from one side
-SIDE, SIDE_SHARE = (0.08, 0.2), 0.7
-"""Root mean squares of the logarithm of the shading relative to that of both sides, from which, and from which fully,
-light from one side is evened out, and the share that is."""
 
 
 def harmonics(normals: npt.NDArray[_Real]) -> npt.NDArray[_Real]:
@@ -74,63 +69,29 @@ def without_light(template: Template, view: View, classes: HeadClasses) -> ByteA
     view : View of the fine vertices of the template
     classes : HeadClasses of the photo
     """
-    normals, used = _normals(template, view), _used(template, view, classes)
+    skin = template.fine.skin_count
+    normals = geometry.vertex_normals(view.vertices, template.fine.faces) @ view.camera.rotation.T
+    used = (view.seen[:skin] > 0.5) & (classes.at(view.place[:skin])[:, 0] > OWN) & ~_features(template)
     if used.sum() < LEAST_VERTICES:
         return view.photo
-    light = skin_light(linear(view.colors[used]), normals[used])
-    return _divided(template, view, np.log(np.clip(harmonics(normals) @ light, *LIMITS)))
-
-
-def with_even_sides(template: Template, view: View, classes: HeadClasses) -> ByteArray:
-    """Return the photo (h, w, 3) of a view with less difference in the light on the two sides of the face.
-
-    The light of a lamp at one side goes over in part into the mean light of both sides. Other photos are returned as
-    they are. The parameters are those of `without_light`.
-    """
-    normals, used = _normals(template, view), np.flatnonzero(_used(template, view, classes))[::EVERY]
-    if len(used) < LEAST_VERTICES:
-        return view.photo
-    light = skin_light(linear(view.colors[used]), normals[used])
-
-    def one_sided(unit: FloatArray) -> FloatArray:
-        basis = harmonics(unit)
-        here, there = (np.clip(part @ light, *LIMITS) for part in (basis, basis * OTHER_SIDE))
-        return np.asarray(np.log(2 * here / (here + there)))
-
-    size = float(np.sqrt((one_sided(normals[used]) ** 2).mean()))
-    share = SIDE_SHARE * float(np.clip((size - SIDE[0]) / (SIDE[1] - SIDE[0]), 0, 1))
-    return _divided(template, view, share * one_sided(normals)) if share else view.photo
-
-
-def _normals(template: Template, view: View) -> FloatArray:
-    """Return the unit normals (n, 3) of the fine vertices, in the face frame."""
-    return geometry.vertex_normals(view.vertices, template.fine.faces)
-
-
-def _used(template: Template, view: View, classes: HeadClasses) -> BoolArray:
-    """Return the fine vertices (n,) of plain skin that the photo shows."""
-    skin = template.fine.skin_count
-    used = np.zeros(len(view.seen), np.bool_)
-    used[:skin] = (view.seen[:skin] > 0.5) & (classes.at(view.place[:skin])[:, 0] > OWN) & ~_features(template)
-    return used
-
-
-def _divided(template: Template, view: View, logs: FloatArray) -> ByteArray:
-    """Return the photo (h, w, 3) of a view divided by a shading, whose logarithm (n, 3) is given at the vertices."""
+    light = skin_light(linear(view.colors[:skin][used]), normals[:skin][used])
     height, width = view.photo.shape[:2]
     low = np.clip(np.floor(view.place.min(axis=0)), 0, (width - 1, height - 1)).astype(int)
     high = np.clip(np.ceil(view.place.max(axis=0)) + 1, low + 1, (width, height)).astype(int)
     step = max(1.0, float((high - low).max()) / LARGEST)
     shape = np.maximum(np.ceil((high - low) / step).astype(int), 2)
     points = np.column_stack([(view.place - low + 0.5) / step - 0.5, view.depth])
-    raster = geometry.rasterize(points, template.fine.faces, logs, (int(shape[1]), int(shape[0])))
+    raster = geometry.rasterize(points, template.fine.faces, normals, (int(shape[1]), int(shape[0])))
     covered: BoolArray = np.asarray(raster.triangle >= 0)
     if not covered.any():
         return view.photo
-    picture = np.where(covered[..., None], raster.attributes, 0).astype(np.float32)
-    picture = cv2.GaussianBlur(fill_smoothly(picture, covered), (0, 0), SOFT_PIXELS)
+    unit = raster.attributes[covered]
+    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-9)
+    logs = np.zeros((*covered.shape, 3), np.float32)
+    logs[covered] = np.log(np.clip(harmonics(unit) @ light, *LIMITS))
+    logs = cv2.GaussianBlur(fill_smoothly(logs, covered), (0, 0), SOFT_PIXELS)
     size = (int(high[0] - low[0]), int(high[1] - low[1]))
-    shading = np.exp(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR))
+    shading = np.exp(cv2.resize(logs, size, interpolation=cv2.INTER_LINEAR))
     out = view.photo.copy()
     part = out[low[1] : high[1], low[0] : high[0]]
     part[:] = np.rint(encoded(linear(part) / shading)).astype(np.uint8)
