@@ -132,7 +132,8 @@ def see_identity(
             places.append(apply_affine(invert_affine(affine), placed * (size / FRAME_MM) + 0.5 * (size - 1)))
     if places:
         seen = SeenPoints(vertices, np.mean(places, axis=0))
-    mean, deviation = (np.mean([answer[part] for answer in answers], axis=0) for part in (0, 1))
+    mean = np.mean([answer.mean for answer in answers], axis=0)
+    deviation = np.mean([answer.deviation for answer in answers], axis=0)
     return FitPrior(mean, deviation**2), seen
 
 
