@@ -208,7 +208,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="number of test photos, evenly spread (default: all)")
     parser.add_argument(
         "--choice", action="store_true",
-        help="measure the choice between two networks, the first two of --weights (default: those of the package)",
+        help="measure the choice between two networks, the first two of --weights",
     )  # fmt: skip
     parser.add_argument("--sheet", metavar="FILE", help=f"write a picture of {SHOWN} faces")
     parser.add_argument(

@@ -216,8 +216,8 @@ def load_denoising_network(
 
     Parameters
     ----------
-    method : "matrix_unet" or "dense_unet" with the weights of the package; with backend "torch" and a weight file also
-        the other methods of `facegeom train denoiser`
+    method : "dense_unet" with the weights of the package; with a weight file also "matrix_unet", and with backend
+        "torch" the other methods of `facegeom train denoiser`
     device : "cpu", "cuda", "cuda:1" or "mps"
     weights : path of a weight file, or None for the file in the package
     backend : "torch" or "onnx"
