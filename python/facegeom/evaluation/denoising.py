@@ -27,9 +27,7 @@ from facegeom.images.denoising_score import denoising_score
 from facegeom.images.image_files import save_image
 from facegeom.images.noise_level import noise_level
 from facegeom.measures.report import sheet, show, table, write_json
-from facegeom.networks.denoising.cleaner import SHIPPED
 from facegeom.networks.denoising.denoiser import DenoiserConfig, load_denoiser
-from facegeom.networks.weight_files import WEIGHTS
 from facegeom.networks.weights import load_weights
 from facegeom.training.data.labels import add_labelled_photos
 from facegeom.training.denoising.noise import LEVELS, PAPER_PSNR, with_gaussian_noise, with_noise, with_psnr
@@ -249,8 +247,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _show_choice(args: argparse.Namespace, photos: Sequence[ByteArray]) -> int:
     """Measure the choice between two networks, print it and write the requested file; return the exit code."""
-    names = args.weights or [str(WEIGHTS / f"denoiser_{method}.safetensors") for method in SHIPPED]
-    networks = network_methods(names[:2], args.device)
+    networks = network_methods(args.weights[:2], args.device)
     if len(networks) < 2:
         raise FacegeomError("--choice needs the weight files of two networks")
     first, second = networks

@@ -22,6 +22,7 @@ from facegeom.face_model.lids import lid_margin
 from facegeom.face_model.template import Template, load_template
 from facegeom.mesh.parts import sphere_centre
 from facegeom.texture.appearance import SCLERA, SEEN, View
+from facegeom.texture.smooth_step import smooth_step
 
 SIDES = ("left", "right")
 LEAST_PIXELS = 12  # minimum number of pixels of the eyeballs from which gaze and colours are measured
@@ -275,12 +276,12 @@ class EyePicture:
         side = max(2, round((box.right - box.left) * self.size))
         degrees, fibres = _structure(side)
         white, iris = self._white(degrees), self._iris(degrees / IRIS_DEGREES, fibres)
-        share = _step(degrees / IRIS_DEGREES, *self.EDGE)[..., None]
+        share = smooth_step(degrees / IRIS_DEGREES, *self.EDGE)[..., None]
         return np.asarray(np.rint(np.clip(share * white + (1 - share) * iris, 0, 255)), np.uint8)
 
     def _white(self, degrees: FloatArray) -> FloatArray:
         """Return the colour of the white: darker and redder towards the corners."""
-        shade = _step(degrees, IRIS_DEGREES, 85.0)
+        shade = smooth_step(degrees, IRIS_DEGREES, 85.0)
         tint = 1.0 - shade[..., None] * self.DEPTH * np.array([0.85, 1.0, 1.15])
         rng = np.random.default_rng(SEED)
         veins = cv2.resize(
@@ -291,11 +292,11 @@ class EyePicture:
 
     def _iris(self, radius: FloatArray, fibres: FloatArray) -> FloatArray:
         """Return the colour of iris and pupil; `radius` is 1 at the edge of the iris."""
-        inner = 1.0 - _step(radius, self.PUPIL, 0.72)  # the collarette is lighter and warmer
+        inner = 1.0 - smooth_step(radius, self.PUPIL, 0.72)  # the collarette is lighter and warmer
         warm = 1.0 + inner[..., None] * np.array([0.16, 0.08, 0.0])
-        rim = 1.0 - (1.0 - self.RIM) * _step(radius, 0.74, 0.97)
+        rim = 1.0 - (1.0 - self.RIM) * smooth_step(radius, 0.74, 0.97)
         colour = self.eyes.iris * warm * (rim * (1.0 + self.FIBRES * fibres * (radius > self.PUPIL)))[..., None]
-        pupil = (1.0 - _step(radius, self.PUPIL - 0.04, self.PUPIL + 0.04))[..., None]
+        pupil = (1.0 - smooth_step(radius, self.PUPIL - 0.04, self.PUPIL + 0.04))[..., None]
         return np.asarray(pupil * 0.12 * self.eyes.iris + (1 - pupil) * colour)
 
 
@@ -344,12 +345,6 @@ def _structure(side: int) -> tuple[FloatArray, FloatArray]:
         count, phase, twist = rng.integers(5, 60), rng.uniform(0, 2 * np.pi), rng.normal(0, 2.0)
         fibres += rng.normal() * np.cos(count * azimuth + phase + twist * radius)
     return degrees, fibres / np.sqrt(12)
-
-
-def _step(values: FloatArray, low: float, high: float) -> FloatArray:
-    """Return 0 below `low`, 1 above `high`, and a smooth step between."""
-    share = np.clip((values - low) / (high - low), 0.0, 1.0)
-    return np.asarray(share**2 * (3.0 - 2.0 * share))
 
 
 def eye_colors(template: Template, eyes: Eyes) -> dict[str, Float32Array]:

@@ -19,6 +19,7 @@ from facegeom.face_model.lids import lid_margin
 from facegeom.face_model.template import Template
 from facegeom.texture.baking import Atlas, fill_smoothly
 from facegeom.texture.head_classes import lab
+from facegeom.texture.smooth_step import smooth_step
 
 FAR = 1e3  # distance in mm that stands for "far from the lids"
 SOURCE_MM = (4.5, 12.0)  # distances in mm from the margin of the upper lid between which its skin is continued
@@ -139,8 +140,8 @@ def with_lid_skin(
     lid = _skin_field(around, sources, usual, FACE_HUE * share, skin)
     change = around - lid
     soft = cv2.GaussianBlur(change, (0, 0), SOFT * len(texture))
-    near = share * (1.0 - _step(distance, *SOFT_MM["upper"]))
-    near += (1.0 - share) * (1.0 - _step(distance, *SOFT_MM["lower"]))
+    near = share * (1.0 - smooth_step(distance, *SOFT_MM["upper"]))
+    near += (1.0 - share) * (1.0 - smooth_step(distance, *SOFT_MM["lower"]))
     grain = near * (GRAIN * _contrast(around, below) * _noise(around.shape[:2], len(texture)))
     change += near[..., None] * (soft - change)
     above = np.where(change.sum(axis=2) < 0, np.interp(distance, *DARK_LIMIT), np.interp(distance, *UPPER_LIMIT))
@@ -181,7 +182,7 @@ def _skin_field(
     logs = np.log(np.maximum(colors, 1.0)) - middle
     rows = np.flatnonzero(sources)
     values, places = logs.reshape(-1, 3)[rows], basis[rows]
-    bright = _step(np.exp(values.mean(axis=1)), *DARK_LID)
+    bright = smooth_step(np.exp(values.mean(axis=1)), *DARK_LID)
     weight, fit = np.maximum(bright, 1e-3), np.zeros((places.shape[1], 3))
     for _ in range(ROUNDS):
         weighted = places * weight[:, None]
@@ -212,7 +213,7 @@ def _quadric(x: FloatArray, y: FloatArray) -> FloatArray:
 
 def _upper_share(texels: LidTexels) -> Float32Array:
     """Return how much (h, w) texels belong to the upper lid; it changes gradually beside the corners of the eye."""
-    away = _step(texels.from_corner, 0.0, CORNERS_MM)
+    away = smooth_step(texels.from_corner, 0.0, CORNERS_MM)
     return np.asarray(0.5 + np.where(texels.upper, 0.5, -0.5) * away, np.float32)
 
 
@@ -232,12 +233,6 @@ def _noise(shape: tuple[int, int], size: int) -> Float32Array:
     wide, high = (max(0.4, width * size) for width in GRAIN_WIDTH)
     noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), wide, sigmaY=high), np.float32)
     return np.asarray(noise / max(float(noise.std()), 1e-6), np.float32)
-
-
-def _step(values: FloatArray | Float32Array, low: float, high: float) -> FloatArray:
-    """Return 0 below `low`, 1 above `high`, and a smooth step between."""
-    share = np.clip((values - low) / (high - low), 0.0, 1.0)
-    return np.asarray(share**2 * (3.0 - 2.0 * share))
 
 
 def _of_eye(colors: Float32Array, part: BoolArray) -> BoolArray:

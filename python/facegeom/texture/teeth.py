@@ -21,6 +21,7 @@ from facegeom.face_model.teeth import MILK_TEETH, Tooth, template_teeth
 from facegeom.face_model.template import Template
 from facegeom.images.sampling import nearest_known
 from facegeom.texture.mouth import MouthLight, inside_light
+from facegeom.texture.smooth_step import smooth_step
 
 GUM_TIP = 0.30
 """Height of the tip of the gum between two teeth above the arch of the gum, relative to the height of the crown."""
@@ -159,18 +160,18 @@ def _colors(
         if milk:
             line = line * MILK_CROWN if tooth.number < MILK_TEETH else np.full(len(rows), -np.inf)
         border[rows] = np.clip(height - line, -FAR_MM, FAR_MM)
-        share[rows] = _step(border[rows], -SOFT_MM, SOFT_MM)
+        share[rows] = smooth_step(border[rows], -SOFT_MM, SOFT_MM)
         along = np.clip(height / crown, 0.0, 1.0)[:, None]
         color = 1.0 + along**1.3 * (np.array(GUM_SIDE) - 1.0)
         if tooth.number <= CANINES:
-            color *= 1.0 + (1.0 - _step(height, 0.2, EDGE_MM))[:, None] * (np.array(EDGE_COLOR) - 1.0)
+            color *= 1.0 + (1.0 - smooth_step(height, 0.2, EDGE_MM))[:, None] * (np.array(EDGE_COLOR) - 1.0)
         if tooth.number == CANINES and not milk:
             color *= CANINE
-        color *= 1.0 - _step(np.abs(s), BETWEEN, 1.0)[:, None] * (1.0 - np.array(BETWEEN_SHADE))
-        color *= 1.0 - (1.0 - CREVICE) * _step(border[rows], -CREVICE_MM, 0.0)[:, None]
-        color *= 1.0 - (1.0 - BACK) * _step(-outer, -0.2, 0.4)[:, None]
+        color *= 1.0 - smooth_step(np.abs(s), BETWEEN, 1.0)[:, None] * (1.0 - np.array(BETWEEN_SHADE))
+        color *= 1.0 - (1.0 - CREVICE) * smooth_step(border[rows], -CREVICE_MM, 0.0)[:, None]
+        color *= 1.0 - (1.0 - BACK) * smooth_step(-outer, -0.2, 0.4)[:, None]
         enamel[rows] = color * (1.0 + UNLIKE * rng.standard_normal())
-    pale = 1.0 + (1.0 - _step(border, 0.0, GUM_PALE_MM))[:, None] * (np.array(GUM_PALE) - 1.0)
+    pale = 1.0 + (1.0 - smooth_step(border, 0.0, GUM_PALE_MM))[:, None] * (np.array(GUM_PALE) - 1.0)
     share = share[:, None]
     return (1 - share) * enamel * light, share * gums.color * pale
 
@@ -191,9 +192,3 @@ def _gum_line(s: FloatArray, height: FloatArray, outer: FloatArray, above: Float
     np.maximum.at(tops, columns, height[middle])
     crown = float(np.median(tops[tops > 0])) - COVERED_MM
     return crown * (1.0 - GUM_TIP * np.abs(np.clip(s, -1.0, 1.0)) ** TIP_POWER), crown
-
-
-def _step(values: FloatArray, low: float, high: float) -> FloatArray:
-    """Return 0 below `low`, 1 above `high`, and a smooth step between."""
-    share = np.clip((values - low) / (high - low), 0.0, 1.0)
-    return np.asarray(share**2 * (3.0 - 2.0 * share))

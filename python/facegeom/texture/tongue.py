@@ -18,6 +18,7 @@ from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
 from facegeom.face_model.tongue import half_width, tongue_share
 from facegeom.texture.atlas_parts import atlas_of
+from facegeom.texture.smooth_step import smooth_step
 
 GROOVE_MM, GROOVE = 1.1, 0.66
 """Half width in mm of the groove, and the brightness in it."""
@@ -80,7 +81,7 @@ def _shade(template: Template, size: int) -> _Shade:
     picture = np.where(given[..., None], np.asarray(factors, np.float32), np.float32(1.0))
     noise = np.random.default_rng(SEED).standard_normal(given.shape).astype(np.float32)
     noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), PAPILLAE_TEXELS), np.float32)
-    on_back = (values[:, 4] * _step(values[:, 3], 0.0, 0.5)).astype(np.float32)
+    on_back = (values[:, 4] * smooth_step(values[:, 3], 0.0, 0.5)).astype(np.float32)
     back = np.asarray(atlas.window(rows, on_back)[2], np.float32)
     picture *= (1.0 + PAPILLAE * back * noise / noise.std())[..., None]
     return _Shade(down, across, np.asarray(picture, np.float32))
@@ -97,17 +98,11 @@ def _factor(points: FloatArray, up: FloatArray, tip: float) -> FloatArray:
     `up` (p,) is the upward part of the normal, and `tip` is z of the tip of the tongue.
     """
     x, behind = np.abs(points[:, 0]), tip - points[:, 2]
-    back, below = _step(up, -0.1, 0.5), 1.0 - _step(up, -0.5, 0.1)
-    side = _step(x / half_width(behind), *SIDES)
-    length = _step(behind, GROOVE_END_MM[1], GROOVE_END_MM[0])
+    back, below = smooth_step(up, -0.1, 0.5), 1.0 - smooth_step(up, -0.5, 0.1)
+    side = smooth_step(x / half_width(behind), *SIDES)
+    length = smooth_step(behind, GROOVE_END_MM[1], GROOVE_END_MM[0])
     groove = (1.0 - GROOVE) * np.exp(-((x / GROOVE_MM) ** 2)) + (1.0 - VALLEY) * np.exp(-((x / VALLEY_MM) ** 2))
     factor = 1.0 + (back * (1.0 - side))[:, None] * (np.array(COATED) - 1.0)
     factor *= 1.0 - (back * length * groove)[:, None] * (0.9, 1.0, 1.0)
     factor *= 1.0 + side[:, None] * (np.array(SIDE) - 1.0)
     return np.asarray(factor * (1.0 + below[:, None] * (np.array(BELOW) - 1.0)))
-
-
-def _step(values: FloatArray, low: float, high: float) -> FloatArray:
-    """Return 0 below `low`, 1 above `high`, and a smooth step between."""
-    share = np.clip((values - low) / (high - low), 0.0, 1.0)
-    return np.asarray(share**2 * (3.0 - 2.0 * share))
