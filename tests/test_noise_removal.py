@@ -115,7 +115,7 @@ def test_a_face_that_noise_hides_is_sought_again(
     everything: bool, draw_face: Any, coded_network: Any, known: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     face = draw_face()
-    noisy = with_level(face.photo, 0.2)
+    noisy = with_level(face.photo, 0.3)
     coded_network(face)
     known(face.photo, noisy)
     searched: list[tuple[int, ...]] = []
