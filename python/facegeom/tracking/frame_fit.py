@@ -18,7 +18,7 @@ from facegeom.face_model.fitting import CONTOUR_POINTS, CONTOURS, MAP_OPTIONS, C
 from facegeom.face_model.point_fit import Fit, FitOptions, FitPrior, Observations, PointBasis, fit_points, similarity
 from facegeom.images.camera import Camera
 from facegeom.images.crop import apply_affine, crop_affine
-from facegeom.pipelines.map_prediction import CropPrediction
+from facegeom.pipelines.crop_prediction import CropPrediction
 from facegeom.texture.eyes import Gaze
 from facegeom.tracking.gaze import GazeFinder
 

@@ -25,9 +25,10 @@ from facegeom.networks.backends import DEFAULT_BACKEND
 from facegeom.networks.contour_crop import predict_contours
 from facegeom.networks.identity_crop import see_identity
 from facegeom.networks.interface import ContourPredictor, IdentityPredictor
-from facegeom.pipelines import map_prediction
+from facegeom.pipelines import crop_prediction, map_prediction
+from facegeom.pipelines.crop_prediction import CropPrediction, aligned_square
 from facegeom.pipelines.map_options import MapOptions
-from facegeom.pipelines.map_prediction import IDENTITY_FIT, IDENTITY_GAIN, CropPrediction, aligned_square
+from facegeom.pipelines.map_prediction import IDENTITY_FIT, IDENTITY_GAIN
 from facegeom.tracking.frame_fit import FrameFit, FrameFitter, Shown, with_contours
 
 
@@ -209,11 +210,11 @@ class Tracker:
             with stopwatch(self.timings, "network"):
                 still = box_iou(aligned_square(last), last.crop.box) > options.same_iou
                 steady = still and abs(last.residual_deg) < options.same_roll_deg
-                look = map_prediction.predict_again if steady else map_prediction.predict_aligned
+                look = crop_prediction.predict_again if steady else crop_prediction.predict_aligned
                 found = look(self._network, image, last, self.maps, mirror=True)
                 if found.plausibility.score > 0:
                     if box_iou(aligned_square(found), found.crop.box) < options.stable_iou:
-                        found = map_prediction.predict_aligned(self._network, image, found, self.maps, mirror=True)
+                        found = crop_prediction.predict_aligned(self._network, image, found, self.maps, mirror=True)
                     if found.plausibility.score >= options.least_score:
                         return found
         if self._lost >= options.search_frames and number % options.search_frames and not self.cut:
