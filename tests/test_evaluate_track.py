@@ -39,6 +39,17 @@ def test_curves_rest_speak_blink_and_turn(curves: Curves) -> None:
     assert curves.weights.max() <= 1.01
 
 
+def test_some_parts_alone_have_the_same_movements_and_only_their_measures(curves: Curves) -> None:
+    short = draw_curves(np.random.default_rng(1), parts=["blinks"])
+    assert set(short.part) == {"blinks"}
+    assert len(short.blinks) == len(curves.blinks)
+    true = short.weights, np.array([rotation_of(angles) for angles in short.angles])
+    measures = errors_of(true, short, np.eye(3))
+    assert measures["blinks: weights"] == 0
+    assert measures["blinks with 80% of the peak, %"] == 100
+    assert not any("rest" in name or "lag" in name or "looks" in name for name in measures)
+
+
 @pytest.mark.parametrize("angles", [(25.0, 0.0, 0.0), (0.0, 10.0, 0.0), (-40.0, 12.0, -7.0)])
 def test_angles_are_those_of_the_camera(angles: tuple[float, float, float]) -> None:
     assert Camera(rotation_of(np.array(angles)), 1.0, (0, 0)).pose == pytest.approx(angles)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,30 +139,36 @@ def errors_of(track: Track, curves: Curves, axes: FloatArray) -> dict[str, float
     known = np.isfinite(weights[:, 0])
     result: dict[str, float] = {}
     rest = curves.of("rest")[5:]  # after the first frames, in which the tracker settles
-    left, _, right = np.linalg.svd(np.einsum("nji,njk->ik", true[rest], rotations[rest]))
-    steady = rotations @ (left @ right).T  # without the constant offset of the face's own axes
+    steady = None  # the rotations without the constant offset of the face's own axes
+    if len(rest):
+        left, _, right = np.linalg.svd(np.einsum("nji,njk->ik", true[rest], rotations[rest]))
+        steady = rotations @ (left @ right).T
     for part in PARTS:
         rows = curves.of(part)
         rows = rows[known[rows]]
         if len(rows):
             result[f"{part}: pose, degrees"] = float(degrees_between(rotations[rows], true[rows]).mean())
-            result[f"{part}: pose without the offset at rest, degrees"] = float(
-                degrees_between(steady[rows], true[rows]).mean()
-            )
+            if steady is not None:
+                result[f"{part}: pose without the offset at rest, degrees"] = float(
+                    degrees_between(steady[rows], true[rows]).mean()
+                )
             result[f"{part}: weights"] = float(np.abs(weights[rows] - curves.weights[rows])[:, MEASURED].mean())
-    result["rest: jitter of weights"] = jitter(weights[rest][:, MEASURED])
-    result["rest: jitter of pose, degrees"] = float(np.degrees(2.0 * jitter(unwrapped(quaternions(rotations[rest])))))
+    if len(rest):
+        result["rest: jitter of weights"] = jitter(weights[rest][:, MEASURED])
+        turns = unwrapped(quaternions(rotations[rest]))
+        result["rest: jitter of pose, degrees"] = float(np.degrees(2.0 * jitter(turns)))
     looking = curves.of("looks")
-    if known[looking].all():
+    if len(looking) and known[looking].all():
         error = gaze_degrees(weights[looking]) - gaze_degrees(curves.weights[looking])
         result["looks: yaw of the eyes, degrees"], result["looks: pitch of the eyes, degrees"] = np.abs(error).mean(0)
     talking, jaw = curves.of("speech"), ARKIT_NAMES.index("jawOpen")
-    result["lag of the jaw, frames"] = lag_frames(weights[talking, jaw], curves.weights[talking, jaw])
+    if len(talking):
+        result["lag of the jaw, frames"] = lag_frames(weights[talking, jaw], curves.weights[talking, jaw])
     turning = curves.of("fast")
-    if known[turning].all():
+    if len(turning) and known[turning].all():
         yaw = np.degrees(np.arctan2(rotations[turning, 0, 2], rotations[turning, 2, 2]))
         result["lag of the yaw, frames"] = lag_frames(yaw, curves.angles[turning, 0])
-    if known[list(curves.blinks)].all():
+    if curves.blinks and known[list(curves.blinks)].all():
         eyes = [ARKIT_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]
         peaks = np.array([weights[frame - 1 : frame + 2, eyes].mean(axis=1).max() for frame in curves.blinks])
         highest = curves.weights[list(curves.blinks)][:, eyes].mean(axis=1)
@@ -209,15 +215,19 @@ def vertex_error(actor: Actor, curves: Curves, weights: FloatArray, identity: Fl
     return float(np.mean(errors))
 
 
-def evaluate_portrait(portrait: ByteArray, seed: int) -> dict[str, dict[str, float]]:
-    """Return the measures of each method on the video of a portrait."""
+def evaluate_portrait(
+    portrait: ByteArray, seed: int, parts: Sequence[str] = tuple(PARTS)
+) -> dict[str, dict[str, float]]:
+    """Return the measures of each method on a video of a portrait with the given parts."""
     rng = np.random.default_rng([SEED, seed])
-    actor, curves = Actor.of(portrait), draw_curves(rng)
+    actor, curves = Actor.of(portrait), draw_curves(rng, parts=parts)
     frames = list(render_frames(actor, curves, rng))
     chosen = {int(row) for part in SINGLE for row in curves.of(part)}
-    start = time.process_time()
-    methods = {"single frames": single_frames(frames, chosen)}
-    spent = {"single frames": (time.process_time() - start) / len(chosen)}
+    methods, spent = {}, {}
+    if chosen:
+        start = time.process_time()
+        methods["single frames"] = single_frames(frames, chosen)
+        spent["single frames"] = (time.process_time() - start) / len(chosen)
 
     Tracker().see(frames[0])  # loads the networks
     tracker = LiveTracker(curves.times)
@@ -290,6 +300,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=int, metavar="N", default=3, help="number of portraits, one video each (default: %(default)s)"
     )
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=PARTS,
+        default=list(PARTS),
+        help="parts of each video, in this order (default: all)",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the results to this JSON file as well")
 
 
@@ -301,9 +318,10 @@ def output_files(args: argparse.Namespace) -> list[Path]:
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the results; return the exit code."""
     limit = check.count(args.limit, "--limit", 1)
+    parts = list(dict.fromkeys(args.parts))
     videos: dict[str, dict[str, dict[str, float]]] = {}
     for number, (name, portrait) in enumerate(tqdm(_portraits(args.photos, args.part, limit), unit="video")):
-        videos[name] = evaluate_portrait(portrait, number)
+        videos[name] = evaluate_portrait(portrait, number, parts)
         if args.json:  # a video takes minutes
             write_json(args.json, {"benchmark": "track", "videos": videos})
     methods = ("single frames", "not smoothed", "live", "whole video")
@@ -311,7 +329,7 @@ def run(args: argparse.Namespace) -> int:
     means: dict[str, dict[str, Any]] = {}
     for measure in measures:
         for method in methods:
-            values = [video[method][measure] for video in videos.values() if measure in video[method]]
+            values = [video[method][measure] for video in videos.values() if measure in video.get(method, {})]
             if values:
                 means.setdefault(measure, {})[method] = float(np.mean(values))
     blinks = evaluate_blinks()

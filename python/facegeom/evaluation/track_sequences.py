@@ -8,7 +8,7 @@ parts of a video are rest, speech-like movements, blinks, slow turns to 60 degre
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -84,63 +84,89 @@ def blink(times: FloatArray, middle: float, seconds: float = BLINK_SECONDS) -> F
     return np.asarray(0.5 + 0.5 * np.cos(2.0 * np.pi * phase))
 
 
-def draw_curves(rng: np.random.Generator, fps: float = FPS) -> Curves:
-    """Return the curves of a video with all parts in turn."""
-    lengths = {name: round(seconds * fps) for name, seconds in PARTS.items()}
-    part = tuple(name for name, length in lengths.items() for _ in range(length))
+def draw_curves(rng: np.random.Generator, fps: float = FPS, parts: Sequence[str] = tuple(PARTS)) -> Curves:
+    """Return the curves of a video with the given parts, names of `PARTS`, in turn."""
+    part = tuple(name for name in parts for _ in range(round(PARTS[name] * fps)))
     count = len(part)
-    times = np.arange(count) / fps
-    weights, angles, shift = np.zeros((count, len(ARKIT_NAMES))), np.zeros((count, 3)), np.zeros((count, 2))
-    column = {name: number for number, name in enumerate(ARKIT_NAMES)}
-    frames = {name: np.flatnonzero(np.array(part) == name) for name in PARTS}
+    curves = Curves(
+        np.arange(count) / fps,
+        np.zeros((count, len(ARKIT_NAMES))),
+        np.zeros((count, 3)),
+        np.zeros((count, 2)),
+        part,
+        (),
+    )
+    moves = {"speech": _speak, "turns": _turn, "fast": _shake, "looks": _look}
+    blinks: tuple[int, ...] = ()
+    for name in parts:
+        if name == "blinks":
+            blinks = _blinks(rng, curves)
+        elif name in moves:
+            moves[name](rng, curves)
+    return curves._replace(blinks=blinks)
 
-    mouth = weights.copy()
-    knots = np.arange(times[frames["speech"][0]], times[frames["speech"][-1]] + 0.01, 0.15)
+
+def _speak(rng: np.random.Generator, curves: Curves) -> None:
+    """Add mouth shapes in turn, and small movements of head and brows, to the part "speech"."""
+    talking, times = curves.of("speech"), curves.times
+    knots = np.arange(times[talking[0]], times[talking[-1]] + 0.01, 0.15)
     chosen = [VISEMES[-1], *(VISEMES[i] for i in rng.integers(0, len(VISEMES), len(knots) - 2)), VISEMES[-1]]
-    for name in {name for viseme in VISEMES for name in viseme}:
+    for name in dict.fromkeys(name for viseme in VISEMES for name in viseme):
         peaks = [viseme.get(name, 0.0) * rng.uniform(0.7, 1.2) for viseme in chosen]
-        mouth[:, column[name]] = smooth_steps(times, knots, np.array(peaks))
-    weights += mouth
-    talking = frames["speech"]
+        curves.weights[:, _column(name)] += smooth_steps(times, knots, np.array(peaks))
     sway = rng.uniform(0, 2 * np.pi, 4)
     fade = np.sin(np.pi * np.linspace(0, 1, len(talking)))
     for axis, (size, speed) in enumerate(((6.0, 0.7), (4.0, 0.9), (3.0, 0.5))):
-        angles[talking, axis] += size * fade * np.sin(2 * np.pi * speed * times[talking] + sway[axis])
-    shift[talking, 0] += 8.0 * fade * np.sin(2 * np.pi * 0.6 * times[talking] + sway[3])
+        curves.angles[talking, axis] += size * fade * np.sin(2 * np.pi * speed * times[talking] + sway[axis])
+    curves.shift[talking, 0] += 8.0 * fade * np.sin(2 * np.pi * 0.6 * times[talking] + sway[3])
     brows = 0.5 * fade * np.maximum(0.0, np.sin(2 * np.pi * 0.8 * times[talking] + sway[3]))
-    weights[talking, column["browInnerUp"]] += brows
+    curves.weights[talking, _column("browInnerUp")] += brows
 
-    peaks_at: list[int] = []
-    first, last = times[frames["blinks"][0]] + 0.3, times[frames["blinks"][-1]] - 0.2
-    for moment in np.arange(first, last, 0.4):
-        middle = moment + rng.uniform(-0.05, 0.05)
-        closing = blink(times, middle)
+
+def _blinks(rng: np.random.Generator, curves: Curves) -> tuple[int, ...]:
+    """Add blinks to the part "blinks"; return the frame of the largest weight of each."""
+    rows, times = curves.of("blinks"), curves.times
+    peaks: list[int] = []
+    for moment in np.arange(times[rows[0]] + 0.3, times[rows[-1]] - 0.2, 0.4):
+        closing = blink(times, moment + rng.uniform(-0.05, 0.05))
         for side in ("Left", "Right"):
-            weights[:, column[f"eyeBlink{side}"]] += closing
-        peaks_at.append(int(closing.argmax()))
+            curves.weights[:, _column(f"eyeBlink{side}")] += closing
+        peaks.append(int(closing.argmax()))
+    return tuple(peaks)
 
-    turning = frames["turns"]
-    phase = 2 * np.pi * np.linspace(0, 1, len(turning))
-    angles[turning, 0] += 60.0 * rng.choice([-1.0, 1.0]) * np.sin(phase)
-    angles[turning, 1] += 8.0 * np.sin(2 * phase)
-    shift[turning, 0] += 0.3 * angles[turning, 0]
-    smiling = 0.6 * np.sin(0.5 * phase) ** 2
+
+def _turn(rng: np.random.Generator, curves: Curves) -> None:
+    """Add a turn to 60 degrees on both sides, with a smile, to the part "turns"."""
+    rows = curves.of("turns")
+    phase = 2 * np.pi * np.linspace(0, 1, len(rows))
+    curves.angles[rows, 0] += 60.0 * rng.choice([-1.0, 1.0]) * np.sin(phase)
+    curves.angles[rows, 1] += 8.0 * np.sin(2 * phase)
+    curves.shift[rows, 0] += 0.3 * curves.angles[rows, 0]
     for side in ("Left", "Right"):
-        weights[turning, column[f"mouthSmile{side}"]] += smiling
+        curves.weights[rows, _column(f"mouthSmile{side}")] += 0.6 * np.sin(0.5 * phase) ** 2
 
-    moving = frames["fast"]
-    phase = 2 * np.pi * np.linspace(0, 2, len(moving))
-    angles[moving, 0] += 30.0 * np.sin(phase)
-    shift[moving, 0] += 25.0 * np.sin(phase)
-    weights[moving, column["jawOpen"]] += 0.3 * np.sin(phase) ** 2
 
-    looking = frames["looks"]
-    chosen_looks = rng.uniform(-1.0, 1.0, (math.ceil(PARTS["looks"] / LOOK_SECONDS), 2)) * LOOK_DEG
-    for frame in looking.tolist():
-        direction = chosen_looks[int((times[frame] - times[looking[0]]) / LOOK_SECONDS + 1e-6)]
+def _shake(_: np.random.Generator, curves: Curves) -> None:
+    """Add two fast turns with a moving jaw to the part "fast"."""
+    rows = curves.of("fast")
+    phase = 2 * np.pi * np.linspace(0, 2, len(rows))
+    curves.angles[rows, 0] += 30.0 * np.sin(phase)
+    curves.shift[rows, 0] += 25.0 * np.sin(phase)
+    curves.weights[rows, _column("jawOpen")] += 0.3 * np.sin(phase) ** 2
+
+
+def _look(rng: np.random.Generator, curves: Curves) -> None:
+    """Add looks in random directions to the part "looks"."""
+    rows, times = curves.of("looks"), curves.times
+    directions = rng.uniform(-1.0, 1.0, (math.ceil(PARTS["looks"] / LOOK_SECONDS), 2)) * LOOK_DEG
+    for row in rows.tolist():
+        direction = directions[int((times[row] - times[rows[0]]) / LOOK_SECONDS + 1e-6)]
         for name, weight in gaze_weights(*direction.tolist()).items():
-            weights[frame, column[name]] = weight
-    return Curves(times, weights, angles, shift, part, tuple(peaks_at))
+            curves.weights[row, _column(name)] = weight
+
+
+def _column(name: str) -> int:
+    return ARKIT_NAMES.index(name)
 
 
 def smooth_steps(times: FloatArray, knots: FloatArray, values: FloatArray) -> FloatArray:
