@@ -62,6 +62,24 @@ def test_the_gaze_is_relative_to_the_face(yaw: float, pitch: float, turned: floa
     assert abs(raised) < 4 if pitch == 0 else raised * np.sign(pitch) > 4
 
 
+def test_noise_hardly_moves_the_gaze_of_the_frame_before_and_a_look_aside_is_followed() -> None:
+    rng = np.random.default_rng(0)
+    finder = GazeFinder(load_face_model())
+
+    def seen(yaw: float, *, forget: bool) -> Gaze:
+        if forget:
+            finder.forget()
+        image, camera, contours = eyes(yaw, 0, np.eye(3), high=4.0)
+        noisy = np.clip(image + rng.normal(0, 60, image.shape), 0, 255).astype(np.uint8)
+        gaze = finder.look(noisy, camera, contours)
+        assert gaze is not None
+        return gaze
+
+    alone, steady = (np.array([seen(0, forget=forget) for _ in range(20)]) for forget in (True, False))
+    assert np.abs(np.diff(steady, axis=0)).mean() < 0.5 * np.abs(np.diff(alone, axis=0)).mean()
+    assert seen(15.0, forget=False).yaw == pytest.approx(15.0, abs=5)
+
+
 def test_closed_or_turned_eyes_have_no_gaze() -> None:
     finder = GazeFinder(load_face_model())
     assert finder.look(*eyes(0, 0, np.eye(3), high=1.0)) is None

@@ -53,7 +53,7 @@ class GazeFinder:
         self._names = [name for name in model.expression_names if name.startswith("eyeLook")]
         self._rows = [model.expression_names.index(name) for name in self._names]
         self._balls = [np.flatnonzero(model.regions[f"eyeball_{side}"]) for side in _SIDES]
-        self._model = model
+        self._last: Gaze | None = None
         self.identify(model.mean)
 
     def identify(self, neutral: FloatArray) -> None:
@@ -63,6 +63,10 @@ class GazeFinder:
             float(np.linalg.norm(neutral[ball] - centre, axis=1).mean())
             for ball, centre in zip(self._balls, self._centres, strict=True)
         ]
+
+    def forget(self) -> None:
+        """Forget the gaze of the last frame, as at a cut."""
+        self._last = None
 
     def look(self, image: ByteArray, camera: Camera, contours: FloatArray) -> Gaze | None:
         """Return the gaze relative to the face, or None where no iris is seen, as in a blink.
@@ -82,9 +86,10 @@ class GazeFinder:
         ]
         toward = np.concatenate([toward for toward, _ in seen])
         left = np.repeat([False, True], [len(toward) for toward, _ in seen])
-        gaze, sure = gaze_of(EyePixels(toward, np.concatenate([colors for _, colors in seen]), left))
+        gaze, sure = gaze_of(EyePixels(toward, np.concatenate([colors for _, colors in seen]), left), self._last)
         if not sure:
             return None
+        self._last = gaze
         corrected = np.clip(np.multiply(GAIN, np.subtract(gaze, CENTRE)), np.negative(MOST_DEG), MOST_DEG)
         return Gaze(*corrected.tolist())
 

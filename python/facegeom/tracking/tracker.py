@@ -161,11 +161,13 @@ class Tracker:
             self._last = None
             self._lost += 1
             self._expression = None
+            self.fitter.gaze.forget()
             return None
         self._lost = 0
         self._seen += 1
         if self.cut:
             self._expression = None
+            self.fitter.gaze.forget()
         shown = self._with_contours(image, prediction, shown)
         if not self.settled:
             self._refine(image, number, prediction, shown)
