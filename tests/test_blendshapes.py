@@ -159,8 +159,9 @@ def test_a_tongue_that_is_out_is_one_round_shape_with_its_tip_in_the_middle() ->
     points = (V + np.array([60.0, 60.0, 0.0])) * (5.0, -5.0, 1.0)
     shown = rasterize(points, faces, None, (400, 600)).triangle >= 0
     rows = shown[shown.any(axis=1)]
-    assert 20.0 < rows.sum(axis=1).max() / 5.0 < 38.0
+    assert rows.sum(axis=1).max() / 5.0 < 54.0  # it fills the mouth between the cheeks
     below = rows[len(rows) // 2 :]
+    assert 20.0 < below.sum(axis=1).max() / 5.0 < 42.0
     assert (np.abs(np.diff(below.astype(int), axis=1)).sum(axis=1) == 2).all()  # one part from left to right
     assert np.diff(below.sum(axis=1)).max() / 5.0 < 0.5  # narrower and narrower towards the tip
     assert np.abs(V[tongue, 0][V[tongue, 1].argmin()]) < 3.0

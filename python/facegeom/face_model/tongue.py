@@ -22,7 +22,7 @@ BEHIND_TEETH_MM, BELOW_TEETH_MM = 6.0, 7.0
 """The tip of the tongue lies farther than the first behind the front teeth, and less than the second below their edge;
 in mm."""
 
-LENGTH_MM, LONGER_MM = 48.0, 42.0
+LENGTH_MM, LONGER_MM = 48.0, 45.0
 """Length in mm of the part of the tongue that moves, and by how much it becomes longer."""
 
 DETOUR_MM = (11.0, 17.0)
@@ -31,23 +31,34 @@ DETOUR_MM = (11.0, 17.0)
 FLOOR_MM = (9.5, 12.0)
 """Height in mm below the tip at which the tongue ends, and at which the floor of the mouth begins."""
 
-SLOPE = ((0.0, 15.0, 34.0, 48.0, 62.0, 74.0, 90.0), (3.0, 8.0, 24.0, 2.0, -30.0, -54.0, -62.0))
-"""Distance in mm along the curve from the root -> slope of the curve in degrees."""
+SLOPE = (
+    (0.0, 7.0, 20.0, 34.0, 40.0, 46.0, 52.0, 58.0, 68.0, 78.0, 93.0),
+    (6.0, 28.0, 32.0, 20.0, 10.0, -2.0, -14.0, -27.0, -43.0, -60.0, -72.0),
+)
+"""Distance in mm along the curve from the root -> slope of the curve in degrees. The tongue is high behind the lips, so
+that it fills the mouth: beside and above a tongue that is lower, the dark throat is visible."""
 
-FLAT = ((0.0, 25.0, 45.0, 90.0), (1.0, 0.9, 0.78, 0.72))
+FLAT = ((0.0, 25.0, 45.0, 93.0), (1.0, 0.95, 0.85, 0.75))
 """Distance in mm along the curve -> thickness of the tongue relative to that at rest."""
 
-NARROW = ((0.0, 25.0, 58.0, 74.0, 86.0), (1.0, 0.88, 0.94, 1.13, 1.55))
-"""Distance in mm along the curve -> width of the tongue relative to that at rest."""
+WIDE_MM = ((0.0, 20.0, 32.0, 48.0, 54.0, 60.0, 70.0, 77.0), (20.2, 23.0, 25.5, 25.0, 23.0, 20.0, 17.0, 16.0))
+"""Distance in mm along the curve -> half width in mm of the tongue. It touches the corners of the mouth."""
 
-HALF_WIDTH = ((0.0, 4.0, 8.0, 15.0, 25.0, 38.0), (1.5, 7.0, 11.0, 14.5, 17.0, 19.5))
+HALF_WIDTH = (
+    (0.0, 0.8, 3.6, 5.7, 7.5, 9.1, 13.4, 18.6, 23.1, 29.5, 40.0),
+    (0.5, 3.8, 7.8, 9.5, 11.3, 13.3, 14.5, 16.5, 17.2, 19.3, 20.0),
+)
 """Distance in mm behind the tip -> half width in mm of the tongue at rest."""
 
-BLUNT_MM, BLUNT = 5.0, 0.35
-"""Length in mm of the tip, and by how much it becomes shorter, so that it is round."""
+TIP_DEGREES, TIP_MM = ((0.0, 0.8, 3.6, 5.7, 7.5, 9.1, 13.4), (0.0, 18.0, 36.0, 50.0, 62.0, 74.0, 90.0)), 16.0
+"""Distance in mm behind the tip at rest -> angle on half an ellipse that is the outline of the tip, and the length of
+this half. The vertices of the outline, which are few, have equal distances on it."""
 
-ROUND = {"above": 0.6, "below": 0.35}
+ROUND = {"above": 0.65, "below": 0.35}
 """How much thinner the tongue is at its sides than in the middle, on its upper and on its lower side."""
+
+ARCH_MM = 6.0
+"""Height in mm of its middle above its sides, which stay behind the corners of the mouth."""
 
 GROOVE_MM, GROOVE_WIDTH_MM = 1.5, 3.0
 """Depth and half width in mm of the groove in the middle of its upper side."""
@@ -95,28 +106,39 @@ def _found(model: FaceModel) -> tuple[FloatArray, int]:
 def _moved(places: FloatArray) -> FloatArray:
     """Return the places (k, 3), mm, relative to the root of the tongue, after the tongue has come out."""
     x, y, z = places.T
-    z = z - BLUNT * np.maximum(z - LENGTH_MM + BLUNT_MM, 0.0)  # the tongue at rest has a tip of one vertex
-    rest = np.clip(z / LENGTH_MM, 0.0, 1.0)
-    along = np.maximum(z, 0.0) + LONGER_MM * rest**2 * (2.0 - rest)  # more at the root, which the lips hide
-    steps = np.linspace(0.0, LENGTH_MM + LONGER_MM + 5.0, 400)
+    behind_tip, behind_root = LENGTH_MM - z, np.minimum(z, 0.0)
+    length, tip_at_rest = LENGTH_MM + LONGER_MM, TIP_DEGREES[0][-1]
+    rest = np.clip(z / (LENGTH_MM - tip_at_rest), 0.0, 1.0)
+    along = _stretched(rest) * (length - TIP_MM)
+    angle = np.radians(np.interp(behind_tip, *TIP_DEGREES))
+    in_tip = behind_tip < tip_at_rest
+    along = np.where(in_tip, length - TIP_MM * (1.0 - np.cos(angle)), along)
+    width = np.interp(along, *WIDE_MM) * np.where(in_tip, np.sin(angle), 1.0)
+    steps = np.linspace(0.0, length + 5.0, 400)
     slope = np.radians(np.interp(steps, *SLOPE))
     middle = np.column_stack([np.sin(slope), np.cos(slope)])
     middle = np.concatenate([np.zeros((1, 2)), np.cumsum(middle[:-1] * np.diff(steps)[:, None], axis=0)])
     up, forward = (np.interp(along, steps, line) for line in middle.T)
-    angle = np.interp(along, steps, slope)
+    tilt = np.interp(along, steps, slope)
     height = y * np.interp(along, *FLAT)
-    out = np.clip((along - 30.0) / 20.0, 0.0, 1.0)
-    side = np.minimum(np.abs(x) / half_width(LENGTH_MM - z), 1.0) ** 2
+    out = np.clip((along - 20.0) / 20.0, 0.0, 1.0)
+    across = x / half_width(behind_tip)
+    side = np.minimum(np.abs(across), 1.0) ** 2
     height *= 1.0 - out * np.where(y > 0, ROUND["above"], ROUND["below"]) * side
+    height -= ARCH_MM * out * side * width / WIDE_MM[1][0]
     height -= GROOVE_MM * out * np.exp(-((x / GROOVE_WIDTH_MM) ** 2)) * (y > 0)
-    behind = np.minimum(z, 0.0)
     return np.column_stack(
         [
-            x * np.interp(along, *NARROW),
-            up + height * np.cos(angle),
-            forward - height * np.sin(angle) + behind,
+            np.where(z > 0, across * width, x),
+            up + height * np.cos(tilt),
+            forward - height * np.sin(tilt) + behind_root,
         ]
     )
+
+
+def _stretched(rest: FloatArray) -> FloatArray:
+    """Return where points (k,) of the tongue behind its tip are after stretching; 0 at the root, 1 at the tip."""
+    return rest
 
 
 def _falling(values: FloatArray, low: float, high: float) -> FloatArray:

@@ -272,6 +272,7 @@ class EyePicture:
     PUPIL = 0.36  # radius of the pupil, in radii of the iris
     EDGE = (0.90, 1.10)  # radii between which the iris becomes the white
     RIM = 0.45  # brightness of the dark rim of the iris, relative to the iris
+    HAZE, HAZE_END = 0.16, 1.6  # darkening of the white at the iris, and radius at which it ends; turned eyes show it
     FIBRES = 0.20  # standard deviation of the brightness of the fibres of the iris
     DEPTH = 0.25  # darkening of the white at the sides of the ball, which lie in the shade of the lids
 
@@ -297,6 +298,8 @@ class EyePicture:
         veins = cv2.resize(
             rng.normal(0, 1, (24, 24)).astype(np.float32), degrees.shape[::-1], interpolation=cv2.INTER_CUBIC
         )
+        haze = self.HAZE * (1.0 - smooth_step(degrees / IRIS_DEGREES, 1.0, self.HAZE_END))
+        tint *= 1.0 - haze[..., None] * np.array([1.0, 0.95, 0.85])
         red = 0.02 * shade * np.clip(veins, 0, 2)
         return np.asarray(self.eyes.white * tint * (1.0 - red[..., None] * np.array([0.0, 1.0, 1.0])))
 

@@ -29,7 +29,7 @@ UPPER_LIMIT = (
 )  # distance in mm -> largest contrast (0 to 255), upper lid
 DARK_LIMIT = (
     (1.0, 2.2, 4.0, 5.5, 7.5, 10.0),
-    (24.0, 10.0, 18.0, 36.0, 100.0, 450.0),
+    (24.0, 5.0, 12.0, 32.0, 100.0, 450.0),
 )  # the same for darker texels: roots of lashes, and the fold above the lid
 LOWER_LIMIT = ((0.4, 1.2, 2.5), (7.0, 16.0, 255.0))  # the lower lid hardly stretches
 PALE = 0.6  # chroma (C* of CIELAB), relative to that of the skin, below which a texel of the lower lid is no skin
@@ -45,9 +45,16 @@ MOST_WORN = 0.5  # share of the lids that show glasses above which these are dar
 WORN_LIMIT = ((4.5, 7.0), (8.0, 255.0))  # the limit for texels of both lids that show glasses
 DARK_LID = (0.25, 0.5)
 """Brightness relative to the skin below the eye: a brow, lashes or a shadow below the first, skin above the second."""
-FIELD_LIMITS = (0.55, 1.45)  # limits of the brightness of the lids, relative to the skin below the eye
+FIELD_LIMITS = (0.65, 1.4)  # limits of the brightness of the lids, relative to the skin below the eye
 FACE_HUE = 0.6  # share of the hue of the face's skin in that of the lids
 ROUNDS, RESIDUAL = 5, 0.12  # iterations of the robust fit; mean residual of logarithms at which a weight is one half
+RING_MM = 5.0
+"""Distance in mm from the margin of the upper lid at which the skin begins whose colours the lid continues."""
+DIFFERENT, BLUR = 0.5, 0.02
+"""Residual above which a texel around the lids shows something else, such as a brow; and the standard deviation of the
+filter of residuals, relative to the height and the width of the window together."""
+INNER_MM = (2.0, 8.0)
+"""Distance in mm from the margin: the inner part of the lids up to the first, the skin around them from the second."""
 RIDGE = np.array([0.003, 0.01, 0.01, 0.03, 0.03, 0.03])  # per source, for the monomials of the fit
 EVERY = 3  # the fit is made with each third row and column
 SOFT_MM = {"upper": (3.5, 7.0), "lower": (0.6, 2.5)}
@@ -137,7 +144,9 @@ def with_lid_skin(
     if skin is not None and usual.mean() < LEAST_BELOW * skin.mean():
         usual = np.asarray(LEAST_BELOW * skin, np.float32)
     share = _upper_share(texels)
-    lid = _skin_field(around, sources, usual, FACE_HUE * share, skin)
+    ring = ((over & (distance > RING_MM)) | under) & ~eye & ~worn
+    inner = 1.0 - smooth_step(distance, *INNER_MM)
+    lid = _skin_field(around, _Sources(sources, ring, usual, skin), share, inner)
     change = around - lid
     soft = cv2.GaussianBlur(change, (0, 0), SOFT * len(texture))
     near = share * (1.0 - smooth_step(distance, *SOFT_MM["upper"]))
@@ -160,27 +169,42 @@ def with_lid_skin(
     return result
 
 
-def _skin_field(
-    colors: Float32Array,
-    sources: BoolArray,
-    usual: FloatArray | Float32Array,
-    of_face: Float32Array,
-    skin: FloatArray | None,
-) -> Float32Array:
-    """Return colours (h, w, 3) of skin that change smoothly over the lids.
+class _Sources(NamedTuple):
+    """What the skin of the lids is made of.
 
-    They are a quadric through the logarithms of the sources, with what is left of the sources, smoothed. The fit is
-    robust: brows, lashes and shadows with edges among the sources count less, and those that are darker than skin is
-    beside the `usual` skin (3,) from below the eye do not count. A share `of_face` (h, w) of the hue is that of the
-    skin of the face (3,): lids in a shadow look grey in photos with grey shadows, but not when they close.
+    Attributes
+    ----------
+    usual : (h, w) bool array, texels of usual brightness around the lids
+    ring : (h, w) bool array, texels around the lids that show no glasses and no eyeball
+    below : (3,) array, the usual colour of the skin below the eye
+    skin : (3,) float array, the usual colour of the face's skin; None: it is not known
     """
-    whole, sources, colors = sources.shape, sources[::EVERY, ::EVERY], colors[::EVERY, ::EVERY]
-    height, width = sources.shape
+
+    usual: BoolArray
+    ring: BoolArray
+    below: FloatArray | Float32Array
+    skin: FloatArray | None
+
+
+def _skin_field(
+    colors: Float32Array, sources: _Sources, upper_share: Float32Array, inner: Float32Array
+) -> Float32Array:
+    """Return colours (h, w, 3) of skin that change smoothly over the lids, and are those of the texels around them.
+
+    They are a quadric through the logarithms of the usual texels, with what is left of the ring, smoothed. The fit is
+    robust: brows, lashes and shadows with edges count less, and those that are darker than skin is beside the skin
+    below the eye do not count. In the `inner` part (h, w) of the lids, the brightness is limited, and a share of the
+    hue is that of the face's skin: lids in a shadow look grey in photos with grey shadows, but not when they close.
+    """
+    whole = inner.shape
+    usual, ring, colors = (part[::EVERY, ::EVERY] for part in (sources.usual, sources.ring, colors))
+    upper_share, inner = upper_share[::EVERY, ::EVERY, None], inner[::EVERY, ::EVERY, None]
+    height, width = ring.shape
     across, down = 2.0 * np.arange(width) / width - 1.0, 2.0 * np.arange(height) / height - 1.0
     basis = _quadric(*(axis.ravel() for axis in np.meshgrid(across, down))).astype(np.float32)
-    middle = np.log(np.maximum(usual, 1.0)).astype(np.float32)
+    middle = np.log(np.maximum(sources.below, 1.0)).astype(np.float32)
     logs = np.log(np.maximum(colors, 1.0)) - middle
-    rows = np.flatnonzero(sources)
+    rows = np.flatnonzero(usual)
     values, places = logs.reshape(-1, 3)[rows], basis[rows]
     bright = smooth_step(np.exp(values.mean(axis=1)), *DARK_LID)
     weight, fit = np.maximum(bright, 1e-3), np.zeros((places.shape[1], 3))
@@ -190,17 +214,17 @@ def _skin_field(
         weight = bright / (1.0 + (np.abs(values - places @ fit).mean(axis=1) / RESIDUAL) ** 2)
     field = (basis @ fit.astype(np.float32)).reshape(height, width, 3)
     left = logs - field
-    alike = sources & (np.abs(left).mean(axis=2) < RESIDUAL)
+    alike = ring & (np.abs(left).mean(axis=2) < DIFFERENT)
     if alike.any():
-        field += cv2.GaussianBlur(fill_smoothly(left, alike), (0, 0), 0.02 * (height + width))
+        field += cv2.GaussianBlur(fill_smoothly(left, alike), (0, 0), BLUR * (height + width))
     level = field.mean(axis=2, keepdims=True)
     hue = middle + field - level
-    if skin is not None:
-        usual_hue = np.log(np.maximum(skin, 1.0))
-        hue += of_face[::EVERY, ::EVERY, None] * (usual_hue - usual_hue.mean() + middle.mean() - hue)
+    if sources.skin is not None:
+        usual_hue = np.log(np.maximum(sources.skin, 1.0))
+        hue += inner * FACE_HUE * upper_share * (usual_hue - usual_hue.mean() + middle.mean() - hue)
     low, high = np.log(FIELD_LIMITS)
     half, centre = 0.5 * (high - low), 0.5 * (high + low)
-    level = centre + half * np.tanh((level - centre) / half)
+    level += inner * (centre + half * np.tanh((level - centre) / half) - level)
     small = np.exp(hue + level).astype(np.float32)
     x, y = np.meshgrid(*(np.arange(n, dtype=np.float32) / EVERY for n in whole[::-1]))
     return np.asarray(cv2.remap(small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)

@@ -23,10 +23,10 @@ from facegeom.images.sampling import nearest_known
 from facegeom.texture.mouth import MouthLight, inside_light
 from facegeom.texture.smooth_step import smooth_step
 
-GUM_TIP = 0.30
+GUM_TIP = 0.15
 """Height of the tip of the gum between two teeth above the arch of the gum, relative to the height of the crown."""
 
-TIP_POWER = 2.6
+TIP_POWER = 3.5
 """Power of the distance from the middle of a tooth with which its gum rises to the tip."""
 
 COVERED_MM = 0.35
