@@ -52,6 +52,7 @@ BALD = 0.2  # least share of skin on the scalp that faces the camera of a bald h
 BROW_PERCENTILE = 25.0  # percentile of the brightness of the brows that is the colour of hair that no photo shows
 BROW_SHARE = 0.45  # share of hair in the colour of brows; the rest is skin
 LEAST_LIGHT = 0.2  # least brightness of such hair relative to the skin
+BROW_CHROMA = (0.15, 0.6)  # limits of its saturation (chroma over L*), of the hue of the skin, relative to the skin
 LEAST_BROWS = 10  # minimum number of visible vertices of brows from which their colour is measured
 USUAL_HAIR = (0.34, 0.30, 0.28)  # colour of hair relative to the skin, if the photo shows neither hair nor brows
 LEAST_BOTH = 1e-2  # share of vertices nearby that are known on both sides below which this difference fades away
@@ -200,7 +201,13 @@ def hair_color(
     shown = values[brows]
     gray = shown.sum(axis=1)
     darkest = shown[gray <= np.percentile(gray, BROW_PERCENTILE)].mean(axis=0)
-    return np.asarray(np.clip(tone + (darkest - tone) / BROW_SHARE, LEAST_LIGHT * tone, None))
+    found = np.clip(tone + (darkest - tone) / BROW_SHARE, LEAST_LIGHT * tone, None)
+    light, *hue = lab(found[None, None])[0, 0]  # what was extrapolated may have any hue, such as blue or green
+    usual = lab(tone[None, None])[0, 0]
+    chroma = float(np.hypot(*usual[1:]))
+    share = float(usual[1:] @ hue) / max(chroma, 1e-3) ** 2 / max(float(light / usual[0]), 1e-3)
+    hue = np.clip(share, *BROW_CHROMA) * (light / max(float(usual[0]), 1e-3)) * usual[1:]
+    return np.asarray(rgb(np.append(light, hue)[None, None].astype(np.float32))[0, 0], np.float64)
 
 
 def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: BoolArray | None = None) -> FloatArray:

@@ -58,6 +58,16 @@ GLARE_LIGHT = 15.0  # L* above that of the skin from which these pixels are the 
 STUBBLE = 0.75  # brightness of a shaved scalp relative to the skin
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
+LEAST_BELOW_HAT = 15  # smallest number of pixels of hair beside a hat from which it is the colour of the hair
+NOSE, EYES = 8, -6  # rows relative to the middle of the crop: hair counts for its colour above the first, hats above both
+GREY_HAIR, GREY_LIGHT = 0.6, 30.0
+"""Saturation (chroma over L*) of the least saturated hair relative to the skin, up to which hair is grey or white, and
+least L* of such hair; the skin that shines through tints the rest of it."""
+PALE_SHARES = (25.0, 50.0)  # percentiles of saturation up to which grey hair counts for its hue, and for its lightness
+TINTED, REDDEST_GREEN = 16.0, -1.0  # chroma below which blue and green hair is lit by the sky or by leaves; its least a*
+DARK_BEARD, LEAST_BEARD = 0.6, 100
+"""L* of a beard relative to the skin, and its number of pixels, with which hair lighter than the skin is the lights on a
+shaved head."""
 CONTRAST, STRAND_SHARE = (0.04, 0.13), 0.8  # range of the contrast of strands, and painted share of that of the photo
 SPOT_SHARE, SPOTS = 0.5, (0.002, 0.015)  # painted share of the contrast of spots on the skin, and its range
 MAD_TO_DEVIATION = 1.4826  # ratio of standard to median absolute deviation of a normal distribution
@@ -120,14 +130,24 @@ class HeadClasses:
             return None
         if shaved and self.skin is not None:
             return self.skin * STUBBLE
-        return np.asarray(np.median(shown[away] if UNLIKE[0] < away.mean() < UNLIKE[1] else shown, axis=0), np.float64)
+        shown = shown[away] if UNLIKE[0] < away.mean() < UNLIKE[1] else shown
+        return np.asarray(np.median(shown, axis=0) if self.skin is None else pale_colour(shown, self.skin), np.float64)
+
+    @cached_property
+    def _upper(self) -> BoolArray:
+        """The pixels (S, S) of the head above the tip of the nose, without other people and clothes."""
+        person = self.probability[..., [SKIN, HEAD_HAIR, FACIAL_HAIR, EYEWEAR, COVER]].sum(axis=-1) > 0.5
+        person[len(person) // 2 + NOSE :] = False
+        labels = cv2.connectedComponents(person.astype(np.uint8), connectivity=4)[1]
+        skin = np.bincount(labels[person & (self.probability[..., SKIN] > SURE)], minlength=1)
+        return np.asarray(person & (labels == skin.argmax()), np.bool_)
 
     @cached_property
     def _shown_hair(self) -> tuple[ByteArray, BoolArray, bool]:
         """The pixels of hair (n, 3), those (n,) unlike skin, and whether these are the lights on a shaved head."""
         sure: BoolArray = np.asarray(self.probability > SURE)
-        hair = sure[..., HEAD_HAIR]
-        if hair.sum() <= LEAST_HAIR * sure[..., SKIN].sum():
+        hair = sure[..., HEAD_HAIR] & self._upper
+        if hair.sum() <= (LEAST_BELOW_HAT if self.hat else LEAST_HAIR * sure[..., SKIN].sum()):
             return np.zeros((0, 3), np.uint8), np.zeros(0, np.bool_), False
         within = cv2.distanceTransform(hair.astype(np.uint8), cv2.DIST_L2, 3)
         shown = self.image[within >= min(UNMIXED, LEAST_WITHIN * float(within.max()))]
@@ -136,6 +156,10 @@ class HeadClasses:
         light, *hue = (lab(shown[None])[0] - lab(self.skin[None, None])[0]).T
         away: BoolArray = np.asarray((np.hypot(*hue) > SKIN_HUE) | (light < SKIN_LIGHT))
         shaved = UNLIKE[0] < away.mean() < UNLIKE[1] and float(np.median(light[away])) > GLARE_LIGHT
+        beard = sure[..., FACIAL_HAIR]
+        if beard.sum() >= LEAST_BEARD and np.median(light) > 0:
+            usual = lab(self.skin[None, None])[0, 0, 0]
+            shaved |= bool(np.median(lab(self.image)[beard, 0]) < DARK_BEARD * usual)
         return shown, away, shaved
 
     @cached_property
@@ -183,9 +207,17 @@ class HeadClasses:
 
     @property
     def hat(self) -> bool:
-        """Whether something covers more of the head than hair is seen."""
+        """Whether something covers more of the head, above the eyes, than hair is seen."""
         sure: BoolArray = np.asarray(self.probability > SURE)
-        return bool(sure[..., COVER].sum() > max(sure[..., HEAD_HAIR].sum(), LEAST_HAIR * sure[..., SKIN].sum()))
+        hair = (sure[..., HEAD_HAIR] & self._upper).sum()
+        return bool(self.worn_above.sum() > max(hair, LEAST_HAIR * sure[..., SKIN].sum()))
+
+    @property
+    def worn_above(self) -> BoolArray:
+        """The pixels (S, S) of what covers the head above the eyes."""
+        cover: BoolArray = np.asarray((self.probability[..., COVER] > SURE) & self._upper)
+        cover[len(cover) // 2 + EYES :] = False
+        return cover
 
 
 @load_once(maxsize=2)
@@ -308,7 +340,7 @@ def with_cloth(image: ByteArray, probability: Float32Array) -> Float32Array:
     if not found.hat or found.hair is None:
         return probability
     hair = lab(found.hair[None, None])[0, 0]
-    cover = np.median(lab(image)[probability[..., COVER] > SURE], axis=0)
+    cover = np.median(lab(image)[found.worn_above], axis=0)
     if (hair[1:] >= NATURAL).all() and np.linalg.norm(hair - cover) > SAME_CLOTH:
         return probability
     out = probability.copy()
@@ -342,6 +374,29 @@ def _framed(outer: Float32Array, inner: Float32Array) -> Float32Array:
     out, middle = outer.copy(), slice(start, start + size)
     out[middle, middle] = share * inner + (1 - share) * out[middle, middle]
     return out
+
+
+def pale_colour(hair: ByteArray, skin: FloatArray) -> FloatArray:
+    """Return the colour (3,) of hair from its pixels (n, 3): their median, but that of the palest ones of grey hair.
+
+    Skin shines through thin grey or white hair, and lights it; the sky makes dark hair a little blue.
+    """
+    values, usual = lab(hair[None])[0], lab(skin[None, None])[0, 0]
+    middle = np.asarray(np.median(hair, axis=0), np.float64)
+    found = lab(middle[None, None])[0, 0]
+    pale = np.hypot(*values[:, 1:].T) / np.maximum(values[:, 0], 1.0)
+    hue, light = (pale <= np.percentile(pale, share) for share in PALE_SHARES)
+    limit = GREY_HAIR * float(np.hypot(*usual[1:])) / max(float(usual[0]), 1.0)
+    grey = found[0] > GREY_LIGHT and float(np.median(pale[hue])) < limit
+    if grey:
+        found = np.append(np.median(values[light, 0]), np.median(values[hue, 1:], axis=0))
+    natural = np.maximum(found[1:], (REDDEST_GREEN, 0.0))
+    if np.hypot(*found[1:]) > TINTED or (natural == found[1:]).all():
+        if not grey:
+            return middle
+    else:
+        found[1:] = natural
+    return np.asarray(rgb(found[None, None].astype(np.float32))[0, 0], np.float64)
 
 
 def is_grey(image: ByteArray) -> bool:
