@@ -45,6 +45,9 @@ face: a highlight or a shadow at the border of what is known does not go on over
 BETWEEN = (0.4, 0.75)  # shares of known skin nearby from which, and from which fully, these limits do not apply
 LEAST_SHADE = 0.7  # factor of the occlusion below which the colour of skin does not go on
 LEAST_HEAT = 1e-3  # share of known skin around below which it is the median of the face
+BEARD_MM2, BEARD_SHARE = 100.0, 0.1
+"""Diffusion time of a beard beyond what the photo shows of it, mm^2, and share of such places below which it fades away."""
+BEARD_FACING = (0.0, 0.15)  # cosines to the line of sight from which, and from which fully, a photo shows where it grows
 HAIR_MM2, HAIR_SHARE = 150.0, 0.05  # the same for hair
 HAIR_LIMITS = (8.0, 5.0)  # largest differences of its colour from the median: hair of a temple may shine
 FAR_HAIR_MM2, FAR_HAIR_SHARE = 2000.0, 0.02  # the same for hair farther away, and last its median colour
@@ -95,14 +98,17 @@ class Continued(NamedTuple):
         return self.skin + self.growing[:, None] * (self.hair - self.skin)
 
 
-def skin_trust(template: Template, view: View, skin_seen: BoolArray) -> FloatArray:
+def skin_trust(template: Template, view: View, skin_seen: BoolArray, beard: FloatArray | float = 0.0) -> FloatArray:
     """Return how far the colours of seen skin are those of the person's skin, (s,) in [0, 1], at coarse vertices.
+
+    A beard is trusted like skin.
 
     Parameters
     ----------
     template : Template
     view : View of the fine vertices of the template
     skin_seen : (s,) bool array, vertices of the coarse skin at which the photo shows skin
+    beard : (s,) float array in [0, 1], share of a beard, see `HeadClasses.beard`
     """
     zone = _border_zone(template)
     kept = coarse_rows(template, view)
@@ -122,7 +128,7 @@ def skin_trust(template: Template, view: View, skin_seen: BoolArray) -> FloatArr
     worst = np.max([_ramp(-light, *DARKER), _ramp(light, *BRIGHTER), _ramp(colour, *COLOUR)], axis=0)
     heat = diffused(template, np.column_stack([worst * skin_seen, skin_seen]), DOUBT_MM2)
     doubt = heat[:, 0] / np.maximum(heat[:, 1], LEAST_SHOWN)
-    return np.asarray(1.0 - zone * np.clip(doubt, 0.0, 1.0))
+    return np.asarray(1.0 - zone * np.clip(doubt, 0.0, 1.0) * (1.0 - beard))
 
 
 def continued_colors(
@@ -154,10 +160,17 @@ def continued_colors(
     shade = skin_shade(template, tone)
     sure = known * ~hair_seen * ~_features(template) * (shade.min(axis=1) > LEAST_SHADE)
     open_skin = values / np.maximum(shade, LEAST_SHADE)  # its colour without occlusion
-    around = like_tone(_mean_around(template, open_skin, sure, AROUND_MM2, tone, LEAST_HEAT), tone, *FAR_LIMITS)
-    near, share = _mean_and_share(template, open_skin, sure, NEAR_MM2, around, FAR_SHARE)
+    beard = classes.beard(view.place[:count])
+    shaven = sure * (1.0 - beard)
+    around = like_tone(_mean_around(template, open_skin, shaven, AROUND_MM2, tone, LEAST_HEAT), tone, *FAR_LIMITS)
+    near, share = _mean_and_share(template, open_skin, shaven, NEAR_MM2, around, FAR_SHARE)
     inside = _ramp(share, *BETWEEN)[:, None]  # a gap in known skin has its colour
     skin = shade * (inside * near + (1 - inside) * like_tone(near, around, *NEAR_LIMITS))
+    if beard.any():
+        outlined = _ramp(view.facing[:count], *BEARD_FACING) * (view.from_border[:count] > 0)
+        heat = diffused(template, np.column_stack([outlined * beard, outlined]), BEARD_MM2)
+        goes_on = np.clip(heat[:, 0] / np.maximum(heat[:, 1], BEARD_SHARE), 0.0, 1.0)[:, None]
+        skin = skin + goes_on * (classes.beard_colour - skin)
     if not growing.any():
         return Continued(skin, skin, growing)
     hair = hair_color(template, classes, values, known, tone)
@@ -226,7 +239,7 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: 
         scalp = scalp | (template.carry(raised.astype(np.float64)) > OWN)
     hairy = scalp & (found[:, 1] > OWN)
     all_seen = view.seen * ((found[:, 0] > OWN) | hairy)
-    trusted = skin_trust(template, view, (all_seen[kept] > 0) & ~hairy[kept])
+    trusted = skin_trust(template, view, (all_seen[kept] > 0) & ~hairy[kept], classes.beard(view.place[kept]))
     carried = template.carry(np.concatenate([trusted, np.ones(len(template.vertices) - len(trusted))])[:, None])[:, 0]
     all_seen = all_seen * np.where(hairy, 1.0, np.clip(carried, 0.0, 1.0))
     shown = from_both_sides(template, view.colors[kept], all_seen[kept], hairy[kept], all_seen[kept])

@@ -71,6 +71,10 @@ shaved head."""
 CONTRAST, STRAND_SHARE = (0.04, 0.13), 0.8  # range of the contrast of strands, and painted share of that of the photo
 SPOT_SHARE, SPOTS = 0.5, (0.002, 0.015)  # painted share of the contrast of spots on the skin, and its range
 MAD_TO_DEVIATION = 1.4826  # ratio of standard to median absolute deviation of a normal distribution
+LEAST_FULL_BEARD = 350  # number of pixels of a beard that goes on along the jaw, where others may be a shadow
+BEARD_ROUGH, BEARD_HUE = 1.35, -3.5
+"""Least contrast of its brightness relative to that of the skin, and largest difference of its a* and b* from the skin: a
+shadow on the jaw is as smooth and as colourful as the skin."""
 WIDE = 1.25  # side of a wide crop relative to the usual one
 BLEND = 10  # width in pixels of the blend between the two
 GREY_SPREAD, GREY_SHARE = (
@@ -180,10 +184,35 @@ class HeadClasses:
 
     def worn(self, points: FloatArray) -> FloatArray:
         """Return the probability of glasses at pixels x, y (n, 2) of the photo, (n,); clear lenses are no glasses."""
+        return self._nearest(EYEWEAR, points)
+
+    def beard(self, points: FloatArray) -> FloatArray:
+        """Return the probability of a full beard at pixels x, y (n, 2) of the photo, (n,); 0 for a face without one."""
+        return self._nearest(FACIAL_HAIR, points) * self._full_beard
+
+    def _nearest(self, kind: int, points: FloatArray) -> FloatArray:
         place = np.asarray(points, np.float32) @ self.affine[:, :2].T.astype(np.float32)
         place += self.affine[:, 2].astype(np.float32)
         column, row = np.clip(np.rint(place), 0, len(self.probability) - 1).astype(np.int64).T
-        return np.asarray(self.probability[row, column, EYEWEAR], np.float64)
+        return np.asarray(self.probability[row, column, kind], np.float64)
+
+    @property
+    def beard_colour(self) -> FloatArray:
+        """Colour (3,) of the facial hair."""
+        shown = self.image[self.probability[..., FACIAL_HAIR] > 0.5]
+        return np.asarray(np.median(shown, axis=0) if self.skin is None else pale_colour(shown, self.skin), np.float64)
+
+    @cached_property
+    def _full_beard(self) -> bool:
+        """Whether what the network calls facial hair is a beard and no shadow on the jaw, for which it often takes it."""
+        beard, skin = self.probability[..., FACIAL_HAIR] > 0.5, self.probability[..., SKIN] > SURE
+        if beard.sum() < LEAST_FULL_BEARD or not skin.any():
+            return False
+        grey, fine = self._detail
+        rough, smooth = (np.median(np.abs(fine[part])) / (grey[part].mean() + 8.0) for part in (beard, skin))
+        colours = lab(self.image)[..., 1:]
+        hue = np.median(colours[beard], axis=0) - np.median(colours[skin], axis=0)
+        return bool(rough > BEARD_ROUGH * smooth and (hue < BEARD_HUE).all())
 
     @cached_property
     def skin_contrast(self) -> float:

@@ -117,7 +117,8 @@ def paint(
     column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
     hair_seen = known[row, column] & is_hair[row, column]
     pure = SkinView.of_view(template, view, classes).own[:, 1] > OWN
-    sure = at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
+    beard = classes.beard(view.place[:skin])
+    sure = at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen, beard))
     of_photo = photo_share(fixed.skin, known, refused, face_texels, is_hair, fixed.ears)
     facing = smooth(template, size, view.facing[:, None])[..., 0]
     of_photo *= 1 - _better_on_the_other_side(facing, of_photo)
