@@ -36,6 +36,7 @@ DARKER, BRIGHTER, COLOUR = (4.0, 9.0), (14.0, 26.0), (6.0, 12.0)
 """Differences from the inner skin (L*, L*, and a* with b*): trusted below the first, not at all above the second."""
 SIDES_MM, JAW_MM, FOREHEAD_MM = (36.0, 50.0), (-66.0, -84.0), (44.0, 58.0)
 """|x|, y and y on the mean face: all skin is trusted before the first, and `skin_trust` decides beyond the second."""
+CHIN = (0.5, 0.75)  # cosines from which, and from which fully, the jaw is trusted: a dark chin has stubble, no shadow
 
 NEAR_MM2, AROUND_MM2 = 60.0, 900.0  # diffusion times of the skin near known skin, and far from it, mm^2
 FAR_SHARE = 0.03  # share of known skin nearby below which the skin around takes over
@@ -110,9 +111,10 @@ def skin_trust(template: Template, view: View, skin_seen: BoolArray, beard: Floa
     skin_seen : (s,) bool array, vertices of the coarse skin at which the photo shows skin
     beard : (s,) float array in [0, 1], share of a beard, see `HeadClasses.beard`
     """
-    zone = _border_zone(template)
     kept = coarse_rows(template, view)
     colors, facing = view.colors[kept], view.facing[kept]
+    border, jaw = _border_zones(template)
+    zone = np.maximum(border, jaw * (1.0 - _ramp(facing, *CHIN)))
     if not skin_seen.any():
         return np.ones(len(colors))
     seen = lab(colors[None])[0]
@@ -335,11 +337,12 @@ def _ramp(values: FloatArray, zero: float, one: float) -> FloatArray:
 
 
 @load_once(maxsize=2)
-def _border_zone(template: Template) -> FloatArray:
-    """Return where seen skin is compared with the skin further inside, (s,) in [0, 1]: at the outline of the face."""
+def _border_zones(template: Template) -> tuple[FloatArray, FloatArray]:
+    """Return where seen skin is compared with the skin further inside, (s,) in [0, 1]: at temples, cheeks and forehead,
+    and at the jaw."""
     x, y, _ = load_face_model().mean[template.vertices][: template.coarse.skin_count].T
-    parts = _ramp(np.abs(x), *SIDES_MM), _ramp(-y, *(-limit for limit in JAW_MM)), _ramp(y, *FOREHEAD_MM)
-    return np.asarray(np.max(parts, axis=0))
+    border = np.maximum(_ramp(np.abs(x), *SIDES_MM), _ramp(y, *FOREHEAD_MM))
+    return np.asarray(border), _ramp(-y, *(-limit for limit in JAW_MM))
 
 
 @load_once(maxsize=2)
