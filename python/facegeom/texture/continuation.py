@@ -15,6 +15,7 @@ from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
 from facegeom.texture.appearance import OWN, View, behind_colors
+from facegeom.texture.beard import full_beard
 from facegeom.texture.diffusion import diffused
 from facegeom.texture.hair import hairy_vertices
 from facegeom.texture.hair_growth import SkinView, hair_of_temples, hair_share
@@ -109,7 +110,7 @@ def skin_trust(template: Template, view: View, skin_seen: BoolArray, beard: Floa
     template : Template
     view : View of the fine vertices of the template
     skin_seen : (s,) bool array, vertices of the coarse skin at which the photo shows skin
-    beard : (s,) float array in [0, 1], share of a beard, see `HeadClasses.beard`
+    beard : (s,) float array in [0, 1], share of a beard, see `full_beard`
     """
     kept = coarse_rows(template, view)
     colors, facing = view.colors[kept], view.facing[kept]
@@ -162,7 +163,7 @@ def continued_colors(
     shade = skin_shade(template, tone)
     sure = known * ~hair_seen * ~_features(template) * (shade.min(axis=1) > LEAST_SHADE)
     open_skin = values / np.maximum(shade, LEAST_SHADE)  # its colour without occlusion
-    beard = classes.beard(view.place[:count])
+    beard = full_beard(template, view, classes)
     shaven = sure * (1.0 - beard)
     around = like_tone(_mean_around(template, open_skin, shaven, AROUND_MM2, tone, LEAST_HEAT), tone, *FAR_LIMITS)
     near, share = _mean_and_share(template, open_skin, shaven, NEAR_MM2, around, FAR_SHARE)
@@ -241,7 +242,7 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: 
         scalp = scalp | (template.carry(raised.astype(np.float64)) > OWN)
     hairy = scalp & (found[:, 1] > OWN)
     all_seen = view.seen * ((found[:, 0] > OWN) | hairy)
-    trusted = skin_trust(template, view, (all_seen[kept] > 0) & ~hairy[kept], classes.beard(view.place[kept]))
+    trusted = skin_trust(template, view, (all_seen[kept] > 0) & ~hairy[kept], full_beard(template, view, classes))
     carried = template.carry(np.concatenate([trusted, np.ones(len(template.vertices) - len(trusted))])[:, None])[:, 0]
     all_seen = all_seen * np.where(hairy, 1.0, np.clip(carried, 0.0, 1.0))
     shown = from_both_sides(template, view.colors[kept], all_seen[kept], hairy[kept], all_seen[kept])

@@ -71,10 +71,8 @@ shaved head."""
 CONTRAST, STRAND_SHARE = (0.04, 0.13), 0.8  # range of the contrast of strands, and painted share of that of the photo
 SPOT_SHARE, SPOTS = 0.5, (0.002, 0.015)  # painted share of the contrast of spots on the skin, and its range
 MAD_TO_DEVIATION = 1.4826  # ratio of standard to median absolute deviation of a normal distribution
-LEAST_FULL_BEARD = 350  # number of pixels of a beard that goes on along the jaw, where others may be a shadow
-BEARD_ROUGH, BEARD_HUE = 1.35, -3.5
-"""Least contrast of its brightness relative to that of the skin, and largest difference of its a* and b* from the skin: a
-shadow on the jaw is as smooth and as colourful as the skin."""
+LEAST_FULL_BEARD, BEARD_ROUGH = 350, 1.35
+"""Number of pixels of a full beard, and the contrast of its brightness relative to that of the skin."""
 WIDE = 1.25  # side of a wide crop relative to the usual one
 BLEND = 10  # width in pixels of the blend between the two
 GREY_SPREAD, GREY_SHARE = (
@@ -163,7 +161,8 @@ class HeadClasses:
         beard = sure[..., FACIAL_HAIR]
         if beard.sum() >= LEAST_BEARD and np.median(light) > 0:
             usual = lab(self.skin[None, None])[0, 0, 0]
-            shaved |= bool(np.median(lab(self.image)[beard, 0]) < DARK_BEARD * usual)
+            colourless = float(np.hypot(*np.median(lab(shown[None])[0, :, 1:], axis=0))) < TINTED
+            shaved |= colourless and bool(np.median(lab(self.image)[beard, 0]) < DARK_BEARD * usual)
         return shown, away, shaved
 
     @cached_property
@@ -186,9 +185,9 @@ class HeadClasses:
         """Return the probability of glasses at pixels x, y (n, 2) of the photo, (n,); clear lenses are no glasses."""
         return self._nearest(EYEWEAR, points)
 
-    def beard(self, points: FloatArray) -> FloatArray:
-        """Return the probability of a full beard at pixels x, y (n, 2) of the photo, (n,); 0 for a face without one."""
-        return self._nearest(FACIAL_HAIR, points) * self._full_beard
+    def facial_hair(self, points: FloatArray) -> FloatArray:
+        """Return the probability of facial hair at pixels x, y (n, 2) of the photo, (n,)."""
+        return self._nearest(FACIAL_HAIR, points)
 
     def _nearest(self, kind: int, points: FloatArray) -> FloatArray:
         place = np.asarray(points, np.float32) @ self.affine[:, :2].T.astype(np.float32)
@@ -203,16 +202,14 @@ class HeadClasses:
         return np.asarray(np.median(shown, axis=0) if self.skin is None else pale_colour(shown, self.skin), np.float64)
 
     @cached_property
-    def _full_beard(self) -> bool:
-        """Whether what the network calls facial hair is a beard and no shadow on the jaw, for which it often takes it."""
+    def rough_beard(self) -> bool:
+        """Whether there is much facial hair that is rougher than the skin."""
         beard, skin = self.probability[..., FACIAL_HAIR] > 0.5, self.probability[..., SKIN] > SURE
         if beard.sum() < LEAST_FULL_BEARD or not skin.any():
             return False
         grey, fine = self._detail
         rough, smooth = (np.median(np.abs(fine[part])) / (grey[part].mean() + 8.0) for part in (beard, skin))
-        colours = lab(self.image)[..., 1:]
-        hue = np.median(colours[beard], axis=0) - np.median(colours[skin], axis=0)
-        return bool(rough > BEARD_ROUGH * smooth and (hue < BEARD_HUE).all())
+        return bool(rough > BEARD_ROUGH * smooth)
 
     @cached_property
     def skin_contrast(self) -> float:

@@ -18,6 +18,7 @@ from facegeom.networks.interface import TextureNetwork
 from facegeom.texture.appearance import OWN, View, behind_colors
 from facegeom.texture.atlas_parts import at_texels, atlas_of, enlarged, head_parts, places_of, smooth, zone_of
 from facegeom.texture.baking import Atlas
+from facegeom.texture.beard import full_beard
 from facegeom.texture.completion import Window, complete, texture_network, window_around
 from facegeom.texture.continuation import continued_colors, from_both_sides, growing_hair, skin_trust
 from facegeom.texture.hair import strands
@@ -117,7 +118,7 @@ def paint(
     column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
     hair_seen = known[row, column] & is_hair[row, column]
     pure = SkinView.of_view(template, view, classes).own[:, 1] > OWN
-    beard = classes.beard(view.place[:skin])
+    beard = full_beard(template, view, classes)
     sure = at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen, beard))
     of_photo = photo_share(fixed.skin, known, refused, face_texels, is_hair, fixed.ears)
     facing = smooth(template, size, view.facing[:, None])[..., 0]
