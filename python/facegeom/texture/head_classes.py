@@ -39,6 +39,9 @@ MOST_LEFT, SMOOTH = 0.6, 0.05  # largest share of such hair that remains on a ba
 SAME_HUE = 6.0  # largest median difference of its a* and b* from the skin
 GLARE = 22.0  # a smooth highlight on the forehead is at least so much lighter (L*) than hair at the outline of the head
 LEAST_BALD = 0.26  # share of what is called hair below which hair like skin is hair in the light
+PALE_HAIR, PALE_LIGHT = 0.65, 8.0
+"""Saturation relative to the skin nearby below which hair is grey or white, if it is less than so much lighter (L*); the
+lights on a bald scalp are lighter, and its shadows have the saturation of skin."""
 JOINT = 2  # largest distance in pixels of a bald scalp from the skin that goes on into it
 RIM = 5  # width in pixels of what is called hair beside a bald scalp below which it is the border of the scalp
 LEAST_SKIN = 50  # minimum number of pixels that are surely skin with which hair is compared
@@ -311,12 +314,15 @@ def with_bald_scalp(image: ByteArray, probability: Float32Array) -> Float32Array
     if skin.sum() < LEAST_SKIN:
         return probability
     colours = lab(_blurred(image.astype(np.float32), inner, 1.0))
-    change = (colours - fill_smoothly(colours, skin)) * np.array([BALD_LIGHT, 1, 1], np.float32)
+    usual = fill_smoothly(colours, skin)
+    pale = (saturation(colours) < PALE_HAIR * saturation(usual)) & (colours[..., 0] < usual[..., 0] + PALE_LIGHT)
+    change = (colours - usual) * np.array([BALD_LIGHT, 1, 1], np.float32)
     grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)[..., None]
     fine = _blurred((grey - _blurred(grey, inner, 2.0)) ** 2, inner, 2.5)
     rough = (np.sqrt(fine) / (_blurred(grey, inner, 2.5) + 8.0))[..., 0]
     total = np.linalg.norm(change, axis=-1) / BALD_COLOUR + rough / BALD_TEXTURE
     share = np.clip((BALD_SUM[1] - total) / (BALD_SUM[1] - BALD_SUM[0]), 0.0, 1.0)
+    share[pale] = 0.0
     hair = probability[..., HEAD_HAIR] > SURE
     left = hair & (share < 0.5)
     if left.any() and left.sum() < MOST_LEFT * hair.sum() and np.median(rough[left]) < SMOOTH:
@@ -328,6 +334,7 @@ def with_bald_scalp(image: ByteArray, probability: Float32Array) -> Float32Array
     if edge.sum() >= LEAST_SKIN:
         lighter = colours[..., 0] > float(np.median(colours[edge, 0])) + GLARE
         share[lighter & (change[..., 0] > 0) & (rough < SMOOTH)] = 1.0
+    share[pale] = 0.0
     bald: BoolArray = np.asarray(own & (share > 0.5) & _joined(skin, own & (share > 0.5)))
     rest = (own & ~bald & (probability[..., HEAD_HAIR] > 0.5)).astype(np.uint8)
     narrow = (cv2.morphologyEx(rest, cv2.MORPH_OPEN, _disc(RIM)) == 0) & (rest > 0)
@@ -410,9 +417,9 @@ def pale_colour(hair: ByteArray, skin: FloatArray) -> FloatArray:
     values, usual = lab(hair[None])[0], lab(skin[None, None])[0, 0]
     middle = np.asarray(np.median(hair, axis=0), np.float64)
     found = lab(middle[None, None])[0, 0]
-    pale = np.hypot(*values[:, 1:].T) / np.maximum(values[:, 0], 1.0)
+    pale = saturation(values)
     hue, light = (pale <= np.percentile(pale, share) for share in PALE_SHARES)
-    limit = GREY_HAIR * float(np.hypot(*usual[1:])) / max(float(usual[0]), 1.0)
+    limit = GREY_HAIR * float(saturation(usual))
     grey = found[0] > GREY_LIGHT and float(np.median(pale[hue])) < limit
     if grey:
         found = np.append(np.median(values[light, 0]), np.median(values[hue, 1:], axis=0))
@@ -440,6 +447,11 @@ def without_colour(colours: ByteArray) -> ByteArray:
 def lab(colours: ByteArray | Float32Array | FloatArray) -> Float32Array:
     """Return the colours (h, w, 3), RGB in [0, 255], in CIELAB."""
     return np.asarray(cv2.cvtColor(np.asarray(colours, np.float32) / np.float32(255), cv2.COLOR_RGB2LAB))
+
+
+def saturation(colours: Float32Array) -> Float32Array:
+    """Return chroma over L* (...) of colours (..., 3) in CIELAB: light and shadow hardly change it."""
+    return np.asarray(np.hypot(colours[..., 1], colours[..., 2]) / np.maximum(colours[..., 0], np.float32(1)))
 
 
 def rgb(colours: Float32Array) -> Float32Array:
