@@ -1,4 +1,4 @@
-"""Full beards: where a photo shows one, and no shadow of the jaw, which the segmentation network often takes for one."""
+"""Full beards: where a photo shows one, and no shadow of the jaw, which the network often takes for one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from facegeom.face_model.template import Template
 from facegeom.texture.appearance import View
 from facegeom.texture.head_classes import HeadClasses, lab
 
-MOUSTACHE_MM, MOUSTACHE_X_MM = (1.0, 9.0), 20.0  # heights above the lips on the mean face, and largest |x|, of a moustache
+MOUSTACHE_MM, MOUSTACHE_X_MM = (
+    (1.0, 9.0),
+    20.0,
+)  # heights above the lips on the mean face, and largest |x|, of a moustache
 CHEEK_MM, CHEEK_Y_MM = (25.0, 50.0), (-45.0, -15.0)  # |x| and y on the mean face of the cheeks beside the nose
 FACING = 0.4  # least cosine to the line of sight of both
 DARK = 0.7  # largest L* of a moustache relative to the cheeks

@@ -48,8 +48,11 @@ BETWEEN = (0.4, 0.75)  # shares of known skin nearby from which, and from which 
 LEAST_SHADE = 0.7  # factor of the occlusion below which the colour of skin does not go on
 LEAST_HEAT = 1e-3  # share of known skin around below which it is the median of the face
 BEARD_MM2, BEARD_SHARE = 100.0, 0.1
-"""Diffusion time of a beard beyond what the photo shows of it, mm^2, and share of such places below which it fades away."""
-BEARD_FACING = (0.0, 0.15)  # cosines to the line of sight from which, and from which fully, a photo shows where it grows
+"""Diffusion time of a beard beyond what the photo shows of it, mm^2, and share of such places below which it fades."""
+BEARD_FACING = (
+    0.0,
+    0.15,
+)  # cosines to the line of sight from which, and from which fully, a photo shows where it grows
 HAIR_MM2, HAIR_SHARE = 150.0, 0.05  # the same for hair
 HAIR_LIMITS = (8.0, 5.0)  # largest differences of its colour from the median: hair of a temple may shine
 FAR_HAIR_MM2, FAR_HAIR_SHARE = 2000.0, 0.02  # the same for hair farther away, and last its median colour

@@ -40,8 +40,8 @@ SAME_HUE = 6.0  # largest median difference of its a* and b* from the skin
 GLARE = 22.0  # a smooth highlight on the forehead is at least so much lighter (L*) than hair at the outline of the head
 LEAST_BALD = 0.26  # share of what is called hair below which hair like skin is hair in the light
 PALE_HAIR, PALE_LIGHT = 0.65, 8.0
-"""Saturation relative to the skin nearby below which hair is grey or white, if it is less than so much lighter (L*); the
-lights on a bald scalp are lighter, and its shadows have the saturation of skin."""
+"""Saturation relative to the skin nearby below which hair is grey or white, if it is less than so much lighter (L*);
+the lights on a bald scalp are lighter, and its shadows have the saturation of skin."""
 JOINT = 2  # largest distance in pixels of a bald scalp from the skin that goes on into it
 RIM = 5  # width in pixels of what is called hair beside a bald scalp below which it is the border of the scalp
 LEAST_SKIN = 50  # minimum number of pixels that are surely skin with which hair is compared
@@ -62,15 +62,21 @@ STUBBLE = 0.75  # brightness of a shaved scalp relative to the skin
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
 LEAST_BELOW_HAT = 15  # smallest number of pixels of hair beside a hat from which it is the colour of the hair
-NOSE, EYES = 8, -6  # rows relative to the middle of the crop: hair counts for its colour above the first, hats above both
+NOSE, EYES = (
+    8,
+    -6,
+)  # rows relative to the middle of the crop: hair counts for its colour above the first, hats above both
 GREY_HAIR, GREY_LIGHT = 0.6, 30.0
 """Saturation (chroma over L*) of the least saturated hair relative to the skin, up to which hair is grey or white, and
 least L* of such hair; the skin that shines through tints the rest of it."""
 PALE_SHARES = (25.0, 50.0)  # percentiles of saturation up to which grey hair counts for its hue, and for its lightness
-TINTED, REDDEST_GREEN = 16.0, -1.0  # chroma below which blue and green hair is lit by the sky or by leaves; its least a*
+TINTED, LEAST_RED = (
+    16.0,
+    -1.0,
+)  # chroma below which blue and green hair is lit by the sky or by leaves; its least a*
 DARK_BEARD, LEAST_BEARD = 0.6, 100
-"""L* of a beard relative to the skin, and its number of pixels, with which hair lighter than the skin is the lights on a
-shaved head."""
+"""L* of a beard relative to the skin, and its number of pixels, with which hair lighter than the skin is the lights on
+a shaved head."""
 CONTRAST, STRAND_SHARE = (0.04, 0.13), 0.8  # range of the contrast of strands, and painted share of that of the photo
 SPOT_SHARE, SPOTS = 0.5, (0.002, 0.015)  # painted share of the contrast of spots on the skin, and its range
 MAD_TO_DEVIATION = 1.4826  # ratio of standard to median absolute deviation of a normal distribution
@@ -423,12 +429,12 @@ def pale_colour(hair: ByteArray, skin: FloatArray) -> FloatArray:
     grey = found[0] > GREY_LIGHT and float(np.median(pale[hue])) < limit
     if grey:
         found = np.append(np.median(values[light, 0]), np.median(values[hue, 1:], axis=0))
-    natural = np.maximum(found[1:], (REDDEST_GREEN, 0.0))
-    if np.hypot(*found[1:]) > TINTED or (natural == found[1:]).all():
-        if not grey:
-            return middle
-    else:
+    natural = np.maximum(found[1:], (LEAST_RED, 0.0))
+    tinted = bool(np.hypot(*found[1:]) < TINTED and (natural > found[1:]).any())
+    if tinted:
         found[1:] = natural
+    elif not grey:
+        return middle
     return np.asarray(rgb(found[None, None].astype(np.float32))[0, 0], np.float64)
 
 

@@ -199,7 +199,9 @@ def strange(colors: ByteArray, skin: FloatArray | None) -> BoolArray:
     found = lab(colors[:, None])
     light, red, yellow = (found - lab(skin[None, None]))[:, 0].T
     colourful = np.hypot(*found[:, 0, 1:].T) > COLOURFUL
-    return np.asarray(colourful & (red < STRANGE[0]) & (np.hypot(red, yellow) > STRANGE[1]) & (light > STRANGE[2]), np.bool_)
+    return np.asarray(
+        colourful & (red < STRANGE[0]) & (np.hypot(red, yellow) > STRANGE[1]) & (light > STRANGE[2]), np.bool_
+    )
 
 
 def foreign(colors: ByteArray, hair: FloatArray | None) -> BoolArray:
