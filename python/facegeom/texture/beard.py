@@ -18,6 +18,7 @@ MOUSTACHE_MM, MOUSTACHE_X_MM = (
 CHEEK_MM, CHEEK_Y_MM = (25.0, 50.0), (-45.0, -15.0)  # |x| and y on the mean face of the cheeks beside the nose
 FACING = 0.4  # least cosine to the line of sight of both
 DARK = 0.7  # largest L* of a moustache relative to the cheeks
+BLUE = -3.0  # b* below which a beard is the light of a shirt on the chin
 LEAST_SHOWN = 20  # minimum number of vertices of each
 
 
@@ -41,10 +42,10 @@ def full_beard(template: Template, view: View, classes: HeadClasses) -> FloatArr
     moustache, cheeks = (part & shown for part in _parts(template))
     if min(moustache.sum(), cheeks.sum()) < LEAST_SHOWN:
         return nothing
-    light = lab(view.colors[:count][None])[0, :, 0]
+    light, _, yellow = lab(view.colors[:count][None])[0].T
     if np.median(light[moustache]) > DARK * np.median(light[cheeks]):
         return nothing
-    return classes.facial_hair(view.place[:count])
+    return np.asarray(classes.facial_hair(view.place[:count]) * (yellow > BLUE))
 
 
 @load_once(maxsize=2)
