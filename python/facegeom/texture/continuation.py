@@ -15,6 +15,7 @@ from facegeom._internal.threads import load_once
 from facegeom.face_model import load_face_model
 from facegeom.face_model.template import Template
 from facegeom.texture.appearance import OWN, View, behind_colors
+from facegeom.texture.beard import full_beard
 from facegeom.texture.diffusion import diffused
 from facegeom.texture.hair import hairy_vertices
 from facegeom.texture.hair_growth import SkinView, hair_of_temples, hair_share
@@ -36,6 +37,7 @@ DARKER, BRIGHTER, COLOUR = (4.0, 9.0), (14.0, 26.0), (6.0, 12.0)
 """Differences from the inner skin (L*, L*, and a* with b*): trusted below the first, not at all above the second."""
 SIDES_MM, JAW_MM, FOREHEAD_MM = (36.0, 50.0), (-66.0, -84.0), (44.0, 58.0)
 """|x|, y and y on the mean face: all skin is trusted before the first, and `skin_trust` decides beyond the second."""
+CHIN = (0.5, 0.75)  # cosines from which, and from which fully, the jaw is trusted: a dark chin has stubble, no shadow
 
 NEAR_MM2, AROUND_MM2 = 60.0, 900.0  # diffusion times of the skin near known skin, and far from it, mm^2
 FAR_SHARE = 0.03  # share of known skin nearby below which the skin around takes over
@@ -45,6 +47,12 @@ face: a highlight or a shadow at the border of what is known does not go on over
 BETWEEN = (0.4, 0.75)  # shares of known skin nearby from which, and from which fully, these limits do not apply
 LEAST_SHADE = 0.7  # factor of the occlusion below which the colour of skin does not go on
 LEAST_HEAT = 1e-3  # share of known skin around below which it is the median of the face
+BEARD_MM2, BEARD_SHARE = 100.0, 0.1
+"""Diffusion time of a beard beyond what the photo shows of it, mm^2, and share of such places below which it fades."""
+BEARD_FACING = (
+    0.0,
+    0.15,
+)  # cosines to the line of sight from which, and from which fully, a photo shows where it grows
 HAIR_MM2, HAIR_SHARE = 150.0, 0.05  # the same for hair
 HAIR_LIMITS = (8.0, 5.0)  # largest differences of its colour from the median: hair of a temple may shine
 FAR_HAIR_MM2, FAR_HAIR_SHARE = 2000.0, 0.02  # the same for hair farther away, and last its median colour
@@ -52,6 +60,7 @@ BALD = 0.2  # least share of skin on the scalp that faces the camera of a bald h
 BROW_PERCENTILE = 25.0  # percentile of the brightness of the brows that is the colour of hair that no photo shows
 BROW_SHARE = 0.45  # share of hair in the colour of brows; the rest is skin
 LEAST_LIGHT = 0.2  # least brightness of such hair relative to the skin
+BROW_CHROMA = (0.15, 0.6)  # limits of its saturation (chroma over L*), of the hue of the skin, relative to the skin
 LEAST_BROWS = 10  # minimum number of visible vertices of brows from which their colour is measured
 USUAL_HAIR = (0.34, 0.30, 0.28)  # colour of hair relative to the skin, if the photo shows neither hair nor brows
 LEAST_BOTH = 1e-2  # share of vertices nearby that are known on both sides below which this difference fades away
@@ -94,18 +103,22 @@ class Continued(NamedTuple):
         return self.skin + self.growing[:, None] * (self.hair - self.skin)
 
 
-def skin_trust(template: Template, view: View, skin_seen: BoolArray) -> FloatArray:
+def skin_trust(template: Template, view: View, skin_seen: BoolArray, beard: FloatArray | float = 0.0) -> FloatArray:
     """Return how far the colours of seen skin are those of the person's skin, (s,) in [0, 1], at coarse vertices.
+
+    A beard is trusted like skin.
 
     Parameters
     ----------
     template : Template
     view : View of the fine vertices of the template
     skin_seen : (s,) bool array, vertices of the coarse skin at which the photo shows skin
+    beard : (s,) float array in [0, 1], share of a beard, see `full_beard`
     """
-    zone = _border_zone(template)
     kept = coarse_rows(template, view)
     colors, facing = view.colors[kept], view.facing[kept]
+    border, jaw = _border_zones(template)
+    zone = np.maximum(border, jaw * (1.0 - _ramp(facing, *CHIN)))
     if not skin_seen.any():
         return np.ones(len(colors))
     seen = lab(colors[None])[0]
@@ -121,7 +134,7 @@ def skin_trust(template: Template, view: View, skin_seen: BoolArray) -> FloatArr
     worst = np.max([_ramp(-light, *DARKER), _ramp(light, *BRIGHTER), _ramp(colour, *COLOUR)], axis=0)
     heat = diffused(template, np.column_stack([worst * skin_seen, skin_seen]), DOUBT_MM2)
     doubt = heat[:, 0] / np.maximum(heat[:, 1], LEAST_SHOWN)
-    return np.asarray(1.0 - zone * np.clip(doubt, 0.0, 1.0))
+    return np.asarray(1.0 - zone * np.clip(doubt, 0.0, 1.0) * (1.0 - beard))
 
 
 def continued_colors(
@@ -153,10 +166,17 @@ def continued_colors(
     shade = skin_shade(template, tone)
     sure = known * ~hair_seen * ~_features(template) * (shade.min(axis=1) > LEAST_SHADE)
     open_skin = values / np.maximum(shade, LEAST_SHADE)  # its colour without occlusion
-    around = like_tone(_mean_around(template, open_skin, sure, AROUND_MM2, tone, LEAST_HEAT), tone, *FAR_LIMITS)
-    near, share = _mean_and_share(template, open_skin, sure, NEAR_MM2, around, FAR_SHARE)
+    beard = full_beard(template, view, classes)
+    shaven = sure * (1.0 - beard)
+    around = like_tone(_mean_around(template, open_skin, shaven, AROUND_MM2, tone, LEAST_HEAT), tone, *FAR_LIMITS)
+    near, share = _mean_and_share(template, open_skin, shaven, NEAR_MM2, around, FAR_SHARE)
     inside = _ramp(share, *BETWEEN)[:, None]  # a gap in known skin has its colour
     skin = shade * (inside * near + (1 - inside) * like_tone(near, around, *NEAR_LIMITS))
+    if beard.any():
+        outlined = _ramp(view.facing[:count], *BEARD_FACING) * (view.from_border[:count] > 0)
+        heat = diffused(template, np.column_stack([outlined * beard, outlined]), BEARD_MM2)
+        goes_on = np.clip(heat[:, 0] / np.maximum(heat[:, 1], BEARD_SHARE), 0.0, 1.0)[:, None]
+        skin = skin + goes_on * (classes.beard_colour - skin)
     if not growing.any():
         return Continued(skin, skin, growing)
     hair = hair_color(template, classes, values, known, tone)
@@ -200,7 +220,13 @@ def hair_color(
     shown = values[brows]
     gray = shown.sum(axis=1)
     darkest = shown[gray <= np.percentile(gray, BROW_PERCENTILE)].mean(axis=0)
-    return np.asarray(np.clip(tone + (darkest - tone) / BROW_SHARE, LEAST_LIGHT * tone, None))
+    found = np.clip(tone + (darkest - tone) / BROW_SHARE, LEAST_LIGHT * tone, None)
+    light, *hue = lab(found[None, None])[0, 0]  # what was extrapolated may have any hue, such as blue or green
+    usual = lab(tone[None, None])[0, 0]
+    chroma = float(np.hypot(*usual[1:]))
+    share = float(usual[1:] @ hue) / max(chroma, 1e-3) ** 2 / max(float(light / usual[0]), 1e-3)
+    hue = np.clip(share, *BROW_CHROMA) * (light / max(float(usual[0]), 1e-3)) * usual[1:]
+    return np.asarray(rgb(np.append(light, hue)[None, None].astype(np.float32))[0, 0], np.float64)
 
 
 def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: BoolArray | None = None) -> FloatArray:
@@ -219,7 +245,7 @@ def vertex_colors(template: Template, view: View, classes: HeadClasses, raised: 
         scalp = scalp | (template.carry(raised.astype(np.float64)) > OWN)
     hairy = scalp & (found[:, 1] > OWN)
     all_seen = view.seen * ((found[:, 0] > OWN) | hairy)
-    trusted = skin_trust(template, view, (all_seen[kept] > 0) & ~hairy[kept])
+    trusted = skin_trust(template, view, (all_seen[kept] > 0) & ~hairy[kept], full_beard(template, view, classes))
     carried = template.carry(np.concatenate([trusted, np.ones(len(template.vertices) - len(trusted))])[:, None])[:, 0]
     all_seen = all_seen * np.where(hairy, 1.0, np.clip(carried, 0.0, 1.0))
     shown = from_both_sides(template, view.colors[kept], all_seen[kept], hairy[kept], all_seen[kept])
@@ -315,11 +341,12 @@ def _ramp(values: FloatArray, zero: float, one: float) -> FloatArray:
 
 
 @load_once(maxsize=2)
-def _border_zone(template: Template) -> FloatArray:
-    """Return where seen skin is compared with the skin further inside, (s,) in [0, 1]: at the outline of the face."""
+def _border_zones(template: Template) -> tuple[FloatArray, FloatArray]:
+    """Return where seen skin is compared with the skin further inside, (s,) in [0, 1]: at temples, cheeks and forehead,
+    and at the jaw."""
     x, y, _ = load_face_model().mean[template.vertices][: template.coarse.skin_count].T
-    parts = _ramp(np.abs(x), *SIDES_MM), _ramp(-y, *(-limit for limit in JAW_MM)), _ramp(y, *FOREHEAD_MM)
-    return np.asarray(np.max(parts, axis=0))
+    border = np.maximum(_ramp(np.abs(x), *SIDES_MM), _ramp(y, *FOREHEAD_MM))
+    return np.asarray(border), _ramp(-y, *(-limit for limit in JAW_MM))
 
 
 @load_once(maxsize=2)

@@ -108,7 +108,8 @@ def hair_share(template: Template, seen: SkinView, raised: BoolArray | None = No
 def hair_of_temples(template: Template, seen: SkinView) -> BoolArray:
     """Return the vertices of the coarse topology between hair that the photo shows at a temple and the scalp, (n,).
 
-    A photo from the front shows the hair of a temple up to the outline of the head, behind which it goes on.
+    A photo from the front shows the hair of a temple up to the outline of the head, behind which it goes on. Hair ends
+    on both sides alike where the photo does not show skin.
     """
     count = template.coarse.skin_count
     places = load_face_model().mean[template.vertices][:count]
@@ -123,6 +124,8 @@ def hair_of_temples(template: Template, seen: SkinView) -> BoolArray:
         rows, shown_hair = np.flatnonzero(temple & side & ~skin), np.flatnonzero(hair & side)
         level = np.abs(places[rows, 1][:, None] - places[shown_hair, 1]) < LEVEL_MM
         found[rows] = (level & (backward[rows][:, None] > backward[shown_hair])).any(axis=1)
+    other = found[template.coarse.mirror[:count]] & temple & ~skin
+    found[:count] |= other
     return found
 
 

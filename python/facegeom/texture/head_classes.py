@@ -39,6 +39,9 @@ MOST_LEFT, SMOOTH = 0.6, 0.05  # largest share of such hair that remains on a ba
 SAME_HUE = 6.0  # largest median difference of its a* and b* from the skin
 GLARE = 22.0  # a smooth highlight on the forehead is at least so much lighter (L*) than hair at the outline of the head
 LEAST_BALD = 0.26  # share of what is called hair below which hair like skin is hair in the light
+PALE_HAIR, PALE_LIGHT = 0.65, 8.0
+"""Saturation relative to the skin nearby below which hair is grey or white, if it is less than so much lighter (L*);
+the lights on a bald scalp are lighter, and its shadows have the saturation of skin."""
 JOINT = 2  # largest distance in pixels of a bald scalp from the skin that goes on into it
 RIM = 5  # width in pixels of what is called hair beside a bald scalp below which it is the border of the scalp
 LEAST_SKIN = 50  # minimum number of pixels that are surely skin with which hair is compared
@@ -58,9 +61,27 @@ GLARE_LIGHT = 15.0  # L* above that of the skin from which these pixels are the 
 STUBBLE = 0.75  # brightness of a shaved scalp relative to the skin
 MARGIN = 5  # width in pixels of the margin, 4 mm on each side, in which pixels of two classes may be mixed
 LEAST_HAIR = 0.02  # smallest ratio of the pixels of hair to those of skin on a head with hair
+LEAST_BELOW_HAT = 15  # smallest number of pixels of hair beside a hat from which it is the colour of the hair
+NOSE, EYES = (
+    8,
+    -6,
+)  # rows relative to the middle of the crop: hair counts for its colour above the first, hats above both
+GREY_HAIR, GREY_LIGHT = 0.6, 30.0
+"""Saturation (chroma over L*) of the least saturated hair relative to the skin, up to which hair is grey or white, and
+least L* of such hair; the skin that shines through tints the rest of it."""
+PALE_SHARES = (25.0, 50.0)  # percentiles of saturation up to which grey hair counts for its hue, and for its lightness
+TINTED, LEAST_RED = (
+    16.0,
+    -1.0,
+)  # chroma below which blue and green hair is lit by the sky or by leaves; its least a*
+DARK_BEARD, LEAST_BEARD = 0.6, 100
+"""L* of a beard relative to the skin, and its number of pixels, with which hair lighter than the skin is the lights on
+a shaved head."""
 CONTRAST, STRAND_SHARE = (0.04, 0.13), 0.8  # range of the contrast of strands, and painted share of that of the photo
 SPOT_SHARE, SPOTS = 0.5, (0.002, 0.015)  # painted share of the contrast of spots on the skin, and its range
 MAD_TO_DEVIATION = 1.4826  # ratio of standard to median absolute deviation of a normal distribution
+LEAST_FULL_BEARD, BEARD_ROUGH = 350, 1.35
+"""Number of pixels of a full beard, and the contrast of its brightness relative to that of the skin."""
 WIDE = 1.25  # side of a wide crop relative to the usual one
 BLEND = 10  # width in pixels of the blend between the two
 GREY_SPREAD, GREY_SHARE = (
@@ -120,14 +141,24 @@ class HeadClasses:
             return None
         if shaved and self.skin is not None:
             return self.skin * STUBBLE
-        return np.asarray(np.median(shown[away] if UNLIKE[0] < away.mean() < UNLIKE[1] else shown, axis=0), np.float64)
+        shown = shown[away] if UNLIKE[0] < away.mean() < UNLIKE[1] else shown
+        return np.asarray(np.median(shown, axis=0) if self.skin is None else pale_colour(shown, self.skin), np.float64)
+
+    @cached_property
+    def _upper(self) -> BoolArray:
+        """The pixels (S, S) of the head above the tip of the nose, without other people and clothes."""
+        person = self.probability[..., [SKIN, HEAD_HAIR, FACIAL_HAIR, EYEWEAR, COVER]].sum(axis=-1) > 0.5
+        person[len(person) // 2 + NOSE :] = False
+        labels = cv2.connectedComponents(person.astype(np.uint8), connectivity=4)[1]
+        skin = np.bincount(labels[person & (self.probability[..., SKIN] > SURE)], minlength=1)
+        return np.asarray(person & (labels == skin.argmax()), np.bool_)
 
     @cached_property
     def _shown_hair(self) -> tuple[ByteArray, BoolArray, bool]:
         """The pixels of hair (n, 3), those (n,) unlike skin, and whether these are the lights on a shaved head."""
         sure: BoolArray = np.asarray(self.probability > SURE)
-        hair = sure[..., HEAD_HAIR]
-        if hair.sum() <= LEAST_HAIR * sure[..., SKIN].sum():
+        hair = sure[..., HEAD_HAIR] & self._upper
+        if hair.sum() <= (LEAST_BELOW_HAT if self.hat else LEAST_HAIR * sure[..., SKIN].sum()):
             return np.zeros((0, 3), np.uint8), np.zeros(0, np.bool_), False
         within = cv2.distanceTransform(hair.astype(np.uint8), cv2.DIST_L2, 3)
         shown = self.image[within >= min(UNMIXED, LEAST_WITHIN * float(within.max()))]
@@ -136,6 +167,11 @@ class HeadClasses:
         light, *hue = (lab(shown[None])[0] - lab(self.skin[None, None])[0]).T
         away: BoolArray = np.asarray((np.hypot(*hue) > SKIN_HUE) | (light < SKIN_LIGHT))
         shaved = UNLIKE[0] < away.mean() < UNLIKE[1] and float(np.median(light[away])) > GLARE_LIGHT
+        beard = sure[..., FACIAL_HAIR]
+        if beard.sum() >= LEAST_BEARD and np.median(light) > 0:
+            usual = lab(self.skin[None, None])[0, 0, 0]
+            colourless = float(np.hypot(*np.median(lab(shown[None])[0, :, 1:], axis=0))) < TINTED
+            shaved |= colourless and bool(np.median(lab(self.image)[beard, 0]) < DARK_BEARD * usual)
         return shown, away, shaved
 
     @cached_property
@@ -156,10 +192,33 @@ class HeadClasses:
 
     def worn(self, points: FloatArray) -> FloatArray:
         """Return the probability of glasses at pixels x, y (n, 2) of the photo, (n,); clear lenses are no glasses."""
+        return self._nearest(EYEWEAR, points)
+
+    def facial_hair(self, points: FloatArray) -> FloatArray:
+        """Return the probability of facial hair at pixels x, y (n, 2) of the photo, (n,)."""
+        return self._nearest(FACIAL_HAIR, points)
+
+    def _nearest(self, kind: int, points: FloatArray) -> FloatArray:
         place = np.asarray(points, np.float32) @ self.affine[:, :2].T.astype(np.float32)
         place += self.affine[:, 2].astype(np.float32)
         column, row = np.clip(np.rint(place), 0, len(self.probability) - 1).astype(np.int64).T
-        return np.asarray(self.probability[row, column, EYEWEAR], np.float64)
+        return np.asarray(self.probability[row, column, kind], np.float64)
+
+    @property
+    def beard_colour(self) -> FloatArray:
+        """Colour (3,) of the facial hair."""
+        shown = self.image[self.probability[..., FACIAL_HAIR] > 0.5]
+        return np.asarray(np.median(shown, axis=0) if self.skin is None else pale_colour(shown, self.skin), np.float64)
+
+    @cached_property
+    def rough_beard(self) -> bool:
+        """Whether there is much facial hair that is rougher than the skin."""
+        beard, skin = self.probability[..., FACIAL_HAIR] > 0.5, self.probability[..., SKIN] > SURE
+        if beard.sum() < LEAST_FULL_BEARD or not skin.any():
+            return False
+        grey, fine = self._detail
+        rough, smooth = (np.median(np.abs(fine[part])) / (grey[part].mean() + 8.0) for part in (beard, skin))
+        return bool(rough > BEARD_ROUGH * smooth)
 
     @cached_property
     def skin_contrast(self) -> float:
@@ -183,9 +242,17 @@ class HeadClasses:
 
     @property
     def hat(self) -> bool:
-        """Whether something covers more of the head than hair is seen."""
+        """Whether something covers more of the head, above the eyes, than hair is seen."""
         sure: BoolArray = np.asarray(self.probability > SURE)
-        return bool(sure[..., COVER].sum() > max(sure[..., HEAD_HAIR].sum(), LEAST_HAIR * sure[..., SKIN].sum()))
+        hair = (sure[..., HEAD_HAIR] & self._upper).sum()
+        return bool(self.worn_above.sum() > max(hair, LEAST_HAIR * sure[..., SKIN].sum()))
+
+    @property
+    def worn_above(self) -> BoolArray:
+        """The pixels (S, S) of what covers the head above the eyes."""
+        cover: BoolArray = np.asarray((self.probability[..., COVER] > SURE) & self._upper)
+        cover[len(cover) // 2 + EYES :] = False
+        return cover
 
 
 @load_once(maxsize=2)
@@ -253,12 +320,15 @@ def with_bald_scalp(image: ByteArray, probability: Float32Array) -> Float32Array
     if skin.sum() < LEAST_SKIN:
         return probability
     colours = lab(_blurred(image.astype(np.float32), inner, 1.0))
-    change = (colours - fill_smoothly(colours, skin)) * np.array([BALD_LIGHT, 1, 1], np.float32)
+    usual = fill_smoothly(colours, skin)
+    pale = (saturation(colours) < PALE_HAIR * saturation(usual)) & (colours[..., 0] < usual[..., 0] + PALE_LIGHT)
+    change = (colours - usual) * np.array([BALD_LIGHT, 1, 1], np.float32)
     grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)[..., None]
     fine = _blurred((grey - _blurred(grey, inner, 2.0)) ** 2, inner, 2.5)
     rough = (np.sqrt(fine) / (_blurred(grey, inner, 2.5) + 8.0))[..., 0]
     total = np.linalg.norm(change, axis=-1) / BALD_COLOUR + rough / BALD_TEXTURE
     share = np.clip((BALD_SUM[1] - total) / (BALD_SUM[1] - BALD_SUM[0]), 0.0, 1.0)
+    share[pale] = 0.0
     hair = probability[..., HEAD_HAIR] > SURE
     left = hair & (share < 0.5)
     if left.any() and left.sum() < MOST_LEFT * hair.sum() and np.median(rough[left]) < SMOOTH:
@@ -270,6 +340,7 @@ def with_bald_scalp(image: ByteArray, probability: Float32Array) -> Float32Array
     if edge.sum() >= LEAST_SKIN:
         lighter = colours[..., 0] > float(np.median(colours[edge, 0])) + GLARE
         share[lighter & (change[..., 0] > 0) & (rough < SMOOTH)] = 1.0
+    share[pale] = 0.0
     bald: BoolArray = np.asarray(own & (share > 0.5) & _joined(skin, own & (share > 0.5)))
     rest = (own & ~bald & (probability[..., HEAD_HAIR] > 0.5)).astype(np.uint8)
     narrow = (cv2.morphologyEx(rest, cv2.MORPH_OPEN, _disc(RIM)) == 0) & (rest > 0)
@@ -308,7 +379,7 @@ def with_cloth(image: ByteArray, probability: Float32Array) -> Float32Array:
     if not found.hat or found.hair is None:
         return probability
     hair = lab(found.hair[None, None])[0, 0]
-    cover = np.median(lab(image)[probability[..., COVER] > SURE], axis=0)
+    cover = np.median(lab(image)[found.worn_above], axis=0)
     if (hair[1:] >= NATURAL).all() and np.linalg.norm(hair - cover) > SAME_CLOTH:
         return probability
     out = probability.copy()
@@ -344,6 +415,29 @@ def _framed(outer: Float32Array, inner: Float32Array) -> Float32Array:
     return out
 
 
+def pale_colour(hair: ByteArray, skin: FloatArray) -> FloatArray:
+    """Return the colour (3,) of hair from its pixels (n, 3): their median, but that of the palest ones of grey hair.
+
+    Skin shines through thin grey or white hair, and lights it; the sky makes dark hair a little blue.
+    """
+    values, usual = lab(hair[None])[0], lab(skin[None, None])[0, 0]
+    middle = np.asarray(np.median(hair, axis=0), np.float64)
+    found = lab(middle[None, None])[0, 0]
+    pale = saturation(values)
+    hue, light = (pale <= np.percentile(pale, share) for share in PALE_SHARES)
+    limit = GREY_HAIR * float(saturation(usual))
+    grey = found[0] > GREY_LIGHT and float(np.median(pale[hue])) < limit
+    if grey:
+        found = np.append(np.median(values[light, 0]), np.median(values[hue, 1:], axis=0))
+    natural = np.maximum(found[1:], (LEAST_RED, 0.0))
+    tinted = bool(np.hypot(*found[1:]) < TINTED and (natural > found[1:]).any())
+    if tinted:
+        found[1:] = natural
+    elif not grey:
+        return middle
+    return np.asarray(rgb(found[None, None].astype(np.float32))[0, 0], np.float64)
+
+
 def is_grey(image: ByteArray) -> bool:
     """Return whether an image (h, w, 3) has no colours."""
     spread = image.max(axis=2).astype(np.int64) - image.min(axis=2)
@@ -359,6 +453,11 @@ def without_colour(colours: ByteArray) -> ByteArray:
 def lab(colours: ByteArray | Float32Array | FloatArray) -> Float32Array:
     """Return the colours (h, w, 3), RGB in [0, 255], in CIELAB."""
     return np.asarray(cv2.cvtColor(np.asarray(colours, np.float32) / np.float32(255), cv2.COLOR_RGB2LAB))
+
+
+def saturation(colours: Float32Array) -> Float32Array:
+    """Return chroma over L* (...) of colours (..., 3) in CIELAB: light and shadow hardly change it."""
+    return np.asarray(np.hypot(colours[..., 1], colours[..., 2]) / np.maximum(colours[..., 0], np.float32(1)))
 
 
 def rgb(colours: Float32Array) -> Float32Array:

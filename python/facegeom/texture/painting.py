@@ -18,6 +18,7 @@ from facegeom.networks.interface import TextureNetwork
 from facegeom.texture.appearance import OWN, View, behind_colors
 from facegeom.texture.atlas_parts import at_texels, atlas_of, enlarged, head_parts, places_of, smooth, zone_of
 from facegeom.texture.baking import Atlas
+from facegeom.texture.beard import full_beard
 from facegeom.texture.completion import Window, complete, texture_network, window_around
 from facegeom.texture.continuation import continued_colors, from_both_sides, growing_hair, skin_trust
 from facegeom.texture.hair import strands
@@ -117,7 +118,8 @@ def paint(
     column, row = np.clip(np.rint(places[:skin]), 0, size - 1).astype(np.int64).T
     hair_seen = known[row, column] & is_hair[row, column]
     pure = SkinView.of_view(template, view, classes).own[:, 1] > OWN
-    sure = at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen))
+    beard = full_beard(template, view, classes)
+    sure = at_texels(template, atlas, skin_trust(template, view, known[row, column] & ~hair_seen, beard))
     of_photo = photo_share(fixed.skin, known, refused, face_texels, is_hair, fixed.ears)
     facing = smooth(template, size, view.facing[:, None])[..., 0]
     of_photo *= 1 - _better_on_the_other_side(facing, of_photo)
@@ -135,14 +137,18 @@ def paint(
     hair_here[:skin] = hair_seen | (hair_seen[coarse.mirror[:skin]] & ~known[row, column])
     growing = growing_hair(template, view, classes, hair_here if grown is None else hair_here | grown)
     grows = template.carry(np.concatenate([growing, np.zeros(len(template.vertices) - skin)]))
-    hairy = smooth(template, size, grows[:, None])[..., 0] > GROWING
+    growth = smooth(template, size, grows[:, None])[..., 0]
+    hairy = growth > GROWING
+    growth = enlarged(np.clip(growth / GROWING, 0, 1), size)
+    of_face *= 1 - growth
     layer = _completed(baked, is_hair, hairy, known, given, of_photo, fixed, network or texture_network(backend))
     layer = with_plain_corners(with_whole_lips(layer, known, lips), lips)
     worn = smooth(template, size, classes.worn(view.place)[:, None])[..., 0]
     for lids in lid_texels(template, atlas):
         layer = with_lid_skin(layer, lids, worn=_part_of(worn, size, lids) > OWN, skin=classes.skin)
 
-    of_other = softened(of_photo)[:, ::-1].astype(np.float16)
+    of_other = softened(of_photo)[:, ::-1]
+    of_other = np.where(is_hair[:, ::-1], of_other * growth, of_other).astype(np.float16)
     near = far_from(known)
     near *= of_other
     of_face *= np.subtract(1, near, out=near)
@@ -152,7 +158,7 @@ def paint(
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
     known_here[(known_here < LEAST_KNOWN) | (hair_seen & ~pure)] = 0  # hair mixed with skin
     here = of_photo[row, column].astype(np.float64)
-    del near, is_hair, given
+    del near, is_hair, given, growth
     if not others:
         del of_photo
     shown = from_both_sides(template, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen, here)

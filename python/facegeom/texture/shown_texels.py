@@ -21,9 +21,9 @@ from facegeom.texture.occluders import occluders
 
 SURE_SKIN = 0.9  # probability of skin from which a texel with unusual colours is no occluder
 ODD_LIGHT, ODD_COLOUR = 34.0, 22.0  # differences (L*, and a* with b*) from the face that skin of ears and neck has not
-STRANGE = (-14.0, 26.0, -20.0)
+STRANGE, COLOURFUL = (-14.0, 26.0, -20.0), 12.0
 """Largest a*, least difference of a* with b*, and least L*, relative to the skin, of colours that no face has: green
-and yellow ones, but not those of dark lenses."""
+and yellow ones, but not those of dark lenses; and their least chroma, which a grey beard does not have."""
 FOREIGN_LIGHT, FOREIGN_COLOUR = 30.0, 18.0
 """Least differences (L*, brighter; a* with b*) from the hair of what is no hair: lamps behind it, hands, slides."""
 OBJECT = (0.01, 0.05)  # least width of such an object, and width of its margin, relative to the side of the atlas
@@ -196,8 +196,12 @@ def strange(colors: ByteArray, skin: FloatArray | None) -> BoolArray:
     """Return which colours (t, 3) no part of a face has, (t,): those of a ball that the network takes for skin."""
     if skin is None or not len(colors):
         return np.zeros(len(colors), np.bool_)
-    light, red, yellow = (lab(colors[:, None]) - lab(skin[None, None]))[:, 0].T
-    return np.asarray((red < STRANGE[0]) & (np.hypot(red, yellow) > STRANGE[1]) & (light > STRANGE[2]), np.bool_)
+    found = lab(colors[:, None])
+    light, red, yellow = (found - lab(skin[None, None]))[:, 0].T
+    colourful = np.hypot(*found[:, 0, 1:].T) > COLOURFUL
+    return np.asarray(
+        colourful & (red < STRANGE[0]) & (np.hypot(red, yellow) > STRANGE[1]) & (light > STRANGE[2]), np.bool_
+    )
 
 
 def foreign(colors: ByteArray, hair: FloatArray | None) -> BoolArray:
