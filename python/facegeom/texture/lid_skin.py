@@ -145,7 +145,7 @@ def with_lid_skin(
         usual = np.asarray(LEAST_BELOW * skin, np.float32)
     share = _upper_share(texels)
     ring = ((over & (distance > RING_MM)) | under) & ~eye & ~worn
-    inner = 1.0 - smooth_step(distance, *INNER_MM)
+    inner = np.asarray(1.0 - smooth_step(distance, *INNER_MM), np.float32)
     lid = _skin_field(around, _Sources(sources, ring, usual, skin), share, inner)
     change = around - lid
     soft = cv2.GaussianBlur(change, (0, 0), SOFT * len(texture))
@@ -197,7 +197,8 @@ def _skin_field(
     hue is that of the face's skin: lids in a shadow look grey in photos with grey shadows, but not when they close.
     """
     whole = inner.shape
-    usual, ring, colors = (part[::EVERY, ::EVERY] for part in (sources.usual, sources.ring, colors))
+    usual, ring = sources.usual[::EVERY, ::EVERY], sources.ring[::EVERY, ::EVERY]
+    colors = colors[::EVERY, ::EVERY]
     upper_share, inner = upper_share[::EVERY, ::EVERY, None], inner[::EVERY, ::EVERY, None]
     height, width = ring.shape
     across, down = 2.0 * np.arange(width) / width - 1.0, 2.0 * np.arange(height) / height - 1.0
