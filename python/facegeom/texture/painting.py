@@ -147,8 +147,8 @@ def paint(
     for lids in lid_texels(template, atlas):
         layer = with_lid_skin(layer, lids, worn=_part_of(worn, size, lids) > OWN, skin=classes.skin)
 
-    of_other = softened(of_photo)[:, ::-1]
-    of_other = np.where(is_hair[:, ::-1], of_other * growth, of_other).astype(np.float16)
+    mirrored = softened(of_photo)[:, ::-1]
+    of_other = np.where(is_hair[:, ::-1], mirrored * growth, mirrored).astype(np.float16)
     near = far_from(known)
     near *= of_other
     of_face *= np.subtract(1, near, out=near)
@@ -158,7 +158,7 @@ def paint(
     known_here = np.where(face, of_face[row, column], of_photo[row, column])
     known_here[(known_here < LEAST_KNOWN) | (hair_seen & ~pure)] = 0  # hair mixed with skin
     here = of_photo[row, column].astype(np.float64)
-    del near, is_hair, given, growth
+    del near, is_hair, given, growth, mirrored
     if not others:
         del of_photo
     shown = from_both_sides(template, bilinear(layer, places[:skin]), known_here.astype(np.float64), hair_seen, here)
