@@ -170,9 +170,6 @@ MODULES = {
 FILE_OPTIONS = ("json", "faceless_sheet")
 """Arguments of the commands in `MODULES` that always name a file to write."""
 
-PHOTO_OPTIONS = ("photos", "people", "pairs", "reshaped_photos")
-"""Arguments of the commands in `MODULES` that name folders of photos."""
-
 OUTPUT_OPTIONS = (*FILE_OPTIONS, "out", "figures", "renders")
 """Arguments of the commands in `MODULES` that name a file or folder to write; all other paths are inputs."""
 

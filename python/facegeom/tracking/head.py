@@ -45,8 +45,8 @@ def textured_head(
 ) -> FaceMesh:
     """Return the neutral head with identity coefficients (k,), with the colours of frames, best first.
 
-    The detail and the light are those of the first frame, as in `facegeom.reconstruct_person`. If no frame shows enough
-    of the face, the head has no colours.
+    The detail, the hair and the light are those of the first frame, as in `facegeom.reconstruct_person`. If no frame
+    shows enough of the face, the head has no colours.
     """
     images, predictions = [], []
     for frame in frames:
@@ -60,7 +60,7 @@ def textured_head(
     if not images:
         return plain_head(identity)
     fitted = fit_person(images, predictions, device, backend, identity=identity)
-    options = PipelineOptions(head=True, texture=texture, backend=backend)
+    options = PipelineOptions(head=True, texture=texture, backend=backend, hair=True)
     others = list(zip(images[1:], fitted[1:], strict=True))
     stages = pix2vertex.run(images[0], fitted[0], options, others)
     assert stages.neutral is not None  # pix2vertex has the face model's topology

@@ -90,7 +90,7 @@ def remesh_skin(head: IctHead, options: SkinOptions | None = None) -> EmbeddedMe
         if all(abs(counts[p] - wanted[p]) < 0.012 * wanted[p] for p in wanted):
             break
         factor = {p: factor[p] * (counts[p] / wanted[p]) ** 0.5 for p in wanted}
-    carrier, weight = _on_ict(half, F, parent, corner)
+    carrier, weight = _on_ict(half, parent, corner)
     return mirror_and_weld(head, carrier, weight, half.faces, half.labels)
 
 
@@ -291,7 +291,7 @@ def _count(half: Remeshed, source: SourceSurface) -> dict[int, int]:
     return counts
 
 
-def _on_ict(half: Remeshed, F: IntArray, parent: IntArray, corner: FloatArray) -> tuple[IntArray, FloatArray]:
+def _on_ict(half: Remeshed, parent: IntArray, corner: FloatArray) -> tuple[IntArray, FloatArray]:
     """Return the ICT triangle (n, 3) and the barycentric coordinates (n, 3) of each remeshed vertex."""
     weight = np.einsum("ij,ijk->ik", half.barycentric, corner[half.source_face])
     weight = np.maximum(weight, 0.0)
